@@ -1,0 +1,27 @@
+"""Sightline: label, train, compile, deploy and measure vision models on your own machines."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Nothing heavy is imported until it is asked for: `import sightline` costs no torch and no inference engine.
+_LAZY = {
+    "import_dataset": "sightline.data.importing",
+    "export_dataset": "sightline.data.exporting",
+    "open_version": "sightline.data.versions",
+    "annotate_version": "sightline.bench.annotating",
+    "train_model": "sightline.training.train",
+    "compile_model": "sightline.compiler.compile",
+    "deploy_artifact": "sightline.serving.deployments",
+    "measure_predictor": "sightline.bench.measure",
+    "load": "sightline.serving.loading",
+}
+
+__all__ = ["__version__", *_LAZY]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'sightline' has no attribute {name!r}; it has {', '.join(_LAZY)}")
+    return getattr(import_module(_LAZY[name]), name)

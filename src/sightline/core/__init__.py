@@ -1,0 +1,1 @@
+"""Nouns every layer shares: manifests, Annotation, categories, errors, settings, workspace; knows no arrays."""

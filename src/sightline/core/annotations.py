@@ -1,0 +1,60 @@
+"""The Annotation: what is seen, where, and who says so. One type serves dataset, metric, response and canvas.
+
+A person's annotation has `confidence=None`; a prediction has a confidence. Without box, polygons and mask it speaks of the
+whole image. Coordinates are absolute pixels of the upright (EXIF-corrected) image, origin at its top left corner.
+"""
+
+from typing import Literal
+
+import msgspec
+
+BoxXyxy = tuple[float, float, float, float]
+Ring = tuple[float, ...]  # x0, y0, x1, y1, ...: at least three points, not closed
+Origin = Literal["human", "model"]
+Geometry = Literal["image", "box", "polygons", "mask"]
+
+
+class MaskRle(msgspec.Struct, frozen=True, kw_only=True):
+    """A binary mask, run-length encoded down the columns like COCO's; `sightline.imaging.masks` converts.
+
+    Attributes:
+        height, width: size of the mask, pixels.
+        counts: COCO's compressed string: lengths of alternating runs of 0 and 1, first of 0, 5 bits a character.
+    """
+
+    height: int
+    width: int
+    counts: str
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One labelled thing, or the label of a whole image.
+
+    Attributes:
+        category: name of the category.
+        box_xyxy: `(x_min, y_min, x_max, y_max)`, float pixels; also set beside polygons and masks: their bounds.
+        polygons: rings of float pixels that together outline one object (several when it is occluded).
+        mask: a binary mask of the size of the image.
+        confidence: 0..1 for a prediction, None for a person's annotation.
+        origin: who made it: "human" or "model".
+        is_crowd: the region holds many objects that are not told apart (COCO `iscrowd`); metrics ignore it.
+        attributes: further facts of the source format, text to text ("difficult": "1").
+    """
+
+    category: str
+    box_xyxy: BoxXyxy | None = None
+    polygons: tuple[Ring, ...] | None = None
+    mask: MaskRle | None = None
+    confidence: float | None = None
+    origin: Origin = "human"
+    is_crowd: bool = False
+    attributes: dict[str, str] = {}
+
+    @property
+    def geometry(self) -> Geometry:
+        """The richest geometry this annotation carries."""
+        if self.mask is not None:
+            return "mask"
+        if self.polygons is not None:
+            return "polygons"
+        return "box" if self.box_xyxy is not None else "image"

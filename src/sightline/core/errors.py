@@ -1,0 +1,100 @@
+"""Every error Sightline raises on purpose, under five heads; the message says what was expected, what came, what to do.
+
+Engine code raises these and knows nothing of HTTP or exit codes; `HTTP_STATUS` and `EXIT_CODE` are read at the border only.
+
+    SightlineError
+    ├── InvalidInput          the caller's data or arguments are wrong              422
+    │   ├── UnreadableImage       bytes that are not a picture we can decode
+    │   ├── ImageTooLarge         more pixels than the limit, found before decoding
+    │   ├── UnreadableVideo       a file that is not a video we can decode
+    │   ├── UnreadableDataset     labels that do not follow their format
+    │   └── CorruptFile           bytes that do not match their recorded hash
+    ├── NotFound              a name, file or id that is not there                  404
+    ├── Conflict              it is there, but its state forbids this               409
+    │   ├── LossyExport           the format cannot carry what the data holds
+    │   └── GateFailed            no compiled candidate kept its accuracy
+    ├── Unsupported           this build or device cannot do that                   501
+    │   └── MissingPackage        an optional package is not installed
+    └── Exhausted             a limit of time, memory or queue was reached          503
+"""
+
+
+class SightlineError(Exception):
+    """Base of all errors raised on purpose; `str(error)` is one line fit for a user."""
+
+
+class InvalidInput(SightlineError):  # noqa: N818 - the five heads read as nouns everywhere: Python, HTTP, CLI, docs
+    """The caller's data or arguments are wrong."""
+
+
+class UnreadableImage(InvalidInput):
+    """Bytes that are not a picture we can decode."""
+
+
+class ImageTooLarge(InvalidInput):
+    """A picture with more pixels than the limit; found in its header, before decoding."""
+
+
+class UnreadableVideo(InvalidInput):
+    """A file that is not a video we can decode."""
+
+
+class UnreadableDataset(InvalidInput):
+    """Labels that do not follow the format they claim."""
+
+
+class CorruptFile(InvalidInput):
+    """Bytes whose hash is not the recorded one."""
+
+
+class NotFound(SightlineError):  # noqa: N818
+    """A name, file or id that is not there."""
+
+
+class Conflict(SightlineError):  # noqa: N818
+    """It is there, but its present state forbids this."""
+
+
+class LossyExport(Conflict):
+    """The format cannot carry what the data holds, and the loss was not allowed."""
+
+
+class GateFailed(Conflict):
+    """No compiled candidate of the wanted precision kept its accuracy."""
+
+
+class Unsupported(SightlineError):  # noqa: N818
+    """This build or device cannot do that."""
+
+
+class MissingPackage(Unsupported):
+    """An optional package is not installed; the message names the extra to install."""
+
+
+class Exhausted(SightlineError):  # noqa: N818
+    """A limit of time, memory or queue length was reached."""
+
+
+# Read by the border only (`cli`, `serving`): the first matching class wins.
+HTTP_STATUS: dict[type[SightlineError], int] = {
+    InvalidInput: 422,
+    NotFound: 404,
+    Conflict: 409,
+    Unsupported: 501,
+    Exhausted: 503,
+}
+EXIT_CODE: dict[type[SightlineError], int] = {
+    InvalidInput: 2,
+    NotFound: 3,
+    Conflict: 4,
+    Unsupported: 5,
+    Exhausted: 6,
+}
+
+
+def find_by_head(table: dict[type[SightlineError], int], error: SightlineError) -> int:
+    """Return the number that `table` gives to the head `error` stands under."""
+    for head, number in table.items():
+        if isinstance(error, head):
+            return number
+    raise KeyError(f"{type(error).__name__} stands under none of the five heads of core/errors.py")

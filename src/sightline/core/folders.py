@@ -1,0 +1,108 @@
+"""Write files and folders so that a reader sees the old one or the new one, never half of it; and read them back verified."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sightline.core.errors import Conflict, CorruptFile, NotFound
+from sightline.core.manifests import (
+    FileHash,
+    Manifest,
+    ManifestType,
+    compute_manifest_id,
+    decode_manifest,
+    encode_manifest,
+)
+
+MANIFEST_NAME = "manifest.json"
+CHUNK_BYTES = 1 << 20
+
+
+def compute_file_hash(path: Path) -> FileHash:
+    """SHA-256 and size of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return FileHash(sha256=digest.hexdigest(), size_bytes=path.stat().st_size)
+
+
+def write_file_atomic(path: Path, content: bytes) -> None:
+    """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder to fill; on success it becomes `target`, on any error it is removed and `target` is untouched.
+
+    Raises: Conflict when `target` exists and `replace` is False.
+    """
+    if target.exists() and not replace:
+        raise Conflict(f"{target} exists already; choose another name or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        if target.exists():
+            old = temporary.with_name(temporary.name + ".old")
+            target.rename(old)
+            temporary.rename(target)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def hash_files(folder: Path) -> dict[str, FileHash]:
+    """Hash of every file below `folder` but its manifest, by path relative to it."""
+    return {
+        path.relative_to(folder).as_posix(): compute_file_hash(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_NAME
+    }
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> str:
+    """Write `manifest.json` into a folder whose other files are complete; returns the id."""
+    write_file_atomic(folder / MANIFEST_NAME, encode_manifest(manifest))
+    return compute_manifest_id(manifest)
+
+
+def read_manifest(folder: Path, manifest_type: type[ManifestType]) -> ManifestType:
+    """Read a folder's manifest without hashing its files.
+
+    Raises: NotFound when the folder holds none; InvalidInput when it is of another kind.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        noun = manifest_type.__name__.removesuffix("Manifest")
+        raise NotFound(f"expected a {noun} folder with a {MANIFEST_NAME}, got {folder}")
+    return decode_manifest(path.read_bytes(), manifest_type, where=str(path))
+
+
+def verify_files(folder: Path, files: dict[str, FileHash]) -> None:
+    """Check that every named file is there with its recorded hash. Raises: NotFound, CorruptFile."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise NotFound(f"{folder} lacks {name}, which its manifest names; make it again")
+        if compute_file_hash(path) != expected:
+            raise CorruptFile(f"{path} does not match the hash in its manifest; make it again")

@@ -1,0 +1,63 @@
+"""The seam every dataset format stands behind: a streaming reader, a loss check and a writer.
+
+A reader yields one `SourceItem` at a time and never holds the pictures; what it cannot keep it tells the ConversionReport.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.manifests import UnlabelledPixels
+from sightline.data.conversion import ConversionReport
+from sightline.data.versions import DatasetVersion
+
+
+class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture as a format holds it.
+
+    Attributes:
+        file_name: unique within the data set, POSIX separators: the path below the source's picture folder.
+        path: the picture on disk, or None when `content` holds it.
+        content: the encoded picture, for formats that keep pictures inside another file.
+        split: "train", "val", "test", any other name, or None when the format gives none.
+        annotations: in pixels of the upright picture.
+        declared_size: `(width, height)` the labels claim, checked against the picture; None when they claim none.
+    """
+
+    file_name: str
+    path: Path | None = None
+    content: bytes | None = None
+    split: str | None = None
+    annotations: tuple[Annotation, ...] = ()
+    declared_size: tuple[int, int] | None = None
+
+
+class SourceDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader returns: the categories first, then a stream of items that can be walked once."""
+
+    categories: Categories
+    items: Iterator[SourceItem]
+    unlabelled_pixels: UnlabelledPixels = "background"
+
+
+class DatasetFormat(Protocol):
+    """A dataset format: found by `detect`, read and written as a stream."""
+
+    name: str
+    description: str
+
+    def detect(self, source: Path) -> float:
+        """How sure it is that `source` is its own, 0..1; looks at names and first bytes only."""
+
+    def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
+        """Open `source`. Raises: UnreadableDataset when it is not of this format."""
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """What `write` would change or drop, found without writing."""
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Write the version below the new folder (or as the new file) `target`."""
