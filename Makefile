@@ -1,0 +1,42 @@
+# Every target makes the environment it needs; a machine with Python 3.11+, make and a C library is enough.
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test check format docs bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## make .venv with everything: train, compile, dev
+
+$(INSTALLED): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: $(INSTALLED) ## sample data -> train -> INT8 -> deploy -> measure, at most 4 minutes on 2 cores
+	$(BIN)/sightline demo --folder demo
+
+check: $(INSTALLED) ## format, lint, types, layers, documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/docs -m 'not slow'
+
+test: check ## everything CI runs
+	$(BIN)/pytest -q
+
+format: $(INSTALLED) ## rewrite the code in the agreed format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED) ## regenerate docs/reference from the code
+	$(BIN)/python docs/reference/generate.py
+
+bench: $(INSTALLED) ## measure everything the README claims (hours; results in benchmarks/out)
+	$(BIN)/python benchmarks/run_all.py
+
+clean: ## remove what the targets made, but not your workspace
+	rm -rf $(VENV) demo benchmarks/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
