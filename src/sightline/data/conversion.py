@@ -1,0 +1,140 @@
+"""The conversion report: what an import or export kept, changed and dropped, and why, with a few examples of each.
+
+Readers and writers tell it every loss where it happens. What arrived (`keep`) is counted by `import_dataset` on import and by the
+format's `write` on export. Memory does not grow with the data: only counts and the first examples of each reason are kept.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from sightline.core.errors import InvalidInput
+
+# What is counted: "image" and "annotation" everywhere; the others where a format holds such things.
+Kind = Literal["image", "annotation", "category", "attribute", "file", "frame"]
+Outcome = Literal["changed", "dropped", "warned"]
+MAX_EXAMPLES = 5
+PLURALS: dict[str, str] = {"category": "categories"}
+
+
+class Finding(msgspec.Struct, kw_only=True):
+    """How often one thing happened for one reason, and the first few places."""
+
+    kind: Kind
+    outcome: Outcome
+    reason: str
+    count: int = 0
+    examples: list[str] = []
+
+
+class ConversionReport:
+    """Counts kept / changed / dropped by kind, each change and drop with its reason.
+
+    `kept` counts what arrived, changed or not. A warning is a fact worth knowing that lost nothing.
+
+    Example: `report.drop("annotation", "box without area", "img_7.jpg: cat (3, 3, 3, 9)")`.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[Kind, int] = {}
+        self._findings: dict[tuple[Kind, Outcome, str], Finding] = {}
+
+    def keep(self, kind: Kind, count: int = 1) -> None:
+        """Count things that arrived."""
+        self.kept[kind] = self.kept.get(kind, 0) + count
+
+    def change(self, kind: Kind, reason: str, example: str = "", count: int = 1) -> None:
+        """Count things that arrive altered (a box clipped, a file renamed)."""
+        self._add(kind, "changed", reason, example, count)
+
+    def drop(self, kind: Kind, reason: str, example: str = "", count: int = 1) -> None:
+        """Count things that do not arrive."""
+        self._add(kind, "dropped", reason, example, count)
+
+    def warn(self, kind: Kind, reason: str, example: str = "", count: int = 1) -> None:
+        """Count a fact worth knowing that loses nothing (the same picture in two splits)."""
+        self._add(kind, "warned", reason, example, count)
+
+    def merge(self, other: "ConversionReport") -> None:
+        """Add another report's counts to this one."""
+        for kind, count in other.kept.items():
+            self.keep(kind, count)
+        for finding in other.findings():
+            examples = finding.examples or [""]
+            self._add(finding.kind, finding.outcome, finding.reason, examples[0], finding.count)
+            for example in examples[1:]:
+                self._add(finding.kind, finding.outcome, finding.reason, example, 0)
+
+    @property
+    def is_clean(self) -> bool:
+        """True when nothing was changed or dropped; warnings do not count."""
+        return all(finding.outcome == "warned" for finding in self._findings.values())
+
+    def changed(self, kind: Kind) -> int:
+        """How many changes of this kind were reported, over all reasons."""
+        return self._total(kind, "changed")
+
+    def dropped(self, kind: Kind) -> int:
+        """How many things of this kind were dropped, over all reasons."""
+        return self._total(kind, "dropped")
+
+    def warned(self, kind: Kind) -> int:
+        """How many warnings of this kind there are, over all reasons."""
+        return self._total(kind, "warned")
+
+    def count(self, kind: Kind, outcome: Outcome, reason: str) -> int:
+        """How often one reason was reported; 0 when never."""
+        finding = self._findings.get((kind, outcome, reason))
+        return finding.count if finding else 0
+
+    def findings(self) -> Iterator[Finding]:
+        """All findings: dropped first, then changed, then warned; in the order they first came."""
+        for outcome in ("dropped", "changed", "warned"):
+            yield from (finding for finding in self._findings.values() if finding.outcome == outcome)
+
+    def lines(self) -> list[str]:
+        """The report for a terminal: one line of counts, then one line per reason with its examples."""
+        kinds = list(dict.fromkeys([*self.kept, *(finding.kind for finding in self._findings.values())]))
+        lines = [
+            f"{_plural(kind)}: {self.kept.get(kind, 0):,} kept, {self.changed(kind):,} changed, {self.dropped(kind):,} dropped"
+            for kind in kinds
+        ]
+        for finding in self.findings():
+            examples = "; ".join(finding.examples)
+            noun = finding.kind if finding.count == 1 else _plural(finding.kind)
+            more = ", ..." if finding.count > len(finding.examples) else ""
+            lines.append(
+                f"{finding.outcome} {finding.count:,} {noun}: {finding.reason}" + (f" ({examples}{more})" if examples else "")
+            )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready builtins: kept, changed, dropped by kind, and the findings."""
+        return {
+            "clean": self.is_clean,
+            "kept": dict(self.kept),
+            "changed": self._totals("changed"),
+            "dropped": self._totals("dropped"),
+            "findings": [msgspec.to_builtins(finding) for finding in self.findings()],
+        }
+
+    def _add(self, kind: Kind, outcome: Outcome, reason: str, example: str, count: int) -> None:
+        if count < 0:
+            raise InvalidInput(f"a count is 0 or more, got {count}; report what happened, not a difference")
+        key = (kind, outcome, reason)
+        finding = self._findings.setdefault(key, Finding(kind=kind, outcome=outcome, reason=reason))
+        finding.count += count
+        if example and len(finding.examples) < MAX_EXAMPLES and example not in finding.examples:
+            finding.examples.append(example)
+
+    def _total(self, kind: Kind, outcome: Outcome) -> int:
+        return sum(f.count for f in self._findings.values() if f.kind == kind and f.outcome == outcome)
+
+    def _totals(self, outcome: Outcome) -> dict[str, int]:
+        kinds = dict.fromkeys(finding.kind for finding in self._findings.values() if finding.outcome == outcome)
+        return {kind: self._total(kind, outcome) for kind in kinds}
+
+
+def _plural(kind: str) -> str:
+    return PLURALS.get(kind, kind + "s")

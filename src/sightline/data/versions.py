@@ -1,0 +1,239 @@
+"""DatasetVersion: a frozen folder of `manifest.json` and `items.parquet`; its pictures are blobs elsewhere.
+
+`location.json` beside the manifest tells where the blobs lie. It is no part of the version (its hash is not in the manifest), so
+a version may move between machines and keeps its id. The same input always gives the same id: no time, no machine path and no
+dictionary order enters the manifest.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sightline.core.categories import Categories
+from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.folders import compute_file_hash, read_manifest, verify_files, write_file_atomic, write_manifest
+from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
+from sightline.core.workspace import Workspace, check_name
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
+from sightline.imaging.reading import decode_image
+
+ITEMS_NAME = "items.parquet"
+LOCATION_NAME = "location.json"
+UNSPLIT = "unsplit"  # the name under which items without a split are counted
+
+
+class BlobLocation(msgspec.Struct, frozen=True, kw_only=True):
+    """`location.json`: URL of the blob store, or a path relative to the version's folder."""
+
+    blobs: str
+
+
+class DatasetVersion:
+    """An opened version: a stream of items and their pictures. Made by `open_version` and `VersionWriter.close`."""
+
+    def __init__(self, folder: Path, manifest: DatasetVersionManifest, blobs: BlobStore) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.blobs = blobs
+        self.id = compute_manifest_id(manifest)
+        self.categories = Categories(manifest.categories)
+
+    def __repr__(self) -> str:
+        return f"DatasetVersion({self.manifest.name!r}, {self.id[:12]}, {self.manifest.item_count} items)"
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Images per split; those without one under "unsplit"."""
+        return dict(self.manifest.split_counts)
+
+    def items(self, split: str | Sequence[str] | None = None) -> Iterator[Item]:
+        """Stream items in the order they were added, holding one row group.
+
+        Args:
+            split: a split's name, several names, or None for all items. "trainval" means train and val together where
+                there is no split of that name.
+
+        Raises: NotFound when there is no such split.
+        """
+        return read_items(self.folder / ITEMS_NAME, self._find_splits(split))
+
+    def load_items(self, split: str | Sequence[str] | None = None) -> ItemTable:
+        """The items as a compact in-memory sequence for random access; see `ItemTable`."""
+        return load_item_table(self.folder / ITEMS_NAME, self._find_splits(split))
+
+    def count(self, split: str | Sequence[str] | None = None) -> int:
+        """How many items a split (or several, or all) holds. Raises: NotFound."""
+        names = self._find_splits(split)
+        return self.manifest.item_count if names is None else sum(self.manifest.split_counts[name] for name in names)
+
+    def read_image(self, item: Item) -> np.ndarray:
+        """The picture as `(H, W, 3)` uint8 RGB, upright, its bytes verified. Raises: NotFound, CorruptFile, UnreadableImage."""
+        return decode_image(self.blobs.read(item.blob), name=item.file_name)
+
+    def verify(self) -> None:
+        """Check `items.parquet` against the manifest. Raises: NotFound, CorruptFile."""
+        verify_files(self.folder, self.manifest.files)
+
+    def _find_splits(self, split: str | Sequence[str] | None) -> list[str] | None:
+        if split is None:
+            return None
+        known = self.manifest.split_counts
+        names: list[str] = []
+        for name in dict.fromkeys([split] if isinstance(split, str) else split):
+            if name == "trainval" and name not in known and {"train", "val"} & known.keys():
+                names += [part for part in ("train", "val") if part in known]
+            elif name not in known or name == UNSPLIT:
+                there = ", ".join(known) or "none"
+                raise NotFound(f"no split {name!r} in data set {self.manifest.name!r}; its splits are: {there}")
+            else:
+                names.append(name)
+        return list(dict.fromkeys(names))
+
+
+def open_version(folder: Path, blobs: BlobStore | None = None) -> DatasetVersion:
+    """Open a version's folder; `location.json` says where the blobs are unless `blobs` is given.
+
+    Raises: NotFound when the folder is no version or nothing says where its blobs lie; InvalidInput for a broken manifest.
+    """
+    manifest = read_manifest(folder, DatasetVersionManifest)
+    if not (folder / ITEMS_NAME).is_file():
+        raise NotFound(f"{folder} lacks {ITEMS_NAME}, which its manifest names; make it again")
+    return DatasetVersion(folder, manifest, blobs or BlobStore(_read_location(folder)))
+
+
+class VersionWriter:
+    """Writes a DatasetVersion as a stream: `add` items, then `close`. As a context manager it removes all traces on an error.
+
+    Args:
+        target: the folder the version becomes, or a Workspace: then it is shelved under `name` and its id, and its name
+            stands for it from then on.
+        name: name of the Dataset.
+        categories: ordered; an item's categories must be among them.
+        blobs: where the pictures were put; a Workspace's own by default.
+        unlabelled_pixels: what a pixel means that no mask covers.
+        source: what it was made from: format, options, parents; no machine paths, so that ids are the same everywhere.
+        seed: of a drawn split.
+    """
+
+    def __init__(
+        self,
+        target: Path | Workspace,
+        name: str,
+        categories: Categories,
+        blobs: BlobStore | None = None,
+        *,
+        unlabelled_pixels: UnlabelledPixels = "background",
+        source: dict[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if blobs is None and not isinstance(target, Workspace):
+            raise InvalidInput(f"expected a blob store for the pictures of {target}, got none; pass blobs=BlobStore(folder)")
+        if isinstance(target, Path) and target.exists():
+            raise Conflict(f"{target} exists already; choose another name or remove it")
+        self.blobs = blobs or BlobStore(target.blobs if isinstance(target, Workspace) else target)
+        self._target, self._name, self._categories = target, check_name(name), categories
+        self._unlabelled_pixels, self._source, self._seed = unlabelled_pixels, source or {}, seed
+        self._split_counts: dict[str, int] = {}
+        self._annotation_counts = dict.fromkeys(categories.names, 0)
+        self._item_count = 0
+        self._folder = make_temporary_folder(target, self._name)
+        self._items = ItemWriter(self._folder / ITEMS_NAME)
+
+    def add(self, item: Item) -> None:
+        """Append an item. Raises: InvalidInput when an annotation's category is not one of the version's."""
+        for annotation in item.annotations:
+            if annotation.category not in self._annotation_counts:
+                raise InvalidInput(
+                    f"{item.file_name}: category {annotation.category!r} is not one of {list(self._categories.names)}; "
+                    "add it to the categories or drop the annotation"
+                )
+            self._annotation_counts[annotation.category] += 1
+        split = UNSPLIT if item.split is None else item.split
+        self._split_counts[split] = self._split_counts.get(split, 0) + 1
+        self._item_count += 1
+        self._items.add(item)
+
+    def close(self) -> DatasetVersion:
+        """Finish the files, give the folder its final name, and open it."""
+        self._items.close()
+        manifest = DatasetVersionManifest(
+            name=self._name,
+            categories=self._categories.names,
+            unlabelled_pixels=self._unlabelled_pixels,
+            item_count=self._item_count,
+            split_counts=self._split_counts,
+            annotation_counts=self._annotation_counts,
+            source=self._source,
+            seed=self._seed,
+            files={ITEMS_NAME: compute_file_hash(self._folder / ITEMS_NAME)},
+        )
+        write_manifest(self._folder, manifest)
+        return place_version(self._folder, self._target, self._name, self.blobs)
+
+    def abort(self) -> None:
+        """Remove everything written so far; blobs stay, they may be shared."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> "VersionWriter":
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        if error_type is not None:
+            self.abort()
+
+
+def make_temporary_folder(target: Path | Workspace, name: str) -> Path:
+    """A hidden folder on the same file system as `target`, to be filled and given to `place_version`."""
+    parent = target.root / "datasets" / check_name(name) if isinstance(target, Workspace) else target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=".new-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def place_version(folder: Path, target: Path | Workspace, name: str, blobs: BlobStore) -> DatasetVersion:
+    """Rename a complete version folder to where it belongs, note where its blobs lie, and open it.
+
+    A Workspace that holds the same id already keeps its own. Raises: Conflict when a plain `target` exists.
+    """
+    manifest = read_manifest(folder, DatasetVersionManifest)
+    if isinstance(target, Workspace):
+        final = target.place("datasets", name, compute_manifest_id(manifest))
+        if final.exists():
+            shutil.rmtree(folder)
+        else:
+            folder.rename(final)
+        target.set_latest(final)
+    else:
+        final = target
+        if final.exists():
+            raise Conflict(f"{final} exists already; choose another name or remove it")
+        folder.rename(final)
+    write_location(final, blobs)
+    return DatasetVersion(final, manifest, blobs)
+
+
+def write_location(folder: Path, blobs: BlobStore) -> None:
+    """Write `location.json`: a relative path for blobs in a local folder, so that a workspace can be moved as a whole."""
+    where = blobs.url
+    if blobs.local_folder is not None:
+        where = Path(os.path.relpath(blobs.local_folder, folder.resolve())).as_posix()
+    write_file_atomic(folder / LOCATION_NAME, msgspec.json.encode(BlobLocation(blobs=where)))
+
+
+def _read_location(folder: Path) -> str:
+    path = folder / LOCATION_NAME
+    if not path.is_file():
+        raise NotFound(f"{folder} has no {LOCATION_NAME} that tells where its pictures lie; pass the blob store")
+    try:
+        where = msgspec.json.decode(path.read_bytes(), type=BlobLocation).blobs
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f'{path} should hold {{"blobs": "path or URL"}}: {error}; write it again') from error
+    return where if "://" in where else str((folder.resolve() / where).resolve())
