@@ -1,0 +1,33 @@
+"""The reference pages are what the code says."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_reference", ROOT / "docs/reference/generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generator = load_generator()
+
+
+@pytest.mark.parametrize("name", generator.PAGES)
+def test_the_reference_page_is_up_to_date(name: str) -> None:
+    page = ROOT / "docs/reference" / name
+    assert page.is_file(), f"{name} is missing; run make docs"
+    assert page.read_text() == generator.render_page(name), f"{name} is out of date; run make docs"
+
+
+def test_every_setting_has_a_description() -> None:
+    from sightline.core.settings import Settings
+
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
