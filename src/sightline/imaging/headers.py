@@ -1,0 +1,201 @@
+"""Look at a picture's header: which format it is, how large, which way up; no pixel is decoded.
+
+The format is told by its first bytes and opened by that one Pillow plugin, never by trying every plugin Pillow has: a picture of
+any other format is refused before foreign parsing code sees it, and Pillow's own size warning has no say (our limit does).
+"""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import msgspec
+from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
+from PIL import WebPImagePlugin as WebpImagePlugin
+from PIL.ImageFile import ImageFile
+
+from sightline.core.errors import ImageTooLarge, UnreadableImage
+
+DEFAULT_MAX_PIXELS = 50_000_000
+ORIENTATION_TAG = 0x0112
+FORMATS = "JPEG, PNG, WebP, BMP, TIFF, GIF, PGM or PPM"
+
+# Everything Pillow, zlib and OpenCV raise at bytes that are not a whole picture (seen on the fuzzers' files of the tests).
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    cv2.error,
+    Image.DecompressionBombError,
+)
+
+# format -> Pillow plugin class.
+PLUGINS: dict[str, type[ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "webp": WebpImagePlugin.WebPImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "ppm": PpmImagePlugin.PpmImageFile,
+}
+MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    *((f"P{digit}".encode() + space, "ppm") for digit in "123456" for space in (b"\n", b" ", b"\r", b"\t")),
+)
+
+
+class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What a picture's header says.
+
+    Attributes:
+        format: "jpeg", "png", "webp", "bmp", "tiff", "gif" or "ppm" (PGM and PBM too).
+        width, height: pixels of the upright picture: after the EXIF orientation.
+        orientation: EXIF orientation 1..8; 1 when there is none.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+
+
+def probe_image(content: bytes, name: str = "image") -> ImageHeader:
+    """Read format, upright size and orientation from a picture's header, without decoding a pixel.
+
+    Args:
+        content: bytes of the file.
+        name: what messages call it.
+
+    Raises:
+        UnreadableImage: not a picture of a format we decode, or a broken header.
+    """
+    with quiet_pillow():
+        return open_picture(content, name)[1]
+
+
+def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
+    """Open with the one plugin of its format; pixels are still undecoded. Call inside `quiet_pillow`. Raises: UnreadableImage."""
+    kind = identify_format(content, name)
+    try:
+        image = PLUGINS[kind](io.BytesIO(content), "")
+        orientation = _read_orientation(image, kind, content)
+        width, height = image.size
+    except DECODER_ERRORS as error:
+        raise UnreadableImage(describe_failure(name, kind, error)) from error
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"expected {name} to hold at least one pixel, its header says {width} x {height}; save it again")
+    # Pillow turns a TIFF upright by itself and already gives its upright size; the other formats are turned by `reading`.
+    if orientation >= 5 and kind != "tiff":
+        width, height = height, width
+    return image, ImageHeader(format=kind, width=width, height=height, orientation=orientation)
+
+
+def check_pixel_limit(header: ImageHeader, max_pixels: int, name: str) -> None:
+    """Refuse a picture that is too large before a pixel is decoded. Raises: ImageTooLarge."""
+    if header.width * header.height > max_pixels:
+        raise ImageTooLarge(
+            f"expected {name} to have at most {max_pixels:,} pixels, its header says {header.width} x {header.height} = "
+            f"{header.width * header.height:,}; make it smaller or raise SIGHTLINE_MAX_IMAGE_PIXELS"
+        )
+
+
+def identify_format(content: bytes, name: str) -> str:
+    """Name of the format that the first bytes show. Raises: UnreadableImage when it is none of ours."""
+    for magic, kind in MAGIC:
+        if content.startswith(magic):
+            return kind
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    found = "an empty file" if not content else f"a file that begins with {content[:8]!r}"
+    if content[128:132] == b"DICM":
+        found = "a DICOM file"
+    raise UnreadableImage(f"expected {name} to be {FORMATS}, got {found}; convert it to one of these")
+
+
+def describe_failure(name: str, kind: str, error: Exception) -> str:
+    """One line that says what the decoder found, whatever it raised."""
+    if isinstance(error, struct.error | IndexError | EOFError):
+        reason = "its header is cut short"  # their own words speak of buffers and offsets
+    else:
+        reason = " ".join(str(error).split()) or type(error).__name__
+    return f"expected {name} to be a whole {kind.upper()} picture, got a damaged one ({reason[:200]}); save it again"
+
+
+def _read_orientation(image: ImageFile, kind: str, content: bytes) -> int:
+    """EXIF orientation 1..8; a broken or absent EXIF block means 1: the picture itself may still be good."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        value = image.tag_v2.get(ORIENTATION_TAG)
+    else:
+        # Not `image.getexif()`: for a PNG whose eXIf chunk lies behind the pixels it decodes them.
+        block = image.info.get("exif") or (_find_png_chunk(content, b"eXIf") if kind == "png" else None)
+        if not block:
+            return 1
+        exif = Image.Exif()
+        try:
+            exif.load(block)
+            value = exif.get(ORIENTATION_TAG)
+        except DECODER_ERRORS:
+            return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _find_png_chunk(content: bytes, wanted: bytes) -> bytes | None:
+    """Body of a PNG's first chunk of a type, or None: hops from length to length."""
+    position = 8
+    while position + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        if kind == wanted:
+            return content[position + 8 : position + 8 + length]
+        position += 12 + int(length)
+    return None
+
+
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+_quiet_filters: "warnings.catch_warnings[None] | None" = None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence the warnings of Pillow's modules (odd metadata) while any thread is inside.
+
+    `warnings.catch_warnings` alone is not safe here: two threads that overlap would put each other's filters back, for good.
+    """
+    global _quiet_depth, _quiet_filters
+    with _quiet_lock:
+        _quiet_depth += 1
+        if _quiet_depth == 1:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_depth -= 1
+            if _quiet_depth == 0 and _quiet_filters is not None:
+                _quiet_filters.__exit__(None, None, None)
+                _quiet_filters = None

@@ -1,0 +1,108 @@
+"""Turn pictures into the tensor an InputSpec describes: the one place that does, so training, calibration and serving agree.
+
+tensor = (resized pixel - mean) / std, per channel, in the order and layout the spec names. Everything stays uint8 until the last
+step, which writes normalised float32 straight into the batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import InputSpec
+from sightline.imaging.resizing import Placement, centre_crop_image, letterbox_image, stretch_image
+
+Image = np.ndarray[Any, Any]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def prepare_image(image: Image, spec: InputSpec) -> tuple[Floats, Placement]:
+    """Prepare one picture.
+
+    Args:
+        image: `(H, W, 3)` uint8 RGB, upright.
+        spec: what the network wants.
+
+    Returns:
+        `(C, H, W)` float32, or `(H, W, C)` when the layout is NHWC; and how the picture lies in it.
+
+    Raises:
+        InvalidInput: not a uint8 RGB picture, or a spec that contradicts itself.
+    """
+    batch, placements = prepare_batch([image], spec)
+    return batch[0], placements[0]
+
+
+def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, list[Placement]]:
+    """Prepare pictures of any sizes into one tensor.
+
+    Args:
+        images: N pictures `(H, W, 3)` uint8 RGB, upright; sizes may differ.
+        spec: what the network wants.
+
+    Returns:
+        `(N, C, H, W)` float32, or `(N, H, W, C)` when the layout is NHWC; and N placements.
+
+    Raises:
+        InvalidInput: as `prepare_image`.
+    """
+    scales, shifts = _read_normalisation(spec)
+    batch = np.empty(batch_shape(spec, len(images)), np.float32)
+    placements = []
+    for row, image in zip(batch, images, strict=True):
+        placed, placement = place_image(image, spec)
+        _write_normalised(_split_channels(placed, spec.colour), scales, shifts, spec.layout, row)
+        placements.append(placement)
+    return batch, placements
+
+
+def batch_shape(spec: InputSpec, count: int) -> tuple[int, int, int, int]:
+    """Shape of the network's input for `count` pictures."""
+    channels = 1 if spec.colour == "GRAY" else 3
+    if spec.layout == "NCHW":
+        return count, channels, spec.height, spec.width
+    return count, spec.height, spec.width, channels
+
+
+def place_image(image: Image, spec: InputSpec) -> tuple[Image, Placement]:
+    """Bring a picture to the spec's size by its resize rule; still uint8 RGB `(H, W, 3)`. Raises: InvalidInput."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise InvalidInput(
+            f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; decode it with sightline.imaging.reading"
+        )
+    if spec.resize == "letterbox":
+        return letterbox_image(image, spec.width, spec.height, spec.pad_value)
+    if spec.resize == "stretch":
+        return stretch_image(image, spec.width, spec.height)
+    return centre_crop_image(image, spec.width, spec.height, spec.crop_fraction)
+
+
+def _read_normalisation(spec: InputSpec) -> tuple[Floats, Floats]:
+    """`(C,)` factors and shifts with tensor = pixel * factor + shift."""
+    channels = 1 if spec.colour == "GRAY" else 3
+    if len(spec.mean) != channels or len(spec.std) != channels or min(spec.std) <= 0:
+        raise InvalidInput(
+            f"expected {channels} means and positive stds for {spec.colour}, got mean {spec.mean} and std {spec.std}; "
+            "correct the input spec"
+        )
+    mean, std = np.array(spec.mean), np.array(spec.std)
+    return (1.0 / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def _split_channels(image: Image, colour: str) -> Sequence[Image]:
+    """`(H, W, 3)` RGB as the planes `(H, W)` that the network wants, in its order."""
+    if colour == "GRAY":
+        return (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),)
+    planes: Sequence[Image] = cv2.split(image)
+    return planes if colour == "RGB" else planes[::-1]
+
+
+def _write_normalised(planes: Sequence[Image], scales: Floats, shifts: Floats, layout: str, out: Floats) -> None:
+    """Write `plane * scale + shift` into `out`, `(C, H, W)` or `(H, W, C)`, without a float copy in between."""
+    for channel, plane in enumerate(planes):
+        target = out[channel] if layout == "NCHW" else out[:, :, channel]
+        np.multiply(plane, scales[channel], out=target)
+        if shifts[channel]:
+            target += shifts[channel]

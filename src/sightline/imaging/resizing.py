@@ -1,0 +1,165 @@
+"""Bring a picture to the size a network wants, and remember how, so that boxes find their way back exactly.
+
+Pixel i covers the interval [i, i + 1): scaling a picture by s maps the point x to s * x, with no half-pixel shift; OpenCV's
+`resize` samples by the same rule. Shrinking averages areas (`INTER_AREA`: no aliasing), growing interpolates linearly.
+"""
+
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+
+Image = np.ndarray[Any, Any]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """How a picture lies in the network's input: `input = source * scale + offset`, for x and y by themselves.
+
+    Attributes:
+        source_width, source_height: the upright picture, pixels.
+        input_width, input_height: the network's input, pixels.
+        scale_x, scale_y: input pixels per source pixel. They differ a little under "letterbox" too, where sizes are rounded.
+        offset_x, offset_y: where the source's top left corner lies, input pixels; negative when it is cropped away.
+    """
+
+    source_width: int
+    source_height: int
+    input_width: int
+    input_height: int
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+    def boxes_to_input(self, boxes_xyxy: Image) -> Floats:
+        """Map `(N, 4)` boxes from source to input pixels; not clipped. Returns float32."""
+        return (_as_boxes(boxes_xyxy) * self._scales() + self._offsets()).astype(np.float32)
+
+    def boxes_to_source(self, boxes_xyxy: Image) -> Floats:
+        """Map `(N, 4)` boxes from input to source pixels: the exact inverse of `boxes_to_input`; not clipped. Returns float32."""
+        return ((_as_boxes(boxes_xyxy) - self._offsets()) / self._scales()).astype(np.float32)
+
+    def clip_to_source(self, boxes_xyxy: Floats) -> Floats:
+        """Cut `(N, 4)` source boxes at the edges of the picture."""
+        limits = np.array([self.source_width, self.source_height] * 2, np.float32)
+        return np.clip(boxes_xyxy, np.float32(0), limits)
+
+    def content_box(self) -> tuple[int, int, int, int]:
+        """`(left, top, right, bottom)` of the part of the input that shows the picture, whole input pixels."""
+        left, top = max(0, round(self.offset_x)), max(0, round(self.offset_y))
+        right = min(self.input_width, round(self.offset_x + self.source_width * self.scale_x))
+        bottom = min(self.input_height, round(self.offset_y + self.source_height * self.scale_y))
+        return left, top, right, bottom
+
+    def _scales(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([self.scale_x, self.scale_y] * 2)
+
+    def _offsets(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([self.offset_x, self.offset_y] * 2)
+
+
+def resize_image(image: Image, width: int, height: int) -> Image:
+    """Resize `(H, W)` or `(H, W, C)` to `(height, width[, C])`, same dtype; the same array when it has that size already.
+
+    Raises: InvalidInput when a size is below 1 pixel.
+    """
+    if width < 1 or height < 1 or image.ndim not in (2, 3) or image.size == 0:
+        raise InvalidInput(f"expected a picture and a size of at least 1 x 1, got {image.shape} and {width} x {height}")
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = width <= image.shape[1] and height <= image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def letterbox_image(image: Image, width: int, height: int, pad_value: int = 114) -> tuple[Image, Placement]:
+    """Fit a picture into `width` x `height`, keep its aspect, centre it, fill the bands.
+
+    Args:
+        image: `(H, W, C)` uint8.
+        width, height: of the result, pixels.
+        pad_value: of the bands, 0..255.
+
+    Returns:
+        `(height, width, C)` uint8, and where the picture lies in it.
+    """
+    source_height, source_width = image.shape[:2]
+    scale = min(width / source_width, height / source_height)
+    inner_width = min(width, max(1, round(source_width * scale)))
+    inner_height = min(height, max(1, round(source_height * scale)))
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    placement = Placement(
+        source_width=source_width,
+        source_height=source_height,
+        input_width=width,
+        input_height=height,
+        scale_x=inner_width / source_width,
+        scale_y=inner_height / source_height,
+        offset_x=left,
+        offset_y=top,
+    )
+    inner = resize_image(image, inner_width, inner_height)
+    if (inner_width, inner_height) == (width, height):
+        return inner, placement
+    canvas = np.full((height, width, *image.shape[2:]), pad_value, np.uint8)
+    canvas[top : top + inner_height, left : left + inner_width] = inner
+    return canvas, placement
+
+
+def stretch_image(image: Image, width: int, height: int) -> tuple[Image, Placement]:
+    """Resize a picture to `width` x `height` without keeping its aspect. Returns the result and its placement."""
+    source_height, source_width = image.shape[:2]
+    placement = Placement(
+        source_width=source_width,
+        source_height=source_height,
+        input_width=width,
+        input_height=height,
+        scale_x=width / source_width,
+        scale_y=height / source_height,
+        offset_x=0.0,
+        offset_y=0.0,
+    )
+    return resize_image(image, width, height), placement
+
+
+def centre_crop_image(image: Image, width: int, height: int, crop_fraction: float) -> tuple[Image, Placement]:
+    """Resize so that the picture covers `width / crop_fraction` x `height / crop_fraction`, and cut `width` x `height` from its middle.
+
+    With a square input this is the usual evaluation transform: shorter side to size / crop_fraction, then a centre crop.
+
+    Args:
+        image: `(H, W, C)` uint8.
+        width, height: of the result, pixels.
+        crop_fraction: share of the resized picture that the crop keeps, above 0, at most 1.
+
+    Returns:
+        `(height, width, C)` uint8, and where the picture lies in it (its offsets are zero or negative).
+    """
+    if not 0 < crop_fraction <= 1:
+        raise InvalidInput(f"expected a crop_fraction above 0 and at most 1, got {crop_fraction}; correct the input spec")
+    source_height, source_width = image.shape[:2]
+    scale = max(width / source_width, height / source_height) / crop_fraction
+    outer_width, outer_height = max(width, round(source_width * scale)), max(height, round(source_height * scale))
+    left, top = (outer_width - width) // 2, (outer_height - height) // 2
+    placement = Placement(
+        source_width=source_width,
+        source_height=source_height,
+        input_width=width,
+        input_height=height,
+        scale_x=outer_width / source_width,
+        scale_y=outer_height / source_height,
+        offset_x=-left,
+        offset_y=-top,
+    )
+    resized = resize_image(image, outer_width, outer_height)
+    return resized[top : top + height, left : left + width], placement
+
+
+def _as_boxes(boxes_xyxy: Image) -> np.ndarray[Any, np.dtype[np.float64]]:
+    boxes = np.asarray(boxes_xyxy, np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InvalidInput(f"expected boxes (N, 4) as x_min, y_min, x_max, y_max, got shape {boxes.shape}; reshape them")
+    return boxes
