@@ -1,0 +1,123 @@
+"""The seam between Sightline and an inference engine: a Backend opens a graph file into a Session, a Session infers.
+
+Everything an engine may differ in is in `SessionOptions`; everything else (preparing pictures, decoding outputs, queues) lives
+above and never asks which engine it has. `reference` defines what is correct; one conformance suite runs every back end in
+`backends/table.py` against it.
+"""
+
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput, NotFound, Unsupported
+from sightline.core.manifests import Precision
+
+Tensors = dict[str, np.ndarray]  # tensor name -> array, batch first
+
+
+class SessionOptions(msgspec.Struct, frozen=True):
+    """How a graph is run.
+
+    Attributes:
+        precision: arithmetic of the layers that are free to choose. An INT8 graph states its own quantised layers.
+        streams: inferences in flight; more than one raises throughput and latency.
+        threads: threads for each stream.
+        profile: record the time of every layer (slows inference); `Session.layers` needs it.
+    """
+
+    precision: Precision = "fp32"
+    streams: int = 1
+    threads: int = 2
+    profile: bool = False
+
+
+class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer as the engine really runs it, after fusion.
+
+    Attributes:
+        name: the engine's name of it.
+        source_layers: names of the graph's nodes that were fused into it.
+        kind: operator: "Convolution", "QLinearConv", ...
+        primitive: the kernel that ran, in the engine's words: "brgemm_avx512_I8", "CPUExecutionProvider".
+        precision: arithmetic it ran in: "int8", "bf16", "fp32", or another type's name.
+        time_us: median time over the inferences since the session was opened, microseconds.
+        share: part of the sum over all layers, 0..1.
+    """
+
+    name: str
+    source_layers: tuple[str, ...]
+    kind: str
+    primitive: str
+    precision: str
+    time_us: float
+    share: float
+
+
+class Session(Protocol):
+    """An opened graph. `infer` may be called from several threads."""
+
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
+        """Run one batch; the returned arrays are the caller's to keep. Raises: InvalidInput on wrong names, types or shapes."""
+        ...
+
+    def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
+        """Run many batches with `streams` in flight; results come in the order of the inputs, memory stays bounded."""
+        ...
+
+    def layers(self) -> list[LayerRow]:
+        """Layers as they ran, in order. Raises: InvalidInput unless opened with `profile=True` and used at least once."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what is in flight and free the engine's memory; the session cannot be used afterwards."""
+        ...
+
+
+class Backend(Protocol):
+    """An inference engine on one kind of device."""
+
+    name: str
+    device: str
+    precisions: tuple[Precision, ...]
+    graph_suffixes: tuple[str, ...]
+
+    def missing(self) -> str | None:
+        """What must be installed before `open` can work, as one line, or None when nothing is missing."""
+        ...
+
+    def open(self, graph: Path, options: SessionOptions) -> Session:
+        """Open a graph file. Raises: NotFound, Unsupported, InvalidInput."""
+        ...
+
+
+def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> None:
+    """Refuse what a back end does not declare, before the engine sees it. Raises: NotFound, Unsupported, InvalidInput."""
+    if not graph.is_file():
+        raise NotFound(f"expected a graph file, got {graph}, which is not there; compile or export the Model again")
+    if graph.suffix not in backend.graph_suffixes:
+        raise Unsupported(f"{backend.name} opens {' or '.join(backend.graph_suffixes)}, got {graph.name}; use another engine")
+    if options.precision not in backend.precisions:
+        raise Unsupported(f"{backend.name} runs {', '.join(backend.precisions)}, got {options.precision}; use another engine")
+    if options.streams < 1 or options.threads < 1:
+        raise InvalidInput(f"expected at least 1 stream and 1 thread, got {options.streams} and {options.threads}")
+
+
+def check_inputs(inputs: Mapping[str, np.ndarray], input_names: tuple[str, ...]) -> None:
+    """Check the names of the inputs. Raises: InvalidInput."""
+    if set(inputs) != set(input_names):
+        raise InvalidInput(f"expected inputs {sorted(input_names)}, got {sorted(inputs)}; name them as the graph does")
+
+
+def check_profiled(profile: bool, inference_count: int) -> None:
+    """Check that there is a profile to read. Raises: InvalidInput."""
+    if not profile or inference_count == 0:
+        raise InvalidInput(
+            f"layers are known after an inference with profile=True, got profile={profile} and {inference_count} inferences; "
+            "open the session with SessionOptions(profile=True) and infer once"
+        )

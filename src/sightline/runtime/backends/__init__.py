@@ -1,0 +1,1 @@
+"""One file per engine; `table` maps their names to import strings."""

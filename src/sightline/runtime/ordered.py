@@ -1,0 +1,58 @@
+"""Run work ahead of its reader, in order, with a bounded number in flight: the one idea behind every stream of the runtime.
+
+The reader's own thread starts work and collects it, so there is no queue between threads that could block for ever: a reader
+that stops early, or an input that raises, ends the generator, and its `finally` waits for what is in flight.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Value = TypeVar("Value")
+Handle = TypeVar("Handle")
+Result = TypeVar("Result")
+
+
+def run_in_order(
+    values: Iterable[Value],
+    start: Callable[[Value], Handle],
+    finish: Callable[[Handle], Result],
+    discard: Callable[[Handle], None],
+    in_flight: int,
+) -> Generator[Result, None, None]:
+    """Start each value, keep at most `in_flight` unfinished, yield results in the order of the values.
+
+    Args:
+        values: read one at a time, only when there is room.
+        start: begins work without waiting for its end.
+        finish: waits for the work and returns its result; its error is raised in its place in the order.
+        discard: waits for work whose result nobody wants any more; must not raise.
+        in_flight: at least 1.
+    """
+    pending: deque[Handle] = deque()
+    try:
+        for value in values:
+            pending.append(start(value))
+            if len(pending) >= in_flight:
+                yield finish(pending.popleft())
+        while pending:
+            yield finish(pending.popleft())
+    finally:
+        while pending:
+            discard(pending.popleft())
+        if isinstance(values, Generator):
+            values.close()  # a chain of streams ends from its last to its first, also while an error is on its way
+
+
+def map_in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Value], Result], values: Iterable[Value], in_flight: int
+) -> Generator[Result, None, None]:
+    """Like `map`, in the pool's threads, in order, with at most `in_flight` values taken ahead of the reader."""
+    return run_in_order(values, lambda value: pool.submit(work, value), Future.result, discard_future, in_flight)
+
+
+def discard_future(future: "Future[Result]") -> None:
+    """Cancel a future, or wait for its end when it runs already; its error is nobody's any more."""
+    if not future.cancel():
+        future.exception()

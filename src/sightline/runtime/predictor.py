@@ -1,0 +1,186 @@
+"""From pictures to annotations: prepare, infer, decode, all as the Model's or Artifact's manifest says.
+
+`predict` answers one batch; `predict_stream` keeps every core busy over many pictures: worker threads read and prepare ahead
+and decode behind while the session's streams infer, in order and with bounded memory.
+"""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
+from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
+from sightline.imaging.heads import decode_outputs
+from sightline.imaging.preprocessing import prepare_batch
+from sightline.imaging.reading import decode_image, read_image
+from sightline.imaging.resizing import Placement
+from sightline.runtime.backend import Session, SessionOptions, Tensors
+from sightline.runtime.backends.table import load_backend
+from sightline.runtime.ordered import map_in_order
+
+MODEL_GRAPH = "model.onnx"
+DEFAULT_ENGINE = "openvino"  # for a Model folder, which names no engine
+LARGEST_BATCH = 32  # more pictures than this in one `predict` are run in several batches, so memory stays bounded
+
+Picture = np.ndarray | bytes | Path  # decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path
+
+
+class Predictor:
+    """A network that takes pictures and answers with annotations in their own pixels. May be called from several threads.
+
+    Attributes:
+        name, task, categories, input, decode: from the manifest.
+        engine, precision, streams, threads: how it runs here.
+    """
+
+    def __init__(
+        self, manifest: ModelManifest | ArtifactManifest, session: Session, engine: str, options: SessionOptions
+    ) -> None:
+        self.name: str = manifest.name
+        self.task: Task = manifest.task
+        self.categories = Categories(manifest.categories)
+        self.input: InputSpec = manifest.input
+        self.decode: DecodeSpec = manifest.decode
+        self.engine = engine
+        self.precision: Precision = options.precision
+        self.streams = options.streams
+        self.threads = options.threads
+        self._session = session
+        self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
+
+    def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+        """Annotations of each picture, best first.
+
+        Args:
+            images: uint8 `(H, W, 3)` RGB, of any sizes.
+            confidence_threshold: 0..1; None takes the manifest's.
+        """
+        answers: list[list[Annotation]] = []
+        for first in range(0, len(images), LARGEST_BATCH):
+            batch, placements = prepare_batch(images[first : first + LARGEST_BATCH], self.input)
+            answers += self._decode(self.predict_raw(batch), placements, confidence_threshold)
+        return answers
+
+    def predict_stream(
+        self, pictures: Iterable[Picture], confidence_threshold: float | None = None
+    ) -> Generator[list[Annotation], None, None]:
+        """Annotations of each picture, in order, while later ones are read, prepared and inferred.
+
+        Args:
+            pictures: arrays, encoded bytes or paths; reading and decoding happens in worker threads.
+            confidence_threshold: 0..1; None takes the manifest's.
+
+        Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
+        """
+        waiting: deque[list[Placement]] = deque()  # of the pictures between preparing and decoding, in order
+
+        def read_inputs() -> Generator[Tensors, None, None]:
+            with closing(map_in_order(self._pool, self._prepare, pictures, self.streams + 2)) as prepared:
+                for batch, placements in prepared:
+                    waiting.append(placements)
+                    yield {self.input.name: batch}
+
+        def pair_outputs() -> Generator[tuple[Tensors, list[Placement]], None, None]:
+            with closing(self._session.stream(read_inputs())) as results:
+                for outputs in results:
+                    yield outputs, waiting.popleft()
+
+        def decode(pair: tuple[Tensors, list[Placement]]) -> list[Annotation]:
+            return self._decode(*pair, confidence_threshold)[0]
+
+        return map_in_order(self._pool, decode, pair_outputs(), 2)
+
+    def predict_raw(self, batch: np.ndarray) -> Tensors:
+        """Raw outputs by name for a prepared batch `(N, ...)` float32, as `imaging.preprocessing.prepare_batch` makes it."""
+        return self._session.infer({self.input.name: batch})
+
+    def close(self) -> None:
+        """End the worker threads and free the engine's memory."""
+        self._pool.shutdown()
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _prepare(self, picture: Picture) -> tuple[np.ndarray, list[Placement]]:
+        return prepare_batch([open_picture(picture)], self.input)
+
+    def _decode(self, outputs: Tensors, placements: list[Placement], threshold: float | None) -> list[list[Annotation]]:
+        return decode_outputs(self.decode, outputs, placements, self.categories, threshold)
+
+
+def open_picture(picture: Picture) -> np.ndarray:
+    """The picture as uint8 `(H, W, 3)` RGB, read when it is a path, decoded when it is bytes."""
+    if isinstance(picture, np.ndarray):
+        return picture
+    return decode_image(picture) if isinstance(picture, bytes) else read_image(picture)
+
+
+def open_predictor(
+    folder: Path, engine: str | None = None, streams: int | None = None, threads: int | None = None
+) -> Predictor:
+    """Open an Artifact or a Model folder after checking its files against their hashes.
+
+    Args:
+        folder: holds the manifest; its kind decides.
+        engine: None takes the Artifact's own, or OpenVINO for a Model (FP32).
+        streams, threads: None takes the Artifact's tuned values, or one stream on all cores for a Model.
+
+    Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
+    """
+    manifest = read_runnable_manifest(folder)
+    verify_files(folder, manifest.files)
+    if isinstance(manifest, ArtifactManifest):
+        engine = engine or manifest.engine
+        options = SessionOptions(manifest.precision, streams or manifest.streams, threads or manifest.threads)
+        graph = folder / manifest.graph_file
+    else:
+        engine = engine or DEFAULT_ENGINE
+        options = SessionOptions("fp32", streams or 1, threads or len(os.sched_getaffinity(0)))
+        graph = folder / MODEL_GRAPH
+    session = load_backend(engine).open(graph, options)
+    check_graph(session, manifest)
+    return Predictor(manifest, session, engine, options)
+
+
+def read_runnable_manifest(folder: Path) -> ModelManifest | ArtifactManifest:
+    """The manifest of a Model or Artifact folder. Raises: NotFound, InvalidInput for another kind."""
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        return read_manifest(folder, ModelManifest)  # raises NotFound with its own words
+    try:
+        kind = msgspec.json.decode(path.read_bytes(), type=_Kind).kind
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{path} is no manifest: {error}") from error
+    if kind == "artifact":
+        return read_manifest(folder, ArtifactManifest)
+    if kind == "model":
+        return read_manifest(folder, ModelManifest)
+    raise InvalidInput(f"expected a Model or an Artifact, got a {kind} in {folder}; compile or train first")
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+def check_graph(session: Session, manifest: ModelManifest | ArtifactManifest) -> None:
+    """Check that the graph has the tensors its manifest names. Raises: Unsupported."""
+    if session.input_names != (manifest.input.name,) or not set(manifest.decode.outputs) <= set(session.output_names):
+        raise Unsupported(
+            f"manifest names input {manifest.input.name!r} and outputs {list(manifest.decode.outputs)}, the graph has "
+            f"{list(session.input_names)} and {list(session.output_names)}; export the Model again"
+        )
