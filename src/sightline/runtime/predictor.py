@@ -40,13 +40,15 @@ class Predictor:
     """A network that takes pictures and answers with annotations in their own pixels. May be called from several threads.
 
     Attributes:
-        name, task, categories, input, decode: from the manifest.
+        manifest: of the folder it was opened from.
+        name, task, categories, input, decode: the manifest's.
         engine, precision, streams, threads: how it runs here.
     """
 
     def __init__(
         self, manifest: ModelManifest | ArtifactManifest, session: Session, engine: str, options: SessionOptions
     ) -> None:
+        self.manifest = manifest
         self.name: str = manifest.name
         self.task: Task = manifest.task
         self.categories = Categories(manifest.categories)
@@ -73,12 +75,12 @@ class Predictor:
         return answers
 
     def predict_stream(
-        self, pictures: Iterable[Picture], confidence_threshold: float | None = None
+        self, images: Iterable[Picture], confidence_threshold: float | None = None
     ) -> Generator[list[Annotation], None, None]:
         """Annotations of each picture, in order, while later ones are read, prepared and inferred.
 
         Args:
-            pictures: arrays, encoded bytes or paths; reading and decoding happens in worker threads.
+            images: arrays, encoded bytes or paths; reading and decoding happens in worker threads.
             confidence_threshold: 0..1; None takes the manifest's.
 
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
@@ -86,7 +88,7 @@ class Predictor:
         waiting: deque[list[Placement]] = deque()  # of the pictures between preparing and decoding, in order
 
         def read_inputs() -> Generator[Tensors, None, None]:
-            with closing(map_in_order(self._pool, self._prepare, pictures, self.streams + 2)) as prepared:
+            with closing(map_in_order(self._pool, self._prepare, images, self.streams + 2)) as prepared:
                 for batch, placements in prepared:
                     waiting.append(placements)
                     yield {self.input.name: batch}

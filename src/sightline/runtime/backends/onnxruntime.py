@@ -4,9 +4,11 @@ One `InferenceSession` serves all streams: its `run` is thread-safe, so a stream
 """
 
 import importlib.util
+import shutil
 import statistics
 import tempfile
 import threading
+import weakref
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,10 +49,9 @@ class OnnxRuntimeSession:
         import onnxruntime
 
         self._options = options
-        self._profile_folder = tempfile.TemporaryDirectory(prefix="sightline-profile-") if options.profile else None
-        self._session = _open_session(
-            graph, options, optimise, Path(self._profile_folder.name) if self._profile_folder else None
-        )
+        self._profile_folder = Path(tempfile.mkdtemp(prefix="sightline-profile-")) if options.profile else None
+        self._session = _open_session(graph, options, optimise, self._profile_folder)
+        self._remove_profile = weakref.finalize(self, _remove_folder, self._profile_folder)
         self._engine_errors: tuple[type[Exception], ...] = (
             onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
             onnxruntime.capi.onnxruntime_pybind11_state.Fail,
@@ -93,8 +94,7 @@ class OnnxRuntimeSession:
         """Wait for what is in flight and free memory."""
         self._pool.shutdown()
         del self._session
-        if self._profile_folder is not None:
-            self._profile_folder.cleanup()
+        self._remove_profile()
 
 
 class OnnxRuntimeBackend:
@@ -113,6 +113,11 @@ class OnnxRuntimeBackend:
         """Open an `.onnx` file. Raises: NotFound, Unsupported, InvalidInput."""
         check_openable(self, graph, options)
         return OnnxRuntimeSession(graph, options)
+
+
+def _remove_folder(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_session(graph: Path, options: SessionOptions, optimise: bool, profile_folder: Path | None) -> Any:

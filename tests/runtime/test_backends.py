@@ -1,0 +1,210 @@
+"""The conformance suite: every back end in the table against `reference`, on every graph."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from graphs import FLOAT_GRAPHS, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
+
+from sightline.core.errors import InvalidInput, NotFound, Unsupported
+from sightline.runtime.backend import Session, SessionOptions
+from sightline.runtime.backends.table import BACKENDS, load_backend
+
+OTHERS = [name for name in BACKENDS if name != "reference"]
+
+
+def open_graph(name: str, graph: Path, **options: object) -> Session:
+    return load_backend(name).open(graph, SessionOptions(**options))  # type: ignore[arg-type]
+
+
+def make_batch(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    return {"images": rng.normal(size=(count, 3, 16, 16)).astype(np.float32)}
+
+
+def relative_error(value: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(value - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("graph_name", FLOAT_GRAPHS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_fp32_outputs_equal_the_reference(
+    name: str, graph_name: str, count: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    graph = FLOAT_GRAPHS[graph_name](tmp_path / "graph.onnx")
+    inputs = make_batch(rng, count)
+    expected = open_graph("reference", graph).infer(inputs)
+    outputs = open_graph(name, graph).infer(inputs)
+    assert list(outputs) == list(expected)
+    for key, value in expected.items():
+        assert outputs[key].shape == value.shape
+        assert outputs[key].dtype == np.float32
+        assert relative_error(outputs[key], value) < 1e-4
+
+
+def test_the_reference_follows_the_operators_definition(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Softmax over channels of a strided convolution, written out as loops."""
+    w = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
+    from graphs import node
+
+    nodes = [node("Conv", ["images", "w"], "a", strides=[8, 8]), node("Softmax", ["a"], "out", axis=1)]
+    graph = write_graph(tmp_path / "graph.onnx", nodes, {"w": w}, {"out": 4})
+    inputs = make_batch(rng, 1)
+    out = open_graph("reference", graph).infer(inputs)["out"]
+    assert out.shape == (1, 2, 2, 2)
+    for row in range(2):
+        for column in range(2):
+            pixel = inputs["images"][0, :, row * 8, column * 8]
+            sums = [float((w[k, :, 0, 0] * pixel).sum()) for k in range(2)]
+            powers = np.exp(sums) / np.exp(sums).sum()
+            np.testing.assert_allclose(out[0, :, row, column], powers, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_quantised_graph_runs_in_int8_within_one_step_of_the_reference(
+    name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    graph = write_quantised_conv(tmp_path / "graph.onnx")
+    inputs = make_batch(rng, 2)
+    expected = open_graph("reference", graph, precision="int8").infer(inputs)["out"]
+    session = open_graph(name, graph, precision="int8", profile=True)
+    out = session.infer(inputs)["out"]
+    assert np.abs(out - expected).max() <= 6 / 255 * 1.001
+    convolutions = [row for row in session.layers() if "Conv" in row.kind]
+    assert [row.precision for row in convolutions] == ["int8"]
+
+
+def test_openvino_runs_bf16_close_to_the_reference(tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = write_conv_chain(tmp_path / "graph.onnx")
+    inputs = make_batch(rng, 2)
+    expected = open_graph("reference", graph).infer(inputs)["logits"]
+    assert relative_error(open_graph("openvino", graph, precision="bf16").infer(inputs)["logits"], expected) < 3e-2
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_more_shapes_than_are_kept_fixed_are_still_right(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = write_pyramid(tmp_path / "graph.onnx")
+    reference, session = open_graph("reference", graph), open_graph(name, graph)
+    for count in (1, 2, 3, 4, 5, 1):
+        inputs = make_batch(rng, count)
+        assert relative_error(session.infer(inputs)["fine"], reference.infer(inputs)["fine"]) < 1e-4
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_stream_answers_in_order_and_its_outputs_may_be_kept(
+    name: str, streams: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    graph = write_conv_chain(tmp_path / "graph.onnx")
+    batches = [make_batch(rng, 1 + index % 3) for index in range(12)]
+    reference = open_graph("reference", graph)
+    session = open_graph(name, graph, streams=streams, threads=1)
+    kept = list(session.stream(batches))
+    assert len(kept) == 12
+    for inputs, outputs in zip(batches, kept, strict=True):
+        assert relative_error(outputs["logits"], reference.infer(inputs)["logits"]) < 1e-4
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_empty_stream_is_empty(name: str, tmp_path: Path) -> None:
+    assert list(open_graph(name, write_conv_chain(tmp_path / "graph.onnx")).stream([])) == []
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_reader_that_stops_early_blocks_nobody(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), streams=2, threads=1)
+    inputs = make_batch(rng, 1)
+    paused = [session.stream([inputs] * 50) for _ in range(4)]
+    for stream in paused:
+        next(stream)
+    assert session.infer(inputs)["logits"].shape == (1, 10)  # while four readers hold results back
+    for stream in paused:
+        stream.close()  # type: ignore[attr-defined]
+    assert len(list(session.stream([inputs] * 5))) == 5
+    session.close()
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_stream_takes_no_more_than_it_needs(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), streams=2, threads=1)
+    inputs, taken = make_batch(rng, 1), []
+
+    def give() -> Iterator[dict[str, np.ndarray]]:
+        for index in range(100):
+            taken.append(index)
+            yield inputs
+
+    next(iter(session.stream(give())))
+    assert len(taken) <= 3
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_input_that_raises_ends_the_stream_and_leaves_the_session_usable(
+    name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), streams=2, threads=1)
+    inputs = make_batch(rng, 1)
+
+    def give() -> Iterator[dict[str, np.ndarray]]:
+        yield inputs
+        raise KeyError("broken picture")
+
+    with pytest.raises(KeyError, match="broken picture"):
+        list(session.stream(give()))
+    assert session.infer(inputs)["logits"].shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"))
+    with pytest.raises(InvalidInput, match="expected inputs"):
+        session.infer({"pictures": np.zeros((1, 3, 16, 16), np.float32)})
+    with pytest.raises(InvalidInput):
+        session.infer({"images": np.zeros((1, 5, 16, 16), np.float32)})
+    assert session.infer(make_batch(rng, 1))["logits"].shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_layers_have_sources_kinds_times_and_shares(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), profile=True)
+    with pytest.raises(InvalidInput, match="profile=True"):
+        session.layers()
+    for _ in range(3):
+        session.infer(make_batch(rng, 1))
+    rows = session.layers()
+    assert sum(row.share for row in rows) == pytest.approx(1, abs=1e-6)
+    convolutions = [row for row in rows if "Conv" in row.kind]
+    assert len(convolutions) == 2
+    assert all(row.precision == "fp32" and row.time_us > 0 and row.primitive and row.source_layers for row in convolutions)
+    assert session.layers() == rows
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_file_that_is_no_graph_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"not a graph")
+    with pytest.raises(InvalidInput, match="cannot open"):
+        open_graph(name, tmp_path / "broken.onnx")
+    with pytest.raises(NotFound, match=r"absent\.onnx"):
+        open_graph(name, tmp_path / "absent.onnx")
+    (tmp_path / "graph.pb").write_bytes(b"")
+    with pytest.raises(Unsupported, match="opens"):
+        open_graph(name, tmp_path / "graph.pb")
+
+
+def test_a_precision_the_engine_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="bf16"):
+        open_graph("onnxruntime", write_conv_chain(tmp_path / "graph.onnx"), precision="bf16")
+
+
+def test_no_streams_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="at least 1 stream"):
+        open_graph("openvino", write_conv_chain(tmp_path / "graph.onnx"), streams=0)
+
+
+def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match="reference, onnxruntime, openvino"):
+        load_backend("tensorrt")

@@ -1,0 +1,77 @@
+"""No outbound call: the engines' usage reporting must not open a socket, in a process of its own as users have it."""
+
+import subprocess
+import sys
+import textwrap
+
+GUARD = """
+    import socket, sys, threading
+
+    def refuse(*arguments, **options):
+        print("CONNECTED", arguments[1:2], flush=True)
+        raise OSError("no network in this test")
+
+    socket.socket.connect = refuse
+    socket.getaddrinfo = refuse
+"""
+
+
+def run_guarded(body: str) -> str:
+    code = textwrap.dedent(GUARD) + textwrap.dedent(body)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout
+
+
+def test_the_guard_sees_an_unsilenced_report(tmp_path: object) -> None:
+    """The test can fail: sending an event without silencing reaches for the network."""
+    out = run_guarded(
+        """
+        import openvino_telemetry
+        telemetry = openvino_telemetry.Telemetry("test", "1", tid="none", backend="ga4", enable_opt_in_dialog=False)
+        telemetry.consent = True
+        telemetry.send_event("a", "b", "c", force_send=True)
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread():
+                thread.join(20)
+        telemetry.force_shutdown(20)
+        """
+    )
+    assert "CONNECTED" in out
+
+
+def test_silenced_packages_open_no_socket() -> None:
+    out = run_guarded(
+        """
+        from sightline.runtime.telemetry import silence_telemetry
+        silence_telemetry()
+        import numpy as np, openvino as ov
+        from openvino import opset13 as op
+        from openvino.tools.ovc import convert_model
+        import nncf
+        x = op.parameter([1, 3, 8, 8], np.float32, name="x")
+        weights = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+        model = ov.Model([op.result(op.convolution(x, weights, [1, 1], [0, 0], [0, 0], [1, 1]))], [x], "m")
+        nncf.quantize(model, nncf.Dataset([np.zeros((1, 3, 8, 8), np.float32)]), subset_size=1)
+        assert sys.modules["openvino_telemetry"] is None
+        print("DONE")
+        """
+    )
+    assert "DONE" in out
+    assert "CONNECTED" not in out
+
+
+def test_a_package_imported_before_us_is_muted() -> None:
+    out = run_guarded(
+        """
+        import openvino_telemetry
+        from sightline.runtime.telemetry import silence_telemetry
+        silence_telemetry()
+        telemetry = openvino_telemetry.Telemetry("test", "1", tid="none", backend="ga4", enable_opt_in_dialog=False)
+        telemetry.consent = True
+        telemetry.send_event("a", "b", "c", force_send=True)
+        telemetry.force_shutdown(20)
+        print("DONE")
+        """
+    )
+    assert "DONE" in out
+    assert "CONNECTED" not in out
