@@ -1,0 +1,84 @@
+"""Outline a mask along the edges of its pixels, exactly.
+
+The corners of a rectilinear outline, sorted by row, pair up into its horizontal edges; sorted by column, into its vertical ones.
+Following one kind and then the other walks each ring (a known trick for rectilinear polygons: O'Rourke 1988).
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sightline.core.annotations import Ring
+from sightline.core.errors import InvalidInput
+
+Mask = np.ndarray[Any, Any]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def trace_mask(mask: Mask, tolerance: float = 0.0) -> tuple[Ring, ...]:
+    """Outline the set pixels along their edges.
+
+    Holes are filled: rings are united when drawn, so they cannot cut one. Ask `has_holes` first and keep the mask as RLE then.
+
+    Args:
+        mask: `(H, W)` bool.
+        tolerance: how far a simplified outline may stray, pixels; 0 keeps every corner, so that drawing it gives back the mask.
+
+    Returns:
+        Rings x0, y0, x1, y1, ..., outer ones only; none for an empty mask.
+    """
+    rings = [points for points, is_hole in _walk_rings(mask) if not is_hole]
+    if tolerance > 0:
+        simple = [cv2.approxPolyDP(points.astype(np.float32), tolerance, closed=True).reshape(-1, 2) for points in rings]
+        rings = [points for points in simple if len(points) >= 3]
+    return tuple(tuple(float(value) for value in points.ravel()) for points in rings)
+
+
+def has_holes(mask: Mask) -> bool:
+    """Whether unset pixels are enclosed by set ones, so that polygons would lose them."""
+    return any(is_hole for _, is_hole in _walk_rings(mask))
+
+
+def _walk_rings(mask: Mask) -> list[tuple[Indices, bool]]:
+    """All rings `(P, 2)` x, y corners, each with whether it bounds a hole."""
+    if mask.ndim != 2:
+        raise InvalidInput(f"expected a mask (H, W), got shape {mask.shape}; pass one mask at a time")
+    padded = np.pad(mask != 0, 1)
+    corners = _find_corners(padded)
+    # Row order is how _find_corners gives them; column order needs a sort.
+    beside = _pair_up(np.arange(len(corners)))
+    below = _pair_up(np.lexsort((corners[:, 1], corners[:, 0])))
+    rings, visited = [], [False] * len(corners)
+    for start in range(len(corners)):
+        if visited[start]:
+            continue
+        members, corner = [], start
+        while not visited[corner]:
+            partner = beside[corner]
+            visited[corner] = visited[partner] = True
+            members += [corner, partner]
+            corner = below[partner]
+        points = corners[members]
+        # `start` is the ring's topmost, then leftmost corner; the pixel to its lower right tells inside from hole.
+        x, y = points[0]
+        rings.append((points, not padded[y + 1, x + 1]))
+    return rings
+
+
+def _find_corners(padded: Mask) -> Indices:
+    """`(K, 2)` x, y of the outline's corners by rows; where two set pixels touch only diagonally the corner counts twice."""
+    north_west, north_east = padded[:-1, :-1], padded[:-1, 1:]
+    south_west, south_east = padded[1:, :-1], padded[1:, 1:]
+    odd = north_west ^ north_east ^ south_west ^ south_east
+    crossing = (north_west == south_east) & (north_east == south_west) & (north_west != north_east)
+    rows, columns = np.nonzero(odd | crossing)
+    repeats = np.where(crossing[rows, columns], 2, 1)
+    return np.repeat(np.stack([columns, rows], axis=1), repeats, axis=0)
+
+
+def _pair_up(order: Indices) -> list[int]:
+    """Partner of each corner when neighbours 0-1, 2-3, ... of an order belong together."""
+    partner = np.empty(len(order), np.int64)
+    partner[order[0::2]], partner[order[1::2]] = order[1::2], order[0::2]
+    return [int(index) for index in partner]
