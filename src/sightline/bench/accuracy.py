@@ -1,0 +1,145 @@
+"""Accuracy of a subject on a version: one pass over the pictures feeds the metric, the curves and the worst pictures."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from sightline.bench.matching import CurveBuilder, match_objects
+from sightline.bench.mistakes import WorstPictures
+from sightline.bench.records import Accuracy
+from sightline.bench.subjects import Subject
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import Task
+from sightline.core.progress import OnProgress, ProgressEvent
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+from sightline.metrics.evaluator import make_evaluator
+
+BATCH_SIZE = 8
+# A metric that walks along the confidence needs the unsure predictions too; a user does not.
+METRIC_THRESHOLDS: dict[Task, float | None] = {
+    "classification": 0.0,
+    "multilabel": None,
+    "detection": 0.01,
+    "instance": 0.01,
+    "semantic": None,
+}
+USER_THRESHOLD = 0.25  # for a subject that does not say its own
+
+
+class AccuracyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass over the pictures gives."""
+
+    accuracy: Accuracy
+    worst: WorstPictures
+    notes: list[str]
+
+
+def choose_items(version: DatasetVersion, split: str | None, max_images: int | None, seed: int) -> Iterator[Item]:
+    """The split's items, or `max_images` of them drawn with `seed`, in file order. Raises: InvalidInput for an empty split."""
+    total = version.count(split)
+    if not total:
+        raise InvalidInput(f"expected pictures in split {split!r} of {version.manifest.name!r}, got none; choose another split")
+    if max_images is None or max_images >= total:
+        yield from version.items(split)
+        return
+    chosen = set(np.random.default_rng(seed).choice(total, size=max_images, replace=False).tolist())
+    yield from (item for index, item in enumerate(version.items(split)) if index in chosen)
+
+
+def merge_categories(subject: Categories, version: Categories) -> tuple[Categories, list[str]]:
+    """The version's categories, then those only the subject knows; and a note for each difference.
+
+    Raises: InvalidInput when they have none in common.
+    """
+    extra = [name for name in subject if name not in version]
+    unknown = [name for name in version if name not in subject]
+    if len(extra) == len(subject):
+        raise InvalidInput(
+            f"expected a data set with any of the subject's {', '.join(subject)}, got {', '.join(version)}; choose another"
+        )
+    notes = [f"the subject cannot answer {', '.join(unknown)}: all of these count as missed"] if unknown else []
+    if extra:
+        notes.append(f"the data set has no {', '.join(extra)}: the subject's answers of these cannot be right")
+    return Categories([*version, *extra]), notes
+
+
+def measure_accuracy(
+    subject: Subject,
+    version: DatasetVersion,
+    items: Iterator[Item],
+    total: int,
+    worst_pictures: int,
+    on_progress: OnProgress,
+) -> AccuracyResult:
+    """Predict every item's picture and judge the answers.
+
+    Args:
+        items: streamed once; `total` of them, for the progress.
+        worst_pictures: how many of the worst to remember.
+    """
+    task = subject.task
+    categories, notes = merge_categories(subject.categories, version.categories)
+    evaluator = make_evaluator(task, categories, version.manifest.unlabelled_pixels)
+    curves = CurveBuilder(categories)
+    worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
+    threshold, shown = METRIC_THRESHOLDS[task], _user_threshold(subject)
+    done = 0
+    for batch in iterate_batches(items, BATCH_SIZE):
+        answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
+        for item, predicted in zip(batch, answers, strict=True):
+            evaluator.add(item.annotations, predicted, item.width, item.height)
+            if task in ("detection", "instance"):
+                curves.add(match_objects(item.annotations, predicted), item.annotations)
+            worst.offer(item, item.annotations, _as_shown(task, predicted, shown))
+        done += len(batch)
+        on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": done}))
+    metrics = evaluator.compute()
+    accuracy = Accuracy(
+        primary_name=metrics.primary_name,
+        primary=metrics.primary,
+        values=metrics.values,
+        per_category=metrics.per_category,
+        confusion=metrics.confusion,
+        confusion_names=_name_confusion(metrics.confusion, categories),
+        curves=curves.build(),
+        confidence_threshold=threshold,
+    )
+    return AccuracyResult(accuracy=accuracy, worst=worst, notes=notes)
+
+
+def iterate_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _user_threshold(subject: Subject) -> float:
+    decode = getattr(subject, "decode", None)
+    return decode.confidence_threshold if decode is not None else USER_THRESHOLD
+
+
+def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:
+    """What a user sees of the answer: the best label, or the objects above the threshold."""
+    if task == "classification":
+        return heapq.nlargest(1, predicted, key=lambda one: one.confidence or 0.0)
+    if task in ("detection", "instance"):
+        return [one for one in predicted if one.confidence is None or one.confidence >= threshold]
+    return list(predicted)
+
+
+def _name_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[str, ...]:
+    """Rows and columns are the categories; one row more is the background."""
+    if confusion is None:
+        return ()
+    return (*categories, "background")[: len(confusion)]

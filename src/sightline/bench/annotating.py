@@ -1,0 +1,130 @@
+"""The verb `annotate`: a model labels the pictures of a version into a new version; what people said stays as it is.
+
+Predictions are marked `origin="model"` and keep their confidence, so that a person can review the unsure ones first and a
+metric can leave them out.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from sightline.bench.accuracy import iterate_batches
+from sightline.bench.subjects import Subject, describe_subject
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.workspace import Workspace
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion, VersionWriter
+
+BATCH_SIZE = 8
+
+
+class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What `annotate_version` made.
+
+    Attributes:
+        version: the new version.
+        images_annotated: pictures that the model looked at and found something in.
+        images_left: pictures that were left as they were because a person had labelled them.
+        annotations: new annotations per category.
+    """
+
+    version: DatasetVersion
+    images_annotated: int
+    images_left: int
+    annotations: dict[str, int]
+
+
+def annotate_version(
+    version: DatasetVersion,
+    predictor: Subject,
+    name: str | None = None,
+    confidence_threshold: float | None = None,
+    only_unlabelled: bool = True,
+    *,
+    out: Path | Workspace,
+    folder: Path | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> AnnotateResult:
+    """Label pictures with a predictor.
+
+    Args:
+        version: pictures, some of them perhaps labelled.
+        predictor: anything with `predict(images)`, `task` and `categories`.
+        name: of the new Dataset, by default the old one's.
+        confidence_threshold: 0..1, predictions below it are dropped; None takes the predictor's own.
+        only_unlabelled: leave pictures alone that hold any annotation of a person; otherwise predictions are added beside them.
+            Annotations of an earlier model are replaced in every picture that is looked at.
+        out: the folder the new version becomes, or a Workspace that shelves it under its name and id.
+        folder: the Model or Artifact folder the predictor was opened from: its id goes into the new version.
+
+    Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor that gives a category it did
+        not declare.
+    """
+    if confidence_threshold is not None and not 0 <= confidence_threshold <= 1:
+        raise InvalidInput(f"expected a confidence threshold in 0..1, got {confidence_threshold}; 0.5 is a common choice")
+    total = version.count()
+    if not total:
+        raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")
+    subject = describe_subject(predictor, folder)
+    categories = version.categories.names + tuple(one for one in predictor.categories if one not in version.categories)
+    source = {
+        "made_by": "annotate",
+        "parents": [version.id],
+        "subject": {key: getattr(subject, key) for key in ("kind", "name", "id", "model_id", "engine", "precision")},
+        "confidence_threshold": confidence_threshold,
+        "only_unlabelled": only_unlabelled,
+    }
+    writer = VersionWriter(
+        out,
+        name or version.manifest.name,
+        Categories(categories),
+        version.blobs,
+        unlabelled_pixels=version.manifest.unlabelled_pixels,
+        source=source,
+        seed=version.manifest.seed,
+    )
+    counts: Counter[str] = Counter()
+    annotated = left = done = 0
+    with writer:
+        for batch in iterate_batches(version.items(), BATCH_SIZE):
+            for item, found in _annotate_batch(version, predictor, batch, confidence_threshold, only_unlabelled):
+                writer.add(item)
+                counts.update(annotation.category for annotation in found or ())
+                annotated, left = annotated + bool(found), left + (found is None)
+            done += len(batch)
+            on_progress(ProgressEvent(stage="annotating", progress=done / total, metrics={"annotations": counts.total()}))
+        made = writer.close()
+    return AnnotateResult(version=made, images_annotated=annotated, images_left=left, annotations=dict(counts))
+
+
+def _annotate_batch(
+    version: DatasetVersion, predictor: Subject, batch: list[Item], threshold: float | None, only_unlabelled: bool
+) -> Iterator[tuple[Item, list[Annotation] | None]]:
+    """Each item as it shall be written, with what the model found in it, or None when it was left alone."""
+    wanted = [item for item in batch if not (only_unlabelled and has_human_label(item))]
+    answers = predictor.predict([version.read_image(item) for item in wanted], confidence_threshold=threshold) if wanted else []
+    found = {item.file_name: [mark_as_model(one) for one in answer] for item, answer in zip(wanted, answers, strict=True)}
+    for item in batch:
+        if item.file_name not in found:
+            yield item, None
+            continue
+        kept = tuple(annotation for annotation in item.annotations if annotation.origin == "human")
+        new = found[item.file_name]
+        yield msgspec.structs.replace(item, annotations=(*kept, *new)), new
+
+
+def has_human_label(item: Item) -> bool:
+    """Whether a person labelled anything in this picture."""
+    return any(annotation.origin == "human" for annotation in item.annotations)
+
+
+def mark_as_model(annotation: Annotation) -> Annotation:
+    """The annotation as a model's. Raises: InvalidInput when it has no confidence."""
+    if annotation.confidence is None:
+        raise InvalidInput(f"expected predictions with a confidence, got {annotation.category!r} without; set it in 0..1")
+    return msgspec.structs.replace(annotation, origin="model")

@@ -1,0 +1,168 @@
+"""Two Reports side by side: every number both hold, with difference and ratio, and a word wherever comparing would mislead.
+
+Accuracies compare only on the same pictures; speeds only on the same machine. Where that does not hold the numbers still stand
+side by side, but without difference and ratio.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from sightline.bench.records import ReportContent
+
+Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
+HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
+BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
+
+
+class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """One number of both Reports.
+
+    Attributes:
+        better: which direction is better.
+        difference, ratio: b - a and b / a; None where comparing would mislead or a is 0.
+    """
+
+    group: Group
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    a: float | None
+    b: float | None
+    difference: float | None
+    ratio: float | None
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "same", "unknown"]:
+        """Whether b is better than a."""
+        if self.difference is None:
+            return "unknown"
+        if self.difference == 0:
+            return "same"
+        return "better" if (self.difference > 0) == (self.better == "higher") else "worse"
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two Reports side by side.
+
+    Attributes:
+        same_pictures, same_host: what decides whether accuracies and speeds may be compared.
+        warnings: what differs or disturbs, one sentence each.
+    """
+
+    a: str
+    b: str
+    same_pictures: bool
+    same_host: bool
+    warnings: tuple[str, ...]
+    numbers: tuple[ComparedNumber, ...]
+
+
+def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
+    """Compare two Reports. Numbers that only one holds have None on the other side."""
+    same_pictures = _picture_key(a) == _picture_key(b)
+    same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS)
+    same_client = (a.subject.url is None) == (b.subject.url is None)
+    is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
+    left, right = _flatten(a), _flatten(b)
+    numbers = []
+    for key in dict.fromkeys((*left, *right)):
+        group, name, unit, better = key
+        fair = is_fair.get(group, same_host and same_client)
+        numbers.append(_compare(group, name, unit, better, left.get(key), right.get(key), fair))
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        same_pictures=same_pictures,
+        same_host=same_host,
+        warnings=tuple(_find_warnings(a, b)),
+        numbers=tuple(numbers),
+    )
+
+
+_Key = tuple[Group, str, str, Literal["higher", "lower"]]
+
+
+def _compare(
+    group: Group, name: str, unit: str, better: Literal["higher", "lower"], a: float | None, b: float | None, fair: bool
+) -> ComparedNumber:
+    both = fair and a is not None and b is not None
+    return ComparedNumber(
+        group=group,
+        name=name,
+        unit=unit,
+        better=better,
+        a=a,
+        b=b,
+        difference=b - a if both and a is not None and b is not None else None,
+        ratio=b / a if both and a and b is not None else None,
+    )
+
+
+def _flatten(content: ReportContent) -> dict[_Key, float | None]:
+    """Every comparable number, None where the Report says it is not known."""
+    numbers: dict[_Key, float | None] = {}
+    for name, value in content.accuracy.values.items():
+        numbers["accuracy", name, "", "higher"] = value
+    for category, metrics in content.accuracy.per_category.items():
+        for name, value in metrics.items():
+            numbers["accuracy", f"{category}: {name}", "", "higher"] = value
+    for result in content.latency:
+        label = f"{result.stage.replace('_', ' ')}, batch {result.batch_size}"
+        for quantile in ("p50", "p90", "p99"):
+            numbers["latency", f"{label}: {quantile}", "ms", "lower"] = getattr(result.ms, quantile)
+        numbers["latency", f"{label}: CPU", "ms", "lower"] = result.cpu_ms
+    for point in content.throughput:
+        label = f"batch {point.batch_size}, {point.streams} streams"
+        numbers["throughput", label, "img/s", "higher"] = point.images_per_s
+        numbers["throughput", f"{label}: CPU per picture", "ms", "lower"] = point.cpu_ms_per_image
+    memory = content.memory
+    numbers["memory", "after measuring", "MB", "lower"] = memory.after_bytes / 1e6 if memory else None
+    opening = memory.opening_bytes if memory else None
+    numbers["memory", "to open it", "MB", "lower"] = opening / 1e6 if opening is not None else None
+    numbers["energy", "per picture", "J", "lower"] = content.energy.joules_per_image
+    return numbers
+
+
+def _picture_key(content: ReportContent) -> tuple[Any, ...]:
+    """What must be equal for two accuracies to speak of the same pictures."""
+    facts = content.dataset
+    if facts is None:
+        return (content.name, content.created_at)
+    drawn = content.seed if facts.images < facts.images_in_split else None
+    return facts.version, facts.split, facts.images, drawn
+
+
+def _find_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
+    if a.subject.task != b.subject.task:
+        yield f"different tasks ({a.subject.task} and {b.subject.task}): accuracies are not compared"
+    if _picture_key(a) != _picture_key(b):
+        yield f"different pictures ({_name_pictures(a)} and {_name_pictures(b)}): accuracies are not compared"
+    for field, name in HOST_FIELDS.items():
+        if a.host.get(field) != b.host.get(field):
+            yield f"different {name} ({a.host.get(field)} and {b.host.get(field)}): speeds are not compared"
+    if (a.subject.url is None) != (b.subject.url is None):
+        yield "one was measured over HTTP and the other in its process: speeds are not compared"
+    if a.subject.precision != b.subject.precision:
+        yield f"different precision ({a.subject.precision} and {b.subject.precision})"
+    yield from _find_package_warnings(a, b)
+    for name, content in (("first", a), ("second", b)):
+        if (content.load.other_cores or 0.0) > BUSY_CORES:
+            yield f"other programs kept {content.load.other_cores:.1f} cores busy while the {name} was measured"
+
+
+def _find_package_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
+    left, right = (dict(content.host.get("packages") or {}) for content in (a, b))
+    changed = [
+        f"{name} {left.get(name, 'absent')} and {right.get(name, 'absent')}"
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    ]
+    if changed:
+        yield f"different package versions: {', '.join(changed)}"
+
+
+def _name_pictures(content: ReportContent) -> str:
+    facts = content.dataset
+    return "no data set" if facts is None else f"{facts.name}@{facts.version[:8]} {facts.split}, {facts.images} pictures"

@@ -1,0 +1,66 @@
+"""Reports and comparisons as HTML: one file each with its style, plots and pictures inside, in the reader's theme."""
+
+import base64
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sightline.bench.comparing import Comparison
+from sightline.bench.plots import Plot
+from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, sort_categories
+from sightline.bench.tables import describe_resources
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> str:
+    """The page of one Report; `folder` holds the pictures its mistakes name."""
+    pictures = {mistake.picture: embed_picture(folder / mistake.picture) for mistake in content.mistakes}
+    rows = sort_categories(content)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            content=content,
+            plots={plot.name: (plot.title, Markup(plot.svg)) for plot in plots},  # drawn by us, escaped there
+            pictures=pictures,
+            categories=rows,
+            category_metrics=list(dict.fromkeys(name for _, row in rows for name in row)),
+            resources=describe_resources(content),
+            best=max(content.throughput, key=lambda point: point.images_per_s, default=None),
+            stage_names=STAGE_NAMES,
+        )
+    )
+
+
+def render_comparison(comparison: Comparison, a: ReportContent, b: ReportContent) -> str:
+    """The page of two Reports side by side."""
+    groups = dict.fromkeys(number.group for number in comparison.numbers)
+    by_group = {group: [number for number in comparison.numbers if number.group == group] for group in groups}
+    return _environment().get_template("comparison.html").render(comparison=comparison, a=a, b=b, groups=by_group)
+
+
+def embed_picture(path: Path) -> str:
+    """A JPEG file as a data URL."""
+    return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def format_number(value: float | None, digits: int = 2) -> str:
+    """A number as text, a dash for None."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def format_megabytes(size_bytes: int | None) -> str:
+    """Bytes as megabytes, a dash for None."""
+    return "–" if size_bytes is None else f"{size_bytes / 1e6:,.0f} MB"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": format_number, "megabytes": format_megabytes, "metric": format_metric}
+    return environment

@@ -1,0 +1,204 @@
+"""The plots of a Report. Each is drawn once and kept twice: PNG for people and other programs, SVG for the HTML page.
+
+The idea that makes one drawing fit a light and a dark page: every colour below is replaced in the SVG by a CSS variable of the
+page (`INK` by `var(--ink)`), and text stays text, so the page decides how the plot looks.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sightline.bench.records import STAGE_NAMES, LatencyResult, ReportContent, choose_category_metric, sort_categories
+
+INK, MUTED, GRID, PAPER = "#1c2330", "#667085", "#e3e7ee", "#ffffff"
+SERIES = ("#2f6fed", "#e8743b", "#19a979", "#945ecf", "#c4417a", "#13a4b4", "#8a8d2b", "#5b6b8c")
+CSS_NAMES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} | {
+    colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)
+}
+STYLE: Any = {  # matplotlib types the keys as one long Literal
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a category named "$" is a name, not a formula
+    "svg.hashsalt": "sightline",
+}
+MAX_BARS = 40
+MAX_CONFUSION = 40
+CELL_TEXT_LIMIT = 12  # categories up to which a confusion cell has room for its number
+
+
+class Plot(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished plot: `title` is what it shows, one phrase."""
+
+    name: str
+    title: str
+    png: bytes
+    svg: str
+
+
+def draw_plots(content: ReportContent) -> list[Plot]:
+    """All plots this Report has numbers for, in reading order."""
+    plots = []
+    accuracy = content.accuracy
+    if accuracy.per_category:
+        height = 0.9 + 0.3 * min(len(accuracy.per_category), MAX_BARS)
+        plots.append(_draw("categories", "Accuracy by category", (7.2, height), _plot_categories, content))
+    if accuracy.curves:
+        plots.append(_draw("precision_recall", "Precision over recall", (7.2, 3.6), _plot_curves, content))
+    if accuracy.confusion and len(accuracy.confusion) <= MAX_CONFUSION:
+        side = 3.0 + 0.2 * len(accuracy.confusion)
+        plots.append(_draw("confusion", "Confusion matrix", (min(7.2, side + 1.2), min(6.2, side)), _plot_confusion, content))
+    if content.latency:
+        plots.append(_draw("latency", "Latency of one call", (7.2, 3.2), _plot_latency, content))
+    if content.throughput:
+        plots.append(_draw("throughput", "Throughput", (7.2, 3.2), _plot_throughput, content))
+    return plots
+
+
+def _draw(
+    name: str, title: str, size: tuple[float, float], plot: Callable[[Axes, ReportContent], None], content: ReportContent
+) -> Plot:
+    with rc_context(STYLE), warnings.catch_warnings():
+        # A script the font lacks shows boxes in the PNG; the page's own fonts show it in the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=size, layout="constrained")
+        plot(figure.add_subplot(), content)
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format="png", dpi=150)
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return Plot(name=name, title=title, png=png.getvalue(), svg=theme_svg(svg.getvalue()))
+
+
+def theme_svg(svg: str) -> str:
+    """The SVG element alone, its colours replaced by the page's CSS variables, its text in the page's font."""
+    svg = svg[svg.index("<svg") :]
+    for colour, variable in CSS_NAMES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg.replace("'DejaVu Sans'", "inherit")
+
+
+def _plot_categories(axes: Axes, content: ReportContent) -> None:
+    """Bars of the first metric, the worst category on top."""
+    metric = choose_category_metric(content)
+    rows = sort_categories(content)
+    shown = rows[:MAX_BARS][::-1]
+    values = [row.get(metric, 0.0) for _, row in shown]
+    bars = axes.barh([_shorten(name) for name, _ in shown], values, color=SERIES[0], height=0.62)
+    axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=INK, fontsize=8)
+    axes.set_xlim(0, 1.08)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(metric + (f" (the {MAX_BARS} worst of {len(rows)} categories)" if len(rows) > MAX_BARS else ""))
+
+
+def _plot_curves(axes: Axes, content: ReportContent) -> None:
+    for index, curve in enumerate(content.accuracy.curves[: len(SERIES)]):
+        axes.plot(curve.recall, curve.precision, color=SERIES[index], linewidth=1.8, label=_shorten(curve.category))
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision at IoU 0.5 (boxes)")
+    axes.legend(loc="lower left", fontsize=8)
+
+
+def _plot_confusion(axes: Axes, content: ReportContent) -> None:
+    """Each row's shares; an empty row stays empty."""
+    counts = np.array(content.accuracy.confusion, float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [_shorten(name, 16) for name in content.accuracy.confusion_names]
+    # Opacity instead of a colour map, so that the same drawing fits both themes.
+    for row, column in np.argwhere(shares > 0):
+        colour = SERIES[0] if row == column else SERIES[1]
+        axes.fill_between(
+            [column - 0.5, column + 0.5],
+            row - 0.5,
+            row + 0.5,
+            color=colour,
+            alpha=0.08 + 0.8 * shares[row, column],
+            linewidth=0,
+        )
+    if len(names) <= CELL_TEXT_LIMIT:
+        for row, column in np.argwhere(counts > 0):
+            axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=8, color=INK)
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="predicted", ylabel="truth")
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
+
+
+def _plot_latency(axes: Axes, content: ReportContent) -> None:
+    """Share of the calls that took at most so long, one curve per stage and batch size; dots at p50, p90 and p99."""
+    for index, result in enumerate(content.latency):
+        samples = np.sort(result.samples_ms)
+        colour = SERIES[index % len(SERIES)]
+        axes.step(samples, np.arange(1, len(samples) + 1) / len(samples), where="post", color=colour, linewidth=1.8)
+        marks = (result.ms.p50, result.ms.p90, result.ms.p99)
+        axes.plot(marks, (0.5, 0.9, 0.99), "o", color=colour, markersize=4, label=_name_latency(result))
+    axes.set_xscale("log")
+    ticks = _log_ticks(content.latency)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(ylim=(0, 1.03), xlabel="milliseconds per call (log scale; dots: p50, p90, p99)", ylabel="share of calls done")
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def _log_ticks(latency: Sequence[LatencyResult]) -> list[float]:
+    low = min(result.ms.minimum for result in latency)
+    high = max(result.ms.maximum for result in latency)
+    ladder = [factor * 10.0**power for power in range(-3, 6) for factor in (1, 2, 5)]
+    inside = [tick for tick in ladder if low / 2 <= tick <= high * 2]
+    return inside or [low]
+
+
+def _plot_throughput(axes: Axes, content: ReportContent) -> None:
+    """Bars by batch size, one colour per stream count; the whisker spans the repeats."""
+    streams = sorted({point.streams for point in content.throughput})
+    sizes = sorted({point.batch_size for point in content.throughput})
+    width = 0.76 / len(streams)
+    for lane, count in enumerate(streams):
+        points = {point.batch_size: point for point in content.throughput if point.streams == count}
+        for position, size in enumerate(sizes):
+            if size not in points:
+                continue
+            point = points[size]
+            x = position + (lane - (len(streams) - 1) / 2) * width
+            spread = [[point.images_per_s - min(point.repeats)], [max(point.repeats) - point.images_per_s]]
+            label = f"{count} stream{'s' if count > 1 else ''}" if size == min(points) else None
+            bars = axes.bar(x, point.images_per_s, width * 0.92, color=SERIES[lane % len(SERIES)], label=label)
+            axes.errorbar(x, point.images_per_s, yerr=np.maximum(spread, 0), color=INK, linewidth=1, capsize=3)
+            axes.bar_label(bars, [f"{point.images_per_s:.1f}"], padding=7, color=INK, fontsize=8)
+    axes.set_xticks(range(len(sizes)), [f"batch {size}" for size in sizes])
+    axes.margins(y=0.18)
+    axes.grid(axis="x", visible=False)
+    axes.set_ylabel("pictures per second")
+    axes.legend(loc="upper left", fontsize=8, ncols=len(streams))
+
+
+def _name_latency(result: LatencyResult) -> str:
+    return f"{STAGE_NAMES[result.stage]}, batch {result.batch_size}"
+
+
+def _shorten(name: str, limit: int = 28) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"

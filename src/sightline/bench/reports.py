@@ -1,0 +1,143 @@
+"""Reports on disk: a folder of `manifest.json`, `report.json`, `report.html` and plots; an incomplete Report is not saved.
+
+Everything shown (terminal table, HTML, plots) is made from `ReportContent` alone, so a Report read back shows the same.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sightline.bench.pages import render_report
+from sightline.bench.plots import draw_plots
+from sightline.bench.records import Mistake, ReportContent
+from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.folders import (
+    MANIFEST_NAME,
+    hash_files,
+    new_folder,
+    read_manifest,
+    verify_files,
+    write_file_atomic,
+    write_manifest,
+)
+from sightline.core.manifests import ReportManifest, compute_manifest_id
+from sightline.core.workspace import Workspace, check_name
+
+CONTENT_NAME = "report.json"
+PAGE_NAME = "report.html"
+PLOTS_FOLDER = "plots"
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved Report."""
+
+    folder: Path
+    manifest: ReportManifest
+    content: ReportContent
+
+    @property
+    def id(self) -> str:
+        """The Report's id, 64 hex digits."""
+        return compute_manifest_id(self.manifest)
+
+    @property
+    def page(self) -> Path:
+        """The HTML page, one file that needs nothing else."""
+        return self.folder / PAGE_NAME
+
+
+def find_missing(content: ReportContent) -> list[str]:
+    """What a number needs beside it and this Report lacks: nobody could repeat or compare it."""
+    packages = content.host.get("packages")
+    checks = {
+        "host": bool(content.host.get("cpu")) and bool(content.host.get("cores")),
+        "package versions": bool(packages),
+        "seed": content.seed is not None,
+        "precision": bool(content.subject.precision),
+        "batch size": bool(content.plan.batch_sizes) and bool(content.latency) and bool(content.throughput),
+        "dataset version": content.dataset is not None and bool(content.dataset.version),
+    }
+    return [name for name, is_there in checks.items() if not is_there]
+
+
+def save_report(
+    content: ReportContent,
+    out: Path | Workspace,
+    draw_mistakes: Callable[[Path], tuple[Mistake, ...]] = lambda folder: (),
+) -> Report:
+    """Write a Report's folder whole or not at all.
+
+    Args:
+        content: what was measured; its `mistakes` are replaced by those drawn.
+        out: the folder the Report becomes, or a Workspace: then it is shelved under its name and id.
+        draw_mistakes: writes pictures into the folder it is given and describes them.
+
+    Raises: InvalidInput when host, versions, seed, precision, batch size or dataset version are missing; Conflict when the
+        folder exists.
+    """
+    missing = find_missing(content)
+    dataset, seed, precision = content.dataset, content.seed, content.subject.precision
+    if missing or dataset is None or seed is None or precision is None:
+        raise InvalidInput(
+            f"expected a Report that others can repeat, got one without {', '.join(missing)}; state it, then save"
+        )
+    name = make_report_name(content.name)
+    shelf = out.root / "reports" / name if isinstance(out, Workspace) else out.parent
+    target = shelf / f".new-{content.created_at.replace(':', '')}" if isinstance(out, Workspace) else out
+    with new_folder(target) as folder:
+        content = msgspec.structs.replace(content, mistakes=draw_mistakes(folder))
+        _write_files(content, folder)
+        manifest = ReportManifest(
+            name=name,
+            subject=msgspec.to_builtins(content.subject),
+            dataset_version=dataset.version,
+            precision=precision,
+            seed=seed,
+            host=content.host,
+            created_at=content.created_at,
+            files=hash_files(folder),
+        )
+        write_manifest(folder, manifest)
+    if isinstance(out, Workspace):
+        target = _shelve(target, out, manifest)
+    return Report(folder=target, manifest=manifest, content=content)
+
+
+def read_report(folder: Path) -> Report:
+    """Open a saved Report and check its files. Raises: NotFound, CorruptFile, InvalidInput."""
+    manifest = read_manifest(folder, ReportManifest)
+    verify_files(folder, manifest.files)
+    if CONTENT_NAME not in manifest.files:
+        raise NotFound(f"{folder} lacks {CONTENT_NAME}; measure again")
+    try:
+        content = msgspec.json.decode((folder / CONTENT_NAME).read_bytes(), type=ReportContent)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{folder / CONTENT_NAME} is no Report of this version: {error}; measure again") from error
+    return Report(folder=folder, manifest=manifest, content=content)
+
+
+def make_report_name(name: str) -> str:
+    """A name fit for a folder: characters that are not become '-'. Raises: InvalidInput when nothing is left."""
+    kept = "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in name
+    )
+    return check_name(kept.strip("-._")[:100])
+
+
+def _write_files(content: ReportContent, folder: Path) -> None:
+    write_file_atomic(folder / CONTENT_NAME, msgspec.json.format(msgspec.json.encode(content), indent=2))
+    plots = draw_plots(content)
+    for plot in plots:
+        write_file_atomic(folder / PLOTS_FOLDER / f"{plot.name}.png", plot.png)
+    write_file_atomic(folder / PAGE_NAME, render_report(content, plots, folder).encode())
+
+
+def _shelve(folder: Path, workspace: Workspace, manifest: ReportManifest) -> Path:
+    """Move a complete folder to where its id belongs; what its bare name stands for from now on."""
+    final = workspace.place("reports", manifest.name, compute_manifest_id(manifest))
+    if (final / MANIFEST_NAME).is_file():
+        raise Conflict(f"{final} holds this very Report already; open it")
+    folder.rename(final)
+    workspace.set_latest(final)
+    return final

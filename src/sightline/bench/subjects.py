@@ -1,0 +1,124 @@
+"""Anything with `predict(images)` can be measured and can annotate; this file says what else we look for, and describes it.
+
+A Predictor opened in this process also offers `predict_stream` and `predict_raw`; a remote one `predict_encoded`, so that a
+picture's bytes travel as they are. Each is used where it is there, and the Report says what was.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from sightline.bench.records import SubjectFacts
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
+from sightline.imaging.reading import decode_image
+from sightline.runtime.predictor import read_runnable_manifest
+
+
+class Subject(Protocol):
+    """What can be measured. Images are `uint8 (H, W, 3)` RGB; the answer is one list of annotations per image, best first."""
+
+    @property
+    def task(self) -> Task:
+        """What it answers."""
+
+    @property
+    def categories(self) -> Categories:
+        """What it can name."""
+
+    def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+        """Annotations of each image with at least this confidence, or the subject's own threshold when None."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A subject that keeps several inferences in flight."""
+
+    def predict_stream(
+        self, pictures: Iterable[bytes], confidence_threshold: float | None = None
+    ) -> Iterator[list[Annotation]]:
+        """Annotations of each encoded picture, in order; decoding is part of its work."""
+
+
+@runtime_checkable
+class TakesEncoded(Protocol):
+    """A subject that takes encoded pictures as they are: a remote one."""
+
+    def predict_encoded(self, contents: Sequence[bytes], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+        """Annotations of each encoded picture."""
+
+
+@runtime_checkable
+class RunsRaw(Protocol):
+    """A subject whose network can be run alone."""
+
+    @property
+    def input(self) -> InputSpec:
+        """How a picture becomes the network's input."""
+
+    def predict_raw(self, batch: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The network's outputs for a prepared batch."""
+
+
+OpenVariant = Callable[[int, int], Subject]
+"""Opens the subject afresh with `(streams, threads per stream)`."""
+
+
+def predict_contents(subject: Subject, contents: Sequence[bytes]) -> list[list[Annotation]]:
+    """Encoded pictures to annotations, decoding included: what a user waits for."""
+    if isinstance(subject, TakesEncoded):
+        return subject.predict_encoded(contents)
+    return subject.predict([decode_image(content) for content in contents])
+
+
+def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFacts:
+    """All that is known of the subject: from its attributes first, then from the manifest in its folder.
+
+    Args:
+        subject: anything with `predict`, `task` and `categories`.
+        folder: of the Model or Artifact it was opened from.
+
+    Raises: InvalidInput when it does not say its task and categories.
+    """
+    task, categories = getattr(subject, "task", None), getattr(subject, "categories", None)
+    if task is None or categories is None:
+        raise InvalidInput(
+            f"expected a predictor with task and categories, got {type(subject).__name__} without; give it both attributes"
+        )
+    manifest = read_runnable_manifest(folder) if folder is not None else None
+    described = getattr(subject, "predictor", subject)  # `sightline.load` wraps the Predictor that knows how it runs
+    url = getattr(described, "url", None)
+    spec, decode = getattr(described, "input", None), getattr(described, "decode", None)
+
+    def find(field: str) -> Any:
+        value = getattr(described, field, None)
+        return value if value is not None else getattr(manifest, field, None)
+
+    return SubjectFacts(
+        kind="deployment" if url else _name_kind(described, manifest),
+        task=task,
+        categories=tuple(categories),
+        name=find("name"),
+        id=compute_manifest_id(manifest) if manifest is not None else find("id"),
+        model_id=find("model_id"),
+        network=find("network"),
+        engine=find("engine"),
+        device=find("device"),
+        precision=find("precision") or ("fp32" if isinstance(manifest, ModelManifest) else None),
+        streams=find("streams"),
+        threads=find("threads"),
+        input_width=spec.width if spec else None,
+        input_height=spec.height if spec else None,
+        confidence_threshold=decode.confidence_threshold if decode else None,
+        url=str(url) if url else None,
+    )
+
+
+def _name_kind(subject: object, manifest: ModelManifest | ArtifactManifest | None) -> str:
+    if manifest is None:
+        return type(subject).__name__
+    return "model" if isinstance(manifest, ModelManifest) else "artifact"

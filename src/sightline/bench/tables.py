@@ -1,0 +1,146 @@
+"""Reports and comparisons as terminal tables: rich renderables that the caller prints."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sightline.bench.comparing import ComparedNumber, Comparison
+from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, sort_categories
+
+MAX_CATEGORIES = 20
+VERDICT_STYLES = {"better": "green", "worse": "red", "same": "dim", "unknown": "dim"}
+
+
+def build_report_table(content: ReportContent) -> RenderableType:
+    """The Report as a person reads it in a terminal."""
+    parts: list[RenderableType] = [
+        Text(f"{content.name}", style="bold"),
+        Text(describe_subject_line(content), style="dim"),
+        _build_accuracy(content),
+        *([_build_categories(content)] if content.accuracy.per_category else []),
+        _build_latency(content),
+        _build_throughput(content),
+        *(Text(line) for line in describe_resources(content)),
+        *(Text(f"note: {note}", style="yellow") for note in content.notes),
+    ]
+    return Group(*parts)
+
+
+def build_comparison_table(comparison: Comparison) -> RenderableType:
+    """Two Reports side by side."""
+    table = Table(title=f"a: {comparison.a}   b: {comparison.b}", title_justify="left", title_style="bold")
+    for heading in ("", "a", "b", "b - a", "b / a"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    group = ""
+    for number in comparison.numbers:
+        if number.group != group:
+            group = number.group
+            table.add_section()
+            table.add_row(Text(group, style="bold"))
+        table.add_row(*_format_row(number))
+    warnings = [Text(f"careful: {warning}", style="yellow") for warning in comparison.warnings]
+    return Group(table, *warnings)
+
+
+def describe_subject_line(content: ReportContent) -> str:
+    """What was measured, on what, where: one line."""
+    subject, dataset = content.subject, content.dataset
+    parts = [subject.kind, subject.task, subject.engine, subject.precision]
+    if subject.input_width:
+        parts.append(f"{subject.input_width}x{subject.input_height}")
+    if dataset is not None:
+        parts.append(
+            f"{dataset.name}@{dataset.version[:8]} {dataset.split} ({dataset.images} of {dataset.images_in_split} pictures)"
+        )
+    parts += [str(content.host.get("cpu", "")), f"{content.host.get('cores')} cores", f"seed {content.seed}"]
+    return " · ".join(str(part) for part in parts if part)
+
+
+def describe_resources(content: ReportContent) -> list[str]:
+    """Memory, energy and load, a line each; what is not known says why."""
+    memory, energy, load = content.memory, content.energy, content.load
+    lines = []
+    if memory is None:
+        lines.append("memory: not known, the subject runs in another process")
+    else:
+        opening = f", opening it takes {memory.opening_bytes / 1e6:.0f} MB" if memory.opening_bytes is not None else ""
+        before, after = memory.before_bytes / 1e6, memory.after_bytes / 1e6
+        lines.append(f"memory ({memory.kind.upper()}): {before:.0f} MB before, {after:.0f} MB after{opening}")
+    if energy.joules_per_image is None:
+        lines.append(f"energy: not known, {energy.reason}")
+    else:
+        lines.append(f"energy: {energy.joules_per_image:.3f} J per picture, {energy.power_w:.1f} W ({energy.source})")
+    other = "" if load.other_cores is None else f"; other programs kept {load.other_cores:.1f} cores busy"
+    lines.append(f"load average {load.average_before:.1f} before, {load.average_after:.1f} after{other}")
+    return lines
+
+
+def _build_accuracy(content: ReportContent) -> Table:
+    table = Table(title="accuracy", title_justify="left", title_style="bold")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    for name, value in content.accuracy.values.items():
+        style = "bold" if name == content.accuracy.primary_name else ""
+        table.add_row(Text(name, style=style), Text(f"{value:.4f}", style=style))
+    return table
+
+
+def _build_categories(content: ReportContent) -> Table:
+    """The worst categories first."""
+    rows = sort_categories(content)
+    metrics = list(dict.fromkeys(name for _, row in rows for name in row))
+    table = Table(title="accuracy by category", title_justify="left", title_style="bold")
+    table.add_column("")
+    for name in metrics:
+        table.add_column(name, justify="right")
+    for category, row in rows[:MAX_CATEGORIES]:
+        table.add_row(category, *(format_metric(row.get(name)) for name in metrics))
+    if len(rows) > MAX_CATEGORIES:
+        table.caption = f"{len(rows) - MAX_CATEGORIES} better ones are left out"
+    return table
+
+
+def _build_latency(content: ReportContent) -> Table:
+    table = Table(title="latency of one call, ms", title_justify="left", title_style="bold")
+    for heading in ("", "batch", "p50", "p90", "p99", "mean", "std", "CPU", "calls"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for result in content.latency:
+        ms = result.ms
+        numbers = [f"{value:.2f}" for value in (ms.p50, ms.p90, ms.p99, ms.mean, ms.std)]
+        cpu = f"{result.cpu_ms:.2f}" if result.cpu_ms is not None else "–"
+        table.add_row(STAGE_NAMES[result.stage], str(result.batch_size), *numbers, cpu, str(ms.count))
+    return table
+
+
+def _build_throughput(content: ReportContent) -> Table:
+    table = Table(title="throughput, end to end", title_justify="left", title_style="bold")
+    for heading in ("batch", "streams", "threads each", "pictures/s", "repeats", "CPU ms/picture", "J/picture"):
+        table.add_column(heading, justify="right")
+    for point in content.throughput:
+        table.add_row(
+            str(point.batch_size),
+            str(point.streams),
+            str(point.threads or "–"),
+            f"{point.images_per_s:.1f}",
+            f"{min(point.repeats):.1f}–{max(point.repeats):.1f}",
+            f"{point.cpu_ms_per_image:.2f}" if point.cpu_ms_per_image is not None else "–",
+            f"{point.joules_per_image:.3f}" if point.joules_per_image is not None else "–",
+        )
+    return table
+
+
+def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
+    digits = 4 if number.group == "accuracy" else 2
+    style = VERDICT_STYLES[number.verdict]
+
+    def show(value: float | None, pattern: str) -> str:
+        return "–" if value is None else format(value, pattern)
+
+    name = f"  {number.name}" + (f" ({number.unit})" if number.unit else "")
+    return (
+        name,
+        show(number.a, f".{digits}f"),
+        show(number.b, f".{digits}f"),
+        Text(show(number.difference, f"+.{digits}f"), style=style),
+        Text(show(number.ratio, ".3f"), style=style),
+    )
