@@ -1,0 +1,214 @@
+"""One folder a class, as ImageNet, CIFAR and Ultralytics' classification keep it: `split/class/file` or `class/file`.
+
+`class/split/file` is read too. A class is the folder below the split (or the data set); deeper folders only sort its pictures.
+A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import UnreadableDataset
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.picture_files import FileNamer, find_split, has_picture, is_picture, list_folder, walk_files
+from sightline.data.items import Item
+from sightline.data.versions import UNSPLIT, DatasetVersion
+
+ORDER_NAME = "classes.txt"
+EXPECTED_FILES = ("readme", "license", "licence", "copying", "classes.txt", "manifest")
+WRAPPER_DEPTH = 4
+
+
+class ClassPlace(msgspec.Struct, frozen=True):
+    """A folder whose pictures are all of one class and one split; no class for pictures beside the class folders."""
+
+    folder: Path
+    category: str | None
+    split: str | None
+    base: Path
+
+
+class ClassFoldersFormat:
+    """Pictures sorted into folders by class; one label a picture."""
+
+    name = "class_folders"
+    description = "a folder a class (ImageNet, CIFAR, YOLO classification): split/class/picture or class/picture"
+
+    def detect(self, source: Path) -> float:
+        """Fairly sure of two or more folders with pictures; a plain folder of pictures is one without labels."""
+        if not source.is_dir():
+            return 0.0
+        root = skip_wrappers(source)
+        folders = [name for name in list_folder(root)[1] if has_picture(root / name)]
+        if folders and all(find_split(name) for name in folders):
+            inner = [name for split in folders for name in list_folder(root / split)[1]]
+            return 0.6 if inner else 0.2
+        if len(folders) > 1:
+            return 0.5
+        return 0.1 if has_picture(source) else 0.0
+
+    def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
+        """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture."""
+        if not source.is_dir() or not has_picture(source, limit=1_000_000):
+            raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
+        root = skip_wrappers(source)
+        places = list(find_places(root, report))
+        names = sorted({place.category for place in places if place.category is not None})
+        return SourceDataset(categories=Categories(order_names(root, names, report)), items=iterate_items(places, report))
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """What `write` would lose."""
+        report = ConversionReport()
+        for _ in place_items(version, report):
+            pass
+        return report
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Write split/class/picture, a folder for every class, and classes.txt."""
+        folders = name_folders(version.categories, ConversionReport())
+        for split in version.splits:
+            for folder in folders.values():
+                (target / split / folder).mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / ORDER_NAME).write_text("".join(f"{folder}\n" for folder in folders.values()), encoding="utf-8")
+        for item, path in place_items(version, report):
+            version.blobs.copy_to(item.blob, target / path)
+            report.keep("image")
+            report.keep("annotation", min(1, len(item.annotations)))
+
+
+def skip_wrappers(source: Path) -> Path:
+    """The folder that holds the class folders: lone folders around it, as archives have them, are passed through."""
+    folder = source
+    for _ in range(WRAPPER_DEPTH):
+        files, names = list_folder(folder)
+        inner = [name for name in names if has_picture(folder / name)]
+        if len(inner) != 1 or find_split(inner[0]) or any(map(is_picture, files)):
+            break
+        below_files, below_folders = list_folder(folder / inner[0])
+        if any(map(is_picture, below_files)) or not below_folders:
+            break  # it is a class itself
+        folder = folder / inner[0]
+    return folder
+
+
+def find_places(root: Path, report: ConversionReport) -> Iterator[ClassPlace]:
+    """Folders of one class and split each, training first; strange files are told."""
+    names = [name for name in list_folder(root)[1] if is_class_folder(root / name, report)]
+    splits = [name for name in names if find_split(name)]
+    if splits and len(splits) == len(names):
+        order = ["unsplit", "train", "trainval", "val", "test"]
+        for name in sorted(splits, key=lambda name: order.index(find_split(name) or "")):
+            split = find_split(name)
+            yield from find_classes(root / name, None if split == UNSPLIT else split, report)
+        yield from find_loose(root, None)
+    else:
+        yield from find_classes(root, None, report)
+
+
+def find_classes(folder: Path, split: str | None, report: ConversionReport) -> Iterator[ClassPlace]:
+    """The class folders inside `folder`, each perhaps parted into splits itself, and the pictures beside them."""
+    yield from find_loose(folder, split)
+    for name in list_folder(folder)[1]:
+        if not is_class_folder(folder / name, report):
+            continue
+        files, inner = list_folder(folder / name)
+        if split is None and inner and all(find_split(part) for part in inner) and not any(map(is_picture, files)):
+            for part in inner:
+                yield ClassPlace(folder / name / part, name, find_split(part), folder)
+        else:
+            yield ClassPlace(folder / name, name, split, folder)
+
+
+def find_loose(folder: Path, split: str | None) -> Iterator[ClassPlace]:
+    """A place for the pictures that lie in `folder` itself, if there are any."""
+    if any(map(is_picture, list_folder(folder)[0])):
+        yield ClassPlace(folder, None, split, folder)
+
+
+def is_class_folder(folder: Path, report: ConversionReport) -> bool:
+    """Whether a folder holds pictures or nothing at all (a class without pictures); other folders are told."""
+    if has_picture(folder, limit=1_000_000) or next(walk_files(folder), None) is None:
+        return True
+    report.warn("file", "folder without a picture is ignored", folder.name)
+    return False
+
+
+def order_names(root: Path, names: list[str], report: ConversionReport) -> list[str]:
+    """Class names in the order of classes.txt where there is one that knows them all."""
+    path = root / ORDER_NAME
+    if not path.is_file():
+        return names
+    ordered = [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line]
+    if len(set(ordered)) != len(ordered) or not set(names) <= set(ordered):
+        report.warn("category", "classes.txt names other classes than the folders and is ignored", path.name)
+        return names
+    return ordered
+
+
+def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterator[SourceItem]:
+    """The pictures of every place, with the class as label."""
+    bases: list[Path] = []
+    for place in places:
+        if place.base not in bases:
+            bases.append(place.base)
+        earlier = bases[: bases.index(place.base)]
+        loose = place.category is None
+        for path in (place.folder / name for name in list_folder(place.folder)[0]) if loose else walk_files(place.folder):
+            if not is_picture(path.name):
+                if not path.name.lower().startswith(EXPECTED_FILES):
+                    report.warn("file", "file that is no picture is ignored", path.relative_to(place.base).as_posix())
+                continue
+            if loose:
+                report.warn("image", "picture outside of a class folder has no label", path.name)
+            name = path.relative_to(place.base)
+            if any((base / name).exists() for base in earlier):
+                name = Path(place.base.name) / name
+            annotations = () if place.category is None else (Annotation(category=place.category),)
+            yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations)
+
+
+def name_folders(categories: Categories, report: ConversionReport) -> dict[str, str]:
+    """A folder's name for every category; the report is told where a category's name is none."""
+    folders: dict[str, str] = {}
+    for category in categories:
+        folder = "".join("_" if letter in '/\\:*?"<>|\0\n\r' else letter for letter in category).strip()
+        folder = folder.lstrip(".").rstrip(".") or "class"
+        while folder in folders.values():
+            folder += "_"
+        if folder != category:
+            report.change("category", "name changed to one a folder can have", f"{category} -> {folder}")
+        folders[category] = folder
+    return folders
+
+
+def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, Path]]:
+    """Items that have a class, with the path their picture gets; what is lost of any item is told."""
+    report_lost_ignore(report, version)
+    folders = name_folders(version.categories, report)
+    namer = FileNamer(version, report, by_stem=False)
+    for item in version.items():
+        labels = [annotation for annotation in item.annotations if annotation.geometry == "image"]
+        for annotation in item.annotations:
+            if annotation.geometry != "image":
+                report.drop(
+                    "annotation", f"{annotation.geometry} lost: a folder holds labels of whole pictures", item.file_name
+                )
+        for annotation in labels[1:]:
+            report.drop(
+                "annotation", "a picture in a folder has one label, the first", f"{item.file_name}: {annotation.category}"
+            )
+        if not labels:
+            report.drop("image", "picture without a label has no folder", item.file_name)
+            continue
+        report_lost_facts(report, item, labels[0])
+        report_lost_item_facts(report, item)
+        folder = folders[labels[0].category]
+        name = item.file_name.removeprefix(f"{folder}/")
+        yield item, Path(namer.place(f"{item.split or UNSPLIT}/{folder}", item, name))

@@ -1,0 +1,30 @@
+"""What a format without room for them loses of annotations and items: told to the report in the same words by every writer."""
+
+from sightline.core.annotations import Annotation
+from sightline.data.conversion import ConversionReport
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+
+
+def report_lost_facts(report: ConversionReport, item: Item, annotation: Annotation) -> None:
+    """Tell of confidence, origin, crowd mark and attributes of an annotation that is written without them."""
+    if annotation.confidence is not None:
+        report.drop("attribute", "the format holds no confidence", item.file_name)
+    if annotation.origin != "human":
+        report.drop("attribute", "the format does not tell people's annotations from a model's", item.file_name)
+    if annotation.is_crowd:
+        report.drop("attribute", "the format has no mark for crowds: the region becomes an ordinary object", item.file_name)
+    for name in annotation.attributes:
+        report.drop("attribute", f"the format has no attribute {name!r}", item.file_name)
+
+
+def report_lost_item_facts(report: ConversionReport, item: Item) -> None:
+    """Tell of a frame's video and time, which no folder layout holds."""
+    if item.source_video is not None:
+        report.drop("attribute", "the format does not hold which frame of which video a picture is", item.file_name)
+
+
+def report_lost_ignore(report: ConversionReport, version: DatasetVersion) -> None:
+    """Tell that pixels to be ignored will count as background."""
+    if version.manifest.unlabelled_pixels == "ignore":
+        report.change("attribute", "pixels without a label are to be ignored; the format takes them as background")

@@ -1,0 +1,168 @@
+"""Picture files on disk, as every folder layout needs them: a steady walk, what is no picture, names that are safe and unique.
+
+A walk holds the names of one folder at a time, so a data set of any size streams.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from sightline.core.errors import InvalidInput, UnreadableImage
+from sightline.data.conversion import ConversionReport
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.headers import probe_image
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
+JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"})
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "trn": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "tst": "test",
+    "trainval": "trainval", "unsplit": "unsplit",
+}  # fmt: skip
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends like a picture's."""
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - a million Path objects cost seconds
+
+
+def is_junk(name: str) -> bool:
+    """Files and folders that systems leave behind and nobody means: hidden ones, Thumbs.db, __MACOSX."""
+    return name.startswith(".") or name.lower() in JUNK_NAMES
+
+
+def find_split(name: str) -> str | None:
+    """The split a folder's, key's or column's name means: "valid" is "val"; None when it is no split's name."""
+    return SPLIT_NAMES.get(name.lower())
+
+
+def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the files and of the folders inside, junk left out, each sorted."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_junk(entry.name):
+                (folders if entry.is_dir() else files).append(entry.name)
+    return sorted(files), sorted(folders)
+
+
+def walk_files(folder: Path, _above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Every file below `folder`, junk left out, in a steady order; a link back to a folder above is not followed."""
+    real = os.path.realpath(folder)
+    if real in _above:
+        return
+    files, folders = list_folder(folder)
+    for name in files:
+        yield folder / name
+    for name in folders:
+        yield from walk_files(folder / name, (*_above, real))
+
+
+def walk_pictures(folder: Path) -> Iterator[Path]:
+    """Every picture below `folder`, in a steady order."""
+    return (path for path in walk_files(folder) if is_picture(path.name))
+
+
+def has_picture(folder: Path, limit: int = 2000) -> bool:
+    """Whether one of the first `limit` files below `folder` is a picture."""
+    return any(is_picture(path.name) for _, path in zip(range(limit), walk_files(folder), strict=False))
+
+
+def read_picture_size(path: Path, report: ConversionReport, name: str) -> tuple[int, int] | None:
+    """Upright `(width, height)` of a picture, or None after telling the report that it is missing or unreadable."""
+    try:
+        header = probe_image(path.read_bytes(), name)
+    except FileNotFoundError:
+        report.drop("image", "picture is missing", name)
+    except UnreadableImage as error:
+        report.drop("image", "picture cannot be read", f"{name}: {error}")
+    else:
+        return header.width, header.height
+    return None
+
+
+def make_unique_names(names: Iterable[str], report: ConversionReport, extra: Iterable[str] = ()) -> list[str]:
+    """Category names, the second and further of equal ones told apart: by `extra` where it is given, else by a number.
+
+    Example: `["crane", "crane"]` with extra `["n02012849", "n03126707"]` gives `["crane", "crane (n03126707)"]`.
+    """
+    seen: set[str] = set()
+    unique = []
+    extras = list(extra)
+    for index, name in enumerate(names):
+        cleaned = name.strip() or f"class_{index}"
+        candidate, number = cleaned, 2
+        if candidate in seen and index < len(extras):
+            candidate = f"{cleaned} ({extras[index]})"
+        while candidate in seen:
+            candidate, number = f"{cleaned} ({number})", number + 1
+        if candidate != name:
+            report.change("category", "name made unique and not empty", f"{index}: {name!r} -> {candidate!r}")
+        seen.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def check_inside(file_name: str) -> PurePosixPath:
+    """A file name as a relative path that stays below its folder. Raises: InvalidInput for one that does not."""
+    path = PurePosixPath(file_name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in file_name:
+        raise InvalidInput(f"expected a file name below the data set's folder, got {file_name!r}; import the data set again")
+    return path
+
+
+def resolve_inside(root: Path, *names: str) -> Path | None:
+    """The first existing file or folder that one of `names`, written on any machine, can mean below `root`.
+
+    Absolute paths and leading ".." or machine folders are given up part by part from the left: "/home/ann/set/images/train"
+    means `root/images/train` when that is there. Nothing outside of `root` is ever returned.
+    """
+    real_root = Path(os.path.realpath(root))
+    for name in names:
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+        if not parts:
+            return root
+        for start in range(len(parts)):
+            if ".." in parts[start:]:
+                continue
+            path = root.joinpath(*parts[start:])
+            if path.exists() and Path(os.path.realpath(path)).is_relative_to(real_root):
+                return path
+    return None
+
+
+class FileNamer:
+    """Gives each item a file name that no other picture of its folder has, and that ends like a picture's.
+
+    With `by_stem`, for layouts that pair files by stem, not even the stem is shared: `a.jpg` and `a.png` are told apart.
+    Remembers a 64-bit hash a name: some 60 bytes an item.
+    """
+
+    def __init__(self, version: DatasetVersion, report: ConversionReport, by_stem: bool = True) -> None:
+        self._version, self._report, self._by_stem = version, report, by_stem
+        self._taken: set[int] = set()
+
+    def place(self, folder: str, item: Item, file_name: str | None = None) -> PurePosixPath:
+        """Path of the item's picture below `folder`; the report is told when it is not the wanted (or the item's own) name."""
+        wanted = check_inside(file_name or item.file_name)
+        suffix = wanted.suffix if is_picture(wanted.name) else self._find_suffix(item)
+        stem = wanted.stem if suffix == wanted.suffix else wanted.name
+        path, number = wanted.with_name(stem + suffix), 1
+        while self._key(folder, path) in self._taken:
+            number += 1
+            path = wanted.with_name(f"{stem}-{suffix[1:]}{'' if number == 2 else f'-{number - 1}'}{suffix}")
+        self._taken.add(self._key(folder, path))
+        if path != wanted:
+            self._report.change(
+                "file", "picture renamed, another has its name or it ended like no picture", f"{wanted} -> {path}"
+            )
+        return PurePosixPath(folder) / path
+
+    def _find_suffix(self, item: Item) -> str:
+        kind = probe_image(self._version.blobs.read(item.blob), item.file_name).format
+        return ".jpg" if kind == "jpeg" else f".{kind}"
+
+    def _key(self, folder: str, path: PurePosixPath) -> int:
+        return hash((folder, path.with_suffix("") if self._by_stem else path))

@@ -1,0 +1,299 @@
+"""YOLO as Ultralytics lays it out: `data.yaml`, `images/...` and, beside it, `labels/...` with a text file a picture.
+
+One layout, two writers: `yolo` writes boxes only, as detection wants them; `yolo_segment` writes polygons. Both read all kinds.
+The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it; no file means nothing
+is on the picture. The classification layout of Ultralytics is `class_folders`; the older obj.data layout is `darknet`.
+"""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from sightline.core.categories import Categories
+from sightline.core.errors import UnreadableDataset
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.picture_files import (
+    FileNamer,
+    find_split,
+    has_picture,
+    is_picture,
+    make_unique_names,
+    read_picture_size,
+    resolve_inside,
+    walk_files,
+    walk_pictures,
+)
+from sightline.data.formats.yolo_rows import read_label_file
+from sightline.data.formats.yolo_write import format_rows
+from sightline.data.versions import UNSPLIT, DatasetVersion
+
+YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt")
+# "unsplit" comes first: an export without a training split names its pictures under both keys.
+SPLIT_KEYS = ("unsplit", "train", "val", "valid", "validation", "minival", "test")
+ENTRY_DEPTH = 2
+
+
+class YoloEntry(msgspec.Struct, frozen=True):
+    """One place where pictures of a split are: a folder, a list file, or a picture."""
+
+    split: str | None
+    path: Path
+
+
+class YoloLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """What `data.yaml` (or, without one, the folders) say."""
+
+    root: Path
+    names: dict[int, str]
+    entries: list[YoloEntry]
+    keypoint_values: int = 0
+
+
+class YoloFormat:
+    """YOLO boxes with `data.yaml`; reads polygons, oriented boxes and key points too, and tells what becomes of them."""
+
+    name = "yolo"
+    description = "YOLO (Ultralytics data.yaml): boxes in text files beside the pictures"
+    writes_polygons = False
+
+    def detect(self, source: Path) -> float:
+        """Sure of a yaml file that names classes and pictures; fairly sure of images/ and labels/ with a list of classes."""
+        path = find_yaml(source)
+        if path is not None:
+            facts = read_yaml(path)
+            return 0.95 if "names" in facts and any(key in facts for key in SPLIT_KEYS) else 0.0
+        if not (source.is_dir() and (source / "images").is_dir() and (source / "labels").is_dir()):
+            return 0.0
+        texts = any(path.suffix == ".txt" for path, _ in zip(walk_files(source / "labels"), range(200), strict=False))
+        return 0.0 if not texts else 0.85 if find_names_file(source) else 0.6
+
+    def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
+        """Open a folder or its yaml file. Options: none. Raises: UnreadableDataset."""
+        layout = open_layout(source, report)
+        order = sorted(layout.names)
+        names = make_unique_names([layout.names[index] for index in order], report)
+        layout = msgspec.structs.replace(layout, names=dict(zip(order, names, strict=True)))
+        return SourceDataset(categories=Categories(names), items=iterate_items(layout, report))
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """What `write` would lose."""
+        report = ConversionReport()
+        report_lost_ignore(report, version)
+        namer = FileNamer(version, report)
+        for item in version.items():
+            namer.place(item.split or UNSPLIT, item)
+            report_lost_item_facts(report, item)
+            format_rows(item, version.categories, self.writes_polygons, report)
+        return report
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Write data.yaml, images/SPLIT/ and labels/SPLIT/."""
+        report_lost_ignore(report, version)
+        namer = FileNamer(version, report)
+        for item in version.items():
+            path = namer.place(item.split or UNSPLIT, item)
+            report_lost_item_facts(report, item)
+            rows = format_rows(item, version.categories, self.writes_polygons, report)
+            version.blobs.copy_to(item.blob, target / "images" / path)
+            labels = (target / "labels" / path).with_suffix(".txt")
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text("".join(row + "\n" for row in rows))
+            report.keep("image")
+            report.keep("annotation", len(rows))
+        write_yaml(version, target)
+
+
+class YoloSegmentFormat(YoloFormat):
+    """The same layout, written with polygons."""
+
+    name = "yolo_segment"
+    description = "YOLO (Ultralytics data.yaml): polygons in text files beside the pictures"
+    writes_polygons = True
+
+    def detect(self, source: Path) -> float:
+        """Never: `yolo` reads the same layout, polygons and all."""
+        return 0.0
+
+
+def find_yaml(source: Path) -> Path | None:
+    """The yaml file that describes the data set, or None."""
+    if source.is_file():
+        return source if source.suffix in (".yaml", ".yml") else None
+    for name in YAML_NAMES:
+        if (source / name).is_file():
+            return source / name
+    others = sorted([*source.glob("*.yaml"), *source.glob("*.yml")]) if source.is_dir() else []
+    return others[0] if len(others) == 1 else None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The yaml's mapping; empty when it is none."""
+    try:
+        facts = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def find_names_file(root: Path) -> Path | None:
+    """A text file of class names, one a line."""
+    return next((root / name for name in NAMES_FILES if (root / name).is_file()), None)
+
+
+def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
+    """Find names and places of pictures. Raises: UnreadableDataset."""
+    path = find_yaml(source)
+    if path is None:
+        return open_plain_layout(source)
+    facts, root = read_yaml(path), path.parent
+    if "names" not in facts:
+        raise UnreadableDataset(f"expected class names under `names` in {path}, got none; add them")
+    names = read_names(facts["names"], path)
+    if isinstance(facts.get("nc"), int) and facts["nc"] != len(names):
+        report.warn("category", "data.yaml counts other classes in `nc` than it names", f"nc {facts['nc']}, {len(names)} names")
+    base = str(facts.get("path") or ".")
+    entries = []
+    for key in SPLIT_KEYS:
+        values = facts.get(key)
+        for value in values if isinstance(values, list) else [values]:
+            if value:
+                found = resolve_inside(root, f"{base}/{value}", str(value))
+                if found is None:
+                    report.drop("file", "data.yaml names a place that is not there", f"{key}: {value}")
+                else:
+                    entries.append(YoloEntry(None if key == UNSPLIT else find_split(key) or key, found))
+    if not entries:
+        raise UnreadableDataset(f"expected {path} to name folders or lists of pictures below {root}, found none of them there")
+    shape = facts.get("kpt_shape")
+    keypoint_values = shape[0] * shape[1] if isinstance(shape, list) and len(shape) == 2 else 0
+    return YoloLayout(root=root, names=names, entries=entries, keypoint_values=keypoint_values)
+
+
+def read_names(names: object, path: Path) -> dict[int, str]:
+    """Names by class number, from a list or a mapping. Raises: UnreadableDataset."""
+    if isinstance(names, list):
+        return {index: str(name) for index, name in enumerate(names)}
+    if isinstance(names, dict) and all(isinstance(index, int) for index in names):
+        return {index: str(name) for index, name in names.items()}
+    raise UnreadableDataset(f"expected `names` in {path} to be a list or a mapping from number to name, got {names!r}")
+
+
+def open_plain_layout(source: Path) -> YoloLayout:
+    """images/ and labels/ without a yaml file: split by their sub-folders when all are named like splits."""
+    path = find_names_file(source)
+    if path is not None:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        names = {index: line.strip() for index, line in enumerate(lines) if line.strip()}
+    else:
+        names = collect_class_numbers(source / "labels")
+    images = source / "images"
+    if not images.is_dir() or not names:
+        raise UnreadableDataset(f"expected data.yaml, or images/ and labels/ with rows of labels, got neither in {source}")
+    folders = [folder for folder in sorted(images.iterdir()) if folder.is_dir() and has_picture(folder)]
+    flat = any(is_picture(file.name) for file in images.iterdir() if file.is_file())
+    if folders and not flat and all(find_split(folder.name) for folder in folders):
+        entries = [YoloEntry(find_split(folder.name), folder) for folder in folders]
+    else:
+        entries = [YoloEntry(None, images)]
+    return YoloLayout(root=source, names=names, entries=entries)
+
+
+def collect_class_numbers(labels: Path) -> dict[int, str]:
+    """Without names anywhere: a name made of the number for every class that rows use."""
+    numbers: set[int] = set()
+    for path in walk_files(labels) if labels.is_dir() else ():
+        if path.suffix == ".txt":
+            for line in path.read_text(errors="replace").splitlines():
+                word = line.split(maxsplit=1)[:1]
+                numbers.update(int(part) for part in word if part.isdigit())
+    return {number: f"class_{number}" for number in sorted(numbers)}
+
+
+def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[SourceItem]:
+    """Every picture of every entry with its labels; then the labels that have no picture."""
+    earlier: list[Path] = []
+    listed: set[int] = set()
+    for entry in layout.entries:
+        for path in iterate_pictures(entry.path, layout.root, report):
+            if hash(path) in listed or any(path.is_relative_to(folder) for folder in earlier):
+                if entry.path not in earlier:
+                    report.drop("image", "picture is listed twice; the first split keeps it", path.name)
+                continue
+            if not entry.path.is_dir():
+                listed.add(hash(path))
+            name = name_picture(path, entry, earlier, layout.root)
+            size = read_picture_size(path, report, name)
+            if size is not None:
+                annotations = read_label_file(
+                    find_label_path(path, layout.root), layout.names, size, layout.keypoint_values, report, name
+                )
+                yield SourceItem(file_name=name, path=path, split=entry.split, annotations=annotations)
+        if entry.path.is_dir():
+            if entry.path not in earlier:
+                report_orphan_labels(entry.path, layout.root, report)
+            earlier.append(entry.path)
+
+
+def iterate_pictures(place: Path, root: Path, report: ConversionReport) -> Iterator[Path]:
+    """Pictures of a folder, of a list file, or the one picture."""
+    if place.is_dir():
+        yield from walk_pictures(place)
+    elif is_picture(place.name):
+        yield place
+    else:
+        with place.open(encoding="utf-8-sig", errors="replace") as lines:
+            for line in lines:
+                if line.strip():
+                    path = resolve_inside(place.parent, line.strip()) or resolve_inside(root, line.strip())
+                    if path is None:
+                        report.drop("image", "picture is missing", line.strip())
+                    else:
+                        yield path
+
+
+def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) -> str:
+    """The path below the entry's folder; below the data set's where an earlier split has a picture of that name."""
+    if entry.path.is_dir():
+        name = path.relative_to(entry.path)
+        if not any((folder / name).exists() for folder in earlier):
+            return name.as_posix()
+    parts = path.relative_to(root).parts
+    return "/".join(parts[1:] if parts[0] == "images" and len(parts) > 1 else parts)
+
+
+def find_label_path(path: Path, root: Path) -> Path:
+    """Where the labels of a picture are: `labels` for the last `images` of its path below the root, or beside it."""
+    parts = list(path.relative_to(root).parts)
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] == "images":
+            return root.joinpath(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
+    return path.with_suffix(".txt")
+
+
+def report_orphan_labels(folder: Path, root: Path, report: ConversionReport) -> None:
+    """Tell of label files below the labels folder of `folder` whose picture is not there."""
+    labels = find_label_path(folder / "picture.txt", root).parent
+    if labels == folder or not labels.is_dir():
+        return
+    for path in walk_files(labels):
+        if path.suffix == ".txt":
+            beside = folder / path.relative_to(labels)
+            if not any(is_picture(name.name) for name in beside.parent.glob(glob.escape(beside.stem) + ".*")):
+                report.drop("image", "picture is missing, only its labels are there", path.relative_to(labels).as_posix())
+
+
+def write_yaml(version: DatasetVersion, target: Path) -> None:
+    """Write data.yaml. Ultralytics wants the keys train and val; without a training split the unsplit pictures stand there."""
+    places: dict[str, str | None] = {"train": None, "val": None}
+    places |= {split: f"images/{split}" for split in version.splits}
+    if places["train"] is None and UNSPLIT in places:
+        places["train"] = places[UNSPLIT]
+    facts = {**places, "nc": len(version.categories), "names": dict(enumerate(version.categories))}
+    (target / "data.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,72 @@
+"""From annotations to YOLO rows, telling the report whatever a row cannot hold."""
+
+from sightline.core.annotations import Annotation, BoxXyxy, Ring
+from sightline.core.categories import Categories
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.losses import report_lost_facts
+from sightline.data.formats.yolo_rows import format_box_row, format_polygon_row, join_rings
+from sightline.data.items import Item
+from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box, has_holes, trace_mask
+
+SAME_BOX_PX = 0.01
+
+
+def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> list[str]:
+    """Rows of a picture's label file: polygons where there are some and `writes_polygons`, boxes elsewhere."""
+    size = (item.width, item.height)
+    rows = []
+    for annotation in item.annotations:
+        index = categories.index(annotation.category)
+        ring = find_ring(annotation, report, item.file_name) if writes_polygons else None
+        if ring is not None:
+            rows.append(format_polygon_row(index, ring, size))
+        else:
+            box = find_box(annotation, report, item.file_name)
+            if box is None:
+                continue
+            rows.append(format_box_row(index, box, size))
+        report_lost_facts(report, item, annotation)
+    return rows
+
+
+def find_ring(annotation: Annotation, report: ConversionReport, where: str) -> Ring | None:
+    """The outline as one ring, or None for an annotation that has none."""
+    if annotation.geometry not in ("mask", "polygons"):
+        return None
+    rings: tuple[Ring, ...] = annotation.polygons or ()
+    if annotation.mask is not None:
+        mask = decode_mask(annotation.mask)
+        report.change("annotation", "mask traced as a polygon", where)
+        if has_holes(mask):
+            report.change("annotation", "mask has holes, its polygon has none", where)
+        rings = tuple(trace_mask(mask))
+    if not rings:
+        return None
+    if len(rings) > 1:
+        report.change("annotation", "polygon of several rings joined to one by bridges of no width", where)
+    bounds = find_polygons_box(rings)
+    if annotation.mask is None and annotation.box_xyxy is not None and is_other_box(annotation.box_xyxy, bounds):
+        report.change("annotation", "box is not the bounds of its polygon; the bounds are kept", where)
+    return rings[0] if len(rings) == 1 else join_rings(rings)
+
+
+def find_box(annotation: Annotation, report: ConversionReport, where: str) -> BoxXyxy | None:
+    """The box, or the bounds of polygon or mask, whose loss is told; None for the label of a whole picture."""
+    if annotation.geometry == "image":
+        report.drop("annotation", "label of the whole picture", f"{where}: {annotation.category}")
+        return None
+    box = annotation.box_xyxy
+    if annotation.polygons is not None:
+        report.change("annotation", "polygon lost, its box is kept", where)
+        box = box or find_polygons_box(annotation.polygons)
+    if annotation.mask is not None:
+        report.change("annotation", "mask lost, its box is kept", where)
+        box = box or find_mask_box(decode_mask(annotation.mask))
+    if box is None:
+        report.drop("annotation", "mask without a pixel", where)
+    return box
+
+
+def is_other_box(box_xyxy: BoxXyxy, other_xyxy: BoxXyxy) -> bool:
+    """Whether two boxes differ by more than rounding."""
+    return any(abs(one - other) > SAME_BOX_PX for one, other in zip(box_xyxy, other_xyxy, strict=True))
