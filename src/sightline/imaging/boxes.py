@@ -15,7 +15,7 @@ def box_area(boxes_xyxy: Floats) -> Floats:
     """Area of each box. Args: boxes_xyxy: `(N, 4)` pixels. Returns: `(N,)` px², 0 for inverted boxes."""
     boxes = check_boxes(boxes_xyxy)
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    return sizes[:, 0] * sizes[:, 1]
+    return np.asarray(sizes[:, 0] * sizes[:, 1], np.float32)
 
 
 def box_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
@@ -36,7 +36,9 @@ def box_iou(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
     shared = _shared_length(boxes[:, 0], boxes[:, 2], others[:, 0], others[:, 2])
     shared *= _shared_length(boxes[:, 1], boxes[:, 3], others[:, 1], others[:, 3])
     covered = box_area(boxes)[:, None] + box_area(others) - shared
-    return np.divide(shared, covered, out=np.zeros_like(shared), where=covered > 0)
+    iou = np.zeros_like(shared)
+    np.divide(shared, covered, out=iou, where=covered > 0)
+    return iou
 
 
 def suppress_boxes(boxes_xyxy: Floats, scores: Floats, labels: Indices, iou_threshold: float, max_detections: int) -> Indices:

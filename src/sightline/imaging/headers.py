@@ -1,7 +1,7 @@
 """Look at a picture's header: which format it is, how large, which way up; no pixel is decoded.
 
-The format is told by its first bytes and opened by that one Pillow plugin, never by trying every plugin Pillow has: a picture of
-any other format is refused before foreign parsing code sees it, and Pillow's own size warning has no say (our limit does).
+The format is told by its first bytes and opened by that one Pillow plugin, never by trying every plugin Pillow has: a picture
+of any other format is refused before foreign parsing code sees it, and Pillow's own size warning has no say (our limit does).
 """
 
 import io
@@ -97,7 +97,7 @@ def probe_image(content: bytes, name: str = "image") -> ImageHeader:
 
 
 def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
-    """Open with the one plugin of its format; pixels are still undecoded. Call inside `quiet_pillow`. Raises: UnreadableImage."""
+    """Open with the one plugin of its format, pixels still undecoded; call inside `quiet_pillow`. Raises: UnreadableImage."""
     kind = identify_format(content, name)
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")

@@ -1,8 +1,9 @@
 """Masks, polygons and label maps, and the exact ways between them.
 
-One convention everywhere: pixel (x, y) covers the square from (x, y) to (x + 1, y + 1), and belongs to a polygon when its centre
-(x + 0.5, y + 0.5) lies inside. So `draw_polygons(trace_mask(mask))` gives back every mask without holes, bit by bit, and a box
-around a polygon is the box around its mask. (`cv2.fillPoly` also paints every pixel its outline touches: half a pixel too much.)
+One convention everywhere: pixel (x, y) covers the square from (x, y) to (x + 1, y + 1), and belongs to a polygon when its
+centre (x + 0.5, y + 0.5) lies inside. So `draw_polygons(trace_mask(mask))` gives back every mask without holes, bit by bit, and
+the box around a traced polygon is the box around its mask. (`cv2.fillPoly` also paints every pixel that the outline touches:
+half a pixel too much on every side.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -199,7 +200,9 @@ def _fill_ring(mask: Mask, points: np.ndarray[Any, np.dtype[np.float64]]) -> Non
 
 def _check_size(mask: MaskRle, height: int, width: int) -> None:
     if (mask.height, mask.width) != (height, width):
-        raise InvalidInput(f"expected a mask of {height} x {width} (height x width), got {mask.height} x {mask.width}; resize it")
+        raise InvalidInput(
+            f"expected a mask of {height} x {width} (height x width), got {mask.height} x {mask.width}; resize it"
+        )
 
 
 def _paint_runs(labels: Sequence[int], runs: Sequence[Runs], size: int, unlabelled: int) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -1,7 +1,7 @@
 """Turn pictures into the tensor an InputSpec describes: the one place that does, so training, calibration and serving agree.
 
-tensor = (resized pixel - mean) / std, per channel, in the order and layout the spec names. Everything stays uint8 until the last
-step, which writes normalised float32 straight into the batch.
+tensor = (resized pixel - mean) / std, per channel, in the order and layout the spec names. Everything stays uint8 until the
+last step, which writes normalised float32 straight into the batch.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ The header is read first and its size held against the limit; only then are pixe
 
 - EXIF orientation is applied, once. Embedded colour profiles are not: pixel values are taken as sRGB.
 - 16-bit values keep their high byte (`value // 256`: the full range 0..65535 becomes 0..255, the same for every picture).
-- Gray becomes three equal channels; palettes are looked up; CMYK and YCCK become RGB by (1 - ink)(1 - black), without a profile.
+- Gray becomes three equal channels; palettes are looked up; CMYK and YCCK become RGB by (1 - ink)(1 - black), no profile.
 - Transparency is laid on white, as a browser shows it on an empty page.
 - The first frame of an animation and the first page of a TIFF stand for the whole file.
 - 32-bit and floating-point pictures, and 12-bit JPEG, are refused: no fixed range says what their values look like.
@@ -62,9 +62,8 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
         picture, header = open_picture(content, name)
         check_pixel_limit(header, max_pixels, name)
         try:
-            pixels = _decode_fast(content, picture, header.format)
-            if pixels is None:
-                pixels = _convert_to_rgb(picture)
+            fast = _decode_fast(content, picture, header.format)
+            pixels = _convert_to_rgb(picture) if fast is None else fast
         except DECODER_ERRORS as error:
             raise UnreadableImage(describe_failure(name, header.format, error)) from error
     if header.format == "tiff":  # Pillow has turned it
@@ -91,7 +90,7 @@ def read_label_map(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np
         check_pixel_limit(header, max_pixels, name)
         if picture.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise UnreadableImage(
-                f"expected {name} to be a label map (palette or gray), got mode {picture.mode}; read colour masks with read_image"
+                f"expected {name} to be a label map (palette or gray), got {picture.mode}; read colour masks with read_image"
             )
         try:
             values = np.asarray(picture)
@@ -121,15 +120,14 @@ def encode_image(image: UInt8Image, format: Literal["jpeg", "png"] = "jpeg", qua
     return bytes(encoded)
 
 
-def turn_upright(image: np.ndarray[Any, Any], orientation: int) -> Any:
+def turn_upright(image: UInt8Image, orientation: int) -> UInt8Image:
     """Apply an EXIF orientation (Exif 2.32, tag 0x0112) to an array as stored. Returns a contiguous array."""
     if orientation == 1:
         return image
-    if orientation >= 5:  # 5..8 are stored with rows and columns exchanged
-        image = cv2.transpose(image)
+    turned = np.asarray(cv2.transpose(image) if orientation >= 5 else image)  # 5..8: rows and columns are exchanged
     # What is left after the exchange: mirror left-right (2, 6), both (3, 7), top-bottom (4, 8).
     flip = {2: 1, 6: 1, 3: -1, 7: -1, 4: 0, 8: 0}.get(orientation)
-    return image if flip is None else cv2.flip(image, flip)
+    return turned if flip is None else np.asarray(cv2.flip(turned, flip))
 
 
 def _read_file(path: Path) -> bytes:

@@ -13,6 +13,8 @@ import numpy as np
 from sightline.core.errors import InvalidInput
 
 Image = np.ndarray[Any, Any]
+Boxes = np.ndarray[Any, Any]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -35,18 +37,18 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     offset_x: float
     offset_y: float
 
-    def boxes_to_input(self, boxes_xyxy: Image) -> Floats:
+    def boxes_to_input(self, boxes_xyxy: Boxes) -> Floats:
         """Map `(N, 4)` boxes from source to input pixels; not clipped. Returns float32."""
         return (_as_boxes(boxes_xyxy) * self._scales() + self._offsets()).astype(np.float32)
 
-    def boxes_to_source(self, boxes_xyxy: Image) -> Floats:
-        """Map `(N, 4)` boxes from input to source pixels: the exact inverse of `boxes_to_input`; not clipped. Returns float32."""
+    def boxes_to_source(self, boxes_xyxy: Boxes) -> Floats:
+        """Map `(N, 4)` boxes from input to source pixels: the inverse of `boxes_to_input`; not clipped. Returns float32."""
         return ((_as_boxes(boxes_xyxy) - self._offsets()) / self._scales()).astype(np.float32)
 
     def clip_to_source(self, boxes_xyxy: Floats) -> Floats:
         """Cut `(N, 4)` source boxes at the edges of the picture."""
         limits = np.array([self.source_width, self.source_height] * 2, np.float32)
-        return np.clip(boxes_xyxy, np.float32(0), limits)
+        return np.clip(np.asarray(boxes_xyxy, np.float32), np.float32(0), limits)
 
     def content_box(self) -> tuple[int, int, int, int]:
         """`(left, top, right, bottom)` of the part of the input that shows the picture, whole input pixels."""
@@ -55,10 +57,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         bottom = min(self.input_height, round(self.offset_y + self.source_height * self.scale_y))
         return left, top, right, bottom
 
-    def _scales(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _scales(self) -> Doubles:
         return np.array([self.scale_x, self.scale_y] * 2)
 
-    def _offsets(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _offsets(self) -> Doubles:
         return np.array([self.offset_x, self.offset_y] * 2)
 
 
@@ -72,7 +74,8 @@ def resize_image(image: Image, width: int, height: int) -> Image:
     if image.shape[:2] == (height, width):
         return image
     shrinks = width <= image.shape[1] and height <= image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=rule)).reshape(height, width, *image.shape[2:])
 
 
 def letterbox_image(image: Image, width: int, height: int, pad_value: int = 114) -> tuple[Image, Placement]:
@@ -126,9 +129,9 @@ def stretch_image(image: Image, width: int, height: int) -> tuple[Image, Placeme
 
 
 def centre_crop_image(image: Image, width: int, height: int, crop_fraction: float) -> tuple[Image, Placement]:
-    """Resize so that the picture covers `width / crop_fraction` x `height / crop_fraction`, and cut `width` x `height` from its middle.
+    """Resize a picture to cover `width` x `height` / `crop_fraction`, and cut `width` x `height` from its middle.
 
-    With a square input this is the usual evaluation transform: shorter side to size / crop_fraction, then a centre crop.
+    With a square input that is the usual evaluation transform: shorter side to size / crop_fraction, then a centre crop.
 
     Args:
         image: `(H, W, C)` uint8.
@@ -158,7 +161,7 @@ def centre_crop_image(image: Image, width: int, height: int, crop_fraction: floa
     return resized[top : top + height, left : left + width], placement
 
 
-def _as_boxes(boxes_xyxy: Image) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _as_boxes(boxes_xyxy: Boxes) -> Doubles:
     boxes = np.asarray(boxes_xyxy, np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InvalidInput(f"expected boxes (N, 4) as x_min, y_min, x_max, y_max, got shape {boxes.shape}; reshape them")

@@ -18,7 +18,7 @@ FIRST_CHARACTER = 48
 
 
 def pack_runs(runs: Runs, height: int, width: int) -> MaskRle:
-    """Pack run lengths. Args: runs: `(K,)` int64, alternating 0 and 1, first of 0 (may be 0 long); their sum is height * width."""
+    """Pack run lengths `(K,)`, alternating 0 and 1, the first of 0 (it may be 0 long); their sum is height * width."""
     values = np.asarray(runs, np.int64).copy()
     values[3:] -= np.asarray(runs, np.int64)[1:-2]
     characters = np.zeros((len(values), MAX_GROUPS), np.uint8)
@@ -77,8 +77,8 @@ def encode_mask(mask: np.ndarray[Any, Any]) -> MaskRle:
     flat = np.ascontiguousarray((mask if mask.dtype == bool else mask != 0).T).ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     first = [0] if flat.size and flat[0] else []
-    runs = np.diff(np.concatenate([first, [0], edges, [flat.size]]).astype(np.int64))
-    return pack_runs(runs, height, width)
+    borders = np.concatenate([first, [0], edges, [flat.size]]).astype(np.int64)
+    return pack_runs(borders[1:] - borders[:-1], height, width)
 
 
 def decode_mask(rle: MaskRle) -> np.ndarray[Any, np.dtype[np.bool_]]:

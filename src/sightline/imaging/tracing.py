@@ -1,7 +1,7 @@
 """Outline a mask along the edges of its pixels, exactly.
 
-The corners of a rectilinear outline, sorted by row, pair up into its horizontal edges; sorted by column, into its vertical ones.
-Following one kind and then the other walks each ring (a known trick for rectilinear polygons: O'Rourke 1988).
+The corners of a rectilinear outline, sorted by row, pair up into its horizontal edges; sorted by column, into its vertical
+ones (O'Rourke 1988, "Uniqueness of orthogonal connect-the-dots"). Following one kind and then the other walks each ring.
 """
 
 from typing import Any

@@ -1,0 +1,179 @@
+"""Decode heads: turn a network's raw outputs into annotations in source pixels.
+
+A Model's graph ends before decoding, so that it stays static and quantises well; its DecodeSpec names one of the heads of
+`HEADS` and the numbers it needs. A graph is never asked what its outputs mean.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.manifests import DecodeSpec
+from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes
+from sightline.imaging.masks import label_map_to_annotations
+from sightline.imaging.resizing import Placement
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Predictions = list[list[Annotation]]
+DEFAULT_TOP = 5
+
+
+def decode_outputs(
+    spec: DecodeSpec,
+    outputs: Mapping[str, np.ndarray[Any, Any]],
+    placements: Sequence[Placement],
+    categories: Categories,
+    confidence_threshold: float | None = None,
+) -> Predictions:
+    """Decode a batch.
+
+    Args:
+        spec: head, names of its outputs, parameters, thresholds.
+        outputs: arrays by output name, batch axis first.
+        placements: how each picture lies in the network's input.
+        categories: names of the class indices.
+        confidence_threshold: drop predictions below it, 0..1; None takes the spec's. An evaluation passes a lower one.
+
+    Returns:
+        One list per picture, best first, `origin="model"`, in source pixels.
+
+    Raises:
+        NotFound: no such head, or an output is missing.
+        InvalidInput: an output of the wrong shape.
+    """
+    if spec.head not in HEADS:
+        raise NotFound(f"expected a decode head of {sorted(HEADS)}, got {spec.head!r}; correct the decode spec")
+    missing = [name for name in spec.outputs if name not in outputs]
+    if missing:
+        raise NotFound(f"expected the outputs {list(spec.outputs)}, got {sorted(outputs)}; correct the decode spec")
+    arrays = [np.asarray(outputs[name], np.float32) for name in spec.outputs]
+    for name, array in zip(spec.outputs, arrays, strict=True):
+        if array.ndim == 0 or len(array) != len(placements):
+            raise InvalidInput(
+                f"expected output {name} for {len(placements)} pictures, got shape {array.shape}; check the batch"
+            )
+    threshold = spec.confidence_threshold if confidence_threshold is None else confidence_threshold
+    return HEADS[spec.head](spec, arrays, placements, categories, threshold)
+
+
+def decode_softmax(
+    spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
+) -> Predictions:
+    """One category per picture: logits `(N, C)` to the `top` (parameter, default 5) most probable categories.
+
+    The best is given whatever its confidence, for a picture has one category; further ones when they reach the threshold.
+    """
+    logits = _check_logits(arrays, 2, categories)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    top = int(spec.parameters.get("top", DEFAULT_TOP))
+    predictions = []
+    for row in probabilities:
+        best = np.argsort(-row, kind="stable")[:top]
+        chosen = [int(index) for rank, index in enumerate(best) if rank == 0 or row[index] >= threshold]
+        predictions.append([_label_image(categories[index], row[index]) for index in chosen])
+    return predictions
+
+
+def decode_sigmoid(
+    spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
+) -> Predictions:
+    """Any number of categories per picture: logits `(N, C)` to all whose sigmoid reaches the threshold."""
+    logits = _check_logits(arrays, 2, categories)
+    probabilities = 0.5 * (1.0 + np.tanh(0.5 * logits))  # the sigmoid, without overflow
+    return [
+        [
+            _label_image(categories[int(index)], row[index])
+            for index in np.argsort(-row, kind="stable")
+            if row[index] >= threshold
+        ]
+        for row in probabilities
+    ]
+
+
+def decode_semantic(
+    spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
+) -> Predictions:
+    """A category per pixel: logits `(N, C, h, w)` to one mask per category present, of the size of the source.
+
+    The logits are interpolated straight onto the source's pixels, letterbox left out, and the largest wins. A mask's confidence
+    is the mean, over its pixels, of the winner's probability in the network's own resolution. The category that the parameter
+    "background" names gives no mask.
+    """
+    logits = _check_logits(arrays, 4, categories)
+    background = spec.parameters.get("background")
+    skip = () if background is None else (str(background),)
+    predictions = []
+    for image_logits, placement in zip(logits, placements, strict=True):
+        label_map, certainty = _resample_semantic(image_logits, placement)
+        counts = np.bincount(label_map.ravel(), minlength=len(categories))
+        sums = np.bincount(label_map.ravel(), weights=certainty.ravel(), minlength=len(categories))
+        confidence = {categories[int(label)]: float(sums[label] / counts[label]) for label in np.flatnonzero(counts)}
+        annotations = label_map_to_annotations(label_map, categories, confidence, origin="model", skip=skip)
+        kept = [annotation for annotation in annotations if confidence[annotation.category] >= threshold]
+        predictions.append(sorted(kept, key=lambda annotation: -confidence[annotation.category]))
+    return predictions
+
+
+def _resample_semantic(logits: Floats, placement: Placement) -> tuple[np.ndarray[Any, np.dtype[np.uint16]], Floats]:
+    """Winning class `(H, W)` uint16 and its probability `(H, W)` at the source's pixels, from logits `(C, h, w)`.
+
+    Source pixel x has its centre at x + 0.5, which lies at u = ((x + 0.5) * scale + offset) * w / input_width - 0.5 on the grid
+    of the logits. One class after another keeps a running maximum, so memory does not grow with the number of classes.
+    """
+    height, width = logits.shape[1:]
+    grid_x, grid_y = width / placement.input_width, height / placement.input_height
+    to_grid = np.array(
+        [
+            [placement.scale_x * grid_x, 0, (0.5 * placement.scale_x + placement.offset_x) * grid_x - 0.5],
+            [0, placement.scale_y * grid_y, (0.5 * placement.scale_y + placement.offset_y) * grid_y - 0.5],
+        ]
+    )
+    size = (placement.source_width, placement.source_height)
+
+    def resample(plane: Floats) -> Floats:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        result: Floats = cv2.warpAffine(plane, to_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return result
+
+    label_map = np.zeros(size[::-1], np.uint16)
+    best = resample(logits[0])
+    for label in range(1, len(logits)):
+        plane = resample(logits[label])
+        label_map[plane > best] = label
+        np.maximum(best, plane, out=best)
+    shifted = logits - logits.max(axis=0)
+    certainty = 1.0 / np.exp(shifted, out=shifted).sum(axis=0)
+    return label_map, resample(certainty)
+
+
+def _check_logits(arrays: Sequence[Floats], dimensions: int, categories: Categories) -> Floats:
+    """The one array of a head that has a class axis second. Raises: InvalidInput."""
+    shape = arrays[0].shape if len(arrays) == 1 else None
+    if shape is None or len(shape) != dimensions or shape[1] != len(categories):
+        wanted = "(N, C)" if dimensions == 2 else "(N, C, h, w)"
+        raise InvalidInput(
+            f"expected one output of logits {wanted} with C = {len(categories)} categories, got {[a.shape for a in arrays]}; "
+            "correct the decode spec or the categories"
+        )
+    return arrays[0]
+
+
+def _label_image(category: str, confidence: float) -> Annotation:
+    return Annotation(category=category, confidence=min(1.0, float(confidence)), origin="model")
+
+
+Decoder = Callable[[DecodeSpec, Sequence[Floats], Sequence[Placement], Categories, float], Predictions]
+
+HEADS: dict[str, Decoder] = {
+    "softmax": decode_softmax,
+    "sigmoid": decode_sigmoid,
+    "semantic": decode_semantic,
+    "anchor_free": decode_anchor_free,
+    "region_boxes": decode_region_boxes,
+}
