@@ -1,0 +1,270 @@
+"""Augmentation with numpy and OpenCV: one composed affine moves a picture and all its labels at once.
+
+Resize, letterbox, scale, shift, rotation, shear and flips are 3x3 matrices multiplied into one, so pixels are interpolated once
+and boxes, polygons and masks follow exactly. Matrices map *image coordinates* (pixel edges at integers: a picture of width W
+spans 0..W) of the source to those of the result, as boxes and polygons use them; `warp_pixels` shifts by half a pixel for
+OpenCV, whose integers are pixel centres. All randomness comes from the `rng` passed in.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.core.annotations import Ring
+from sightline.core.manifests import ResizeRule
+
+Matrix = NDArray[np.float64]  # (3, 3), last row (0, 0, 1)
+Range = tuple[float, float]
+PAD_VALUE = 114
+
+
+class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How strongly pictures are varied.
+
+    Attributes:
+        scale: range of the zoom around the picture's middle, drawn evenly in its logarithm; 1 = none.
+        stretch: the aspect changes by a factor of up to this much either way; 1 = none.
+        shift: largest move along each axis, as a share of the input's size.
+        rotation_deg, shear_deg: largest angle either way.
+        flip_x, flip_y: probability of mirroring left-right and upside-down.
+        quarter_turns: whether to turn by a random multiple of 90 degrees.
+        brightness, contrast, colour: largest relative change of the light, of the contrast, and of each channel's gain.
+        mosaic: probability that four pictures make one (detection).
+        mixup, cutmix: probability that a batch is blended, or that patches are exchanged (classification).
+        erase: probability that a random rectangle is painted over.
+        close: share of the budget, at its end, without mosaic, mixup, cutmix and erasing, 0..1.
+    """
+
+    scale: Range = (1.0, 1.0)
+    stretch: float = 1.0
+    shift: float = 0.0
+    rotation_deg: float = 0.0
+    shear_deg: float = 0.0
+    flip_x: float = 0.0
+    flip_y: float = 0.0
+    quarter_turns: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+    colour: float = 0.0
+    mosaic: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    erase: float = 0.0
+    close: float = 0.0
+
+
+class LabelledPicture(NamedTuple):
+    """A picture with its objects; arrays of M objects correspond by position.
+
+    Attributes:
+        image: `(H, W, 3)` uint8 RGB.
+        boxes_xyxy: `(M, 4)` float32 pixels.
+        labels: `(M,)` int64 category indices.
+        polygons: M tuples of rings; an empty tuple where only the box is known.
+        label_map: `(H, W)` uint8 category index per pixel, or None.
+    """
+
+    image: NDArray[np.uint8]
+    boxes_xyxy: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    polygons: tuple[tuple[Ring, ...], ...]
+    label_map: NDArray[np.uint8] | None = None
+
+
+def make_labelled_picture(image: NDArray[np.uint8], label_map: NDArray[np.uint8] | None = None) -> LabelledPicture:
+    """A picture without objects."""
+    return LabelledPicture(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), (), label_map)
+
+
+# ---- matrices --------------------------------------------------------------------------------------------------------
+def scale_matrix(x: float, y: float) -> Matrix:
+    """Multiply coordinates."""
+    return np.diag([x, y, 1.0])
+
+
+def shift_matrix(x: float, y: float) -> Matrix:
+    """Add to coordinates, pixels."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def rotation_matrix(angle_deg: float) -> Matrix:
+    """Turn around the origin, clockwise on the screen (y points down)."""
+    sine, cosine = np.sin(np.radians(angle_deg)), np.cos(np.radians(angle_deg))
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def fit_matrix(
+    source_width: int, source_height: int, width: int, height: int, rule: ResizeRule, crop_fraction: float = 1.0
+) -> Matrix:
+    """Source picture -> network input without any variation, by the input's resize rule.
+
+    Args:
+        source_width, source_height, width, height: pixels.
+        rule, crop_fraction: as in `InputSpec`.
+    """
+    if rule == "stretch":
+        return scale_matrix(width / source_width, height / source_height)
+    if rule == "letterbox":
+        scale = min(width / source_width, height / source_height)
+    else:
+        scale = max(width / source_width, height / source_height) / crop_fraction
+    return (
+        shift_matrix(width / 2, height / 2) @ scale_matrix(scale, scale) @ shift_matrix(-source_width / 2, -source_height / 2)
+    )
+
+
+def random_affine(rng: np.random.Generator, settings: AugmentationSettings, width: int, height: int) -> Matrix:
+    """A random variation in the frame of a `width` x `height` picture, around its middle.
+
+    Returns: (3, 3) matrix; the identity when every setting is off.
+    """
+    zoom = float(np.exp(rng.uniform(*np.log(settings.scale))))
+    stretch = float(np.exp(rng.uniform(-1, 1) * np.log(settings.stretch) / 2))
+    angle_deg = rng.uniform(-1, 1) * settings.rotation_deg + (90 * int(rng.integers(4)) if settings.quarter_turns else 0)
+    shear = np.tan(np.radians(rng.uniform(-1, 1, 2) * settings.shear_deg))
+    mirror_x = -1.0 if rng.random() < settings.flip_x else 1.0
+    mirror_y = -1.0 if rng.random() < settings.flip_y else 1.0
+    move = rng.uniform(-1, 1, 2) * settings.shift * (width, height)
+    shear_by = np.array([[1.0, shear[0], 0.0], [shear[1], 1.0, 0.0], [0.0, 0.0, 1.0]])
+    varied = rotation_matrix(angle_deg) @ shear_by @ scale_matrix(mirror_x * zoom * stretch, mirror_y * zoom / stretch)
+    return shift_matrix(width / 2 + move[0], height / 2 + move[1]) @ varied @ shift_matrix(-width / 2, -height / 2)
+
+
+# ---- warping ---------------------------------------------------------------------------------------------------------
+def warp_pixels(
+    image: NDArray[np.uint8],
+    matrix: Matrix,
+    width: int,
+    height: int,
+    border: int | tuple[int, int, int] = (PAD_VALUE, PAD_VALUE, PAD_VALUE),
+    nearest: bool = False,
+) -> NDArray[np.uint8]:
+    """Move pixels by `matrix`; pixels that come from outside get `border`.
+
+    Args:
+        image: `(H, W, 3)` or `(H, W)` uint8.
+        nearest: for label maps, whose values must not be blended.
+
+    Returns: `(height, width, 3)` or `(height, width)` uint8.
+    """
+    at_centres = shift_matrix(-0.5, -0.5) @ matrix @ shift_matrix(0.5, 0.5)  # OpenCV's integers are pixel centres
+    interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    warped = cv2.warpAffine(image, at_centres[:2], (width, height), flags=interpolation, borderValue=border)
+    return np.asarray(warped, np.uint8)
+
+
+def warp_points(points_xy: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
+    """Move points. Args: points_xy: `(..., 2)` pixels. Returns: same shape, float64."""
+    return np.asarray(points_xy @ matrix[:2, :2].T + matrix[:2, 2], np.float64)
+
+
+def warp_boxes(boxes_xyxy: NDArray[np.float32], matrix: Matrix) -> NDArray[np.float32]:
+    """Bounds of the moved corners of each box: exact for scale, shift, flips and quarter turns, loose for other angles.
+
+    Args: boxes_xyxy: `(M, 4)` float32 pixels. Returns: `(M, 4)` float32 pixels, not clipped.
+    """
+    corners = boxes_xyxy[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)  # (M, 4) -> (M, 4 corners, 2)
+    moved = warp_points(corners, matrix)
+    return np.concatenate([moved.min(1), moved.max(1)], 1).astype(np.float32)
+
+
+def warp_polygons(polygons: Sequence[Ring], matrix: Matrix) -> tuple[Ring, ...]:
+    """Move the rings of one object."""
+    return tuple(tuple(warp_points(np.reshape(ring, (-1, 2)), matrix).ravel().tolist()) for ring in polygons)
+
+
+def warp_sample(
+    picture: LabelledPicture,
+    matrix: Matrix,
+    width: int,
+    height: int,
+    unlabelled: int = 255,
+    least_visible: float = 0.25,
+) -> LabelledPicture:
+    """Move a picture and all its labels by one matrix; boxes of objects with polygons are their polygons' bounds.
+
+    Args:
+        matrix: source -> result, image coordinates.
+        width, height: size of the result, pixels.
+        unlabelled: value of `label_map` where nothing is known.
+        least_visible: an object of whose box less than this share stays inside is dropped, 0..1.
+    """
+    image = warp_pixels(picture.image, matrix, width, height)
+    label_map = picture.label_map
+    if label_map is not None:
+        label_map = warp_pixels(label_map, matrix, width, height, border=unlabelled, nearest=True)
+    boxes = warp_boxes(picture.boxes_xyxy, matrix)
+    polygons = tuple(warp_polygons(rings, matrix) for rings in picture.polygons)
+    for index, rings in enumerate(polygons):
+        if rings:
+            points = np.concatenate([np.reshape(ring, (-1, 2)) for ring in rings])
+            boxes[index] = (*points.min(0), *points.max(0))
+    clipped = boxes.clip(0, np.array([width, height, width, height], np.float32))
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    visible = (clipped[:, 2:] - clipped[:, :2]).prod(1)
+    kept = (visible > 0) & (visible >= least_visible * area)
+    kept_polygons = tuple(rings for rings, keep in zip(polygons, kept, strict=True) if keep) if polygons else ()
+    return LabelledPicture(image, clipped[kept], picture.labels[kept], kept_polygons, label_map)
+
+
+# ---- colours, rectangles, several pictures ---------------------------------------------------------------------------
+def jitter_colours(image: NDArray[np.uint8], rng: np.random.Generator, settings: AugmentationSettings) -> NDArray[np.uint8]:
+    """Vary light, contrast and the channels' gains through one 256-entry table per channel.
+
+    Args: image: `(H, W, 3)` uint8. Returns: the same shape; the image itself when every setting is off.
+    """
+    if settings.brightness == settings.contrast == settings.colour == 0:
+        return image
+    gain = 1 + rng.uniform(-1, 1) * settings.contrast
+    offset = 255 * rng.uniform(-1, 1) * settings.brightness
+    channels = 1 + rng.uniform(-1, 1, 3) * settings.colour
+    levels = np.arange(256)[:, None]  # (256, 1)
+    table = ((levels - 127.5) * gain + 127.5) * channels + offset  # (256, 3)
+    return np.asarray(cv2.LUT(image, table.clip(0, 255).astype(np.uint8)[None]), np.uint8)
+
+
+def erase_rectangle(image: NDArray[np.uint8], rng: np.random.Generator, share: Range = (0.02, 0.2)) -> NDArray[np.uint8]:
+    """Paint a random rectangle of random colour over a copy (Zhong et al. 2020, random erasing).
+
+    Args: share: range of the rectangle's area as a share of the picture's.
+    """
+    height, width = image.shape[:2]
+    area, aspect = rng.uniform(*share) * height * width, np.exp(rng.uniform(-1, 1))
+    h = min(height, max(1, round(np.sqrt(area * aspect))))
+    w = min(width, max(1, round(np.sqrt(area / aspect))))
+    y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    result = image.copy()
+    result[y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
+    return result
+
+
+def make_mosaic(pictures: Sequence[LabelledPicture]) -> LabelledPicture:
+    """Lay four pictures of one size in a 2 x 2 grid (Bochkovskiy et al. 2020, YOLOv4, §3.3).
+
+    Args: pictures: four, each `(H, W, 3)`. Returns: `(2H, 2W, 3)` with all objects, moved.
+    """
+    height, width = pictures[0].image.shape[:2]
+    moved = []
+    canvas = np.empty((2 * height, 2 * width, 3), np.uint8)
+    maps = [picture.label_map for picture in pictures]
+    label_map = np.empty((2 * height, 2 * width), np.uint8) if maps[0] is not None else None
+    for quarter, picture in enumerate(pictures):
+        x, y = quarter % 2 * width, quarter // 2 * height
+        canvas[y : y + height, x : x + width] = picture.image
+        if label_map is not None and picture.label_map is not None:
+            label_map[y : y + height, x : x + width] = picture.label_map
+        offset = shift_matrix(x, y)
+        moved.append(
+            (warp_boxes(picture.boxes_xyxy, offset), tuple(warp_polygons(rings, offset) for rings in picture.polygons))
+        )
+    return LabelledPicture(
+        canvas,
+        np.concatenate([boxes for boxes, _ in moved]),
+        np.concatenate([picture.labels for picture in pictures]),
+        tuple(rings for _, polygons in moved for rings in polygons),
+        label_map,
+    )

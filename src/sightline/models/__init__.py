@@ -1,0 +1,1 @@
+"""Network architectures (PyTorch) behind one base class and one table."""

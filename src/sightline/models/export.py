@@ -1,0 +1,60 @@
+"""Network -> ONNX: one file, FP32, opset 18, IR version at most 10, dynamic batch, named input and outputs."""
+
+import copy
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import ModelProto
+
+from sightline.models.network import Network
+
+OPSET = 18
+IR_VERSION = 10
+INLINE_LIMIT_BYTES = 2_000_000_000  # protobuf's limit for one file
+
+
+def export_onnx(network: Network, path: Path) -> None:
+    """Write the network's graph to `path`; the network itself is not changed.
+
+    The input is `input_spec.name`, `(batch, 3, height, width)` float32 and already normalised; the outputs are named by
+    `decode_spec.outputs`.
+    """
+    clean = copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    clean.eval().requires_grad_(False)
+    spec = network.input_spec
+    example = torch.zeros(2, 3, spec.height, spec.width)  # a batch of 1 would be taken for a constant
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own internals; the exported graph is verified against the network
+        program = torch.onnx.export(
+            clean,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[spec.name],
+            output_names=list(network.decode_spec.outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    model = program.model_proto
+    _finish(model, network)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+
+
+def _finish(model: ModelProto, network: Network) -> None:
+    """Set the IR version, name the producer, drop what the exporter notes about this machine's source files."""
+    model.ir_version = min(model.ir_version, IR_VERSION)
+    model.producer_name = "sightline"
+    model.doc_string = f"{type(network).__name__}, exported by torch {torch.__version__}"
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]

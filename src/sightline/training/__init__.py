@@ -1,0 +1,1 @@
+"""Training: recipe, budget, one loop for all tasks, checkpoints, export of a verified Model."""

@@ -1,0 +1,144 @@
+"""Checkpoints: weights, moving average, best weights, optimiser state and a JSON record in one safetensors file.
+
+The file is written under another name, fsynced and renamed. Its record holds a checksum of all tensors, so that a damaged file
+is refused rather than continued from.
+"""
+
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sightline.core.errors import CorruptFile, NotFound
+from sightline.training.budget import Spent
+
+FORMAT_VERSION = 1
+
+
+class TrainingState(msgspec.Struct, kw_only=True):
+    """What a training knows besides tensors. Random numbers need no place: they derive from (seed, step).
+
+    Attributes:
+        spent: steps, wall-clock and CPU seconds.
+        recipe_id: hash of recipe and dataset version: another one cannot be resumed.
+        best_metric: of the best validation so far, 0..1, None before the first.
+        best_step: where it was.
+        stale_validations: how many in a row brought nothing better.
+        validations: how many there were.
+        metrics: values of the best validation.
+    """
+
+    spent: Spent = Spent()
+    recipe_id: str = ""
+    best_metric: float | None = None
+    best_step: int = 0
+    stale_validations: int = 0
+    validations: int = 0
+    metrics: dict[str, Any] = {}
+
+
+class CheckpointRecord(msgspec.Struct, kw_only=True):
+    """The JSON in the file's header."""
+
+    format_version: int = FORMAT_VERSION
+    state: TrainingState
+    optimiser_scalars: dict[str, float] = {}
+    checksum: int
+
+
+def write_checkpoint(
+    path: Path,
+    state: TrainingState,
+    network: nn.Module,
+    average: nn.Module,
+    optimiser: Optimizer,
+    best: dict[str, Tensor] | None,
+) -> None:
+    """Write all that is needed to continue bit by bit."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
+    scalars: dict[str, float] = {}
+    for index, values in optimiser.state_dict()["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimiser.{index}.{name}"] = value
+            elif value is not None:
+                scalars[f"optimiser.{index}.{name}"] = value
+    packed = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    record = CheckpointRecord(state=state, optimiser_scalars=scalars, checksum=_checksum(packed))
+    _save_atomic(path, packed, {"sightline": msgspec.json.encode(record).decode()})
+
+
+def write_weights(path: Path, network: nn.Module) -> None:
+    """Write a network's state as `weights.safetensors`."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    _save_atomic(path, tensors, {})
+
+
+def read_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
+    """Read and verify. Raises: NotFound; CorruptFile when it is damaged or of another version."""
+    if not path.is_file():
+        raise NotFound(f"no checkpoint {path} to resume from; start without resume")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            record = msgspec.json.decode((file.metadata() or {}).get("sightline", ""), type=CheckpointRecord)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open has no iterator
+    except (SafetensorError, msgspec.DecodeError, OSError) as error:
+        raise CorruptFile(f"{path} is no checkpoint that can be read ({error}); remove it and train from the start") from error
+    if record.format_version != FORMAT_VERSION or record.checksum != _checksum(tensors):
+        raise CorruptFile(f"{path} is damaged: its tensors do not match its checksum; remove it and train from the start")
+    return record, tensors
+
+
+def restore_checkpoint(
+    record: CheckpointRecord, tensors: dict[str, Tensor], network: nn.Module, average: nn.Module, optimiser: Optimizer
+) -> dict[str, Tensor] | None:
+    """Put a checkpoint's tensors in place. Returns: the best weights, or None when there was no validation yet."""
+    network.load_state_dict(_select(tensors, "network."))
+    average.load_state_dict(_select(tensors, "average."))
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in {**_select(tensors, "optimiser."), **_select(record.optimiser_scalars, "optimiser.")}.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for parameter, values in optimiser.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:  # the parameter's memory order, as before the stop
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return _select(tensors, "best.") or None
+
+
+def _select(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def _checksum(tensors: dict[str, Tensor]) -> int:
+    """CRC-32 over names and bytes in the order of the names."""
+    checksum = 0
+    for name in sorted(tensors):
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return checksum
+
+
+def _save_atomic(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """safetensors writes to a name, not to a file object: write beside `path`, fsync, rename, fsync the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    save_file(tensors, str(temporary), metadata=metadata)
+    for target in (temporary, path.parent):
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if target is temporary:
+            temporary.replace(path)

@@ -1,0 +1,63 @@
+"""The exported graph against the network it came from, on real pictures, through the reference back end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.core.errors import Unsupported
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.preprocessing import prepare_batch
+from sightline.models.network import Network
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+from sightline.training.arithmetic import EXACT
+from sightline.training.validation import infer_network
+
+LARGEST_ERROR = 1e-3
+PICTURES = 16
+
+
+class ExportFailed(Unsupported):
+    """The exported graph does not compute what the network computes."""
+
+
+def check_export(
+    network: Network, graph: Path, version: DatasetVersion, splits: Sequence[str], pictures: int = PICTURES
+) -> dict[str, Any]:
+    """Compare all outputs on real pictures.
+
+    Args:
+        network: in evaluation mode, FP32.
+        graph: its `model.onnx`.
+        version, splits: where the pictures come from: the first of them.
+        pictures: how many.
+
+    Returns:
+        {"engine", "pictures", "max_relative_error", "limit"}: the largest difference of each output over its largest magnitude.
+
+    Raises:
+        ExportFailed: above the limit.
+    """
+    items = version.load_items(splits)
+    images = [version.read_image(items[index]) for index in range(min(pictures, len(items)))]
+    batch, _ = prepare_batch(images, network.input_spec)
+    expected = infer_network(network, batch, EXACT)
+    session = load_backend("reference").open(graph, SessionOptions())
+    try:
+        got = session.infer({network.input_spec.name: batch})
+    finally:
+        session.close()
+    error = max(find_relative_error(expected[name], got[name]) for name in expected)
+    if not error <= LARGEST_ERROR:
+        limit = f"limit {LARGEST_ERROR:g}"
+        raise ExportFailed(f"the exported graph differs from the network by {error:.2g} ({limit}); choose another network")
+    return {"engine": "reference", "pictures": len(images), "max_relative_error": error, "limit": LARGEST_ERROR}
+
+
+def find_relative_error(expected: np.ndarray, got: np.ndarray) -> float:
+    """Largest absolute difference over the largest magnitude of `expected`; infinite when shapes differ."""
+    if expected.shape != got.shape:
+        return float("inf")
+    return float(np.abs(expected - got).max() / max(float(np.abs(expected).max()), 1e-12))

@@ -1,0 +1,198 @@
+"""The training loop, one for all tasks: sample, forward, backward, step, average; validate, checkpoint and log when it is time.
+
+State after step k is a pure function of (data, recipe, k) for budgets of epochs and iterations: samples derive from (seed,
+step), PyTorch's generator is seeded anew at each step, validation points depend on steps only and change nothing. A run resumed
+from any checkpoint therefore ends with the same bits, on the same CPU and number of threads.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import InvalidInput
+from sightline.core.progress import OnProgress, ProgressEvent
+from sightline.metrics.evaluator import TaskMetrics
+from sightline.models.network import Network, normalise_images
+from sightline.training.arithmetic import Arithmetic
+from sightline.training.average import WeightAverage
+from sightline.training.budget import Budget, BudgetMeter
+from sightline.training.checkpoint import TrainingState, read_checkpoint, restore_checkpoint, write_checkpoint
+from sightline.training.curve import Curve, CurvePoint
+from sightline.training.optimisers import build_optimiser, set_learning_rate
+from sightline.training.recipe import Recipe
+from sightline.training.sampling import BatchSource
+from sightline.training.schedules import learning_rate_factor
+from sightline.training.tasks.task import Batch, TrainingTask
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+CURVE_NAME = "curve.jsonl"
+AHEAD = 2  # batches prepared before they are needed
+
+Validate = Callable[[Network], TaskMetrics]
+
+
+class TrainingLoop:
+    """One training, from its start or its checkpoint to the end of its budget.
+
+    Args:
+        network: learns in place.
+        task: makes samples and losses.
+        items: pictures of the training splits.
+        recipe: all settings.
+        folder: where checkpoint and curve are kept.
+        arithmetic: where and how to compute.
+        validate: scores a network; None keeps the last weights.
+        recipe_id: what a checkpoint must match to be resumed.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        task: TrainingTask,
+        items: int,
+        recipe: Recipe,
+        folder: Path,
+        arithmetic: Arithmetic,
+        validate: Validate | None,
+        recipe_id: str = "",
+    ) -> None:
+        arithmetic.place(network)
+        self.network = network
+        self.task, self.items, self.recipe, self.folder = task, items, recipe, folder
+        self.arithmetic, self.validate = arithmetic, validate
+        self.average = WeightAverage(self.network, recipe.average_decay)
+        self.optimiser = build_optimiser(self.network, recipe)
+        self.state = TrainingState(recipe_id=recipe_id)
+        self.best: dict[str, Tensor] | None = None
+        self._sums: dict[str, float] = {}
+        self._summed_steps = 0
+
+    def resume(self) -> None:
+        """Continue from the folder's checkpoint. Raises: NotFound, CorruptFile; InvalidInput when it is of another recipe."""
+        record, tensors = read_checkpoint(self.folder / CHECKPOINT_NAME)
+        if record.state.recipe_id != self.state.recipe_id:
+            raise InvalidInput(
+                f"the checkpoint in {self.folder} is of another recipe or dataset version; resume with its own, or start anew"
+            )
+        self.state = record.state
+        self.best = restore_checkpoint(record, tensors, self.network, self.average.network, self.optimiser)
+
+    def run(self, on_progress: OnProgress, stop: Callable[[], bool]) -> None:
+        """Train until the budget is used, patience ends, or `stop()` is true after a step; then `keep_best` has the result."""
+        meter = BudgetMeter(
+            Budget.parse(self.recipe.budget),
+            self.items,
+            self.recipe.batch_size,
+            time.perf_counter,
+            time.process_time,
+            self.state.spent,
+        )
+        curve = Curve(self.folder / CURVE_NAME, meter.steps)
+        written_at = time.monotonic()
+        self.network.train()
+        with BatchSource(
+            self.task, self.items, self.recipe.batch_size, self.recipe.seed, self.recipe.prefetch_threads, AHEAD
+        ) as source:
+            while (progress := meter.progress()) < 1 and not self._is_out_of_patience():
+                batch = source.take(meter.steps, progress, [meter.progress(meter.steps + 1 + ahead) for ahead in range(AHEAD)])
+                rate = self._take_step(batch, meter.steps, progress)
+                meter.count_step()
+                self.average.update(meter.steps)
+                stopping = stop()
+                metric = self._validate_when_due(progress, meter.progress(), stopping, meter.steps, on_progress)
+                if metric is not None or meter.steps % self.recipe.log_every == 0 or meter.steps == 1 or meter.progress() >= 1:
+                    self._log(curve, meter, rate, metric, on_progress)
+                self.state.spent = meter.spent()
+                if stopping or time.monotonic() - written_at >= self.recipe.checkpoint_s:
+                    self._write_checkpoint()
+                    written_at = time.monotonic()
+                if stopping:
+                    break
+        curve.close()
+        self._write_checkpoint()
+
+    def keep_best(self) -> Network:
+        """The averaged network with the best validated weights, or with the last ones when nothing was validated."""
+        if self.best is not None:
+            self.average.network.load_state_dict(self.best)
+        return self.average.network
+
+    def _take_step(self, batch: Batch, step: int, progress: float) -> float:
+        """One optimiser step. Returns: the learning rate. Raises: InvalidInput when the loss is not finite."""
+        recipe = self.recipe
+        rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
+        set_learning_rate(self.optimiser, rate)
+        torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
+        images = normalise_images(batch.images.to(self.arithmetic.device), self.network.input_spec)
+        images = images.contiguous(memory_format=self.arithmetic.memory_format)
+        with self.arithmetic.autocast():
+            parts = self.task.compute_loss(self.network, images, batch.targets)
+        loss = torch.stack([part.float() for part in parts.values()]).sum()
+        if not bool(torch.isfinite(loss)):
+            raise InvalidInput(
+                f"the loss is {loss.item()} at step {step + 1}; lower learning_rate ({recipe.learning_rate}), then resume"
+            )
+        self.optimiser.zero_grad()
+        loss.backward()
+        if recipe.clip_norm > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm, foreach=True)
+        self.optimiser.step()
+        for name, part in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(part.detach())
+        self._summed_steps += 1
+        return rate
+
+    def _validate_when_due(
+        self, before: float, after: float, stopping: bool, step: int, on_progress: OnProgress
+    ) -> float | None:
+        """Validate when progress passed one of the evenly spaced marks, or at a stop that has no best weights yet."""
+        marks = self.recipe.validations
+        due = int(after * marks) > int(before * marks) or (stopping and self.best is None)
+        if self.validate is None or not due:
+            return None
+        on_progress(ProgressEvent(stage="validating", progress=after))
+        metrics = self.validate(self.average.network)
+        self.state.validations += 1
+        if self.state.best_metric is None or metrics.primary > self.state.best_metric:
+            self.state.best_metric, self.state.best_step, self.state.stale_validations = metrics.primary, step, 0
+            self.state.metrics = {metrics.primary_name: metrics.primary, **metrics.values}
+            self.best = {name: tensor.detach().clone() for name, tensor in self.average.network.state_dict().items()}
+        else:
+            self.state.stale_validations += 1
+        return metrics.primary
+
+    def _is_out_of_patience(self) -> bool:
+        return self.recipe.patience is not None and self.state.stale_validations >= self.recipe.patience
+
+    def _log(self, curve: Curve, meter: BudgetMeter, rate: float, metric: float | None, on_progress: OnProgress) -> None:
+        spent = meter.spent()
+        parts = {name: value / self._summed_steps for name, value in self._sums.items()}
+        loss = sum(parts.values())
+        curve.add(
+            CurvePoint(
+                step=meter.steps,
+                progress=meter.progress(),
+                loss=loss,
+                parts=parts,
+                learning_rate=rate,
+                wall_s=round(spent.wall_s, 3),
+                cpu_s=round(spent.cpu_s, 3),
+                metric=metric,
+            )
+        )
+        numbers = {"step": float(meter.steps), "loss": loss, "learning_rate": rate}
+        if self.state.best_metric is not None:
+            numbers["best"] = self.state.best_metric
+        if metric is not None:
+            numbers["metric"] = metric
+        on_progress(
+            ProgressEvent(stage="training", progress=meter.progress(), remaining_s=meter.remaining_s(), metrics=numbers)
+        )
+        self._sums, self._summed_steps = {}, 0
+
+    def _write_checkpoint(self) -> None:
+        path = self.folder / CHECKPOINT_NAME
+        write_checkpoint(path, self.state, self.network, self.average.network, self.optimiser, self.best)

@@ -1,0 +1,144 @@
+"""The Recipe: every setting of a training, in one typed record that is stored in the Model it makes.
+
+`make_recipe` starts from the defaults of a task and a network, so that a user names a task, a dial and a budget and no more.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import Task
+from sightline.data.augmentation import AugmentationSettings
+from sightline.training.budget import Budget
+from sightline.training.schedules import ScheduleName
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a training.
+
+    Attributes:
+        task: what is learned.
+        network: "fast", "accurate", a name of `sightline.models.table.NETWORKS`, or "timm/<name>".
+        budget: how long: "10min", "360cpu-s", "30epochs", "4000it".
+        size: longest side of the network's input, pixels; the other side follows the pictures' aspect where the task allows it.
+        width, height: exact input size, pixels; both or none. They win over `size`.
+        batch_size: pictures a step.
+        optimiser: "sgd" (Nesterov momentum) or "adamw".
+        learning_rate: peak rate, reached after the warm-up.
+        momentum: of sgd; the first beta of adamw.
+        weight_decay: not applied to biases and norms.
+        schedule, warm_up, final_rate: decay of the rate; share of the budget that warms up; last rate as a share of the peak.
+        clip_norm: gradients are scaled down to this global norm; 0 = never.
+        average_decay: of the exponential moving average that is validated and kept.
+        augmentation: how pictures are varied.
+        label_smoothing: share of the target spread over all categories (classification, semantic).
+        class_weights: "balanced" weighs categories by the inverse root of their frequency.
+        train_splits: splits that are learned from.
+        validation_split: split that chooses the best weights; None keeps the last ones.
+        validations: how often to validate over the whole budget, evenly spaced.
+        patience: stop after so many validations without a better metric; None never stops early.
+        precision: arithmetic of the forward pass: "auto" takes bf16 where the CPU computes it natively.
+        weights: file of start weights, .safetensors or a PyTorch state dict.
+        pretrained: try to fetch published start weights for networks that have them.
+        checkpoint_s: seconds between checkpoints.
+        log_every: steps between lines of the curve.
+        prefetch_threads: threads that prepare the next batches; they do not change the result.
+        cache_bytes: memory for decoded pictures; what does not fit is decoded again each time.
+        seed: of weights, order and augmentation.
+    """
+
+    task: Task
+    network: str = "fast"
+    budget: str = "10min"
+    size: Positive | None = None
+    width: Positive | None = None
+    height: Positive | None = None
+    batch_size: Positive = 16
+    optimiser: str = "adamw"
+    learning_rate: NotNegative = 2e-3
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 0.02
+    schedule: ScheduleName = "cosine"
+    warm_up: Share = 0.05
+    final_rate: Share = 0.01
+    clip_norm: NotNegative = 10.0
+    average_decay: Share = 0.998
+    augmentation: AugmentationSettings = AugmentationSettings()
+    label_smoothing: Share = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    train_splits: tuple[str, ...] = ("train",)
+    validation_split: str | None = "val"
+    validations: Annotated[int, msgspec.Meta(ge=0)] = 10
+    patience: Positive | None = None
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    weights: str | None = None
+    pretrained: bool = False
+    checkpoint_s: NotNegative = 30.0
+    log_every: Positive = 10
+    prefetch_threads: Positive = 1
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+# What a task changes in the defaults above.
+TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
+    "classification": {
+        "batch_size": 32,
+        "label_smoothing": 0.1,
+        "augmentation": AugmentationSettings(
+            scale=(0.8, 1.3), stretch=1.25, shift=0.1, rotation_deg=15, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
+        ),
+    },
+    "multilabel": {
+        "batch_size": 32,
+        "augmentation": AugmentationSettings(
+            scale=(0.8, 1.2), shift=0.08, rotation_deg=10, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
+        ),
+    },
+    "semantic": {
+        "batch_size": 8,
+        "schedule": "poly",
+        "augmentation": AugmentationSettings(
+            scale=(0.6, 2.0), shift=0.25, rotation_deg=5, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
+        ),
+    },
+}
+
+
+def make_recipe(task: Task, network: str = "fast", **changes: Any) -> Recipe:
+    """The defaults of a task with `changes` on top; `augmentation` may be a dict of the fields to change.
+
+    Raises: InvalidInput naming the field that does not fit.
+    """
+    settings: dict[str, Any] = {"task": task, "network": network, **TASK_DEFAULTS.get(task, {})}
+    augmentation = changes.pop("augmentation", None)
+    if isinstance(augmentation, dict):
+        base = settings.get("augmentation", AugmentationSettings())
+        settings["augmentation"] = {**msgspec.to_builtins(base), **augmentation}
+    elif augmentation is not None:
+        settings["augmentation"] = augmentation
+    return read_recipe({**settings, **changes})
+
+
+def read_recipe(settings: dict[str, Any]) -> Recipe:
+    """A Recipe from plain values, checked. Raises: InvalidInput naming the field that does not fit."""
+    try:
+        recipe = msgspec.convert(msgspec.to_builtins(settings), Recipe)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the recipe does not fit: {error}; see sightline.training.recipe.Recipe for its fields") from error
+    Budget.parse(recipe.budget)
+    if (recipe.width is None) != (recipe.height is None):
+        raise InvalidInput(
+            f"expected width and height both or neither, got {recipe.width} and {recipe.height}; give size instead"
+        )
+    smallest, largest = recipe.augmentation.scale
+    if not 0 < smallest <= largest:
+        raise InvalidInput(
+            f"expected an augmentation scale (smallest, largest) above 0, got {recipe.augmentation.scale}; try (0.8, 1.25)"
+        )
+    return recipe

@@ -1,0 +1,1 @@
+"""What differs between tasks: how a sample is made, how a batch is scored; one file each."""

@@ -1,0 +1,27 @@
+"""The table of tasks: a name and where its `build(context) -> TrainingTask` is; a new task is one file and one row."""
+
+from importlib import import_module
+
+from sightline.core.errors import Unsupported
+from sightline.core.manifests import Task
+from sightline.training.tasks.task import TaskContext, TrainingTask
+
+TASKS: dict[Task, str] = {
+    "classification": "sightline.training.tasks.classification:build",
+    "multilabel": "sightline.training.tasks.classification:build",
+    "semantic": "sightline.training.tasks.semantic:build",
+}
+
+
+def check_task(task: Task) -> None:
+    """Raises: Unsupported when there is no training for this task."""
+    if task not in TASKS:
+        raise Unsupported(f"no training for the task {task!r}; there is {', '.join(TASKS)}")
+
+
+def build_task(context: TaskContext) -> TrainingTask:
+    """The task of the recipe. Raises: Unsupported; InvalidInput when the labels do not suit it."""
+    check_task(context.recipe.task)
+    module, function = TASKS[context.recipe.task].split(":")
+    task: TrainingTask = getattr(import_module(module), function)(context)
+    return task

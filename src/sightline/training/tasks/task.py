@@ -1,0 +1,95 @@
+"""The seam between the loop and the tasks: how a sample is made, how samples become a batch, how a batch is scored.
+
+A task is one file with `build(context) -> TrainingTask` and one row in `sightline.training.tasks.table`. It holds no state that
+changes: whatever is random comes from the `rng` of the sample or batch, which derives from (seed, step, index), so that neither
+threads nor a resumed run change what is seen.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sightline.core.categories import Categories
+from sightline.core.manifests import InputSpec
+from sightline.data.augmentation import AugmentationSettings, Matrix, fit_matrix, random_affine
+from sightline.data.items import Item
+from sightline.models.network import Network
+from sightline.training.pictures import CachedPicture, Pictures
+from sightline.training.recipe import Recipe
+
+
+class TaskContext(NamedTuple):
+    """What a task is built from.
+
+    Attributes:
+        recipe: all settings.
+        categories: what is learned.
+        pictures: of the training splits.
+        input_spec: of the network: size and resize rule.
+    """
+
+    recipe: Recipe
+    categories: Categories
+    pictures: Pictures
+    input_spec: InputSpec
+
+
+class Sample(NamedTuple):
+    """One augmented picture and what is true of it.
+
+    Attributes:
+        image: `(height, width, 3)` uint8 RGB, of the network's input size.
+        target: the task's own: `collate` reads it.
+    """
+
+    image: NDArray[np.uint8]
+    target: Any
+
+
+class Batch(NamedTuple):
+    """A batch as tensors.
+
+    Attributes:
+        images: `(N, H, W, 3)` uint8 RGB, or float32 0..255 after blending.
+        targets: the task's own: `compute_loss` reads it.
+    """
+
+    images: Tensor
+    targets: Any
+
+
+class TrainingTask(Protocol):
+    """All that differs between tasks.
+
+    Attributes:
+        validation_confidence: predictions below it are not scored in validation, 0..1; None takes the network's threshold.
+    """
+
+    validation_confidence: float | None
+
+    def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
+        """An augmented picture. Runs in several threads. Args: index: of `pictures`; progress: of the budget, 0..1."""
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        """Stack samples; may blend them."""
+
+    def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
+        """Named parts of the loss, scalars; their sum is minimised.
+
+        Args: images: `(N, 3, H, W)` float32, normalised, channels last. The call runs under autocast: compute losses of
+            `.float()` outputs.
+        """
+
+
+def draw_warp(picture: CachedPicture, spec: InputSpec, settings: AugmentationSettings, rng: np.random.Generator) -> Matrix:
+    """A random matrix from the cached picture's coordinates to the network's input: the resize rule, then the variation."""
+    height, width = picture.image.shape[:2]
+    fit = fit_matrix(width, height, spec.width, spec.height, spec.resize, spec.crop_fraction)
+    return random_affine(rng, settings, spec.width, spec.height) @ fit
+
+
+def find_target_labels(item: Item, categories: Categories) -> list[int]:
+    """Indices of the categories an item is labelled with, in the order of the annotations, each once."""
+    return list(dict.fromkeys(categories.index(annotation.category) for annotation in item.annotations))

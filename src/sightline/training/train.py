@@ -1,0 +1,217 @@
+"""`train_model`: DatasetVersion + Recipe -> Model folder. Everything a Model holds is written here.
+
+While it trains, checkpoint and curve lie in `<out>.training`; the Model folder appears whole, when its exported graph has been
+checked against the network on real pictures.
+"""
+
+import datetime
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from sightline.core.categories import Categories
+from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.folders import hash_files, new_folder, write_manifest
+from sightline.core.host import describe_host
+from sightline.core.manifests import ModelManifest
+from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.data.versions import DatasetVersion
+from sightline.metrics.evaluator import TaskMetrics
+from sightline.models.export import export_onnx
+from sightline.models.network import Network
+from sightline.models.table import build_network, resolve_network
+from sightline.models.weights import fetch_published_weights, load_weights, read_weights
+from sightline.training.arithmetic import EXACT, choose_arithmetic
+from sightline.training.checkpoint import write_weights
+from sightline.training.curve import draw_curves, read_curve
+from sightline.training.export_check import check_export
+from sightline.training.learned_categories import find_learned_categories, name_background
+from sightline.training.loop import CURVE_NAME, TrainingLoop, Validate
+from sightline.training.pictures import Pictures
+from sightline.training.recipe import Recipe
+from sightline.training.sizing import choose_input_size
+from sightline.training.tasks.semantic import make_label_map_reader
+from sightline.training.tasks.table import build_task, check_task
+from sightline.training.tasks.task import TaskContext
+from sightline.training.validation import evaluate_network
+
+MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "curves.png"
+
+
+def never() -> bool:
+    """The default stop signal."""
+    return False
+
+
+def training_folder(out: Path) -> Path:
+    """Where checkpoint, curve and log of a training lie until the Model `out` is whole."""
+    return out.with_name(out.name + ".training")
+
+
+def train_model(
+    version: DatasetVersion,
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    stop: Callable[[], bool] = never,
+) -> Path:
+    """Train a network on a version and write it as a Model folder.
+
+    Args:
+        version: what to learn.
+        recipe: how; see `sightline.training.recipe.make_recipe`.
+        out: the Model folder to be made; its name becomes the Model's.
+        resume: continue from the checkpoint in `<out>.training`; start anew where there is none.
+        on_progress: told of every logged step.
+        stop: asked after each step; when true, training ends and the best weights so far are kept. The checkpoint stays, so
+            that a later `resume` can go on; it then replaces `out`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        Conflict: `out` exists, and this is no resume; InvalidInput: recipe or labels do not fit; CorruptFile: a damaged
+            checkpoint.
+    """
+    check_task(recipe.task)
+    folder = training_folder(out)
+    is_resumed = resume and (folder / "checkpoint.safetensors").is_file()
+    if out.exists() and not is_resumed:
+        raise Conflict(f"{out} exists already; choose another name, or remove it")
+    if folder.exists() and not is_resumed:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
+    if is_resumed:
+        loop.resume()
+        on_progress(ProgressEvent(stage="training", message=f"resumed after {loop.state.spent.steps} steps"))
+    stopped = _StopOnce(stop)
+    loop.run(on_progress, stopped)
+    on_progress(ProgressEvent(stage="exporting", progress=1.0))
+    best = loop.keep_best()
+    with new_folder(out, replace=is_resumed) as made:
+        _write_model(made, out.name, best, version, recipe, loop)
+    if not stopped.was_true:
+        shutil.rmtree(folder)
+    return out
+
+
+class _StopOnce:
+    """Remembers whether training was asked to stop."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop, self.was_true = stop, False
+
+    def __call__(self) -> bool:
+        self.was_true = self.was_true or self._stop()
+        return self.was_true
+
+
+def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
+    """What must be the same for a checkpoint to be resumed: all but the settings that do not change the result."""
+    same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
+    return hashlib.sha256(msgspec.json.encode((version.id, same), order="sorted")).hexdigest()
+
+
+def _prepare_loop(
+    version: DatasetVersion, recipe: Recipe, folder: Path, on_progress: OnProgress, is_resumed: bool
+) -> TrainingLoop:
+    arithmetic = choose_arithmetic(recipe.precision)
+    sizes = ((item.width, item.height) for item in version.items(recipe.train_splits))
+    width, height = choose_input_size(recipe, sizes)
+    torch.manual_seed(recipe.seed)
+    learned = find_learned_categories(version, recipe.task)
+    network = build_network(recipe.task, recipe.network, len(learned.categories), width, height)
+    network.decode_spec = name_background(network.decode_spec, learned.background)
+    if not is_resumed:
+        _load_start_weights(network, recipe, on_progress)
+    make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
+    pictures = Pictures(version, recipe.train_splits, width, height, recipe.cache_bytes, make_label_map)
+    task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
+    validate = _make_validate(version, learned.categories, recipe, task.validation_confidence, on_progress)
+    recipe_id = compute_recipe_id(version, recipe)
+    return TrainingLoop(network, task, len(pictures), recipe, folder, arithmetic, validate, recipe_id)
+
+
+def _load_start_weights(network: Network, recipe: Recipe, on_progress: OnProgress) -> None:
+    """Weights from the recipe's file, or published ones when asked for; their absence is said once and is no error."""
+    name = resolve_network(recipe.task, recipe.network)
+    if recipe.weights is not None:
+        report = load_weights(network, read_weights(Path(recipe.weights)))
+        on_progress(ProgressEvent(stage="training", message=f"start weights {recipe.weights}: {report.line()}"))
+    elif recipe.pretrained:
+        published = fetch_published_weights(name)
+        if published is None:
+            message = (
+                f"published weights of {name} are not reachable; training from random weights (a file can be given as weights)"
+            )
+        else:
+            message = f"published weights of {name}: {load_weights(network, published).line()}"
+        on_progress(ProgressEvent(stage="training", message=message))
+
+
+def _make_validate(
+    version: DatasetVersion, learned: Categories, recipe: Recipe, confidence: float | None, on_progress: OnProgress
+) -> Validate | None:
+    split = recipe.validation_split
+    if split is None or recipe.validations == 0:
+        return None
+    if not version.splits.get(split):
+        message = f"no split {split!r} to validate on (there is {', '.join(version.splits)}); the last weights are kept"
+        on_progress(ProgressEvent(stage="training", message=message))
+        return None
+    chosen: str = split
+    arithmetic = choose_arithmetic(recipe.precision)
+
+    def validate(network: Network) -> TaskMetrics:
+        return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic, confidence)
+
+    return validate
+
+
+def _write_model(made: Path, name: str, network: Network, version: DatasetVersion, recipe: Recipe, loop: TrainingLoop) -> None:
+    """Fill a Model folder; the graph is checked against the network on real pictures before the manifest is written."""
+    EXACT.place(network)
+    export_onnx(network, made / MODEL_GRAPH)
+    export_check = check_export(network, made / MODEL_GRAPH, version, recipe.train_splits)
+    write_weights(made / MODEL_WEIGHTS, network)
+    shutil.copy(loop.folder / CURVE_NAME, made / CURVE_NAME)
+    metrics = _describe_metrics(loop, recipe)
+    draw_curves(read_curve(made / CURVE_NAME), str(metrics.get("primary", "metric")), made / CURVES_PNG)
+    manifest = ModelManifest(
+        name=name,
+        task=recipe.task,
+        network=resolve_network(recipe.task, recipe.network),
+        categories=find_learned_categories(version, recipe.task).categories.names,
+        input=network.input_spec,
+        decode=network.decode_spec,
+        parameter_count=network.count_parameters(),
+        export_check=export_check,
+        recipe=msgspec.to_builtins(recipe),
+        dataset_version=version.id,
+        seed=recipe.seed,
+        metrics=metrics,
+        host=describe_host(),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        files=hash_files(made),
+    )
+    write_manifest(made, manifest)
+
+
+def _describe_metrics(loop: TrainingLoop, recipe: Recipe) -> dict[str, Any]:
+    """What a Model says of its training: budget spent, and the validation that chose its weights."""
+    spent = loop.state.spent
+    facts: dict[str, Any] = {"steps": spent.steps, "wall_s": round(spent.wall_s, 1), "cpu_s": round(spent.cpu_s, 1)}
+    if spent.steps == 0:
+        raise InvalidInput("training ended before its first step; give it a larger budget")
+    facts["epochs"] = round(spent.steps * recipe.batch_size / loop.items, 2)
+    if loop.state.best_metric is not None:
+        primary, *_ = loop.state.metrics
+        facts |= {"split": recipe.validation_split, "primary": primary, "best_step": loop.state.best_step, **loop.state.metrics}
+    return facts
