@@ -84,8 +84,12 @@ class Backend(Protocol):
 
     name: str
     device: str
-    precisions: tuple[Precision, ...]
     graph_suffixes: tuple[str, ...]
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Arithmetic this machine runs in hardware with this engine."""
+        ...
 
     def missing(self) -> str | None:
         """What must be installed before `open` can work, as one line, or None when nothing is missing."""

@@ -9,6 +9,7 @@ import queue
 import statistics
 import threading
 from collections.abc import Generator, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,8 +170,16 @@ class OpenVinoBackend:
 
     name = "openvino"
     device = "cpu"
-    precisions: tuple[Precision, ...] = ("int8", "bf16", "fp32")
     graph_suffixes: tuple[str, ...] = (".xml", ".onnx")
+
+    @cached_property
+    def precisions(self) -> tuple[Precision, ...]:
+        """INT8, FP32, and BF16 where the CPU has it; elsewhere OpenVINO would quietly run FP32."""
+        silence_telemetry()
+        import openvino
+
+        capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return ("int8", "bf16", "fp32") if "BF16" in capabilities else ("int8", "fp32")
 
     def missing(self) -> str | None:
         """What must be installed, or None."""

@@ -1,0 +1,130 @@
+"""Candidates: every (graph file, engine, precision) that could become the Artifact, each as the very file that would ship."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.openvino_files import write_ir
+from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.quantisers.table import load_quantiser
+from sightline.core.errors import MissingPackage, Unsupported
+from sightline.core.manifests import ModelManifest, Precision
+from sightline.runtime.backend import Session, SessionOptions
+from sightline.runtime.backends.table import BACKENDS, load_backend
+
+REFERENCE = "reference"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was not tried, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run the network.
+
+    Attributes:
+        engine: name of the back end.
+        precision: of its arithmetic.
+        quantiser: method that made the INT8 file, or None.
+        graph: file the engine opens.
+        source: the ONNX file it came from; the same file for ONNX Runtime.
+        facts: what the quantiser did, or None.
+    """
+
+    engine: str
+    precision: Precision
+    quantiser: str | None
+    graph: Path
+    source: Path
+    facts: QuantiserFacts | None = None
+
+    @property
+    def name(self) -> str:
+        """For people: "openvino int8 nncf"."""
+        return " ".join(part for part in (self.engine, self.precision, self.quantiser) if part)
+
+    @property
+    def files(self) -> list[Path]:
+        """All files the engine needs: an OpenVINO `.xml` has its weights in a `.bin` beside it."""
+        return [self.graph, self.graph.with_suffix(".bin")] if self.graph.suffix == ".xml" else [self.graph]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def open(self, streams: int, threads: int, profile: bool = False) -> Session:
+        """Open it in its engine."""
+        return load_backend(self.engine).open(self.graph, SessionOptions(self.precision, streams, threads, profile))
+
+
+def find_engines(device: str) -> list[str]:
+    """Engines that run on a device, the reference left out. Raises: Unsupported for a device nobody here has."""
+    backends = {name: load_backend(name) for name in BACKENDS if name != REFERENCE}
+    engines = [name for name, backend in backends.items() if backend.device == device]
+    if not engines:
+        devices = sorted({backend.device for backend in backends.values()})
+        raise Unsupported(f"expected a device of {', '.join(devices)}, got {device!r}; `sightline doctor` lists what is here")
+    return engines
+
+
+def make_float_candidates(model: Path, manifest: ModelManifest, engines: Sequence[str], work: Path) -> list[Candidate]:
+    """FP32 and, where the machine has it, BF16 on each engine."""
+    source = work / "fp32.onnx"
+    save_graph(load_graph(model), source)
+    candidates = []
+    for engine in engines:
+        graph = make_engine_file(engine, source, manifest)
+        precisions = [precision for precision in load_backend(engine).precisions if precision != "int8"]
+        candidates += [Candidate(engine, precision, None, graph, source) for precision in precisions]
+    return candidates
+
+
+def make_int8_candidates(
+    quantisers: Sequence[str],
+    source: Path,
+    manifest: ModelManifest,
+    engines: Sequence[str],
+    samples: Sequence[np.ndarray],
+    on_quantiser: Callable[[str], None],
+) -> tuple[list[Candidate], list[Refusal]]:
+    """INT8 by each quantiser on each engine that runs INT8; a quantiser that cannot is refused with its reason."""
+    candidates, refusals = [], []
+    for name in quantisers:
+        on_quantiser(name)
+        quantised = source.with_name(f"int8.{name}.onnx")
+        try:
+            facts = load_quantiser(name).quantise(source, quantised, manifest.input.name, samples)
+        except (Unsupported, MissingPackage) as error:
+            refusals.append(Refusal(name=f"quantiser {name}", reason=str(error)))
+            continue
+        for engine in engines:
+            if "int8" in load_backend(engine).precisions:
+                graph = make_engine_file(engine, quantised, manifest)
+                candidates.append(Candidate(engine, "int8", name, graph, quantised, facts))
+    return candidates, refusals
+
+
+def make_engine_file(engine: str, source: Path, manifest: ModelManifest) -> Path:
+    """The file `engine` opens, made from an ONNX file: OpenVINO's own IR where it reads that, else the ONNX file itself."""
+    if ".xml" not in load_backend(engine).graph_suffixes:
+        return source
+    graph = source.with_suffix(".xml")
+    write_ir(source, graph, manifest)
+    return graph
+
+
+def copy_files(candidate: Candidate, folder: Path) -> str:
+    """Copy a candidate's files into an Artifact folder as `model.*`; returns the name of the graph file."""
+    for path in candidate.files:
+        shutil.copyfile(path, folder / f"model{path.suffix}")
+    return f"model{candidate.graph.suffix}"

@@ -1,0 +1,146 @@
+"""ONNX files: load, save as every engine reads them, count work, and find which source nodes an engine fused into a layer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import shape_inference
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import InputSpec
+from sightline.imaging.preprocessing import batch_shape
+
+LATEST_IR = 10  # ONNX Runtime 1.31 reads up to 13, other engines less
+LATEST_OPSET = 18
+SUFFIXES = ("_nchwc", "_quant", "/WithoutBiases", "_token_0")  # what engines append to a name of the source graph
+HEAVY_KINDS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Load an ONNX file with its weights. Raises: InvalidInput."""
+    try:
+        return onnx.load(path)
+    except (DecodeError, OSError) as error:
+        raise InvalidInput(f"expected an ONNX file, got {path}: {error}; export the Model again") from error
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Save as one file that every engine reads: IR <= 10, weights inside. Raises: InvalidInput for a too new opset."""
+    check_opset(model, path.name)
+    model.ir_version = min(model.ir_version, LATEST_IR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+
+
+def check_opset(model: onnx.ModelProto, name: str) -> None:
+    """Raises: InvalidInput unless the graph's opset is one that all engines read."""
+    opset = find_opset(model)
+    if opset > LATEST_OPSET:
+        raise InvalidInput(f"expected opset <= {LATEST_OPSET}, got {opset} in {name}; export with opset {LATEST_OPSET}")
+
+
+def find_opset(model: onnx.ModelProto) -> int:
+    """Opset of the standard operators."""
+    return max((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Number of nodes by operator, most frequent first."""
+    counts: dict[str, int] = {}
+    for node in model.graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def count_flops(model: onnx.ModelProto, spec: InputSpec) -> int:
+    """Floating-point operations of one picture in convolutions and matrix products: two for each multiply-add."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for size, dimension in zip(batch_shape(spec, 1), fixed.graph.input[0].type.tensor_type.shape.dim, strict=True):
+        dimension.dim_value = size
+    for output in fixed.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    del fixed.graph.value_info[:]
+    inferred = shape_inference.infer_shapes(fixed, data_prop=True)
+    shapes = {value.name: _read_shape(value.type) for value in [*inferred.graph.value_info, *inferred.graph.output]}
+    weights = {tensor.name: list(tensor.dims) for tensor in inferred.graph.initializer}
+    shapes |= weights
+    return sum(_count_node_flops(node, shapes) for node in inferred.graph.node)
+
+
+def _read_shape(value_type: Any) -> list[int]:
+    return [dimension.dim_value for dimension in value_type.tensor_type.shape.dim]
+
+
+def _count_node_flops(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    if node.op_type not in HEAVY_KINDS:
+        return 0
+    source, weight, out = shapes.get(node.input[0]), shapes.get(node.input[1]), shapes.get(node.output[0])
+    if not weight or not out or 0 in out:
+        return 0
+    if node.op_type == "Conv":  # weight (out, in / groups, *kernel)
+        return 2 * _product(out) * _product(weight[1:])
+    if node.op_type == "ConvTranspose":  # weight (in, out / groups, *kernel): every input pixel meets one row of it
+        return 2 * _product(source or []) * _product(weight[1:])
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 2 * _product(out) * (weight[-1] if transposed else weight[-2])
+
+
+def _product(sizes: Iterable[int]) -> int:
+    result = 1
+    for size in sizes:
+        result *= size
+    return result
+
+
+def count_weights(model: onnx.ModelProto) -> int:
+    """Number of weights in convolutions and matrix products."""
+    sizes = {tensor.name: _product(tensor.dims) for tensor in model.graph.initializer}
+    return sum(sizes.get(node.input[1], 0) for node in model.graph.node if node.op_type in HEAVY_KINDS)
+
+
+class SourceMap:
+    """Tells which nodes of the source graph an engine's layer stands for, by the names the engine kept.
+
+    An engine names a fused layer after a node, or after the tensor it ends with; every source node that is named by no layer
+    belongs to the next layer downstream that is.
+    """
+
+    def __init__(self, model: onnx.ModelProto, layer_names: Iterable[str]) -> None:
+        self._nodes = [node for node in model.graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
+        self._by_output = {name: node for node in model.graph.node for name in node.output if name}
+        self._by_name = {node.name: node for node in model.graph.node if node.name}
+        ends = {name: node for name in layer_names if (node := self._find_end(name)) is not None}
+        self._groups = self._collect(ends)
+
+    def sources(self, layer_name: str) -> tuple[str, ...]:
+        """Names of the source nodes in a layer, in the graph's order; empty for one the engine invented (a reorder)."""
+        return self._groups.get(layer_name, ())
+
+    def _find_end(self, layer_name: str) -> onnx.NodeProto | None:
+        name = layer_name
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        return self._by_output.get(name) or self._by_name.get(name)
+
+    def _collect(self, ends: dict[str, onnx.NodeProto]) -> dict[str, tuple[str, ...]]:
+        owner: dict[str, str] = {}  # first output of a node -> layer
+        for layer, node in ends.items():
+            owner.setdefault(node.output[0], layer)
+        consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self._nodes:
+            for name in node.input:
+                consumers.setdefault(name, []).append(node)
+        for node in reversed(self._nodes):
+            if node.output[0] not in owner:
+                following = [owner.get(user.output[0]) for name in node.output for user in consumers.get(name, [])]
+                following = [layer for layer in following if layer]
+                if following:
+                    owner[node.output[0]] = str(following[0])
+        groups: dict[str, list[str]] = {}
+        for node in self._nodes:
+            if node.output[0] in owner:
+                groups.setdefault(owner[node.output[0]], []).append(node.name or node.output[0])
+        return {layer: tuple(names) for layer, names in groups.items()}

@@ -1,0 +1,92 @@
+"""What an engine made of the graph: one row per fused layer with its source layers, its precision and its time."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import onnx
+
+from sightline.compiler.candidates import Candidate
+from sightline.compiler.graphs import SourceMap
+from sightline.runtime.backend import LayerRow
+
+PROFILED_INFERENCES = 12
+# Kinds that do the network's arithmetic, by the names of the engines: the layers that INT8 is for.
+HEAVY_LAYERS = {
+    "Convolution", "Deconvolution", "FullyConnected", "MatMul",  # OpenVINO
+    "Conv", "ConvTranspose", "Gemm", "FusedConv", "FusedGemm", "FusedMatMul", "QLinearConv", "ConvInteger", "QGemm",
+    "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QLinearConvTranspose", "NhwcFusedConv",
+}  # fmt: skip
+
+
+class RefusedLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer of an INT8 network that does not run in INT8, and why."""
+
+    name: str
+    kind: str
+    precision: str
+    reason: str
+
+
+def profile_layers(
+    candidate: Candidate, source: onnx.ModelProto, input_name: str, samples: Sequence[np.ndarray]
+) -> list[LayerRow]:
+    """Run some pictures one at a time on one thread and return the layers as they ran, with the source's node names.
+
+    One thread, so that a layer's time is the work it costs and shares can be added.
+    """
+    session = candidate.open(1, 1, profile=True)
+    for index in range(PROFILED_INFERENCES):
+        session.infer({input_name: samples[index % len(samples)]})
+    rows = session.layers()
+    session.close()
+    return name_sources(rows, source)
+
+
+def name_sources(rows: Sequence[LayerRow], source: onnx.ModelProto) -> list[LayerRow]:
+    """Replace each row's source layers by names of the source graph's nodes: the engine's own list, else found by its names."""
+    known = {node.name for node in source.graph.node}
+    map_ = SourceMap(source, [row.name for row in rows])
+    named = []
+    for row in rows:
+        stated = tuple(name for name in row.source_layers if name in known) if len(row.source_layers) > 1 else ()
+        named.append(msgspec.structs.replace(row, source_layers=stated or map_.sources(row.name)))
+    return named
+
+
+def count_int8(rows: Sequence[LayerRow]) -> tuple[int, int]:
+    """(layers in INT8, all layers) among those that do the arithmetic."""
+    heavy = [row for row in rows if row.kind in HEAVY_LAYERS]
+    return sum(row.precision == "int8" for row in heavy), len(heavy)
+
+
+def count_precisions(rows: Sequence[LayerRow]) -> dict[str, int]:
+    """Number of arithmetic layers by the precision they run in."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row.kind in HEAVY_LAYERS:
+            counts[row.precision] = counts.get(row.precision, 0) + 1
+    return counts
+
+
+def find_refused_layers(rows: Sequence[LayerRow], quantised: onnx.ModelProto) -> list[RefusedLayer]:
+    """Arithmetic layers that an INT8 Artifact runs in another precision, with the reason."""
+    wrapped = find_quantised_nodes(quantised)
+    return [
+        RefusedLayer(name=row.name, kind=row.kind, precision=row.precision, reason=_explain(row, wrapped))
+        for row in rows
+        if row.kind in HEAVY_LAYERS and row.precision != "int8"
+    ]
+
+
+def find_quantised_nodes(model: onnx.ModelProto) -> set[str]:
+    """Names and output names of nodes whose first two inputs both come from a DequantizeLinear."""
+    dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    nodes = [node for node in model.graph.node if len(node.input) >= 2 and set(node.input[:2]) <= dequantised]
+    return {name for node in nodes for name in (node.name, node.output[0])}
+
+
+def _explain(row: LayerRow, quantised_names: set[str]) -> str:
+    if {row.name, *row.source_layers} & quantised_names:
+        return f"quantised in the file, but the engine has no INT8 kernel for it here and ran {row.primitive or row.kind}"
+    return "left in float by the quantiser"

@@ -1,0 +1,50 @@
+"""OpenVINO IR from an ONNX file, with the `model_info` metadata by which OpenVINO Model API knows preprocessing and labels.
+
+The keys and their values are those of Model API's documentation ("Model configuration"): names, not numbers of ours. Heads that
+Model API has no wrapper for (our anchor-free detector) get every key but `model_type`, so that it refuses rather than misreads.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import ModelManifest
+from sightline.runtime.backends.openvino import find_output_name
+from sightline.runtime.telemetry import silence_telemetry
+
+MODEL_TYPES = {"softmax": "Classification", "sigmoid": "Classification", "semantic": "Segmentation"}
+RESIZE_TYPES = {"letterbox": "fit_to_window_letterbox", "stretch": "standard", "centre_crop": "crop"}
+
+
+def write_ir(source: Path, target: Path, manifest: ModelManifest) -> None:
+    """Write `target` (`.xml`) and its `.bin` from an ONNX file, weights unrounded. Raises: InvalidInput."""
+    silence_telemetry()
+    import openvino
+
+    try:
+        model = openvino.Core().read_model(source)
+    except RuntimeError as error:
+        raise InvalidInput(f"OpenVINO cannot open {source}: {' '.join(str(error).split())}") from error
+    for output in model.outputs:
+        output.get_tensor().set_names({find_output_name(output)})
+    for key, value in make_model_info(manifest).items():
+        model.set_rt_info(value, ["model_info", key])
+    openvino.save_model(model, target, compress_to_fp16=False)
+
+
+def make_model_info(manifest: ModelManifest) -> dict[str, Any]:
+    """Model API's `model_info` for a Model."""
+    spec, decode = manifest.input, manifest.decode
+    info: dict[str, Any] = {
+        "labels": " ".join(name.replace(" ", "_") for name in manifest.categories),
+        "mean_values": " ".join(str(value) for value in spec.mean),
+        "scale_values": " ".join(str(value) for value in spec.std),
+        "reverse_input_channels": str(spec.colour == "BGR"),
+        "resize_type": RESIZE_TYPES[spec.resize],
+        "pad_value": str(spec.pad_value),
+        "confidence_threshold": str(decode.confidence_threshold),
+        "iou_threshold": str(decode.iou_threshold),
+    }
+    if decode.head in MODEL_TYPES:
+        info["model_type"] = MODEL_TYPES[decode.head]
+    return info

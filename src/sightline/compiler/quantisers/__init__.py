@@ -1,0 +1,1 @@
+"""One file per quantiser; `table` maps their names to import strings."""

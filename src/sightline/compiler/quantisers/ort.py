@@ -1,0 +1,125 @@
+"""ONNX Runtime's static quantiser: QDQ, uint8 activations, int8 weights per channel; two ways to find the ranges."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.core.errors import Unsupported
+from sightline.core.host import read_cpu_facts
+
+STRIDE = 4  # samples whose intermediate tensors are held at once
+PERCENTILE_SAMPLES = 64  # histograms of every tensor cost about ten times a minimum and maximum
+VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
+
+
+class MinMaxQuantiser:
+    """Ranges are the smallest and largest value seen."""
+
+    name = "ort-minmax"
+    description = "ONNX Runtime static quantisation, minimum and maximum"
+    method = "MinMax"
+    largest_sample_count: int | None = None
+
+    def missing(self) -> str | None:
+        """What must be installed first, or None."""
+        return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
+
+    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+        """Write the INT8 twin of `graph`. Raises: Unsupported."""
+        from onnxruntime import quantization as ort_quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        used = samples[: self.largest_sample_count]
+        stride = min(STRIDE, len(used))
+        used = used[: len(used) - len(used) % stride]
+        reduce_range = not VNNI_FLAGS & set(read_cpu_facts()["flags"])  # type: ignore[call-overload]
+        with tempfile.TemporaryDirectory(prefix="sightline-quantise-") as folder, quiet_output():
+            prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
+            try:
+                quant_pre_process(graph, prepared, skip_symbolic_shape=True)
+                ort_quantization.quantize_static(
+                    prepared,
+                    quantised,
+                    SampleReader(input_name, used),
+                    quant_format=ort_quantization.QuantFormat.QDQ,
+                    per_channel=True,
+                    reduce_range=reduce_range,
+                    activation_type=ort_quantization.QuantType.QUInt8,
+                    weight_type=ort_quantization.QuantType.QInt8,
+                    calibrate_method=ort_quantization.CalibrationMethod[self.method],
+                    extra_options={"CalibStridedMinMax": stride},
+                )
+            except (ValueError, RuntimeError, TypeError, KeyError) as error:
+                reason = " ".join(str(error).split())
+                raise Unsupported(f"{self.name} cannot quantise {graph.name}: {reason}; another quantiser may") from error
+            save_graph(load_graph(quantised), out)
+        settings = {
+            "method": self.method,
+            "per_channel": True,
+            "activations": "uint8",
+            "weights": "int8",
+            "7_bit": reduce_range,
+        }
+        return QuantiserFacts(
+            quantiser=self.name,
+            package=f"onnxruntime {metadata.version('onnxruntime')}",
+            settings=settings,
+            images=len(used),
+        )
+
+
+class PercentileQuantiser(MinMaxQuantiser):
+    """Ranges leave out the outermost values: for networks whose rare extremes would make the steps too coarse."""
+
+    name = "ort-percentile"
+    description = "ONNX Runtime static quantisation, 99.999th percentile"
+    method = "Percentile"
+    largest_sample_count = PERCENTILE_SAMPLES
+
+
+class SampleReader:
+    """Gives samples to ONNX Runtime's calibrators, which read them in strides."""
+
+    def __init__(self, input_name: str, samples: Sequence[np.ndarray]) -> None:
+        self._input_name = input_name
+        self._samples = samples
+        self._rest = iter(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Give only the samples from `start_index` to before `end_index` from now on."""
+        self._rest = iter(self._samples[start_index:end_index])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next sample, or None after the last."""
+        sample = next(self._rest, None)
+        return None if sample is None else {self._input_name: sample}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (sample := self.get_next()) is not None:
+            yield sample
+
+
+@contextlib.contextmanager
+def quiet_output() -> Iterator[None]:
+    """Hold back what the quantiser prints and the advice it gives through the root logger, to people who call it by hand."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,26 @@
+"""Quantisers by name, in the order they are tried. A new method is one file here and one row in this table."""
+
+import importlib
+from typing import cast
+
+from sightline.compiler.quantisers.quantiser import Quantiser
+from sightline.core.errors import MissingPackage, NotFound
+
+QUANTISERS = {
+    "ort-minmax": "sightline.compiler.quantisers.ort:MinMaxQuantiser",
+    "nncf": "sightline.compiler.quantisers.nncf:NncfQuantiser",
+    "ort-percentile": "sightline.compiler.quantisers.ort:PercentileQuantiser",
+}
+FIRST_QUANTISERS = ("ort-minmax", "nncf")  # always tried
+RESCUE_QUANTISERS = ("ort-percentile",)  # tried when none of the first passes the gate
+
+
+def load_quantiser(name: str) -> Quantiser:
+    """Import a quantiser. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
+    if name not in QUANTISERS:
+        raise NotFound(f"expected a quantiser of {', '.join(QUANTISERS)}, got {name!r}")
+    module_name, _, class_name = QUANTISERS[name].partition(":")
+    quantiser = cast(Quantiser, getattr(importlib.import_module(module_name), class_name)())
+    if missing := quantiser.missing():
+        raise MissingPackage(missing)
+    return quantiser
