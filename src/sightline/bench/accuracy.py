@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
+from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
 from sightline.bench.records import Accuracy
@@ -110,18 +111,6 @@ def measure_accuracy(
         confidence_threshold=threshold,
     )
     return AccuracyResult(accuracy=accuracy, worst=worst, notes=notes)
-
-
-def iterate_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last one shorter."""
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _user_threshold(subject: Subject) -> float:

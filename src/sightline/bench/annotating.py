@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightline.bench.accuracy import iterate_batches
+from sightline.bench.batching import iterate_batches
 from sightline.bench.subjects import Subject, describe_subject
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories

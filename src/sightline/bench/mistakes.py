@@ -142,7 +142,7 @@ def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
     ):
         for annotation in annotations:
             x0, y0, x1, y1 = (round(value * scale) for value in annotation.box_xyxy or (0, 0, 0, 0))
-            cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+            cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness)
             if thickness > 1:
                 text = annotation.category + (f" {annotation.confidence:.2f}" if annotation.confidence is not None else "")
                 _draw_label(drawn, text, x0, y0, colour)

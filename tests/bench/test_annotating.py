@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from bench_fakes import SIZE, ColourDetector
+
+from sightline.bench.annotating import annotate_version
+from sightline.core.annotations import Annotation
+from sightline.core.errors import InvalidInput
+from sightline.core.workspace import Workspace
+from sightline.data.versions import DatasetVersion, VersionWriter
+
+
+def test_unlabelled_pictures_get_the_models_boxes_and_labelled_ones_stay(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    result = annotate_version(squares_version, ColourDetector(), name="labelled", out=tmp_path / "new")
+    old, new = list(squares_version.items()), list(result.version.items())
+    assert new[:4] == old[:4]
+    # Pictures 4 and 5: squares drawn at (4, 4 + n, 20, 20 + n) and (36, 30, 56, 50).
+    for number in (4, 5):
+        found = {one.category: one for one in new[number].annotations}
+        assert found["red"].box_xyxy == (4.0, 4.0 + number, 20.0, 20.0 + number)
+        assert found["blue"].box_xyxy == (36.0, 30.0, 56.0, 50.0)
+        assert {one.origin for one in found.values()} == {"model"}
+        assert {one.confidence for one in found.values()} == {0.9}
+    assert (result.images_annotated, result.images_left) == (2, 4)
+    assert result.annotations == {"red": 2, "blue": 2}
+
+
+def test_the_new_version_names_its_parent_and_keeps_pictures_and_splits(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    made = annotate_version(squares_version, ColourDetector(), out=Workspace(tmp_path / "workspace")).version
+    assert made.id != squares_version.id
+    assert made.manifest.source["parents"] == [squares_version.id]
+    assert made.manifest.name == "squares"
+    assert made.splits == squares_version.splits
+    item = next(made.items("new"))
+    assert made.read_image(item).shape == (SIZE, SIZE, 3)
+
+
+def test_beside_a_persons_annotations_predictions_are_added_and_never_replace_them(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    result = annotate_version(squares_version, ColourDetector(), only_unlabelled=False, out=tmp_path / "new")
+    old, new = next(squares_version.items()), next(result.version.items())
+    assert new.annotations[: len(old.annotations)] == old.annotations
+    assert [one.origin for one in new.annotations] == ["human", "human", "model", "model"]
+
+
+def test_labelling_again_replaces_what_an_earlier_model_said(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    first = annotate_version(squares_version, ColourDetector(), out=tmp_path / "first").version
+    second = annotate_version(first, ColourDetector(blind_to=["red"]), out=tmp_path / "second").version
+    assert [one.category for one in next(second.items("new")).annotations] == ["blue"]
+
+
+def test_a_category_only_the_model_knows_is_added(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    blobs = squares_version.blobs
+    with VersionWriter(tmp_path / "bare", "bare", type(squares_version.categories)(["red"]), blobs) as writer:
+        for item in squares_version.items("new"):
+            writer.add(item)
+        bare = writer.close()
+    made = annotate_version(bare, ColourDetector(), out=tmp_path / "new").version
+    assert made.categories.names == ("red", "blue")
+
+
+def test_the_threshold_reaches_the_predictor(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    seen: list[float | None] = []
+
+    class Listening(ColourDetector):
+        def predict(self, images: list[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            seen.append(confidence_threshold)
+            return super().predict(images, confidence_threshold)
+
+    annotate_version(squares_version, Listening(), confidence_threshold=0.7, out=tmp_path / "new")
+    assert seen == [0.7]
+
+
+def test_predictions_without_confidence_are_refused_and_leave_nothing(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    class Certain(ColourDetector):
+        def predict(self, images: list[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            answers = super().predict(images, confidence_threshold)
+            return [[msgspec.structs.replace(one, confidence=None) for one in answer] for answer in answers]
+
+    with pytest.raises(InvalidInput, match="confidence"):
+        annotate_version(squares_version, Certain(), out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_threshold_beyond_one_is_refused(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"0\.\.1"):
+        annotate_version(squares_version, ColourDetector(), confidence_threshold=50, out=tmp_path / "new")

@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from sightline.bench.comparing import ComparedNumber, Comparison, compare_reports
+from sightline.bench.records import DatasetFacts, LoadResult, ReportContent
+
+MakeContent = Callable[..., ReportContent]
+
+
+def find(comparison: Comparison, group: str, name: str) -> ComparedNumber:
+    return next(number for number in comparison.numbers if (number.group, number.name) == (group, name))
+
+
+def test_a_report_compared_with_itself_has_no_differences(make_content: MakeContent) -> None:
+    comparison = compare_reports(make_content(), make_content())
+    assert comparison.warnings == ()
+    assert {number.verdict for number in comparison.numbers} == {"same", "unknown"}  # unknown: energy
+    assert {number.ratio for number in comparison.numbers if number.a} == {1.0}
+
+
+def test_difference_and_ratio_are_b_against_a_and_lower_latency_is_better(make_content: MakeContent) -> None:
+    a = make_content()
+    latency = msgspec.structs.replace(a.latency[0], ms=msgspec.structs.replace(a.latency[0].ms, p50=2.5))
+    number = find(compare_reports(a, make_content(latency=(latency,))), "latency", "end to end, batch 1: p50")
+    assert (number.difference, number.ratio, number.verdict) == (-2.5, 0.5, "better")
+
+
+def test_accuracies_on_other_pictures_are_shown_but_not_compared(make_content: MakeContent) -> None:
+    other = DatasetFacts(name="parts", version="beef" * 16, split="test", images=10, images_in_split=10)
+    comparison = compare_reports(make_content(), make_content(dataset=other))
+    number = find(comparison, "accuracy", "map")
+    assert (number.a, number.b, number.difference, number.ratio) == (0.5, 0.5, None, None)
+    assert not comparison.same_pictures
+    assert any("different pictures" in warning for warning in comparison.warnings)
+
+
+def test_a_drawn_subset_compares_only_with_the_same_seed(make_content: MakeContent) -> None:
+    part = DatasetFacts(name="parts", version="c0ffee" * 10, split="test", images=5, images_in_split=10)
+    assert compare_reports(make_content(dataset=part, seed=1), make_content(dataset=part, seed=1)).same_pictures
+    assert not compare_reports(make_content(dataset=part, seed=1), make_content(dataset=part, seed=2)).same_pictures
+
+
+def test_speeds_on_another_machine_are_shown_but_not_compared(make_content: MakeContent) -> None:
+    host = make_content().host | {"cpu": "Another CPU"}
+    comparison = compare_reports(make_content(), make_content(host=host))
+    assert find(comparison, "throughput", "batch 1, 1 streams").ratio is None
+    assert find(comparison, "accuracy", "map").ratio == 1.0
+    assert any("different CPU (A CPU and Another CPU)" in warning for warning in comparison.warnings)
+
+
+def test_a_busy_machine_and_other_packages_are_named(make_content: MakeContent) -> None:
+    host = make_content().host | {"packages": {"numpy": "2.2"}}
+    busy = LoadResult(average_before=3.0, average_after=3.0, other_cores=1.5)
+    warnings = compare_reports(make_content(), make_content(host=host, load=busy)).warnings
+    assert any("numpy 2.1 and 2.2" in warning for warning in warnings)
+    assert any("1.5 cores busy while the second" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_number_only_one_report_holds_has_none_on_the_other_side(make_content: MakeContent, side: str) -> None:
+    bare = make_content(latency=())
+    pair = (make_content(), bare) if side == "b" else (bare, make_content())
+    number = find(compare_reports(*pair), "latency", "end to end, batch 1: p50")
+    assert getattr(number, side) is None
+    assert number.verdict == "unknown"

@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sightline.bench.comparing import compare_reports
+from sightline.bench.pages import render_comparison
+from sightline.bench.records import Accuracy, DatasetFacts, ReportContent
+from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput
+from sightline.core.workspace import Workspace
+
+MakeContent = Callable[..., ReportContent]
+
+
+def test_a_saved_report_reads_back_equal(make_content: MakeContent, tmp_path: Path) -> None:
+    saved = save_report(make_content(), tmp_path / "report")
+    again = read_report(tmp_path / "report")
+    assert again.content == saved.content == make_content()
+    assert again.id == saved.id
+    assert {"report.json", "report.html", "plots/latency.png", "plots/throughput.png"} <= saved.manifest.files.keys()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "missing"),
+    [
+        ("host", {}, "host"),
+        ("host", {"cpu": "A CPU", "cores": 2, "packages": {}}, "package versions"),
+        ("seed", None, "seed"),
+        ("dataset", None, "dataset version"),
+        ("dataset", DatasetFacts(name="x", version="", split="test", images=1, images_in_split=1), "dataset version"),
+        ("throughput", (), "batch size"),
+    ],
+)
+def test_an_incomplete_report_is_refused_by_name_and_leaves_nothing(
+    make_content: MakeContent, tmp_path: Path, field: str, value: object, missing: str
+) -> None:
+    with pytest.raises(InvalidInput, match=missing):
+        save_report(make_content(**{field: value}), tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_without_precision_is_refused(make_content: MakeContent, tmp_path: Path) -> None:
+    subject = msgspec.structs.replace(make_content().subject, precision=None)
+    assert find_missing(make_content(subject=subject)) == ["precision"]
+    with pytest.raises(InvalidInput, match="precision"):
+        save_report(make_content(subject=subject), tmp_path / "report")
+
+
+def test_a_report_never_replaces_another(make_content: MakeContent, tmp_path: Path) -> None:
+    save_report(make_content(), tmp_path / "report")
+    with pytest.raises(Conflict):
+        save_report(make_content(seed=1), tmp_path / "report")
+    assert read_report(tmp_path / "report").content.seed == 0
+
+
+def test_a_workspace_shelves_reports_under_name_and_id(make_content: MakeContent, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    first, second = (save_report(make_content(seed=seed), workspace) for seed in (0, 1))
+    assert workspace.list("reports", "parts") == [first.folder, second.folder]
+    assert workspace.find("reports", "parts") == second.folder
+    assert workspace.find("reports", f"parts@{first.id[:10]}") == first.folder
+    assert [path.name for path in (tmp_path / "reports" / "parts").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_changed_file_is_found(make_content: MakeContent, tmp_path: Path) -> None:
+    save_report(make_content(), tmp_path / "report")
+    (tmp_path / "report" / "report.json").write_text("{}")
+    with pytest.raises(CorruptFile):
+        read_report(tmp_path / "report")
+
+
+def test_the_page_needs_nothing_but_itself(make_content: MakeContent, tmp_path: Path) -> None:
+    page = save_report(make_content(), tmp_path / "report").page.read_text()
+    for outside in ('src="http', "src='http", 'href="', "<link", "<script", "@import", "url(http"):
+        assert outside not in page.replace('href="#', "").replace('xlink:href="#', "")
+    assert page.count("<svg") == 4  # categories, precision over recall, latency, throughput
+
+
+def test_names_from_outside_are_escaped_in_page_and_plots(make_content: MakeContent, tmp_path: Path) -> None:
+    evil = "<script>alert($1$)</script>"
+    accuracy = Accuracy(primary_name="map", primary=0.5, values={"map": 0.5}, per_category={evil: {"ap": 0.4}})
+    page = save_report(make_content(accuracy=accuracy, name=evil), tmp_path / "report").page.read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_comparison_page_holds_both_names_and_the_warnings(make_content: MakeContent) -> None:
+    a, b = make_content(name="first"), make_content(name="second", host=make_content().host | {"cpu": "Another CPU"})
+    page = render_comparison(compare_reports(a, b), a, b)
+    assert "first" in page
+    assert "second" in page
+    assert "different CPU (A CPU and Another CPU)" in page
+
+
+def test_report_names_fit_folders() -> None:
+    assert make_report_name("parts at http://x:8000/") == "parts-at-http---x-8000"
+    with pytest.raises(InvalidInput):
+        make_report_name("///")

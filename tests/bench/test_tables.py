@@ -1,0 +1,37 @@
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
+
+from sightline.bench.comparing import compare_reports
+from sightline.bench.records import EnergyResult, LoadResult, ReportContent
+from sightline.bench.tables import build_comparison_table, build_report_table
+
+MakeContent = Callable[..., ReportContent]
+
+
+def render(table: RenderableType) -> str:
+    console = Console(width=160, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_the_table_holds_accuracy_latency_throughput_and_what_is_not_known(make_content: MakeContent) -> None:
+    text = render(build_report_table(make_content(notes=("a note",))))
+    for expected in ("map50", "0.8000", "end to end", "200.0", "190.0–220.0", "energy: not known, no counter", "note: a note"):
+        assert expected in text
+
+
+def test_known_energy_and_other_load_stand_in_the_table(make_content: MakeContent) -> None:
+    energy = EnergyResult(joules_per_image=0.25, power_w=50.0, source="RAPL")
+    load = LoadResult(average_before=1.0, average_after=2.0, other_cores=1.2)
+    text = render(build_report_table(make_content(energy=energy, load=load)))
+    assert "0.250 J per picture, 50.0 W (RAPL)" in text
+    assert "other programs kept 1.2 cores busy" in text
+
+
+def test_the_comparison_shows_ratio_and_warnings(make_content: MakeContent) -> None:
+    other = make_content(host=make_content().host | {"cores": 8})
+    text = render(build_comparison_table(compare_reports(make_content(), other)))
+    assert "careful: different number of cores (2 and 8): speeds are not compared" in text
+    assert "1.000" in text
