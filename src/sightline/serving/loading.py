@@ -1,0 +1,140 @@
+"""Open whatever answers about pictures, in this process, by name or path: `load("parts").predict("dog.jpg")`.
+
+A bare name is looked for among the Deployments first, then the Artifacts, then the Models: the most finished thing wins.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.folders import MANIFEST_NAME
+from sightline.core.manifests import Task
+from sightline.core.settings import Settings
+from sightline.core.workspace import Workspace
+from sightline.imaging.reading import decode_image, read_image
+from sightline.runtime.predictor import Predictor, open_predictor
+from sightline.serving.client import RemotePredictor, SourcePicture
+from sightline.serving.deployments import find_deployment, list_names, read_kind
+
+
+class LoadedPredictor:
+    """A Predictor that also takes files and bytes."""
+
+    def __init__(self, predictor: Predictor, max_pixels: int) -> None:
+        self.predictor = predictor
+        self._max_pixels = max_pixels
+
+    @property
+    def task(self) -> Task:
+        """What its annotations carry."""
+        return self.predictor.task
+
+    @property
+    def categories(self) -> Categories:
+        """Names it can answer."""
+        return self.predictor.categories
+
+    @overload
+    def predict(self, pictures: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(
+        self, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[list[Annotation]]: ...
+
+    def predict(
+        self, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """Annotations, best first: of one picture a list, of a list of pictures a list each.
+
+        Args:
+            pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
+            confidence_threshold: drop predictions below it, 0..1; None: the model's own.
+        """
+        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+            return self.predictor.predict([self._read(pictures)], confidence_threshold)[0]
+        return self.predictor.predict([self._read(picture) for picture in pictures], confidence_threshold)
+
+    def predict_stream(
+        self, pictures: Iterable[SourcePicture], confidence_threshold: float | None = None
+    ) -> Iterator[list[Annotation]]:
+        """Annotations of each picture in order, several inferences in flight; memory stays bounded."""
+        return self.predictor.predict_stream((self._read(picture) for picture in pictures), confidence_threshold)
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self.predictor.close()
+
+    def _read(self, picture: SourcePicture) -> np.ndarray:
+        if isinstance(picture, np.ndarray):
+            return picture
+        if isinstance(picture, bytes):
+            return decode_image(picture, max_pixels=self._max_pixels)
+        return read_image(Path(picture), max_pixels=self._max_pixels)
+
+
+def load(reference: str | Path, workspace: Path | None = None, engine: str | None = None) -> LoadedPredictor:
+    """Open a Deployment, Artifact or Model.
+
+    Args:
+        reference: a path to its folder, a name in the workspace, or `NAME@ID-PREFIX`.
+        workspace: root folder; by default the one of the settings.
+        engine: name of a back end; by default the one an Artifact was tuned for.
+
+    Raises: NotFound; InvalidInput for a folder of another kind.
+    """
+    settings = Settings()
+    folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
+    return LoadedPredictor(open_predictor(folder, engine=engine), settings.max_image_pixels)
+
+
+def find_subject(reference: str, workspace: Workspace) -> Path:
+    """Folder of the Artifact or Model that a path or name stands for; of a Deployment, the version that answers.
+
+    Raises: NotFound naming what there is; InvalidInput for a folder of another kind.
+    """
+    path = Path(reference)
+    if (path / MANIFEST_NAME).is_file():
+        return _find_in_folder(path)
+    name = reference.partition("@")[0]
+    if name == reference and name in list_names(workspace.deployments):
+        return find_deployment(workspace.deployments, name).folder
+    for shelf in ("artifacts", "models"):
+        if name in workspace.names(shelf):
+            return workspace.find(shelf, reference)
+    known = {*list_names(workspace.deployments), *workspace.names("artifacts"), *workspace.names("models")}
+    there = ", ".join(sorted(known)) or "none yet"
+    raise NotFound(f"no deployment, artifact or model {reference!r} in {workspace.root}; there is {there}")
+
+
+def _find_in_folder(path: Path) -> Path:
+    kind = read_kind(path)
+    if kind == "deployment":
+        return find_deployment(path.resolve().parent, path.resolve().name).folder
+    if kind not in ("artifact", "model"):
+        raise InvalidInput(f"expected a Deployment, Artifact or Model, got a folder of kind {kind!r}: {path}")
+    return path
+
+
+def open_subject(reference: str, workspace: Workspace, url: str | None = None) -> Predictor | RemotePredictor:
+    """Open what answers under a name: at a server when `url` is given, else in this process. Close it, or use `with`."""
+    if url is not None:
+        return RemotePredictor(url, reference)
+    return open_predictor(find_subject(reference, workspace))
+
+
+def find_artifact(reference: str, workspace: Workspace) -> Path:
+    """Folder of an Artifact by path or name. Raises: NotFound, saying so when only a Model has that name."""
+    try:
+        return workspace.find("artifacts", reference)
+    except NotFound as error:
+        if reference.partition("@")[0] in workspace.names("models"):
+            raise NotFound(
+                f"{reference!r} is a Model; compile it first: sightline compile {reference} --data VERSION"
+            ) from error
+        raise

@@ -1,0 +1,62 @@
+"""Errors on the wire: every refusal is `application/problem+json` (RFC 9457) with type, title, status and detail."""
+
+import logging
+import re
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from sightline.core.errors import HTTP_STATUS, Exhausted, SightlineError, find_by_head
+
+RETRY_AFTER_S = 1
+CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up; nobody reads the answer, the access log does
+
+logger = logging.getLogger("sightline.serving")
+
+
+def make_problem(status: int, detail: str, kind: str | None = None, headers: dict[str, str] | None = None) -> Response:
+    """One refusal. Args: kind: CamelCase name of the error; by default the status' own phrase."""
+    phrase = HTTPStatus(status).phrase
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind) if kind else phrase
+    body = {
+        "type": f"urn:sightline:error:{words.lower().replace(' ', '-')}",
+        "title": words.capitalize(),
+        "status": status,
+        "detail": detail,
+    }
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
+
+
+async def answer_sightline_error(request: Request, error: Exception) -> Response:
+    """An error raised on purpose: its head gives the status."""
+    assert isinstance(error, SightlineError)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Exhausted) else None
+    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """An error of the protocol itself: unknown path, wrong method, body too large."""
+    assert isinstance(error, HTTPException)
+    return make_problem(error.status_code, error.detail, headers=dict(error.headers or {}))
+
+
+async def answer_disconnect(request: Request, error: Exception) -> Response:
+    """The client hung up while its body was read: there is nobody to answer."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def answer_unexpected(request: Request, error: Exception) -> Response:
+    """A defect of ours: the log gets the traceback (the framework raises on after answering), the client one line."""
+    logger.error("internal error at %s %s", request.method, request.url.path)
+    return make_problem(500, "the server failed on this request; its log has the details")
+
+
+EXCEPTION_HANDLERS = {
+    SightlineError: answer_sightline_error,
+    HTTPException: answer_http_error,
+    ClientDisconnect: answer_disconnect,
+    Exception: answer_unexpected,
+}
