@@ -1,7 +1,7 @@
 """The conversion report: what an import or export kept, changed and dropped, and why, with a few examples of each.
 
-Readers and writers tell it every loss where it happens. What arrived (`keep`) is counted by `import_dataset` on import and by the
-format's `write` on export. Memory does not grow with the data: only counts and the first examples of each reason are kept.
+Readers and writers tell it every loss where it happens. What arrived (`keep`) is counted by `import_dataset` on import and by
+the format's `write` on export. Memory does not grow with the data: only counts and the first examples of each reason are kept.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """DatasetVersion: a frozen folder of `manifest.json` and `items.parquet`; its pictures are blobs elsewhere.
 
-`location.json` beside the manifest tells where the blobs lie. It is no part of the version (its hash is not in the manifest), so
-a version may move between machines and keeps its id. The same input always gives the same id: no time, no machine path and no
-dictionary order enters the manifest.
+`location.json` beside the manifest tells where the blobs lie. It is no part of the version (its hash is not in the manifest),
+so a version may move between machines and keeps its id. The same input always gives the same id: no time, no machine path and
+no dictionary order enters the manifest.
 """
 
 import os

@@ -1,0 +1,283 @@
+"""COCO (cocodataset.org/#format-data): one JSON per split with images, categories and annotations, pictures beside it.
+
+Read: `annotations/instances_<split>.json` with `images/` or `<split>/`, Roboflow's `<split>/_annotations.coco.json`, or a
+single JSON; polygons of several parts, RLE (compressed or not), crowd regions, boxes, whole-image labels (no bbox). Ids may
+be sparse. Keypoints and captions are not kept, and the report says so. Written: `annotations/instances_<split>.json` and
+`images/`; confidence, origin and attributes go into keys of their own ("score", "origin", "attributes"), which other readers
+ignore.
+
+COCO's tools ignore EXIF orientation: labels that record the size of the stored picture are turned with it on import.
+"""
+
+import math
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
+from sightline.core.categories import Categories
+from sightline.core.errors import SightlineError, UnreadableDataset
+from sightline.core.manifests import UnlabelledPixels
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.coco_scan import CocoScan
+from sightline.data.formats.coco_writing import check_coco, write_coco
+from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.picture_files import find_split, resolve_inside
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.masks import encode_mask
+
+HEAD_BYTES = 65536
+MAX_FILES_LOOKED_AT = 200
+# Tasks of one data set, richest first; only one of them is read.
+TASKS = ("instances", "", "person_keypoints", "stuff", "labels", "image_info", "captions", "panoptic")
+UNREADABLE_TASKS = ("panoptic",)
+KNOWN_ATTRIBUTES = ("attributes", "occluded")
+
+
+class CocoFormat:
+    """COCO JSON with its pictures."""
+
+    name = "coco"
+    description = "COCO JSON: boxes, polygons, RLE masks, crowd regions"
+
+    def detect(self, source: Path) -> float:
+        """By the keys in the first bytes of the JSON files."""
+        files = _find_json_files(source)
+        if any(path.name == "_annotations.coco.json" or path.name.startswith("instances_") for path in files):
+            return 0.97
+        return 0.9 if files else 0.0
+
+    def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
+        """Read all JSON files of one task. Options: task: "instances", "stuff", "labels" ... when there are several."""
+        files = [source] if source.is_file() else _find_json_files(source)
+        files = _choose_task(files, options.get("task"), source, report)
+        spill = Path(tempfile.mkdtemp(prefix="sightline-coco-"))
+        try:
+            scans = []
+            for number, path in enumerate(files):
+                folder = spill / str(number)
+                folder.mkdir()
+                scans.append(CocoScan(path, folder, report))
+        except BaseException:
+            shutil.rmtree(spill, ignore_errors=True)
+            raise
+        root = source.parent if source.is_file() else source
+        items = _stream_items(scans, root, report)
+        weakref.finalize(items, shutil.rmtree, spill, ignore_errors=True)
+        names = dict.fromkeys(name for scan in scans for name in scan.categories.values())
+        ignore: UnlabelledPixels = "background"
+        return SourceDataset(categories=Categories(names), items=items, unlabelled_pixels=ignore)
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """COCO loses only what it has no place for; see `coco_writing`."""
+        return check_coco(version)
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Write `annotations/instances_<split>.json` and `images/`."""
+        write_coco(version, target, report)
+
+
+def _find_json_files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source] if source.suffix.lower() == ".json" and _looks_like_coco(source) else []
+    if not source.is_dir():
+        return []
+    found = []
+    for pattern in ("annotations/*.json", "*.json", "*/_annotations.coco.json", "*/*.json", "*/annotations/*.json"):
+        for number, path in enumerate(sorted(source.glob(pattern))):
+            if number >= MAX_FILES_LOOKED_AT:
+                break
+            if path.is_file() and _looks_like_coco(path):
+                found.append(path)
+        if found:
+            return found
+    return []
+
+
+def _looks_like_coco(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(max(0, path.stat().st_size - HEAD_BYTES))
+        tail = file.read(HEAD_BYTES)
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return False
+    keys = sum(key in head or key in tail for key in (b'"images"', b'"annotations"', b'"categories"', b'"file_name"'))
+    return keys >= 3 and (b'"images"' in head or b'"images"' in tail or b'"file_name"' in head)
+
+
+def _name_task(path: Path) -> tuple[str, str]:
+    """Task and the rest of a JSON's name: `person_keypoints_val2017.json` -> ("person_keypoints", "val2017")."""
+    stem = path.name.removesuffix(".json")
+    for task in TASKS:
+        if task and (stem == task or stem.startswith(task + "_")):
+            return task, stem[len(task) + 1 :]
+    return "", stem
+
+
+def _choose_task(files: list[Path], wanted: str | None, source: Path, report: ConversionReport) -> list[Path]:
+    by_task: dict[str, list[Path]] = {}
+    for path in files:
+        by_task.setdefault(_name_task(path)[0], []).append(path)
+    readable = [task for task in TASKS if task in by_task and task not in UNREADABLE_TASKS]
+    if wanted is not None:
+        readable = [task for task in readable if task == wanted]
+    if not readable:
+        there = ", ".join(task or "unnamed" for task in by_task) or "none"
+        asked = f"a COCO JSON of task {wanted!r}" if wanted else "a COCO JSON with images, annotations and categories"
+        raise UnreadableDataset(f"expected {asked} in {source.name}, found: {there}; choose another task or format")
+    for task, others in by_task.items():
+        if task != readable[0]:
+            for path in others:
+                report.drop(
+                    "file", f"labels of another task ({task or 'unnamed'}) are not read beside {readable[0]}", path.name
+                )
+    return by_task[readable[0]]
+
+
+def find_file_split(path: Path, root: Path) -> str | None:
+    """The split a JSON's name or folder tells: `instances_train2017.json`, `valid/_annotations.coco.json`."""
+    task, rest = _name_task(path)
+    for word in reversed(re.split(r"[_\-. ]+", rest)):
+        split = find_split(re.sub(r"\d+$", "", word))
+        if split in ("train", "val", "test"):
+            return split
+    if task == "instances" and rest not in ("", "default", "unsplit"):
+        return rest
+    for folder in (path.parent, path.parent.parent):
+        if folder not in (root, root.parent) and folder.is_relative_to(root) and find_split(folder.name):
+            return find_split(folder.name)
+    return None
+
+
+def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -> Iterator[SourceItem]:
+    for scan in scans:
+        split = find_file_split(scan.path, root)
+        finder = _PictureFinder(scan.path, root, split)
+        for image, records in scan.stream():
+            path = finder.find(image.file_name)
+            size = (image.width, image.height) if image.width and image.height else None
+            parsed = (_parse_annotation(record, scan.categories, size, report, image.file_name) for record in records)
+            yield SourceItem(
+                file_name=_relative_name(image.file_name),
+                path=path,
+                split=split,
+                annotations=tuple(annotation for annotation in parsed if annotation is not None),
+                declared_size=(image.width, image.height) if image.width and image.height else None,
+            )
+
+
+def _relative_name(file_name: str) -> str:
+    """The file name without a machine's folders: parts that lead up or to a root are left out."""
+    parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(part for part in parts if not part.endswith(":")) or "image"
+
+
+class _PictureFinder:
+    """Finds a JSON's pictures in the folders that the layouts in use put them."""
+
+    def __init__(self, path: Path, root: Path, split: str | None) -> None:
+        word = _name_task(path)[1]
+        parents = list(dict.fromkeys((path.parent.parent, path.parent, root)))
+        inside = [folder for folder in parents if folder.is_relative_to(root)]
+        names = [name for name in dict.fromkeys((word, split)) if name]
+        folders = [parent / part for parent in inside for part in ("images", ".", "data", "JPEGImages")]
+        folders = [parent / "images" / name for parent in inside for name in names] + folders
+        folders += [parent / name for parent in inside for name in names]
+        self._folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+        self._foreign = re.compile(r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)")
+
+    def find(self, file_name: str) -> Path | None:
+        """The picture's path, or None. A name that leads out of the data set is looked up by its last parts only."""
+        if "\0" in file_name:
+            return None
+        foreign = self._foreign.search(file_name) is not None
+        for number, folder in enumerate(self._folders):
+            path = resolve_inside(folder, file_name) if foreign else folder / file_name
+            if path is not None and path.is_file():
+                # Pictures of one JSON lie together: look there first next time.
+                self._folders.insert(0, self._folders.pop(number))
+                return path
+        return None
+
+
+def _parse_annotation(
+    record: dict[str, Any],
+    categories: dict[int | str, str],
+    size: tuple[int, int] | None,
+    report: ConversionReport,
+    where: str,
+) -> Annotation | None:
+    identity = record.get("category_id")
+    if identity is None or ("caption" in record and identity not in categories):
+        report.drop("annotation", "caption or other label without a category", where)
+        return None
+    if any(isinstance(value, int | float) and value for value in _as_list(record.get("keypoints"))):
+        report.drop("attribute", "keypoints are not kept", where)
+    try:
+        polygons, mask = _parse_segmentation(record.get("segmentation"), size)
+        box = _parse_box(record.get("bbox"))
+    except (TypeError, ValueError, OverflowError, SightlineError):
+        report.drop("annotation", "bbox or segmentation that is not as COCO defines it", where)
+        return None
+    score = record.get("score")
+    origin = record.get("origin", "human" if score is None else "model")
+    return Annotation(
+        category=categories.get(identity, f"id {identity}") if isinstance(identity, int | str) else f"id {identity}",
+        box_xyxy=box,
+        polygons=polygons,
+        mask=mask,
+        confidence=float(score) if isinstance(score, int | float) else None,
+        origin="model" if origin == "model" else "human",
+        is_crowd=bool(record.get("iscrowd", 0)),
+        attributes=_parse_attributes(record),
+    )
+
+
+def _parse_box(bbox: Any) -> BoxXyxy | None:
+    if not bbox or all(value == 0 for value in _as_list(bbox)):
+        return None if not bbox else (0.0, 0.0, 0.0, 0.0)
+    x, y, width, height = (math.nan if value is None else float(value) for value in bbox)
+    return x, y, x + width, y + height
+
+
+def _parse_segmentation(segmentation: Any, size: tuple[int, int] | None) -> tuple[tuple[Ring, ...] | None, MaskRle | None]:
+    if not segmentation:
+        return None, None
+    if isinstance(segmentation, dict):
+        height, width = (int(value) for value in segmentation["size"])
+        counts = segmentation["counts"]
+        if isinstance(counts, str):
+            return None, MaskRle(height=height, width=width, counts=counts)
+        return None, _encode_runs(counts, height, width, size)
+    if not isinstance(segmentation[0], list):  # one ring that was not put into a list
+        segmentation = [segmentation]
+    rings = tuple(tuple(math.nan if value is None else float(value) for value in ring) for ring in segmentation)
+    return tuple(ring for ring in rings if ring) or None, None
+
+
+def _encode_runs(counts: list[Any], height: int, width: int, size: tuple[int, int] | None) -> MaskRle:
+    """Uncompressed RLE: lengths of runs of 0 and 1 down the columns. Raises: ValueError when they do not fill the picture."""
+    runs = np.array(counts, np.int64)
+    if size is not None and (width, height) not in (size, size[::-1]):
+        raise ValueError("RLE of another size than its picture")
+    if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != height * width or height * width > 1 << 28:
+        raise ValueError("runs do not fill the picture")
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return encode_mask(np.ascontiguousarray(flat.reshape(width, height).T))  # (W, H) columns -> (H, W)
+
+
+def _parse_attributes(record: dict[str, Any]) -> dict[str, str]:
+    attributes = record.get("attributes")
+    if not isinstance(attributes, dict):
+        return {}
+    return {str(name): value if isinstance(value, str) else str(value).lower() for name, value in attributes.items()}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,46 @@
+"""The table of dataset formats: name to import string, so that only what is asked for is imported."""
+
+import importlib
+from pathlib import Path
+
+from sightline.core.errors import NotFound, UnreadableDataset
+from sightline.data.formats.format import DatasetFormat
+
+FORMATS: dict[str, str] = {
+    "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
+    "coco": "sightline.data.formats.coco:CocoFormat",
+    "voc": "sightline.data.formats.voc:VocFormat",
+    "yolo": "sightline.data.formats.yolo:YoloFormat",
+    "yolo_segment": "sightline.data.formats.yolo:YoloSegmentFormat",
+    "darknet": "sightline.data.formats.darknet:DarknetFormat",
+    "cityscapes": "sightline.data.formats.cityscapes:CityscapesFormat",
+    "label_masks": "sightline.data.formats.label_masks:LabelMasksFormat",
+    "class_list": "sightline.data.formats.class_list:ClassListFormat",
+    "class_folders": "sightline.data.formats.class_folders:ClassFoldersFormat",
+}
+
+
+def load_format(name: str) -> DatasetFormat:
+    """The format of this name. Raises: NotFound."""
+    if name not in FORMATS:
+        raise NotFound(f"no data set format {name!r}; there are: {', '.join(sorted(FORMATS))}")
+    module, _, attribute = FORMATS[name].partition(":")
+    loaded: DatasetFormat = getattr(importlib.import_module(module), attribute)()
+    return loaded
+
+
+def detect_format(source: Path) -> DatasetFormat:
+    """The format that is surest `source` is its own; the table's order decides between equals.
+
+    Raises: UnreadableDataset when none knows it.
+    """
+    best: DatasetFormat | None = None
+    best_score = 0.0
+    for name in FORMATS:
+        candidate = load_format(name)
+        score = candidate.detect(source)
+        if score > best_score:
+            best, best_score = candidate, score
+    if best is None:
+        raise UnreadableDataset(f"{source.name} looks like none of the formats {', '.join(FORMATS)}; name one with format=")
+    return best

@@ -1,0 +1,317 @@
+"""Import: a folder, file or archive of any known format becomes a DatasetVersion, with a report of every loss.
+
+One stream: the format yields a picture with its labels, the picture is read once, hashed, decoded (a broken one is dropped and
+reported, never fatal) and put among the blobs, the labels are cleaned, and the item goes into the version. Pictures are
+prepared by a few threads ahead of the writer; the order, and so the version's id, stays that of the source.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.workspace import Workspace, check_name
+from sightline.data.archives import extract_archive, is_archive
+from sightline.data.blobs import BlobStore
+from sightline.data.cleaning import clean_annotations, turn_annotations
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import DatasetFormat, SourceDataset, SourceItem
+from sightline.data.formats.sightline_zip import install_archive, is_version_archive
+from sightline.data.formats.table import detect_format, load_format
+from sightline.data.items import Item, ItemWriter, read_column_values, read_items
+from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
+from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter
+from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
+from sightline.imaging.reading import ImageHeader, decode_image, probe_image
+
+Verify = Literal["decode", "header"]
+THREADS = 2
+PICTURES_AHEAD = 16
+PROGRESS_EVERY = 500
+
+
+class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to import.
+
+    Attributes:
+        format: name of a format, or "auto".
+        split: "given" keeps the source's; shares such as "0.8/0.1/0.1" draw a stratified one; "auto" keeps the source's and
+        draws
+            0.8/0.1/0.1 when it gives none.
+        seed: of a drawn split.
+        categories: keep only these, in this order; None keeps the source's.
+        verify: "decode" decodes every picture to find broken ones (2.5 ms for 640 x 480); "header" only looks at its header.
+        max_pixels: larger pictures are dropped.
+        format_options: passed to the format's reader.
+    """
+
+    format: str = "auto"
+    split: str = "auto"
+    seed: int = 0
+    categories: tuple[str, ...] | None = None
+    verify: Verify = "decode"
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    format_options: dict[str, Any] = {}
+
+
+def import_dataset(
+    source: Path,
+    target: Workspace | Path,
+    name: str,
+    *,
+    blobs: BlobStore | None = None,
+    format: str = "auto",
+    split: str = "auto",
+    seed: int = 0,
+    categories: Sequence[str] | None = None,
+    verify: Verify = "decode",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    format_options: dict[str, Any] | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> tuple[DatasetVersion, ConversionReport]:
+    """Import a data set.
+
+    Args:
+        source: folder, file or archive (.zip, .tar, .tar.gz ...).
+        target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
+        name: name of the Dataset.
+        blobs: a Workspace's own by default.
+        format, split, seed, categories, verify, max_pixels, format_options: see `ImportOptions`.
+
+    Raises: NotFound, UnreadableDataset, InvalidInput; a broken picture or label is only reported.
+    """
+    options = ImportOptions(
+        format=format,
+        split=split,
+        seed=seed,
+        categories=None if categories is None else tuple(categories),
+        verify=verify,
+        max_pixels=max_pixels,
+        format_options=format_options or {},
+    )
+    check_name(name)
+    if options.split not in ("auto", "given"):
+        parse_fractions(options.split)
+    if not source.exists():
+        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    store = blobs or _blobs_of(target)
+    unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
+    if unchanged and is_version_archive(source):
+        return install_archive(source, target, name, store)
+    if not is_archive(source) or is_version_archive(source):
+        return _import_folder(source, target, name, store, options, on_progress)
+    with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
+        extract_archive(source, Path(unpacked))
+        return _import_folder(_find_top_folder(Path(unpacked)), target, name, store, options, on_progress)
+
+
+def _blobs_of(target: Workspace | Path) -> BlobStore:
+    if isinstance(target, Workspace):
+        return BlobStore(target.blobs)
+    raise InvalidInput(f"expected a blob store for the pictures of {target}, got none; pass blobs=BlobStore(folder)")
+
+
+def _find_top_folder(folder: Path) -> Path:
+    """Archives often hold one folder that holds everything."""
+    inside = [path for path in folder.iterdir() if path.name not in ("__MACOSX", ".DS_Store")]
+    return _find_top_folder(inside[0]) if len(inside) == 1 and inside[0].is_dir() and _is_wrapper(inside[0]) else folder
+
+
+def _is_wrapper(folder: Path) -> bool:
+    """A folder named like a part of a layout is no wrapper around it."""
+    return folder.name.lower() not in ("images", "annotations", "train", "val", "test", "data", "jpegimages")
+
+
+def _import_folder(
+    source: Path, target: Workspace | Path, name: str, blobs: BlobStore, options: ImportOptions, on_progress: OnProgress
+) -> tuple[DatasetVersion, ConversionReport]:
+    report = ConversionReport()
+    chosen = detect_format(source) if options.format == "auto" else load_format(options.format)
+    dataset = chosen.read(source, report, options.format_options)
+    categories = dataset.categories if options.categories is None else Categories(options.categories)
+    with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
+        staged = Path(staging) / ITEMS_NAME
+        splits = _stage_items(staged, dataset, categories, blobs, options, report, on_progress)
+        with VersionWriter(
+            target,
+            name,
+            categories,
+            blobs,
+            unlabelled_pixels=dataset.unlabelled_pixels,
+            source=_describe_source(chosen, options, drawn=splits is not None),
+            seed=options.seed if splits is not None else None,
+        ) as writer:
+            duplicates = DuplicateFinder()
+            for position, item in enumerate(read_items(staged)):
+                placed = item if splits is None else replace(item, split=splits[position])
+                duplicates.add(placed.blob, placed.split)
+                writer.add(placed)
+            _report_duplicates(duplicates, staged, report)
+            return writer.close(), report
+
+
+def _describe_source(chosen: DatasetFormat, options: ImportOptions, drawn: bool) -> dict[str, Any]:
+    """What the manifest says of where the version came from: no paths and no times, so that the id is the same anywhere."""
+    described: dict[str, Any] = {"format": chosen.name}
+    if drawn:
+        described["split"] = DEFAULT_FRACTIONS if options.split == "auto" else options.split
+    if options.format_options:
+        described["options"] = options.format_options
+    return described
+
+
+def _stage_items(
+    staged: Path,
+    dataset: SourceDataset,
+    categories: Categories,
+    blobs: BlobStore,
+    options: ImportOptions,
+    report: ConversionReport,
+    on_progress: OnProgress,
+) -> list[str] | None:
+    """Write all items with the source's splits; returns the drawn split of each, or None when the source's stay."""
+    writer, drawer, names = ItemWriter(staged), SplitDrawer(), _UniqueNames()
+    any_given = False
+    with closing(_prepare_all(dataset.items, blobs, options)) as prepared:
+        for count, (source_item, picture) in enumerate(prepared, start=1):
+            if isinstance(picture, str):
+                report.drop("image", picture, source_item.file_name)
+                if source_item.annotations:
+                    reason = "its picture was dropped"
+                    report.drop("annotation", reason, source_item.file_name, count=len(source_item.annotations))
+                continue
+            item = _make_item(source_item, picture, categories, report, names)
+            any_given = any_given or item.split is not None
+            writer.add(item)
+            drawer.add(item.blob, (categories.index(annotation.category) for annotation in item.annotations))
+            report.keep("image")
+            report.keep("annotation", len(item.annotations))
+            if count % PROGRESS_EVERY == 0:
+                on_progress(ProgressEvent(stage="importing", metrics={"images": count}))
+    writer.close()
+    if options.split == "given" or (options.split == "auto" and any_given) or not report.kept.get("image"):
+        return None
+    rule = DEFAULT_FRACTIONS if options.split == "auto" else options.split
+    return drawer.draw(parse_fractions(rule), options.seed)
+
+
+class _Picture(msgspec.Struct, frozen=True):
+    """A good picture that is among the blobs."""
+
+    blob: str
+    header: ImageHeader
+
+
+def _prepare_all(
+    items: Iterator[SourceItem], blobs: BlobStore, options: ImportOptions
+) -> Generator[tuple[SourceItem, _Picture | str], None, None]:
+    """Each item with its stored picture, or with the reason why it has none; in order, a few pictures ahead."""
+    waiting: deque[tuple[SourceItem, Future[_Picture | str]]] = deque()
+    with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(_prepare_picture, item, blobs, options)))
+                if len(waiting) >= PICTURES_AHEAD:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions) -> _Picture | str:
+    content = item.content
+    if content is None:
+        if item.path is None or not item.path.is_file():
+            return "picture is missing"
+        try:
+            content = item.path.read_bytes()
+        except OSError as error:
+            return f"picture cannot be read: {error.strerror}"
+    try:
+        header = probe_image(content, item.file_name)
+        check_pixel_limit(header, options.max_pixels, item.file_name)
+        if options.verify == "decode":
+            decode_image(content, options.max_pixels, item.file_name)
+    except SightlineError as error:
+        return {"ImageTooLarge": "picture with more pixels than the limit"}.get(type(error).__name__, "broken picture")
+    return _Picture(blobs.put_bytes(content), header)
+
+
+def _make_item(
+    source: SourceItem, picture: _Picture, categories: Categories, report: ConversionReport, names: "_UniqueNames"
+) -> Item:
+    header, annotations = picture.header, source.annotations
+    upright = (header.width, header.height)
+    if source.declared_size is not None and source.declared_size != upright and annotations:
+        example = f"{source.file_name}: {source.declared_size} against {upright}"
+        if header.orientation >= 5 and source.declared_size == upright[::-1]:
+            annotations = turn_annotations(annotations, header.orientation, *source.declared_size)
+            reason = "drawn on the picture as stored, turned upright with it"
+            report.change("annotation", reason, source.file_name, count=len(annotations))
+        else:
+            report.warn("image", "the labels state another size than the picture has", example)
+    file_name = names.take(source)
+    if file_name != source.file_name:
+        report.change("image", "file name used twice, renamed", f"{source.file_name} -> {file_name}")
+    return Item(
+        blob=picture.blob,
+        file_name=file_name,
+        width=header.width,
+        height=header.height,
+        orientation=header.orientation,
+        split=source.split,
+        annotations=clean_annotations(annotations, header.width, header.height, categories, report, file_name),
+    )
+
+
+class _UniqueNames:
+    """Gives each picture a file name of its own: `name`, else `split/name`, else `name~2`; 64 bits are kept of each."""
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+
+    def take(self, item: SourceItem) -> str:
+        """The first free name for the item, which is then taken."""
+        if self._try(item.file_name):
+            return item.file_name
+        if item.split is not None and self._try(f"{item.split}/{item.file_name}"):
+            return f"{item.split}/{item.file_name}"
+        stem, dot, suffix = item.file_name.rpartition(".")
+        number = 2
+        while True:
+            name = f"{stem}~{number}.{suffix}" if dot else f"{item.file_name}~{number}"
+            if self._try(name):
+                return name
+            number += 1
+
+    def _try(self, name: str) -> bool:
+        key = hash(name)
+        if key in self._taken:
+            return False
+        self._taken.add(key)
+        return True
+
+
+def _report_duplicates(duplicates: DuplicateFinder, staged: Path, report: ConversionReport) -> None:
+    leaks, twins = duplicates.find()
+    for reason, pairs in (("the same picture is in two splits", leaks), ("the same picture under two names", twins)):
+        if not pairs:
+            continue
+        wanted = {position for pair in pairs[:5] for position in pair}
+        names = {n: name for n, name in enumerate(read_column_values(staged, "file_name")) if n in wanted}
+        for first, later in pairs[:5]:
+            report.warn("image", reason, f"{names[first]} = {names[later]}")
+        report.warn("image", reason, count=len(pairs) - min(5, len(pairs)))
