@@ -34,6 +34,7 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         quarter_turns: whether to turn by a random multiple of 90 degrees.
         brightness, contrast, colour: largest relative change of the light, of the contrast, and of each channel's gain.
         mosaic: probability that four pictures make one (detection).
+        mosaic_scale: range of the zoom of a mosaic, whose parts are as large as the network's input; below 1 more is seen.
         mixup, cutmix: probability that a batch is blended, or that patches are exchanged (classification).
         erase: probability that a random rectangle is painted over.
         close: share of the budget, at its end, without mosaic, mixup, cutmix and erasing, 0..1.
@@ -51,6 +52,7 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     contrast: float = 0.0
     colour: float = 0.0
     mosaic: float = 0.0
+    mosaic_scale: Range = (0.6, 1.2)
     mixup: float = 0.0
     cutmix: float = 0.0
     erase: float = 0.0
@@ -131,7 +133,8 @@ def random_affine(rng: np.random.Generator, settings: AugmentationSettings, widt
     move = rng.uniform(-1, 1, 2) * settings.shift * (width, height)
     shear_by = np.array([[1.0, shear[0], 0.0], [shear[1], 1.0, 0.0], [0.0, 0.0, 1.0]])
     varied = rotation_matrix(angle_deg) @ shear_by @ scale_matrix(mirror_x * zoom * stretch, mirror_y * zoom / stretch)
-    return shift_matrix(width / 2 + move[0], height / 2 + move[1]) @ varied @ shift_matrix(-width / 2, -height / 2)
+    to_middle: Matrix = varied @ shift_matrix(-width / 2, -height / 2)
+    return np.asarray(shift_matrix(width / 2 + move[0], height / 2 + move[1]) @ to_middle)
 
 
 # ---- warping ---------------------------------------------------------------------------------------------------------

@@ -15,10 +15,18 @@ class ConvBlock(nn.Module):
     """Convolution, BatchNorm, ReLU: `(N, inputs, H, W)` -> `(N, outputs, H / stride, W / stride)`."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, active: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        active: bool = True,
+        padding: int | None = None,
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        around = kernel // 2 if padding is None else padding
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs, momentum=NORM_MOMENTUM)
         self.active = active
 

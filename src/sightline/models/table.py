@@ -30,12 +30,15 @@ class NetworkRow(NamedTuple):
 
 
 CLASSIFICATION: tuple[Task, ...] = ("classification", "multilabel")
+DETECTION: tuple[Task, ...] = ("detection",)
 SEMANTIC: tuple[Task, ...] = ("semantic",)
 
 NETWORKS: dict[str, NetworkRow] = {
     "small_classifier": NetworkRow("sightline.models.small_classifier:build", CLASSIFICATION, 160),
     "resnet18": NetworkRow("sightline.models.from_torchvision:build_resnet18", CLASSIFICATION, 224),
     "resnet50": NetworkRow("sightline.models.from_torchvision:build_resnet50", CLASSIFICATION, 224),
+    "csp_detector": NetworkRow("sightline.models.csp_detector:build", DETECTION, 320),
+    "faster_rcnn": NetworkRow("sightline.models.faster_rcnn:build", DETECTION, 640, 64),
     "small_segmenter": NetworkRow("sightline.models.small_segmenter:build", SEMANTIC, 480),
     "lraspp_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_lraspp", SEMANTIC, 480),
     "deeplabv3_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_deeplab_mobilenet", SEMANTIC, 480),
@@ -46,6 +49,7 @@ TIMM_ROW = NetworkRow("sightline.models.from_timm:build", CLASSIFICATION, 224)
 DIALS: dict[Task, dict[str, str]] = {
     "classification": {"fast": "small_classifier", "accurate": "resnet50"},
     "multilabel": {"fast": "small_classifier", "accurate": "resnet50"},
+    "detection": {"fast": "csp_detector", "accurate": "faster_rcnn"},
     "semantic": {"fast": "small_segmenter", "accurate": "deeplabv3_mobilenet_v3_large"},
 }
 

@@ -22,13 +22,12 @@ from sightline.training.budget import Budget, BudgetMeter
 from sightline.training.checkpoint import TrainingState, read_checkpoint, restore_checkpoint, write_checkpoint
 from sightline.training.curve import Curve, CurvePoint
 from sightline.training.optimisers import build_optimiser, set_learning_rate
+from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME
 from sightline.training.recipe import Recipe
 from sightline.training.sampling import BatchSource
 from sightline.training.schedules import learning_rate_factor
 from sightline.training.tasks.task import Batch, TrainingTask
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
-CURVE_NAME = "curve.jsonl"
 AHEAD = 2  # batches prepared before they are needed
 
 Validate = Callable[[Network], TaskMetrics]

@@ -28,9 +28,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         size: longest side of the network's input, pixels; the other side follows the pictures' aspect where the task allows it.
         width, height: exact input size, pixels; both or none. They win over `size`.
         batch_size: pictures a step.
-        optimiser: "sgd" (Nesterov momentum) or "adamw".
+        optimiser: "muon" (orthogonal updates of kernels, adamw for the rest), "adamw" or "sgd" (Nesterov momentum).
         learning_rate: peak rate, reached after the warm-up.
-        momentum: of sgd; the first beta of adamw.
+        momentum: of sgd and muon; the first beta of adamw.
         weight_decay: not applied to biases and norms.
         schedule, warm_up, final_rate: decay of the rate; share of the budget that warms up; last rate as a share of the peak.
         clip_norm: gradients are scaled down to this global norm; 0 = never.
@@ -98,6 +98,23 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
         "batch_size": 32,
         "augmentation": AugmentationSettings(
             scale=(0.8, 1.2), shift=0.08, rotation_deg=10, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
+        ),
+    },
+    "detection": {
+        "batch_size": 8,
+        "optimiser": "muon",
+        "learning_rate": 8e-3,
+        "momentum": 0.95,
+        "augmentation": AugmentationSettings(
+            scale=(0.7, 1.35),
+            shift=0.12,
+            flip_x=0.5,
+            brightness=0.05,
+            contrast=0.15,
+            colour=0.2,
+            mosaic=0.4,
+            mosaic_scale=(0.6, 1.2),
+            close=0.25,
         ),
     },
     "semantic": {

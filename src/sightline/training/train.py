@@ -31,7 +31,8 @@ from sightline.training.checkpoint import write_weights
 from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
 from sightline.training.learned_categories import find_learned_categories, name_background
-from sightline.training.loop import CURVE_NAME, TrainingLoop, Validate
+from sightline.training.loop import TrainingLoop, Validate
+from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, JOB_NAME, LOG_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import Recipe
 from sightline.training.sizing import choose_input_size
@@ -46,11 +47,6 @@ MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "c
 def never() -> bool:
     """The default stop signal."""
     return False
-
-
-def training_folder(out: Path) -> Path:
-    """Where checkpoint, curve and log of a training lie until the Model `out` is whole."""
-    return out.with_name(out.name + ".training")
 
 
 def train_model(
@@ -81,12 +77,14 @@ def train_model(
     """
     check_task(recipe.task)
     folder = training_folder(out)
-    is_resumed = resume and (folder / "checkpoint.safetensors").is_file()
+    is_resumed = resume and (folder / CHECKPOINT_NAME).is_file()
     if out.exists() and not is_resumed:
         raise Conflict(f"{out} exists already; choose another name, or remove it")
-    if folder.exists() and not is_resumed:
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if not is_resumed:
+        for old in folder.iterdir():
+            if old.name not in (JOB_NAME, LOG_NAME):  # the launcher has just written these
+                old.unlink()
     loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
     if is_resumed:
         loop.resume()
@@ -134,7 +132,7 @@ def _prepare_loop(
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
     pictures = Pictures(version, recipe.train_splits, width, height, recipe.cache_bytes, make_label_map)
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
-    validate = _make_validate(version, learned.categories, recipe, task.validation_confidence, on_progress)
+    validate = _make_validate(version, learned.categories, recipe, on_progress)
     recipe_id = compute_recipe_id(version, recipe)
     return TrainingLoop(network, task, len(pictures), recipe, folder, arithmetic, validate, recipe_id)
 
@@ -156,9 +154,7 @@ def _load_start_weights(network: Network, recipe: Recipe, on_progress: OnProgres
         on_progress(ProgressEvent(stage="training", message=message))
 
 
-def _make_validate(
-    version: DatasetVersion, learned: Categories, recipe: Recipe, confidence: float | None, on_progress: OnProgress
-) -> Validate | None:
+def _make_validate(version: DatasetVersion, learned: Categories, recipe: Recipe, on_progress: OnProgress) -> Validate | None:
     split = recipe.validation_split
     if split is None or recipe.validations == 0:
         return None
@@ -170,7 +166,7 @@ def _make_validate(
     arithmetic = choose_arithmetic(recipe.precision)
 
     def validate(network: Network) -> TaskMetrics:
-        return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic, confidence)
+        return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic)
 
     return validate
 

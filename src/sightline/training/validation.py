@@ -8,7 +8,7 @@ from sightline.core.manifests import Task
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.metrics.evaluator import TaskMetrics, make_evaluator
+from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, TaskMetrics, make_evaluator
 from sightline.models.network import Network
 from sightline.training.arithmetic import Arithmetic
 
@@ -29,7 +29,6 @@ def evaluate_network(
     task: Task,
     learned: Categories,
     arithmetic: Arithmetic,
-    confidence_threshold: float | None = None,
     batch_size: int = 16,
 ) -> TaskMetrics:
     """Score a network, in evaluation mode, on a split of a version.
@@ -37,7 +36,6 @@ def evaluate_network(
     Args:
         network: its specs say how pictures are prepared and outputs decoded.
         learned: the network's categories: the version's, and perhaps a background.
-        confidence_threshold: predictions below it are not scored, 0..1; None takes the network's.
         batch_size: pictures in memory at a time.
     """
     evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels)
@@ -46,7 +44,7 @@ def evaluate_network(
         group = list(items[first : first + batch_size])
         batch, placements = prepare_batch([version.read_image(item) for item in group], network.input_spec)
         outputs = infer_network(network, batch, arithmetic)
-        answers = decode_outputs(network.decode_spec, outputs, placements, learned, confidence_threshold)
+        answers = decode_outputs(network.decode_spec, outputs, placements, learned, EVALUATION_THRESHOLDS[task])
         for item, predicted in zip(group, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
     return evaluator.compute()

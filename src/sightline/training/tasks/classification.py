@@ -21,8 +21,6 @@ from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp,
 class ClassificationTask:
     """See the module. Raises: InvalidInput for a picture without exactly one category (`classification` only)."""
 
-    validation_confidence: float | None = None
-
     def __init__(self, context: TaskContext) -> None:
         self.context = context
         self.settings = context.recipe.augmentation

@@ -35,8 +35,6 @@ def make_label_map_reader(learned: LearnedCategories) -> MakeLabelMap:
 class SemanticTask:
     """See the module."""
 
-    validation_confidence: float | None = 0.0
-
     def __init__(self, context: TaskContext) -> None:
         self.context = context
         self.settings = context.recipe.augmentation

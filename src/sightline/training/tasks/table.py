@@ -9,6 +9,7 @@ from sightline.training.tasks.task import TaskContext, TrainingTask
 TASKS: dict[Task, str] = {
     "classification": "sightline.training.tasks.classification:build",
     "multilabel": "sightline.training.tasks.classification:build",
+    "detection": "sightline.training.tasks.detection:build",
     "semantic": "sightline.training.tasks.semantic:build",
 }
 

@@ -61,13 +61,7 @@ class Batch(NamedTuple):
 
 
 class TrainingTask(Protocol):
-    """All that differs between tasks.
-
-    Attributes:
-        validation_confidence: predictions below it are not scored in validation, 0..1; None takes the network's threshold.
-    """
-
-    validation_confidence: float | None
+    """All that differs between tasks."""
 
     def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
         """An augmented picture. Runs in several threads. Args: index: of `pictures`; progress: of the budget, 0..1."""

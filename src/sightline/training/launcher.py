@@ -1,0 +1,131 @@
+"""Start a training in a process of its own, with the environment PyTorch needs, and relay what it reports.
+
+OpenMP reads its settings when it is loaded, so they must be in the environment before the process starts:
+`OMP_WAIT_POLICY=PASSIVE` keeps idle threads from spinning (4785 -> 933 ms a step where cores are shared). A worker that dies
+takes nobody with it and becomes one clear error.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from sightline.core import errors
+from sightline.core.errors import Exhausted, SightlineError
+from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.training.paths import JOB_NAME, LOG_NAME, training_folder
+from sightline.training.recipe import Recipe
+from sightline.training.worker_messages import Job, WorkerMessage
+
+LOG_LINES = 3  # of the worker's last words in the error
+
+
+def launch_training(
+    version_folder: Path,
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    threads: int | None = None,
+) -> Path:
+    """Train in a worker process; see `train_model` for the arguments it shares.
+
+    A KeyboardInterrupt here asks the worker to stop and keep its best weights; a second one kills it.
+
+    Args:
+        version_folder: of the DatasetVersion.
+        threads: CPU threads; None takes the cores this process may use.
+
+    Returns:
+        `out`, a whole Model folder.
+
+    Raises:
+        SightlineError: the worker's own error, or Exhausted when it died.
+    """
+    folder = training_folder(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    job_path, log_path = folder / JOB_NAME, folder / LOG_NAME
+    job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume)
+    job_path.write_bytes(msgspec.json.encode(job))
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "sightline.training.worker", str(job_path), str(write_end)]
+    with log_path.open("wb") as log, os.fdopen(read_end, "rb") as messages:
+        # A session of its own: a terminal's Ctrl-C reaches us only, and we pass it on.
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | worker_environment(threads),
+            pass_fds=(write_end,),
+            start_new_session=True,
+        )
+        os.close(write_end)
+        try:
+            failure = _relay(worker, messages, on_progress)
+        finally:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+    if failure is not None:
+        raise failure
+    if worker.returncode != 0:
+        raise Exhausted(_describe_death(worker.returncode, log_path))
+    return out
+
+
+def worker_environment(threads: int | None = None) -> dict[str, str]:
+    """What a training process needs in its environment before PyTorch is loaded."""
+    count = str(threads or len(os.sched_getaffinity(0)))
+    return {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: OnProgress) -> SightlineError | None:
+    """Pass events on until the worker ends; the first interrupt is forwarded, the second ends the worker at once."""
+    failure: SightlineError | None = None
+    stopping = False
+    lines = _read_lines(messages)
+    while True:
+        try:
+            line = next(lines, None)
+            if line is None:
+                worker.wait()
+                return failure
+            message = msgspec.json.decode(line, type=WorkerMessage)
+            if message.event is not None:
+                on_progress(message.event)
+            if message.error is not None:
+                failure = getattr(errors, message.error_type, SightlineError)(message.error)
+        except KeyboardInterrupt:
+            if stopping:
+                raise
+            stopping = True
+            worker.send_signal(signal.SIGINT)
+            lines = _read_lines(messages)  # the interrupt ended the generator
+            on_progress(ProgressEvent(stage="training", message="stopping; the best weights so far are kept"))
+
+
+def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:
+    while line := messages.readline():
+        if line.endswith(b"\n"):
+            yield line
+
+
+def _describe_death(code: int, log_path: Path) -> str:
+    """One line: how the worker died and the end of its log."""
+    reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    hint = "; perhaps out of memory: lower batch_size or cache_bytes" if code == -signal.SIGKILL else ""
+    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+    tail = " | ".join(lines[-LOG_LINES:]) or "empty"
+    return f"the training process died by {reason}{hint}; resume it, or see the end of {log_path}: {tail}"

@@ -1,0 +1,13 @@
+"""Where a training keeps its files until the Model is whole."""
+
+from pathlib import Path
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+CURVE_NAME = "curve.jsonl"
+LOG_NAME = "worker.log"
+JOB_NAME = "job.json"
+
+
+def training_folder(out: Path) -> Path:
+    """Folder of checkpoint, curve and log of the training that makes `out`."""
+    return out.with_name(out.name + ".training")

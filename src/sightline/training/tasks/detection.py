@@ -1,0 +1,107 @@
+"""Detection: boxes of objects. Mosaics for most of the budget, then single pictures as they will be seen.
+
+Networks that end in anchor-free maps share one loss; a network with a loss of its own (two-stage detectors sample regions
+inside it) brings `compute_box_losses`.
+"""
+
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline.core.errors import InvalidInput, Unsupported
+from sightline.data.augmentation import LabelledPicture, jitter_colours, random_affine, shift_matrix, warp_sample
+from sightline.data.items import Item
+from sightline.data.mosaic import PARTS, warp_mosaic
+from sightline.models.network import Network
+from sightline.training.anchor_free_loss import AnchorFreeLoss
+from sightline.training.box_assignment import NO_OBJECT, Truth, pad_truth
+from sightline.training.schedules import augmentation_factor
+from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
+
+
+@runtime_checkable
+class LearnsBoxes(Protocol):
+    """A network with a loss of its own."""
+
+    def compute_box_losses(self, images: Tensor, boxes_xyxy: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
+        """Named parts of the loss. Args: normalised images; per picture `(m, 4)` input pixels and `(m,)` category indices."""
+
+
+class DetectionTask:
+    """See the module."""
+
+    validation_confidence: float | None = 0.01  # average precision wants the weak predictions too
+
+    def __init__(self, context: TaskContext) -> None:
+        self.context = context
+        self.settings = context.recipe.augmentation
+        self.mosaic_settings = msgspec.structs.replace(self.settings, scale=self.settings.mosaic_scale)
+        self.objects = [self._read_objects(item) for item in context.pictures.items]
+        if not any(len(labels) for _, labels in self.objects):
+            raise InvalidInput(
+                "expected boxes to learn from, got none in the training splits; draw boxes, or train classification"
+            )
+
+    def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
+        """A warped, jittered picture, sometimes a mosaic of four; target: boxes `(m, 4)` input pixels and labels `(m,)`."""
+        spec = self.context.input_spec
+        if rng.random() < self.settings.mosaic * augmentation_factor(progress, self.settings.close):
+            others = rng.integers(len(self.objects), size=PARTS - 1)
+            parts = [self._read_picture(part) for part in (index, *others)]
+            middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
+            matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle
+            warped = warp_mosaic(parts, matrix, spec.width, spec.height)
+        else:
+            matrix = draw_warp(self.context.pictures.read(index), spec, self.settings, rng)
+            warped = warp_sample(self._read_picture(index), matrix, spec.width, spec.height)
+        return Sample(jitter_colours(warped.image, rng, self.settings), (warped.boxes_xyxy, warped.labels))
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        """Images `(N, H, W, 3)` uint8, targets `Truth`."""
+        images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+        return Batch(images, pad_truth([sample.target[0] for sample in samples], [sample.target[1] for sample in samples]))
+
+    def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
+        """The network's own parts, or {"category", "box"} of the anchor-free loss."""
+        truth: Truth = targets
+        if isinstance(network, LearnsBoxes):
+            present = truth.labels != NO_OBJECT
+            boxes = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, present, strict=True)]
+            labels = [labels[here] for labels, here in zip(truth.labels, present, strict=True)]
+            return network.compute_box_losses(images, boxes, labels)
+        loss = _make_anchor_free_loss(network)
+        outputs = network(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return loss(outputs, truth)
+
+    def _read_objects(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes `(m, 4)` float32 in pixels of the original and labels `(m,)`. Crowds are no single object and are left out."""
+        boxed = [a for a in item.annotations if a.box_xyxy is not None and not a.is_crowd]
+        boxes = np.array([annotation.box_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
+        return boxes, np.array([self.context.categories.index(a.category) for a in boxed], np.int64)
+
+    def _read_picture(self, index: int) -> LabelledPicture:
+        picture = self.context.pictures.read(index)
+        boxes, labels = self.objects[index]
+        return LabelledPicture(picture.image, boxes * np.array(picture.scale_xy * 2, np.float32), labels, ())
+
+
+def _make_anchor_free_loss(network: Network) -> AnchorFreeLoss:
+    spec, decode = network.input_spec, network.decode_spec
+    if decode.head != "anchor_free":
+        raise Unsupported(f"no detection loss for the head {decode.head!r}; there is anchor_free, or the network's own")
+    return _cached_loss(spec.width, spec.height, tuple(decode.parameters["strides"]), float(decode.parameters["side_scale"]))
+
+
+@lru_cache(maxsize=4)
+def _cached_loss(width: int, height: int, strides: tuple[int, ...], side_scale: float) -> AnchorFreeLoss:
+    return AnchorFreeLoss(width, height, strides, side_scale)
+
+
+def build(context: TaskContext) -> DetectionTask:
+    """Row of `TASKS`."""
+    return DetectionTask(context)

@@ -1,0 +1,56 @@
+"""The training process: `python -m sightline.training.worker JOB.json PIPE`, started by `sightline.training.launcher`.
+
+Reports progress and errors as JSON lines on the pipe whose descriptor it is given; SIGINT asks it to stop and keep the best
+weights.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import cv2
+import msgspec
+import torch
+
+from sightline.core import errors
+from sightline.core.errors import SightlineError
+from sightline.core.progress import ProgressEvent
+from sightline.data.versions import open_version
+from sightline.training.train import train_model
+from sightline.training.worker_messages import Job, WorkerMessage
+
+
+def main(job_path: Path, pipe: int) -> int:
+    """Run a job. Returns: the exit code: 0, or 1 after an error that was reported."""
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))))
+    cv2.setNumThreads(1)  # samples are made in threads of our own
+    with os.fdopen(pipe, "wb", buffering=0) as messages:
+
+        def send(message: WorkerMessage) -> None:
+            messages.write(msgspec.json.encode(message) + b"\n")  # a launcher that is gone ends us: BrokenPipeError
+
+        def report(event: ProgressEvent) -> None:
+            send(WorkerMessage(event=event))
+
+        try:
+            job = msgspec.json.decode(job_path.read_bytes(), type=Job)
+            train_model(open_version(Path(job.version)), job.recipe, Path(job.out), job.resume, report, stop.is_set)
+        except SightlineError as error:
+            traceback.print_exc()
+            send(WorkerMessage(error=str(error), error_type=find_public_type(error)))
+            return 1
+    return 0
+
+
+def find_public_type(error: SightlineError) -> str:
+    """Name of the nearest class in `core.errors` that the launcher can raise again."""
+    return next(kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
