@@ -25,6 +25,7 @@ __all__ = [
     "draw_annotation",
     "draw_polygons",
     "encode_mask",
+    "find_annotation_box",
     "find_mask_box",
     "find_polygons_box",
     "has_holes",
@@ -72,6 +73,15 @@ def find_polygons_box(polygons: Sequence[Ring]) -> BoxXyxy:
     xs = [x for ring in polygons for x in ring[0::2]]
     ys = [y for ring in polygons for y in ring[1::2]]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def find_annotation_box(annotation: Annotation) -> BoxXyxy | None:
+    """Bounds of an annotation: its box, or else those of its polygons or mask; None when it names no place."""
+    if annotation.box_xyxy is not None:
+        return annotation.box_xyxy
+    if annotation.polygons:
+        return find_polygons_box(annotation.polygons)
+    return None if annotation.mask is None else find_mask_box(decode_mask(annotation.mask))
 
 
 def draw_annotation(annotation: Annotation, height: int, width: int) -> Mask:

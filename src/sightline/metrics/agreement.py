@@ -1,0 +1,127 @@
+"""How far two predictors agree on the same pictures, no truth needed: for the compiler's gate, and to show what flipped."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import Task
+from sightline.imaging.boxes import box_iou
+from sightline.imaging.masks import annotations_to_label_map, find_annotation_box
+from sightline.metrics.multilabel import DECISION_THRESHOLD
+
+LEAST_IOU = 0.5  # two boxes speak of the same object from here on
+FLIPPED_PIXEL_SHARE = 0.05  # a segmentation counts as flipped when more of its pixels changed
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far two predictors agree.
+
+    Attributes:
+        images: how many pictures were compared.
+        label_agreement: share of the pictures (classification, multilabel) or objects (detection, instance) with the same label
+            in both; of the pixels for semantic. 1 when there is nothing to differ in.
+        mean_iou: mean IoU of the boxes that match; None for tasks without boxes or when none match.
+        flipped: places, in the list of pictures, of those whose answer changed.
+    """
+
+    images: int
+    label_agreement: float
+    mean_iou: float | None
+    flipped: list[int]
+
+
+def compare_predictions(
+    task: Task,
+    categories: Categories,
+    before: Sequence[Sequence[Annotation]],
+    after: Sequence[Sequence[Annotation]],
+    sizes: Sequence[tuple[int, int]],
+    confidence_threshold: float = 0.25,
+) -> Agreement:
+    """Compare two lists of predictions, one list of annotations a picture.
+
+    A picture's answer flips when: its first category changes (classification); its set of categories at confidence 0.5 or above
+    changes (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other (detection,
+    instance); more than 5 % of its pixels change (semantic).
+
+    Args:
+        before, after: predictions of N pictures in the same order.
+        sizes: N pairs (width, height), pixels; used by semantic only.
+        confidence_threshold: objects below it are not shown and not compared (detection, instance).
+
+    Raises:
+        InvalidInput: lists of different lengths.
+    """
+    if not len(before) == len(after) == len(sizes):
+        raise InvalidInput(
+            f"expected two predictions and a size for each picture, got {len(before)}, {len(after)}, {len(sizes)}"
+        )
+    pairs = list(zip(before, after, strict=True))
+    if task in ("classification", "multilabel"):
+        pick = _pick_first if task == "classification" else _pick_sure
+        return _summarise([(int(pick(one) == pick(other)), 1) for one, other in pairs], [], largest_change=0.0)
+    if task == "semantic":
+        counts = [_count_pixels(*pair, categories, *size) for pair, size in zip(pairs, sizes, strict=True)]
+        return _summarise(counts, [], largest_change=FLIPPED_PIXEL_SHARE)
+    ious: list[float] = []
+    counts = []
+    for one, other in pairs:
+        matched = match_boxes(_pick_shown(one, confidence_threshold), _pick_shown(other, confidence_threshold))
+        ious += matched
+        objects = max(len(_pick_shown(one, confidence_threshold)), len(_pick_shown(other, confidence_threshold)))
+        counts.append((len(matched), objects))
+    return _summarise(counts, ious, largest_change=0.0)
+
+
+def match_boxes(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[float]:
+    """IoU of each pair of objects, one from either list, that have one category and IoU >= 0.5; the closest pair first."""
+    if not before or not after:
+        return []
+    ious = box_iou(
+        *(np.array([find_annotation_box(one) or (0, 0, 0, 0) for one in side], np.float32) for side in (before, after))
+    )
+    same = np.array([[one.category == other.category for other in after] for one in before])
+    ious = np.where(same, ious, 0.0)
+    matched: list[float] = []
+    while ious.size and ious.max() >= LEAST_IOU:
+        row, column = np.unravel_index(int(ious.argmax()), ious.shape)
+        matched.append(float(ious[row, column]))
+        ious[row, :] = 0.0
+        ious[:, column] = 0.0
+    return matched
+
+
+def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest_change: float) -> Agreement:
+    """From the (agreeing, all) things of each picture."""
+    total = sum(whole for _, whole in counts)
+    return Agreement(
+        images=len(counts),
+        label_agreement=sum(part for part, _ in counts) / total if total else 1.0,
+        mean_iou=float(np.mean(ious)) if ious else None,
+        flipped=[index for index, (part, whole) in enumerate(counts) if whole - part > largest_change * whole],
+    )
+
+
+def _pick_first(annotations: Sequence[Annotation]) -> str | None:
+    best = max(annotations, key=lambda annotation: annotation.confidence or 0.0, default=None)
+    return None if best is None else best.category
+
+
+def _pick_sure(annotations: Sequence[Annotation]) -> frozenset[str]:
+    return frozenset(one.category for one in annotations if (one.confidence or 0.0) >= DECISION_THRESHOLD)
+
+
+def _pick_shown(annotations: Sequence[Annotation], threshold: float) -> list[Annotation]:
+    return [one for one in annotations if one.geometry != "image" and (one.confidence or 0.0) >= threshold]
+
+
+def _count_pixels(
+    before: Sequence[Annotation], after: Sequence[Annotation], categories: Categories, width: int, height: int
+) -> tuple[int, int]:
+    nothing = len(categories)
+    maps = [annotations_to_label_map(side, categories, height, width, unlabelled=nothing) for side in (before, after)]
+    return int((maps[0] == maps[1]).sum()), width * height

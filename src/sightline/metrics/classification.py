@@ -1,0 +1,105 @@
+"""One category per picture: top-1, top-5, precision and recall per category, and who is taken for whom."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.metrics.task_metrics import Resampled, TaskMetrics, Weights, ratio, score_counts
+
+TOP = 5
+
+
+class ClassificationEvaluator:
+    """Judges the most confident prediction of each picture; a picture without a true label is left out."""
+
+    primary_name = "top1"
+
+    def __init__(self, categories: Categories) -> None:
+        self.categories = categories
+        self.category_names = categories.names
+        self._truth: list[int] = []  # -1: no label
+        self._answers: list[int] = []  # -1: no answer
+        self._in_top: list[bool] = []
+
+    @property
+    def images(self) -> int:
+        """How many pictures were added."""
+        return len(self._truth)
+
+    def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
+        """Judge one picture. Raises: InvalidInput when it has several true categories; NotFound for an unknown one."""
+        names = {annotation.category for annotation in truth}
+        if len(names) > 1:
+            raise InvalidInput(
+                f"expected one true category a picture, got {sorted(names)}; use the task multilabel for several"
+            )
+        ranked = rank_categories(predicted, self.categories)
+        label = self.categories.index(names.pop()) if names else -1
+        self._truth.append(label)
+        self._answers.append(ranked[0] if ranked else -1)
+        self._in_top.append(label in ranked[:TOP])
+
+    def compute(self) -> TaskMetrics:
+        """Top-1, top-5 (given more than five categories), macro F1; precision, recall, F1 per category; confusion."""
+        confusion = self._count()
+        labelled = int(confusion.sum())
+        correct = np.diag(confusion)[: len(self.categories)]
+        truth, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+        per_category = {
+            name: score_counts(int(correct[index]), int(truth[index]), int(predicted[index]))
+            for index, name in enumerate(self.categories)
+        }
+        values = {"top1": ratio(int(correct.sum()), labelled)}
+        if len(self.categories) > TOP:
+            values["top5"] = ratio(
+                sum(hit for hit, label in zip(self._in_top, self._truth, strict=True) if label >= 0), labelled
+            )
+        scores = [row["f1"] for row in per_category.values() if row["truth"]]
+        values["macro_f1"] = ratio(sum(scores), len(scores))
+        unanswered = confusion[:, -1].any()
+        return TaskMetrics(
+            primary_name="top1",
+            primary=values["top1"],
+            values=values,
+            per_category=per_category,
+            confusion=(confusion if unanswered else confusion[:-1, :-1]).tolist(),
+            images=self.images,
+        )
+
+    def resample(self, weights: Weights) -> Resampled:
+        """Top-1, and recall per category, under picture weights `(B, N)`."""
+        truth, correct = np.array(self._truth, int), self.correct()
+        members = np.stack([truth == index for index in range(len(self.categories))], axis=1)  # (N, C)
+        totals = weights @ members
+        hits = weights @ (members & correct[:, None])
+        per_category = np.divide(hits, totals, out=np.full(totals.shape, np.nan), where=totals > 0)
+        labelled, all_hits = totals.sum(axis=1), hits.sum(axis=1)
+        primary = np.divide(all_hits, labelled, out=np.full(labelled.shape, np.nan), where=labelled > 0)
+        return Resampled(primary, per_category)
+
+    def correct(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """`(N,)` whether each picture's answer was right; False for pictures without a label."""
+        truth = np.array(self._truth, int)
+        return np.asarray((truth == np.array(self._answers, int)) & (truth >= 0))
+
+    def labelled(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """`(N,)` which pictures have a true label."""
+        return np.array(self._truth, int) >= 0
+
+    def _count(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """`(C + 1, C + 1)` confusion of the labelled pictures; the last column counts those without an answer."""
+        confusion = np.zeros((len(self.categories) + 1, len(self.categories) + 1), np.int64)
+        for label, answer in zip(self._truth, self._answers, strict=True):
+            if label >= 0:
+                confusion[label, answer] += 1
+        return confusion
+
+
+def rank_categories(predicted: Sequence[Annotation], categories: Categories) -> list[int]:
+    """Indices of the predicted categories, the most confident first; of equal ones the earlier prediction."""
+    ordered = sorted(predicted, key=lambda annotation: -(annotation.confidence or 0.0))
+    return list(dict.fromkeys(categories.index(annotation.category) for annotation in ordered))

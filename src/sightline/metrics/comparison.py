@@ -1,0 +1,71 @@
+"""Whether a second predictor keeps the accuracy of a first: the change of the primary metric, and how sure it is.
+
+Every task goes the same way: both predictors are judged on the same pictures, the pictures are drawn again with replacement
+(the paired bootstrap: Efron and Tibshirani 1993, §8), and the change is read off each draw.
+"""
+
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+from sightline.metrics.classification import ClassificationEvaluator
+from sightline.metrics.intervals import Interval, draw_weights, paired_proportion_change, summarise_changes
+from sightline.metrics.task_metrics import Evaluator
+
+RESAMPLES = 1000
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The change from `before` to `after`, negative for a loss.
+
+    Attributes:
+        metric: name of the primary metric.
+        before, after: its values over all pictures.
+        change: after - before, with its 95 % interval.
+        per_category: the same for each category that occurs in the truth.
+    """
+
+    metric: str
+    before: float
+    after: float
+    change: Interval
+    per_category: dict[str, Interval]
+
+
+def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    """Compare two evaluators that were given the same pictures in the same order.
+
+    For classification the overall interval is that of a paired proportion, which is not empty when no answer changed.
+
+    Args:
+        before, after: of the same task and categories.
+        resamples: draws of the bootstrap.
+        seed: of the draws.
+
+    Raises:
+        InvalidInput: they judged different numbers of pictures, tasks or categories.
+    """
+    if (before.images, before.primary_name, before.category_names) != (after.images, after.primary_name, after.category_names):
+        raise InvalidInput(
+            f"expected two evaluators of the same pictures and categories, got {before.images} and {after.images} pictures "
+            f"judged by {before.primary_name} and {after.primary_name}; judge the same list twice"
+        )
+    weights = draw_weights(before.images, resamples, seed)
+    weights = np.concatenate([np.ones((1, before.images), np.int64), weights])  # row 0: the pictures as they are
+    first, second = before.resample(weights), after.resample(weights)
+    changes, by_category = second.primary - first.primary, second.per_category - first.per_category
+    change = summarise_changes(float(changes[0]), changes[1:])
+    if isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator):
+        labelled = before.labelled()
+        change = paired_proportion_change(before.correct()[labelled], after.correct()[labelled])
+    return Comparison(
+        metric=before.primary_name,
+        before=float(np.nan_to_num(first.primary[0])),
+        after=float(np.nan_to_num(second.primary[0])),
+        change=change,
+        per_category={
+            name: summarise_changes(float(by_category[0, index]), by_category[1:, index])
+            for index, name in enumerate(before.category_names)
+            if not np.isnan(by_category[0, index])
+        },
+    )

@@ -1,0 +1,175 @@
+"""Objects as boxes or masks: COCO's mAP family through `faster-coco-eval`, and our own matching for resamples and confusion."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as coco_mask
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_mask, find_annotation_box
+from sightline.metrics.confusion import ObjectConfusion
+from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
+from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
+
+CocoObject = dict[str, Any]
+AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
+IOU_50, IOU_75 = 0, 5  # places in COCO's thresholds 0.50, 0.55, ..., 0.95
+
+
+class DetectionEvaluator:
+    """Judges predicted objects by mean average precision.
+
+    Annotations without box, polygons or mask name no object and are passed over. Areas are those of the boxes ("box") or of the
+    masks ("mask", where a polygon is drawn and a bare box is its whole rectangle).
+    """
+
+    primary_name = "map"
+
+    def __init__(self, categories: Categories, geometry: Literal["box", "mask"] = "box") -> None:
+        self.categories = categories
+        self.category_names = categories.names
+        self._geometry = geometry
+        self._truth: list[list[CocoObject]] = []  # per picture
+        self._predicted: list[list[CocoObject]] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._confusion = ObjectConfusion(len(categories))
+
+    @property
+    def images(self) -> int:
+        """How many pictures were added."""
+        return len(self._sizes)
+
+    def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
+        """Judge one picture. Raises: NotFound for an unknown category; InvalidInput for a mask of another size."""
+        image_id = self.images + 1
+        objects = [self._describe(annotation, image_id, width, height) for annotation in truth if _has_place(annotation)]
+        answers = [self._describe(annotation, image_id, width, height) for annotation in predicted if _has_place(annotation)]
+        self._sizes.append((width, height))
+        self._truth.append(objects)
+        self._predicted.append(answers)
+        crowd, labels = _read(objects, "iscrowd", bool), _read(objects, "category_id", np.int64)
+        answer_labels, confidences = _read(answers, "category_id", np.int64), _read(answers, "score", np.float64)
+        self._confusion.add(labels, crowd, answer_labels, confidences, self._overlap(answers, objects))
+
+    def compute(self) -> TaskMetrics:
+        """mAP, mAP50, mAP75, by size, average recall; AP, AP50 and, at confidence 0.25, precision, recall, F1 per category."""
+        counts = self._confusion.counts
+        per_category = {
+            name: score_counts(int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum()))
+            for index, name in enumerate(self.categories)
+        }
+        values = {"map": 0.0, "map50": 0.0, "map75": 0.0}
+        if any(not truth["iscrowd"] for objects in self._truth for truth in objects):
+            evaluation = self._run_coco()
+            precision, recall = evaluation["precision"], evaluation["recall"]  # (T, R, C, A, M), (T, C, A, M); -1: no truth
+            values |= _summarise(precision, recall)
+            for index, name in enumerate(self.categories):
+                for metric, chosen in (("ap", precision[:, :, index, 0, -1]), ("ap50", precision[IOU_50, :, index, 0, -1])):
+                    if (chosen > -1).any():
+                        per_category[name][metric] = float(chosen.mean())
+        ordered = ("ap", "ap50", "precision", "recall", "f1", "truth")
+        return TaskMetrics(
+            primary_name="map",
+            primary=values["map"],
+            values=values,
+            per_category={name: {key: row[key] for key in ordered if key in row} for name, row in per_category.items()},
+            confusion=counts.tolist(),
+            images=self.images,
+        )
+
+    def resample(self, weights: Weights) -> Resampled:
+        """mAP, and AP per category, under picture weights `(B, N)`; for equal weights exactly COCO's."""
+        per_category = [compute_average_precision(matches, weights).mean(axis=1) for matches in self.match()]
+        stacked: Doubles = np.stack(per_category, axis=1) if per_category else np.empty((len(weights), 0))
+        return Resampled(mean_or_nan(stacked), stacked)
+
+    def match(self) -> list[CategoryMatches]:
+        """Matches of each category, in the order of the categories."""
+        result = []
+        for index in range(len(self.categories)):
+            per_image = []
+            for objects, answers in zip(self._truth, self._predicted, strict=True):
+                mine = [truth for truth in objects if truth["category_id"] == index]
+                said = [answer for answer in answers if answer["category_id"] == index]
+                overlap = self._overlap(said, mine)
+                per_image.append(match_image(overlap, _read(said, "score", np.float64), _read(mine, "iscrowd", bool)))
+            result.append(join_matches(per_image))
+        return result
+
+    def _describe(self, annotation: Annotation, image_id: int, width: int, height: int) -> CocoObject:
+        """A COCO annotation, true or predicted; `category_id` is the category's index."""
+        x_min, y_min, x_max, y_max = find_annotation_box(annotation) or (0.0, 0.0, 0.0, 0.0)
+        described: CocoObject = {
+            "image_id": image_id,
+            "category_id": self.categories.index(annotation.category),
+            "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+            "area": (x_max - x_min) * (y_max - y_min),
+            "iscrowd": int(annotation.is_crowd),
+            "score": 1.0 if annotation.confidence is None else annotation.confidence,
+        }
+        if self._geometry == "mask":
+            rle = annotation.mask or encode_mask(draw_annotation(annotation, height, width))
+            described["segmentation"] = {"size": [rle.height, rle.width], "counts": rle.counts}
+            described["area"] = count_mask_pixels(rle)
+        return described
+
+    def _overlap(self, answers: list[CocoObject], objects: list[CocoObject]) -> Doubles:
+        """`(D, G)` IoU of predictions with true objects; with a crowd: the share of the prediction that lies in it."""
+        if not answers or not objects:
+            return np.zeros((len(answers), len(objects)))
+        key = "bbox" if self._geometry == "box" else "segmentation"
+        crowd = [truth["iscrowd"] for truth in objects]
+        overlap = coco_mask.iou([answer[key] for answer in answers], [truth[key] for truth in objects], crowd)
+        return np.asarray(overlap, np.float64).reshape(len(answers), len(objects))
+
+    def _run_coco(self) -> dict[str, Any]:
+        """`faster-coco-eval` over everything added. It logs to a silent function instead of the terminal."""
+        images = [{"id": index + 1, "width": width, "height": height} for index, (width, height) in enumerate(self._sizes)]
+        categories = [{"id": index, "name": name} for index, name in enumerate(self.categories)]
+        truth = [dict(one) for objects in self._truth for one in objects]
+        answers = [dict(one) for answers in self._predicted for one in answers]
+        for listed in (truth, answers):
+            for number, one in enumerate(listed, start=1):  # ids begin at 1: COCO takes 0 for "not matched"
+                one["id"] = number
+        dataset = {"images": images, "categories": categories, "annotations": truth}
+        coco_truth = COCO(dataset, print_function=_stay_silent)
+        evaluation = COCOeval_faster(
+            coco_truth,
+            coco_truth.loadRes(answers),
+            iouType="bbox" if self._geometry == "box" else "segm",
+            print_function=_stay_silent,
+            rle_iou_max_workers=1,
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        result: dict[str, Any] = evaluation.eval
+        return result
+
+
+def _summarise(precision: Doubles, recall: Doubles) -> dict[str, float]:
+    """COCO's summary numbers by name from its tables; those without truth (small objects, say) are left out."""
+    chosen = {
+        "map": precision[:, :, :, 0, -1],
+        "map50": precision[IOU_50, :, :, 0, -1],
+        "map75": precision[IOU_75, :, :, 0, -1],
+        **{f"map_{area}": precision[:, :, :, index, -1] for index, area in enumerate(AREAS) if index},
+        **{f"ar{count}": recall[:, :, 0, index] for index, count in enumerate((1, 10, 100))},
+        **{f"ar_{area}": recall[:, :, index, -1] for index, area in enumerate(AREAS) if index},
+    }
+    known = {name: table[table > -1] for name, table in chosen.items()}
+    return {name: ratio(float(table.sum()), len(table)) for name, table in known.items() if len(table)}
+
+
+def _has_place(annotation: Annotation) -> bool:
+    return annotation.geometry != "image"
+
+
+def _read(objects: list[CocoObject], key: str, dtype: Any) -> np.ndarray[Any, Any]:
+    return np.array([one[key] for one in objects], dtype)
+
+
+def _stay_silent(*_: object) -> None:
+    """Where `faster-coco-eval` writes its progress."""

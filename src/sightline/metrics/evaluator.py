@@ -1,0 +1,47 @@
+"""Pick the evaluator of a task."""
+
+from collections.abc import Callable
+
+from sightline.core.categories import Categories
+from sightline.core.errors import NotFound
+from sightline.core.manifests import Task, UnlabelledPixels
+from sightline.metrics.classification import ClassificationEvaluator
+from sightline.metrics.detection import DetectionEvaluator
+from sightline.metrics.multilabel import MultilabelEvaluator
+from sightline.metrics.semantic import SemanticEvaluator
+from sightline.metrics.task_metrics import Evaluator, TaskMetrics
+
+__all__ = ["EVALUATION_THRESHOLDS", "Evaluator", "TaskMetrics", "make_evaluator"]
+
+# The confidence below which predictions need not be asked for. Metrics that walk along the confidence need unsure ones too.
+EVALUATION_THRESHOLDS: dict[Task, float] = {
+    "classification": 0.0,
+    "multilabel": 0.0,
+    "detection": 0.01,
+    "instance": 0.01,
+    "semantic": 0.0,
+}
+
+EVALUATORS: dict[str, Callable[[Categories, UnlabelledPixels], Evaluator]] = {
+    "classification": lambda categories, unlabelled: ClassificationEvaluator(categories),
+    "multilabel": lambda categories, unlabelled: MultilabelEvaluator(categories),
+    "detection": lambda categories, unlabelled: DetectionEvaluator(categories, geometry="box"),
+    "instance": lambda categories, unlabelled: DetectionEvaluator(categories, geometry="mask"),
+    "semantic": SemanticEvaluator,
+}
+
+
+def make_evaluator(task: Task, categories: Categories, unlabelled_pixels: UnlabelledPixels = "background") -> Evaluator:
+    """A fresh evaluator.
+
+    Args:
+        task: what the network does.
+        categories: all names that truth or predictions may use.
+        unlabelled_pixels: semantic only: pixels no true mask covers are "background" (a class), or not counted ("ignore").
+
+    Raises:
+        NotFound: no such task.
+    """
+    if task not in EVALUATORS:
+        raise NotFound(f"expected a task of {sorted(EVALUATORS)}, got {task!r}; choose one of these")
+    return EVALUATORS[task](categories, unlabelled_pixels)

@@ -1,0 +1,87 @@
+"""Any number of categories per picture: F1 at a fixed confidence, and average precision over all of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
+
+DECISION_THRESHOLD = 0.5  # a prediction at or above it says "yes"; below it only average precision sees it
+
+
+class MultilabelEvaluator:
+    """Judges a yes or no for every (picture, category); what is not predicted has confidence 0."""
+
+    primary_name = "f1"
+
+    def __init__(self, categories: Categories) -> None:
+        self.categories = categories
+        self.category_names = categories.names
+        self._truth: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
+        self._confidences: list[Doubles] = []
+
+    @property
+    def images(self) -> int:
+        """How many pictures were added."""
+        return len(self._truth)
+
+    def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
+        """Judge one picture. Raises: NotFound for an unknown category."""
+        labels = np.zeros(len(self.categories), bool)
+        confidences = np.zeros(len(self.categories))
+        for annotation in truth:
+            labels[self.categories.index(annotation.category)] = True
+        for annotation in predicted:
+            index = self.categories.index(annotation.category)
+            confidences[index] = max(confidences[index], 1.0 if annotation.confidence is None else annotation.confidence)
+        self._truth.append(labels)
+        self._confidences.append(confidences)
+
+    def compute(self) -> TaskMetrics:
+        """F1 (macro: the mean over categories that occur), micro F1, mAP; precision, recall, F1 and AP per category."""
+        truth, confidences = self._stack()
+        said = confidences >= DECISION_THRESHOLD
+        hits, totals, predicted = (truth & said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
+        per_category: dict[str, dict[str, float]] = {}
+        for index, name in enumerate(self.categories):
+            per_category[name] = score_counts(int(hits[index]), int(totals[index]), int(predicted[index]))
+            if totals[index]:
+                per_category[name]["ap"] = average_precision(truth[:, index], confidences[:, index])
+        present = [row for row in per_category.values() if row["truth"]]
+        values = {
+            "f1": ratio(sum(row["f1"] for row in present), len(present)),
+            "micro_f1": ratio(2 * int(hits.sum()), int(totals.sum() + predicted.sum())),
+            "map": ratio(sum(row["ap"] for row in present), len(present)),
+        }
+        return TaskMetrics(
+            primary_name="f1", primary=values["f1"], values=values, per_category=per_category, images=self.images
+        )
+
+    def resample(self, weights: Weights) -> Resampled:
+        """Macro F1, and F1 per category, under picture weights `(B, N)`."""
+        truth, confidences = self._stack()
+        said = confidences >= DECISION_THRESHOLD
+        hits, totals, predicted = weights @ (truth & said), weights @ truth, weights @ said
+        f1 = np.divide(2.0 * hits, totals + predicted, out=np.full(totals.shape, np.nan), where=totals > 0)
+        return Resampled(mean_or_nan(f1), f1)
+
+    def _stack(self) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.bool_]], Doubles]:
+        shape = (self.images, len(self.categories))
+        return np.array(self._truth, bool).reshape(shape), np.array(self._confidences).reshape(shape)
+
+
+def average_precision(truth: np.ndarray[tuple[int], np.dtype[np.bool_]], confidences: Doubles) -> float:
+    """Area under precision over recall, by steps (as scikit-learn's `average_precision_score`): ties count as one step.
+
+    Args:
+        truth: `(N,)` bool, at least one True.
+        confidences: `(N,)`, higher is surer.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    hits = np.cumsum(truth[order])
+    last_of_tie = np.append(np.diff(confidences[order]) != 0, True)
+    hits, counts = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
+    recall_steps = np.diff(hits, prepend=0) / hits[-1]
+    return float((recall_steps * hits / counts).sum())

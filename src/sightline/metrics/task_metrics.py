@@ -1,0 +1,99 @@
+"""What every evaluator gives: TaskMetrics; and how every evaluator is used: the Evaluator protocol."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from sightline.core.annotations import Annotation
+
+Weights = np.ndarray[Any, np.dtype[np.int64]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """How right the predictions for a set of pictures are.
+
+    Attributes:
+        primary_name: the metric that decides, a key of `values`: "top1", "f1", "map" or "miou".
+        primary: its value, 0..1, higher is better; 0 when there was nothing to be right about.
+        values: all metrics over the whole set, 0..1. One that has no meaning here (no small objects, say) is left out.
+        per_category: metrics of each category by name; "truth" counts its true labels, objects or pixels. What has no meaning
+            for a category without truth is left out, never guessed.
+        confusion: counts, rows truth, columns predicted, in the order of the categories; a last row and column, when there
+            is one more, stands for "nothing there" (background). None when the task has none.
+        images: how many pictures were judged.
+    """
+
+    primary_name: str
+    primary: float
+    values: dict[str, float]
+    per_category: dict[str, dict[str, float]]
+    confusion: list[list[int]] | None = None
+    images: int = 0
+
+
+class Resampled(msgspec.Struct, frozen=True):
+    """The primary metric of B resamples of the pictures.
+
+    Attributes:
+        primary: `(B,)` float64, NaN where a resample holds nothing to judge.
+        per_category: `(B, C)` float64, NaN where it holds none of that category.
+    """
+
+    primary: Doubles
+    per_category: Doubles
+
+
+class Evaluator(Protocol):
+    """Takes the truth and the predictions picture by picture, then computes."""
+
+    primary_name: str
+    category_names: tuple[str, ...]
+
+    def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
+        """Judge one picture. Args: width, height: of the upright picture, pixels. Raises: NotFound for unknown categories."""
+
+    def compute(self) -> TaskMetrics:
+        """All metrics over what was added so far."""
+
+    def resample(self, weights: Weights) -> Resampled:
+        """The primary metric when picture n counts `weights[b, n]` times. Args: weights: `(B, N)`, in the order of `add`."""
+
+    @property
+    def images(self) -> int:
+        """How many pictures were added: N."""
+
+
+def ratio(part: float, whole: float) -> float:
+    """part / whole, and 0 when there is no whole."""
+    return part / whole if whole else 0.0
+
+
+def score_counts(correct: int, truth: int, predicted: int) -> dict[str, float]:
+    """Precision, recall and F1 from counts; those without meaning are left out.
+
+    Args:
+        correct: predictions that are right.
+        truth: how many there are.
+        predicted: how many were predicted.
+    """
+    scores: dict[str, float] = {"truth": truth}
+    if predicted:
+        scores["precision"] = correct / predicted
+    if truth:
+        scores["recall"] = correct / truth
+    if truth + predicted:
+        scores["f1"] = 2 * correct / (truth + predicted)
+    return scores
+
+
+def mean_or_nan(values: Doubles) -> Doubles:
+    """Mean over the last axis of the values that are not NaN; NaN where all are."""
+    known = ~np.isnan(values)
+    counts = known.sum(axis=-1)
+    sums = np.where(known, values, 0.0).sum(axis=-1)
+    means: Doubles = np.full(counts.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
