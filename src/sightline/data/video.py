@@ -51,7 +51,7 @@ class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         index: its place among all frames of the video in order of presentation, from 0.
-        pts: the moment it is shown in ticks of the stream's clock, as `Item.frame_pts` keeps it; None where the file has no times.
+        pts: the moment it is shown in ticks of the stream's clock, as `Item.frame_pts` keeps it; None where it has none.
         pts_s: the same in seconds; the first frame need not be at 0.
         image: uint8 `(H, W, 3)` RGB, upright.
     """

@@ -4,6 +4,9 @@ from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
+from sightline.imaging.masks import find_polygons_box
+
+SAME_BOX_PX = 0.01
 
 
 def report_lost_facts(report: ConversionReport, item: Item, annotation: Annotation) -> None:
@@ -28,3 +31,12 @@ def report_lost_ignore(report: ConversionReport, version: DatasetVersion) -> Non
     """Tell that pixels to be ignored will count as background."""
     if version.manifest.unlabelled_pixels == "ignore":
         report.change("attribute", "pixels without a label are to be ignored; the format takes them as background")
+
+
+def report_other_box(report: ConversionReport, annotation: Annotation, where: str) -> None:
+    """Tell of a box beside a polygon that is not the polygon's bounds: it will be, after reading."""
+    if annotation.mask is not None or annotation.polygons is None or annotation.box_xyxy is None:
+        return
+    bounds = find_polygons_box(annotation.polygons)
+    if any(abs(one - other) > SAME_BOX_PX for one, other in zip(annotation.box_xyxy, bounds, strict=True)):
+        report.change("annotation", "box is not the bounds of its polygon; the bounds are kept", where)

@@ -40,7 +40,8 @@ def find_split(name: str) -> str | None:
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the files and of the folders inside, junk left out, each sorted."""
-    files, folders = [], []
+    files: list[str] = []
+    folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not is_junk(entry.name):

@@ -3,12 +3,10 @@
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_facts
+from sightline.data.formats.losses import report_lost_facts, report_other_box
 from sightline.data.formats.yolo_rows import format_box_row, format_polygon_row, join_rings
 from sightline.data.items import Item
 from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box, has_holes, trace_mask
-
-SAME_BOX_PX = 0.01
 
 
 def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> list[str]:
@@ -44,9 +42,7 @@ def find_ring(annotation: Annotation, report: ConversionReport, where: str) -> R
         return None
     if len(rings) > 1:
         report.change("annotation", "polygon of several rings joined to one by bridges of no width", where)
-    bounds = find_polygons_box(rings)
-    if annotation.mask is None and annotation.box_xyxy is not None and is_other_box(annotation.box_xyxy, bounds):
-        report.change("annotation", "box is not the bounds of its polygon; the bounds are kept", where)
+    report_other_box(report, annotation, where)
     return rings[0] if len(rings) == 1 else join_rings(rings)
 
 
@@ -65,8 +61,3 @@ def find_box(annotation: Annotation, report: ConversionReport, where: str) -> Bo
     if box is None:
         report.drop("annotation", "mask without a pixel", where)
     return box
-
-
-def is_other_box(box_xyxy: BoxXyxy, other_xyxy: BoxXyxy) -> bool:
-    """Whether two boxes differ by more than rounding."""
-    return any(abs(one - other) > SAME_BOX_PX for one, other in zip(box_xyxy, other_xyxy, strict=True))

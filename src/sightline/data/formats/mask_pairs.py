@@ -1,0 +1,124 @@
+"""Find pictures and their masks: `train` + `trainannot` (CamVid), `images` + `masks`, `train/image` + `train/label`.
+
+A mask has its picture's relative path but for the suffix and for what people add to names: `gt_0001.png`, `0001_mask.png`.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "inputs", "jpegimages", "701_stillsraw_full")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "gt", "ground_truth", "groundtruth",
+                "segmentation", "segmentations", "labelmaps", "targets", "labeledapproved_full")  # fmt: skip
+ANNOT_SUFFIX = "annot"
+WRAPPER_DEPTH = 3
+PREFIX = re.compile(r"^(image|img|picture|gt|mask|label|annotation)[_-](?=.)", re.IGNORECASE)
+SUFFIX = re.compile(r"(?<=.)[_-](image|img|gt|mask|masks|label|labels|labelids|seg|segmentation|l|p)$", re.IGNORECASE)
+
+
+class MaskFolders(msgspec.Struct, frozen=True):
+    """A folder of pictures, the folder of their masks, and the split they are of."""
+
+    images: Path
+    masks: Path
+    split: str | None
+
+
+class MaskLayout(msgspec.Struct, frozen=True):
+    """Where the folders lie, and whether they are laid out as CamVid's."""
+
+    root: Path
+    folders: list[MaskFolders]
+    is_camvid: bool
+
+
+def find_layout(source: Path) -> MaskLayout | None:
+    """The folders of pictures and masks of a data set, or None; lone folders around it are passed through."""
+    root = source
+    for _ in range(WRAPPER_DEPTH):
+        layout = find_layout_at(root)
+        names = list_folder(root)[1]
+        if layout is not None or len(names) != 1:
+            return layout
+        root = root / names[0]
+    return None
+
+
+def find_layout_at(root: Path) -> MaskLayout | None:
+    """The folders right below `root`, or inside folders named like splits."""
+    names = list_folder(root)[1]
+    annots = [name for name in names if name + ANNOT_SUFFIX in names and has_picture(root / (name + ANNOT_SUFFIX))]
+    if annots:
+        ordered = sorted(annots, key=split_order)
+        folders = [MaskFolders(root / name, root / (name + ANNOT_SUFFIX), find_split(name) or name) for name in ordered]
+        return MaskLayout(root, folders, True)
+    pair = find_pair(root)
+    if pair is not None:
+        inner = [name for name in list_folder(pair[0])[1] if find_split(name) and (pair[1] / name).is_dir()]
+        if inner and len(inner) == len(list_folder(pair[0])[1]) and not any(map(is_picture, list_folder(pair[0])[0])):
+            ordered = sorted(inner, key=split_order)
+            return MaskLayout(root, [MaskFolders(pair[0] / name, pair[1] / name, name_split(name)) for name in ordered], False)
+        return MaskLayout(root, [MaskFolders(*pair, None)], False)
+    found = [
+        MaskFolders(*inside, name_split(name))
+        for name in sorted(names, key=split_order)
+        if find_split(name) and (inside := find_pair(root / name)) is not None
+    ]
+    return MaskLayout(root, found, False) if found else None
+
+
+def split_order(name: str) -> tuple[int, str]:
+    """Training first, then validation, then testing, then others by name."""
+    order = ("unsplit", "train", "trainval", "val", "test")
+    split = find_split(name)
+    return (order.index(split) if split in order else len(order)), name
+
+
+def name_split(name: str) -> str | None:
+    """The split a folder stands for; pictures without one are exported below unsplit/."""
+    split = find_split(name)
+    return None if split == "unsplit" else split
+
+
+def find_pair(folder: Path) -> tuple[Path, Path] | None:
+    """A folder of pictures and a folder of masks inside `folder`."""
+    names = {name.lower(): name for name in list_folder(folder)[1]}
+    images = next((folder / names[name] for name in IMAGE_FOLDERS if name in names), None)
+    masks = next((folder / names[name] for name in MASK_FOLDERS if name in names and has_picture(folder / names[name])), None)
+    return (images, masks) if images is not None and masks is not None else None
+
+
+def iterate_pairs(folders: MaskFolders, report: ConversionReport) -> Iterator[tuple[Path, Path | None]]:
+    """Every picture with its mask, or with None where it has none; masks without a picture are told."""
+    yield from iterate_folder(folders, Path(), report)
+
+
+def iterate_folder(folders: MaskFolders, inside: Path, report: ConversionReport) -> Iterator[tuple[Path, Path | None]]:
+    """The pairs of one folder and of those below it; holds the names of one folder."""
+    files, inner = list_folder(folders.images / inside)
+    place = folders.masks / inside
+    pictures = {Path(name).stem for name in files if is_picture(name)}
+    masks = {Path(name).stem: name for name in list_folder(place)[0] if is_picture(name)} if place.is_dir() else {}
+    # A mask named exactly like a picture is that one's; only the others are matched by what their names share.
+    similar = {find_key(stem): stem for stem in masks if stem not in pictures}
+    for name in files:
+        if is_picture(name):
+            stem = Path(name).stem
+            mask = masks.pop(stem if stem in masks else similar.get(find_key(stem), ""), None)
+            if mask is None:
+                report.warn("image", "picture without a mask has no labels", (inside / name).as_posix())
+            yield folders.images / inside / name, place / mask if mask is not None else None
+    for mask in masks.values():
+        report.drop("image", "picture is missing, only its mask is there", (inside / mask).as_posix())
+    for name in inner:
+        yield from iterate_folder(folders, inside / name, report)
+
+
+def find_key(stem: str) -> str:
+    """What the stems of a picture's and its mask's names share."""
+    return SUFFIX.sub("", PREFIX.sub("", stem))
