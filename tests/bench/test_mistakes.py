@@ -51,9 +51,9 @@ def test_several_labels_count_missed_and_wrong_ones() -> None:
 
 def test_label_maps_are_judged_on_labelled_pixels_only() -> None:
     truth = np.array([[0, 0], [1, 255]], np.uint8)
-    severity, _ = judge_label_maps(truth, np.array([[0, 1], [1, 1]], np.uint8))
+    severity, _ = judge_label_maps(truth, np.array([[0, 1], [1, 1]], np.uint8), ignored=255)
     assert severity == pytest.approx(1 / 3)
-    assert judge_label_maps(np.full((2, 2), 255), np.zeros((2, 2)))[0] == 0
+    assert judge_label_maps(np.full((2, 2), 255), np.zeros((2, 2)), ignored=255)[0] == 0
 
 
 def test_right_wrong_and_missed_boxes_have_their_colours() -> None:

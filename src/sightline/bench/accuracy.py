@@ -10,7 +10,7 @@ from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
 from sightline.bench.records import Accuracy
-from sightline.bench.subjects import Subject
+from sightline.bench.subjects import BACKGROUND, Subject, list_answers
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -18,17 +18,12 @@ from sightline.core.manifests import Task
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.metrics.evaluator import make_evaluator
+from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
+from sightline.metrics.intervals import draw_weights
 
 BATCH_SIZE = 8
-# A metric that walks along the confidence needs the unsure predictions too; a user does not.
-METRIC_THRESHOLDS: dict[Task, float | None] = {
-    "classification": 0.0,
-    "multilabel": None,
-    "detection": 0.01,
-    "instance": 0.01,
-    "semantic": None,
-}
+# Resamples for the interval: 1,000, fewer for large sets, whose weights would fill the memory (8 bytes each).
+RESAMPLES, MIN_RESAMPLES, RESAMPLED_PICTURES = 1000, 100, 10_000_000
 USER_THRESHOLD = 0.25  # for a subject that does not say its own
 
 
@@ -52,16 +47,18 @@ def choose_items(version: DatasetVersion, split: str | None, max_images: int | N
     yield from (item for index, item in enumerate(version.items(split)) if index in chosen)
 
 
-def merge_categories(subject: Categories, version: Categories) -> tuple[Categories, list[str]]:
-    """The version's categories, then those only the subject knows; and a note for each difference.
+def merge_categories(answers: Sequence[str], version: Categories) -> tuple[Categories, list[str]]:
+    """The version's categories, then those only the subject answers; and a note for each difference.
+
+    A background category of the version needs no answer: a segmenter says it by saying nothing.
 
     Raises: InvalidInput when they have none in common.
     """
-    extra = [name for name in subject if name not in version]
-    unknown = [name for name in version if name not in subject]
-    if len(extra) == len(subject):
+    extra = [name for name in answers if name not in version]
+    unknown = [name for name in version if name not in answers and name != BACKGROUND]
+    if len(extra) == len(answers):
         raise InvalidInput(
-            f"expected a data set with any of the subject's {', '.join(subject)}, got {', '.join(version)}; choose another"
+            f"expected a data set with any of the subject's {', '.join(answers)}, got {', '.join(version)}; choose another"
         )
     notes = [f"the subject cannot answer {', '.join(unknown)}: all of these count as missed"] if unknown else []
     if extra:
@@ -75,6 +72,7 @@ def measure_accuracy(
     items: Iterator[Item],
     total: int,
     worst_pictures: int,
+    seed: int,
     on_progress: OnProgress,
 ) -> AccuracyResult:
     """Predict every item's picture and judge the answers.
@@ -82,13 +80,14 @@ def measure_accuracy(
     Args:
         items: streamed once; `total` of them, for the progress.
         worst_pictures: how many of the worst to remember.
+        seed: of the resamples that give the interval.
     """
     task = subject.task
-    categories, notes = merge_categories(subject.categories, version.categories)
+    categories, notes = merge_categories(list_answers(subject), version.categories)
     evaluator = make_evaluator(task, categories, version.manifest.unlabelled_pixels)
     curves = CurveBuilder(categories)
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
-    threshold, shown = METRIC_THRESHOLDS[task], _user_threshold(subject)
+    threshold, shown = EVALUATION_THRESHOLDS[task], _user_threshold(subject)
     done = 0
     for batch in iterate_batches(items, BATCH_SIZE):
         answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
@@ -100,17 +99,33 @@ def measure_accuracy(
         done += len(batch)
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": done}))
     metrics = evaluator.compute()
+    low, high = compute_interval(evaluator, done, seed)
     accuracy = Accuracy(
         primary_name=metrics.primary_name,
         primary=metrics.primary,
+        primary_low=low,
+        primary_high=high,
         values=metrics.values,
         per_category=metrics.per_category,
         confusion=metrics.confusion,
-        confusion_names=_name_confusion(metrics.confusion, categories),
+        confusion_names=(*categories, BACKGROUND)[: len(metrics.confusion)] if metrics.confusion else (),
         curves=curves.build(),
         confidence_threshold=threshold,
     )
     return AccuracyResult(accuracy=accuracy, worst=worst, notes=notes)
+
+
+def compute_interval(evaluator: Evaluator, images: int, seed: int) -> tuple[float | None, float | None]:
+    """95 % interval of the primary metric over resamples of the pictures; None twice for fewer than two pictures."""
+    if images < 2:
+        return None, None
+    resamples = max(MIN_RESAMPLES, min(RESAMPLES, RESAMPLED_PICTURES // images))
+    primary = evaluator.resample(draw_weights(images, resamples, seed)).primary
+    usable = primary[~np.isnan(primary)]
+    if not len(usable):
+        return None, None
+    low, high = np.percentile(usable, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _user_threshold(subject: Subject) -> float:
@@ -119,16 +134,9 @@ def _user_threshold(subject: Subject) -> float:
 
 
 def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:
-    """What a user sees of the answer: the best label, or the objects above the threshold."""
+    """What a user sees of the answer: the best label, or the labels and objects above the threshold."""
     if task == "classification":
         return heapq.nlargest(1, predicted, key=lambda one: one.confidence or 0.0)
-    if task in ("detection", "instance"):
+    if task != "semantic":
         return [one for one in predicted if one.confidence is None or one.confidence >= threshold]
     return list(predicted)
-
-
-def _name_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[str, ...]:
-    """Rows and columns are the categories; one row more is the background."""
-    if confusion is None:
-        return ()
-    return (*categories, "background")[: len(confusion)]

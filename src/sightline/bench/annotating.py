@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.bench.batching import iterate_batches
-from sightline.bench.subjects import Subject, describe_subject
+from sightline.bench.subjects import Subject, describe_subject, list_answers
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -71,7 +71,7 @@ def annotate_version(
     if not total:
         raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")
     subject = describe_subject(predictor, folder)
-    categories = version.categories.names + tuple(one for one in predictor.categories if one not in version.categories)
+    categories = version.categories.names + tuple(one for one in list_answers(predictor) if one not in version.categories)
     source = {
         "made_by": "annotate",
         "parents": [version.id],

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from sightline.bench.records import ReportContent
+from sightline.bench.records import COUNT_METRIC, ReportContent
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
@@ -107,6 +107,8 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
         numbers["accuracy", name, "", "higher"] = value
     for category, metrics in content.accuracy.per_category.items():
         for name, value in metrics.items():
+            if name == COUNT_METRIC:
+                continue
             numbers["accuracy", f"{category}: {name}", "", "higher"] = value
     for result in content.latency:
         label = f"{result.stage.replace('_', ' ')}, batch {result.batch_size}"

@@ -94,7 +94,7 @@ def measure_predictor(
     total = version.count(split)
     images = total if max_images is None else min(max_images, total)
     items = choose_items(version, split, max_images, seed)
-    judged = measure_accuracy(predictor, version, items, images, worst_pictures, on_progress)
+    judged = measure_accuracy(predictor, version, items, images, worst_pictures, seed, on_progress)
     accuracy_load = watch.close()
     contents = _read_contents(version, split, max_images, seed)
     plan = SpeedPlan(

@@ -15,6 +15,7 @@ import numpy as np
 
 from sightline.bench.matching import Matches, match_objects
 from sightline.bench.records import Mistake
+from sightline.bench.subjects import BACKGROUND
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import Task, UnlabelledPixels
@@ -28,7 +29,6 @@ from sightline.imaging.resizing import resize_image
 MISTAKES_FOLDER = "mistakes"
 DRAWN_SIDE = 640  # pixels of the longer side: small enough to carry a dozen inside report.html
 RIGHT_RGB, WRONG_RGB, MISSED_RGB = (46, 160, 90), (225, 50, 60), (245, 165, 20)
-UNLABELLED = 255
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,10 @@ class WorstPictures:
     """Remembers the `limit` worst pictures offered; those without any mistake are never kept."""
 
     def __init__(self, task: Task, categories: Categories, unlabelled_pixels: UnlabelledPixels, limit: int) -> None:
-        self._task, self._categories, self._unlabelled, self._limit = task, categories, unlabelled_pixels, limit
+        self._task, self._categories, self._limit = task, categories, limit
+        self._ignores_unlabelled = unlabelled_pixels == "ignore"
+        self._background = categories.index(BACKGROUND) if BACKGROUND in categories else len(categories)
+        self._ignored = len(categories) + 1
         self._heap: list[tuple[float, int, Judged]] = []
         self._offered = 0
 
@@ -80,17 +83,13 @@ class WorstPictures:
         if self._task in ("detection", "instance"):
             return judge_objects(match_objects(truth, predicted))
         if self._task == "semantic":
-            maps = [self._to_map(annotations, item.height, item.width) for annotations in (truth, predicted)]
-            return judge_label_maps(*maps)
+            rest = self._ignored if self._ignores_unlabelled else self._background
+            true_map = annotations_to_label_map(truth, self._categories, item.height, item.width, unlabelled=rest)
+            answer = annotations_to_label_map(predicted, self._categories, item.height, item.width, unlabelled=self._background)
+            return judge_label_maps(true_map, answer, self._ignored)
         if self._task == "multilabel":
             return judge_labels(truth, predicted)
         return judge_label(truth, predicted)
-
-    def _to_map(self, annotations: Sequence[Annotation], height: int, width: int) -> np.ndarray:
-        label_map: np.ndarray = annotations_to_label_map(annotations, self._categories, height, width, unlabelled=UNLABELLED)
-        if self._unlabelled == "background":  # a pixel without a mask is a statement too
-            return np.where(label_map == UNLABELLED, len(self._categories), label_map)
-        return label_map
 
     def _draw_one(self, image: np.ndarray, judged: Judged) -> np.ndarray:
         if self._task in ("detection", "instance"):
@@ -124,11 +123,11 @@ def judge_labels(truth: Sequence[Annotation], predicted: Sequence[Annotation]) -
     return float(len(missed) + len(wrong)), f"missed: {', '.join(missed) or 'none'}; wrong: {', '.join(wrong) or 'none'}"
 
 
-def judge_label_maps(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, str]:
-    """Severity and caption of one picture by pixels: `(H, W)` maps, pixels that are 255 in `truth` do not count."""
-    labelled = truth != UNLABELLED
-    total = int(labelled.sum())
-    share = float(((truth != predicted) & labelled).sum()) / total if total else 0.0
+def judge_label_maps(truth: np.ndarray, predicted: np.ndarray, ignored: int) -> tuple[float, str]:
+    """Severity and caption of one picture by pixels: `(H, W)` maps; pixels that are `ignored` in `truth` do not count."""
+    counted = truth != ignored
+    total = int(counted.sum())
+    share = float(((truth != predicted) & counted).sum()) / total if total else 0.0
     return share, f"{share:.1%} of the labelled pixels differ; truth left, prediction right"
 
 

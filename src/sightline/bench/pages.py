@@ -10,7 +10,7 @@ from markupsafe import Markup
 from sightline.bench.comparing import Comparison
 from sightline.bench.plots import Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, sort_categories
-from sightline.bench.tables import describe_resources
+from sightline.bench.tables import describe_interval, describe_resources
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -28,6 +28,7 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
             pictures=pictures,
             categories=rows,
             category_metrics=list(dict.fromkeys(name for _, row in rows for name in row)),
+            interval=describe_interval(content).partition(": ")[2],
             resources=describe_resources(content),
             best=max(content.throughput, key=lambda point: point.images_per_s, default=None),
             stage_names=STAGE_NAMES,

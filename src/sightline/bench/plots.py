@@ -105,9 +105,9 @@ def theme_svg(svg: str) -> str:
 def _plot_categories(axes: Axes, content: ReportContent) -> None:
     """Bars of the first metric, the worst category on top."""
     metric = choose_category_metric(content)
-    rows = sort_categories(content)
+    rows = [(name, row) for name, row in sort_categories(content) if metric in row]
     shown = rows[:MAX_BARS][::-1]
-    values = [row.get(metric, 0.0) for _, row in shown]
+    values = [row[metric] for _, row in shown]
     bars = axes.barh([_shorten(name) for name, _ in shown], values, color=SERIES[0], height=0.62)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=INK, fontsize=8)
     axes.set_xlim(0, 1.08)

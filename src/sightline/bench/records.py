@@ -12,6 +12,7 @@ from sightline.core.manifests import Task
 
 Stage = Literal["end_to_end", "network"]
 Feeding = Literal["stream", "calls"]
+COUNT_METRIC = "truth"  # of a category: how many true labels, objects or pixels
 STAGE_NAMES: dict[Stage, str] = {"end_to_end": "end to end", "network": "network alone"}
 
 
@@ -68,6 +69,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         primary_name, primary: the one number of this task, higher is better.
+        primary_low, primary_high: its 95 % interval over resamples of the pictures (percentile bootstrap, Efron 1979); None for
+            fewer than two pictures.
         values: every metric by name.
         per_category: metrics of each category by name.
         confusion: rows truth, columns predicted, named by `confusion_names`; None where the task has none.
@@ -77,6 +80,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     primary_name: str
     primary: float
+    primary_low: float | None = None
+    primary_high: float | None = None
     values: dict[str, float]
     per_category: dict[str, dict[str, float]]
     confusion: list[list[int]] | None = None
@@ -228,23 +233,25 @@ class ReportContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def choose_category_metric(content: ReportContent) -> str:
-    """The metric categories are ordered and drawn by: the primary one's namesake, else the first that they have."""
-    first = next(iter(content.accuracy.per_category.values()))
+    """The metric categories are ordered and drawn by: the primary one's namesake, else one that they have."""
+    known = {name for row in content.accuracy.per_category.values() for name in row}
     primary = content.accuracy.primary_name
     for name in (primary, primary.removeprefix("m"), "f1", "recall"):
-        if name in first:
+        if name in known:
             return name
-    return next(iter(first))
+    return min(known - {COUNT_METRIC}, default=COUNT_METRIC)
 
 
 def sort_categories(content: ReportContent) -> list[tuple[str, dict[str, float]]]:
-    """Categories with their metrics, the worst first; empty where there are none."""
+    """Categories with their metrics, the worst first, those without truth last; empty where there are none."""
     if not content.accuracy.per_category:
         return []
     metric = choose_category_metric(content)
-    return sorted(content.accuracy.per_category.items(), key=lambda row: row[1].get(metric, 0.0))
+    return sorted(content.accuracy.per_category.items(), key=lambda row: row[1].get(metric, math.inf))
 
 
-def format_metric(value: float | None) -> str:
-    """A metric as text, a dash when there is none (NaN: no truth of that category)."""
-    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+def format_metric(value: float | None, name: str = "") -> str:
+    """A metric as text, a dash when there is none; "truth" is a count."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if name == COUNT_METRIC else f"{value:.4f}"

@@ -64,8 +64,15 @@ class RunsRaw(Protocol):
         """The network's outputs for a prepared batch."""
 
 
+BACKGROUND = "background"  # what a segmenter calls the pixels it gives no annotation; see `training.learned_categories`
+
 OpenVariant = Callable[[int, int], Subject]
 """Opens the subject afresh with `(streams, threads per stream)`."""
+
+
+def list_answers(subject: Subject) -> tuple[str, ...]:
+    """Categories the subject gives annotations of: all it knows, but a segmenter's background."""
+    return tuple(name for name in subject.categories if not (subject.task == "semantic" and name == BACKGROUND))
 
 
 def predict_contents(subject: Subject, contents: Sequence[bytes]) -> list[list[Annotation]]:

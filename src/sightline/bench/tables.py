@@ -56,6 +56,14 @@ def describe_subject_line(content: ReportContent) -> str:
     return " · ".join(str(part) for part in parts if part)
 
 
+def describe_interval(content: ReportContent) -> str:
+    """The 95 % interval of the primary metric as text, or nothing."""
+    accuracy = content.accuracy
+    if accuracy.primary_low is None or accuracy.primary_high is None:
+        return ""
+    return f"{accuracy.primary_name}: 95 % between {accuracy.primary_low:.3f} and {accuracy.primary_high:.3f}"
+
+
 def describe_resources(content: ReportContent) -> list[str]:
     """Memory, energy and load, a line each; what is not known says why."""
     memory, energy, load = content.memory, content.energy, content.load
@@ -82,6 +90,7 @@ def _build_accuracy(content: ReportContent) -> Table:
     for name, value in content.accuracy.values.items():
         style = "bold" if name == content.accuracy.primary_name else ""
         table.add_row(Text(name, style=style), Text(f"{value:.4f}", style=style))
+    table.caption = describe_interval(content)
     return table
 
 
@@ -94,7 +103,7 @@ def _build_categories(content: ReportContent) -> Table:
     for name in metrics:
         table.add_column(name, justify="right")
     for category, row in rows[:MAX_CATEGORIES]:
-        table.add_row(category, *(format_metric(row.get(name)) for name in metrics))
+        table.add_row(category, *(format_metric(row.get(name), name) for name in metrics))
     if len(rows) > MAX_CATEGORIES:
         table.caption = f"{len(rows) - MAX_CATEGORIES} better ones are left out"
     return table

@@ -1,0 +1,93 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_fakes import ColourDetector
+
+from sightline.bench.accuracy import AccuracyResult, choose_items, measure_accuracy, merge_categories
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.progress import ProgressEvent
+from sightline.data.versions import DatasetVersion
+
+
+def judge(detector: ColourDetector, version: DatasetVersion, split: str = "test") -> AccuracyResult:
+    items = choose_items(version, split, None, 0)
+    return measure_accuracy(detector, version, items, 4, worst_pictures=2, seed=0, on_progress=lambda event: None)
+
+
+def test_a_detector_that_sees_everything_has_map_one_and_no_mistakes(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    result = judge(ColourDetector(), squares_version)
+    accuracy = result.accuracy
+    assert (accuracy.primary_name, accuracy.primary) == ("map", pytest.approx(1.0))
+    assert (accuracy.primary_low, accuracy.primary_high) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert {curve.category: set(curve.precision) for curve in accuracy.curves} == {"red": {1.0}, "blue": {1.0}}
+    assert result.worst.draw(squares_version, tmp_path) == ()
+
+
+def test_a_detector_blind_to_one_of_two_colours_has_half_the_map(squares_version: DatasetVersion) -> None:
+    accuracy = judge(ColourDetector(blind_to=["red"]), squares_version).accuracy
+    assert accuracy.primary == pytest.approx(0.5)  # mean of AP 1 (blue) and 0 (red)
+    assert accuracy.per_category["red"]["ap"] == pytest.approx(0.0)
+    assert accuracy.per_category["blue"]["ap"] == pytest.approx(1.0)
+    assert [curve.category for curve in accuracy.curves] == ["blue"]
+
+
+def test_a_detector_that_sees_nothing_scores_zero(squares_version: DatasetVersion) -> None:
+    accuracy = judge(ColourDetector(blind_to=["red", "blue"]), squares_version).accuracy
+    assert accuracy.primary == 0.0
+    assert accuracy.curves == ()
+
+
+def test_the_metric_asks_for_unsure_predictions_and_the_pictures_show_the_sure_ones(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    asked: list[float | None] = []
+
+    class Unsure(ColourDetector):
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            asked.append(confidence_threshold)
+            ghost = Annotation(category="red", box_xyxy=(60, 60, 64, 64), confidence=0.1, origin="model")
+            return [[*answer, ghost] for answer in super().predict(images, confidence_threshold)]
+
+    result = judge(Unsure(), squares_version)
+    assert asked == [0.01]
+    assert result.worst.draw(squares_version, tmp_path) == (), "a ghost of confidence 0.1 is below what a user sees"
+
+
+def test_items_drawn_with_a_seed_are_the_same_each_time_and_in_file_order(squares_version: DatasetVersion) -> None:
+    def names(seed: int) -> list[str]:
+        return [item.file_name for item in choose_items(squares_version, None, 3, seed)]
+
+    assert names(1) == names(1) == sorted(names(1))
+    assert len(set(names(1))) == 3
+    assert len({tuple(names(seed)) for seed in range(8)}) > 1
+    assert [item.file_name for item in choose_items(squares_version, "test", 100, 0)] == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_an_unknown_split_is_refused(squares_version: DatasetVersion) -> None:
+    with pytest.raises(NotFound, match="no split 'val'"):
+        list(choose_items(squares_version, "val", None, 0))
+
+
+def test_categories_are_merged_and_every_difference_is_noted() -> None:
+    merged, notes = merge_categories(("b", "c"), Categories(["a", "b"]))
+    assert merged.names == ("a", "b", "c")
+    assert len(notes) == 2
+    assert "cannot answer a" in notes[0]
+    assert "has no c" in notes[1]
+    assert merge_categories(("a",), Categories(["a"])) == (Categories(["a"]), [])
+
+
+def test_a_subject_with_none_of_the_categories_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="any of the subject's cat"):
+        merge_categories(("cat",), Categories(["screw"]))
+
+
+def test_progress_ends_at_one(squares_version: DatasetVersion) -> None:
+    events: list[ProgressEvent] = []
+    items = choose_items(squares_version, "test", None, 0)
+    measure_accuracy(ColourDetector(), squares_version, items, 4, worst_pictures=0, seed=0, on_progress=events.append)
+    assert events[-1].progress == 1.0
