@@ -35,7 +35,8 @@ __all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_i
 UInt8Image = np.ndarray[Any, np.dtype[np.uint8]]
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-PNG_TAIL_BYTES = 64  # the IEND chunk of a whole PNG lies in its last bytes
+FILE_ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND"}  # what a whole file holds in its last bytes
+TAIL_BYTES = 64
 
 
 def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8Image:
@@ -143,8 +144,8 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
     """Decode plain JPEG and PNG with OpenCV, about 1.7 times as fast as Pillow; None where Pillow must look."""
     if picture.mode not in ("RGB", "L") or "transparency" in picture.info:
         return None
-    # OpenCV writes to stderr about a PNG that is cut; Pillow raises. A cut JPEG gives None here, and Pillow finds the reason.
-    if kind not in ("jpeg", "png") or (kind == "png" and b"IEND" not in content[-PNG_TAIL_BYTES:]):
+    # OpenCV invents the missing rows of a cut file, or writes to stderr about it; Pillow raises.
+    if kind not in FILE_ENDS or FILE_ENDS[kind] not in content[-TAIL_BYTES:]:
         return None
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     decoded: UInt8Image | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
