@@ -24,7 +24,7 @@ from sightline.data.formats.picture_files import (
     walk_files,
 )
 from sightline.data.formats.yolo_rows import read_label_file
-from sightline.data.formats.yolo_write import format_rows
+from sightline.data.formats.yolo_write import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 FACTS_NAME = "obj.data"
@@ -83,12 +83,11 @@ class DarknetFormat:
             for item in version.items():
                 path = namer.place(PICTURES_FOLDER, item)
                 report_lost_item_facts(report, item)
-                rows = format_rows(item, version.categories, False, report)
                 version.blobs.copy_to(item.blob, target / path)
-                (target / path).with_suffix(".txt").write_text("".join(row + "\n" for row in rows))
+                labels = (target / path).with_suffix(".txt")
                 lists[item.split or UNSPLIT].write(f"{path}\n")
                 report.keep("image")
-                report.keep("annotation", len(rows))
+                report.keep("annotation", write_labels(labels, item, version.categories, False, report))
         finally:
             for file in lists.values():
                 file.close()

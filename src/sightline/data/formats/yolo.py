@@ -30,7 +30,7 @@ from sightline.data.formats.picture_files import (
     walk_pictures,
 )
 from sightline.data.formats.yolo_rows import read_label_file
-from sightline.data.formats.yolo_write import format_rows
+from sightline.data.formats.yolo_write import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -100,13 +100,10 @@ class YoloFormat:
         for item in version.items():
             path = namer.place(item.split or UNSPLIT, item)
             report_lost_item_facts(report, item)
-            rows = format_rows(item, version.categories, self.writes_polygons, report)
-            version.blobs.copy_to(item.blob, target / "images" / path)
             labels = (target / "labels" / path).with_suffix(".txt")
-            labels.parent.mkdir(parents=True, exist_ok=True)
-            labels.write_text("".join(row + "\n" for row in rows))
+            version.blobs.copy_to(item.blob, target / "images" / path)
             report.keep("image")
-            report.keep("annotation", len(rows))
+            report.keep("annotation", write_labels(labels, item, version.categories, self.writes_polygons, report))
         write_yaml(version, target)
 
 
@@ -296,4 +293,4 @@ def write_yaml(version: DatasetVersion, target: Path) -> None:
     if places["train"] is None and UNSPLIT in places:
         places["train"] = places[UNSPLIT]
     facts = {**places, "nc": len(version.categories), "names": dict(enumerate(version.categories))}
-    (target / "data.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+    (target / "data.yaml").write_text(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True), encoding="utf-8")

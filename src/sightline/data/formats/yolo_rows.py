@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.yolo_facts import apply_facts, read_facts
 from sightline.imaging.masks import find_polygons_box
 
 BOX_VALUES = 4
@@ -40,12 +41,13 @@ def read_label_file(
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
         return ()
+    facts = read_facts(path, report)
     annotations = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             annotation = parse_row(line, names, size, keypoint_values, report, f"{where} row {number}")
             if annotation is not None:
-                annotations.append(annotation)
+                annotations.append(apply_facts(annotation, line, facts))
     return tuple(annotations)
 
 

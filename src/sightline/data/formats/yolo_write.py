@@ -1,18 +1,32 @@
-"""From annotations to YOLO rows, telling the report whatever a row cannot hold."""
+"""From annotations to YOLO label files, telling the report whatever they cannot hold."""
+
+from pathlib import Path
 
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_facts, report_other_box
+from sightline.data.formats.losses import report_other_box
+from sightline.data.formats.yolo_facts import write_facts
 from sightline.data.formats.yolo_rows import format_box_row, format_polygon_row, join_rings
 from sightline.data.items import Item
 from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box, has_holes, trace_mask
 
 
-def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> list[str]:
-    """Rows of a picture's label file: polygons where there are some and `writes_polygons`, boxes elsewhere."""
+def write_labels(path: Path, item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> int:
+    """Write a picture's label file, and its facts beside it; returns the number of rows."""
+    rows, written = format_rows(item, categories, writes_polygons, report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(row + "\n" for row in rows))
+    write_facts(path, rows, written)
+    return len(rows)
+
+
+def format_rows(
+    item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport
+) -> tuple[list[str], list[Annotation]]:
+    """Rows of a picture's label file and the annotation of each: polygons where `writes_polygons`, boxes elsewhere."""
     size = (item.width, item.height)
-    rows = []
+    rows, written = [], []
     for annotation in item.annotations:
         index = categories.index(annotation.category)
         ring = find_ring(annotation, report, item.file_name) if writes_polygons else None
@@ -23,8 +37,8 @@ def format_rows(item: Item, categories: Categories, writes_polygons: bool, repor
             if box is None:
                 continue
             rows.append(format_box_row(index, box, size))
-        report_lost_facts(report, item, annotation)
-    return rows
+        written.append(annotation)
+    return rows, written
 
 
 def find_ring(annotation: Annotation, report: ConversionReport, where: str) -> Ring | None:
