@@ -1,6 +1,6 @@
 """The machine's own peak: the best rate that dense layers reach here, engine and precision by precision.
 
-A peak from a data sheet says little about a shared virtual machine, and a single probe is often below what a network reaches; so
+A data sheet says little about a shared virtual machine, and a single probe is often below what a network reaches; so
 the peak is the maximum over several shapes (matrix product, 1 x 1 and 3 x 3 convolution) and repetitions.
 """
 
@@ -54,7 +54,9 @@ def write_probe(path: Path, probe: str, quantised: bool) -> tuple[tuple[int, ...
     shape = (1, CHANNELS, SIDE, SIDE) if kernel else (SIDE * SIDE, CHANNELS)
     weight_shape = (CHANNELS, CHANNELS, kernel, kernel) if kernel else (CHANNELS, CHANNELS)
     rng = np.random.default_rng(0)
-    nodes, weights, layers, name = [], {}, 4, "x"
+    nodes: list[onnx.NodeProto] = []
+    weights: dict[str, np.ndarray] = {}
+    layers, name = 4, "x"
     for layer in range(layers):
         values = rng.normal(0, 1 / np.sqrt(np.prod(weight_shape[1:])), weight_shape).astype(np.float32)
         if quantised:

@@ -32,7 +32,7 @@ class NncfQuantiser:
         import nncf
 
         nncf.set_log_level(logging.ERROR)
-        data = nncf.Dataset([{input_name: sample} for sample in samples])
+        data = nncf.Dataset(samples, lambda sample: {input_name: sample})
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars; ours are shown instead
             try:
                 quantised = nncf.quantize(

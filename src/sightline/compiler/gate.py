@@ -1,0 +1,147 @@
+"""The gate: what a candidate must prove before it may become an Artifact.
+
+Each engine first has to compute the FP32 network as the reference does, on real pictures. Then a candidate has to run as it
+claims (an INT8 file whose layers silently run in FP32 is refused) and keep its accuracy on labelled pictures that took no part
+in calibration, compared picture by picture with FP32.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from sightline.compiler.candidates import REFERENCE, Candidate
+from sightline.compiler.comparison import Comparison
+from sightline.compiler.layers import count_int8
+from sightline.runtime.backend import LayerRow
+
+MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
+MIN_INT8_SHARE = 0.5  # of the layers that do the arithmetic; below it the name INT8 would be untrue
+MIN_IMAGES = 16
+
+Outputs = dict[str, np.ndarray]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the gate looked at.
+
+    Attributes:
+        name: "fp32 error", "int8 layers", "accuracy" or "agreement".
+        passed: whether it holds.
+        value, limit: what was measured and what is allowed; None where there is no limit.
+        text: one line for people, with the numbers.
+    """
+
+    name: str
+    passed: bool
+    value: float
+    limit: float | None
+    text: str
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks of one candidate."""
+
+    candidate: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True when every check holds."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> list[str]:
+        """The lines of the checks that do not hold."""
+        return [check.text for check in self.checks if not check.passed]
+
+
+def infer_samples(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[Outputs]:
+    """Raw outputs of each sample, one picture at a time."""
+    session = candidate.open(1, 1)
+    outputs = [session.infer({input_name: sample}) for sample in samples]
+    session.close()
+    return outputs
+
+
+def make_reference(candidate: Candidate) -> Candidate:
+    """The reference on the FP32 file the candidate came from."""
+    return Candidate(REFERENCE, "fp32", None, candidate.source, candidate.source)
+
+
+def find_largest_error(expected: Sequence[Outputs], actual: Sequence[Outputs]) -> float:
+    """Largest difference over all pictures and outputs, relative to the largest value of that output for that picture."""
+    worst = 0.0
+    for reference, outputs in zip(expected, actual, strict=True):
+        for name, value in reference.items():
+            scale = float(np.abs(value).max()) or 1.0
+            difference = float(np.abs(outputs[name] - value).max()) / scale
+            worst = max(worst, difference if np.isfinite(difference) else float("inf"))
+    return worst
+
+
+def check_fp32(engine: str, expected: Sequence[Outputs], actual: Sequence[Outputs]) -> Check:
+    """Does the engine compute the FP32 network as the reference does?"""
+    error = find_largest_error(expected, actual)
+    return Check(
+        name="fp32 error",
+        passed=error < MAX_FP32_ERROR,
+        value=error,
+        limit=MAX_FP32_ERROR,
+        text=f"{engine} FP32 against the reference on {len(expected)} pictures: largest relative error {error:.1e}, "
+        f"limit {MAX_FP32_ERROR:.0e}",
+    )
+
+
+def check_int8_layers(rows: Sequence[LayerRow]) -> Check:
+    """Do the layers that do the arithmetic really run in INT8?"""
+    count, total = count_int8(rows)
+    share = count / total if total else 0.0
+    return Check(
+        name="int8 layers",
+        passed=share >= MIN_INT8_SHARE,
+        value=share,
+        limit=MIN_INT8_SHARE,
+        text=f"{count} of {total} convolution and matrix layers run in INT8, at least {MIN_INT8_SHARE:.0%} must",
+    )
+
+
+def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
+    """Is the accuracy kept? The limit is on the measured change; an interval that reaches below it is said."""
+    change, low, high = comparison.change, comparison.low, comparison.high
+    text = (
+        f"{comparison.metric} {comparison.baseline:.2%} FP32, {comparison.candidate:.2%} compiled on {comparison.images} "
+        f"pictures: change {100 * change:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}), "
+        f"limit {-100 * max_drop:+.2f}"
+    )
+    if change >= -max_drop > low:
+        text += f"; {comparison.images} pictures cannot exclude a larger drop than the limit"
+    return Check(name="accuracy", passed=change >= -max_drop, value=change, limit=-max_drop, text=text)
+
+
+def note_agreement(comparison: Comparison) -> Check:
+    """How alike the answers are; stated, without a limit of its own."""
+    text = f"{comparison.agreement_name}: {comparison.agreement:.2%}"
+    return Check(name="agreement", passed=True, value=comparison.agreement, limit=None, text=text)
+
+
+def judge_candidate(
+    candidate: Candidate,
+    fp32_checks: Mapping[str, Check],
+    rows: Sequence[LayerRow] | None,
+    comparison: Comparison | None,
+    max_drop: float,
+) -> GateResult:
+    """All checks that apply to a candidate.
+
+    Args:
+        fp32_checks: of each engine.
+        rows: its layers as they ran; needed for INT8.
+        comparison: with FP32 on labelled pictures; None for FP32 itself, or when an earlier check already failed.
+    """
+    checks = [fp32_checks[candidate.engine]]
+    if rows is not None and candidate.precision == "int8":
+        checks.append(check_int8_layers(rows))
+    if comparison is not None:
+        checks += [check_accuracy(comparison, max_drop), note_agreement(comparison)]
+    return GateResult(candidate=candidate.name, checks=tuple(checks))

@@ -1,0 +1,111 @@
+"""Real pictures for calibrating, checking and gating: chosen by seed, prepared exactly as at inference."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import InputSpec
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.preprocessing import batch_shape, prepare_batch
+
+TRAINING_SPLITS = ("train", "trainval")
+VALIDATION_SPLITS = ("val", "valid", "validation", "test")  # a test list only when there is no other; the report names it
+HELD_OUT_SHARE = 0.5  # of the pictures, for gating, when a version has one split only
+
+
+@dataclass(frozen=True)
+class ChosenPictures:
+    """Which pictures do what.
+
+    Attributes:
+        calibration, validation: items; no picture is in both.
+        calibration_split, validation_split: where they came from, for the report.
+    """
+
+    calibration: list[Item]
+    validation: list[Item]
+    calibration_split: str
+    validation_split: str
+
+
+def choose_pictures(version: DatasetVersion, calibration: int, validation: int, seed: int) -> ChosenPictures:
+    """Choose calibration pictures from the training split and labelled validation pictures from another one.
+
+    Args:
+        calibration, validation: how many at most.
+        seed: of the choice.
+
+    Raises: InvalidInput when the version has too few pictures.
+    """
+    rng = np.random.default_rng(seed)
+    splits = version.splits
+    training = next((name for name in TRAINING_SPLITS if splits.get(name)), None)
+    held_out = next((name for name in VALIDATION_SPLITS if splits.get(name)), None)
+    if training and held_out:
+        chosen = ChosenPictures(
+            _draw_items(version, training, calibration, rng),
+            _draw_items(version, held_out, validation, rng),
+            training,
+            held_out,
+        )
+    else:
+        chosen = _divide_items(version, calibration, validation, rng)
+    if not chosen.calibration or not chosen.validation:
+        raise InvalidInput(
+            f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
+            "import a data set with at least two pictures"
+        )
+    return chosen
+
+
+def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.random.Generator) -> list[Item]:
+    total = version.count(split)
+    wanted = set(rng.permutation(total)[:count].tolist())
+    return [item for index, item in enumerate(version.items(split)) if index in wanted]
+
+
+def _divide_items(version: DatasetVersion, calibration: int, validation: int, rng: np.random.Generator) -> ChosenPictures:
+    """Two parts of a version with one split only."""
+    items = _draw_items(version, None, calibration + validation, rng)
+    order = rng.permutation(len(items))
+    kept = min(calibration, int(len(items) * (1 - HELD_OUT_SHARE)))
+    return ChosenPictures(
+        [items[index] for index in sorted(order[:kept])],
+        [items[index] for index in sorted(order[kept : kept + validation])],
+        "all (divided by seed)",
+        "all (divided by seed)",
+    )
+
+
+class PreparedSamples(Sequence[np.ndarray]):
+    """Network inputs `(1, ...)` float32, one for each item, prepared when asked for: they need not fit in memory together."""
+
+    def __init__(self, version: DatasetVersion, items: Sequence[Item], spec: InputSpec) -> None:
+        self._version, self._items, self._spec = version, items, spec
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PreparedSamples": ...
+    def __getitem__(self, index: int | slice) -> "np.ndarray | PreparedSamples":
+        if isinstance(index, slice):
+            return PreparedSamples(self._version, self._items[index], self._spec)
+        return prepare_batch([self._version.read_image(self._items[index])], self._spec)[0]
+
+
+def read_contents(version: DatasetVersion, items: Sequence[Item]) -> Iterator[bytes]:
+    """The encoded pictures, one after the other."""
+    return (version.blobs.read(item.blob) for item in items)
+
+
+def draw_noise(spec: InputSpec, count: int, seed: int) -> list[np.ndarray]:
+    """Seeded noise in place of pictures, for a compilation without any: an Artifact made so is marked unverified."""
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=batch_shape(spec, 1)).astype(np.float32) for _ in range(count)]

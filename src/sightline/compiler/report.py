@@ -1,0 +1,148 @@
+"""`report.json`: all that a compilation found out, so that an Artifact carries its own proof; `page` makes `report.html`."""
+
+from typing import Any
+
+import msgspec
+
+from sightline.compiler.autotune import Timing
+from sightline.compiler.candidates import Candidate, Refusal
+from sightline.compiler.comparison import Comparison
+from sightline.compiler.gate import GateResult
+from sightline.compiler.layers import RefusedLayer
+from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.runtime.backend import LayerRow
+
+
+class CandidateRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate: what it is, how fast, and what the gate said.
+
+    Attributes:
+        gate: None when it was not put to the gate, because a faster one had passed.
+        best: its fastest setting.
+    """
+
+    name: str
+    engine: str
+    precision: str
+    quantiser: QuantiserFacts | None
+    size_bytes: int
+    best: Timing | None
+    gate: GateResult | None
+    verdict: str
+
+
+class SweepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Speed of the chosen candidate at one batch size and setting. `latency_ms` is of a whole batch with one stream."""
+
+    batch: int
+    streams: int
+    threads: int
+    throughput: float
+    latency_ms: float | None
+    cpu_ms: float
+
+
+class Flip(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture whose answer changed, in words; `place` is its place among the validation pictures."""
+
+    file_name: str
+    truth: str
+    baseline: str
+    candidate: str
+    place: int
+
+
+class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The network as it came: nodes by operator, work, weights."""
+
+    nodes: int
+    operators: dict[str, int]
+    flops: int
+    weights: int
+    opset: int
+    size_bytes: int
+
+
+class PeakFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Best rates of the probes here, GFLOP/s by precision, and the share (0..1) that the network reaches in its own."""
+
+    gflops: dict[str, float]
+    reached_gflops: float
+    share: float
+    method: str
+
+
+class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. Fields that need a passing candidate are None or empty when none passed.
+
+    Attributes:
+        passed: whether an Artifact came out.
+        verdict: one line: what was chosen and why, or what failed.
+        requested: the arguments of the compilation.
+        command: reproduces it.
+        pictures: which pictures calibrated and which checked.
+        unsupported_layers: layers the device cannot run at all.
+        refused_layers: layers of an INT8 Artifact that run in another precision, and why.
+        warnings: what a careful reader should know.
+    """
+
+    format_version: int = 1
+    name: str
+    model_id: str
+    task: str
+    categories: tuple[str, ...]
+    created_at: str
+    passed: bool
+    verdict: str
+    chosen: str | None
+    requested: dict[str, Any]
+    command: str
+    seed: int
+    dataset_version: str | None
+    pictures: dict[str, Any]
+    host: dict[str, Any]
+    graph: GraphFacts
+    candidates: list[CandidateRow]
+    refusals: list[Refusal]
+    timings: list[Timing]
+    comparison: Comparison | None = None
+    flips: list[Flip] = []
+    flip_count: int = 0
+    layers: list[LayerRow] = []
+    precisions: dict[str, int] = {}
+    unsupported_layers: list[str] = []
+    refused_layers: list[RefusedLayer] = []
+    sweep: list[SweepRow] = []
+    peak: PeakFacts | None = None
+    warnings: list[str] = []
+    seconds: dict[str, float] = {}
+
+
+def make_candidate_row(candidate: Candidate, best: Timing | None, gate: GateResult | None, chosen: bool) -> CandidateRow:
+    """A row of the table of candidates."""
+    if gate is None:
+        verdict = "not needed: a faster one passed" if best else "not timed"
+    elif gate.passed:
+        verdict = "chosen" if chosen else "passed"
+    else:
+        verdict = "failed: " + "; ".join(gate.failures)
+    return CandidateRow(
+        name=candidate.name,
+        engine=candidate.engine,
+        precision=candidate.precision,
+        quantiser=candidate.facts,
+        size_bytes=candidate.size_bytes,
+        best=best,
+        gate=gate,
+        verdict=verdict,
+    )
+
+
+def encode_report(report: CompileReport) -> bytes:
+    """`report.json`, indented."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1)
+
+
+def decode_report(content: bytes) -> CompileReport:
+    """Read `report.json` back."""
+    return msgspec.json.decode(content, type=CompileReport)
