@@ -48,8 +48,7 @@ def deploy_artifact(artifact: Path, name: str, repository: Path) -> Path:
         or changed since it was made.
     """
     check_name(name)
-    _refuse_other_kinds(artifact)
-    manifest = read_manifest(artifact, ArtifactManifest)
+    manifest = read_artifact(artifact)
     for file_name in manifest.files:
         if not (artifact / file_name).resolve().is_relative_to(artifact.resolve()):
             raise InvalidInput(f"expected files inside the Artifact, got {file_name!r} in its manifest; compile it again")
@@ -109,6 +108,18 @@ def remove_deployment(name: str, repository: Path) -> None:
         shutil.rmtree(home)
 
 
+def read_artifact(folder: Path) -> ArtifactManifest:
+    """The manifest of an Artifact's folder. Raises: NotFound; InvalidInput for a Model, saying what to do with it."""
+    kind = read_kind(folder)
+    if kind == "model":
+        raise InvalidInput(
+            f"expected an Artifact, got the Model {folder}; compile it first: sightline compile {folder} --data VERSION"
+        )
+    if kind != "artifact":
+        raise InvalidInput(f"expected an Artifact, got a folder of kind {kind!r}: {folder}; deploy what `compile` made")
+    return read_manifest(folder, ArtifactManifest)
+
+
 def read_kind(folder: Path) -> str:
     """The `kind` in a folder's manifest: "model", "artifact", "deployment", ... Raises: NotFound, InvalidInput."""
     path = folder / MANIFEST_NAME
@@ -122,16 +133,6 @@ def read_kind(folder: Path) -> str:
     if not isinstance(kind, str):
         raise InvalidInput(f"{path} is no manifest: it has no field 'kind'")
     return kind
-
-
-def _refuse_other_kinds(folder: Path) -> None:
-    kind = read_kind(folder)
-    if kind == "model":
-        raise InvalidInput(
-            f"expected an Artifact, got the Model {folder}; compile it first: sightline compile {folder.name} --data VERSION"
-        )
-    if kind != "artifact":
-        raise InvalidInput(f"expected an Artifact, got a folder of kind {kind!r}: {folder}; deploy what `compile` made")
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

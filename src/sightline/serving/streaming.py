@@ -4,7 +4,7 @@ Pictures come from files, folders and videos; a local Predictor keeps its stream
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sightline.runtime.ordered import map_in_order
 from sightline.runtime.predictor import Predictor
 from sightline.serving.client import RemotePredictor
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".webm"})
 READERS = 2
 READ_AHEAD = 4
@@ -129,11 +129,11 @@ def _open(content: Path | np.ndarray) -> np.ndarray:
 
 
 def _walk(folder: Path, every_s: float | None) -> Iterator[Source]:
-    entries: Sequence[Path] = sorted(folder.iterdir())
-    for path in entries:
+    for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
         if path.is_dir():
-            yield from _walk(path, every_s)
+            if not path.is_symlink():  # a link may lead round in a circle
+                yield from _walk(path, every_s)
         elif suffix in PICTURE_SUFFIXES:
             yield Source(str(path), path)
         elif suffix in VIDEO_SUFFIXES:

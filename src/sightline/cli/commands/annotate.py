@@ -1,0 +1,61 @@
+"""`sightline annotate`: a model labels the pictures of a DatasetVersion into a new one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.cli.options import ConfidenceOption, JsonOption, UrlOption, WorkspaceOption, open_workspace
+from sightline.cli.progress import show_progress
+from sightline.cli.terminal import Terminal
+
+
+def annotate_command(
+    dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
+    subject: Annotated[str, typer.Option("--with", help="Deployment, artifact or model that labels: a name or a folder.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the new dataset; by default the old one's.")] = None,
+    confidence: ConfidenceOption = None,
+    every_picture: Annotated[
+        bool, typer.Option("--every-picture", help="Also add predictions to pictures that a person has labelled.")
+    ] = False,
+    url: UrlOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder of the version; by default a place in the workspace.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label the unlabelled pictures of a dataset; what people labelled stays as it is."""
+    from sightline.bench.annotating import annotate_version
+    from sightline.data.versions import open_version
+    from sightline.serving.loading import find_subject, open_subject
+
+    terminal, home = Terminal(as_json), open_workspace(workspace)
+    version = open_version(home.find("datasets", dataset))
+    with open_subject(subject, home, url) as predictor, show_progress() as on_progress:
+        result = annotate_version(
+            version,
+            predictor,
+            name=name,
+            confidence_threshold=confidence,
+            only_unlabelled=not every_picture,
+            out=out or home,
+            folder=find_subject(subject, home) if url is None else None,
+            on_progress=on_progress,
+        )
+    made = result.version
+    counts = ", ".join(f"{category} {count:,}" for category, count in result.annotations.items() if count) or "none"
+    terminal.say(
+        f"annotated {result.images_annotated:,} pictures, left {result.images_left:,} as they were; new annotations: {counts}"
+    )
+    terminal.say(f"dataset {made.manifest.name}@{made.id[:8]}: {made.folder}")
+    terminal.finish(
+        {
+            "dataset": made.manifest.name,
+            "id": made.id,
+            "folder": made.folder,
+            "images_annotated": result.images_annotated,
+            "images_left": result.images_left,
+            "annotations": result.annotations,
+        }
+    )

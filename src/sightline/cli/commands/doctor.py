@@ -1,0 +1,149 @@
+"""`sightline doctor`: what is here, what is missing and how to get it, and how fast this machine is."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
+from sightline.cli.terminal import Terminal, format_size, make_table
+
+# What each part of Sightline needs beyond the base install: package to look for, and the extra that brings it.
+NEEDS = {
+    "train": (("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript"), "train"),
+    "compile": (("nncf", "onnx"), "compile"),
+    "serve, predict, measure": (("openvino", "onnxruntime", "cv2", "starlette", "uvicorn", "httpx"), ""),
+    "import video": (("av",), ""),
+}
+LITTLE_SPACE_BYTES = 2_000_000_000
+
+
+def doctor_command(
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed probe.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is installed, what is missing and how to install it, and how fast this machine is."""
+    from sightline.core.host import describe_host
+
+    terminal, home = Terminal(as_json), open_workspace(workspace)
+    host = describe_host()
+    facts: dict[str, Any] = {
+        "host": host,
+        "parts": check_parts(),
+        "engines": check_engines(),
+        "workspace": check_workspace(home.root),
+        "speed": None if quick else probe_speed(),
+    }
+    facts["advice"] = list(give_advice(facts))
+    show_facts(terminal, facts)
+    terminal.finish({**facts, "healthy": not facts["advice"]})
+
+
+def check_parts() -> list[dict[str, Any]]:
+    """For each part of Sightline, the packages it lacks and the command that installs them."""
+    from importlib.util import find_spec
+
+    parts = []
+    for part, (packages, extra) in NEEDS.items():
+        missing = [package for package in packages if find_spec(package) is None]
+        remedy = f"pip install 'sightline[{extra}]'" if extra else "pip install sightline"
+        parts.append({"part": part, "missing": missing, "remedy": remedy if missing else None})
+    return parts
+
+
+def check_engines() -> list[dict[str, Any]]:
+    """Engines with their device and precisions, or what they miss."""
+    from sightline.core.errors import SightlineError
+    from sightline.runtime.backends.table import BACKENDS, load_backend
+
+    engines: list[dict[str, Any]] = []
+    for name in BACKENDS:
+        try:
+            backend = load_backend(name)
+            engines.append({"engine": name, "device": backend.device, "precisions": list(backend.precisions), "missing": None})
+        except SightlineError as error:
+            engines.append({"engine": name, "device": None, "precisions": [], "missing": str(error)})
+    return engines
+
+
+def check_workspace(root: Path) -> dict[str, Any]:
+    """Where the workspace is, whether it can be written, and the free space of its disk."""
+    import os
+    import shutil
+
+    there = root.resolve()
+    while not there.exists():
+        there = there.parent
+    return {
+        "folder": str(root),
+        "exists": root.is_dir(),
+        "writable": os.access(there, os.W_OK),
+        "free_bytes": shutil.disk_usage(there).free,
+    }
+
+
+def probe_speed() -> dict[str, float]:
+    """A second of work: megapixels of JPEG decoded per second on one thread, and billions of float32 operations per second."""
+    import time
+
+    import numpy as np
+
+    from sightline.imaging.reading import decode_image, encode_image
+
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)  # (480, 640, 3)
+    content, matrix = encode_image(picture, "jpeg"), rng.random((768, 768), dtype=np.float32)
+
+    def count_per_s(work: Any, seconds: float = 0.4) -> float:
+        work()
+        start, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < seconds:
+            work()
+            count += 1
+        return count / elapsed
+
+    return {
+        "decode_megapixels_per_s": round(
+            count_per_s(lambda: decode_image(content)) * picture.shape[0] * picture.shape[1] / 1e6, 1
+        ),
+        "float32_gflops": round(count_per_s(lambda: matrix @ matrix) * 2 * 768**3 / 1e9, 1),
+    }
+
+
+def give_advice(facts: dict[str, Any]) -> "list[str]":
+    """What is missing and what to do about it, a line each."""
+    lines = [f"{p['part']} needs {', '.join(p['missing'])}: {p['remedy']}" for p in facts["parts"] if p["missing"]]
+    lines += [f"{engine['engine']}: {engine['missing']}" for engine in facts["engines"] if engine["missing"]]
+    flags = facts["host"]["cpu_flags"]
+    if flags and not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags):
+        lines.append("this CPU has no INT8 dot product (VNNI, AMX): INT8 is little faster than FP32 here")
+    workspace = facts["workspace"]
+    if not workspace["writable"]:
+        lines.append(f"the workspace {workspace['folder']} cannot be written; give --workspace or set SIGHTLINE_WORKSPACE")
+    if workspace["free_bytes"] < LITTLE_SPACE_BYTES:
+        lines.append(f"only {format_size(workspace['free_bytes'])} are free where the workspace is; make room")
+    return lines
+
+
+def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
+    """The facts for people."""
+    host, workspace, speed = facts["host"], facts["workspace"], facts["speed"]
+    terminal.say(
+        f"{host['cpu']}, {host['cores']} cores, {format_size(host['memory_bytes'])}, {host['system']}, Python {host['python']}"
+    )
+    terminal.say(f"CPU flags that matter: {', '.join(host['cpu_flags']) or 'none of AVX2, AVX-512, VNNI, AMX'}")
+    terminal.show(make_table(["Package", "Version"], [[name, version] for name, version in host["packages"].items()]))
+    rows = [[e["engine"], e["device"], ", ".join(e["precisions"]), e["missing"] or "ready"] for e in facts["engines"]]
+    terminal.show(make_table(["Engine", "Device", "Precisions", "State"], rows))
+    state = "exists" if workspace["exists"] else "is made when first needed"
+    terminal.say(f"workspace {workspace['folder']} {state}, {format_size(workspace['free_bytes'])} free")
+    if speed is not None:
+        terminal.say(
+            f"speed: decodes {speed['decode_megapixels_per_s']} megapixels of JPEG/s on one thread, "
+            f"{speed['float32_gflops']} GFLOP/s in float32 matrix products"
+        )
+    for line in facts["advice"]:
+        terminal.say(f"missing: {line}")
+    if not facts["advice"]:
+        terminal.say("nothing is missing")

@@ -1,0 +1,32 @@
+"""`sightline export`: a DatasetVersion becomes files of another format, with a report of every loss."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
+from sightline.cli.terminal import Terminal
+
+
+def export_command(
+    dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
+    format_name: Annotated[str, typer.Option("--format", help="Format to write; docs/reference/formats.md lists them.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder, or new file for formats that are one file.")],
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Write even what the format cannot carry whole; the report says what is lost.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a dataset version; refuses to lose anything unless --allow-loss is given."""
+    from sightline.data.exporting import export_version
+    from sightline.data.versions import open_version
+
+    terminal = Terminal(as_json)
+    version = open_version(open_workspace(workspace).find("datasets", dataset))
+    report = export_version(version, out, format_name, allow_loss=allow_loss)
+    for line in report.lines():
+        terminal.say(line)
+    terminal.say(f"written: {out}")
+    terminal.finish({"dataset": version.manifest.name, "id": version.id, "out": out, "report": report.to_dict()})

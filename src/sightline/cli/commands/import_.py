@@ -1,0 +1,107 @@
+"""`sightline import`: files of any known format become a DatasetVersion, with a report of every loss."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
+from sightline.cli.progress import show_progress
+from sightline.cli.terminal import Terminal
+
+
+def import_command(
+    source: Annotated[Path, typer.Argument(help="Folder, file or archive with pictures and labels.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the dataset; by default the source's.")] = None,
+    format_name: Annotated[
+        str, typer.Option("--format", help="Format of the labels; auto finds it. docs/reference/formats.md lists them.")
+    ] = "auto",
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help="given: as the source says; 0.8/0.1/0.1: draw these shares; auto: as given, else draw 0.8/0.1/0.1."
+        ),
+    ] = "auto",
+    seed: SeedOption = 0,
+    lists: Annotated[
+        list[str] | None, typer.Option("--list", help="SPLIT=FILE: a list of the pictures of one split; may be repeated.")
+    ] = None,
+    categories: Annotated[
+        Path | None, typer.Option("--categories", help="File with a category per line: keep only these, in this order.")
+    ] = None,
+    allow_header_only: Annotated[
+        bool, typer.Option("--trust-pictures", help="Read only the headers of pictures; faster, finds fewer broken ones.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import pictures and labels; prints what was kept, changed and dropped, and why."""
+    from sightline.data.importing import import_dataset
+
+    terminal = Terminal(as_json)
+    with show_progress() as on_progress:
+        version, report = import_dataset(
+            source,
+            open_workspace(workspace),
+            name or make_name(source),
+            format=format_name,
+            split=split,
+            seed=seed,
+            categories=read_names(categories) if categories is not None else None,
+            verify="header" if allow_header_only else "decode",
+            format_options=make_format_options(lists or []),
+            on_progress=on_progress,
+        )
+    for line in report.lines():
+        terminal.say(line)
+    manifest = version.manifest
+    splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
+    terminal.say(f"dataset {manifest.name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
+    terminal.say(f"folder: {version.folder}")
+    terminal.finish(
+        {
+            "dataset": manifest.name,
+            "id": version.id,
+            "folder": version.folder,
+            "items": manifest.item_count,
+            "splits": version.splits,
+            "categories": list(manifest.categories),
+            "report": report.to_dict(),
+        }
+    )
+
+
+def make_name(source: Path) -> str:
+    """A dataset name from a path: `My Parts.tar.gz` -> `My-Parts`. Characters that names may not hold become '-'."""
+    stem = source.resolve().name
+    if source.is_file():
+        stem = stem.split(".", 1)[0]
+    kept = "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in stem
+    )
+    return kept.strip("-._")[:100] or "dataset"
+
+
+def make_format_options(lists: list[str]) -> dict[str, Any]:
+    """Options for the reader from `SPLIT=FILE` pairs. Raises: InvalidInput, NotFound."""
+    from sightline.core.errors import InvalidInput, NotFound
+
+    files: dict[str, str] = {}
+    for entry in lists:
+        split, equals, file = entry.partition("=")
+        if not split or not equals or not file:
+            raise InvalidInput(f"expected --list SPLIT=FILE, such as train=train.txt, got {entry!r}")
+        if not Path(file).is_file():
+            raise NotFound(f"no list file {file}")
+        files[split] = file
+    return {"lists": files} if files else {}
+
+
+def read_names(path: Path) -> list[str]:
+    """Category names, one per line; empty lines and lines that begin with '#' are left out. Raises: NotFound."""
+    from sightline.core.errors import NotFound
+
+    if not path.is_file():
+        raise NotFound(f"no category file {path}")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,66 @@
+"""`sightline predict`: annotations of pictures, folders and videos, from a local deployment or a server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightline.cli.options import ConfidenceOption, JsonOption, UrlOption, WorkspaceOption, open_workspace
+from sightline.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from sightline.core.annotations import Annotation
+
+SHOWN_ANNOTATIONS = 8
+
+
+def predict_command(
+    subject: Annotated[str, typer.Argument(help="Deployment, artifact or model: a name, NAME@ID, or a folder.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures, videos, or folders of them.")],
+    url: UrlOption = None,
+    confidence: ConfidenceOption = None,
+    every_s: Annotated[
+        float | None,
+        typer.Option("--every-s", min=0.001, help="Seconds between the frames taken from a video; else all."),
+    ] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Folder for the pictures with predictions drawn.")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option("--jsonl", help="File with a JSON object per picture, written as they are answered.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory."""
+    from sightline.core.errors import InvalidInput
+    from sightline.serving.loading import open_subject
+    from sightline.serving.saving import OutcomeWriter
+    from sightline.serving.streaming import find_sources, predict_sources
+
+    terminal = Terminal(as_json)
+    with (
+        open_subject(subject, open_workspace(workspace), url) as predictor,
+        OutcomeWriter(predictor.categories, save, jsonl) as writer,
+    ):
+        for outcome in predict_sources(predictor, find_sources(files, every_s), confidence):
+            writer.write(outcome)
+            if outcome.error is not None:
+                terminal.note(f"not read: {outcome.source.name}: {outcome.error}")
+            else:
+                terminal.say(f"{outcome.source.name}: {format_annotations(outcome.annotations)}")
+    terminal.finish(writer.summary)
+    if writer.failed and not writer.answered:
+        raise InvalidInput(f"none of the {writer.failed} pictures could be read; see the lines above")
+
+
+def format_annotations(annotations: "list[Annotation]") -> str:
+    """The best few on one line: `scratch 0.93 (12, 40, 80, 95), dent 0.71 (...)`."""
+    parts = [format_annotation(annotation) for annotation in annotations[:SHOWN_ANNOTATIONS]]
+    more = len(annotations) - len(parts)
+    return ", ".join(parts) + (f" and {more} more" if more else "") if parts else "nothing found"
+
+
+def format_annotation(annotation: "Annotation") -> str:
+    """Category, confidence, and where it is."""
+    confidence = "" if annotation.confidence is None else f" {annotation.confidence:.2f}"
+    box = "" if annotation.box_xyxy is None else f" ({', '.join(f'{value:.0f}' for value in annotation.box_xyxy)})"
+    return f"{annotation.category}{confidence}{box}"

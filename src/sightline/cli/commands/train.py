@@ -1,0 +1,153 @@
+"""`sightline train`: a DatasetVersion becomes a Model."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
+from sightline.cli.progress import show_progress
+from sightline.cli.staging import shelve, stage
+from sightline.cli.terminal import Terminal, format_value, make_table
+
+if TYPE_CHECKING:
+    from sightline.core.progress import OnProgress
+    from sightline.core.workspace import Workspace
+    from sightline.training.recipe import Recipe
+
+
+def train_command(
+    dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
+    task: Annotated[str, typer.Option("--task", help="classification, multilabel, detection or semantic.")],
+    network: Annotated[
+        str, typer.Option("--model", help="fast, accurate, a network's name (docs/reference/networks.md), or timm/NAME.")
+    ] = "fast",
+    budget: Annotated[str, typer.Option("--budget", help="How long: 10min, 360cpu-s, 30epochs or 4000it.")] = "10min",
+    seed: SeedOption = 0,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; by default DATASET-MODEL.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder of the model; by default a place in the workspace.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of a run with the same name and settings.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="File of start weights: .safetensors, or a PyTorch state dict.")
+    ] = None,
+    train_splits: Annotated[str, typer.Option("--train-splits", help="Splits to learn from, with commas.")] = "train",
+    val_split: Annotated[
+        str, typer.Option("--val-split", help="Split that chooses the best weights; none keeps the last ones.")
+    ] = "val",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE: any other field of the recipe, such as batch_size=8; may be repeated."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; by default the cores this process may use.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network; Ctrl-C stops and keeps the best weights so far."""
+    terminal, home = Terminal(as_json), open_workspace(workspace)
+    version = home.find("datasets", dataset)
+    recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
+    with show_progress() as on_progress:
+        folder = train_into(home, version, recipe, name or make_model_name(version, network), out, resume, threads, on_progress)
+    show_model(terminal, folder, dataset)
+
+
+def make_recipe_of(
+    task: str,
+    network: str,
+    settings: list[str],
+    budget: str,
+    seed: int,
+    weights: Path | None,
+    train_splits: str,
+    val_split: str,
+) -> "Recipe":
+    """The task's recipe with what the user set. Raises: InvalidInput naming the field that does not fit."""
+    from sightline.training.recipe import make_recipe
+
+    changes: dict[str, Any] = {
+        "budget": budget,
+        "seed": seed,
+        "weights": str(weights.resolve()) if weights is not None else None,
+        "train_splits": tuple(split.strip() for split in train_splits.split(",")),
+        "validation_split": None if val_split == "none" else val_split,
+    }
+    return make_recipe(task, network, **{**changes, **parse_settings(settings)})  # type: ignore[arg-type] # checked inside
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """`FIELD=VALUE` pairs; a value is JSON where it can be read as such, else text. Raises: InvalidInput."""
+    from sightline.core.errors import InvalidInput
+
+    parsed: dict[str, Any] = {}
+    for entry in settings:
+        field, equals, text = entry.partition("=")
+        if not field or not equals:
+            raise InvalidInput(f"expected --set FIELD=VALUE, such as batch_size=8, got {entry!r}")
+        try:
+            parsed[field] = json.loads(text)
+        except ValueError:
+            parsed[field] = text
+    return parsed
+
+
+def make_model_name(version: Path, network: str) -> str:
+    """The name of a model when the user gives none: dataset and network."""
+    from sightline.core.folders import read_manifest
+    from sightline.core.manifests import DatasetVersionManifest
+
+    return f"{read_manifest(version, DatasetVersionManifest).name}-{network.replace('/', '-')}"[:100]
+
+
+def train_into(
+    workspace: "Workspace",
+    version: Path,
+    recipe: "Recipe",
+    name: str,
+    out: Path | None,
+    resume: bool,
+    threads: int | None,
+    on_progress: "OnProgress",
+) -> Path:
+    """Train into the user's folder, or through the workspace's staging place onto its shelf; returns the Model's folder."""
+    from sightline.core.folders import read_manifest
+    from sightline.core.manifests import ModelManifest
+    from sightline.training.launcher import launch_training
+
+    if out is not None:
+        return launch_training(version, recipe, out, resume=resume, on_progress=on_progress, threads=threads)
+    with stage(workspace, "models", name) as staged:
+        made = launch_training(version, recipe, staged, resume=resume, on_progress=on_progress, threads=threads)
+        return shelve(made, workspace, "models", read_manifest(made, ModelManifest))
+
+
+def show_model(terminal: Terminal, folder: Path, dataset: str) -> None:
+    """What was made, with its metrics."""
+    from sightline.core.folders import read_manifest
+    from sightline.core.manifests import ModelManifest, compute_manifest_id
+
+    manifest = read_manifest(folder, ModelManifest)
+    identity = compute_manifest_id(manifest)
+    rows: list[list[object]] = [[key, format_value(value)] for key, value in manifest.metrics.items()]
+    terminal.show(make_table(["Metric", "Value"], rows, title=f"model {manifest.name}@{identity[:8]}"))
+    terminal.say(
+        f"network {manifest.network}, {manifest.parameter_count:,} parameters, {manifest.input.width}x{manifest.input.height}"
+    )
+    terminal.say(f"folder: {folder}   curves: {folder / 'curves.png'}")
+    terminal.say(f"next: sightline compile {manifest.name} --data {dataset}")
+    terminal.finish(
+        {
+            "model": manifest.name,
+            "id": identity,
+            "folder": folder,
+            "network": manifest.network,
+            "parameters": manifest.parameter_count,
+            "metrics": manifest.metrics,
+        }
+    )

@@ -1,0 +1,117 @@
+"""The command `sightline`: registers the commands, and turns every failure into one line and an exit code.
+
+Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says; 130 stopped with Ctrl-C.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from sightline import __version__
+from sightline.cli.commands import (
+    annotate,
+    compile_,
+    demo,
+    deploy,
+    doctor,
+    export,
+    import_,
+    measure,
+    predict,
+    sample,
+    serve,
+    show,
+    train,
+)
+from sightline.cli.terminal import make_console, write_json_line
+from sightline.core.errors import EXIT_CODE, SightlineError, find_by_head
+
+INTERNAL_ERROR = 1
+INTERRUPTED = 130
+DEBUG_FLAG = "--debug"
+
+app = typer.Typer(
+    name="sightline",
+    help="Label, train, compile, deploy and measure vision models on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "import": import_.import_command,
+    "export": export.export_command,
+    "annotate": annotate.annotate_command,
+    "train": train.train_command,
+    "compile": compile_.compile_command,
+    "deploy": deploy.deploy_command,
+    "serve": serve.serve_command,
+    "predict": predict.predict_command,
+    "measure": measure.measure_command,
+    "doctor": doctor.doctor_command,
+    "show": show.show_command,
+    "sample": sample.sample_command,
+    "demo": demo.demo_command,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        sys.stdout.write(f"sightline {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; may stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Label, train, compile, deploy and measure vision models on your own machines."""
+
+
+def run() -> None:
+    """Entry point of the program."""
+    sys.exit(run_arguments(sys.argv[1:]))
+
+
+def run_arguments(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; a failure is one line on stderr, and with --json an object on stdout."""
+    debug = DEBUG_FLAG in arguments
+    rest = [argument for argument in arguments if argument != DEBUG_FLAG]
+    try:
+        result = app(rest, prog_name="sightline", standalone_mode=False)
+    except SightlineError as error:
+        return report_failure(error, str(error), find_by_head(EXIT_CODE, error), debug, rest)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "sightline"
+        return report_failure(error, f"{error.format_message()} See: {path} --help", error.exit_code, debug, rest)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        return report_failure(error, "stopped", INTERRUPTED, debug, rest)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; nothing is wrong here
+        return INTERNAL_ERROR
+    except Exception as error:  # noqa: BLE001 - the border: whatever is left becomes one line, and the traceback with --debug
+        line = f"internal error, {type(error).__name__}: {error}; run it again with {DEBUG_FLAG} and report what it prints"
+        return report_failure(error, line, INTERNAL_ERROR, debug, rest)
+    return result if isinstance(result, int) else 0
+
+
+def report_failure(error: BaseException, message: str, code: int, debug: bool, arguments: list[str]) -> int:
+    """Tell a failure to people and programs; returns the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    line = " ".join(message.split())
+    make_console(to_stderr=True).print(f"error: {line}", style="red", markup=False, soft_wrap=True)
+    if "--json" in arguments:
+        write_json_line({"error": {"type": type(error).__name__, "detail": line, "exit_code": code}})
+    return code

@@ -1,0 +1,48 @@
+"""Options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sightline.core.workspace import Workspace
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout; all other text goes to stderr.")
+]
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", help="Folder of datasets, models, artifacts, deployments and reports; by default $SIGHTLINE_WORKSPACE."
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random; the same gives the same result.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Ask the server at this URL instead of opening the deployment here.")
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option("--confidence", min=0.0, max=1.0, help="Drop predictions below this confidence; by default the model's own."),
+]
+
+
+def open_workspace(root: Path | None) -> "Workspace":
+    """The workspace a command works in."""
+    from sightline.core.settings import Settings
+    from sightline.core.workspace import Workspace
+
+    return Workspace(root if root is not None else Settings().workspace)
+
+
+def parse_counts(text: str, option: str) -> tuple[int, ...]:
+    """Read "1,8" as (1, 8). Raises: InvalidInput."""
+    from sightline.core.errors import InvalidInput
+
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise InvalidInput(f"expected {option} as numbers above 0 with commas, such as 1,8, got {text!r}")
+    return counts

@@ -1,0 +1,76 @@
+"""Render ProgressEvents on stderr: a live bar with numbers and time left on a terminal, sparse plain lines elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from sightline.cli.terminal import format_duration, format_value, make_console
+from sightline.core.progress import OnProgress, ProgressEvent
+
+PLAIN_STEP = 0.1  # without a terminal, a line per so much progress
+
+
+@contextmanager
+def show_progress() -> Iterator[OnProgress]:
+    """Give a listener that shows every event while the block runs."""
+    console = make_console(to_stderr=True)
+    if not console.is_terminal:
+        yield PlainProgress(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[numbers]}"))
+    with Progress(*columns, console=console) as bars:
+        yield LiveProgress(bars)
+
+
+class LiveProgress:
+    """One bar per stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show one event."""
+        if event.message:
+            self._bars.console.print(event.message, markup=False)
+        if event.stage not in self._tasks:
+            self._tasks[event.stage] = self._bars.add_task(escape(event.stage), total=None, numbers="")
+        self._bars.update(
+            self._tasks[event.stage],
+            total=None if event.progress is None else 1.0,
+            completed=event.progress or 0.0,
+            numbers=escape(format_numbers(event)),
+        )
+
+
+class PlainProgress:
+    """A line per tenth of each stage and per message; for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next: dict[str, float] = {}  # progress of a stage at which its next line is due
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show one event, or leave it out when little has changed."""
+        if event.message:
+            self._print(f"{event.stage}: {event.message}")
+        progress = event.progress or 0.0
+        if progress < self._next.get(event.stage, 0.0):
+            return
+        self._next[event.stage] = (progress // PLAIN_STEP + 1) * PLAIN_STEP
+        percent = "" if event.progress is None else f" {event.progress:.0%}"
+        self._print(f"{event.stage}{percent}  {format_numbers(event)}".rstrip())
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+
+def format_numbers(event: ProgressEvent) -> str:
+    """The event's metrics and the time left: `loss 0.42  mAP 0.61  3 min 20 s left`."""
+    parts = [f"{name} {format_value(value)}" for name, value in event.metrics.items()]
+    if event.remaining_s is not None and (event.progress or 0.0) < 1.0:
+        parts.append(f"{format_duration(event.remaining_s)} left")
+    return "  ".join(parts)

@@ -1,0 +1,50 @@
+"""Make a folder under a steady hidden name in the workspace, then put it on its shelf under its id.
+
+The hidden place is the same for every run under one name, so that an interrupted training is found again by `--resume`; a lock
+keeps a second run under that name out.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sightline.core.manifests import Manifest
+    from sightline.core.workspace import Shelf, Workspace
+
+STAGING_NAME = ".making"
+LOCK_NAME = ".lock"
+
+
+@contextmanager
+def stage(workspace: "Workspace", shelf: "Shelf", name: str) -> Iterator[Path]:
+    """Give the folder to be made, `SHELF/NAME/.making/NAME`. Raises: Conflict while another run makes one of this name."""
+    from sightline.core.errors import Conflict
+    from sightline.core.workspace import check_name
+
+    staging = workspace.root / shelf / check_name(name) / STAGING_NAME
+    staging.mkdir(parents=True, exist_ok=True)
+    with (staging / LOCK_NAME).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"another run is making {name!r} in {shelf} now; wait for it or choose another name") from None
+        # What a crash left between making and shelving; checkpoints lie beside it and stay.
+        shutil.rmtree(staging / name, ignore_errors=True)
+        yield staging / name
+
+
+def shelve(folder: Path, workspace: "Workspace", shelf: "Shelf", manifest: "Manifest") -> Path:
+    """Move a made folder to `SHELF/NAME/ID` and let its name stand for it; the same thing made twice is kept once."""
+    from sightline.core.manifests import compute_manifest_id
+
+    target = workspace.place(shelf, folder.name, compute_manifest_id(manifest))
+    if target.exists():
+        shutil.rmtree(folder)
+    else:
+        folder.rename(target)
+    workspace.set_latest(target)
+    return target

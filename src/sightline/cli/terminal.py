@@ -1,0 +1,103 @@
+"""Where a command writes: results for people or one JSON object on stdout, everything else on stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+NARROW_WIDTH = 100  # of a pipe or log file, which has none of its own
+
+
+def make_console(to_stderr: bool) -> Console:
+    """A console that wraps at the terminal's width, and at a steady one where there is no terminal."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else NARROW_WIDTH, highlight=False)
+
+
+class Terminal:
+    """Output of one command.
+
+    Args:
+        as_json: `finish` prints its result as one JSON line on stdout, and what people read goes to stderr.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = make_console(to_stderr=as_json)
+
+    def say(self, line: str) -> None:
+        """One line for people, as it is: brackets are no markup, long paths are not wrapped."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def show(self, renderable: RenderableType) -> None:
+        """A table or panel for people."""
+        self.console.print(renderable)
+
+    def note(self, line: str) -> None:
+        """A line that is no result, on stderr."""
+        sys.stderr.write(line + "\n")
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """The result for programs; printed with --json only."""
+        if self.as_json:
+            write_json_line(result)
+
+
+def write_json_line(content: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    sys.stdout.write(json.dumps(content, default=encode_value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def encode_value(value: object) -> object:
+    """What JSON has no form for: paths as text, records as objects."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "__struct_fields__"):
+        import msgspec
+
+        return msgspec.to_builtins(value)
+    raise TypeError(f"expected something JSON can hold, got {type(value).__name__}")
+
+
+def make_table(headings: list[str], rows: list[list[object]], title: str | None = None) -> Table:
+    """A plain table; numbers are aligned to the right, None is shown as a dash."""
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column, heading in enumerate(headings):
+        numeric = any(isinstance(row[column], (int, float)) for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(format_value(value)) for value in row))
+    return table
+
+
+def format_value(value: object) -> str:
+    """A cell: floats with four significant digits, None as a dash."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as people read it: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_size(size_bytes: float) -> str:
+    """A size as people read it, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from serving_fakes import write_brightness_artifact
+
+import sightline
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.folders import read_manifest, write_file_atomic
+from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
+from sightline.core.settings import Settings
+from sightline.core.workspace import Workspace
+from sightline.serving.deployments import deploy_artifact
+from sightline.serving.loading import find_artifact, find_subject, load
+from sightline.serving.server import create_app
+
+DARK, BRIGHT = np.zeros((30, 50, 3), np.uint8), np.full((30, 50, 3), 255, np.uint8)
+
+
+def put(workspace: Workspace, kind: str, name: str) -> Path:
+    """A real Model or Artifact on its shelf."""
+    made = write_brightness_artifact(workspace.root / f"making-{kind}", kind)
+    manifest = read_manifest(made, ModelManifest if kind == "model" else ArtifactManifest)
+    folder = workspace.place("models" if kind == "model" else "artifacts", name, compute_manifest_id(manifest))
+    folder.parent.mkdir(parents=True)
+    made.rename(folder)
+    workspace.set_latest(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["model", "artifact"])
+def test_a_folder_answers_about_files_bytes_and_arrays(tmp_path: Path, kind: str) -> None:
+    folder = write_brightness_artifact(tmp_path / "it", kind)
+    path = tmp_path / "bright.png"
+    cv2.imwrite(str(path), BRIGHT)
+    loaded = sightline.load(folder)
+    assert loaded.task == "classification"
+    best = loaded.predict(path)[0]
+    assert best.category == "bright"
+    assert best.confidence == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-4)  # softmax of logits 0 and 10, by hand
+    both = loaded.predict([DARK, path.read_bytes(), str(path)])
+    assert [answer[0].category for answer in both] == ["dark", "bright", "bright"]
+    assert loaded.predict([]) == []
+    assert [a[0].category for a in loaded.predict_stream(iter([BRIGHT, path, DARK]))] == ["bright", "bright", "dark"]
+    loaded.close()
+
+
+def test_a_deployment_wins_over_an_artifact_over_a_model(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    model = put(home, "model", "it")
+    assert find_subject("it", home) == model
+    artifact = put(home, "artifact", "it")
+    assert find_subject("it", home) == artifact
+    deployed = deploy_artifact(artifact, "it", home.deployments)
+    assert find_subject("it", home) == deployed
+    assert find_subject(str(home.deployments / "it"), home) == deployed
+    assert find_subject(f"it@{artifact.name[:6]}", home) == artifact
+    assert load("it", workspace=tmp_path).predict(BRIGHT)[0].category == "bright"
+
+
+def test_what_is_not_there_says_what_is(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    put(home, "model", "it")
+    with pytest.raises(NotFound, match="there is it"):
+        find_subject("other", home)
+    with pytest.raises(NotFound, match="sightline compile it"):
+        find_artifact("it", home)
+
+
+def test_folders_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    write_file_atomic(tmp_path / "manifest.json", b'{"kind":"report"}')
+    with pytest.raises(InvalidInput, match="'report'"):
+        find_subject(str(tmp_path), Workspace(tmp_path))
+
+
+def test_the_server_answers_with_what_the_artifact_answers_here(tmp_path: Path) -> None:
+    """Through the real runtime: HTTP and in-process answers are equal to the last bit."""
+    from starlette.testclient import TestClient
+
+    folder = write_brightness_artifact(tmp_path / "it")
+    deploy_artifact(folder, "it", tmp_path / "repo")
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    content = bytes(cv2.imencode(".png", image)[1])
+    app = create_app(tmp_path / "repo", Settings(threads=1))
+    with TestClient(app, base_url="http://localhost") as client:
+        answer: httpx.Response = client.post("/predict/it?confidence=0", content=content)
+    here = load(folder).predict(content, confidence_threshold=0.0)
+    found = [(one["category"], one["confidence"]) for one in answer.json()["annotations"]]
+    assert found == [(one.category, one.confidence) for one in here]
+    assert len(found) == 2
