@@ -1,0 +1,176 @@
+import cv2
+import numpy as np
+import pytest
+
+from sightline.data.augmentation import (
+    AugmentationSettings,
+    LabelledPicture,
+    erase_rectangle,
+    fit_matrix,
+    jitter_colours,
+    make_labelled_picture,
+    make_mosaic,
+    random_affine,
+    rotation_matrix,
+    scale_matrix,
+    shift_matrix,
+    warp_boxes,
+    warp_pixels,
+    warp_points,
+    warp_polygons,
+    warp_sample,
+)
+
+STRONG = AugmentationSettings(
+    scale=(0.7, 1.4), stretch=1.3, shift=0.1, rotation_deg=30, shear_deg=10, flip_x=0.5, flip_y=0.5, quarter_turns=True
+)
+AXIS_ALIGNED = AugmentationSettings(scale=(0.7, 1.4), stretch=1.3, shift=0.1, flip_x=0.5, flip_y=0.5, quarter_turns=True)
+RING = (30.0, 24.0, 66.0, 30.0, 60.0, 62.0, 36.0, 56.0)
+
+
+def find_bounds(mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+
+
+def fill_ring(ring: tuple[float, ...], width: int, height: int) -> np.ndarray:
+    """A slow polygon fill: a pixel is inside when its centre is (even-odd rule)."""
+    points = np.reshape(ring, (-1, 2))
+    y, x = np.mgrid[:height, :width] + 0.5
+    inside = np.zeros((height, width), bool)
+    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, 0), strict=True):
+        crosses = (y0 > y) != (y1 > y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return inside.astype(np.uint8)
+
+
+def test_without_settings_nothing_moves(rng: np.random.Generator) -> None:
+    assert np.array_equal(random_affine(rng, AugmentationSettings(), 64, 48), np.eye(3))
+    image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    assert np.array_equal(warp_pixels(image, np.eye(3), 64, 48), image)
+    assert jitter_colours(image, rng, AugmentationSettings()) is image
+
+
+def test_a_mirrored_picture_is_numpy_s_mirrored_picture(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    mirror = shift_matrix(7, 0) @ scale_matrix(-1, 1)
+    assert np.array_equal(warp_pixels(image, mirror, 7, 5), image[:, ::-1])
+
+
+def test_a_quarter_turn_is_numpy_s_quarter_turn(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    turn = shift_matrix(3, 3) @ rotation_matrix(90) @ shift_matrix(-3, -3)
+    assert np.array_equal(warp_pixels(image, turn, 6, 6), np.rot90(image, -1))  # clockwise
+
+
+def test_stretching_agrees_with_opencv_s_resize() -> None:
+    ramp = np.tile(np.arange(0, 240, 5, dtype=np.uint8)[None, :, None], (40, 1, 3))
+    warped = warp_pixels(ramp, fit_matrix(48, 40, 96, 80, "stretch"), 96, 80)
+    resized = cv2.resize(ramp, (96, 80), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(warped[2:-2, 2:-2].astype(int) - resized[2:-2, 2:-2]).max() <= 1
+
+
+def test_the_resize_rules_place_the_corners() -> None:
+    corners = np.array([[0.0, 0.0], [200.0, 100.0]])
+    assert warp_points(corners, fit_matrix(200, 100, 64, 64, "stretch")).tolist() == [[0, 0], [64, 64]]
+    assert warp_points(corners, fit_matrix(200, 100, 64, 64, "letterbox")).tolist() == [[0, 16], [64, 48]]
+    assert warp_points(corners, fit_matrix(200, 100, 64, 64, "centre_crop")).tolist() == [[-32, 0], [96, 64]]
+
+
+@pytest.mark.parametrize("settings", [STRONG, AXIS_ALIGNED], ids=["strong", "axis-aligned"])
+def test_a_warped_mask_has_the_box_of_its_warped_polygon(settings: AugmentationSettings) -> None:
+    mask = fill_ring(RING, 96, 80)
+    for seed in range(25):
+        matrix = random_affine(np.random.default_rng(seed), settings, 96, 80)
+        matrix = shift_matrix(60, 60) @ matrix  # room for what would leave the picture
+        warped_mask = warp_pixels(mask, matrix, 220, 220, border=0, nearest=True)
+        ring = warp_polygons((RING,), matrix)[0]
+        drawn = fill_ring(ring, 220, 220)
+        assert np.abs(find_bounds(warped_mask) - find_bounds(drawn)).max() <= 1.5
+        union = np.count_nonzero(warped_mask | drawn)
+        assert np.count_nonzero(warped_mask & drawn) / union > 0.93
+
+
+def test_a_warped_box_is_the_box_of_the_warped_mask_within_a_pixel() -> None:
+    box = np.array([[30, 24, 66, 62]], np.float32)
+    mask = np.zeros((80, 96), np.uint8)
+    mask[24:62, 30:66] = 1
+    for seed in range(25):
+        matrix = shift_matrix(40, 40) @ random_affine(np.random.default_rng(seed), AXIS_ALIGNED, 96, 80)
+        warped = warp_pixels(mask, matrix, 200, 200, border=0, nearest=True)
+        assert np.abs(find_bounds(warped) - warp_boxes(box, matrix)[0]).max() <= 1.0
+
+
+def test_a_sample_s_box_is_its_polygon_s_bounds_even_when_turned() -> None:
+    image = np.zeros((80, 96, 3), np.uint8)
+    box = np.array([[30, 24, 66, 62]], np.float32)
+    picture = LabelledPicture(image, box, np.array([2]), ((RING,),), fill_ring(RING, 96, 80))
+    turn = shift_matrix(48, 40) @ rotation_matrix(45) @ shift_matrix(-48, -40)
+    moved = warp_sample(picture, turn, 96, 80, unlabelled=0)
+    assert moved.label_map is not None
+    assert np.abs(moved.boxes_xyxy[0] - find_bounds(moved.label_map)).max() <= 1.0
+    loose = warp_boxes(box, turn)[0]
+    assert (loose[2:] - loose[:2]).prod() > 1.2 * (moved.boxes_xyxy[0][2:] - moved.boxes_xyxy[0][:2]).prod()
+
+
+def test_objects_that_leave_the_picture_are_dropped_and_the_rest_is_clipped() -> None:
+    boxes = np.array([[0, 0, 10, 10], [40, 40, 60, 60], [70, 70, 78, 78]], np.float32)
+    picture = LabelledPicture(np.zeros((80, 80, 3), np.uint8), boxes, np.array([0, 1, 2]), ((), (), ()))
+    moved = warp_sample(picture, shift_matrix(-50, -45), 80, 80)
+    assert moved.labels.tolist() == [1, 2]  # half of the second stays, by hand
+    assert moved.boxes_xyxy.tolist() == [[0, 0, 10, 15], [20, 25, 28, 33]]
+    assert moved.polygons == ((), ())
+
+
+def test_a_picture_without_objects_stays_without() -> None:
+    moved = warp_sample(make_labelled_picture(np.zeros((8, 8, 3), np.uint8)), np.eye(3), 16, 16)
+    assert moved.image.shape == (16, 16, 3)
+    assert (moved.image[8:] == 114).all()
+    assert moved.boxes_xyxy.shape == (0, 4)
+
+
+def test_label_maps_are_never_blended() -> None:
+    label_map = np.zeros((20, 20), np.uint8)
+    label_map[:, 10:] = 9
+    turn = shift_matrix(10, 10) @ rotation_matrix(33) @ shift_matrix(-10, -10)
+    moved = warp_sample(make_labelled_picture(np.zeros((20, 20, 3), np.uint8), label_map), turn, 20, 20)
+    assert set(np.unique(moved.label_map)) == {0, 9, 255}
+
+
+def test_the_same_seed_gives_the_same_variation() -> None:
+    matrices = [random_affine(np.random.default_rng(seed), STRONG, 64, 64) for seed in (1, 1, 2)]
+    assert np.array_equal(matrices[0], matrices[1])
+    assert not np.array_equal(matrices[0], matrices[2])
+
+
+def test_brightness_moves_the_mean_and_stays_in_range() -> None:
+    image = np.full((4, 4, 3), 250, np.uint8)
+    settings = AugmentationSettings(brightness=0.5)
+    means = {jitter_colours(image, np.random.default_rng(seed), settings).mean() for seed in range(8)}
+    assert max(means) == 255
+    assert min(means) < 200
+
+
+def test_erasing_paints_one_rectangle_on_a_copy(rng: np.random.Generator) -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    erased = erase_rectangle(image, rng, share=(0.1, 0.1))
+    assert not image.any()
+    changed = erased.any(axis=2)
+    x0, y0, x1, y1 = find_bounds(changed).astype(int)
+    assert changed[y0:y1, x0:x1].all()
+    assert changed.mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_mosaic_holds_all_objects_in_their_quarters(rng: np.random.Generator) -> None:
+    pictures = [
+        LabelledPicture(
+            np.full((10, 20, 3), 10 * index, np.uint8), np.array([[1, 2, 5, 6]], np.float32), np.array([index]), ((),)
+        )
+        for index in range(4)
+    ]
+    mosaic = make_mosaic(pictures)
+    assert mosaic.image.shape == (20, 40, 3)
+    assert mosaic.image[[0, 0, 15, 15], [0, 30, 0, 30], 0].tolist() == [0, 10, 20, 30]
+    assert mosaic.boxes_xyxy.tolist() == [[1, 2, 5, 6], [21, 2, 25, 6], [1, 12, 5, 16], [21, 12, 25, 16]]
+    assert mosaic.labels.tolist() == [0, 1, 2, 3]

@@ -1,0 +1,76 @@
+"""Small generated DatasetVersions: coloured shapes that a network can tell apart after a few steps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.manifests import Task, UnlabelledPixels
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion, VersionWriter
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (40, 60, 230)}
+MakeVersion = Callable[..., DatasetVersion]
+
+
+def draw_shape(rng: np.random.Generator, colour: str, width: int, height: int) -> tuple[np.ndarray, tuple[float, ...]]:
+    """A rectangle of one colour on noise, and its ring."""
+    image = rng.integers(90, 160, (height, width, 3), dtype=np.uint8)
+    w, h = int(rng.integers(width // 3, width // 2)), int(rng.integers(height // 3, height // 2))
+    x, y = int(rng.integers(width - w)), int(rng.integers(height - h))
+    image[y : y + h, x : x + w] = COLOURS[colour]
+    return image, (x, y, x + w, y, x + w, y + h, x, y + h)
+
+
+def label_shape(task: Task, colour: str, ring: tuple[float, ...]) -> tuple[Annotation, ...]:
+    """What the task wants to know of the shape."""
+    if task == "classification":
+        return (Annotation(category=colour),)
+    if task == "multilabel":
+        return (Annotation(category=colour), *([Annotation(category="red")] if colour == "blue" else []))
+    box = (ring[0], ring[1], ring[4], ring[5])
+    return (Annotation(category=colour, box_xyxy=box, polygons=(ring,) if task == "semantic" else None),)
+
+
+@pytest.fixture
+def make_version(tmp_path: Path) -> MakeVersion:
+    """Factory of versions: `make_version(task, splits={"train": 8, "val": 4}, width=48, height=40)`."""
+
+    def make(
+        task: Task,
+        splits: dict[str, int] | None = None,
+        width: int = 48,
+        height: int = 40,
+        unlabelled_pixels: UnlabelledPixels = "background",
+        name: str = "shapes",
+    ) -> DatasetVersion:
+        rng = np.random.default_rng(5)
+        blobs = BlobStore(tmp_path / "blobs")
+        writer = VersionWriter(
+            tmp_path / f"{name}-{task}", name, Categories(list(COLOURS)), blobs, unlabelled_pixels=unlabelled_pixels
+        )
+        for split, count in (splits or {"train": 8, "val": 4}).items():
+            for index in range(count):
+                colour = list(COLOURS)[index % len(COLOURS)]
+                image, ring = draw_shape(rng, colour, width, height)
+                content = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+                labels = label_shape(task, colour, ring)
+                sha256 = blobs.put_bytes(content)
+                writer.add(
+                    Item(
+                        blob=sha256,
+                        file_name=f"{split}/{index}.png",
+                        width=width,
+                        height=height,
+                        split=split,
+                        annotations=labels,
+                    )
+                )
+        return writer.close()
+
+    return make

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sightline.core.errors import CorruptFile, NotFound
+from sightline.models.small_classifier import SmallClassifier
+from sightline.training.budget import Spent
+from sightline.training.checkpoint import (
+    TrainingState,
+    read_checkpoint,
+    restore_checkpoint,
+    write_checkpoint,
+    write_weights,
+)
+from sightline.training.optimisers import build_optimiser
+from sightline.training.recipe import make_recipe
+
+
+def make_network(seed: int) -> SmallClassifier:
+    torch.manual_seed(seed)
+    return SmallClassifier("classification", 3, 32, 32, channels=8, depths=(1, 1, 1, 1))
+
+
+def take_step(network: SmallClassifier, optimiser: torch.optim.Optimizer, seed: int) -> None:
+    torch.manual_seed(seed)
+    network(torch.randn(2, 3, 32, 32))[0].square().sum().backward()
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer]:
+    network, average = make_network(1), make_network(2)
+    optimiser = build_optimiser(network, make_recipe("classification"))
+    for seed in range(3):
+        take_step(network, optimiser, seed)
+    path = tmp_path / "checkpoint.safetensors"
+    state = TrainingState(spent=Spent(steps=3, cpu_s=1.5), best_metric=0.5, metrics={"top1": 0.5})
+    write_checkpoint(path, state, network, average, optimiser, {"head.bias": torch.ones(3)})
+    return path, network, average, optimiser
+
+
+def test_a_restored_training_takes_the_same_next_step(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer],
+) -> None:
+    path, network, average, optimiser = trained
+    other, other_average = make_network(3), make_network(4)
+    other.to(memory_format=torch.channels_last)
+    other_optimiser = build_optimiser(other, make_recipe("classification"))
+    record, tensors = read_checkpoint(path)
+    best = restore_checkpoint(record, tensors, other, other_average, other_optimiser)
+    assert record.state.spent == Spent(steps=3, cpu_s=1.5)
+    assert best is not None
+    assert best["head.bias"].tolist() == [1, 1, 1]
+    for mine, theirs in ((network, other), (average, other_average)):
+        for name, tensor in mine.state_dict().items():
+            assert torch.equal(tensor, theirs.state_dict()[name]), name
+    other.to(memory_format=torch.contiguous_format)
+    take_step(network, optimiser, 9)
+    take_step(other, other_optimiser, 9)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("keep", [0, 5, 1000, -1])
+def test_a_cut_off_checkpoint_is_refused(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer], keep: int
+) -> None:
+    path = trained[0]
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CorruptFile, match="train from the start"):
+        read_checkpoint(path)
+
+
+def test_a_flipped_bit_is_noticed(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer],
+) -> None:
+    path = trained[0]
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match="checksum"):
+        read_checkpoint(path)
+
+
+def test_a_foreign_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:
+    write_weights(tmp_path / "weights.safetensors", make_network(1))
+    with pytest.raises(CorruptFile):
+        read_checkpoint(tmp_path / "weights.safetensors")
+
+
+def test_a_missing_checkpoint_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="start without resume"):
+        read_checkpoint(tmp_path / "checkpoint.safetensors")
+
+
+def test_nothing_but_the_checkpoint_is_left_in_its_folder(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer],
+) -> None:
+    assert [path.name for path in trained[0].parent.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_weights_are_the_state_dict(tmp_path: Path) -> None:
+    network = make_network(1)
+    write_weights(tmp_path / "weights.safetensors", network)
+    tensors = load_file(tmp_path / "weights.safetensors")
+    assert tensors.keys() == network.state_dict().keys()
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in tensors.items())

@@ -1,0 +1,40 @@
+import msgspec
+import pytest
+
+from sightline.core.errors import InvalidInput
+from sightline.training.recipe import TASK_DEFAULTS, Recipe, make_recipe, read_recipe
+
+
+@pytest.mark.parametrize("task", sorted(TASK_DEFAULTS))
+def test_the_defaults_of_every_task_fit(task: str) -> None:
+    recipe = make_recipe(task)
+    assert recipe.task == task
+    assert read_recipe(msgspec.to_builtins(recipe)) == recipe  # as a Model's manifest stores it
+
+
+def test_every_field_is_documented() -> None:
+    undocumented = [name for name in Recipe.__struct_fields__ if f"{name}" not in (Recipe.__doc__ or "")]
+    assert undocumented == []
+
+
+def test_changes_win_over_defaults_and_augmentation_is_merged() -> None:
+    recipe = make_recipe("classification", "accurate", budget="5it", augmentation={"flip_x": 0.0})
+    assert (recipe.network, recipe.budget, recipe.augmentation.flip_x) == ("accurate", "5it", 0.0)
+    assert recipe.augmentation.shift == make_recipe("classification").augmentation.shift
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"colour_blind": True}, "colour_blind"),
+        ({"budget": "soon"}, "budget"),
+        ({"width": 64}, "width and height both"),
+        ({"augmentation": {"scale": (0.0, 1.0)}}, "scale"),
+        ({"augmentation": {"flip": 1}}, "flip"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        make_recipe("classification", **changes)

@@ -1,0 +1,113 @@
+"""A training that is killed and resumed ends with the bits of one that never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput
+from sightline.core.progress import ProgressEvent
+from sightline.training.curve import read_curve
+from sightline.training.launcher import worker_environment
+from sightline.training.recipe import make_recipe
+from sightline.training.train import train_model, training_folder
+from sightline.training.worker_messages import Job, WorkerMessage
+
+pytestmark = pytest.mark.slow
+
+RECIPE = make_recipe(
+    "classification",
+    budget="12it",
+    size=32,
+    batch_size=4,
+    validations=3,
+    log_every=1,
+    checkpoint_s=0,
+    augmentation={"mixup": 0.3, "cutmix": 0.3, "erase": 0.3},
+)
+
+
+def assert_same_weights(folder: Path, other: Path) -> None:
+    mine, theirs = (load_file(path / "weights.safetensors") for path in (folder, other))
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+def train_until_killed(version_folder: Path, out: Path, kill_at: int) -> None:
+    """Start a real worker process and send it SIGKILL as soon as it reports step `kill_at`."""
+    job = out.parent / "job.json"
+    job.write_bytes(msgspec.json.encode(Job(version=str(version_folder), recipe=RECIPE, out=str(out), resume=out.exists())))
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "sightline.training.worker", str(job), str(write_end)]
+    worker = subprocess.Popen(command, env=os.environ | worker_environment(1), pass_fds=(write_end,))
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as messages:
+        for line in messages:
+            event = msgspec.json.decode(line, type=WorkerMessage).event
+            if event is not None and event.metrics.get("step", 0) >= kill_at:
+                worker.send_signal(signal.SIGKILL)
+                break
+    assert worker.wait() == -signal.SIGKILL
+
+
+def test_a_killed_training_ends_with_the_same_bits(make_version, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    version = make_version("classification", {"train": 10, "val": 4})
+    whole = train_model(version, RECIPE, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    kill_at = int(np.random.default_rng().integers(2, 11))  # an arbitrary step, another one in each run of this test
+    train_until_killed(version.folder, killed, kill_at)
+    assert not killed.exists()
+    train_model(version, RECIPE, killed, resume=True)
+    assert_same_weights(whole, killed)
+    steps = [[point.step for point in read_curve(folder / "curve.jsonl")] for folder in (whole, killed)]
+    assert steps[0] == steps[1] == list(range(1, 13))
+    losses = [[point.loss for point in read_curve(folder / "curve.jsonl")] for folder in (whole, killed)]
+    assert losses[0] == losses[1], f"killed at step {kill_at}"
+
+
+def test_threads_that_prefetch_and_a_full_cache_do_not_change_the_result(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6})
+    recipe = msgspec.structs.replace(RECIPE, budget="3it", checkpoint_s=100)
+    one = train_model(version, recipe, tmp_path / "one")
+    other = msgspec.structs.replace(recipe, prefetch_threads=3, cache_bytes=0)
+    assert_same_weights(one, train_model(version, other, tmp_path / "two"))
+
+
+def test_a_stopped_training_keeps_its_model_and_can_go_on(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6, "val": 3})
+    recipe = msgspec.structs.replace(RECIPE, budget="6it", checkpoint_s=100)
+    whole = train_model(version, recipe, tmp_path / "whole")
+    seen: list[float] = []
+
+    def listen(event: ProgressEvent) -> None:
+        seen.append(event.metrics.get("step", 0))
+
+    out = train_model(version, recipe, tmp_path / "part", on_progress=listen, stop=lambda: 3 in seen)
+    assert max(seen) in (3, 4)  # the event of step 3 is reported after the question of step 3
+    assert (out / "model.onnx").is_file()
+    assert training_folder(out).is_dir()
+    train_model(version, recipe, out, resume=True)
+    assert not training_folder(out).exists()
+    assert_same_weights(whole, out)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6})
+    out = train_model(version, RECIPE, tmp_path / "part", stop=lambda: True)
+    with pytest.raises(InvalidInput, match="another recipe"):
+        train_model(version, msgspec.structs.replace(RECIPE, seed=9), out, resume=True)
+    with pytest.raises(Conflict, match="exists already"):
+        train_model(version, RECIPE, out)
+    checkpoint = training_folder(out) / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    with pytest.raises(CorruptFile, match="train from the start"):
+        train_model(version, RECIPE, out, resume=True)
