@@ -100,9 +100,12 @@ def skip_wrappers(source: Path) -> Path:
 
 def find_places(root: Path, report: ConversionReport) -> Iterator[ClassPlace]:
     """Folders of one class and split each, training first; strange files are told."""
-    names = [name for name in list_folder(root)[1] if is_class_folder(root / name, report)]
-    splits = [name for name in names if find_split(name)]
-    if splits and len(splits) == len(names):
+    names = list_folder(root)[1]
+    filled = [name for name in names if has_picture(root / name, limit=1_000_000)]
+    splits = [name for name in filled if find_split(name)]
+    if splits and len(splits) == len(filled):
+        for name in names:
+            is_class_folder(root / name, report)
         order = ["unsplit", "train", "trainval", "val", "test"]
         for name in sorted(splits, key=lambda name: order.index(find_split(name) or "")):
             split = find_split(name)

@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
@@ -37,7 +37,7 @@ YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt")
 # "unsplit" comes first: an export without a training split names its pictures under both keys.
 SPLIT_KEYS = ("unsplit", "train", "val", "valid", "validation", "minival", "test")
-ENTRY_DEPTH = 2
+OTHER_KEYS = ("path", "names", "nc", "download", "kpt_shape")
 
 
 class YoloEntry(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
         report.warn("category", "data.yaml counts other classes in `nc` than it names", f"nc {facts['nc']}, {len(names)} names")
     base = str(facts.get("path") or ".")
     entries = []
-    for key in SPLIT_KEYS:
+    for key in [*SPLIT_KEYS, *find_own_splits(facts, root)]:
         values = facts.get(key)
         for value in values if isinstance(values, list) else [values]:
             if value:
@@ -171,6 +171,12 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
     shape = facts.get("kpt_shape")
     keypoint_values = shape[0] * shape[1] if isinstance(shape, list) and len(shape) == 2 else 0
     return YoloLayout(root=root, names=names, entries=entries, keypoint_values=keypoint_values)
+
+
+def find_own_splits(facts: dict[str, Any], root: Path) -> list[str]:
+    """Further keys of data.yaml that name a folder of pictures, as our own export writes them for splits of other names."""
+    own = [key for key, value in facts.items() if key not in (*SPLIT_KEYS, *OTHER_KEYS) and isinstance(value, str)]
+    return [key for key in own if (root / "images" / key).is_dir() and facts[key] == f"images/{key}"]
 
 
 def read_names(names: object, path: Path) -> dict[int, str]:
@@ -289,6 +295,11 @@ def report_orphan_labels(folder: Path, root: Path, report: ConversionReport) -> 
 def write_yaml(version: DatasetVersion, target: Path) -> None:
     """Write data.yaml. Ultralytics wants the keys train and val; without a training split the unsplit pictures stand there."""
     places: dict[str, str | None] = {"train": None, "val": None}
+    clash = sorted(set(OTHER_KEYS) & version.splits.keys())
+    if clash:
+        raise InvalidInput(
+            f"expected splits with names that are no keys of data.yaml, got {', '.join(clash)}; rename the split"
+        )
     places |= {split: f"images/{split}" for split in version.splits}
     if places["train"] is None and UNSPLIT in places:
         places["train"] = places[UNSPLIT]

@@ -1,0 +1,212 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from format_samples import by_blob, make_version, read, round_trip, write_mask, write_picture, write_text
+from PIL import Image
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import InvalidInput, NotFound, UnreadableDataset
+from sightline.data.exporting import export_version
+from sightline.data.formats.format import SourceItem
+from sightline.data.formats.mask_classes import CAMVID_COLOURS, read_classes
+from sightline.data.formats.table import detect_format, load_format
+from sightline.imaging.masks import decode_mask, encode_mask
+
+
+def areas(item: SourceItem) -> dict[str, list[list[int]]]:
+    """Rows of 0 and 1 by category."""
+    return {a.category: decode_mask(a.mask).astype(int).tolist() for a in item.annotations if a.mask is not None}
+
+
+def mask(category: str, pixels: np.ndarray, **facts: object) -> Annotation:
+    return Annotation(category=category, mask=encode_mask(pixels), **facts)  # type: ignore[arg-type]
+
+
+def test_camvid_layout_reads_values_in_its_own_order_and_eleven_as_void(tmp_path: Path) -> None:
+    write_picture(tmp_path / "train/a.png", 4, 1)
+    write_mask(tmp_path / "trainannot/a.png", [[0, 10, 10, 11]])
+    write_text(
+        tmp_path / "train.txt", "/SegNet/CamVid/train/a.png /SegNet/CamVid/trainannot/a.png\n/SegNet/CamVid/train/gone.png x\n"
+    )
+    write_picture(tmp_path / "val/b.png", 4, 1)
+    write_mask(tmp_path / "valannot/b.png", [[3, 3, 3, 3]])
+    dataset, items, report = read("label_masks", tmp_path)
+    assert len(dataset.categories) == 11
+    assert dataset.unlabelled_pixels == "ignore"
+    assert areas(items["a.png"]) == {"Sky": [[1, 0, 0, 0]], "Bicyclist": [[0, 1, 1, 0]]}
+    assert areas(items["b.png"]) == {"Road": [[1, 1, 1, 1]]}
+    assert [item.split for item in items.values()] == ["train", "val"]
+    assert report.count("image", "dropped", "picture is missing") == 1
+    assert detect_format(tmp_path).name == "label_masks"
+
+
+def test_binary_masks_have_one_category(tmp_path: Path) -> None:
+    write_picture(tmp_path / "train/image/1.png", 3, 1)
+    write_mask(tmp_path / "train/label/1.png", [[0, 255, 255]])
+    dataset, items, report = read("label_masks", tmp_path)
+    assert dataset.unlabelled_pixels == "background"
+    assert areas(items["1.png"]) == {"foreground": [[0, 1, 1]]}
+    assert items["1.png"].split == "train"
+    assert report.is_clean
+
+
+def test_values_without_names_are_named_and_255_among_them_is_void(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/1.png", 4, 1)
+    write_mask(tmp_path / "masks/1.png", [[0, 2, 7, 255]])
+    dataset, items, report = read("label_masks", tmp_path)
+    # background is a category: "nothing is there" and "not looked at" are two things
+    assert dataset.categories.names == ("background", "class_2", "class_7")
+    assert dataset.unlabelled_pixels == "ignore"
+    assert areas(items["1.png"])["class_7"] == [[0, 0, 1, 0]]
+    assert report.warned("category") == 1
+    dataset, items, _ = read("label_masks", tmp_path, classes=["background", "a", "b", "c"])
+    assert dataset.categories.names == ("a", "b", "c")
+    assert areas(items["1.png"]) == {"b": [[0, 1, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("label_colors.txt", "0 0 0\tvoid\n64 128 64\tAnimal\n128 64 128\tRoad\n"),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nvoid:0,0,0::\nAnimal:64,128,64::\nRoad:128,64,128::\n"),
+        ("class_dict.csv", "name,r,g,b\nvoid,0,0,0\nAnimal,64,128,64\nRoad,128,64,128\n"),
+    ],
+)
+def test_colour_masks_by_a_table_of_any_shape(tmp_path: Path, name: str, text: str) -> None:
+    write_text(tmp_path / name, text)
+    write_picture(tmp_path / "images/a_1.png", 4, 1)
+    colours = np.array([[(0, 0, 0), (64, 128, 64), (128, 64, 128), (9, 9, 9)]], np.uint8)
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks/a_1_mask.png"), colours[..., ::-1])
+    dataset, items, report = read("label_masks", tmp_path)
+    assert dataset.categories.names == ("Animal", "Road")
+    assert areas(items["a_1.png"]) == {"Animal": [[0, 1, 0, 0]], "Road": [[0, 0, 1, 0]]}
+    assert report.dropped("annotation") == 1  # the colour (9, 9, 9)
+
+
+def test_colour_masks_without_a_table_are_refused(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/1.png")
+    write_picture(tmp_path / "masks/1.png")
+    with pytest.raises(UnreadableDataset, match=r"label_colors\.txt"):
+        read("label_masks", tmp_path)
+
+
+def test_camvid_colours_agree_with_each_other() -> None:
+    assert len(CAMVID_COLOURS) == len(set(CAMVID_COLOURS.values())) == 32
+
+
+def test_missing_masks_and_pictures_are_told_and_exact_names_win(tmp_path: Path) -> None:
+    for name in ("x.png", "x_mask.png", "y.png"):
+        write_picture(tmp_path / "images" / name, 1, 1)
+    write_mask(tmp_path / "masks/x_mask.png", [[1]])
+    write_mask(tmp_path / "masks/gone.png", [[1]])
+    _, items, report = read("label_masks", tmp_path)
+    assert {name: len(item.annotations) for name, item in items.items()} == {"x.png": 0, "x_mask.png": 1, "y.png": 0}
+    assert report.dropped("image") == 1
+    assert report.warned("image") == 2
+
+
+def test_a_broken_mask_is_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "classes.txt", "a\n")
+    write_picture(tmp_path / "images/1.png")
+    write_text(tmp_path / "masks/1.png", "no picture")
+    _, items, report = read("label_masks", tmp_path)
+    assert items["1.png"].annotations == ()
+    assert report.count("annotation", "dropped", "mask cannot be read") == 1
+
+
+def test_wrong_options_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableDataset):
+        read("label_masks", tmp_path)
+    write_picture(tmp_path / "images/1.png")
+    write_mask(tmp_path / "masks/1.png", [[1]])
+    with pytest.raises(InvalidInput):
+        read("label_masks", tmp_path, colours="x")
+    with pytest.raises(NotFound):
+        read("label_masks", tmp_path, classes="gone.txt")
+    with pytest.raises(UnreadableDataset):
+        read_classes(write_text(tmp_path / "twice.txt", "a\na\n"))
+
+
+@pytest.mark.parametrize("unlabelled", ["background", "ignore"])
+@pytest.mark.parametrize("count", [2, 255, 300])
+def test_a_round_trip_keeps_every_pixel(tmp_path: Path, rng: np.random.Generator, unlabelled: str, count: int) -> None:
+    names = [f"class {index}" for index in range(count)]
+    cells = rng.integers(0, 3, (10, 20))
+    annotations = [mask(names[0], cells == 0), mask(names[-1], cells == 1)]
+    rows = [("x/a.png", "train", annotations), ("a.jpg", None, []), ("x/a_mask.png", "val", annotations[:1])]
+    version = make_version(tmp_path, rows, names, unlabelled_pixels=unlabelled)
+    assert load_format("label_masks").check(version).is_clean
+    again, report = round_trip(version, "label_masks", tmp_path)
+    assert report.is_clean
+    assert again.categories == version.categories
+    assert again.manifest.unlabelled_pixels == unlabelled
+    after = by_blob(again)
+    for blob, item in by_blob(version).items():
+        assert (after[blob].file_name, after[blob].split) == (item.file_name, item.split)
+        assert [(a.category, a.mask) for a in after[blob].annotations] == [(a.category, a.mask) for a in item.annotations]
+
+
+def test_the_export_is_an_index_png_with_a_palette(tmp_path: Path) -> None:
+    pixels = np.zeros((10, 20), bool)
+    pixels[2:4, 5:9] = True
+    version = make_version(tmp_path, [("a.jpg", "val", [mask("dog", pixels)])], ["cat", "dog"])
+    export_version(version, tmp_path / "out", "label_masks")
+    with Image.open(tmp_path / "out/masks/val/a.png") as picture:
+        assert picture.mode == "P"
+        values = np.asarray(picture)
+        assert (values == np.where(pixels, 2, 0)).all()
+        assert tuple(picture.convert("RGB").getpixel((5, 2))) == version.categories.colour(1)
+    assert (tmp_path / "out/classes.csv").read_text().splitlines()[1] == "0,background,0,0,0,background"
+
+
+def test_what_a_label_map_cannot_hold_is_told(tmp_path: Path) -> None:
+    left, right, all_of_it = np.zeros((10, 20), bool), np.zeros((10, 20), bool), np.ones((10, 20), bool)
+    left[:, :5], right[:, 15:] = True, True
+    annotations = [
+        mask("cat", left, attributes={"difficult": "1"}),
+        mask("cat", right),
+        mask("dog", all_of_it),
+        Annotation(category="dog", polygons=((1.0, 1.0, 5.0, 1.0, 5.0, 5.0),)),
+        Annotation(category="dog", box_xyxy=(1, 1, 5, 5)),
+        Annotation(category="dog"),
+    ]
+    report = load_format("label_masks").check(make_version(tmp_path, [("a.png", None, annotations)], ["cat", "dog"]))
+    assert report.count("annotation", "changed", "objects of one category become one region") == 2
+    assert report.count("annotation", "changed", "annotations overlap; a pixel keeps the last") == 1
+    assert report.count("annotation", "changed", "polygon drawn as pixels") == 1
+    assert report.dropped("annotation") == 2
+    assert report.dropped("attribute") == 1
+
+
+def test_camvid_keeps_every_labelled_pixel(shared_data: Path) -> None:
+    source = shared_data / "segmentation/camvid"
+    assert detect_format(source).name == "label_masks"
+    dataset, items, report = read("label_masks", source)
+    splits = [item.split for item in items.values()]
+    assert (splits.count("train"), splits.count("val")) == (90, 25)
+    assert report.is_clean
+    item = items["0016E5_07963.png"]
+    stored = cv2.imread(str(source / "valannot/0016E5_07963.png"), cv2.IMREAD_UNCHANGED)
+    for annotation in item.annotations:
+        assert annotation.mask is not None
+        assert (decode_mask(annotation.mask) == (stored == dataset.categories.index(annotation.category))).all()
+    assert sum(decode_mask(a.mask).sum() for a in item.annotations if a.mask) == (stored != 11).sum()
+
+
+def test_em_membrane_and_datumaro_samples(shared_data: Path) -> None:
+    source = shared_data / "segmentation/em-membrane"
+    assert detect_format(source).name == "label_masks"
+    dataset, items, report = read("label_masks", source)
+    assert dataset.categories.names == ("foreground",)
+    assert len(items) == 30
+    assert report.is_clean
+    assets = shared_data / "label-formats/datumaro-test-assets"
+    dataset, items, _ = read("label_masks", assets / "camvid_dataset")
+    assert len(dataset.categories) == 31
+    assert areas(items["0001TP_006690.png"])["Bicyclist"] == [[1, 1, 0, 1, 1]]  # as datumaro's own test has it
+    dataset, items, _ = read("label_masks", assets / "common_semantic_segmentation_dataset/non_standard_dataset")
+    assert set(items) == {"image_0001.png", "image_0002.png"}
+    assert all(item.annotations for item in items.values())

@@ -1,0 +1,242 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from format_samples import by_blob, make_version, read, round_trip, write_picture, write_text
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import LossyExport, UnreadableDataset
+from sightline.data.exporting import export_version
+from sightline.data.formats.table import detect_format, load_format
+
+NAMES = "names: [cat, dog]\n"
+
+
+def box(category: str, *values: float, **facts: object) -> Annotation:
+    return Annotation(category=category, box_xyxy=values, **facts)  # type: ignore[arg-type]
+
+
+def test_boxes_are_shares_of_the_picture_around_their_centre(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images/train\n" + NAMES)
+    write_picture(tmp_path / "images/train/a.png", 20, 10)
+    write_picture(tmp_path / "images/train/sub/b.png", 20, 10)
+    write_text(tmp_path / "labels/train/a.txt", "1 0.5 0.5 0.2 0.4\n\n0 0.25 0.5 0.5 1.0\n")
+    dataset, items, report = read("yolo", tmp_path)
+    assert dataset.categories.names == ("cat", "dog")
+    # by hand: centre (10, 5), 4 x 4; and the left half
+    assert items["a.png"].annotations == (box("dog", 8, 3, 12, 7), box("cat", 0, 0, 10, 10))
+    assert items["sub/b.png"].annotations == ()  # no label file: nothing is on the picture
+    assert items["a.png"].split == "train"
+    assert report.is_clean
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ("path: .\ntrain: images/train\nval: images/val\n", {"train": 1, "val": 1}),
+        ("path: /home/ann/set\ntrain: [images/train, images/val]\n", {"train": 2}),
+        ("train: ../images/train\nvalid: ../images/val\n", {"train": 1, "val": 1}),
+        ("train: list.txt\n", {"train": 2}),
+        ("train: images/train/a.png\n", {"train": 1}),
+    ],
+)
+def test_places_of_pictures_may_be_folders_lists_and_pictures(tmp_path: Path, places: str, expected: dict[str, int]) -> None:
+    write_text(tmp_path / "data.yaml", places + "names: {0: cat, 3: dog}\n")
+    write_text(tmp_path / "list.txt", "./images/train/a.png\n/old/machine/images/val/b.png\n")
+    write_picture(tmp_path / "images/train/a.png")
+    write_picture(tmp_path / "images/val/b.png")
+    write_text(tmp_path / "labels/train/a.txt", "3 0.5 0.5 0.2 0.4\n")
+    dataset, items, report = read("yolo", tmp_path)
+    splits = [item.split for item in items.values()]
+    assert {split: splits.count(split) for split in splits} == expected
+    assert dataset.categories.names == ("cat", "dog")
+    assert next(iter(items.values())).annotations[0].category == "dog"
+    assert report.is_clean
+
+
+def test_nothing_outside_of_the_data_set_is_read(tmp_path: Path) -> None:
+    write_picture(tmp_path / "secret/images/a.png")
+    write_text(tmp_path / "set/data.yaml", f"path: {tmp_path}/secret\ntrain: images\nval: ../secret/images\n" + NAMES)
+    with pytest.raises(UnreadableDataset, match="found none of them"):
+        read("yolo", tmp_path / "set")
+
+
+def test_equal_names_in_two_splits_stay_apart(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images/train\nval: images/val\n" + NAMES)
+    for split in ("train", "val"):
+        write_picture(tmp_path / f"images/{split}/a.png")
+    _, items, report = read("yolo", tmp_path)
+    assert {name: item.split for name, item in items.items()} == {"a.png": "train", "val/a.png": "val"}
+    assert report.is_clean
+
+
+def test_rows_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images\nnc: 3\n" + NAMES)
+    write_picture(tmp_path / "images/a.png")
+    rows = [
+        "7 0.5 0.5 0.1 0.1",
+        "0 0.5 x 0.1 0.1",
+        "0 0.5 nan 0.1 0.1",
+        "0 0.5 0.5",
+        "0 320 240 10 10",
+        "0 0.5 0.5 0.2 0.4 0.75",
+    ]
+    write_text(tmp_path / "labels/a.txt", "\n".join(rows))
+    write_text(tmp_path / "labels/gone.txt", "0 0.5 0.5 0.1 0.1\n")
+    _, items, report = read("yolo", tmp_path)
+    assert items["a.png"].annotations == (box("cat", 8, 3, 12, 7, confidence=0.75, origin="model"),)
+    assert report.count("annotation", "dropped", "unknown category: its class number has no name") == 1
+    assert report.dropped("annotation") == 5
+    assert report.count("image", "dropped", "picture is missing, only its labels are there") == 1
+    assert report.warned("category") == 1  # nc
+
+
+def test_polygons_oriented_boxes_and_key_points(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images\nkpt_shape: [2, 3]\n" + NAMES)
+    write_picture(tmp_path / "images/a.png", 20, 10)
+    triangle = "0 0.1 0.1 0.5 0.1 0.5 0.8"
+    tilted = "0 0.5 0.2 0.6 0.4 0.5 0.6 0.4 0.4"  # corners (10, 2) (12, 4) (10, 6) (8, 4): a square on its corner
+    upright = "0 0.1 0.1 0.5 0.1 0.5 0.8 0.1 0.8"
+    pose = "1 0.5 0.5 0.2 0.4 0.5 0.5 2 0.6 0.6 1"
+    write_text(tmp_path / "labels/a.txt", "\n".join([triangle, tilted, upright, pose]))
+    _, items, report = read("yolo", tmp_path)
+    found = items["a.png"].annotations
+    assert found[0].polygons == (pytest.approx((2, 1, 10, 1, 10, 8)),)
+    assert found[0].box_xyxy == pytest.approx((2, 1, 10, 8))
+    assert found[1].polygons == (pytest.approx((10, 2, 12, 4, 10, 6, 8, 4)),)
+    assert found[3] == box("dog", 8, 3, 12, 7)
+    assert report.changed("annotation") == 1  # the tilted one only
+    assert report.dropped("attribute") == 1  # the key points
+
+
+def test_boxes_come_back_within_a_hundredth_pixel_in_the_widest_picture(tmp_path: Path) -> None:
+    from sightline.data.conversion import ConversionReport
+    from sightline.data.formats.yolo_rows import format_box_row, parse_row
+
+    size = (99_991, 77_777)
+    for values in [(0.25, 0.1, 99_990.9, 77_776.3), (33_333.333, 11_111.111, 33_334.4, 11_112.2)]:
+        row = format_box_row(0, values, size)
+        again = parse_row(row, {0: "cat"}, size, 0, ConversionReport(), "")
+        assert again is not None
+        assert again.box_xyxy == pytest.approx(values, abs=0.01)
+
+
+def test_a_round_trip_keeps_boxes_splits_names_and_facts(tmp_path: Path) -> None:
+    rows = [
+        ("a.png", "train", [box("dog", 1.25, 2.5, 7.125, 9), box("cat", 0, 0, 20, 10, attributes={"difficult": "1"})]),
+        ("sub/a.png", "val", [box("cat", 3, 3, 4, 4, confidence=0.5, origin="model")]),
+        ("b.jpg", None, []),
+        ("c.jpg", "night", [box("cat", 3, 3, 4, 4, is_crowd=True), box("cat", 3, 3, 4, 4)]),
+    ]
+    version = make_version(tmp_path, rows, ["cat", "dog", "never seen"])
+    for name in ("yolo", "yolo_segment", "darknet"):
+        assert load_format(name).check(version).is_clean
+        again, report = round_trip(version, name, tmp_path)
+        assert report.is_clean
+        assert again.categories == version.categories
+        after = by_blob(again)
+        for blob, item in by_blob(version).items():
+            assert (after[blob].file_name, after[blob].split) == (item.file_name, item.split)
+            assert len(after[blob].annotations) == len(item.annotations)
+            for new, old in zip(after[blob].annotations, item.annotations, strict=True):
+                assert new.box_xyxy == pytest.approx(old.box_xyxy, abs=1e-5)
+                assert (new.category, new.attributes, new.confidence) == (old.category, old.attributes, old.confidence)
+                assert (new.origin, new.is_crowd) == (old.origin, old.is_crowd)
+
+
+def test_an_export_is_found_and_has_what_ultralytics_asks_for(tmp_path: Path) -> None:
+    version = make_version(tmp_path, [("a.png", None, [box("cat", 1, 2, 3, 4)])], ["cat"])
+    export_version(version, tmp_path / "out", "yolo")
+    facts = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
+    assert facts["train"] == "images/unsplit"
+    assert "val" in facts
+    assert facts["names"] == {0: "cat"}
+    assert (tmp_path / "out/labels/unsplit/a.txt").read_text() == "0 0.1 0.3 0.1 0.2\n"
+    assert detect_format(tmp_path / "out").name == "yolo"
+
+
+def test_polygons_need_permission_to_become_boxes_and_survive_as_segments(tmp_path: Path) -> None:
+    ring = (1.0, 1.0, 9.0, 1.0, 9.0, 6.0)
+    annotation = Annotation(category="cat", polygons=(ring,), box_xyxy=(1, 1, 9, 6))
+    version = make_version(tmp_path, [("a.png", "train", [annotation])], ["cat"])
+    with pytest.raises(LossyExport, match="polygon lost"):
+        export_version(version, tmp_path / "out", "yolo")
+    assert not (tmp_path / "out").exists()
+    boxes, _ = round_trip(version, "yolo", tmp_path, allow_loss=True)
+    assert next(boxes.items()).annotations[0].polygons is None
+    polygons, report = round_trip(version, "yolo_segment", tmp_path)
+    assert report.is_clean
+    assert next(polygons.items()).annotations[0].polygons == (pytest.approx(ring, abs=1e-5),)
+
+
+def test_rings_of_one_object_are_joined_without_changing_its_pixels(tmp_path: Path) -> None:
+    from sightline.data.formats.yolo_rows import join_rings
+    from sightline.imaging.masks import draw_polygons
+
+    rings = (
+        (1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0),
+        (8.0, 2.0, 12.0, 2.0, 12.0, 8.0, 8.0, 8.0),
+        (14.0, 0.0, 16.0, 0.0, 16.0, 3.0),
+    )
+    joined = join_rings(rings)
+    assert (draw_polygons([joined], 10, 20) == draw_polygons(rings, 10, 20)).all()
+    version = make_version(tmp_path, [("a.png", "train", [Annotation(category="cat", polygons=rings)])], ["cat"])
+    report = load_format("yolo_segment").check(version)
+    assert report.count("annotation", "changed", "polygon of several rings joined to one by bridges of no width") == 1
+
+
+def test_pictures_that_would_share_a_label_file_are_renamed_and_told(tmp_path: Path) -> None:
+    rows = [("x/a.png", "train", [box("cat", 1, 2, 3, 4)]), ("x/a.jpg", "train", []), ("y/a.png", "train", [])]
+    version = make_version(tmp_path, rows, ["cat"])
+    assert load_format("yolo").check(version).changed("file") == 1
+    again, _ = round_trip(version, "yolo", tmp_path, allow_loss=True)
+    assert sorted(item.file_name for item in again.items()) == ["x/a-jpg.jpg", "x/a.png", "y/a.png"]
+    assert {item.file_name: len(item.annotations) for item in again.items()}["x/a.png"] == 1
+
+
+def test_labels_of_whole_pictures_are_lost_in_boxes(tmp_path: Path) -> None:
+    version = make_version(tmp_path, [("a.png", "train", [Annotation(category="cat")])], ["cat"])
+    assert load_format("yolo").check(version).dropped("annotation") == 1
+
+
+def test_a_folder_without_names_gets_names_from_its_numbers(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/val/a.png")
+    write_text(tmp_path / "labels/val/a.txt", "4 0.5 0.5 0.2 0.4\n2 0.5 0.5 0.2 0.4\n")
+    dataset, items, _ = read("yolo", tmp_path)
+    assert dataset.categories.names == ("class_2", "class_4")
+    assert items["a.png"].split == "val"
+    with pytest.raises(UnreadableDataset):
+        read("yolo", tmp_path / "images")
+
+
+def test_label_studio_gives_four_pictures_and_tells_of_three_that_are_missing(shared_data: Path) -> None:
+    source = shared_data / "label-formats/label-studio/test_import_yolo_data"
+    dataset, items, report = read("yolo", source)
+    assert dataset.categories.names == ("closed_door", "opened_door", "bus", "number")
+    assert sorted(items) == ["img_1.jpg", "img_5.jpg", "img_6.jpeg", "img_7.jpeg"]
+    assert sum(len(item.annotations) for item in items.values()) == 13
+    assert report.dropped("image") == 3
+    assert detect_format(source).name == "yolo"
+
+
+@pytest.mark.parametrize(
+    ("name", "geometry", "count"),
+    [
+        ("yolov8_detection", "box", 2),
+        ("yolov8_detection_with_list_of_imgs", "box", 2),
+        ("yolov8_detection_with_list_of_names", "box", 2),
+        ("yolov8_detection_with_subset_txt", "box", 2),
+        ("yolov8_oriented_boxes", "polygons", 2),
+        ("yolov8_pose", "box", 1),
+        ("yolov8_pose_two_values_per_point", "box", 1),
+        ("yolov8_segmentation", "polygons", 2),
+    ],
+)
+def test_variants_of_datumaro(shared_data: Path, name: str, geometry: str, count: int) -> None:
+    source = shared_data / "label-formats/datumaro-test-assets/yolo_dataset" / name
+    assert detect_format(source).name == "yolo"
+    _, items, report = read("yolo", source)
+    (item,) = items.values()
+    assert item.split == "train"
+    assert [annotation.geometry for annotation in item.annotations] == [geometry] * count
+    assert report.is_clean == (name not in ("yolov8_oriented_boxes", "yolov8_pose", "yolov8_pose_two_values_per_point"))
