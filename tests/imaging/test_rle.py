@@ -1,0 +1,65 @@
+import cv2
+import numpy as np
+import pytest
+from faster_coco_eval.core import mask as coco_mask
+
+from sightline.core.annotations import MaskRle
+from sightline.core.errors import InvalidInput
+from sightline.imaging.rle import count_mask_pixels, decode_mask, encode_mask, unpack_runs
+
+
+def draw_mask(seed: int) -> np.ndarray:
+    """Noise or blobs of a random size, now and then empty or full."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 70, 2)
+    if seed % 11 == 0:
+        return np.full((height, width), seed % 2 == 0)
+    noise = rng.random((height, width)).astype(np.float32)
+    return (cv2.GaussianBlur(noise, (0, 0), 2) > 0.5) if seed % 3 else noise < rng.random()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_code_is_that_of_coco(seed):
+    mask = draw_mask(seed)
+    rle = encode_mask(mask)
+    counts = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+    assert rle.counts == (counts.decode() if isinstance(counts, bytes) else counts)
+    np.testing.assert_array_equal(decode_mask(rle), mask)
+    assert count_mask_pixels(rle) == mask.sum()
+
+
+def test_runs_by_hand():
+    mask = np.array([[1, 0], [1, 1], [0, 1]], bool)  # down the columns: 1 1 0 | 0 1 1
+    assert unpack_runs(encode_mask(mask)).tolist() == [0, 2, 2, 2]
+
+
+def test_long_runs_survive():
+    mask = np.zeros((4000, 3000), bool)
+    mask[:, 1500:2999] = True
+    rle = encode_mask(mask)
+    assert unpack_runs(rle).tolist() == [6_000_000, 5_996_000, 4000]
+    assert count_mask_pixels(rle) == 5_996_000
+
+
+def test_numbers_other_than_bool_count_as_set_when_not_zero():
+    assert encode_mask(np.array([[0, 3], [-1, 0]])) == encode_mask(np.array([[False, True], [True, False]]))
+
+
+def test_decoded_masks_are_contiguous():
+    assert decode_mask(encode_mask(np.eye(5, dtype=bool))).flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+def test_a_mask_without_pixels_survives(shape):
+    assert decode_mask(encode_mask(np.zeros(shape, bool))).shape == shape
+
+
+@pytest.mark.parametrize("counts", ["", "5", "zzzz", "é", "\x01", "6o", "2" + "o" * 20 + "0"])
+def test_a_broken_code_is_refused(counts):
+    with pytest.raises(InvalidInput):
+        decode_mask(MaskRle(height=2, width=2, counts=counts))
+
+
+def test_only_one_mask_at_a_time_is_encoded():
+    with pytest.raises(InvalidInput, match=r"\(H, W\)"):
+        encode_mask(np.zeros((2, 3, 3), bool))
