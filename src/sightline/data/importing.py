@@ -11,13 +11,14 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, SightlineError
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import extract_archive, is_archive
@@ -34,8 +35,11 @@ from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
 from sightline.imaging.reading import ImageHeader, decode_image, probe_image
 
 Verify = Literal["decode", "header"]
-THREADS = 2
-PICTURES_AHEAD = 16
+# Threads mostly wait for the disk to make a blob durable (see `BlobQueue`); only two at a time hold a decoded or large picture.
+THREADS = 24
+DECODERS = 2
+LARGE_BYTES = 4 << 20
+PICTURES_AHEAD = 64
 PROGRESS_EVERY = 500
 
 
@@ -216,10 +220,11 @@ def _prepare_all(
 ) -> Generator[tuple[SourceItem, _Picture | str], None, None]:
     """Each item with its stored picture, or with the reason why it has none; in order, a few pictures ahead."""
     waiting: deque[tuple[SourceItem, Future[_Picture | str]]] = deque()
+    decoders = BoundedSemaphore(DECODERS)
     with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
         try:
             for item in items:
-                waiting.append((item, pool.submit(_prepare_picture, item, blobs, options)))
+                waiting.append((item, pool.submit(_prepare_picture, item, blobs, options, decoders)))
                 if len(waiting) >= PICTURES_AHEAD:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -231,22 +236,25 @@ def _prepare_all(
                 future.cancel()
 
 
-def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions) -> _Picture | str:
-    content = item.content
-    if content is None:
-        if item.path is None or not item.path.is_file():
-            return "picture is missing"
+def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions, decoders: BoundedSemaphore) -> _Picture | str:
+    if item.content is None and (item.path is None or not item.path.is_file()):
+        return "picture is missing"
+    with decoders:
         try:
-            content = item.path.read_bytes()
+            content = item.content if item.path is None else item.path.read_bytes()
+            assert content is not None
+            header = probe_image(content, item.file_name)
+            check_pixel_limit(header, options.max_pixels, item.file_name)
+            if options.verify == "decode":
+                decode_image(content, options.max_pixels, item.file_name)
         except OSError as error:
             return f"picture cannot be read: {error.strerror}"
-    try:
-        header = probe_image(content, item.file_name)
-        check_pixel_limit(header, options.max_pixels, item.file_name)
-        if options.verify == "decode":
-            decode_image(content, options.max_pixels, item.file_name)
-    except SightlineError as error:
-        return {"ImageTooLarge": "picture with more pixels than the limit"}.get(type(error).__name__, "broken picture")
+        except ImageTooLarge:
+            return "picture with more pixels than the limit"
+        except SightlineError:
+            return "broken picture"
+        if len(content) >= LARGE_BYTES:
+            return _Picture(blobs.put_bytes(content), header)
     return _Picture(blobs.put_bytes(content), header)
 
 

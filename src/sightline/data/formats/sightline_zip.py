@@ -19,7 +19,7 @@ from sightline.core.folders import CHUNK_BYTES, MANIFEST_NAME
 from sightline.core.manifests import DatasetVersionManifest, decode_manifest
 from sightline.core.workspace import Workspace
 from sightline.data.archives import ARCHIVE_ERRORS
-from sightline.data.blobs import BlobStore
+from sightline.data.blobs import BlobQueue, BlobStore
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.items import Item, read_items
@@ -115,11 +115,11 @@ def install_archive(
     report = ConversionReport()
     folder = make_temporary_folder(target, name)
     try:
-        with _open_zip(path) as archive:
+        with _open_zip(path) as archive, BlobQueue(blobs) as queue:
             _unpack_version(archive, folder, path)
             for item in read_items(folder / ITEMS_NAME):
                 if not blobs.has(item.blob):
-                    blobs.put_bytes(_read_picture(archive, item, path))
+                    queue.put_bytes(_read_picture(archive, item, path))
                 report.keep("image")
                 report.keep("annotation", len(item.annotations))
         return place_version(folder, target, name, blobs), report
