@@ -47,7 +47,7 @@ def draw_layer_chart(layers: Sequence[LayerRow]) -> str:
         figure = Figure(figsize=(8.2, 0.8 + 0.22 * len(slowest)), layout="constrained")
         axes = figure.add_subplot()
         axes.barh(range(len(slowest)), [row.time_us for row in slowest], color=[find_colour(row.precision) for row in slowest])
-        axes.set_yticks(range(len(slowest)), [f"{shorten(row.name)} · {row.kind}" for row in slowest])
+        axes.set_yticks(range(len(slowest)), [f"{shorten(row.name, 30)} · {row.kind}" for row in slowest])
         axes.set_xlabel("µs for one picture, one thread")
         for place, row in enumerate(slowest):
             axes.text(row.time_us, place, f" {row.share:.1%}", va="center", fontsize=7.5)

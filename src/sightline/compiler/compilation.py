@@ -1,6 +1,5 @@
 """One compilation from the first candidate to the filled report; `compile` wraps it in folders and errors."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from sightline.compiler.autotune import (
     Objective,
     Timing,
     choose_settings,
-    measure_latency_ms,
-    measure_stream,
     rank_timings,
     score_speed,
     time_candidates,
@@ -31,18 +28,16 @@ from sightline.compiler.graphs import check_opset, count_flops, count_operators,
 from sightline.compiler.layers import count_precisions, find_refused_layers, profile_layers
 from sightline.compiler.page import FlipPictures
 from sightline.compiler.pictures import ChosenPictures, PreparedSamples, choose_pictures, draw_noise
-from sightline.compiler.probes import PROBES, measure_peak_gflops
 from sightline.compiler.quantisers.table import FIRST_QUANTISERS, RESCUE_QUANTISERS
-from sightline.compiler.report import CompileReport, Flip, GraphFacts, PeakFacts, SweepRow, make_candidate_row
+from sightline.compiler.report import CompileReport, Flip, GraphFacts, make_candidate_row
 from sightline.compiler.stages import Stages
+from sightline.compiler.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, Precision, compute_manifest_id
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement
 
 CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
-SWEEP_BATCHES = (1, 2, 4, 8, 16)
-SWEEP_SECONDS = 0.4
 FEW_PICTURES = 500  # below it an interval is often wider than a point
 
 
@@ -281,39 +276,12 @@ class Compilation:
         if self.chosen is None or self.chosen_timing is None:
             return report
         self._stages.update(0.3)
-        sweep = self._sweep(self.chosen)
-        self._stages.update(0.7)
-        threads = len(os.sched_getaffinity(0))
+        sweep = sweep_candidate(self.chosen, self._input_name, self._check_samples)
+        self._stages.update(0.8)
         precisions = list(dict.fromkeys(one.precision for one in self._candidates if one.engine == self.chosen.engine))
-        peaks = measure_peak_gflops(self.chosen.engine, precisions, threads)
         best = max([self.chosen_timing.throughput, *(row.throughput for row in sweep)])
-        reached = best * report.graph.flops / 1e9
-        peak = PeakFacts(
-            gflops=peaks,
-            reached_gflops=reached,
-            share=reached / peaks[self.chosen.precision],
-            method=f"The peak is the best of {len(PROBES)} probes ({', '.join(PROBES)}) in {self.chosen.engine} "
-            f"with {threads} threads; reached at the network's best batch and setting.",
-        )
+        peak = compare_with_peak(self.chosen, precisions, best, report.graph.flops)
         return msgspec.structs.replace(report, sweep=sweep, peak=peak)
-
-    def _sweep(self, candidate: Candidate) -> list[SweepRow]:
-        rows = []
-        for streams, threads in choose_settings():
-            for batch in SWEEP_BATCHES:
-                session = candidate.open(streams, threads)
-                picked = [self._check_samples[place % len(self._check_samples)] for place in range(batch)]
-                inputs = [np.concatenate(picked)]
-                session.infer({self._input_name: inputs[0]})
-                throughput, cpu_ms = measure_stream(session, self._input_name, inputs, SWEEP_SECONDS)
-                latency = measure_latency_ms(session, self._input_name, inputs, SWEEP_SECONDS / 2) if streams == 1 else None
-                session.close()
-                rows.append(
-                    SweepRow(
-                        batch=batch, streams=streams, threads=threads, throughput=throughput, latency_ms=latency, cpu_ms=cpu_ms
-                    )
-                )
-        return rows
 
     def _find_best(self, candidate: Candidate) -> Timing | None:
         ranked = rank_timings([timing for timing in self._timings if timing.candidate == candidate.name], "throughput")

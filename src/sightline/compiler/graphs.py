@@ -1,6 +1,6 @@
 """ONNX files: load, save as every engine reads them, count work, and find which source nodes an engine fused into a layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sightline.imaging.preprocessing import batch_shape
 
 LATEST_IR = 10  # ONNX Runtime 1.31 reads up to 13, other engines less
 LATEST_OPSET = 18
-SUFFIXES = ("_nchwc", "_quant", "/WithoutBiases", "_token_0")  # what engines append to a name of the source graph
+ENGINE_SUFFIXES = ("_nchwc", "_quant")  # what ONNX Runtime appends to a name of the source graph
 HEAVY_KINDS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
@@ -104,43 +104,62 @@ def count_weights(model: onnx.ModelProto) -> int:
 class SourceMap:
     """Tells which nodes of the source graph an engine's layer stands for, by the names the engine kept.
 
-    An engine names a fused layer after a node, or after the tensor it ends with; every source node that is named by no layer
-    belongs to the next layer downstream that is.
+    An engine names a fused layer after the node it begins with (OpenVINO; what follows was fused in) or after the tensor it
+    ends with (ONNX Runtime; what precedes was). Nodes that no layer names belong to the layer before or behind accordingly.
+
+    Args:
+        model: source graph.
+        layers: name of each layer in order of execution, with the source nodes the engine itself lists for it.
     """
 
-    def __init__(self, model: onnx.ModelProto, layer_names: Iterable[str]) -> None:
-        self._nodes = [node for node in model.graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
-        self._by_output = {name: node for node in model.graph.node for name in node.output if name}
-        self._by_name = {node.name: node for node in model.graph.node if node.name}
-        ends = {name: node for name in layer_names if (node := self._find_end(name)) is not None}
-        self._groups = self._collect(ends)
+    def __init__(self, model: onnx.ModelProto, layers: Mapping[str, Iterable[str]]) -> None:
+        self._nodes = list(model.graph.node)
+        self._by_output = {name: node for node in self._nodes for name in node.output if name}
+        self._by_name = {node.name: node for node in self._nodes if node.name}
+        self._owner: dict[str, str] = {}  # first output of a node -> layer
+        begins = self._claim(layers)
+        self._spread_forwards(begins)
+        self._spread_backwards()
+        self._groups: dict[str, list[str]] = {}
+        for node in self._nodes:
+            if node.output[0] in self._owner:
+                self._groups.setdefault(self._owner[node.output[0]], []).append(node.name or node.output[0])
 
     def sources(self, layer_name: str) -> tuple[str, ...]:
         """Names of the source nodes in a layer, in the graph's order; empty for one the engine invented (a reorder)."""
-        return self._groups.get(layer_name, ())
+        return tuple(self._groups.get(layer_name, ()))
 
-    def _find_end(self, layer_name: str) -> onnx.NodeProto | None:
-        name = layer_name
-        for suffix in SUFFIXES:
-            name = name.removesuffix(suffix)
-        return self._by_output.get(name) or self._by_name.get(name)
+    def _claim(self, layers: Mapping[str, Iterable[str]]) -> set[str]:
+        """Give each layer the nodes that are named; returns the layers named after the node they begin with."""
+        begins = set()
+        for layer, stated in layers.items():
+            plain = strip_engine_suffix(layer)
+            named = self._by_name.get(plain)
+            if named is not None:
+                begins.add(layer)
+            nodes = [named or self._by_output.get(plain), *(self._by_name.get(name) for name in stated)]
+            for node in nodes:
+                if node is not None:
+                    self._owner.setdefault(node.output[0], layer)
+        return begins
 
-    def _collect(self, ends: dict[str, onnx.NodeProto]) -> dict[str, tuple[str, ...]]:
-        owner: dict[str, str] = {}  # first output of a node -> layer
-        for layer, node in ends.items():
-            owner.setdefault(node.output[0], layer)
-        consumers: dict[str, list[onnx.NodeProto]] = {}
+    def _spread_forwards(self, begins: set[str]) -> None:
         for node in self._nodes:
-            for name in node.input:
-                consumers.setdefault(name, []).append(node)
+            before = next((self._owner[name] for name in node.input if self._owner.get(name) in begins), None)
+            if before is not None:
+                self._owner.setdefault(node.output[0], before)
+
+    def _spread_backwards(self) -> None:
         for node in reversed(self._nodes):
-            if node.output[0] not in owner:
-                following = [owner.get(user.output[0]) for name in node.output for user in consumers.get(name, [])]
-                following = [layer for layer in following if layer]
-                if following:
-                    owner[node.output[0]] = str(following[0])
-        groups: dict[str, list[str]] = {}
-        for node in self._nodes:
-            if node.output[0] in owner:
-                groups.setdefault(owner[node.output[0]], []).append(node.name or node.output[0])
-        return {layer: tuple(names) for layer, names in groups.items()}
+            if layer := self._owner.get(node.output[0]):
+                for name in node.input:
+                    if name in self._by_output:
+                        self._owner.setdefault(self._by_output[name].output[0], layer)
+
+
+def strip_engine_suffix(layer_name: str) -> str:
+    """The name of the source graph that an engine's name was made from."""
+    name = layer_name.split("/WithoutBiases")[0]  # OpenVINO splits a bias off
+    for suffix in ENGINE_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name

@@ -44,14 +44,9 @@ def profile_layers(
 
 
 def name_sources(rows: Sequence[LayerRow], source: onnx.ModelProto) -> list[LayerRow]:
-    """Replace each row's source layers by names of the source graph's nodes: the engine's own list, else found by its names."""
-    known = {node.name for node in source.graph.node}
-    map_ = SourceMap(source, [row.name for row in rows])
-    named = []
-    for row in rows:
-        stated = tuple(name for name in row.source_layers if name in known) if len(row.source_layers) > 1 else ()
-        named.append(msgspec.structs.replace(row, source_layers=stated or map_.sources(row.name)))
-    return named
+    """Replace each row's source layers by nodes of the source graph; each node is in one row at most."""
+    sources = SourceMap(source, {row.name: row.source_layers for row in rows})
+    return [msgspec.structs.replace(row, source_layers=sources.sources(row.name)) for row in rows]
 
 
 def count_int8(rows: Sequence[LayerRow]) -> tuple[int, int]:

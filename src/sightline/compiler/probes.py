@@ -6,6 +6,7 @@ the peak is the maximum over several shapes (matrix product, 1 x 1 and 3 x 3 con
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ CHANNELS, SIDE = 256, 28
 PROBES = ("gemm", "conv1x1", "conv3x3")
 
 
-def measure_peak_gflops(engine: str, precisions: list[Precision], threads: int, seconds: float = 0.25) -> dict[str, float]:
+def measure_peak_gflops(engine: str, precisions: Sequence[Precision], threads: int, seconds: float = 0.25) -> dict[str, float]:
     """Best sustained rate by precision, GFLOP/s (GOP/s in INT8), with `threads` threads in one stream."""
     peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="sightline-probe-") as folder:

@@ -1,0 +1,73 @@
+"""Speed of the chosen candidate over batch sizes and streams, and how much of the machine's own peak that is."""
+
+import os
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.compiler.autotune import choose_settings, measure_latency_ms, measure_stream
+from sightline.compiler.candidates import Candidate
+from sightline.compiler.probes import PROBES, measure_peak_gflops
+from sightline.compiler.report import PeakFacts, SweepRow
+from sightline.core.manifests import Precision
+
+BATCHES = (1, 2, 4, 8, 16)
+ROUNDS = 3
+ROUND_SECONDS = 0.15
+
+
+def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SweepRow]:
+    """Time every batch size with every setting, in interleaved rounds; medians over them."""
+    points = [(batch, streams, threads) for streams, threads in choose_settings() for batch in BATCHES]
+    sessions = {point: candidate.open(point[1], point[2]) for point in points}
+    measured: dict[tuple[int, int, int], list[tuple[float, float, float]]] = {point: [] for point in points}
+    for turn in range(ROUNDS + 1):
+        for point, session in sessions.items():
+            batch, streams, _ = point
+            inputs = [np.concatenate([samples[place % len(samples)] for place in range(batch)])]
+            if turn == 0:  # compiles the shape and warms up
+                session.infer({input_name: inputs[0]})
+                continue
+            throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+            latency_ms = measure_latency_ms(session, input_name, inputs, ROUND_SECONDS) if streams == 1 else 0.0
+            measured[point].append((throughput, cpu_ms, latency_ms))
+    for session in sessions.values():
+        session.close()
+    return [_sum_up(point, turns) for point, turns in measured.items()]
+
+
+def _sum_up(point: tuple[int, int, int], turns: Sequence[tuple[float, float, float]]) -> SweepRow:
+    batch, streams, threads = point
+    throughput, cpu_ms, latency_ms = (statistics.median(values) for values in zip(*turns, strict=True))
+    return SweepRow(
+        batch=batch,
+        streams=streams,
+        threads=threads,
+        throughput=throughput,
+        latency_ms=latency_ms if streams == 1 else None,
+        cpu_ms=cpu_ms,
+    )
+
+
+def compare_with_peak(candidate: Candidate, precisions: Sequence[Precision], throughput: float, flops: int) -> PeakFacts:
+    """How near the candidate comes to the machine's peak at its own precision.
+
+    On a machine that others use too, a probe may fall into a busy moment; a rate that the network itself sustained is then the
+    better lower bound of the peak, so the share is never above 1.
+
+    Args:
+        throughput: pictures a second.
+        flops: operations of one picture.
+    """
+    threads = len(os.sched_getaffinity(0))
+    peaks = measure_peak_gflops(candidate.engine, precisions, threads)
+    reached = throughput * flops / 1e9
+    peaks[candidate.precision] = max(peaks[candidate.precision], reached)
+    return PeakFacts(
+        gflops=peaks,
+        reached_gflops=reached,
+        share=reached / peaks[candidate.precision],
+        method=f"The peak is the best rate of {len(PROBES)} probes ({', '.join(PROBES)}) and of this network itself, "
+        f"in {candidate.engine} with {threads} threads; the network's rate is at its best batch and setting.",
+    )
