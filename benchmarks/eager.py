@@ -3,8 +3,12 @@
 Decoding, preparing and the decode head are the product's own: a comparison with an Artifact differs in the network alone.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+# Read when OpenMP is loaded with torch: idle threads that spin are counted as CPU time and disturb the other side of a race.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 

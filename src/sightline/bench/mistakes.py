@@ -28,6 +28,7 @@ from sightline.imaging.resizing import resize_image
 
 MISTAKES_FOLDER = "mistakes"
 DRAWN_SIDE = 640  # pixels of the longer side: small enough to carry a dozen inside report.html
+MAX_NAMED = 20
 RIGHT_RGB, WRONG_RGB, MISSED_RGB = (46, 160, 90), (225, 50, 60), (245, 165, 20)
 
 
@@ -134,6 +135,7 @@ def judge_label_maps(truth: np.ndarray, predicted: np.ndarray, ignored: int) -> 
 def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
     """The picture, at most 640 pixels wide or high: right predictions green, wrong ones red, missed things amber."""
     drawn, scale = shrink_image(image)
+    is_named = len(matches.wrong) + len(matches.missed) <= MAX_NAMED  # more names would hide the picture
     for annotations, colour, thickness in (
         (matches.right, RIGHT_RGB, 1),
         (matches.missed, MISSED_RGB, 2),
@@ -142,7 +144,7 @@ def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
         for annotation in annotations:
             x0, y0, x1, y1 = (round(value * scale) for value in annotation.box_xyxy or (0, 0, 0, 0))
             cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness)
-            if thickness > 1:
+            if thickness > 1 and is_named:
                 text = annotation.category + (f" {annotation.confidence:.2f}" if annotation.confidence is not None else "")
                 _draw_label(drawn, text, x0, y0, colour)
     return drawn

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sightline.bench.comparing import Comparison
 from sightline.bench.plots import Plot
-from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, sort_categories
+from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.tables import describe_interval, describe_resources
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -18,7 +18,6 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> str:
     """The page of one Report; `folder` holds the pictures its mistakes name."""
     pictures = {mistake.picture: embed_picture(folder / mistake.picture) for mistake in content.mistakes}
-    rows = sort_categories(content)
     return (
         _environment()
         .get_template("report.html")
@@ -26,8 +25,8 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
             content=content,
             plots={plot.name: (plot.title, Markup(plot.svg)) for plot in plots},  # drawn by us, escaped there
             pictures=pictures,
-            categories=rows,
-            category_metrics=list(dict.fromkeys(name for _, row in rows for name in row)),
+            categories=sort_categories(content),
+            category_metrics=list_category_metrics(content),
             interval=describe_interval(content).partition(": ")[2],
             resources=describe_resources(content),
             best=max(content.throughput, key=lambda point: point.images_per_s, default=None),

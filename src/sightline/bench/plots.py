@@ -47,6 +47,7 @@ STYLE: Any = {  # matplotlib types the keys as one long Literal
     "text.parse_math": False,  # a category named "$" is a name, not a formula
     "svg.hashsalt": "sightline",
 }
+PLOT_WIDTH, PLOT_HEIGHT = 5.4, 3.2  # inches; the page shows them at about 90 pixels an inch
 MAX_BARS = 40
 MAX_CONFUSION = 40
 CELL_TEXT_LIMIT = 12  # categories up to which a confusion cell has room for its number
@@ -66,27 +67,25 @@ def draw_plots(content: ReportContent) -> list[Plot]:
     plots = []
     accuracy = content.accuracy
     if accuracy.per_category:
-        height = 0.9 + 0.3 * min(len(accuracy.per_category), MAX_BARS)
-        plots.append(_draw("categories", "Accuracy by category", (7.2, height), _plot_categories, content))
+        height = max(PLOT_HEIGHT, 0.8 + 0.26 * min(len(accuracy.per_category), MAX_BARS))
+        plots.append(_draw("categories", "Accuracy by category", height, _plot_categories, content))
     if accuracy.curves:
-        plots.append(_draw("precision_recall", "Precision over recall", (7.2, 3.6), _plot_curves, content))
+        plots.append(_draw("precision_recall", "Precision over recall", PLOT_HEIGHT, _plot_curves, content))
     if accuracy.confusion and len(accuracy.confusion) <= MAX_CONFUSION:
-        side = 3.0 + 0.2 * len(accuracy.confusion)
-        plots.append(_draw("confusion", "Confusion matrix", (min(7.2, side + 1.2), min(6.2, side)), _plot_confusion, content))
+        height = max(PLOT_HEIGHT, 1.0 + 0.3 * len(accuracy.confusion))
+        plots.append(_draw("confusion", "Confusion matrix", height, _plot_confusion, content))
     if content.latency:
-        plots.append(_draw("latency", "Latency of one call", (7.2, 3.2), _plot_latency, content))
+        plots.append(_draw("latency", "Latency of one call", PLOT_HEIGHT, _plot_latency, content))
     if content.throughput:
-        plots.append(_draw("throughput", "Throughput", (7.2, 3.2), _plot_throughput, content))
+        plots.append(_draw("throughput", "Throughput", PLOT_HEIGHT, _plot_throughput, content))
     return plots
 
 
-def _draw(
-    name: str, title: str, size: tuple[float, float], plot: Callable[[Axes, ReportContent], None], content: ReportContent
-) -> Plot:
+def _draw(name: str, title: str, height: float, plot: Callable[[Axes, ReportContent], None], content: ReportContent) -> Plot:
     with rc_context(STYLE), warnings.catch_warnings():
         # A script the font lacks shows boxes in the PNG; the page's own fonts show it in the SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(PLOT_WIDTH, height), layout="constrained")
         plot(figure.add_subplot(), content)
         png, svg = io.BytesIO(), io.StringIO()
         figure.savefig(png, format="png", dpi=150)
@@ -142,7 +141,12 @@ def _plot_confusion(axes: Axes, content: ReportContent) -> None:
     if len(names) <= CELL_TEXT_LIMIT:
         for row, column in np.argwhere(counts > 0):
             axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=8, color=INK)
-    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="predicted", ylabel="truth")
+    axes.set(
+        xlim=(-0.5, len(names) - 0.5),
+        ylim=(len(names) - 0.5, -0.5),
+        xlabel="predicted (cells: share of the row)",
+        ylabel="truth",
+    )
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
@@ -186,11 +190,14 @@ def _plot_throughput(axes: Axes, content: ReportContent) -> None:
             x = position + (lane - (len(streams) - 1) / 2) * width
             spread = [[point.images_per_s - min(point.repeats)], [max(point.repeats) - point.images_per_s]]
             label = f"{count} stream{'s' if count > 1 else ''}" if size == min(points) else None
-            bars = axes.bar(x, point.images_per_s, width * 0.92, color=SERIES[lane % len(SERIES)], label=label)
+            axes.bar(x, point.images_per_s, width * 0.92, color=SERIES[lane % len(SERIES)], label=label)
             axes.errorbar(x, point.images_per_s, yerr=np.maximum(spread, 0), color=INK, linewidth=1, capsize=3)
-            axes.bar_label(bars, [f"{point.images_per_s:.1f}"], padding=7, color=INK, fontsize=8)
+            top = (x, max(point.repeats))
+            axes.annotate(
+                f"{point.images_per_s:.1f}", top, (0, 5), textcoords="offset points", ha="center", color=INK, fontsize=8
+            )
     axes.set_xticks(range(len(sizes)), [f"batch {size}" for size in sizes])
-    axes.margins(y=0.18)
+    axes.margins(y=0.25)
     axes.grid(axis="x", visible=False)
     axes.set_ylabel("pictures per second")
     axes.legend(loc="upper left", fontsize=8, ncols=len(streams))

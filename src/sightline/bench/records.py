@@ -250,6 +250,12 @@ def sort_categories(content: ReportContent) -> list[tuple[str, dict[str, float]]
     return sorted(content.accuracy.per_category.items(), key=lambda row: row[1].get(metric, math.inf))
 
 
+def list_category_metrics(content: ReportContent) -> list[str]:
+    """Names of all metrics that categories have, in the order of the fullest row."""
+    rows = sorted(content.accuracy.per_category.values(), key=len, reverse=True)
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
 def format_metric(value: float | None, name: str = "") -> str:
     """A metric as text, a dash when there is none; "truth" is a count."""
     if value is None:

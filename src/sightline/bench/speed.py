@@ -23,6 +23,7 @@ from sightline.imaging.reading import decode_image
 
 WARM_UP_CALLS = 3
 MIN_LATENCY_SAMPLES = 10
+LATENCY_ROUNDS = 10  # all stages and batch sizes take turns this often
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +58,13 @@ def measure_latency(
     for stage, size in keys:
         for _ in range(WARM_UP_CALLS):
             _time_call(subject, stage, next(batches[size]))
-    watch = Stopwatch()
-    while watch.wall_s < seconds * len(keys) or len(calls[keys[-1]]) < MIN_LATENCY_SAMPLES:
+    for done in itertools.count():
+        if done >= LATENCY_ROUNDS and min(len(calls[key]) for key in keys) >= MIN_LATENCY_SAMPLES:
+            break
         for stage, size in keys:
-            calls[stage, size].append(_time_call(subject, stage, next(batches[size])))
+            watch = Stopwatch()
+            while watch.wall_s < seconds / LATENCY_ROUNDS:
+                calls[stage, size].append(_time_call(subject, stage, next(batches[size])))
     return [_make_latency(stage, size, calls[stage, size], is_remote) for stage, size in keys]
 
 

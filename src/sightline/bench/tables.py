@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.bench.comparing import ComparedNumber, Comparison
-from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, sort_categories
+from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 
 MAX_CATEGORIES = 20
 VERDICT_STYLES = {"better": "green", "worse": "red", "same": "dim", "unknown": "dim"}
@@ -17,6 +17,7 @@ def build_report_table(content: ReportContent) -> RenderableType:
         Text(f"{content.name}", style="bold"),
         Text(describe_subject_line(content), style="dim"),
         _build_accuracy(content),
+        *([Text(describe_interval(content))] if describe_interval(content) else []),
         *([_build_categories(content)] if content.accuracy.per_category else []),
         _build_latency(content),
         _build_throughput(content),
@@ -90,14 +91,13 @@ def _build_accuracy(content: ReportContent) -> Table:
     for name, value in content.accuracy.values.items():
         style = "bold" if name == content.accuracy.primary_name else ""
         table.add_row(Text(name, style=style), Text(f"{value:.4f}", style=style))
-    table.caption = describe_interval(content)
     return table
 
 
 def _build_categories(content: ReportContent) -> Table:
     """The worst categories first."""
     rows = sort_categories(content)
-    metrics = list(dict.fromkeys(name for _, row in rows for name in row))
+    metrics = list_category_metrics(content)
     table = Table(title="accuracy by category", title_justify="left", title_style="bold")
     table.add_column("")
     for name in metrics:
