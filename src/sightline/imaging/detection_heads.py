@@ -74,7 +74,7 @@ def decode_region_boxes(
         foreground = np.ascontiguousarray(scores[:, 1:]).ravel()  # (R, C) -> (R * C)
         chosen = _select_candidates(foreground, threshold, most)
         regions, labels = np.divmod(chosen, len(categories))
-        chosen_deltas = deltas[image].reshape(len(proposals[image]), -1, 4)[regions, labels + 1] / weights
+        chosen_deltas = deltas[image].reshape(-1, len(categories) + 1, 4)[regions, labels + 1] / weights
         boxes = placement.boxes_to_source(_apply_deltas(proposals[image][regions], chosen_deltas))
         predictions.append(_settle_source(spec, placement.clip_to_source(boxes), foreground[chosen], labels, categories))
     return predictions
