@@ -22,6 +22,8 @@ from sightline.models.table import TIMM_PREFIX
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")  # where training scripts put the state dict
 DOWNLOAD_TIMEOUT_S = 10.0
+# What torch's restricted reader raises for files that hold code, are damaged, or are something else altogether.
+UNREADABLE = (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class WeightsReport(NamedTuple):
@@ -59,7 +61,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
             f"{path} holds no weights that can be read without executing code: {reason}; save its state_dict"

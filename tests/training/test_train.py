@@ -1,0 +1,117 @@
+"""Every network of the table: a few steps, export, inference through a Predictor."""
+
+import json
+import urllib.error
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sightline.core.errors import InvalidInput
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
+from sightline.models.table import NETWORKS, build_network
+from sightline.runtime.predictor import open_predictor
+from sightline.training.curve import read_curve
+from sightline.training.recipe import make_recipe
+from sightline.training.train import train_model
+
+QUICK = {"small_classifier"}
+PAIRS = [
+    pytest.param(task, name, marks=[] if name in QUICK and task == "classification" else [pytest.mark.slow])
+    for name, row in NETWORKS.items()
+    for task in row.tasks
+]
+
+
+@pytest.mark.parametrize(("task", "name"), [*PAIRS, pytest.param("classification", "timm/resnet10t", marks=[pytest.mark.slow])])
+def test_a_network_trains_exports_and_predicts(task: str, name: str, make_version, tmp_path: Path) -> None:
+    version = make_version(task, {"train": 4, "val": 2}, width=80, height=64)
+    recipe = make_recipe(task, name, budget="2it", width=64, height=64, batch_size=2, validations=1, precision="fp32")
+    out = train_model(version, recipe, tmp_path / "model")
+    manifest = read_manifest(out, ModelManifest)
+    assert manifest.export_check["pictures"] == 4
+    assert manifest.export_check["max_relative_error"] <= 1e-3
+    assert manifest.parameter_count > 1000
+    assert manifest.recipe["budget"] == "2it"
+    with open_predictor(out, engine="reference", threads=1) as predictor:
+        answers = predictor.predict([version.read_image(item) for item in version.items("val")], confidence_threshold=0.0)
+    assert len(answers) == 2
+    names = set(version.categories)
+    assert all(annotation.category in names for answer in answers for annotation in answer)
+
+
+@pytest.mark.slow
+def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 24, "val": 9})
+    recipe = make_recipe("classification", budget="60it", size=32, batch_size=12, validations=3, learning_rate=3e-3)
+    out = train_model(version, recipe, tmp_path / "model")
+    manifest = read_manifest(out, ModelManifest)
+    assert manifest.metrics["top1"] >= 0.8  # colours of shapes
+    points = read_curve(out / "curve.jsonl")
+    assert [point.step for point in points if point.metric is not None] == [20, 40, 60]
+    assert points[-1].progress == 1
+    assert cv2.imread(str(out / "curves.png")).shape[0] > 400
+
+
+@pytest.mark.slow
+def test_early_stopping_counts_validations_without_improvement(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6, "val": 3})
+    recipe = make_recipe("classification", budget="20it", size=32, batch_size=2, validations=20, learning_rate=0.0, patience=3)
+    out = train_model(version, recipe, tmp_path / "model")
+    assert read_manifest(out, ModelManifest).metrics["steps"] == 4  # the first is the best, three more bring nothing
+
+
+@pytest.mark.slow
+def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 4})
+    messages: list[str] = []
+    recipe = make_recipe("classification", budget="2it", size=32, batch_size=2)
+    out = train_model(version, recipe, tmp_path / "model", on_progress=lambda event: messages.append(event.message))
+    assert "no split 'val'" in "".join(messages)
+    assert "primary" not in read_manifest(out, ModelManifest).metrics
+    assert json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["step"] == 2
+
+
+@pytest.mark.slow
+def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:
+    torch.manual_seed(77)
+    source = build_network("classification", "fast", 3, 32, 32)
+    torch.save(source.state_dict(), tmp_path / "start.pth")
+    messages: list[str] = []
+    version = make_version("classification", {"train": 4})
+    recipe = make_recipe(
+        "classification", budget="1it", size=32, batch_size=2, learning_rate=0.0, weights=str(tmp_path / "start.pth")
+    )
+    out = train_model(version, recipe, tmp_path / "model", on_progress=lambda event: messages.append(event.message))
+    assert "of the file unused" in "".join(messages)
+    kept = load_file(out / "weights.safetensors")
+    assert torch.equal(kept["head.weight"], source.head.weight)
+
+
+@pytest.mark.slow
+def test_published_weights_out_of_reach_are_said_once_and_no_error(
+    make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    messages: list[str] = []
+    version = make_version("classification", {"train": 4})
+    recipe = make_recipe("classification", "resnet18", budget="1it", size=32, batch_size=2, pretrained=True)
+    train_model(version, recipe, tmp_path / "model", on_progress=lambda event: messages.append(event.message))
+    assert sum("not reachable" in message for message in messages) == 1
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_ends_the_training_with_advice(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 4})
+    recipe = make_recipe(
+        "classification", budget="50it", size=32, batch_size=4, optimiser="sgd", learning_rate=1e30, warm_up=0, clip_norm=0
+    )
+    with np.errstate(all="ignore"), pytest.raises(InvalidInput, match="lower learning_rate"):
+        train_model(version, recipe, tmp_path / "model")
