@@ -4,7 +4,8 @@ The rules are those of the COCO API's `evaluateImg` and `accumulate` (Lin et al.
 falling order of confidence (the first 100 of a picture) each take the free true object they overlap most, if IoU reaches the
 threshold; a prediction that only fits a crowd counts neither way. AP is the mean, over 101 recalls, of the best precision at
 that recall or beyond. Matching does not depend on other pictures, so a bootstrap only weighs pictures and adds up again; the
-tests hold the unweighted result equal to `faster-coco-eval`'s.
+tests hold the unweighted result equal to `faster-coco-eval`'s, and the weighted one to that of repeated pictures (where
+predictions of one picture have equal confidences, repeating also shuffles them, and AP may differ in the third digit).
 """
 
 from typing import Any

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.imaging.masks import label_map_to_annotations
+from sightline.metrics.agreement import compare_predictions, match_boxes
+
+from .scenes import box, label
+
+CATEGORIES = Categories(["a", "b"])
+
+
+def compare(task, before, after, size=(10, 10)):
+    return compare_predictions(task, CATEGORIES, before, after, [size] * len(before))
+
+
+def test_classification_flips_when_the_first_category_changes():
+    before = [[label("a", 0.9), label("b", 0.1)], [label("a", 0.6)], [label("b", 0.7)], []]
+    after = [[label("b", 0.2), label("a", 0.8)], [label("b", 0.6)], [label("b", 0.4)], []]
+    result = compare("classification", before, after)
+    assert (result.images, result.label_agreement, result.flipped) == (4, 0.75, [1])
+    assert result.mean_iou is None
+
+
+def test_multilabel_flips_when_a_category_crosses_one_half():
+    before = [[label("a", 0.9), label("b", 0.4)], [label("a", 0.6)]]
+    after = [[label("a", 0.5), label("b", 0.3)], [label("a", 0.4)]]
+    assert compare("multilabel", before, after).flipped == [1]
+
+
+def test_boxes_agree_by_category_and_overlap():
+    before = [[box("a", (0, 0, 10, 10), confidence=0.9), box("b", (20, 20, 30, 30), confidence=0.9)], []]
+    after = [[box("a", (0, 0, 10, 8), confidence=0.7), box("a", (20, 20, 30, 30), confidence=0.9)], []]
+    result = compare("detection", before, after)
+    assert result.label_agreement == 0.5
+    assert result.mean_iou == pytest.approx(0.8)
+    assert result.flipped == [0]
+
+
+def test_boxes_that_are_not_shown_are_not_compared():
+    before = [[box("a", (0, 0, 10, 10), confidence=0.9)]]
+    after = [[box("a", (0, 0, 10, 10), confidence=0.8), box("b", (0, 0, 5, 5), confidence=0.1)]]
+    result = compare("detection", before, after)
+    assert (result.label_agreement, result.flipped) == (1.0, [])
+
+
+def test_the_closest_boxes_are_matched_first_and_once():
+    before = [box("a", (0, 0, 10, 10)), box("a", (0, 0, 10, 9))]
+    after = [box("a", (0, 0, 10, 10))]
+    assert match_boxes(before, after) == pytest.approx([1.0])
+    assert match_boxes([], after) == []
+
+
+def test_pixels_agree_and_a_picture_flips_at_more_than_one_in_twenty():
+    first, few, many = np.zeros((10, 10), int), np.zeros((10, 10), int), np.zeros((10, 10), int)
+    few[0, :5], many[0, :6] = 1, 1
+    side = [label_map_to_annotations(first, CATEGORIES)] * 2
+    other = [label_map_to_annotations(one, CATEGORIES) for one in (few, many)]
+    result = compare("semantic", side, other)
+    assert result.label_agreement == pytest.approx(1 - 11 / 200)
+    assert result.flipped == [1]
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance", "semantic"])
+def test_no_pictures_agree(task):
+    result = compare(task, [], [])
+    assert (result.images, result.label_agreement, result.flipped) == (0, 1.0, [])
+
+
+def test_lists_of_different_lengths_are_refused():
+    with pytest.raises(InvalidInput):
+        compare("detection", [[]], [[], []])

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from sightline.core.categories import Categories
+from sightline.metrics.detection import DetectionEvaluator
+from sightline.metrics.matching import compute_average_precision, join_matches, match_image
+
+from .scenes import NAMES, SIZE, make_scenes
+
+
+def judge(scenes, geometry="box"):
+    evaluator = DetectionEvaluator(Categories(NAMES), geometry)
+    for truth, predicted in scenes:
+        evaluator.add(truth, predicted, SIZE, SIZE)
+    return evaluator
+
+
+@pytest.mark.parametrize("geometry", ["box", "mask"])
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_weights_give_the_map_of_faster_coco_eval(seed, geometry):
+    evaluator = judge(make_scenes(3 if seed == 0 else 25, seed), geometry)
+    metrics = evaluator.compute()
+    resampled = evaluator.resample(np.ones((1, evaluator.images), np.int64))
+    assert resampled.primary[0] == pytest.approx(metrics.primary, abs=1e-12)
+    for index, name in enumerate(NAMES):
+        if "ap" in metrics.per_category[name]:
+            assert resampled.per_category[0, index] == pytest.approx(metrics.per_category[name]["ap"], abs=1e-12)
+        else:
+            assert np.isnan(resampled.per_category[0, index])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_are_the_same_as_repeating_the_pictures(seed):
+    # Without ties: of equally sure predictions of one picture, repeating would shuffle the order.
+    scenes = make_scenes(12, seed + 50, ties=False)
+    weights = np.random.default_rng(seed).multinomial(12, np.full(12, 1 / 12), size=3)
+    weighted = judge(scenes).resample(weights)
+    for row, expected in zip(weights, weighted.primary, strict=True):
+        repeated = [scene for scene, times in zip(scenes, row, strict=True) for _ in range(times)]
+        assert judge(repeated).compute().primary == pytest.approx(expected, abs=1e-12)
+
+
+def test_many_predictions_in_one_picture_are_cut_at_a_hundred():
+    scenes = make_scenes(4, 3)
+    crowded = [(truth, predicted * 12) for truth, predicted in scenes]
+    assert max(len(predicted) for _, predicted in crowded) > 300
+    evaluator = judge(crowded)
+    assert evaluator.resample(np.ones((1, 4), np.int64)).primary[0] == pytest.approx(evaluator.compute().primary, abs=1e-12)
+
+
+def test_of_equal_overlaps_the_last_is_taken_and_each_only_once():
+    ious = np.array([[0.6, 0.6], [0.7, 0.7], [0.8, 0.8]])
+    match = match_image(ious, np.array([0.9, 0.8, 0.7]), np.zeros(2, bool))
+    assert match.matched[0].tolist() == [True, True, False]
+    assert match.truth == 2
+
+
+def test_a_resample_without_truth_is_not_known():
+    match = match_image(np.array([[0.9]]), np.array([0.5]), np.zeros(1, bool))
+    empty = match_image(np.zeros((1, 0)), np.array([0.6]), np.zeros(0, bool))
+    joined = join_matches([match, empty])
+    precision = compute_average_precision(joined, np.array([[1, 0], [0, 1], [1, 1]]))
+    assert precision[0, 0] == pytest.approx(1.0)
+    assert np.isnan(precision[1]).all()
+    assert precision[2, 0] == pytest.approx(0.5)  # the surer one is false
+
+
+def test_no_pictures_and_no_resamples_are_fine():
+    joined = join_matches([])
+    assert compute_average_precision(joined, np.zeros((0, 0), int)).shape == (0, 10)
+    assert np.isnan(compute_average_precision(joined, np.zeros((2, 0), int))).all()
