@@ -22,7 +22,14 @@ from sightline.data.formats.cityscapes_write import DEFAULT_CITY, PICTURES, chec
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, MaskTable, read_table
 from sightline.data.formats.mask_pairs import split_order
-from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, has_picture, list_folder, walk_pictures
+from sightline.data.formats.picture_files import (
+    PICTURE_SUFFIXES,
+    find_split,
+    has_picture,
+    list_folder,
+    walk_files,
+    walk_pictures,
+)
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import draw_polygons, encode_mask, find_polygons_box, label_map_to_annotations
 from sightline.imaging.reading import read_label_map
@@ -268,7 +275,9 @@ def report_left_out(values: np.ndarray, layout: CityscapesLayout, name: str, rep
 
 def report_orphans(layout: CityscapesLayout, report: ConversionReport) -> None:
     """Tell of labels without a picture."""
-    for path in sorted(layout.labels.rglob("*_polygons.json")):
+    for path in walk_files(layout.labels):
+        if not path.name.endswith("_polygons.json"):
+            continue
         inside = PurePosixPath(path.relative_to(layout.labels).as_posix())
         base = inside.name.removesuffix(f"_{layout.labels.name}_polygons.json")
         folder = layout.pictures / inside.parent

@@ -4,7 +4,6 @@
 the folder darknet was started in, so each is looked for from the left, part by part, below the data set's folder.
 """
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,10 +17,11 @@ from sightline.data.formats.picture_files import (
     FileNamer,
     find_split,
     is_picture,
+    list_picture_stems,
     make_unique_names,
     read_picture_size,
     resolve_inside,
-    walk_files,
+    walk_folders,
 )
 from sightline.data.formats.yolo_rows import read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
@@ -161,13 +161,13 @@ def iterate_list(place: Path, root: Path, report: ConversionReport) -> Iterator[
 
 def report_unlisted(root: Path, listed: set[int], report: ConversionReport) -> None:
     """Tell of pictures no list names, and of label files without a picture."""
-    for path in walk_files(root):
-        if is_picture(path.name):
-            if hash(path) not in listed:
-                report.drop("image", "picture that no list names", path.relative_to(root).as_posix())
-        elif path.suffix == ".txt" and path.parent != root:
-            siblings = path.parent.glob(f"{glob.escape(path.stem)}.*")
-            if not any(is_picture(sibling.name) for sibling in siblings):
+    for inside, files in walk_folders(root):
+        pictures = list_picture_stems(inside)
+        for path in (inside / name for name in files):
+            if is_picture(path.name):
+                if hash(path) not in listed:
+                    report.drop("image", "picture that no list names", path.relative_to(root).as_posix())
+            elif path.suffix == ".txt" and inside != root and path.stem not in pictures:
                 report.drop("file", "labels without a picture", path.relative_to(root).as_posix())
 
 

@@ -49,21 +49,30 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(files), sorted(folders)
 
 
-def walk_files(folder: Path, _above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Every file below `folder`, junk left out, in a steady order; a link back to a folder above is not followed."""
+def walk_folders(folder: Path, _above: tuple[str, ...] = ()) -> Iterator[tuple[Path, list[str]]]:
+    """`folder` and every folder below it, each with the names of its files; a link back to a folder above is not followed."""
     real = os.path.realpath(folder)
     if real in _above:
         return
     files, folders = list_folder(folder)
-    for name in files:
-        yield folder / name
+    yield folder, files
     for name in folders:
-        yield from walk_files(folder / name, (*_above, real))
+        yield from walk_folders(folder / name, (*_above, real))
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Every file below `folder`, junk left out, in a steady order."""
+    return (inside / name for inside, files in walk_folders(folder) for name in files)
 
 
 def walk_pictures(folder: Path) -> Iterator[Path]:
     """Every picture below `folder`, in a steady order."""
     return (path for path in walk_files(folder) if is_picture(path.name))
+
+
+def list_picture_stems(folder: Path) -> set[str]:
+    """Stems of the pictures that lie in `folder` itself; none when it is not there."""
+    return {Path(name).stem for name in list_folder(folder)[0] if is_picture(name)} if folder.is_dir() else set()
 
 
 def has_picture(folder: Path, limit: int = 2000) -> bool:

@@ -5,7 +5,6 @@ The labels of a picture lie where its path says `labels` instead of its last `im
 is on the picture. The classification layout of Ultralytics is `class_folders`; the older obj.data layout is `darknet`.
 """
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,12 @@ from sightline.data.formats.picture_files import (
     find_split,
     has_picture,
     is_picture,
+    list_picture_stems,
     make_unique_names,
     read_picture_size,
     resolve_inside,
     walk_files,
+    walk_folders,
     walk_pictures,
 )
 from sightline.data.formats.yolo_rows import read_label_file
@@ -285,11 +286,12 @@ def report_orphan_labels(folder: Path, root: Path, report: ConversionReport) -> 
     labels = find_label_path(folder / "picture.txt", root).parent
     if labels == folder or not labels.is_dir():
         return
-    for path in walk_files(labels):
-        if path.suffix == ".txt":
-            beside = folder / path.relative_to(labels)
-            if not any(is_picture(name.name) for name in beside.parent.glob(glob.escape(beside.stem) + ".*")):
-                report.drop("image", "picture is missing, only its labels are there", path.relative_to(labels).as_posix())
+    for inside, files in walk_folders(labels):
+        pictures = list_picture_stems(folder / inside.relative_to(labels))
+        for name in files:
+            if name.endswith(".txt") and Path(name).stem not in pictures:
+                example = (inside / name).relative_to(labels).as_posix()
+                report.drop("image", "picture is missing, only its labels are there", example)
 
 
 def write_yaml(version: DatasetVersion, target: Path) -> None:
