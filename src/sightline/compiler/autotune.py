@@ -8,7 +8,7 @@ import itertools
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.candidates import Candidate
-from sightline.runtime.backend import Session
+from sightline.runtime.backend import Session, Tensors
 
 Objective = Literal["throughput", "latency"]
 ROUNDS = 5
@@ -117,14 +117,18 @@ def _take_turn(
 
 
 def measure_stream(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> tuple[float, float]:
-    """Pictures a second and CPU milliseconds a picture with every stream busy; `samples` may be batches."""
-    end = time.perf_counter() + seconds
-    batches = itertools.takewhile(lambda _: time.perf_counter() < end, itertools.cycle(samples))
-    started, cpu_started, count = time.perf_counter(), time.process_time(), 0
-    for _ in session.stream({input_name: batch} for batch in batches):
-        count += len(samples[0])
+    """Pictures a second and CPU milliseconds a picture with every stream busy; `samples` may be batches of equal size."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+
+    def give_inputs() -> Iterator[Tensors]:
+        for batch in itertools.cycle(samples):
+            yield {input_name: batch}
+            if time.perf_counter() - started > seconds:
+                return
+
+    count = len(samples[0]) * sum(1 for _ in session.stream(give_inputs()))
     elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu_started
-    return count / elapsed, 1e3 * cpu / max(count, 1)
+    return count / elapsed, 1e3 * cpu / count
 
 
 def measure_latency_ms(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 
 from sightline.core.progress import OnProgress, ProgressEvent
 
+MIN_PROGRESS = 0.02  # before it the time left is anybody's guess
+
 
 class Stages:
     """Turns "stage, part of it done" into ProgressEvents with an overall progress and the time left.
@@ -22,7 +24,7 @@ class Stages:
         self._shares = {stage: share / total for stage, share in shares.items()}
         self._on_progress, self._clock = on_progress, clock
         self._started = self._stage_started = clock()
-        self._stage = ""
+        self._stage, self._progress = "", 0.0
         self.seconds: dict[str, float] = {}
 
     def begin(self, stage: str, message: str = "") -> None:
@@ -32,12 +34,12 @@ class Stages:
         self.update(0.0, message)
 
     def update(self, part: float, message: str = "") -> None:
-        """Say how much of the present stage is done, 0..1."""
+        """Say how much of the present stage is done, 0..1; the overall progress never goes back, whatever a stage repeats."""
         before = sum(self._shares[stage] for stage in self.seconds if stage in self._shares)
-        progress = min(before + self._shares.get(self._stage, 0.0) * part, 1.0)
+        self._progress = max(self._progress, min(before + self._shares.get(self._stage, 0.0) * part, 1.0))
         elapsed = self._clock() - self._started
-        remaining = elapsed * (1 - progress) / progress if progress > 0.02 else None
-        self._on_progress(ProgressEvent(stage=self._stage, progress=progress, remaining_s=remaining, message=message))
+        remaining = elapsed * (1 - self._progress) / self._progress if self._progress > MIN_PROGRESS else None
+        self._on_progress(ProgressEvent(stage=self._stage, progress=self._progress, remaining_s=remaining, message=message))
 
     def finish(self) -> None:
         """Close the present stage and record its seconds."""

@@ -1,0 +1,211 @@
+"""The whole compilation on a small network: what passes, what must fail, and what is left behind."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from sightline.compiler.compile import CompileResult, compile_model
+from sightline.compiler.quantisers.ort import MinMaxQuantiser
+from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.report import decode_report
+from sightline.core.errors import Conflict, CorruptFile, GateFailed, InvalidInput, Unsupported
+from sightline.core.folders import read_manifest, verify_files
+from sightline.core.manifests import ArtifactManifest
+from sightline.core.progress import ProgressEvent
+from sightline.data.versions import DatasetVersion
+from sightline.runtime.predictor import open_predictor
+
+
+class BrokenQuantiser(MinMaxQuantiser):
+    """Quantises, then makes every activation scale eight times too small, so that most values saturate."""
+
+    name = "broken"
+
+    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+        facts = super().quantise(graph, out, input_name, samples)
+        model = onnx.load(out)
+        scales = {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+        for tensor in model.graph.initializer:
+            if tensor.name in scales:
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 8, tensor.name))
+        onnx.save(model, out)
+        return facts
+
+
+class FakeQuantiser(MinMaxQuantiser):
+    """Calls an FP32 copy INT8."""
+
+    name = "fake"
+
+    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+        shutil.copyfile(graph, out)
+        return QuantiserFacts(quantiser=self.name, package="none", settings={}, images=len(samples))
+
+
+def use_quantiser(monkeypatch: pytest.MonkeyPatch, quantiser: type) -> None:
+    """Make `quantiser` the only one."""
+    table = {quantiser.name: f"{quantiser.__module__}:{quantiser.__name__}"}
+    monkeypatch.setattr("sightline.compiler.quantisers.table.QUANTISERS", table)
+    monkeypatch.setattr("sightline.compiler.compilation.FIRST_QUANTISERS", (quantiser.name,))
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ())
+
+
+@pytest.fixture(scope="module")
+def int8(model: Path, version: DatasetVersion, tmp_path_factory: pytest.TempPathFactory) -> CompileResult:
+    """Compiled once; the module's tests read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sightline.compiler.autotune.ROUNDS", 1)
+        patch.setattr("sightline.compiler.sweep.ROUND_SECONDS", 0.002)
+        patch.setattr("sightline.compiler.probes.PROBES", ("conv1x1",))
+        out = tmp_path_factory.mktemp("artifacts") / "int8"
+        return compile_model(model, out, version, max_drop=0.03, calibration_images=32)
+
+
+def test_the_artifact_is_whole_and_says_what_it_is(int8: CompileResult) -> None:
+    manifest = read_manifest(int8.folder, ArtifactManifest)
+    verify_files(int8.folder, manifest.files)
+    assert manifest == int8.manifest
+    assert (manifest.precision, manifest.device, manifest.verified) == ("int8", "cpu", True)
+    assert manifest.calibration["quantiser"]["images"] == 32
+    assert {"report.json", "report.html", manifest.graph_file} <= set(manifest.files)
+
+
+def test_the_artifact_predicts_as_the_report_says(int8: CompileResult, version: DatasetVersion) -> None:
+    items = list(version.items("val"))
+    with open_predictor(int8.folder) as predictor:
+        answers = list(predictor.predict_stream(version.blobs.read(item.blob) for item in items))
+    right = sum(answer[0].category == item.annotations[0].category for answer, item in zip(answers, items, strict=True))
+    assert int8.report.comparison is not None
+    assert right / len(items) == pytest.approx(int8.report.comparison.candidate)
+    assert int8.report.comparison.baseline > 0.8  # the network knows something that quantising could destroy
+
+
+def test_the_report_holds_what_the_product_promises(int8: CompileResult) -> None:
+    report = decode_report((int8.folder / "report.json").read_bytes())
+    assert report.graph.nodes == 7
+    # By hand: 24·24·16 outputs of 27 products, 12·12·32 of 144, 32·3; two operations each.
+    assert report.graph.flops == 2 * (24 * 24 * 16 * 27 + 12 * 12 * 32 * 144 + 32 * 3)
+    assert report.unsupported_layers == []
+    assert report.precisions["int8"] >= 2
+    assert {"conv1", "conv2", "linear"} <= {name for row in report.layers for name in row.source_layers}
+    assert sum(row.share for row in report.layers) == pytest.approx(1, abs=1e-6)
+    assert {row.engine for row in report.candidates} == {"openvino", "onnxruntime"}
+    assert {row.quantiser.quantiser for row in report.candidates if row.quantiser} == {"ort-minmax", "nncf"}
+    assert {(row.batch, row.streams) for row in report.sweep} >= {(1, 1), (2, 1)}
+    assert report.peak is not None
+    assert 0 < report.peak.share <= 1
+    assert report.comparison is not None
+    assert report.comparison.low <= report.comparison.change <= report.comparison.high
+    assert [row.category for row in report.comparison.per_category] == ["bars", "blobs", "plain"]
+    assert "sightline compile" in report.command
+    assert "--seed 0" in report.command
+    page = (int8.folder / "report.html").read_text()
+    assert "Unsupported layers: 0" in page
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched
+    assert "<script" not in page
+
+
+def test_a_sabotaged_quantisation_fails_the_gate_and_leaves_a_report(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"top1 .* limit -1\.00"):
+        compile_model(model, tmp_path / "out", version, precision="int8", calibration_images=16)
+    assert not (tmp_path / "out").exists()
+    report = decode_report((tmp_path / "out.failed" / "report.json").read_bytes())
+    assert not report.passed
+    assert report.comparison is not None
+    assert report.comparison.change < -0.01
+    assert report.flips
+    assert "Failed." in (tmp_path / "out.failed" / "report.html").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.failed"]
+
+
+def test_auto_keeps_the_fastest_rung_that_passes(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    result = compile_model(model, tmp_path / "out", version, precision="auto", calibration_images=16)
+    assert result.manifest.precision in ("bf16", "fp32")
+    assert all("INT8" not in row.verdict for row in result.report.candidates if row.precision != "int8")
+
+
+def test_an_int8_file_that_runs_in_fp32_is_refused(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, FakeQuantiser)
+    with pytest.raises(GateFailed, match="0 of 3 convolution and matrix layers run in INT8"):
+        compile_model(model, tmp_path / "out", version, precision="int8", calibration_images=16)
+
+
+def test_an_engine_that_computes_wrongly_is_refused(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.runtime.backends.openvino import OpenVinoSession
+
+    infer = OpenVinoSession.infer
+    monkeypatch.setattr(
+        OpenVinoSession, "infer", lambda self, inputs: {name: value * 1.01 for name, value in infer(self, inputs).items()}
+    )
+    result = compile_model(model, tmp_path / "out", version, precision="fp32", calibration_images=16)
+    assert result.manifest.engine == "onnxruntime"
+    checks = [check for row in result.report.candidates if row.gate for check in row.gate.checks if not check.passed]
+    assert all(check.value == pytest.approx(0.01, rel=0.05) for check in checks)
+
+
+def test_without_pictures_fp32_is_unverified_and_int8_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="INT8 needs labelled pictures"):
+        compile_model(model, tmp_path / "out")
+    result = compile_model(model, tmp_path / "out", precision="fp32")
+    assert not result.manifest.verified
+    assert any("not verified" in warning for warning in result.report.warnings)
+
+
+def test_progress_never_goes_back_and_ends(model: Path, tmp_path: Path) -> None:
+    events: list[ProgressEvent] = []
+    compile_model(model, tmp_path / "out", precision="fp32", objective="latency", on_progress=events.append)
+    progress = [event.progress for event in events if event.progress is not None]
+    assert progress == sorted(progress)
+    assert events[-1].stage == "writing"
+    assert {"quantising", "timing candidates", "gate"} <= {event.stage for event in events}
+
+
+def test_what_cannot_work_is_refused_before_any_work(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="expected precision auto, int8"):
+        compile_model(model, tmp_path / "out", version, precision="int4")
+    with pytest.raises(InvalidInput, match="expected objective"):
+        compile_model(model, tmp_path / "out", version, objective="speed")
+    with pytest.raises(InvalidInput, match="max_drop"):
+        compile_model(model, tmp_path / "out", version, max_drop=1.5)
+    with pytest.raises(Unsupported, match="device of cpu"):
+        compile_model(model, tmp_path / "out", version, device="tpu")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(Conflict, match="exists already"):
+        compile_model(model, tmp_path / "there", version)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_changed_model_file_is_refused(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    (copy / "model.onnx").write_bytes((copy / "model.onnx").read_bytes() + b" ")
+    with pytest.raises(CorruptFile):
+        compile_model(copy, tmp_path / "out", version)
+
+
+def test_wrong_preprocessing_shows_as_lost_accuracy_of_fp32_itself(
+    model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    """The gate compares with FP32 under the Model's own input spec; a wrong spec is seen in the report's FP32 accuracy."""
+    from toy import SPEC, make_model
+
+    wrong = make_model(tmp_path / "model", version, msgspec.structs.replace(SPEC, mean=(0.0, 0.0, 0.0), std=(255.0,) * 3))
+    result = compile_model(wrong, tmp_path / "out", version, precision="bf16", max_drop=0.05, calibration_images=16)
+    assert result.report.comparison is not None
+    assert result.report.comparison.baseline < 0.7

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from sightline.compiler.comparison import Comparison
+from sightline.compiler.gate import check_accuracy, check_fp32, check_int8_layers, find_largest_error
+from sightline.runtime.backend import LayerRow
+
+
+def make_comparison(change: float, low: float, high: float) -> Comparison:
+    return Comparison(
+        metric="top1",
+        category_metric="recall",
+        images=400,
+        baseline=0.8,
+        candidate=0.8 + change,
+        change=change,
+        low=low,
+        high=high,
+        method="",
+        agreement_name="",
+        agreement=1.0,
+        mean_iou=None,
+        per_category=(),
+    )
+
+
+def make_row(kind: str, precision: str) -> LayerRow:
+    return LayerRow(name=kind, source_layers=(), kind=kind, primitive="", precision=precision, time_us=1, share=0.1)
+
+
+def test_the_error_is_relative_to_the_largest_output_of_its_picture() -> None:
+    expected = [{"a": np.array([[10.0, -20.0]])}, {"a": np.array([[1.0, 0.0]])}]
+    actual = [{"a": np.array([[10.0, -19.0]])}, {"a": np.array([[1.0, 0.1]])}]
+    assert find_largest_error(expected, actual) == pytest.approx(0.1)  # 1 of 20 is 0.05, 0.1 of 1 is 0.1
+
+
+def test_not_a_number_is_an_infinite_error() -> None:
+    assert find_largest_error([{"a": np.ones(2)}], [{"a": np.array([1, np.nan])}]) == np.inf
+
+
+def test_fp32_must_stay_within_a_thousandth() -> None:
+    expected = [{"a": np.array([1.0])}]
+    assert check_fp32("openvino", expected, [{"a": np.array([1.0009])}]).passed
+    assert not check_fp32("openvino", expected, [{"a": np.array([1.0011])}]).passed
+
+
+def test_half_of_the_arithmetic_must_run_in_int8() -> None:
+    rows = [make_row("Convolution", "int8"), make_row("FullyConnected", "fp32"), make_row("Reorder", "fp32")]
+    assert check_int8_layers(rows).passed
+    assert not check_int8_layers([*rows, make_row("Convolution", "fp32")]).passed
+    assert not check_int8_layers([]).passed
+
+
+def test_the_limit_is_on_the_change_and_a_wide_interval_is_said() -> None:
+    assert check_accuracy(make_comparison(-0.005, -0.008, 0.001), 0.01).passed
+    wide = check_accuracy(make_comparison(-0.005, -0.03, 0.02), 0.01)
+    assert wide.passed
+    assert "cannot exclude a larger drop" in wide.text
+    failed = check_accuracy(make_comparison(-0.02, -0.03, 0.01), 0.01)
+    assert not failed.passed
+    assert "change -2.00 points (95 % interval -3.00 to +1.00), limit -1.00" in failed.text
