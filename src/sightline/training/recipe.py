@@ -104,7 +104,7 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
         "batch_size": 8,
         "optimiser": "muon",
         "learning_rate": 8e-3,
-        "momentum": 0.95,
+        "momentum": 0.9,
         "augmentation": AugmentationSettings(
             scale=(0.7, 1.35),
             shift=0.12,
