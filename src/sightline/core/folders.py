@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -34,15 +35,16 @@ def compute_file_hash(path: Path) -> FileHash:
 def write_file_atomic(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not `tempfile.mkstemp`: its files are for their owner alone, and a server of another user could not read them.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -62,7 +64,11 @@ def new_folder(target: Path, replace: bool = False) -> Iterator[Path]:
         if target.exists():
             old = temporary.with_name(temporary.name + ".old")
             target.rename(old)
-            temporary.rename(target)
+            try:
+                temporary.rename(target)
+            except BaseException:
+                old.rename(target)
+                raise
             shutil.rmtree(old)
         else:
             temporary.rename(target)

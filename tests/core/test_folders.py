@@ -1,0 +1,135 @@
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.folders import (
+    compute_file_hash,
+    hash_files,
+    new_folder,
+    read_manifest,
+    verify_files,
+    write_file_atomic,
+    write_manifest,
+)
+from sightline.core.manifests import DeploymentManifest, ModelManifest, compute_manifest_id
+
+MANIFEST = DeploymentManifest(name="a", version=1, artifact_id="0", created_at="now")
+
+
+def list_tree(folder) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_a_file_is_written_whole_and_replaces_the_old(tmp_path):
+    target = tmp_path / "deep" / "file.bin"
+    write_file_atomic(target, b"old")
+    write_file_atomic(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert list_tree(tmp_path) == ["deep", "deep/file.bin"]
+
+
+def test_a_file_written_is_readable_like_any_other(tmp_path):
+    """mkstemp makes files that only their owner reads; a server of another user has to read them too."""
+    write_file_atomic(tmp_path / "file", b"x")
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"x")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    target = tmp_path / "file.bin"
+    write_file_atomic(target, b"old")
+
+    def fail(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_file_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list_tree(tmp_path) == ["file.bin"]
+
+
+def test_a_new_folder_appears_only_when_it_is_complete(tmp_path):
+    target = tmp_path / "made"
+    with new_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert list_tree(tmp_path) == ["made", "made/a"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "made") as folder:
+        (folder / "a").write_text("1")
+        raise KeyboardInterrupt
+    assert list_tree(tmp_path) == []
+
+
+def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(tmp_path):
+    target = tmp_path / "made"
+    with new_folder(target) as folder:
+        (folder / "old").write_text("1")
+    with pytest.raises(Conflict, match="made"), new_folder(target):
+        pass
+    with pytest.raises(RuntimeError), new_folder(target, replace=True):
+        raise RuntimeError
+    assert list_tree(tmp_path) == ["made", "made/old"]
+    with new_folder(target, replace=True) as folder:
+        (folder / "new").write_text("2")
+    assert list_tree(tmp_path) == ["made", "made/new"]
+
+
+def test_a_replacement_that_cannot_be_put_in_place_gives_the_old_folder_back(tmp_path, monkeypatch):
+    target, rename = tmp_path / "made", Path.rename
+    with new_folder(target) as folder:
+        (folder / "old").write_text("1")
+
+    def refuse(self, destination):
+        if destination == target and not self.name.endswith(".old"):
+            raise OSError("no")
+        return rename(self, destination)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"), new_folder(target, replace=True):
+        pass
+    assert list_tree(tmp_path) == ["made", "made/old"]
+
+
+def test_the_hash_is_that_of_the_whole_file(tmp_path):
+    content = os.urandom((1 << 20) + 17)  # more than one chunk
+    (tmp_path / "file").write_bytes(content)
+    found = compute_file_hash(tmp_path / "file")
+    assert (found.sha256, found.size_bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_a_manifest_names_the_files_beside_it(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b").write_text("b")
+    (tmp_path / "a").write_text("a")
+    assert write_manifest(tmp_path, MANIFEST) == compute_manifest_id(MANIFEST)
+    assert list(hash_files(tmp_path)) == ["a", "sub/b"]
+    assert read_manifest(tmp_path, DeploymentManifest) == MANIFEST
+
+
+def test_a_folder_without_or_with_another_manifest_is_refused(tmp_path):
+    with pytest.raises(NotFound, match="Deployment"):
+        read_manifest(tmp_path, DeploymentManifest)
+    write_manifest(tmp_path, MANIFEST)
+    with pytest.raises(InvalidInput, match="Model"):
+        read_manifest(tmp_path, ModelManifest)
+
+
+def test_a_changed_or_missing_file_is_found(tmp_path):
+    (tmp_path / "a").write_text("a")
+    files = hash_files(tmp_path)
+    verify_files(tmp_path, files)
+    (tmp_path / "a").write_text("b")
+    with pytest.raises(CorruptFile, match="a does not match"):
+        verify_files(tmp_path, files)
+    (tmp_path / "a").unlink()
+    with pytest.raises(NotFound, match="lacks a"):
+        verify_files(tmp_path, files)

@@ -1,0 +1,86 @@
+import os
+
+import pytest
+
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.folders import write_manifest
+from sightline.core.manifests import DeploymentManifest
+from sightline.core.workspace import Workspace, check_name
+
+
+def put(workspace: Workspace, name: str, manifest_id: str, age: int = 0):
+    folder = workspace.place("models", name, manifest_id)
+    folder.mkdir(parents=True)
+    write_manifest(folder, DeploymentManifest(name=name, version=1, artifact_id="0", created_at="now"))
+    os.utime(folder, (1_000_000 - age, 1_000_000 - age))
+    workspace.set_latest(folder)
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path / "w")
+
+
+@pytest.mark.parametrize("name", ["a", "parts-v2", "A.b_c", "0" * 100])
+def test_plain_names_are_fine(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a b", "../x", "a\n", "größe", "x" * 101, "-a", "a@b"])
+def test_names_that_would_leave_their_folder_are_refused(name):
+    with pytest.raises(InvalidInput, match="expected a name"):
+        check_name(name)
+
+
+def test_a_bare_name_is_the_latest(workspace):
+    put(workspace, "parts", "aaaa" + "0" * 60)
+    newest = put(workspace, "parts", "bbbb" + "0" * 60)
+    assert workspace.find("models", "parts") == newest
+
+
+def test_a_prefix_of_the_id_picks_one(workspace):
+    first = put(workspace, "parts", "aaaa" + "0" * 60)
+    put(workspace, "parts", "abbb" + "0" * 60)
+    assert workspace.find("models", "parts@aa") == first
+    with pytest.raises(InvalidInput, match="more of the id"):
+        workspace.find("models", "parts@a")
+    with pytest.raises(NotFound):
+        workspace.find("models", "parts@c")
+
+
+def test_a_path_stands_for_itself(workspace):
+    folder = put(workspace, "parts", "aaaa" + "0" * 60)
+    assert workspace.find("models", str(folder)) == folder
+
+
+def test_an_unknown_name_is_answered_with_what_is_there(workspace):
+    with pytest.raises(NotFound, match="none yet"):
+        workspace.find("models", "parts")
+    put(workspace, "parts", "aaaa" + "0" * 60)
+    with pytest.raises(NotFound, match="there is parts"):
+        workspace.find("models", "cars")
+
+
+@pytest.mark.parametrize("reference", ["", "..", "../..", "@", "@aa", "."])
+def test_references_that_are_no_names_find_nothing(workspace, reference):
+    put(workspace, "parts", "aaaa" + "0" * 60)
+    with pytest.raises(NotFound):
+        workspace.find("models", reference)
+
+
+def test_a_shelf_without_a_complete_folder_says_so(workspace):
+    (workspace.root / "models" / "parts").mkdir(parents=True)
+    with pytest.raises(NotFound, match="nothing that is complete"):
+        workspace.find("models", "parts")
+
+
+def test_lists_are_by_age_and_leave_unfinished_folders_out(workspace):
+    old, new = put(workspace, "parts", "b" * 64, age=50), put(workspace, "parts", "a" * 64)
+    half = new.with_name(".half")
+    half.mkdir()
+    (half / "manifest.json").write_text("{}")
+    assert workspace.list("models", "parts") == [old, new]
+    assert workspace.names("models") == ["parts"]
+    assert workspace.names("reports") == []
+    assert workspace.list("models", "cars") == []
