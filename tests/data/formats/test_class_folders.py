@@ -4,7 +4,7 @@ import pytest
 from format_samples import by_blob, make_version, read, round_trip, write_picture, write_text
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.formats.table import detect_format, load_format
 
 
@@ -70,6 +70,12 @@ def test_a_link_to_a_folder_above_does_not_loop(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableDataset):
         read("class_folders", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["class_folders", "yolo", "darknet"])
+def test_options_a_format_does_not_have_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="no options for format"):
+        read(name, tmp_path, lists={"train": "a.csv"})
 
 
 def test_a_round_trip_keeps_labels_splits_order_and_empty_classes(tmp_path: Path) -> None:

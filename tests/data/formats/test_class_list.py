@@ -128,7 +128,7 @@ def test_a_broken_row_is_named(tmp_path: Path) -> None:
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="lists, classes or images"):
+    with pytest.raises(InvalidInput, match="lists, classes, images"):
         read("class_list", tmp_path, list="a.csv")
     with pytest.raises(NotFound, match=r"gone\.csv"):
         read("class_list", tmp_path, lists={"train": "gone.csv"})

@@ -16,6 +16,7 @@ from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, has_picture, is_picture, list_folder, walk_files
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -55,6 +56,7 @@ class ClassFoldersFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture."""
+        check_options(self.name, options)
         if not source.is_dir() or not has_picture(source, limit=1_000_000):
             raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
         root = skip_wrappers(source)

@@ -17,12 +17,13 @@ import msgspec
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, NotFound, UnreadableDataset
+from sightline.core.errors import NotFound, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.list_pictures import IMAGES_FOLDER, PictureFinder
 from sightline.data.formats.list_rows import ListColumns, ListRow, find_columns, join_labels, read_rows
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, list_folder, make_unique_names, walk_pictures
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -63,9 +64,7 @@ class ClassListFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder or one list. Options: see the module. Raises: UnreadableDataset, NotFound, InvalidInput."""
-        unknown = sorted(set(options) - {"lists", "classes", "images"})
-        if unknown:
-            raise InvalidInput(f"expected options lists, classes or images, got {', '.join(unknown)}; leave them out")
+        check_options(self.name, options, ("lists", "classes", "images"))
         lists = find_lists(source, options)
         root = source if source.is_dir() else source.parent
         images = find_path(root, options["images"]) if "images" in options else None

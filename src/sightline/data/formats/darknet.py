@@ -13,6 +13,7 @@ from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
     find_split,
@@ -47,6 +48,7 @@ class DarknetFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder with obj.data, or that file. Options: none. Raises: UnreadableDataset."""
+        check_options(self.name, options)
         path = find_facts(source)
         if path is None:
             raise UnreadableDataset(f"expected a folder with obj.data, got {source}; use format yolo for one with data.yaml")

@@ -35,6 +35,7 @@ from sightline.data.formats.mask_classes import (
     write_table,
 )
 from sightline.data.formats.mask_pairs import MaskFolders, MaskLayout, find_layout, iterate_pairs
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, walk_pictures
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -65,8 +66,7 @@ class LabelMasksFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder. Options: `classes`. Raises: UnreadableDataset, NotFound, InvalidInput."""
-        if set(options) - {"classes"}:
-            raise InvalidInput(f"expected the option classes, got {', '.join(sorted(options))}; leave the others out")
+        check_options(self.name, options, ("classes",))
         layout = find_layout(source) if source.is_dir() else None
         if layout is None:
             raise UnreadableDataset(f"expected images/ and masks/, or train/ and trainannot/, got {source} without them")

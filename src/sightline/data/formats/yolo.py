@@ -6,6 +6,7 @@ is on the picture. The classification layout of Ultralytics is `class_folders`; 
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
     find_split,
@@ -30,7 +32,7 @@ from sightline.data.formats.picture_files import (
     walk_folders,
     walk_pictures,
 )
-from sightline.data.formats.yolo_rows import read_label_file
+from sightline.data.formats.yolo_rows import SMALLEST_POLYGON_VALUES, read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -38,6 +40,7 @@ YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt")
 # "unsplit" comes first: an export without a training split names its pictures under both keys.
 SPLIT_KEYS = ("unsplit", "train", "val", "valid", "validation", "minival", "test")
+SNIFFED_NAMES, SNIFFED_FILES, SNIFFED_ROWS = 2000, 20, 50
 OTHER_KEYS = ("path", "names", "nc", "download", "kpt_shape")
 
 
@@ -77,6 +80,7 @@ class YoloFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder or its yaml file. Options: none. Raises: UnreadableDataset."""
+        check_options(self.name, options)
         layout = open_layout(source, report)
         order = sorted(layout.names)
         names = make_unique_names([layout.names[index] for index in order], report)
@@ -116,8 +120,9 @@ class YoloSegmentFormat(YoloFormat):
     writes_polygons = True
 
     def detect(self, source: Path) -> float:
-        """Never: `yolo` reads the same layout, polygons and all."""
-        return 0.0
+        """A little surer than `yolo`, which reads the same, when the first label files hold polygons."""
+        score = super().detect(source)
+        return min(1.0, score + 0.01) if score and has_polygon_rows(source) else 0.0
 
 
 def find_yaml(source: Path) -> Path | None:
@@ -138,6 +143,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def has_polygon_rows(source: Path) -> bool:
+    """Whether one of the first label files holds a row of three or more points, and key points are not what they mean."""
+    path = find_yaml(source)
+    root = source if source.is_dir() else source.parent
+    if path is not None and "kpt_shape" in read_yaml(path):
+        return False
+    labels = islice(walk_files(root / "labels" if (root / "labels").is_dir() else root), SNIFFED_NAMES)
+    for file in islice((file for file in labels if file.suffix == ".txt"), SNIFFED_FILES):
+        with file.open(errors="replace") as rows:
+            counts = [len(row.split()) - 1 for row in islice(rows, SNIFFED_ROWS)]
+        if any(count >= SMALLEST_POLYGON_VALUES and count % 2 == 0 for count in counts):
+            return True
+    return False
 
 
 def find_names_file(root: Path) -> Path | None:
