@@ -48,6 +48,16 @@ class EagerModel:
             raise SystemExit(f"the Model's weights do not fit its own network: {report.line()}")
         self._network = network.eval().to(memory_format=self._layout)
 
+    def describe(self) -> dict[str, object]:
+        """How it runs, for the result."""
+        return {
+            "batch_size": self.batch_size,
+            "channels_last": self._layout is torch.channels_last,
+            "threads": torch.get_num_threads(),
+            "precision": "fp32",
+            "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
+        }
+
     def predict_files(self, paths: Sequence[Path], confidence_threshold: float | None = None) -> list[list[Annotation]]:
         """Annotations of each picture file."""
         answers: list[list[Annotation]] = []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from bench_fakes import ColourDetector
 
-from sightline.bench.accuracy import AccuracyResult, choose_items, measure_accuracy, merge_categories
+from sightline.bench.accuracy import AccuracyResult, choose_items, measure_accuracy, merge_categories, trim_confusion
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
@@ -84,6 +84,15 @@ def test_categories_are_merged_and_every_difference_is_noted() -> None:
 def test_a_subject_with_none_of_the_categories_is_refused() -> None:
     with pytest.raises(InvalidInput, match="any of the subject's cat"):
         merge_categories(("cat",), Categories(["screw"]))
+
+
+def test_an_empty_background_is_cut_from_the_confusion_and_a_used_one_stays() -> None:
+    categories = Categories(["a", "b"])
+    assert trim_confusion([[3, 1, 0], [0, 2, 0], [0, 0, 0]], categories) == ([[3, 1], [0, 2]], ("a", "b"))
+    used = [[3, 1, 0], [0, 2, 0], [0, 5, 0]]
+    assert trim_confusion(used, categories) == (used, ("a", "b", "background"))
+    assert trim_confusion([[3, 1], [0, 2]], categories) == ([[3, 1], [0, 2]], ("a", "b"))
+    assert trim_confusion(None, categories) == (None, ())
 
 
 def test_progress_ends_at_one(squares_version: DatasetVersion) -> None:

@@ -100,6 +100,7 @@ def measure_accuracy(
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": done}))
     metrics = evaluator.compute()
     low, high = compute_interval(evaluator, done, seed)
+    confusion, names = trim_confusion(metrics.confusion, categories)
     accuracy = Accuracy(
         primary_name=metrics.primary_name,
         primary=metrics.primary,
@@ -107,12 +108,22 @@ def measure_accuracy(
         primary_high=high,
         values=metrics.values,
         per_category=metrics.per_category,
-        confusion=metrics.confusion,
-        confusion_names=(*categories, BACKGROUND)[: len(metrics.confusion)] if metrics.confusion else (),
+        confusion=confusion,
+        confusion_names=names,
         curves=curves.build(),
         confidence_threshold=threshold,
     )
     return AccuracyResult(accuracy=accuracy, worst=worst, notes=notes)
+
+
+def trim_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[list[list[int]] | None, tuple[str, ...]]:
+    """The confusion matrix and the names of its rows; a background beside the categories goes when nothing is in it."""
+    if confusion is None:
+        return None, ()
+    count = len(categories)
+    if len(confusion) > count and not any(confusion[-1]) and not any(row[-1] for row in confusion):
+        confusion = [row[:count] for row in confusion[:count]]
+    return confusion, (*categories, BACKGROUND)[: len(confusion)]
 
 
 def compute_interval(evaluator: Evaluator, images: int, seed: int) -> tuple[float | None, float | None]:

@@ -139,7 +139,7 @@ def _plot_confusion(axes: Axes, content: ReportContent) -> None:
             linewidth=0,
         )
     if len(names) <= CELL_TEXT_LIMIT:
-        for row, column in np.argwhere(counts > 0):
+        for row, column in np.argwhere(shares >= 0.005):
             axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=8, color=INK)
     axes.set(
         xlim=(-0.5, len(names) - 0.5),
