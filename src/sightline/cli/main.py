@@ -95,7 +95,7 @@ def run_arguments(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "sightline"
         return report_failure(error, f"{error.format_message()} See: {path} --help", error.exit_code, debug, rest)
-    except (KeyboardInterrupt, typer.Abort) as error:
+    except typer.Abort as error:
         return report_failure(error, "stopped", INTERRUPTED, debug, rest)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; nothing is wrong here
@@ -103,6 +103,8 @@ def run_arguments(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the border: whatever is left becomes one line, and the traceback with --debug
         line = f"internal error, {type(error).__name__}: {error}; run it again with {DEBUG_FLAG} and report what it prints"
         return report_failure(error, line, INTERNAL_ERROR, debug, rest)
+    if result == INTERRUPTED:  # Ctrl-C, as typer tells it
+        return report_failure(KeyboardInterrupt(), "stopped", INTERRUPTED, debug, rest)
     return result if isinstance(result, int) else 0
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from sightline.cli.terminal import format_duration, format_value, make_console
 from sightline.core.progress import OnProgress, ProgressEvent
 
-PLAIN_STEP = 0.1  # without a terminal, a line per so much progress
+PLAIN_LINES = 10  # without a terminal, so many lines per stage
 
 
 @contextmanager
@@ -35,7 +35,7 @@ class LiveProgress:
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
         if event.message:
-            self._bars.console.print(event.message, markup=False)
+            self._bars.console.print(event.message, markup=False, highlight=False)
         if event.stage not in self._tasks:
             self._tasks[event.stage] = self._bars.add_task(escape(event.stage), total=None, numbers="")
         self._bars.update(
@@ -51,16 +51,16 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._next: dict[str, float] = {}  # progress of a stage at which its next line is due
+        self._next: dict[str, int] = {}  # number of the line of a stage that is due next
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event, or leave it out when little has changed."""
         if event.message:
             self._print(f"{event.stage}: {event.message}")
-        progress = event.progress or 0.0
-        if progress < self._next.get(event.stage, 0.0):
+        line = int((event.progress or 0.0) * PLAIN_LINES + 1e-9)
+        if line < self._next.get(event.stage, 0):
             return
-        self._next[event.stage] = (progress // PLAIN_STEP + 1) * PLAIN_STEP
+        self._next[event.stage] = line + 1
         percent = "" if event.progress is None else f" {event.progress:.0%}"
         self._print(f"{event.stage}{percent}  {format_numbers(event)}".rstrip())
 

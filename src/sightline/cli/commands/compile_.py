@@ -79,6 +79,7 @@ def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> 
 
     manifest = result.manifest
     identity = compute_manifest_id(manifest)
+    terminal.say(result.report.verdict)
     terminal.say(
         f"artifact {manifest.name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
         f"{manifest.streams} streams of {manifest.threads} threads"

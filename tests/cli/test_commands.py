@@ -1,0 +1,166 @@
+"""Every verb through the command line, on generated data; training and compiling are the slow test at the end."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from cli_fixtures import Run, write_brightness_model
+
+from sightline.cli.commands.import_ import make_format_options, make_name, read_names
+from sightline.cli.commands.train import parse_settings
+from sightline.cli.options import parse_counts
+from sightline.core.errors import InvalidInput
+
+
+@pytest.fixture
+def sample(run: Run) -> dict[str, object]:
+    ran = run("sample", "parts", "--count", "20", "--task", "classification", "--json")
+    assert ran.code == 0, ran.err
+    return ran.json
+
+
+def test_a_sample_is_shown_in_the_workspace(run: Run, sample: dict[str, object]) -> None:
+    shown = run("show", "--json").json
+    assert [(entry["name"], entry["folder"]) for entry in shown["datasets"]] == [("parts", sample["folder"])]
+    manifest = run("show", str(sample["folder"]), "--json").json["manifest"]
+    assert manifest["kind"] == "dataset_version" and manifest["item_count"] == 20
+
+
+def test_an_empty_workspace_says_how_to_begin(run: Run) -> None:
+    assert "sightline sample" in run("show").out
+
+
+def test_export_then_import_keeps_everything(run: Run, sample: dict[str, object], tmp_path: Path) -> None:
+    exported = run("export", "parts", "--format", "class_folders", "--out", tmp_path / "folders", "--json")
+    assert exported.code == 0, exported.err
+    imported = run("import", tmp_path / "folders", "--name", "again", "--json")
+    assert imported.code == 0, imported.err
+    assert imported.json["items"] == 20
+    assert imported.json["splits"] == sample["splits"]
+    assert imported.json["report"]["dropped"] == {}
+    assert run("export", "parts", "--format", "class_folders", "--out", tmp_path / "folders").code == 4  # it exists
+
+
+def test_a_lossy_export_is_refused_until_it_is_allowed(run: Run, tmp_path: Path) -> None:
+    assert run("sample", "shapes", "--count", "20", "--task", "instance").code == 0
+    refused = run("export", "shapes", "--format", "yolo", "--out", tmp_path / "yolo")
+    assert refused.code == 4 and "--allow-loss" in refused.err
+    assert run("export", "shapes", "--format", "yolo", "--out", tmp_path / "yolo", "--allow-loss").code == 0
+
+
+def test_only_the_wanted_categories_are_kept(run: Run, sample: dict[str, object], tmp_path: Path) -> None:
+    run("export", "parts", "--format", "class_folders", "--out", tmp_path / "folders")
+    (tmp_path / "names.txt").write_text("# kept\ngood\n\n")
+    imported = run("import", tmp_path / "folders", "--name", "some", "--categories", tmp_path / "names.txt", "--json").json
+    assert imported["categories"] == ["good"]
+
+
+def test_a_model_predicts_files_and_says_what_it_could_not_read(run: Run, tmp_path: Path) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    cv2.imwrite(str(tmp_path / "bright.png"), np.full((20, 30, 3), 255, np.uint8))
+    (tmp_path / "bad.jpg").write_bytes(b"broken")
+    jsonl, drawn = tmp_path / "all.jsonl", tmp_path / "drawn"
+    pictures = (tmp_path / "bright.png", tmp_path / "bad.jpg")
+    ran = run("predict", model, *pictures, "--json", "--jsonl", jsonl, "--save", drawn)
+    assert ran.code == 0, ran.err
+    assert (ran.json["answered"], ran.json["failed"]) == (1, 1)
+    assert ran.json["pictures"][0]["annotations"][0]["category"] == "bright"
+    assert len(ran.out.splitlines()) == 1 and "not read: " in ran.err
+    assert [json.loads(line)["name"] for line in jsonl.read_text().splitlines()] == [str(path) for path in pictures]
+    image = cv2.imread(str(next(drawn.iterdir())))
+    assert image.shape == (20, 30, 3)
+    assert run("predict", model, tmp_path / "bad.jpg").code == 2
+
+
+def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:
+    ran = run("deploy", write_brightness_model(tmp_path / "model"))
+    assert ran.code == 2 and "sightline compile" in ran.err
+
+
+def test_reports_are_measured_and_compared(run: Run, tmp_path: Path) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    for name in ("dark", "bright"):
+        for number in range(4):
+            path = tmp_path / "folders" / "test" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((20, 30, 3), number + 250 * (name == "bright"), np.uint8))
+    assert run("import", tmp_path / "folders", "--name", "tones").code == 0
+    options = ("--data", "tones", "--batch", "1", "--streams", "1", "--point-s", "0.1", "--json")
+    first = run("measure", model, *options, "--out", tmp_path / "first")
+    second = run("measure", model, *options, "--out", tmp_path / "second")
+    assert (first.code, second.code) == (0, 0), first.err
+    assert first.json["content"]["accuracy"]["values"]["top1"] == 1.0
+    assert (tmp_path / "first" / "report.html").is_file()
+    compared = run("measure", "--compare", tmp_path / "first", tmp_path / "second", "--json")
+    assert compared.code == 0, compared.err
+    assert {number["name"]: number["difference"] for number in compared.json["comparison"]["numbers"]}["top1"] == 0.0
+
+
+def test_the_doctor_names_what_is_missing_and_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.cli.commands import doctor
+
+    monkeypatch.setattr(doctor, "NEEDS", {"train": (("absent_package",), "train")})
+    ran = run("doctor", "--quick", "--json")
+    assert ran.code == 0
+    assert ran.json["healthy"] is False
+    assert "train needs absent_package: pip install 'sightline[train]'" in ran.json["advice"]
+    assert [engine["engine"] for engine in ran.json["engines"]] == ["reference", "onnxruntime", "openvino"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("My Parts.tar.gz", "My-Parts"), ("a.zip", "a"), ("ünïts.zip", "n-ts"), ("___.zip", "dataset")]
+)
+def test_a_name_is_made_from_a_file(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / text).touch()
+    assert make_name(tmp_path / text) == name
+
+
+def test_counts_and_settings_are_parsed() -> None:
+    assert parse_counts("1,8", "--batch") == (1, 8)
+    assert parse_settings(["batch_size=8", "optimiser=sgd", "width=null"]) == {
+        "batch_size": 8,
+        "optimiser": "sgd",
+        "width": None,
+    }
+    for text in ("", "0", "1,x"):
+        with pytest.raises(InvalidInput):
+            parse_counts(text, "--batch")
+    with pytest.raises(InvalidInput):
+        parse_settings(["batch_size"])
+
+
+def test_lists_name_a_split_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("a\n")
+    assert make_format_options([f"train={tmp_path / 't.txt'}"]) == {"lists": {"train": str(tmp_path / "t.txt")}}
+    assert make_format_options([]) == {}
+    with pytest.raises(InvalidInput):
+        make_format_options(["train"])
+    assert read_names(tmp_path / "t.txt") == ["a"]
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_sample_to_answer(run: Run, tmp_path: Path) -> None:
+    """Sample, train, compile, deploy, predict through a server, annotate; the weights learn little, the path is tested."""
+    from sightline.cli.server_process import serve_in_child
+
+    assert run("sample", "parts", "--count", "40").code == 0
+    trained = run("train", "parts", "--task", "detection", "--budget", "4it", "--name", "net", "--set", "size=128", "--json")
+    assert trained.code == 0, trained.err
+    compiled = run("compile", "net", "--data", "parts", "--precision", "auto", "--calibration-images", "16", "--json")
+    assert compiled.code == 0, compiled.err
+    deployed = run("deploy", "net", "--json")
+    assert deployed.json["version"] == 1, deployed.err
+    repository = Path(deployed.json["folder"]).parents[1]
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((90, 120, 3), 128, np.uint8))
+    with serve_in_child(repository, tmp_path / "server.log") as url:
+        remote = run("predict", "net", tmp_path / "a.png", "--url", url, "--confidence", "0", "--json")
+        local = run("predict", "net", tmp_path / "a.png", "--confidence", "0", "--json")
+    assert remote.code == local.code == 0, remote.err + local.err
+    assert remote.json["pictures"] == local.json["pictures"]
+    annotated = run(
+        "annotate", "parts", "--with", "net", "--every-picture", "--confidence", "0.01", "--name", "labelled", "--json"
+    )
+    assert annotated.code == 0, annotated.err
+    assert {entry["name"] for entry in run("show", "--json").json["datasets"]} == {"parts", "labelled"}

@@ -1,0 +1,155 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from cli_fixtures import Run
+
+from sightline.cli import main as cli
+from sightline.cli.main import app
+from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def list_parameters() -> list[tuple[str, str, str | None]]:
+    group = typer.main.get_command(app)
+    commands = {"": group, **group.commands}  # type: ignore[attr-defined]
+    return [
+        (name, parameter.name, getattr(parameter, "help", None))
+        for name, command in commands.items()
+        for parameter in command.params
+    ]
+
+
+def test_the_verbs_of_the_product_are_there() -> None:
+    assert {"import", "annotate", "train", "compile", "deploy", "measure"} <= set(COMMANDS)
+    assert {"export", "serve", "predict", "doctor", "demo", "sample", "show"} <= set(COMMANDS)
+
+
+def test_every_command_and_every_option_has_help() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [name for name, command in commands.items() if not command.help] == []
+    assert [(command, name) for command, name, text in list_parameters() if not text] == []
+
+
+def test_every_command_takes_json() -> None:
+    with_json = {command for command, name, _ in list_parameters() if name == "as_json"}
+    assert with_json == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_prints_its_help(run: Run, name: str) -> None:
+    ran = run(name, "--help")
+    assert ran.code == 0
+    assert "Usage: sightline" in ran.out
+
+
+def test_help_loads_no_engine_and_no_framework() -> None:
+    code = (
+        "import sys; from sightline.cli.main import run_arguments; assert run_arguments(['--help']) == 0; "
+        "heavy = {'torch', 'openvino', 'onnxruntime', 'cv2', 'numpy', 'starlette', 'httpx', 'pydantic_settings', 'av'}; "
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_no_arguments_print_the_help(run: Run) -> None:
+    ran = run()
+    assert "Usage: sightline" in ran.out + ran.err
+    assert ran.code == 2
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    ran = run("--version")
+    assert (ran.code, ran.out.split()[0]) == (0, "sightline")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["train"],
+        ["train", "parts"],
+        ["train", "parts", "--task", "detection", "--seed", "x"],
+        ["deploy", "x", "--nothing"],
+        ["measure", "x", "--compare", "one"],
+    ],
+)
+def test_usage_errors_are_one_line_with_code_2(run: Run, arguments: list[str]) -> None:
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1 and ran.err.startswith("error: ") and "--help" in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "head"),
+    [
+        (["deploy", "nothing"], NotFound),
+        (["import", "nothing"], NotFound),
+        (["export", "nothing", "--format", "coco", "--out", "x"], NotFound),
+        (["predict", "nothing", "x.jpg"], NotFound),
+        (["measure", "nothing", "--data", "nothing"], NotFound),
+        (["measure"], InvalidInput),
+        (["compile", "nothing"], NotFound),
+        (["annotate", "nothing", "--with", "nothing"], NotFound),
+        (["train", "nothing", "--task", "detection"], NotFound),
+        (["serve", "--host", "0.0.0.0"], InvalidInput),
+        (["show", "nothing"], NotFound),
+        (["sample", "--task", "cooking"], InvalidInput),
+    ],
+)
+def test_failures_are_one_line_with_the_code_of_their_head(run: Run, arguments: list[str], head: type) -> None:
+    ran = run(*arguments, "--json")
+    assert ran.code == EXIT_CODE[head], ran.err
+    assert ran.err.count("\n") == 1 and ran.err.startswith("error: ")
+    assert ran.json["error"]["exit_code"] == ran.code
+    assert ran.json["error"]["detail"] in ran.err
+
+
+def test_an_internal_error_is_one_line_and_a_traceback_only_with_debug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(cli, "app", fail)
+    ran = run("doctor")
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "--debug" in ran.err and "ZeroDivisionError" in ran.err
+    assert "Traceback" in run("doctor", "--debug").err
+
+
+def test_an_error_is_as_clear_from_a_shell(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "sightline", "deploy", "nothing", "--json", "--workspace", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == EXIT_CODE[NotFound]
+    assert result.stderr == f"error: no artifact 'nothing' in {tmp_path}; there is none yet\n"
+    assert json.loads(result.stdout)["error"]["type"] == "NotFound"
+
+
+def test_ctrl_c_ends_a_server_cleanly_and_sigterm_too(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        command = [sys.executable, "-m", "sightline", "serve", str(tmp_path), "--port", "0", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None and server.stderr is not None
+            assert json.loads(server.stdout.readline())["deployments"] == []
+            server.send_signal(number)
+            assert server.wait(20) == 0, server.stderr.read()
+
+
+def test_ctrl_c_in_a_command_is_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("sightline.serving.deployments.read_kind", interrupt)
+    ran = run("show", ".")
+    assert (ran.code, ran.err) == (130, "error: stopped\n")

@@ -1,0 +1,52 @@
+import io
+
+from rich.console import Console
+from rich.progress import Progress
+
+from sightline.cli.progress import LiveProgress, PlainProgress, format_numbers
+from sightline.cli.terminal import format_duration, format_size
+from sightline.core.progress import ProgressEvent
+
+
+def test_plain_progress_prints_a_line_per_tenth() -> None:
+    out = io.StringIO()
+    show = PlainProgress(Console(file=out, width=200))
+    for number in range(101):
+        show(ProgressEvent(stage="training", progress=number / 100))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 11
+    assert lines[0].startswith("training 0%") and lines[-1].startswith("training 100%")
+
+
+def test_every_message_is_printed_and_brackets_are_no_markup() -> None:
+    out = io.StringIO()
+    show = PlainProgress(Console(file=out, width=200))
+    for text in ("[bold]one", "two"):
+        show(ProgressEvent(stage="import", message=text))
+    assert "import: [bold]one\n" in out.getvalue() and "import: two\n" in out.getvalue()
+
+
+def test_stages_that_take_turns_do_not_start_over() -> None:
+    out = io.StringIO()
+    show = PlainProgress(Console(file=out, width=200))
+    for number in range(50):
+        show(ProgressEvent(stage="training", progress=number / 1000))
+        show(ProgressEvent(stage="validating", progress=number / 1000))
+    assert len(out.getvalue().splitlines()) == 2
+
+
+def test_the_live_bar_shows_numbers_and_survives_markup() -> None:
+    out = io.StringIO()
+    with Progress(
+        "{task.description} {task.fields[numbers]}", console=Console(file=out, force_terminal=True, width=200)
+    ) as bars:
+        show = LiveProgress(bars)
+        show(ProgressEvent(stage="[/x]", progress=0.5, metrics={"loss": 0.25}, remaining_s=65, message="[/y]"))
+    assert "[/y]" in out.getvalue() and "loss 0.25" in out.getvalue() and "1 min 05 s left" in out.getvalue()
+
+
+def test_numbers_durations_and_sizes_read_well() -> None:
+    event = ProgressEvent(stage="x", progress=0.5, metrics={"loss": 0.123456, "images": 12}, remaining_s=59.6)
+    assert format_numbers(event) == "loss 0.1235  images 12  1 min 00 s left"
+    assert [format_duration(s) for s in (0, 59.4, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 05 min"]
+    assert [format_size(s) for s in (0, 999, 25_276_502_016)] == ["0 B", "999 B", "25.3 GB"]
