@@ -8,7 +8,12 @@ from sightline.compiler.candidates import Candidate
 
 
 def make_timing(
-    candidate: str, throughput: float, cpu_ms: float = 1.0, streams: int = 2, latency_ms: float | None = None
+    candidate: str,
+    throughput: float,
+    cpu_ms: float = 1.0,
+    streams: int = 2,
+    latency_ms: float | None = None,
+    noise: float = 0.0,
 ) -> Timing:
     return Timing(
         candidate=candidate,
@@ -18,6 +23,7 @@ def make_timing(
         latency_ms=latency_ms,
         cpu_ms=cpu_ms,
         throughput_range=(throughput, throughput),
+        noise=noise,
     )
 
 
@@ -35,6 +41,11 @@ def test_the_fastest_setting_of_each_candidate_is_ranked() -> None:
 def test_what_is_equal_within_the_noise_is_decided_by_cpu_time() -> None:
     timings = [make_timing("hungry", 101, cpu_ms=9), make_timing("thrifty", 100, cpu_ms=5), make_timing("slow", 90, cpu_ms=1)]
     assert [timing.candidate for timing in rank_timings(timings, "throughput")] == ["thrifty", "hungry", "slow"]
+
+
+def test_noisy_rounds_leave_the_choice_to_cpu_time() -> None:
+    timings = [make_timing("hungry", 120, cpu_ms=9, noise=0.25), make_timing("thrifty", 100, cpu_ms=5)]
+    assert [timing.candidate for timing in rank_timings(timings, "throughput")] == ["thrifty", "hungry"]
 
 
 def test_latency_looks_at_one_stream_only() -> None:

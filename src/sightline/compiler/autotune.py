@@ -21,7 +21,7 @@ from sightline.runtime.backend import Session, Tensors
 Objective = Literal["throughput", "latency"]
 ROUNDS = 5
 WARM_UPS = 3
-SAME_SPEED = 0.03  # medians closer than this are equal
+SAME_SPEED = 0.03  # medians closer than this, or than the noise of the rounds, are equal
 MOST_OPEN_BYTES = 1 << 30  # graph files whose sessions may be open at once; beyond it each is opened again every round
 
 
@@ -35,6 +35,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         latency_ms: of one picture alone, milliseconds; only with one stream.
         cpu_ms: processor time of one picture over all threads, milliseconds.
         throughput_range: slowest and fastest round.
+        noise: median deviation of a round from the median of the rounds, as a part of it.
     """
 
     candidate: str
@@ -44,6 +45,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None
     cpu_ms: float
     throughput_range: tuple[float, float]
+    noise: float
 
 
 @dataclass
@@ -145,14 +147,16 @@ def measure_latency_ms(session: Session, input_name: str, samples: Sequence[np.n
 
 def _sum_up(pair: tuple[Candidate, int, int], turns: _Turns) -> Timing:
     candidate, streams, threads = pair
+    throughput = statistics.median(turns.throughputs)
     return Timing(
         candidate=candidate.name,
         streams=streams,
         threads=threads,
-        throughput=statistics.median(turns.throughputs),
+        throughput=throughput,
         latency_ms=statistics.median(turns.latencies_ms) if turns.latencies_ms else None,
         cpu_ms=statistics.median(turns.cpu_ms),
         throughput_range=(min(turns.throughputs), max(turns.throughputs)),
+        noise=statistics.median(abs(one - throughput) for one in turns.throughputs) / throughput,
     )
 
 
@@ -168,8 +172,9 @@ def rank_timings(timings: Sequence[Timing], objective: Objective) -> list[Timing
 
 
 def _pick_best(timings: Sequence[Timing], objective: Objective) -> Timing:
-    top = max(score_speed(timing, objective) for timing in timings)
-    equals = [timing for timing in timings if score_speed(timing, objective) >= top * (1 - SAME_SPEED)]
+    top = max(timings, key=lambda timing: score_speed(timing, objective))
+    least = score_speed(top, objective) * (1 - max(SAME_SPEED, top.noise))
+    equals = [timing for timing in timings if score_speed(timing, objective) >= least]
     return min(equals, key=lambda timing: timing.cpu_ms)
 
 

@@ -47,12 +47,19 @@ def draw_layer_chart(layers: Sequence[LayerRow]) -> str:
         figure = Figure(figsize=(8.2, 0.8 + 0.22 * len(slowest)), layout="constrained")
         axes = figure.add_subplot()
         axes.barh(range(len(slowest)), [row.time_us for row in slowest], color=[find_colour(row.precision) for row in slowest])
-        axes.set_yticks(range(len(slowest)), [f"{shorten(row.name, 30)} · {row.kind}" for row in slowest])
+        axes.set_yticks(range(len(slowest)), [name_layer(row) for row in slowest])
         axes.set_xlabel("µs for one picture, one thread")
         for place, row in enumerate(slowest):
             axes.text(row.time_us, place, f" {row.share:.1%}", va="center", fontsize=7.5)
         axes.margins(x=0.09, y=0.01)
         return to_svg(figure, "Time of the slowest layers")
+
+
+def name_layer(row: LayerRow) -> str:
+    """The first source layer fused into it and how many more, or the engine's own name for what it invented."""
+    first = row.source_layers[0] if row.source_layers else row.name
+    more = f" + {len(row.source_layers) - 1}" if len(row.source_layers) > 1 else ""
+    return f"{shorten(first, 30)}{more} · {row.kind}"
 
 
 def draw_sweep_chart(sweep: Sequence[SweepRow]) -> str:

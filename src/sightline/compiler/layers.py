@@ -1,5 +1,6 @@
 """What an engine made of the graph: one row per fused layer with its source layers, its precision and its time."""
 
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -10,7 +11,9 @@ from sightline.compiler.candidates import Candidate
 from sightline.compiler.graphs import SourceMap
 from sightline.runtime.backend import LayerRow
 
-PROFILED_INFERENCES = 12
+PROFILED_INFERENCES = 50  # at most, and at least WARM_INFERENCES
+PROFILED_SECONDS = 1.5
+WARM_INFERENCES = 5
 # Kinds that do the network's arithmetic, by the names of the engines: the layers that INT8 is for.
 HEAVY_LAYERS = {
     "Convolution", "Deconvolution", "FullyConnected", "MatMul",  # OpenVINO
@@ -36,8 +39,11 @@ def profile_layers(
     One thread, so that a layer's time is the work it costs and shares can be added.
     """
     session = candidate.open(1, 1, profile=True)
+    started = time.monotonic()
     for index in range(PROFILED_INFERENCES):
         session.infer({input_name: samples[index % len(samples)]})
+        if index >= WARM_INFERENCES and time.monotonic() - started > PROFILED_SECONDS:
+            break
     rows = session.layers()
     session.close()
     return name_sources(rows, source)
