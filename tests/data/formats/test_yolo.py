@@ -61,6 +61,15 @@ def test_nothing_outside_of_the_data_set_is_read(tmp_path: Path) -> None:
         read("yolo", tmp_path / "set")
 
 
+def test_yaml_that_would_grow_without_bound_is_refused_at_once(tmp_path: Path) -> None:
+    levels = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"{name}: &{name} [{', '.join(['*' + below] * 9)}]" for below, name in zip("abcdefgh", "bcdefghi", strict=True)]
+    write_text(tmp_path / "data.yaml", "\n".join([*levels, "train: images", "names: [*i]"]))
+    write_picture(tmp_path / "images/a.png")
+    with pytest.raises(UnreadableDataset, match="names"):
+        read("yolo", tmp_path)
+
+
 def test_equal_names_in_two_splits_stay_apart(tmp_path: Path) -> None:
     write_text(tmp_path / "data.yaml", "train: images/train\nval: images/val\n" + NAMES)
     for split in ("train", "val"):

@@ -176,13 +176,13 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
     names = read_names(facts["names"], path)
     if isinstance(facts.get("nc"), int) and facts["nc"] != len(names):
         report.warn("category", "data.yaml counts other classes in `nc` than it names", f"nc {facts['nc']}, {len(names)} names")
-    base = str(facts.get("path") or ".")
+    base = facts["path"] if isinstance(facts.get("path"), str) else "."
     entries = []
     for key in [*SPLIT_KEYS, *find_own_splits(facts, root)]:
         values = facts.get(key)
         for value in values if isinstance(values, list) else [values]:
-            if value:
-                found = resolve_inside(root, f"{base}/{value}", str(value))
+            if value and isinstance(value, str):
+                found = resolve_inside(root, f"{base}/{value}", value)
                 if found is None:
                     report.drop("file", "data.yaml names a place that is not there", f"{key}: {value}")
                 else:
@@ -190,7 +190,8 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
     if not entries:
         raise UnreadableDataset(f"expected {path} to name folders or lists of pictures below {root}, found none of them there")
     shape = facts.get("kpt_shape")
-    keypoint_values = shape[0] * shape[1] if isinstance(shape, list) and len(shape) == 2 else 0
+    is_shape = isinstance(shape, list) and len(shape) == 2 and all(isinstance(number, int) for number in shape)
+    keypoint_values = shape[0] * shape[1] if is_shape else 0
     return YoloLayout(root=root, names=names, entries=entries, keypoint_values=keypoint_values)
 
 
@@ -202,11 +203,13 @@ def find_own_splits(facts: dict[str, Any], root: Path) -> list[str]:
 
 def read_names(names: object, path: Path) -> dict[int, str]:
     """Names by class number, from a list or a mapping. Raises: UnreadableDataset."""
-    if isinstance(names, list):
-        return {index: str(name) for index, name in enumerate(names)}
-    if isinstance(names, dict) and all(isinstance(index, int) for index in names):
-        return {index: str(name) for index, name in names.items()}
-    raise UnreadableDataset(f"expected `names` in {path} to be a list or a mapping from number to name, got {names!r}")
+    pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    # Only plain names: text made of nested yaml aliases grows without bound.
+    if isinstance(pairs, dict) and all(isinstance(k, int) and isinstance(v, str | int | float) for k, v in pairs.items()):
+        return {index: str(name) for index, name in pairs.items()}
+    raise UnreadableDataset(
+        f"expected `names` in {path} to be a list or a mapping from number to name, got something else; mend it"
+    )
 
 
 def open_plain_layout(source: Path) -> YoloLayout:

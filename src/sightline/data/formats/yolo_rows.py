@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.yolo_facts import apply_facts, read_facts
@@ -132,13 +134,20 @@ def join_rings(rings: tuple[Ring, ...]) -> Ring:
     joined = to_points(rings[0])
     for ring in rings[1:]:
         points = to_points(ring)
-        start, end = min(
-            ((i, j) for i in range(len(joined)) for j in range(len(points))),
-            key=lambda pair: math.dist(joined[pair[0]], points[pair[1]]),
-        )
+        start, end = find_nearest(np.array(joined), np.array(points))
         around = points[end:] + points[: end + 1]
         joined = joined[: start + 1] + around + joined[start:]
     return tuple(value for point in joined for value in point)
+
+
+def find_nearest(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    """Indices of the nearest two points of `(N, 2)` and `(M, 2)`; holds one row of distances."""
+    best = (math.inf, 0, 0)
+    for index, point in enumerate(second):
+        distances = np.square(first - point).sum(axis=1)
+        nearest = int(distances.argmin())
+        best = min(best, (float(distances[nearest]), nearest, index))
+    return best[1], best[2]
 
 
 def to_points(ring: Ring) -> list[tuple[float, float]]:
