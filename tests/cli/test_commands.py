@@ -133,10 +133,10 @@ def test_counts_and_settings_are_parsed() -> None:
 
 def test_lists_name_a_split_and_a_file(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a\n")
-    assert make_format_options([f"train={tmp_path / 't.txt'}"]) == {"lists": {"train": str(tmp_path / "t.txt")}}
-    assert make_format_options([]) == {}
+    assert make_format_options(["train=t.txt"], ["task=instances"]) == {"task": "instances", "lists": {"train": "t.txt"}}
+    assert make_format_options([], []) == {}
     with pytest.raises(InvalidInput):
-        make_format_options(["train"])
+        make_format_options(["train"], [])
     assert read_names(tmp_path / "t.txt") == ["a"]
 
 

@@ -6,7 +6,14 @@ from serving_fakes import write_artifact
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, compute_manifest_id
-from sightline.serving.deployments import deploy_artifact, find_deployment, list_deployments, list_versions, remove_deployment
+from sightline.serving.deployments import (
+    check_repository,
+    deploy_artifact,
+    find_deployment,
+    list_deployments,
+    list_versions,
+    remove_deployment,
+)
 
 
 def test_the_first_version_is_1_and_holds_the_artifact(tmp_path: Path) -> None:
@@ -79,3 +86,15 @@ def test_a_removed_deployment_is_gone_and_the_artifact_stays(tmp_path: Path) -> 
     assert (artifact / "model.onnx").read_bytes() == b"graph"
     with pytest.raises(NotFound):
         remove_deployment("parts", tmp_path / "repo")
+
+
+def test_only_a_folder_of_deployments_is_a_repository(tmp_path: Path) -> None:
+    artifact = write_artifact(tmp_path / "artifact")
+    deploy_artifact(artifact, "parts", tmp_path / "repo")
+    assert check_repository(tmp_path / "repo") == tmp_path / "repo"
+    with pytest.raises(InvalidInput, match="got one artifact"):
+        check_repository(artifact)
+    with pytest.raises(InvalidInput, match="got one deployment"):
+        check_repository(tmp_path / "repo" / "parts")
+    with pytest.raises(NotFound):
+        check_repository(tmp_path / "absent")

@@ -79,6 +79,20 @@ def find_deployment(repository: Path, name: str) -> Deployment:
     return Deployment(manifest=manifest, folder=folder, artifact=read_manifest(folder, ArtifactManifest))
 
 
+def check_repository(folder: Path) -> Path:
+    """Return `folder` if it can be a model repository. Raises: NotFound; InvalidInput for the folder of one thing."""
+    if not folder.is_dir():
+        raise NotFound(
+            f"expected a model repository, a folder of deployments, at {folder}; make one: sightline deploy"
+        )
+    if (folder / MANIFEST_NAME).is_file():
+        raise InvalidInput(
+            f"expected a model repository, a folder of deployments, got one {read_kind(folder)}: {folder}; give its parent, "
+            "or deploy an artifact first: sightline deploy ARTIFACT --name NAME"
+        )
+    return folder
+
+
 def list_deployments(repository: Path) -> list[Deployment]:
     """Every Deployment of the repository, by name."""
     return [find_deployment(repository, name) for name in list_names(repository)]

@@ -26,6 +26,9 @@ def import_command(
     lists: Annotated[
         list[str] | None, typer.Option("--list", help="SPLIT=FILE: a list of the pictures of one split; may be repeated.")
     ] = None,
+    reader_options: Annotated[
+        list[str] | None, typer.Option("--option", help="KEY=VALUE for the format's reader; may be repeated.")
+    ] = None,
     categories: Annotated[
         Path | None, typer.Option("--categories", help="File with a category per line: keep only these, in this order.")
     ] = None,
@@ -49,7 +52,7 @@ def import_command(
             seed=seed,
             categories=read_names(categories) if categories is not None else None,
             verify="header" if allow_header_only else "decode",
-            format_options=make_format_options(lists or []),
+            format_options=make_format_options(lists or [], reader_options or []),
             on_progress=on_progress,
         )
     for line in report.lines():
@@ -82,19 +85,22 @@ def make_name(source: Path) -> str:
     return kept.strip("-._")[:100] or "dataset"
 
 
-def make_format_options(lists: list[str]) -> dict[str, Any]:
-    """Options for the reader from `SPLIT=FILE` pairs. Raises: InvalidInput, NotFound."""
-    from sightline.core.errors import InvalidInput, NotFound
+def make_format_options(lists: list[str], options: list[str]) -> dict[str, Any]:
+    """Options for the reader: `KEY=VALUE` pairs, and `lists` from `SPLIT=FILE` pairs. Raises: InvalidInput."""
+    made: dict[str, Any] = dict(split_pair(entry, "--option KEY=VALUE") for entry in options)
+    if lists:
+        made["lists"] = dict(split_pair(entry, "--list SPLIT=FILE, such as train=train.txt") for entry in lists)
+    return made
 
-    files: dict[str, str] = {}
-    for entry in lists:
-        split, equals, file = entry.partition("=")
-        if not split or not equals or not file:
-            raise InvalidInput(f"expected --list SPLIT=FILE, such as train=train.txt, got {entry!r}")
-        if not Path(file).is_file():
-            raise NotFound(f"no list file {file}")
-        files[split] = file
-    return {"lists": files} if files else {}
+
+def split_pair(entry: str, expected: str) -> tuple[str, str]:
+    """`a=b` as ("a", "b"). Raises: InvalidInput saying what was expected."""
+    from sightline.core.errors import InvalidInput
+
+    key, equals, value = entry.partition("=")
+    if not key or not equals or not value:
+        raise InvalidInput(f"expected {expected}, got {entry!r}")
+    return key, value
 
 
 def read_names(path: Path) -> list[str]:

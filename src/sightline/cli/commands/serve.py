@@ -29,11 +29,13 @@ def serve_command(
     import logging
 
     from sightline.core.settings import Settings
+    from sightline.serving.deployments import check_repository
     from sightline.serving.server import LOOPBACK_NAMES, create_app, format_url, is_loopback, open_listener, run_server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings, terminal = Settings(), Terminal(as_json)
-    folder = repository or open_workspace(workspace).deployments
+    folder = check_repository(repository) if repository is not None else open_workspace(workspace).deployments
     address = host or settings.host
     listener = open_listener(address, settings.port if port is None else port, allow_remote)
     url = format_url(listener)
