@@ -102,6 +102,28 @@ def test_semantic_agrees_with_resizing_by_torch(rng):
     assert different <= 0.02 * labels.size  # OpenCV interpolates on a grid of 1/32 pixel
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_classes_left_out_early_never_win(seed):
+    rng = np.random.default_rng(seed)
+    many = Categories([str(index) for index in range(12)])
+    logits = rng.normal(size=(1, 12, 5, 6)).astype(np.float32) + rng.normal(scale=2, size=(1, 12, 1, 1)).astype(np.float32)
+    placement = letterbox_image(np.zeros((33, 50, 3), np.uint8), 48, 40)[1]
+    spec = DecodeSpec(head="semantic", outputs=("logits",))
+    (answers,) = decode_outputs(spec, {"logits": logits}, [placement], many, 0.0)
+    # Every plane interpolated by hand, none left out.
+    height, width = 33, 50
+    y = (np.arange(height) + 0.5) * placement.scale_y + placement.offset_y
+    x = (np.arange(width) + 0.5) * placement.scale_x + placement.offset_x
+    rows, columns = np.clip(y * 5 / 40 - 0.5, 0, 4), np.clip(x * 6 / 48 - 0.5, 0, 5)
+    top, left = np.minimum(rows.astype(int), 3), np.minimum(columns.astype(int), 4)
+    down, right = (rows - top)[:, None], (columns - left)[None, :]
+    corners = [logits[0][:, top + dy][:, :, left + dx] for dy in (0, 1) for dx in (0, 1)]
+    weights = [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
+    labels = sum(corner * weight for corner, weight in zip(corners, weights, strict=True)).argmax(axis=0)
+    wrong = sum((decode_mask(one.mask) & (labels != many.index(one.category))).sum() for one in answers)
+    assert wrong <= 0.02 * labels.size  # OpenCV interpolates on a grid of 1/32 pixel
+
+
 def test_semantic_skips_the_background():
     label_map = np.zeros((8, 8), int)
     label_map[2:4, 2:4] = 1
