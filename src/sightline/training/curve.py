@@ -49,13 +49,15 @@ class Curve:
         self._encoder = encoder
         self._file = path.open("ab", buffering=0)
 
+    def __enter__(self) -> "Curve":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
     def add(self, point: CurvePoint) -> None:
         """Append a line with one write call."""
         self._file.write(self._encoder.encode(point) + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def read_curve(path: Path) -> list[CurvePoint]:

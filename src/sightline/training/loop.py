@@ -89,12 +89,9 @@ class TrainingLoop:
             time.process_time,
             self.state.spent,
         )
-        curve = Curve(self.folder / CURVE_NAME, meter.steps)
         written_at = time.monotonic()
         self.network.train()
-        with BatchSource(
-            self.task, self.items, self.recipe.batch_size, self.recipe.seed, self.recipe.prefetch_threads, AHEAD
-        ) as source:
+        with self._open_batches() as source, Curve(self.folder / CURVE_NAME, meter.steps) as curve:
             while (progress := meter.progress()) < 1 and not self._is_out_of_patience():
                 batch = source.take(meter.steps, progress, [meter.progress(meter.steps + 1 + ahead) for ahead in range(AHEAD)])
                 rate = self._take_step(batch, meter.steps, progress)
@@ -105,13 +102,16 @@ class TrainingLoop:
                 if metric is not None or meter.steps % self.recipe.log_every == 0 or meter.steps == 1 or meter.progress() >= 1:
                     self._log(curve, meter, rate, metric, on_progress)
                 self.state.spent = meter.spent()
-                if stopping or time.monotonic() - written_at >= self.recipe.checkpoint_s:
-                    self._write_checkpoint()
-                    written_at = time.monotonic()
                 if stopping:
                     break
-        curve.close()
+                if time.monotonic() - written_at >= self.recipe.checkpoint_s:
+                    self._write_checkpoint()
+                    written_at = time.monotonic()
         self._write_checkpoint()
+
+    def _open_batches(self) -> BatchSource:
+        recipe = self.recipe
+        return BatchSource(self.task, self.items, recipe.batch_size, recipe.seed, recipe.prefetch_threads, AHEAD)
 
     def keep_best(self) -> Network:
         """The averaged network with the best validated weights, or with the last ones when nothing was validated."""

@@ -85,9 +85,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+# Orthogonalised steps learn fastest from random weights. TrashNet, small classifier at 128 pixels, best top-1 on val: muon
+# 0.759 after 500 steps, adamw 0.649 after 600 (one run each).
+MUON: dict[str, Any] = {"optimiser": "muon", "learning_rate": 8e-3, "momentum": 0.95}
+# Libraries' transformers have no convolutions to orthogonalise and want small, smooth steps.
+TIMM_DEFAULTS: dict[str, Any] = {"optimiser": "adamw", "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 0.05}
+
 # What a task changes in the defaults above.
 TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
     "classification": {
+        **MUON,
         "batch_size": 32,
         "label_smoothing": 0.1,
         "augmentation": AugmentationSettings(
@@ -95,6 +102,7 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
         ),
     },
     "multilabel": {
+        **MUON,
         "batch_size": 32,
         "augmentation": AugmentationSettings(
             scale=(0.8, 1.2), shift=0.08, rotation_deg=10, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
@@ -118,6 +126,7 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
         ),
     },
     "semantic": {
+        **MUON,
         "batch_size": 8,
         "schedule": "poly",
         "augmentation": AugmentationSettings(
@@ -133,6 +142,8 @@ def make_recipe(task: Task, network: str = "fast", **changes: Any) -> Recipe:
     Raises: InvalidInput naming the field that does not fit.
     """
     settings: dict[str, Any] = {"task": task, "network": network, **TASK_DEFAULTS.get(task, {})}
+    if network.startswith("timm/"):
+        settings |= TIMM_DEFAULTS
     augmentation = changes.pop("augmentation", None)
     if isinstance(augmentation, dict):
         base = settings.get("augmentation", AugmentationSettings())

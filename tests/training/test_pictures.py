@@ -1,0 +1,38 @@
+import numpy as np
+
+from sightline.training.learned_categories import find_learned_categories
+from sightline.training.pictures import Pictures
+from sightline.training.tasks.semantic import make_label_map_reader
+
+
+def test_pictures_are_shrunk_to_cover_the_input_and_never_enlarged(make_version) -> None:
+    version = make_version("classification", {"train": 1}, width=64, height=48)
+    small = Pictures(version, ("train",), 16, 16, 1 << 20).read(0)
+    assert small.image.shape == (16, 21, 3)  # the shorter side covers the input
+    assert small.scale_xy == (21 / 64, 16 / 48)
+    large = Pictures(version, ("train",), 256, 256, 1 << 20).read(0)
+    assert large.image.shape == (48, 64, 3)
+    assert large.scale_xy == (1.0, 1.0)
+
+
+def test_a_cached_picture_is_not_decoded_again(make_version) -> None:
+    version = make_version("classification", {"train": 2}, width=64, height=48)
+    pictures = Pictures(version, ("train",), 64, 48, cache_bytes=64 * 48 * 3 + 1)
+    assert pictures.read(0) is pictures.read(0)
+    assert pictures.read(1) is not pictures.read(1)  # there is room for one
+    assert np.array_equal(pictures.read(1).image, pictures.read(1).image)
+    assert pictures.read(0) is pictures.read(0)
+
+
+def test_label_maps_shrink_with_their_pictures(make_version) -> None:
+    version = make_version("semantic", {"train": 1}, width=64, height=48)
+    reader = make_label_map_reader(find_learned_categories(version, "semantic"))
+    picture = Pictures(version, ("train",), 32, 24, 1 << 20, reader).read(0)
+    assert picture.label_map is not None
+    assert picture.label_map.shape == picture.image.shape[:2] == (24, 32)
+    assert set(np.unique(picture.label_map)) == {0, 3}
+
+
+def test_only_the_named_splits_are_read(make_version) -> None:
+    version = make_version("classification", {"train": 3, "val": 2, "test": 4})
+    assert len(Pictures(version, ("train", "val"), 16, 16, 0)) == 5
