@@ -83,12 +83,14 @@ def _stratify(
     wanted_in_all = shares * sizes.sum()
 
     def assign(group: int, lacking: np.ndarray) -> None:
-        # The split that lacks most of this category; among equals the one that lacks most pictures; then by chance.
-        best = np.flatnonzero(lacking >= lacking.max() - 1e-9)
+        # The split that lacks most of this category; among equals the one that lacks most pictures; then by chance. Not in the
+        # paper: a full split takes no more, or categories of a single picture would all go to the largest split.
+        size = int(sizes[group])
+        room = wanted_in_all >= min(size / 2, wanted_in_all.max()) - 1e-9
+        best = np.flatnonzero(room & (lacking >= lacking[room].max() - 1e-9))
         best = best[wanted_in_all[best] >= wanted_in_all[best].max() - 1e-9]
         split = int(best[0] if len(best) == 1 else rng.choice(best))
         chosen[group] = split
-        size = int(sizes[group])
         wanted_in_all[split] -= size
         for label in labels_of[group]:
             wanted[label][split] -= size

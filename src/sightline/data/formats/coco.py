@@ -10,11 +10,12 @@ COCO's tools ignore EXIF orientation: labels that record the size of the stored 
 """
 
 import math
+import os
 import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ from sightline.imaging.masks import encode_mask
 
 HEAD_BYTES = 65536
 MAX_FILES_LOOKED_AT = 200
+MAX_FOREIGN_NAME = 250
 # Tasks of one data set, richest first; only one of them is read.
 TASKS = ("instances", "", "person_keypoints", "stuff", "labels", "image_info", "captions", "panoptic")
 UNREADABLE_TASKS = ("panoptic",)
-KNOWN_ATTRIBUTES = ("attributes", "occluded")
 
 
 class CocoFormat:
@@ -194,12 +195,13 @@ class _PictureFinder:
 
     def find(self, file_name: str) -> Path | None:
         """The picture's path, or None. A name that leads out of the data set is looked up by its last parts only."""
-        if "\0" in file_name:
-            return None
         foreign = self._foreign.search(file_name) is not None
+        if foreign and len(file_name) > MAX_FOREIGN_NAME:
+            return None
         for number, folder in enumerate(self._folders):
             path = resolve_inside(folder, file_name) if foreign else folder / file_name
-            if path is not None and path.is_file():
+            # `os.path.isfile` is False for names the system cannot have; `Path.is_file` raises for some.
+            if path is not None and os.path.isfile(path):  # noqa: PTH113
                 # Pictures of one JSON lie together: look there first next time.
                 self._folders.insert(0, self._folders.pop(number))
                 return path
@@ -208,7 +210,7 @@ class _PictureFinder:
 
 def _parse_annotation(
     record: dict[str, Any],
-    categories: dict[int | str, str],
+    categories: Mapping[Any, str],
     size: tuple[int, int] | None,
     report: ConversionReport,
     where: str,
@@ -222,13 +224,15 @@ def _parse_annotation(
     try:
         polygons, mask = _parse_segmentation(record.get("segmentation"), size)
         box = _parse_box(record.get("bbox"))
-    except (TypeError, ValueError, OverflowError, SightlineError):
+    except (TypeError, ValueError, KeyError, OverflowError, SightlineError):
         report.drop("annotation", "bbox or segmentation that is not as COCO defines it", where)
         return None
     score = record.get("score")
     origin = record.get("origin", "human" if score is None else "model")
     return Annotation(
-        category=categories.get(identity, f"id {identity}") if isinstance(identity, int | str) else f"id {identity}",
+        category=categories.get(identity, f"id {str(identity)[:40]}")
+        if isinstance(identity, int | float | str)
+        else f"id {str(identity)[:40]}",
         box_xyxy=box,
         polygons=polygons,
         mask=mask,

@@ -97,7 +97,7 @@ class CocoScan:
             return
         self._keys.append(identity)
         width, height = (_whole_number(record.get(name)) for name in ("width", "height"))
-        images.write(msgspec.json.encode(CocoImage(file_name, width, height)) + b"\n")
+        images.write(msgspec.json.encode(CocoImage(_clean_text(file_name), width, height)) + b"\n")
 
     def _add_category(self, record: Any) -> None:
         identity = record.get("id") if isinstance(record, dict) else None
@@ -107,7 +107,7 @@ class CocoScan:
             return
         if record.get("supercategory") not in (None, "", "none", name):
             self._report.warn("category", "supercategories are not kept", f"{name} of {str(record['supercategory'])[:40]}")
-        self.categories[identity] = str(name)
+        self.categories[identity] = _clean_text(str(name))
 
     def _add_annotation(self, record: Any, index: "_Ordinals") -> None:
         identity = _make_key(record.get("image_id")) if isinstance(record, dict) else None
@@ -115,7 +115,11 @@ class CocoScan:
         if ordinal == MISSING:
             self._report.drop("annotation", "its image is not in the list of images", f"{self.path.name}: {str(record)[:80]}")
             return
-        self._blocks.add(ordinal, record)
+        try:
+            self._blocks.add(ordinal, record)
+        except (OverflowError, UnicodeEncodeError, RecursionError):
+            reason = "record with a number of more than 64 bits or text that is no Unicode"
+            self._report.drop("annotation", reason, self.path.name)
 
 
 class _Ordinals:
@@ -183,4 +187,10 @@ def _make_key(identity: Any) -> int | None:
 
 
 def _whole_number(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1 else None
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 << 31 and value == value // 1
+    return int(value) if whole else None
+
+
+def _clean_text(text: str) -> str:
+    """JSON may hold halves of characters (lone surrogates), which no file and no table can."""
+    return text.encode(errors="replace").decode()

@@ -37,7 +37,9 @@ def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) 
     (target / "annotations").mkdir(parents=True, exist_ok=True)
     (target / "images").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sightline-coco-") as parts, ExitStack() as open_files:
-        writers: dict[str, _SplitWriter] = {name: _SplitWriter(name, Path(parts), open_files) for name in _name_splits(version)}
+        writers: dict[str, _SplitWriter] = {
+            name: _SplitWriter(name, number, Path(parts), open_files) for number, name in enumerate(_name_splits(version))
+        }
         annotation_id = 1
         for image_id, item in enumerate(version.items(), start=1):
             version.blobs.copy_to(item.blob, target / "images" / check_inside(item.file_name))
@@ -68,10 +70,10 @@ def _report_losses(item: Item, report: ConversionReport) -> None:
 class _SplitWriter:
     """The growing parts of one split's JSON."""
 
-    def __init__(self, name: str, parts: Path, open_files: ExitStack) -> None:
+    def __init__(self, name: str, number: int, parts: Path, open_files: ExitStack) -> None:
         self._name = name
         self._parts: dict[str, BinaryIO] = {
-            key: open_files.enter_context((parts / f"{key}-{abs(hash(name))}").open("w+b")) for key in ("images", "annotations")
+            key: open_files.enter_context((parts / f"{key}-{number}").open("w+b")) for key in ("images", "annotations")
         }
         self._encode = msgspec.json.Encoder().encode
 

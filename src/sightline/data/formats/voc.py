@@ -10,6 +10,7 @@ VOC's tools ignore EXIF orientation: labels whose `size` is that of the stored p
 """
 
 import math
+import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -233,12 +234,12 @@ def _find_picture(layout: _Layout, picture_id: str, file_name: str | None) -> Pa
         beside = str(Path(picture_id).with_name(Path(file_name).name)) if Path(file_name).name else file_name
         for name in (beside, file_name):
             path = layout.pictures / name
-            if path.is_file() and resolve_inside(layout.pictures, name) is not None:
+            if os.path.isfile(path) and resolve_inside(layout.pictures, name) is not None:  # noqa: PTH113 - never raises
                 return path
     for suffix in PICTURE_SUFFIXES:
         for spelling in (suffix, suffix.upper()):
             path = layout.pictures / f"{picture_id}{spelling}"
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113
                 return path
     return None
 

@@ -1,0 +1,164 @@
+"""Statistics of a version in one pass and bounded memory: counts by split and category, box sizes, picture sizes.
+
+Percentiles come from histograms with bins 2 % wide, so a million boxes cost no more than ten and the error is at most 1 %.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sightline.core.annotations import Annotation
+from sightline.data.items import Item
+from sightline.data.versions import UNSPLIT, DatasetVersion
+
+PERCENTILES = (5, 25, 50, 75, 95)
+BIN_RATIO = 1.02
+SMALLEST_PX = 0.01
+MAX_PICTURE_SIZES = 1000  # different sizes that are told apart; the rest count as "other"
+MAX_BARS = 40
+
+
+class SizePercentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Width and height of boxes at the 5th, 25th, 50th, 75th and 95th percentile, pixels."""
+
+    count: int
+    width: tuple[float, ...]
+    height: tuple[float, ...]
+
+
+class SplitStatistics(msgspec.Struct, kw_only=True):
+    """Counts of one split: images, images without an annotation, annotations and images by category."""
+
+    images: int = 0
+    empty_images: int = 0
+    annotations: dict[str, int] = {}
+    images_with: dict[str, int] = {}
+
+
+class DatasetStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version holds.
+
+    Attributes:
+        splits: counts by split; images without one under "unsplit".
+        box_sizes: by category, of annotations that have a box.
+        picture_sizes: images by "width x height", most frequent first.
+        geometries: annotations by their richest geometry.
+    """
+
+    name: str
+    version: str
+    splits: dict[str, SplitStatistics]
+    box_sizes: dict[str, SizePercentiles]
+    picture_sizes: dict[str, int]
+    geometries: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready builtins."""
+        result: dict[str, Any] = msgspec.to_builtins(self)
+        return result
+
+
+def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | None = None) -> DatasetStatistics:
+    """Count what a version (or some of its splits) holds, streaming."""
+    splits: dict[str, SplitStatistics] = {}
+    sizes = {name: (_SizeHistogram(), _SizeHistogram()) for name in version.categories}
+    pictures: Counter[str] = Counter()
+    geometries: Counter[str] = Counter()
+    for item in version.items(split):
+        _count_item(splits.setdefault(item.split or UNSPLIT, SplitStatistics()), item)
+        size = f"{item.width} x {item.height}"
+        pictures[size if size in pictures or len(pictures) < MAX_PICTURE_SIZES else "other"] += 1
+        for annotation in item.annotations:
+            geometries[annotation.geometry] += 1
+            _measure_box(sizes[annotation.category], annotation)
+    return DatasetStatistics(
+        name=version.manifest.name,
+        version=version.id,
+        splits=dict(sorted(splits.items())),
+        box_sizes={
+            name: SizePercentiles(count=widths.count, width=widths.percentiles(), height=heights.percentiles())
+            for name, (widths, heights) in sizes.items()
+            if widths.count
+        },
+        picture_sizes=dict(sorted(pictures.items(), key=lambda pair: (-pair[1], pair[0]))),
+        geometries=dict(sorted(geometries.items())),
+    )
+
+
+def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
+    """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories)."""
+    totals: Counter[str] = Counter()
+    for part in statistics.splits.values():
+        totals.update(part.annotations)
+    names = [name for name, _ in totals.most_common(MAX_BARS)][::-1]
+    figure = Figure(figsize=(11, 1.6 + 0.28 * max(len(names), 4)), layout="constrained")
+    FigureCanvasAgg(figure)
+    counts, boxes = figure.subplots(1, 2, sharey=True)
+    left = np.zeros(len(names))
+    for split, part in statistics.splits.items():
+        values = np.array([part.annotations.get(name, 0) for name in names], float)
+        counts.barh(names, values, left=left, label=f"{split} ({part.images:,} images)")
+        left += values
+    counts.set(xlabel="annotations", title=statistics.name)
+    if statistics.splits:
+        counts.legend(loc="lower right", fontsize="small")
+    for row, name in enumerate(names):
+        size = statistics.box_sizes.get(name)
+        for offset, sides, colour in () if size is None else ((0.16, size.width, "C0"), (-0.16, size.height, "C1")):
+            boxes.plot((sides[0], sides[-1]), (row + offset,) * 2, color=colour, linewidth=2)
+            boxes.plot(sides[2], row + offset, "o", color=colour, markersize=5)
+    boxes.plot([], [], "C0o-", label="width")
+    boxes.plot([], [], "C1o-", label="height")
+    boxes.legend(loc="lower right", fontsize="small")
+    boxes.set(xlabel="box size, pixels (5th, 50th, 95th percentile)")
+    if statistics.box_sizes:
+        boxes.set_xscale("log")
+    figure.savefig(path, dpi=110)
+
+
+def _count_item(part: SplitStatistics, item: Item) -> None:
+    part.images += 1
+    part.empty_images += not item.annotations
+    for annotation in item.annotations:
+        part.annotations[annotation.category] = part.annotations.get(annotation.category, 0) + 1
+    for name in {annotation.category for annotation in item.annotations}:
+        part.images_with[name] = part.images_with.get(name, 0) + 1
+
+
+def _measure_box(histograms: "tuple[_SizeHistogram, _SizeHistogram]", annotation: Annotation) -> None:
+    if annotation.box_xyxy is not None:
+        x0, y0, x1, y1 = annotation.box_xyxy
+        histograms[0].add(x1 - x0)
+        histograms[1].add(y1 - y0)
+
+
+class _SizeHistogram:
+    """Sizes in bins whose edges grow by 2 %."""
+
+    def __init__(self) -> None:
+        self._bins: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, size_px: float) -> None:
+        self._bins[round(math.log(max(size_px, SMALLEST_PX), BIN_RATIO))] += 1
+        self.count += 1
+
+    def percentiles(self) -> tuple[float, ...]:
+        """Sizes at `PERCENTILES`: the middle of the bin that holds the nearest rank."""
+        found = []
+        bins = sorted(self._bins.items())
+        for percent in PERCENTILES:
+            rank, seen = max(1, math.ceil(self.count * percent / 100)), 0
+            for number, count in bins:
+                seen += count
+                if seen >= rank:
+                    found.append(round(BIN_RATIO**number, 2))
+                    break
+        return tuple(found)

@@ -1,0 +1,169 @@
+"""Pascal VOC: boxes as stored, lists, masks, dialects; BCCD against the benchmark's own numbers."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import UnreadableDataset
+from sightline.core.workspace import Workspace
+from sightline.data.exporting import export_version
+from sightline.data.formats.voc_masks import make_palette
+from sightline.data.importing import import_dataset
+from sightline.data.samples import generate_samples
+from sightline.imaging.masks import decode_mask
+from sightline.imaging.reading import encode_image
+
+OBJECT = "<object><name>{name}</name>{more}<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>22</ymax></bndbox></object>"
+
+
+def put_picture(path, seed=0, size=(30, 40)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    path.write_bytes(encode_image(pixels, "png"))
+
+
+def put_xml(path, *names, more="", size="<size><width>40</width><height>30</height><depth>3</depth></size>", head=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    objects = "".join(OBJECT.format(name=name, more=more) for name in names)
+    path.write_text(f"<annotation>{head}{size}{objects}</annotation>")
+
+
+def read(source, tmp_path, **options):
+    version, report = import_dataset(source, Workspace(tmp_path / "workspace"), "x", split="given", **options)
+    return {item.file_name: item for item in version.items()}, report, version
+
+
+def test_a_voc_tree_with_lists(tmp_path):
+    root = tmp_path / "VOC"
+    for number, name in enumerate("abcd"):
+        put_picture(root / "JPEGImages" / f"{name}.png", number)
+        put_xml(root / "Annotations" / f"{name}.xml", "dog")
+    lists = root / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for name, ids in {"train": "a\nb\n", "val": "c\nb\n", "trainval": "a\nb\nc\n", "dog_train": "a  1\nb -1\n"}.items():
+        (lists / f"{name}.txt").write_text(ids)
+    items, report, version = read(root, tmp_path)
+    assert {name: item.split for name, item in items.items()} == {
+        "a.png": "train", "b.png": "train", "c.png": "val", "d.png": None,
+    }  # fmt: skip
+    assert report.is_clean
+    assert report.count("image", "warned", "picture in several split lists, the first counts") == 1
+    assert items["a.png"].annotations == (Annotation(category="dog", box_xyxy=(1.0, 2.0, 11.0, 22.0)),)
+    assert version.categories.names == ("dog",)
+
+
+def test_only_unusual_attributes_are_kept(tmp_path):
+    more = "<pose>Left</pose><truncated>0</truncated><difficult>1</difficult>"
+    more += "<attributes><attribute><name>ripe</name><value>yes</value></attribute></attributes>"
+    put_picture(tmp_path / "set" / "a.png")
+    put_xml(tmp_path / "set" / "a.xml", "dog", more=more)
+    items, _, _ = read(tmp_path / "set", tmp_path)
+    assert items["a.png"].annotations[0].attributes == {"pose": "Left", "difficult": "1", "ripe": "yes"}
+
+
+def test_flat_folders_by_split_and_pictures_without_xml(tmp_path):
+    for number, split in enumerate(("train", "valid")):
+        put_picture(tmp_path / "set" / split / "a.png", number)
+        put_xml(tmp_path / "set" / split / "a.xml", "dog")
+    put_picture(tmp_path / "set" / "train" / "empty.png", 9)
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert {name: (item.split, len(item.annotations)) for name, item in items.items()} == {
+        "train/a.png": ("train", 1), "valid/a.png": ("val", 1), "train/empty.png": ("train", 0),
+    }  # fmt: skip
+    assert report.warned("image") == 1
+
+
+def test_ibms_dialect_has_polygons_and_no_file_name(tmp_path):
+    points = "".join(f"<point><value>{x}</value><value>{y}</value></point>" for x, y in ((1, 2), (11, 2), (11, 22)))
+    put_picture(tmp_path / "set" / "a.png")
+    put_xml(tmp_path / "set" / "a.xml", "dog", more=f"<segment_polygons><polygon>{points}</polygon></segment_polygons>")
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert report.is_clean
+    assert items["a.png"].annotations[0].polygons == ((1.0, 2.0, 11.0, 2.0, 11.0, 22.0),)
+
+
+def test_a_broken_xml_drops_its_picture_and_says_so(tmp_path):
+    for name in "ab":
+        put_picture(tmp_path / "set" / f"{name}.png", ord(name))
+    put_xml(tmp_path / "set" / "a.xml", "dog")
+    (tmp_path / "set" / "b.xml").write_text("<annotation><size>")
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert list(items) == ["a.png"]
+    assert report.count("image", "dropped", "its annotation file cannot be read") == 1
+
+
+def test_an_entity_bomb_is_refused(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text('<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb">]><annotation><size>&b;</size></annotation>')
+    with pytest.raises(UnreadableDataset, match="cannot parse"):
+        read(path, tmp_path, format="voc")
+
+
+def test_the_palette_is_vocs():
+    # First colours of VOC's own map, from its documentation.
+    expected = [
+        (0, 0, 0),
+        (128, 0, 0),
+        (0, 128, 0),
+        (128, 128, 0),
+        (0, 0, 128),
+        (128, 0, 128),
+        (0, 128, 128),
+        (128, 128, 128),
+        (64, 0, 0),
+    ]
+    assert make_palette()[:9].tolist() == [list(colour) for colour in expected]
+    assert make_palette()[255].tolist() == [224, 224, 192]
+
+
+def test_masks_go_out_as_palette_pictures_and_come_back(tmp_path):
+    version = generate_samples(Workspace(tmp_path / "w"), 8, task="instance", width=160, height=120)
+    report = export_version(version, tmp_path / "voc", "voc")
+    assert report.is_clean
+    again, _, _ = read(tmp_path / "voc", tmp_path)
+    masked = 0
+    for item in version.items():
+        for ours, theirs in zip(item.annotations, again[item.file_name].annotations, strict=True):
+            assert ours == theirs
+            masked += 1
+        stem = item.file_name.removesuffix(".jpg")
+        if item.annotations:
+            with Image.open(tmp_path / "voc" / "SegmentationClass" / f"{stem}.png") as picture:
+                assert picture.mode == "P"
+                classes = np.asarray(picture)
+            first = item.annotations[0]
+            assert set(classes[decode_mask(first.mask)]) == {version.categories.index(first.category) + 1}
+    assert masked > 5
+
+
+def test_bccd_is_read_as_the_benchmark_reads_it(shared_data, tmp_path):
+    root = shared_data / "detection" / "bccd"
+    items, report, version = read(root, tmp_path)
+    assert version.splits == {"test": 72, "train": 205, "val": 87}
+    assert version.manifest.annotation_counts == {"Platelets": 361, "RBC": 4153, "WBC": 372}
+    assert [(finding.reason, finding.count) for finding in report.findings()] == [("box without area", 2)]
+    for item in items.values():
+        tree = ElementTree.parse(root / "BCCD" / "Annotations" / item.file_name.replace(".jpg", ".xml"))
+        expected = []
+        for thing in tree.iter("object"):
+            x0, y0, x1, y1 = (float(thing.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+            x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, item.width), min(y1, item.height)
+            if x1 - x0 >= 1 and y1 - y0 >= 1:
+                expected.append((thing.findtext("name"), (x0, y0, x1, y1)))
+        assert [(annotation.category, annotation.box_xyxy) for annotation in item.annotations] == expected
+
+
+def test_datumaro_sample_has_two_boxes_and_a_mask(shared_data, tmp_path):
+    folder = shared_data / "label-formats" / "datumaro-test-assets" / "voc_dataset"
+    items, report, _ = read(folder / "voc_dataset1", tmp_path)
+    assert {name: item.split for name, item in items.items()} == {"2007_000001.jpg": "train", "2007_000002.jpg": "test"}
+    # The mask is painted (0, 128, 0): VOC's colour 2, bicycle; it fits neither box.
+    geometries = {annotation.category: annotation.geometry for annotation in items["2007_000001.jpg"].annotations}
+    assert geometries == {"cat": "box", "person": "box", "bicycle": "mask"}
+    assert report.count("attribute", "dropped", "parts of objects are not kept") == 1
+    nothing, report, _ = read(folder / "voc_dataset2", tmp_path / "2")
+    assert nothing == {}
+    assert report.count("image", "dropped", "picture is missing") == 5

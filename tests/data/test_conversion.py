@@ -1,0 +1,73 @@
+"""The conversion report counts, keeps a few examples and reads well."""
+
+import pytest
+
+from sightline.core.errors import InvalidInput
+from sightline.data.conversion import MAX_EXAMPLES, ConversionReport
+
+
+def test_an_empty_report_is_clean_and_says_nothing():
+    report = ConversionReport()
+    assert report.is_clean
+    assert report.lines() == []
+    assert report.to_dict() == {"clean": True, "kept": {}, "changed": {}, "dropped": {}, "findings": []}
+
+
+def test_keeping_and_warning_is_clean_changing_or_dropping_is_not():
+    report = ConversionReport()
+    report.keep("image", 3)
+    report.warn("image", "twice", "a = b")
+    assert report.is_clean
+    report.change("annotation", "clipped")
+    assert not report.is_clean
+
+
+def test_counts_are_summed_by_kind_and_reason():
+    report = ConversionReport()
+    report.drop("annotation", "no area", "a.jpg")
+    report.drop("annotation", "no area", "b.jpg", count=2)
+    report.drop("annotation", "outside", "c.jpg")
+    report.change("annotation", "clipped", "d.jpg")
+    assert report.dropped("annotation") == 4
+    assert report.changed("annotation") == 1
+    assert report.dropped("image") == 0
+    assert report.count("annotation", "dropped", "no area") == 3
+    assert report.count("annotation", "dropped", "never") == 0
+
+
+def test_only_a_few_examples_are_kept_and_none_twice():
+    report = ConversionReport()
+    for number in range(100):
+        report.drop("image", "broken", f"{number // 2}.jpg")
+    (finding,) = report.findings()
+    assert finding.count == 100
+    assert finding.examples == [f"{number}.jpg" for number in range(MAX_EXAMPLES)]
+
+
+def test_lines_state_counts_then_reasons_dropped_first():
+    report = ConversionReport()
+    report.keep("image", 1200)
+    report.change("annotation", "clipped", "b.jpg")
+    report.drop("annotation", "no area", "a.jpg", count=2)
+    assert report.lines() == [
+        "images: 1,200 kept, 0 changed, 0 dropped",
+        "annotations: 0 kept, 1 changed, 2 dropped",
+        "dropped 2 annotations: no area (a.jpg, ...)",
+        "changed 1 annotation: clipped (b.jpg)",
+    ]
+
+
+def test_merging_adds_counts_and_examples():
+    first, second = ConversionReport(), ConversionReport()
+    first.drop("image", "broken", "a")
+    second.drop("image", "broken", "b", count=3)
+    second.keep("image", 2)
+    first.merge(second)
+    assert first.count("image", "dropped", "broken") == 4
+    assert first.kept == {"image": 2}
+    assert next(first.findings()).examples == ["a", "b"]
+
+
+def test_a_negative_count_is_refused():
+    with pytest.raises(InvalidInput, match="0 or more"):
+        ConversionReport().drop("image", "x", count=-1)

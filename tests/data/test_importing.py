@@ -1,0 +1,246 @@
+"""Import: broken pictures are reported, archives unpacked, splits kept or drawn; malformed labels are one-line errors."""
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import InvalidInput, LossyExport, NotFound, SightlineError, UnreadableDataset
+from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
+from sightline.data.exporting import export_version
+from sightline.data.importing import import_dataset
+from sightline.data.samples import generate_samples
+from sightline.imaging.reading import encode_image
+
+WIDTH, HEIGHT = 40, 30
+
+
+def make_coco(folder, count=10, split_json="labels.json"):
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(count):
+        name = f"{number}.png"
+        (folder / "images" / name).write_bytes(encode_image(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), "png"))
+        images.append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT})
+        annotations.append({"id": number, "image_id": number, "category_id": number % 2, "bbox": [1, 1, 10, 10]})
+    document = {"images": images, "annotations": annotations, "categories": [{"id": n, "name": "ab"[n]} for n in (0, 1)]}
+    (folder / split_json).write_text(json.dumps(document))
+    return folder
+
+
+def test_importing_twice_gives_the_same_id_and_writes_no_picture_twice(tmp_path):
+    source = make_coco(tmp_path / "set")
+    workspace = Workspace(tmp_path / "w")
+    first, _ = import_dataset(source, workspace, "x")
+    times = {path: path.stat().st_mtime_ns for path in workspace.blobs.rglob("*") if path.is_file()}
+    shutil.copytree(source, tmp_path / "elsewhere")
+    second, _ = import_dataset(tmp_path / "elsewhere", workspace, "x")
+    assert first.id == second.id
+    assert times == {path: path.stat().st_mtime_ns for path in workspace.blobs.rglob("*") if path.is_file()}
+    assert len(times) == 10
+
+
+def test_a_split_is_drawn_when_none_is_given_and_kept_when_one_is(tmp_path):
+    unsplit = make_coco(tmp_path / "unsplit")
+    drawn, _ = import_dataset(unsplit, Workspace(tmp_path / "1"), "x")
+    assert drawn.splits == {"test": 1, "train": 8, "val": 1}
+    assert drawn.manifest.seed == 0
+    given, _ = import_dataset(unsplit, Workspace(tmp_path / "2"), "x", split="given")
+    assert given.splits == {"unsplit": 10}
+    assert given.manifest.seed is None
+    halves, _ = import_dataset(unsplit, Workspace(tmp_path / "3"), "x", split="0.5/0.5", seed=7)
+    assert halves.splits == {"train": 5, "val": 5}
+    train = make_coco(tmp_path / "split", split_json="instances_train.json")
+    kept, _ = import_dataset(train, Workspace(tmp_path / "4"), "x")
+    assert kept.splits == {"train": 10}
+    with pytest.raises(InvalidInput, match="sum to 1"):
+        import_dataset(unsplit, Workspace(tmp_path / "5"), "x", split="most of it")
+
+
+def test_broken_missing_and_huge_pictures_are_dropped_and_reported(tmp_path):
+    source = make_coco(tmp_path / "set")
+    content = (source / "images" / "1.png").read_bytes()
+    (source / "images" / "0.png").unlink()
+    (source / "images" / "1.png").write_bytes(content[: len(content) // 2])
+    (source / "images" / "2.png").write_bytes(b"GIF89a nonsense")
+    (source / "images" / "3.png").write_bytes(encode_image(np.zeros((100, 100, 3), np.uint8), "png"))
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", max_pixels=5000)
+    assert version.count() == 6
+    assert report.count("image", "dropped", "picture is missing") == 1
+    assert report.count("image", "dropped", "broken picture") == 2
+    assert report.count("image", "dropped", "picture with more pixels than the limit") == 1
+    assert report.count("annotation", "dropped", "its picture was dropped") == 4
+    _, report = import_dataset(source, Workspace(tmp_path / "w2"), "x", verify="header", max_pixels=5000)
+    assert report.count("image", "dropped", "broken picture") == 1  # a header does not show that the rest is cut
+
+
+def test_equal_pictures_are_reported_within_and_across_splits(tmp_path):
+    source = tmp_path / "set"
+    for split, names in (("train", "aab"), ("val", "bc")):
+        make_coco(source / split, count=len(names), split_json="_annotations.coco.json")
+        for number, name in enumerate(names):
+            pixels = np.full((HEIGHT, WIDTH, 3), ord(name), np.uint8)
+            (source / split / "images" / f"{number}.png").write_bytes(encode_image(pixels, "png"))
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    assert version.splits == {"train": 3, "val": 2}
+    assert report.count("image", "warned", "the same picture is in two splits") == 1
+    assert report.count("image", "warned", "the same picture under two names") == 1
+    assert report.count("image", "changed", "file name used twice, renamed") == 2
+    assert [item.file_name for item in version.items()] == ["0.png", "1.png", "2.png", "val/0.png", "val/1.png"]
+
+
+def test_labels_drawn_on_the_stored_picture_are_turned_upright(tmp_path):
+    source = make_coco(tmp_path / "set", count=1)
+    picture = Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    picture.save(source / "images" / "0.png", exif=exif)
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    (item,) = version.items()
+    assert (item.width, item.height, item.orientation) == (HEIGHT, WIDTH, 6)
+    # The box (1, 1)-(11, 11) of the stored 40 x 30 picture: x' = 30 - y, y' = x.
+    assert item.annotations[0].box_xyxy == (19.0, 1.0, 29.0, 11.0)
+    assert report.count("annotation", "changed", "drawn on the picture as stored, turned upright with it") == 1
+
+
+def test_labels_of_another_size_are_reported(tmp_path):
+    source = make_coco(tmp_path / "set", count=1)
+    (source / "images" / "0.png").write_bytes(encode_image(np.zeros((15, 20, 3), np.uint8), "png"))
+    _, report = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    assert report.count("image", "warned", "the labels state another size than the picture has") == 1
+
+
+def test_an_archive_is_imported_like_its_folder(tmp_path):
+    source = make_coco(tmp_path / "set")
+    folder, _ = import_dataset(source, Workspace(tmp_path / "1"), "x")
+    for kind, name in (("zip", "set.zip"), ("gztar", "set.tar.gz")):
+        shutil.make_archive(str(tmp_path / "set"), kind, tmp_path, "set")
+        packed, report = import_dataset(tmp_path / name, Workspace(tmp_path / kind), "x")
+        assert packed.id == folder.id
+        assert report.is_clean
+
+
+def test_an_evil_archive_is_refused_in_one_line(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../../evil.json", "{}")
+    with pytest.raises(InvalidInput, match="leads out of its folder"):
+        import_dataset(tmp_path / "evil.zip", Workspace(tmp_path / "w"), "x")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_plain_folder_and_a_blob_store_do_without_a_workspace(tmp_path):
+    source = make_coco(tmp_path / "set")
+    version, _ = import_dataset(source, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"))
+    assert version.folder == tmp_path / "v"
+    assert version.read_image(next(version.items())).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(InvalidInput, match="blob store"):
+        import_dataset(source, tmp_path / "other", "x")
+
+
+def test_only_the_asked_categories_stay(tmp_path):
+    version, report = import_dataset(make_coco(tmp_path / "set"), Workspace(tmp_path / "w"), "x", categories=("b",))
+    assert version.categories.names == ("b",)
+    assert version.manifest.annotation_counts == {"b": 5}
+    assert report.count("annotation", "dropped", "unknown category") == 5
+
+
+def test_progress_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("sightline.data.importing.PROGRESS_EVERY", 4)
+    events = []
+    import_dataset(make_coco(tmp_path / "set"), Workspace(tmp_path / "w"), "x", on_progress=events.append)
+    assert [event.metrics["images"] for event in events] == [4, 8]
+
+
+def test_nothing_there_and_nothing_known_are_clear_errors(tmp_path):
+    with pytest.raises(NotFound, match="got nothing there"):
+        import_dataset(tmp_path / "nowhere", Workspace(tmp_path / "w"), "x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableDataset, match="none of the formats"):
+        import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "x")
+    with pytest.raises(NotFound, match="no data set format"):
+        import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "x", format="excel")
+    with pytest.raises(InvalidInput, match="a name of letters"):
+        import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "../x")
+
+
+def test_an_export_that_loses_something_needs_permission(tmp_path):
+    version = generate_samples(Workspace(tmp_path / "w"), 4, task="classification", width=160, height=120)
+    with pytest.raises(LossyExport, match=r"whole image has no place in VOC.*--allow-loss"):
+        export_version(version, tmp_path / "voc", "voc")
+    assert not (tmp_path / "voc").exists()
+    report = export_version(version, tmp_path / "voc", "voc", allow_loss=True)
+    assert report.dropped("annotation") == 4
+    assert Annotation(category="good").geometry == "image"
+
+
+@pytest.mark.parametrize("suffix", ["json", "xml"])
+def test_the_fuzzers_label_files_are_errors_in_one_line(shared_data, tmp_path, suffix):
+    paths = sorted((shared_data / "malformed" / "go-fuzz-corpus").rglob(f"*{suffix}*"))
+    files = [path for path in paths if path.is_file()]
+    assert len(files) >= 40
+    for number, path in enumerate(files):
+        copy = tmp_path / f"{number}.{suffix}"
+        copy.write_bytes(path.read_bytes())
+        for format in ("auto", "coco" if suffix == "json" else "voc"):
+            with pytest.raises(SightlineError) as caught:
+                import_dataset(copy, Workspace(tmp_path / "w"), "x", format=format)
+            assert "\n" not in str(caught.value), path
+
+
+def test_cut_label_files_are_errors_or_reported(tmp_path):
+    source = make_coco(tmp_path / "set")
+    text = (source / "labels.json").read_bytes()
+    for cut in range(0, len(text) - 1, 97):
+        (source / "labels.json").write_bytes(text[:cut])
+        with pytest.raises(SightlineError) as caught:
+            import_dataset(source, Workspace(tmp_path / "w"), "x", format="coco")
+        assert "\n" not in str(caught.value)
+
+
+def test_mutated_labels_never_cost_more_than_an_error_in_one_line(tmp_path):
+    source = make_coco(tmp_path / "set", count=2)
+    document = json.loads((source / "labels.json").read_text())
+    hostile = [
+        None, True, -1, 1e308, float("nan"), float("inf"), 10**30, "", "x" * 5000, "\ud800", "a\0b", "/etc/passwd", "../" * 90,
+        [], {}, [[]], [1, 2], [[1, 2, 3]], [[float("nan")] * 6], {"size": [1, 2]}, {"size": [30, 40], "counts": "é"}, {"counts": []},
+        {"size": [30, 40], "counts": [-1, 1201]}, {"size": [10**20, 10**20], "counts": [5]},
+        {"size": [30, 40], "counts": "\ud800"},
+    ]  # fmt: skip
+    fields = {"images": ("id", "file_name", "width", "height"), "categories": ("id", "name", "supercategory")}
+    fields["annotations"] = ("image_id", "category_id", "bbox", "segmentation", "iscrowd", "score", "keypoints", "attributes")
+    outcomes = {"read": 0, "refused": 0}
+    for part, names in fields.items():
+        for name in names:
+            for value in hostile:
+                changed = json.loads(json.dumps(document))
+                changed[part][0][name] = value
+                (source / "labels.json").write_text(json.dumps(changed))
+                try:
+                    import_dataset(source, Workspace(tmp_path / "w"), "x", format="coco", verify="header")
+                    outcomes["read"] += 1
+                except SightlineError as error:
+                    assert "\n" not in str(error)
+                    outcomes["refused"] += 1
+    assert outcomes["read"] > outcomes["refused"]
+
+
+def test_the_fuzzers_pictures_are_dropped_or_kept_but_never_fatal(shared_data, tmp_path):
+    source = tmp_path / "set"
+    (source / "images").mkdir(parents=True)
+    paths = [path for path in sorted((shared_data / "malformed").rglob("*")) if path.is_file() and path.suffix not in (".zip",)]
+    images = []
+    for number, path in enumerate(paths):
+        name = f"{number}{path.suffix}"
+        (source / "images" / name).write_bytes(path.read_bytes())
+        images.append({"id": number, "file_name": name})
+    (source / "labels.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", split="given")
+    assert version.count() + report.dropped("image") == len(paths) >= 400
+    for item in version.items():
+        assert version.read_image(item).shape == (item.height, item.width, 3)

@@ -1,0 +1,116 @@
+"""Versions: written whole or not at all, ids that depend on content only, splits, places."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item
+from sightline.data.versions import VersionWriter, open_version
+from sightline.imaging.reading import encode_image
+
+CATS = Categories(["cat", "dog"])
+
+
+def make(target, splits=("train", "train", "val", None), blobs=None, **options):
+    with VersionWriter(target, "pets", CATS, blobs, **options) as writer:
+        for number, split in enumerate(splits):
+            pixels = np.full((6, 8, 3), number * 10, np.uint8)
+            blob = writer.blobs.put_bytes(encode_image(pixels, "png"))
+            annotations = (Annotation(category="cat", box_xyxy=(0.0, 0.0, 4.0, 4.0)),) * (number % 2)
+            item = Item(blob=blob, file_name=f"{number}.png", width=8, height=6, split=split, annotations=annotations)
+            writer.add(item)
+        return writer.close()
+
+
+def test_a_version_in_a_workspace_is_found_by_its_name(tmp_path):
+    workspace = Workspace(tmp_path)
+    version = make(workspace)
+    opened = open_version(workspace.find("datasets", "pets"))
+    assert opened.id == version.id
+    assert opened.categories == CATS
+    assert opened.splits == {"train": 2, "unsplit": 1, "val": 1}
+    assert opened.manifest.annotation_counts == {"cat": 2, "dog": 0}
+    assert [item.file_name for item in opened.items()] == ["0.png", "1.png", "2.png", "3.png"]
+    assert opened.read_image(next(opened.items("val"))).tolist() == np.full((6, 8, 3), 20).tolist()
+    opened.verify()
+
+
+def test_the_same_content_has_the_same_id_anywhere(tmp_path):
+    first = make(Workspace(tmp_path / "one"))
+    second = make(Workspace(tmp_path / "deep" / "two"))
+    other = make(Workspace(tmp_path / "three"), splits=("train", "train", "val", "test"))
+    assert first.id == second.id != other.id
+
+
+def test_making_the_same_version_twice_keeps_one(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert make(workspace).folder == make(workspace).folder
+    assert len(workspace.list("datasets", "pets")) == 1
+    assert not list((tmp_path / "datasets" / "pets").glob(".new-*"))
+
+
+def test_counts_and_items_by_split(tmp_path):
+    version = make(Workspace(tmp_path))
+    assert version.count() == 4
+    assert version.count("train") == len(list(version.items("train"))) == len(version.load_items("train")) == 2
+    assert version.count(["train", "val"]) == 3
+    assert [item.file_name for item in version.items("trainval")] == ["0.png", "1.png", "2.png"]
+    with pytest.raises(NotFound, match="no split 'test'"):
+        version.items("test")
+    with pytest.raises(NotFound, match="unsplit"):
+        version.count("unsplit")
+
+
+def test_a_moved_workspace_still_finds_its_blobs(tmp_path):
+    make(Workspace(tmp_path / "before"))
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    version = open_version(Workspace(tmp_path / "after").find("datasets", "pets"))
+    assert version.read_image(next(version.items())).shape == (6, 8, 3)
+
+
+def test_a_plain_folder_needs_a_blob_store_and_a_free_place(tmp_path):
+    with pytest.raises(InvalidInput, match="blob store"):
+        VersionWriter(tmp_path / "v", "pets", CATS)
+    blobs = BlobStore(tmp_path / "blobs")
+    version = make(tmp_path / "v", blobs=blobs)
+    assert open_version(tmp_path / "v").blobs.local_folder == (tmp_path / "blobs").resolve()
+    with pytest.raises(Conflict, match="exists already"):
+        make(tmp_path / "v", blobs=blobs)
+    assert open_version(tmp_path / "v", blobs).id == version.id
+
+
+def test_an_error_while_writing_leaves_no_version(tmp_path):
+    workspace = Workspace(tmp_path)
+    unknown = Item(blob="0" * 64, file_name="x", width=1, height=1, annotations=(Annotation(category="cow"),))
+    with pytest.raises(InvalidInput, match="'cow' is not one of"), VersionWriter(workspace, "pets", CATS) as writer:
+        writer.add(unknown)
+    assert list((tmp_path / "datasets" / "pets").iterdir()) == []
+
+
+def test_an_empty_version_is_a_version(tmp_path):
+    version = make(Workspace(tmp_path), splits=())
+    assert version.count() == 0
+    assert list(version.items()) == []
+    assert version.splits == {}
+
+
+def test_a_changed_file_is_found_and_a_foreign_folder_refused(tmp_path):
+    version = make(Workspace(tmp_path / "w"))
+    with (version.folder / "items.parquet").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(CorruptFile, match="does not match"):
+        version.verify()
+    (version.folder / "location.json").write_text("[]")
+    with pytest.raises(InvalidInput, match=r"location\.json"):
+        open_version(version.folder)
+    (version.folder / "location.json").unlink()
+    with pytest.raises(NotFound, match=r"location\.json"):
+        open_version(version.folder)
+    with pytest.raises(NotFound, match="manifest"):
+        open_version(tmp_path)
