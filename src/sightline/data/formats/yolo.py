@@ -190,8 +190,9 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
     if not entries:
         raise UnreadableDataset(f"expected {path} to name folders or lists of pictures below {root}, found none of them there")
     shape = facts.get("kpt_shape")
-    is_shape = isinstance(shape, list) and len(shape) == 2 and all(isinstance(number, int) for number in shape)
-    keypoint_values = shape[0] * shape[1] if is_shape else 0
+    keypoint_values = 0
+    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(number, int) for number in shape):
+        keypoint_values = shape[0] * shape[1]
     return YoloLayout(root=root, names=names, entries=entries, keypoint_values=keypoint_values)
 
 
