@@ -16,15 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightline.compiler.compile import compile_model
-
 from bccd import METRIC_CONFIDENCE, train
 from eager import EagerModel
 from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result
+from sightline.compiler.compile import compile_model
 from sightline.data.importing import import_dataset
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import make_evaluator
-from sightline.runtime.predictor import Predictor, open_predictor
+from sightline.runtime.predictor import open_predictor
 
 MAX_DROP, MIN_RATIO = 0.01, 3.0
 EAGER_BATCH_SIZES = {"eager": 1, "eager_batched": 8}

@@ -45,7 +45,7 @@ def test_a_drawn_subset_compares_only_with_the_same_seed(make_content: MakeConte
 def test_speeds_on_another_machine_are_shown_but_not_compared(make_content: MakeContent) -> None:
     host = make_content().host | {"cpu": "Another CPU"}
     comparison = compare_reports(make_content(), make_content(host=host))
-    assert find(comparison, "throughput", "batch 1, 1 streams").ratio is None
+    assert find(comparison, "throughput", "batch 1, 1 stream").ratio is None
     assert find(comparison, "accuracy", "map").ratio == 1.0
     assert any("different CPU (A CPU and Another CPU)" in warning for warning in comparison.warnings)
 

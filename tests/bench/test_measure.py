@@ -2,15 +2,26 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import onnx
 import pytest
-from bench_fakes import ColourDetector
+from bench_fakes import COLOURS, ColourDetector
+from onnx import TensorProto, helper, numpy_helper
 
 from sightline.bench.measure import measure_predictor
 from sightline.bench.records import ReportContent
 from sightline.bench.reports import Report, read_report
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
+from sightline.core.folders import hash_files, read_manifest, write_manifest
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
-from sightline.data.versions import DatasetVersion
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.reading import encode_image
+from sightline.runtime.predictor import open_predictor
 
 QUICK: dict[str, Any] = {"point_s": 0.03, "repeats": 1, "batch_sizes": (1, 2)}
 
@@ -110,3 +121,55 @@ def test_a_subject_without_precision_is_refused_before_anything_is_measured(
 def test_a_senseless_plan_is_refused(squares_version: DatasetVersion, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", **(QUICK | wrong))
+
+
+def make_colour_classifier(folder: Path) -> None:
+    """A Model folder whose graph averages each channel and answers "red" or "blue" by the larger mean."""
+    weights = numpy_helper.from_array(np.array([[1, 0, 0], [0, 0, 1]], np.float32).reshape(2, 3, 1, 1), "weights")
+    nodes = [
+        helper.make_node("Conv", ["images", "weights"], ["mixed"]),
+        helper.make_node("ReduceMean", ["mixed"], ["logits"], axes=[2, 3], keepdims=0),
+    ]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 8, 8])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 2])]
+    graph = helper.make_graph(nodes, "colours", inputs, outputs, [weights])
+    folder.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
+    manifest = ModelManifest(
+        name="colours",
+        task="classification",
+        network="by hand",
+        categories=("red", "blue"),
+        input=InputSpec(width=8, height=8, resize="stretch", std=(1.0, 1.0, 1.0)),
+        decode=DecodeSpec(head="softmax", outputs=("logits",), confidence_threshold=0.5),
+        parameter_count=6,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(folder),
+    )
+    write_manifest(folder, manifest)
+
+
+def test_a_model_folder_is_measured_with_its_id_and_opened_for_each_stream_count(tmp_path: Path) -> None:
+    make_colour_classifier(tmp_path / "model")
+    blobs = BlobStore(tmp_path / "blobs")
+    with VersionWriter(tmp_path / "version", "patches", Categories(["red", "blue"]), blobs) as writer:
+        for number, (colour, label) in enumerate([("red", "red"), ("blue", "blue"), ("red", "blue"), ("blue", "blue")]):
+            content = encode_image(np.full((16, 16, 3), COLOURS[colour], np.uint8), "png")
+            truth = (Annotation(category=label),)
+            name = f"{number}.png"
+            writer.add(
+                Item(blob=blobs.put_bytes(content), file_name=name, width=16, height=16, split="test", annotations=truth)
+            )
+        version = writer.close()
+    with open_predictor(tmp_path / "model", threads=1) as predictor:
+        report = measure_predictor(predictor, version, folder=tmp_path / "model", out=tmp_path / "report", **QUICK)
+    content = report.content
+    assert content.accuracy.values["top1"] == pytest.approx(0.75)  # one of four patches has the wrong label
+    assert content.accuracy.confusion == [[1, 0], [1, 2]]  # truth red: 1 right; truth blue: 1 taken for red, 2 right
+    assert [(mistake.file_name, mistake.caption) for mistake in content.mistakes] == [("2.png", "blue, taken for red (1.00)")]
+    assert (content.subject.kind, content.subject.precision, content.subject.engine) == ("model", "fp32", "openvino")
+    assert content.subject.id == compute_manifest_id(read_manifest(tmp_path / "model", ModelManifest))
+    assert {result.stage for result in content.latency} == {"end_to_end", "network"}
+    feeding = {(point.batch_size, point.streams): point.feeding for point in content.throughput}
+    assert feeding == {(1, 1): "stream", (2, 1): "calls", (1, 2): "stream", (2, 2): "calls"}
+    assert content.notes == ()

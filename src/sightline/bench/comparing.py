@@ -116,7 +116,7 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
             numbers["latency", f"{label}: {quantile}", "ms", "lower"] = getattr(result.ms, quantile)
         numbers["latency", f"{label}: CPU", "ms", "lower"] = result.cpu_ms
     for point in content.throughput:
-        label = f"batch {point.batch_size}, {point.streams} streams"
+        label = f"batch {point.batch_size}, {point.streams} stream{'s' if point.streams > 1 else ''}"
         numbers["throughput", label, "img/s", "higher"] = point.images_per_s
         numbers["throughput", f"{label}: CPU per picture", "ms", "lower"] = point.cpu_ms_per_image
     memory = content.memory
