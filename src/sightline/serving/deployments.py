@@ -82,9 +82,7 @@ def find_deployment(repository: Path, name: str) -> Deployment:
 def check_repository(folder: Path) -> Path:
     """Return `folder` if it can be a model repository. Raises: NotFound; InvalidInput for the folder of one thing."""
     if not folder.is_dir():
-        raise NotFound(
-            f"expected a model repository, a folder of deployments, at {folder}; make one: sightline deploy"
-        )
+        raise NotFound(f"expected a model repository, a folder of deployments, at {folder}; make one: sightline deploy")
     if (folder / MANIFEST_NAME).is_file():
         raise InvalidInput(
             f"expected a model repository, a folder of deployments, got one {read_kind(folder)}: {folder}; give its parent, "

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from sightline.core.errors import Exhausted, NotFound, SightlineError
-from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
+from sightline.core.manifests import DecodeSpec, DeploymentManifest, InputSpec, Precision, Task
 from sightline.serving.answers import ImagePredictor
 from sightline.serving.deployments import Deployment, find_deployment, list_names
 
@@ -75,7 +75,7 @@ class _Slot:
         self.lock = threading.Lock()
         self.hosted: Hosted | None = None
         self.checked_at_s = float("-inf")
-        self.failed_version: int | None = None
+        self.failed: DeploymentManifest | None = None
 
 
 class DeploymentHost:
@@ -148,18 +148,18 @@ class DeploymentHost:
             slot.lock.release()
 
     def _bring_up_to_date(self, slot: _Slot, deployment: Deployment, retry_failed: bool) -> None:
-        version = deployment.manifest.version
+        manifest = deployment.manifest
         slot.checked_at_s = self._clock()
-        if slot.hosted is not None and slot.hosted.deployment.manifest == deployment.manifest:
+        if slot.hosted is not None and slot.hosted.deployment.manifest == manifest:
             return
-        if version == slot.failed_version and not retry_failed:
+        if manifest == slot.failed and not retry_failed:
             return
         try:
             slot.hosted = Hosted(deployment, self._open(deployment.folder))
-            slot.failed_version = None
+            slot.failed = None
         except Exception:  # an engine on foreign files may raise anything, and the old version must go on
-            slot.failed_version = version
-            logger.exception("version %d of deployment %s cannot be opened", version, deployment.manifest.name)
+            slot.failed = manifest
+            logger.exception("version %d of deployment %s cannot be opened", manifest.version, manifest.name)
 
     def describe(self, name: str) -> DeploymentState | DeploymentFacts:
         """State and facts of one Deployment. Raises: NotFound."""
@@ -168,7 +168,7 @@ class DeploymentHost:
         except Exhausted as error:
             return DeploymentState(name=name, state="failed", detail=str(error))
         slot = self._slots.get(name)
-        return make_facts(hosted.deployment, failed_version=slot.failed_version if slot else None)
+        return make_facts(hosted.deployment, failed_version=slot.failed.version if slot and slot.failed else None)
 
     def describe_all(self) -> list[DeploymentState | DeploymentFacts]:
         """State and facts of every Deployment."""
