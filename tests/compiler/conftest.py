@@ -1,6 +1,7 @@
 """One small Model and its data set for all tests of the compiler; both are only read."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,24 @@ def model(tmp_path_factory: pytest.TempPathFactory, version: DatasetVersion) -> 
     return make_model(tmp_path_factory.mktemp("models") / "textures", version)
 
 
-@pytest.fixture(autouse=True)
-def quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+QUICK = {
+    "autotune.ROUNDS": 1,
+    "autotune.WARM_UPS": 1,
+    "compilation.TIMING_SECONDS": 0.05,
+    "layers.PROFILED_SECONDS": 0.05,
+    "probes.PROBES": ("conv1x1",),
+    "probes.REPETITIONS": 1,
+    "probes.REPETITION_SECONDS": 0.01,
+    "sweep.BATCHES": (1, 2),
+    "sweep.ROUNDS": 1,
+    "sweep.ROUND_SECONDS": 0.002,
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_timing() -> Iterator[None]:
     """Timing is not what these tests are about: take each turn once and briefly."""
-    monkeypatch.setattr("sightline.compiler.autotune.ROUNDS", 1)
-    monkeypatch.setattr("sightline.compiler.autotune.WARM_UPS", 1)
-    monkeypatch.setattr("sightline.compiler.sweep.ROUND_SECONDS", 0.002)
-    monkeypatch.setattr("sightline.compiler.sweep.BATCHES", (1, 2))
-    monkeypatch.setattr("sightline.compiler.sweep.ROUNDS", 1)
-    monkeypatch.setattr("sightline.compiler.probes.REPETITIONS", 1)
-    monkeypatch.setattr("sightline.compiler.probes.PROBES", ("conv1x1",))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUICK.items():
+            patch.setattr(f"sightline.compiler.{name}", value)
+        yield

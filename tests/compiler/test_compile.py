@@ -21,6 +21,8 @@ from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import open_predictor
 
+pytestmark = pytest.mark.slow
+
 
 class BrokenQuantiser(MinMaxQuantiser):
     """Quantises, then makes every activation scale eight times too small, so that most values saturate."""
@@ -59,12 +61,8 @@ def use_quantiser(monkeypatch: pytest.MonkeyPatch, quantiser: type) -> None:
 @pytest.fixture(scope="module")
 def int8(model: Path, version: DatasetVersion, tmp_path_factory: pytest.TempPathFactory) -> CompileResult:
     """Compiled once; the module's tests read it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sightline.compiler.autotune.ROUNDS", 1)
-        patch.setattr("sightline.compiler.sweep.ROUND_SECONDS", 0.002)
-        patch.setattr("sightline.compiler.probes.PROBES", ("conv1x1",))
-        out = tmp_path_factory.mktemp("artifacts") / "int8"
-        return compile_model(model, out, version, max_drop=0.03, calibration_images=32)
+    out = tmp_path_factory.mktemp("artifacts") / "int8"
+    return compile_model(model, out, version, max_drop=0.03, calibration_images=32)
 
 
 def test_the_artifact_is_whole_and_says_what_it_is(int8: CompileResult) -> None:

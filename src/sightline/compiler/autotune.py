@@ -69,7 +69,7 @@ def time_candidates(
     input_name: str,
     samples: Sequence[np.ndarray],
     settings: Sequence[tuple[int, int]],
-    seconds: float = 1.0,
+    seconds: float,
     on_turn: Callable[[float], None] = lambda progress: None,
 ) -> list[Timing]:
     """Time every candidate with every setting.

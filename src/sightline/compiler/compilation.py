@@ -38,6 +38,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement
 
 CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
+TIMING_SECONDS = 1.0  # for one candidate with one setting, over all rounds
 FEW_PICTURES = 500  # below it an interval is often wider than a point
 
 
@@ -150,7 +151,12 @@ class Compilation:
     def _time(self, candidates: Sequence[Candidate]) -> None:
         self._stages.begin("timing candidates")
         self._timings += time_candidates(
-            candidates, self._input_name, self._check_samples, choose_settings(), on_turn=self._stages.update
+            candidates,
+            self._input_name,
+            self._check_samples,
+            choose_settings(),
+            seconds=TIMING_SECONDS,
+            on_turn=self._stages.update,
         )
 
     def _pass_gate(self) -> None:

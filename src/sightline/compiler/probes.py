@@ -18,21 +18,22 @@ from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
 REPETITIONS = 4
+REPETITION_SECONDS = 0.06
 CHANNELS, SIDE = 256, 28
 PROBES = ("gemm", "conv1x1", "conv3x3")
 
 
-def measure_peak_gflops(engine: str, precisions: Sequence[Precision], threads: int, seconds: float = 0.25) -> dict[str, float]:
+def measure_peak_gflops(engine: str, precisions: Sequence[Precision], threads: int) -> dict[str, float]:
     """Best sustained rate by precision, GFLOP/s (GOP/s in INT8), with `threads` threads in one stream."""
     peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="sightline-probe-") as folder:
         for precision in precisions:
-            rates = [_measure_probe(engine, precision, probe, threads, seconds, Path(folder)) for probe in PROBES]
+            rates = [_measure_probe(engine, precision, probe, threads, Path(folder)) for probe in PROBES]
             peaks[precision] = max(rates)
     return peaks
 
 
-def _measure_probe(engine: str, precision: Precision, probe: str, threads: int, seconds: float, folder: Path) -> float:
+def _measure_probe(engine: str, precision: Precision, probe: str, threads: int, folder: Path) -> float:
     graph = folder / f"{probe}.{'int8' if precision == 'int8' else 'float'}.onnx"
     shape, flops = write_probe(graph, probe, quantised=precision == "int8")
     session = load_backend(engine).open(graph, SessionOptions(precision, 1, threads))
@@ -41,7 +42,7 @@ def _measure_probe(engine: str, precision: Precision, probe: str, threads: int, 
     rates = []
     for _ in range(REPETITIONS):
         count, started = 0, time.perf_counter()
-        while time.perf_counter() - started < seconds / REPETITIONS:
+        while time.perf_counter() - started < REPETITION_SECONDS:
             session.infer(inputs)
             count += 1
         rates.append(flops * count / (time.perf_counter() - started) / 1e9)

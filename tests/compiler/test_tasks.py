@@ -1,0 +1,157 @@
+"""Detection and segmentation through the whole compilation, with networks that are right by construction."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from sightline.compiler.compile import compile_model
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.folders import hash_files, write_manifest
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.masks import encode_mask
+from sightline.runtime.predictor import open_predictor
+
+SIDE, CELL = 32, 8
+pytestmark = pytest.mark.slow
+
+
+def draw_square(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int]]:
+    """A gray noisy picture with one white square on the grid of cells; and the cell (row, column)."""
+    image = rng.integers(20, 70, (SIDE, SIDE, 3)).astype(np.uint8)
+    row, column = (int(place) for place in rng.integers(0, SIDE // CELL, 2))
+    image[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = rng.integers(210, 250)
+    return image, (row, column)
+
+
+def annotate(task: Task, cell: tuple[int, int]) -> tuple[Annotation, ...]:
+    row, column = cell
+    if task == "detection":
+        left, top = CELL * column, CELL * row
+        return (Annotation(category="square", box_xyxy=(left, top, left + CELL, top + CELL)),)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = True
+    return (Annotation(category="square", mask=encode_mask(mask)), Annotation(category="ground", mask=encode_mask(~mask)))
+
+
+def make_squares(folder: Path, task: Task, names: tuple[str, ...]) -> DatasetVersion:
+    rng = np.random.default_rng(3)
+    blobs = BlobStore(folder / "blobs")
+    writer = VersionWriter(folder / "version", "squares", Categories(names), blobs)
+    for split, count in (("train", 20), ("val", 30)):
+        for index in range(count):
+            image, cell = draw_square(rng)
+            writer.add(
+                Item(
+                    blob=blobs.put_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()),
+                    file_name=f"{split}/{index}.png",
+                    width=SIDE,
+                    height=SIDE,
+                    split=split,
+                    annotations=annotate(task, cell),
+                )
+            )
+    return writer.close()
+
+
+def write_model(
+    folder: Path,
+    task: Task,
+    names: tuple[str, ...],
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, np.ndarray],
+    decode: DecodeSpec,
+) -> Path:
+    folder.mkdir()
+    graph = helper.make_graph(
+        nodes,
+        task,
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", None, None, None]) for name in decode.outputs],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    manifest = ModelManifest(
+        name=f"squares-{task}",
+        task=task,
+        network="test",
+        categories=names,
+        input=InputSpec(width=SIDE, height=SIDE, resize="stretch"),
+        decode=decode,
+        parameter_count=1,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(folder),
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def make_detector(folder: Path) -> Path:
+    """Mean brightness of each cell is the score; every box has its cell's size: softplus(log(e^0.5 - 1)) * 8 = 4 a side."""
+    nodes = [
+        helper.make_node("Conv", ["images", "mean_w"], ["mean"], "mean", kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+        helper.make_node("Relu", ["mean"], ["bright"], "relu"),
+        helper.make_node("Conv", ["bright", "score_w", "score_b"], ["scores"], "score", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["bright", "side_w", "side_b"], ["sides"], "side", kernel_shape=[1, 1]),
+    ]
+    weights = {
+        "mean_w": np.full((4, 3, CELL, CELL), 1 / (3 * CELL * CELL)),
+        "score_w": np.full((1, 4, 1, 1), 10.0),
+        "score_b": np.array([-20.0]),  # 40 * brightness - 20
+        "side_w": np.zeros((4, 4, 1, 1)),
+        "side_b": np.full(4, np.log(np.expm1(0.5))),
+    }
+    decode = DecodeSpec(head="anchor_free", outputs=("scores", "sides"), parameters={"strides": [CELL]})
+    return write_model(folder, "detection", ("square",), nodes, weights, decode)
+
+
+def make_segmenter(folder: Path) -> Path:
+    nodes = [
+        helper.make_node("Conv", ["images", "a_w"], ["a"], "first", kernel_shape=[1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], "relu"),
+        helper.make_node("Conv", ["b", "c_w", "c_b"], ["logits"], "second", kernel_shape=[1, 1]),
+    ]
+    weights = {
+        "a_w": np.full((4, 3, 1, 1), 1 / 3),
+        "c_w": np.array([10.0] * 4 + [-10.0] * 4).reshape(2, 4, 1, 1),
+        "c_b": np.array([-20.0, 20.0]),
+    }
+    return write_model(
+        folder, "semantic", ("square", "ground"), nodes, weights, DecodeSpec(head="semantic", outputs=("logits",))
+    )
+
+
+def test_a_detector_keeps_its_boxes_in_int8(tmp_path: Path) -> None:
+    version = make_squares(tmp_path / "data", "detection", ("square",))
+    result = compile_model(make_detector(tmp_path / "model"), tmp_path / "out", version, calibration_images=20)
+    found = result.report.comparison
+    assert found is not None
+    assert (result.manifest.precision, found.metric, found.category_metric) == ("int8", "map", "AP")
+    assert found.baseline == pytest.approx(1.0)  # every box is exact by construction
+    assert found.candidate == pytest.approx(1.0, abs=0.01)
+    assert found.agreement > 0.99
+    assert found.mean_iou is not None
+    assert found.mean_iou > 0.9
+    item = next(version.items("val"))
+    with open_predictor(result.folder) as predictor:
+        (answer,) = predictor.predict([version.read_image(item)])
+    assert answer[0].box_xyxy == pytest.approx(item.annotations[0].box_xyxy, abs=0.5)
+
+
+def test_a_segmenter_keeps_its_pixels_in_int8(tmp_path: Path) -> None:
+    version = make_squares(tmp_path / "data", "semantic", ("square", "ground"))
+    result = compile_model(make_segmenter(tmp_path / "model"), tmp_path / "out", version, calibration_images=20)
+    found = result.report.comparison
+    assert found is not None
+    assert (result.manifest.precision, found.metric, found.category_metric) == ("int8", "miou", "IoU")
+    assert found.baseline == pytest.approx(1.0)
+    assert found.candidate == pytest.approx(1.0, abs=0.01)
+    assert [row.category for row in found.per_category] == ["square", "ground"]

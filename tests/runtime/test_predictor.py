@@ -1,0 +1,201 @@
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sightline.core.errors import CorruptFile, InvalidInput, NotFound, Unsupported
+from sightline.core.folders import hash_files, write_manifest
+from sightline.core.manifests import (
+    ArtifactManifest,
+    DecodeSpec,
+    DeploymentManifest,
+    InputSpec,
+    ModelManifest,
+    compute_manifest_id,
+)
+from sightline.runtime.predictor import open_predictor
+
+NAMES = ("red", "green", "blue")
+SIDE = 8
+
+
+def write_model(folder: Path, input_name: str = "images") -> Path:
+    """A Model that answers with the strongest colour of a picture: a pool over pixels is all it does."""
+    folder.mkdir(parents=True)
+    nodes = [
+        helper.make_node("GlobalAveragePool", [input_name], ["mean"], "pool"),
+        helper.make_node("Flatten", ["mean"], ["flat"], "flatten"),
+        helper.make_node("Mul", ["flat", "ten"], ["logits"], "scale"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colour",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(np.float32(10), "ten")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    manifest = ModelManifest(
+        name="colours",
+        task="classification",
+        network="test",
+        categories=NAMES,
+        input=InputSpec(width=SIDE, height=SIDE, resize="stretch"),
+        decode=DecodeSpec(head="softmax", outputs=("logits",)),
+        parameter_count=1,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(folder),
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def write_artifact(folder: Path, engine: str) -> Path:
+    model = write_model(folder)
+    manifest = ArtifactManifest(
+        name="colours",
+        model_id="0" * 64,
+        task="classification",
+        categories=NAMES,
+        input=InputSpec(width=SIDE, height=SIDE, resize="stretch"),
+        decode=DecodeSpec(head="softmax", outputs=("logits",)),
+        device="cpu",
+        engine=engine,
+        precision="fp32",
+        graph_file="model.onnx",
+        streams=2,
+        threads=1,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(model),
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def paint(index: int, width: int = 10, height: int = 6) -> np.ndarray:
+    image = np.full((height, width, 3), 30, np.uint8)
+    image[..., index] = 220
+    return image
+
+
+def encode(index: int) -> bytes:
+    return cv2.imencode(".png", paint(index)[:, :, ::-1])[1].tobytes()
+
+
+@pytest.mark.parametrize("engine", ["reference", "onnxruntime", "openvino"])
+def test_a_model_folder_answers_in_fp32_on_every_engine(engine: str, tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m"), engine) as predictor:
+        answers = predictor.predict([paint(2), paint(0, 30, 40)])
+        assert [answer[0].category for answer in answers] == ["blue", "red"]
+        # softmax of 10 * (220, 30, 30) / 255: 1 / (1 + 2 e^(-10 * 190 / 255))
+        assert answers[0][0].confidence == pytest.approx(1 / (1 + 2 * np.exp(-1900 / 255)), rel=1e-4)
+        assert (predictor.precision, predictor.task, predictor.engine) == ("fp32", "classification", engine)
+
+
+def test_no_pictures_give_no_answers(tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        assert predictor.predict([]) == []
+        assert list(predictor.predict_stream([])) == []
+
+
+def test_more_pictures_than_a_batch_are_all_answered(tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        answers = predictor.predict([paint(index % 3) for index in range(70)])
+    assert [answer[0].category for answer in answers] == [NAMES[index % 3] for index in range(70)]
+
+
+def test_an_artifact_opens_as_its_manifest_says(tmp_path: Path) -> None:
+    with open_predictor(write_artifact(tmp_path / "a", "onnxruntime")) as predictor:
+        assert (predictor.engine, predictor.streams, predictor.threads) == ("onnxruntime", 2, 1)
+    with open_predictor(tmp_path / "a", engine="openvino", streams=1, threads=2) as predictor:
+        assert (predictor.engine, predictor.streams, predictor.threads) == ("openvino", 1, 2)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 4])
+def test_a_stream_takes_arrays_bytes_and_paths_and_keeps_their_order(streams: int, tmp_path: Path) -> None:
+    (tmp_path / "green.png").write_bytes(encode(1))
+    pictures = [paint(0), encode(2), tmp_path / "green.png"] * 15
+    with open_predictor(write_model(tmp_path / "m"), streams=streams, threads=1) as predictor:
+        answers = list(predictor.predict_stream(pictures))
+    assert [answer[0].category for answer in answers] == ["red", "blue", "green"] * 15
+
+
+def test_a_stream_reads_only_a_little_ahead(tmp_path: Path) -> None:
+    taken = []
+
+    def give() -> Iterator[np.ndarray]:
+        for index in range(1000):
+            taken.append(index)
+            yield paint(index % 3)
+
+    with open_predictor(write_model(tmp_path / "m"), streams=2, threads=1) as predictor:
+        stream = predictor.predict_stream(give())
+        next(stream)
+        assert len(taken) < 20
+        stream.close()
+        assert predictor.predict([paint(1)])[0][0].category == "green"
+
+
+def test_a_broken_picture_ends_the_stream_with_its_error_and_nothing_hangs(tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m"), streams=2, threads=1) as predictor:
+        with pytest.raises(InvalidInput):
+            list(predictor.predict_stream([encode(0), b"no picture", encode(1)]))
+        assert [answer[0].category for answer in predictor.predict_stream([encode(2)])] == ["blue"]
+
+
+def test_several_threads_may_predict_at_once(tmp_path: Path) -> None:
+    wrong: list[int] = []
+    with open_predictor(write_model(tmp_path / "m"), streams=2, threads=1) as predictor:
+
+        def ask(index: int) -> None:
+            answers = [predictor.predict([paint(index)])[0][0].category for _ in range(20)]
+            wrong.extend(index for answer in answers if answer != NAMES[index])
+
+        threads = [threading.Thread(target=ask, args=(index % 3,)) for index in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_raw_outputs_come_by_name(tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        outputs = predictor.predict_raw(np.ones((2, 3, SIDE, SIDE), np.float32))
+    np.testing.assert_allclose(outputs["logits"], np.full((2, 3), 10), rtol=1e-6)
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "model.onnx").write_bytes(b"x" + (folder / "model.onnx").read_bytes()[1:])
+    with pytest.raises(CorruptFile):
+        open_predictor(folder)
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"manifest\.json"):
+        open_predictor(tmp_path)
+    write_manifest(tmp_path, DeploymentManifest(name="x", version=1, artifact_id="0" * 64, created_at="now"))
+    with pytest.raises(InvalidInput, match="got a deployment"):
+        open_predictor(tmp_path)
+
+
+def test_a_graph_without_the_manifests_tensors_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="'images'"):
+        open_predictor(write_model(tmp_path / "m", input_name="pictures"))
+
+
+def test_the_manifest_is_at_hand(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    with open_predictor(folder) as predictor:
+        stored = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=ModelManifest)
+        assert compute_manifest_id(predictor.manifest) == compute_manifest_id(stored)
