@@ -207,8 +207,9 @@ def test_mutated_labels_never_cost_more_than_an_error_in_one_line(tmp_path):
     source = make_coco(tmp_path / "set", count=2)
     document = json.loads((source / "labels.json").read_text())
     hostile = [
-        None, True, -1, 1e308, float("nan"), float("inf"), 10**30, "", "x" * 5000, "\ud800", "a\0b", "/etc/passwd", "../" * 90,
-        [], {}, [[]], [1, 2], [[1, 2, 3]], [[float("nan")] * 6], {"size": [1, 2]}, {"size": [30, 40], "counts": "é"}, {"counts": []},
+        None, True, -1, 1e308, float("nan"), float("inf"), 10**30, "", "x" * 5000, "\ud800", "a\0b", "/etc/passwd",
+        "../" * 90, [], {}, [[]], [1, 2], [[1, 2, 3]], [[float("nan")] * 6],
+        {"size": [1, 2]}, {"size": [30, 40], "counts": "é"}, {"counts": []},
         {"size": [30, 40], "counts": [-1, 1201]}, {"size": [10**20, 10**20], "counts": [5]},
         {"size": [30, 40], "counts": "\ud800"},
     ]  # fmt: skip

@@ -53,7 +53,8 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
             0.8/0.1/0.1 when it gives none.
         seed: of a drawn split.
         categories: keep only these, in this order; None keeps the source's.
-        verify: "decode" decodes every picture to find broken ones (2.5 ms for 640 x 480); "header" only looks at its header.
+        verify: "decode" decodes every picture to find broken ones (1.4 CPU-ms for a JPEG of 640 x 480); "header" only looks at
+            its header (0.02 ms), which does not show that the rest is cut.
         max_pixels: larger pictures are dropped.
         format_options: passed to the format's reader.
     """

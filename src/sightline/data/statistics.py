@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from sightline.core.annotations import Annotation
 from sightline.data.items import Item
@@ -120,6 +121,8 @@ def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
     boxes.set(xlabel="box size, pixels (5th, 50th, 95th percentile)")
     if statistics.box_sizes:
         boxes.set_xscale("log")
+        boxes.xaxis.set_major_formatter(ScalarFormatter())
+        boxes.xaxis.set_minor_formatter(ScalarFormatter())
     figure.savefig(path, dpi=110)
 
 
