@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 from rich.progress import Progress
 
-from sightline.cli.progress import LiveProgress, PlainProgress, format_numbers
+from sightline.cli.progress import Curve, LiveProgress, PlainProgress, format_numbers
 from sightline.cli.terminal import format_duration, format_size
 from sightline.core.progress import ProgressEvent
 
@@ -43,6 +43,25 @@ def test_the_live_bar_shows_numbers_and_survives_markup() -> None:
         show = LiveProgress(bars)
         show(ProgressEvent(stage="[/x]", progress=0.5, metrics={"loss": 0.25}, remaining_s=65, message="[/y]"))
     assert "[/y]" in out.getvalue() and "loss 0.25" in out.getvalue() and "1 min 05 s left" in out.getvalue()
+
+
+def draw(points: list[tuple[float, float]]) -> str:
+    curve = Curve()
+    for progress, value in points:
+        curve.add(progress, value)
+    return curve.draw()
+
+
+def test_a_curve_goes_from_its_lowest_to_its_highest_value() -> None:
+    assert draw([(n / 8, n) for n in range(8)]) == "▁▂▃▄▅▆▇█"
+    assert draw([]) == ""
+    assert draw([(0.0, 5.0)]) == "▁"
+    assert draw([(0.0, 2), (0.5, 2), (1.0, 2)]) == "▁▁▁"
+    assert draw([(0.0, 0), (0.01, 2), (0.9, 7), (0.91, 7)]) == "▁█"  # means 1 and 7
+
+
+def test_a_long_training_has_a_short_curve() -> None:
+    assert len(draw([(n / 10_000, float(n)) for n in range(10_001)])) == 16
 
 
 def test_numbers_durations_and_sizes_read_well() -> None:

@@ -10,6 +10,9 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from sightline.cli.terminal import format_duration, format_value, make_console
 from sightline.core.progress import OnProgress, ProgressEvent
 
+CURVE_WIDTH = 16  # characters of a curve
+CURVE_MARKS = "▁▂▃▄▅▆▇█"
+CURVE_METRICS = ("loss", "metric")
 PLAIN_LINES = 10  # without a terminal, so many lines per stage
 
 
@@ -31,6 +34,7 @@ class LiveProgress:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._curves: dict[str, Curve] = {}
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
@@ -42,8 +46,40 @@ class LiveProgress:
             self._tasks[event.stage],
             total=None if event.progress is None else 1.0,
             completed=event.progress or 0.0,
-            numbers=escape(format_numbers(event)),
+            numbers=escape(format_numbers(event)) + self._draw_curves(event),
         )
+
+    def _draw_curves(self, event: ProgressEvent) -> str:
+        """The course so far of `loss` and `metric`, where an event tells them."""
+        if event.progress is None:
+            return ""
+        drawn = ""
+        for name in CURVE_METRICS:
+            if name in event.metrics:
+                curve = self._curves.setdefault(name, Curve())
+                curve.add(event.progress, event.metrics[name])
+                drawn += f"  {name} {curve.draw()}"
+        return drawn
+
+
+class Curve:
+    """A number over progress 0..1 as one line of bars: the mean of each of `CURVE_WIDTH` equal parts of the way."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[float, int]] = {}
+
+    def add(self, progress: float, value: float) -> None:
+        """Take a value."""
+        part = min(int(progress * CURVE_WIDTH), CURVE_WIDTH - 1)
+        total, count = self._sums.get(part, (0.0, 0))
+        self._sums[part] = (total + value, count + 1)
+
+    def draw(self) -> str:
+        """The bars of the parts that have values, from the lowest mark to the highest."""
+        means = [total / count for _, (total, count) in sorted(self._sums.items())]
+        low, high = min(means, default=0.0), max(means, default=0.0)
+        step = (high - low) / (len(CURVE_MARKS) - 1)
+        return "".join(CURVE_MARKS[round((mean - low) / step) if step > 0 else 0] for mean in means)
 
 
 class PlainProgress:
