@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 
 from sightline.core import errors
@@ -39,7 +38,7 @@ def render_settings() -> str:
     )
 
 
-def walk_commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def walk_commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The command and all below it, with the words that call them."""
     children = getattr(command, "commands", None)
     if children is None:
@@ -61,7 +60,7 @@ def render_commands() -> str:
             names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
             is_argument = parameter.param_type_name == "argument"
             default = "required" if parameter.required else format_default(parameter.default)
-            rows.append([names if not is_argument else f"`{parameter.human_readable_name}`", default, help_of(parameter)])
+            rows.append([names if not is_argument else f"`{parameter.name}`", default, help_of(parameter)])
         parts.append(render_table(["Argument or option", "Default", "Meaning"], rows) + "\n")
     return "\n".join(parts)
 
@@ -90,24 +89,57 @@ def render_errors() -> str:
     return "# Errors\n\n" + render_table(["Error", "HTTP status", "Exit code", "Meaning"], rows) + "\n"
 
 
-def render_registry(title: str, module_name: str, table_name: str) -> str:
-    """A table of names and the first line of what they stand for."""
-    table = getattr(importlib.import_module(module_name), table_name)
+def render_formats() -> str:
+    """Every dataset format with what its module says of itself: layouts, options, conventions."""
+    from sightline.data.formats.table import FORMATS, load_format
+
+    parts = [
+        "# Dataset formats\n\n`sightline import SOURCE --format NAME --option KEY=VALUE`; without `--format` it is found. "
+        "`sightline export DATASET --format NAME` refuses to lose anything unless `--allow-loss` is given.\n"
+    ]
+    for name, target in FORMATS.items():
+        module = importlib.import_module(target.partition(":")[0])
+        parts.append(f"## {name}\n\n{load_format(name).description}\n\n{(module.__doc__ or '').strip()}\n")
+    return "\n".join(parts)
+
+
+def render_networks() -> str:
+    """Every network with its tasks, its dial and its usual input size."""
+    from sightline.models.table import DIALS, NETWORKS
+
     rows = []
-    for name, target in table.items():
-        module, _, attribute = target.partition(":")
-        thing = getattr(importlib.import_module(module), attribute)
-        rows.append([f"`{name}`", (thing.__doc__ or "").strip().splitlines()[0], f"`{module}`"])
-    return f"# {title}\n\n" + render_table(["Name", "What it is", "Module"], rows) + "\n"
+    for name, row in NETWORKS.items():
+        module, _, function = row.builder.partition(":")
+        builder = getattr(importlib.import_module(module), function)
+        dials = sorted({dial for names in DIALS.values() for dial, network in names.items() if network == name})
+        about = (builder.__doc__ or "").strip().splitlines()[0]
+        if about.startswith("Row of"):
+            about = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
+        rows.append([f"`{name}`", ", ".join(row.tasks), ", ".join(dials), str(row.size), about])
+    table = render_table(["Name", "Tasks", "Dial", "Usual longest side, px", "What it is"], rows)
+    use = "`sightline train DATASET --task TASK --model NAME`; `timm/NAME` takes any classifier of timm."
+    return f"# Networks\n\n{use}\n\n{table}\n"
+
+
+def render_backends() -> str:
+    """Every back end with its device and precisions."""
+    from sightline.runtime.backends.table import BACKENDS, load_backend
+
+    rows = []
+    for name in BACKENDS:
+        backend = load_backend(name)
+        about = (type(backend).__doc__ or "").strip().splitlines()[0]
+        rows.append([f"`{name}`", backend.device, ", ".join(backend.precisions), about])
+    return "# Back ends\n\n" + render_table(["Name", "Device", "Precisions", "What it is"], rows) + "\n"
 
 
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": render_settings,
     "commands.md": render_commands,
     "errors.md": render_errors,
-    "formats.md": lambda: render_registry("Dataset formats", "sightline.data.formats.table", "FORMATS"),
-    "networks.md": lambda: render_registry("Networks", "sightline.models.table", "NETWORKS"),
-    "backends.md": lambda: render_registry("Back ends", "sightline.runtime.backends.table", "BACKENDS"),
+    "formats.md": render_formats,
+    "networks.md": render_networks,
+    "backends.md": render_backends,
 }
 
 

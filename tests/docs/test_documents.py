@@ -57,3 +57,26 @@ def test_the_constraints_name_exact_versions_without_addresses() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line)] == []
+
+
+BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SMALLER = {"--count 300": "--count 40", "--budget 100cpu-s": "--budget 40it", "--point-s 1": "--point-s 0.2"}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_tutorial_run(tmp_path: Path) -> None:
+    script = "\n".join(BASH_BLOCK.findall((ROOT / "docs/tutorials/first-detector.md").read_text()))
+    for shown, smaller in SMALLER.items():  # the same commands, on less
+        assert shown in script
+        script = script.replace(shown, smaller)
+    folder = Path(sys.executable).parent
+    result = subprocess.run(
+        ["bash", "-euc", f'PATH="{folder}:$PATH"\n{script}'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert list(tmp_path.glob("sightline-workspace/deployments/parts/1/manifest.json"))
