@@ -29,7 +29,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from eager import EagerModel
-from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result
+from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result, run_main
 from sightline.core.annotations import Annotation
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
@@ -228,4 +228,4 @@ def run_peer(args: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

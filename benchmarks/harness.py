@@ -6,11 +6,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sightline.core.errors import SightlineError
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import ProgressEvent
 from sightline.core.workspace import Workspace
@@ -62,6 +63,14 @@ def judge(targets: dict[str, tuple[float, str, float | None]]) -> dict[str, dict
         passed = measured is not None and (measured >= target if relation == ">=" else measured <= target)
         judged[name] = {"target": f"{relation} {target:g}", "measured": measured, "pass": passed}
     return judged
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a benchmark; an error raised on purpose becomes one line and exit code 1, without a traceback."""
+    try:
+        main()
+    except SightlineError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 def print_result(benchmark: str, **facts: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from bccd import METRIC_CONFIDENCE, train
 from eager import EagerModel
-from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result
+from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result, run_main
 from sightline.compiler.compile import compile_model
 from sightline.data.importing import import_dataset
 from sightline.data.versions import DatasetVersion
@@ -149,4 +149,4 @@ def print_rounds(rounds: Rounds, ratios: dict[str, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

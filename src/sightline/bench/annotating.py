@@ -7,6 +7,7 @@ metric can leave them out.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -70,22 +71,15 @@ def annotate_version(
     total = version.count()
     if not total:
         raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")
-    subject = describe_subject(predictor, folder)
     categories = version.categories.names + tuple(one for one in list_answers(predictor) if one not in version.categories)
-    source = {
-        "made_by": "annotate",
-        "parents": [version.id],
-        "subject": {key: getattr(subject, key) for key in ("kind", "name", "id", "model_id", "engine", "precision")},
-        "confidence_threshold": confidence_threshold,
-        "only_unlabelled": only_unlabelled,
-    }
+    settings = {"confidence_threshold": confidence_threshold, "only_unlabelled": only_unlabelled}
     writer = VersionWriter(
         out,
         name or version.manifest.name,
         Categories(categories),
         version.blobs,
         unlabelled_pixels=version.manifest.unlabelled_pixels,
-        source=source,
+        source=_describe_source(version, predictor, folder) | settings,
         seed=version.manifest.seed,
     )
     counts: Counter[str] = Counter()
@@ -100,6 +94,13 @@ def annotate_version(
             on_progress(ProgressEvent(stage="annotating", progress=done / total, metrics={"annotations": counts.total()}))
         made = writer.close()
     return AnnotateResult(version=made, images_annotated=annotated, images_left=left, annotations=dict(counts))
+
+
+def _describe_source(version: DatasetVersion, predictor: Subject, folder: Path | None) -> dict[str, Any]:
+    """What the new version was made from."""
+    subject = describe_subject(predictor, folder)
+    facts = {key: getattr(subject, key) for key in ("kind", "name", "id", "model_id", "engine", "precision")}
+    return {"made_by": "annotate", "parents": [version.id], "subject": facts}
 
 
 def _annotate_batch(

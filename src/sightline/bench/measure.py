@@ -14,7 +14,7 @@ import numpy as np
 
 from sightline.bench.accuracy import choose_items, measure_accuracy
 from sightline.bench.energy import EnergyMeter
-from sightline.bench.process import LoadWatch, read_memory, read_peak_rss_bytes
+from sightline.bench.process import LoadWatch, MemoryReading, read_memory, read_peak_rss_bytes
 from sightline.bench.records import (
     DatasetFacts,
     EnergyResult,
@@ -105,17 +105,11 @@ def measure_predictor(
     watch = LoadWatch()
     speed, opening_bytes = _measure_speed(predictor, subject, contents, plan, seed, open_variant, on_progress)
     load = msgspec.structs.replace(watch.close(), average_before=accuracy_load.average_before)
-    after = read_memory()
+    memory = _describe_memory(before, read_memory(), opening_bytes)
     content = ReportContent(
         name=name or subject.name or subject.kind,
         subject=subject,
-        dataset=DatasetFacts(
-            name=version.manifest.name,
-            version=version.id,
-            split=split or "all",
-            images=images,
-            images_in_split=total,
-        ),
+        dataset=_describe_dataset(version, split, images, total),
         seed=seed,
         host=describe_host(),
         created_at=now_utc(),
@@ -123,21 +117,29 @@ def measure_predictor(
         accuracy=judged.accuracy,
         latency=tuple(speed.latency),
         throughput=tuple(speed.throughput),
-        memory=None
-        if subject.url
-        else MemoryResult(
-            kind=before.kind,
-            before_bytes=before.size_bytes,
-            after_bytes=after.size_bytes,
-            peak_rss_bytes=read_peak_rss_bytes(),
-            opening_bytes=opening_bytes,
-        ),
+        memory=None if subject.url else memory,
         energy=speed.energy,
         load=load,
         notes=(*judged.notes, *speed.notes, *_note_remote(subject)),
     )
     on_progress(ProgressEvent(stage="report", progress=1.0))
     return save_report(content, out, lambda target: judged.worst.draw(version, target))
+
+
+def _describe_dataset(version: DatasetVersion, split: str | None, images: int, total: int) -> DatasetFacts:
+    return DatasetFacts(
+        name=version.manifest.name, version=version.id, split=split or "all", images=images, images_in_split=total
+    )
+
+
+def _describe_memory(before: MemoryReading, after: MemoryReading, opening_bytes: int | None) -> MemoryResult:
+    return MemoryResult(
+        kind=before.kind,
+        before_bytes=before.size_bytes,
+        after_bytes=after.size_bytes,
+        peak_rss_bytes=read_peak_rss_bytes(),
+        opening_bytes=opening_bytes,
+    )
 
 
 def _check_plan(batch_sizes: Sequence[int], streams: Sequence[int], point_s: float, repeats: int) -> None:
