@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+from cli_fixtures import write_brightness_model
+
+from sightline.cli.staging import shelve, stage
+from sightline.core.errors import Conflict
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
+from sightline.core.workspace import Workspace
+
+
+def test_a_made_folder_gets_its_id_and_its_name_stands_for_it(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    with stage(home, "models", "net") as staged:
+        write_brightness_model(staged)
+        made = shelve(staged, home, "models", read_manifest(staged, ModelManifest))
+    assert home.find("models", "net") == made
+    assert home.names("models") == ["net"] and home.list("models", "net") == [made]
+
+
+def test_the_same_thing_made_twice_is_kept_once(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    for _ in range(2):
+        with stage(home, "models", "net") as staged:
+            write_brightness_model(staged)
+            shelve(staged, home, "models", read_manifest(staged, ModelManifest))
+    assert len(home.list("models", "net")) == 1
+
+
+def test_two_runs_under_one_name_do_not_meet(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    with stage(home, "models", "net"):
+        with pytest.raises(Conflict, match="another run"), stage(home, "models", "net"):
+            pass
+        with stage(home, "models", "other"):
+            pass
+
+
+def test_checkpoints_stay_and_half_made_folders_go(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    with stage(home, "models", "net") as staged:
+        checkpoint = staged.with_name("net.training") / "checkpoint"
+        checkpoint.parent.mkdir()
+        checkpoint.touch()
+        staged.mkdir()
+    with stage(home, "models", "net") as staged:
+        assert checkpoint.exists() and not staged.exists()
