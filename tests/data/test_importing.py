@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput, LossyExport, NotFound, SightlineError, UnreadableDataset
+from sightline.core.errors import Conflict, InvalidInput, LossyExport, NotFound, SightlineError, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
@@ -141,6 +141,8 @@ def test_a_plain_folder_and_a_blob_store_do_without_a_workspace(tmp_path):
     assert version.read_image(next(version.items())).shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(InvalidInput, match="blob store"):
         import_dataset(source, tmp_path / "other", "x")
+    with pytest.raises(Conflict, match="exists already"):
+        import_dataset(source, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"))
 
 
 def test_only_the_asked_categories_stay(tmp_path):

@@ -147,9 +147,9 @@ class _TemporaryBlob:
 class BlobQueue:
     """Stores many blobs at once: waiting for one fsync after another would take most of an import.
 
-    32 threads store small blobs several times as fast as one, because the file system commits their fsyncs together (9.3 -> 1.5
-    ms a blob of 400 bytes on a busy ext4 disk). At most `max_bytes` wait. A context manager: on leaving, all blobs are stored or
-    an error is raised.
+    32 threads store small blobs several times as fast as one, because the file system commits their fsyncs together: 9.3 and
+    1.5 ms a blob of 400 bytes on a busy ext4 disk. At most `max_bytes` wait. A context manager: on leaving, all blobs are
+    stored or an error is raised.
     """
 
     def __init__(self, store: BlobStore, max_bytes: int = QUEUE_BYTES) -> None:

@@ -2,7 +2,8 @@
 
 One stream: the format yields a picture with its labels, the picture is read once, hashed, decoded (a broken one is dropped and
 reported, never fatal) and put among the blobs, the labels are cleaned, and the item goes into the version. Pictures are
-prepared by a few threads ahead of the writer; the order, and so the version's id, stays that of the source.
+prepared by a few threads ahead of the writer; the order, and so the version's id, stays that of the source. What is remembered
+of each picture (its name, hash and labels as numbers) takes about 0.2 KB: benchmarks/data_scale.py.
 """
 
 import tempfile
@@ -18,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sightline.core.categories import Categories
-from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, SightlineError
+from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import extract_archive, is_archive
@@ -108,6 +109,8 @@ def import_dataset(
         parse_fractions(options.split)
     if not source.exists():
         raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    if isinstance(target, Path) and target.exists():
+        raise Conflict(f"{target} exists already; choose another name or remove it")
     store = blobs or _blobs_of(target)
     unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
     if unchanged and is_version_archive(source):

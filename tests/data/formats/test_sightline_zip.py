@@ -1,5 +1,6 @@
 """Our own zip: the id survives, everything is checked, broken or forged files are refused."""
 
+import tempfile
 import zipfile
 
 import pytest
@@ -66,14 +67,17 @@ def test_unpacked_it_is_a_version_that_opens_where_it_lies(exported, tmp_path):
     assert [item.annotations for item in again.items()] == [item.annotations for item in version.items()]
 
 
-def test_a_new_split_or_fewer_categories_make_a_new_version(exported, tmp_path):
+def test_a_new_split_or_fewer_categories_make_a_new_version(exported, tmp_path, monkeypatch):
     version, path = exported
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     again, report = import_dataset(path, Workspace(tmp_path / "again"), "x", split="0.5/0.5", categories=("part",))
     assert again.id != version.id
     assert again.splits == {"train": 3, "val": 3}
     assert again.categories.names == ("part",)
     assert report.count("annotation", "dropped", "unknown category") == report.dropped("annotation")
-    assert files_below(tmp_path / "out") == ["parts.zip"]  # nothing unpacked is left
+    assert files_below(tmp_path / "out") == ["parts.zip"]
+    assert list((tmp_path / "temporary").iterdir()) == []  # nothing unpacked is left
 
 
 @pytest.mark.parametrize("part", ["blobs/", "items.parquet"])

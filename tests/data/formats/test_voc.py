@@ -7,12 +7,15 @@ import pytest
 from PIL import Image
 
 from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
+from sightline.data.formats.voc import VocFormat
 from sightline.data.formats.voc_masks import make_palette
 from sightline.data.importing import import_dataset
 from sightline.data.samples import generate_samples
+from sightline.data.versions import VersionWriter
 from sightline.imaging.masks import decode_mask
 from sightline.imaging.reading import encode_image
 
@@ -117,6 +120,13 @@ def test_the_palette_is_vocs():
     ]
     assert make_palette()[:9].tolist() == [list(colour) for colour in expected]
     assert make_palette()[255].tolist() == [224, 224, 192]
+
+
+@pytest.mark.parametrize("name", ["a:b", " cat", "background", "#1", "two\nlines"])
+def test_a_name_that_voc_would_change_is_said_before(tmp_path, name):
+    with VersionWriter(Workspace(tmp_path), "x", Categories([name])) as writer:
+        version = writer.close()
+    assert VocFormat().check(version).changed("category") == 1
 
 
 def test_masks_go_out_as_palette_pictures_and_come_back(tmp_path):

@@ -24,7 +24,6 @@ import numpy as np
 from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
-from sightline.core.manifests import UnlabelledPixels
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
@@ -72,8 +71,7 @@ class CocoFormat:
         items = _stream_items(scans, root, report)
         weakref.finalize(items, shutil.rmtree, spill, ignore_errors=True)
         names = dict.fromkeys(name for scan in scans for name in scan.categories.values())
-        ignore: UnlabelledPixels = "background"
-        return SourceDataset(categories=Categories(names), items=items, unlabelled_pixels=ignore)
+        return SourceDataset(categories=Categories(names), items=items)
 
     def check(self, version: DatasetVersion) -> ConversionReport:
         """COCO loses only what it has no place for; see `coco_writing`."""

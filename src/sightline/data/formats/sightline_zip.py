@@ -7,6 +7,9 @@ is written or read: about 0.7 KB a picture.
 """
 
 import hashlib
+import shutil
+import tempfile
+import weakref
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from sightline.core.categories import Categories
 from sightline.core.errors import CorruptFile, InvalidInput, SightlineError, UnreadableDataset
 from sightline.core.folders import CHUNK_BYTES, MANIFEST_NAME
 from sightline.core.manifests import DatasetVersionManifest, decode_manifest
@@ -59,18 +63,17 @@ class SightlineZipFormat:
                 items=(_to_source(item, version.blobs.read(item.blob), report) for item in version.items()),
                 unlabelled_pixels=version.manifest.unlabelled_pixels,
             )
-        folder = make_temporary_folder(source.resolve(), "unpacking")
+        folder = Path(tempfile.mkdtemp(prefix="sightline-zip-"))
         try:
             with _open_zip(source) as archive:
                 manifest = _unpack_version(archive, folder, source)
         except BaseException:
             _remove(folder)
             raise
-        version = DatasetVersion(folder, manifest, BlobStore(folder))
+        items = _stream_archive(source, folder, report)
+        weakref.finalize(items, _remove, folder)
         return SourceDataset(
-            categories=version.categories,
-            items=_stream_archive(source, folder, report),
-            unlabelled_pixels=manifest.unlabelled_pixels,
+            categories=Categories(manifest.categories), items=items, unlabelled_pixels=manifest.unlabelled_pixels
         )
 
     def check(self, version: DatasetVersion) -> ConversionReport:
@@ -181,12 +184,9 @@ def _read_entry(archive: zipfile.ZipFile, name: str, max_bytes: int, path: Path)
 
 
 def _stream_archive(path: Path, folder: Path, report: ConversionReport) -> Iterator[SourceItem]:
-    try:
-        with _open_zip(path) as archive:
-            for item in read_items(folder / ITEMS_NAME):
-                yield _to_source(item, _read_picture(archive, item, path), report)
-    finally:
-        _remove(folder)
+    with _open_zip(path) as archive:
+        for item in read_items(folder / ITEMS_NAME):
+            yield _to_source(item, _read_picture(archive, item, path), report)
 
 
 def _to_source(item: Item, content: bytes, report: ConversionReport) -> SourceItem:
@@ -219,6 +219,4 @@ def _blob_name(blob: str) -> str:
 
 
 def _remove(folder: Path) -> None:
-    for name in (MANIFEST_NAME, ITEMS_NAME):
-        (folder / name).unlink(missing_ok=True)
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.picture_files import FileNamer
-from sightline.data.formats.voc_masks import draw_instances, make_palette, save_palette_png
+from sightline.data.formats.voc_masks import BACKGROUND_NAMES, draw_instances, make_palette, save_palette_png
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 
@@ -23,6 +23,7 @@ def check_voc(version: DatasetVersion) -> ConversionReport:
     """What VOC changes or drops: whole-image labels, crowds, polygons (drawn as masks), overlapping masks, renamed files."""
     report = ConversionReport()
     report_lost_ignore(report, version)
+    _report_names(version, report)
     namer = FileNamer(version, report)
     indices = _index_categories(version)
     for item in version.items():
@@ -35,6 +36,7 @@ def check_voc(version: DatasetVersion) -> ConversionReport:
 def write_voc(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write the version below `target`."""
     report_lost_ignore(report, version)
+    _report_names(version, report)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     _write_label_map(version, target)
@@ -102,6 +104,13 @@ def _draw(item: Item, indices: dict[str, int], report: ConversionReport) -> tupl
     for reason, count in losses.items():
         report.change("annotation", reason, item.file_name, count=count)
     return classes, instances
+
+
+def _report_names(version: DatasetVersion, report: ConversionReport) -> None:
+    """Names that `labelmap.txt` or XML would give back otherwise."""
+    for name in version.categories:
+        if name != name.strip() or not name.isprintable() or ":" in name or name.startswith("#") or name in BACKGROUND_NAMES:
+            report.change("category", "name with ':', '#', odd spaces or a meaning of its own in VOC (background)", repr(name))
 
 
 def _report_losses(item: Item, report: ConversionReport) -> None:
