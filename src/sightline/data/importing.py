@@ -104,13 +104,7 @@ def import_dataset(
         max_pixels=max_pixels,
         format_options=format_options or {},
     )
-    check_name(name)
-    if options.split not in ("auto", "given"):
-        parse_fractions(options.split)
-    if not source.exists():
-        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
-    if isinstance(target, Path) and target.exists():
-        raise Conflict(f"{target} exists already; choose another name or remove it")
+    _check_request(source, target, name, options)
     store = blobs or _blobs_of(target)
     unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
     if unchanged and is_version_archive(source):
@@ -120,6 +114,17 @@ def import_dataset(
     with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
         extract_archive(source, Path(unpacked))
         return _import_folder(_find_top_folder(Path(unpacked)), target, name, store, options, on_progress)
+
+
+def _check_request(source: Path, target: Workspace | Path, name: str, options: ImportOptions) -> None:
+    """Find what cannot work before any work is done."""
+    check_name(name)
+    if options.split not in ("auto", "given"):
+        parse_fractions(options.split)
+    if not source.exists():
+        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    if isinstance(target, Path) and target.exists():
+        raise Conflict(f"{target} exists already; choose another name or remove it")
 
 
 def _blobs_of(target: Workspace | Path) -> BlobStore:
