@@ -9,7 +9,6 @@ from sightline.data.augmentation import (
     fit_matrix,
     jitter_colours,
     make_labelled_picture,
-    make_mosaic,
     random_affine,
     rotation_matrix,
     scale_matrix,
@@ -160,17 +159,3 @@ def test_erasing_paints_one_rectangle_on_a_copy(rng: np.random.Generator) -> Non
     x0, y0, x1, y1 = find_bounds(changed).astype(int)
     assert changed[y0:y1, x0:x1].all()
     assert changed.mean() == pytest.approx(0.1, abs=0.03)
-
-
-def test_a_mosaic_holds_all_objects_in_their_quarters(rng: np.random.Generator) -> None:
-    pictures = [
-        LabelledPicture(
-            np.full((10, 20, 3), 10 * index, np.uint8), np.array([[1, 2, 5, 6]], np.float32), np.array([index]), ((),)
-        )
-        for index in range(4)
-    ]
-    mosaic = make_mosaic(pictures)
-    assert mosaic.image.shape == (20, 40, 3)
-    assert mosaic.image[[0, 0, 15, 15], [0, 30, 0, 30], 0].tolist() == [0, 10, 20, 30]
-    assert mosaic.boxes_xyxy.tolist() == [[1, 2, 5, 6], [21, 2, 25, 6], [1, 12, 5, 16], [21, 12, 25, 16]]
-    assert mosaic.labels.tolist() == [0, 1, 2, 3]

@@ -214,7 +214,7 @@ def warp_sample(
     return LabelledPicture(image, clipped[kept], picture.labels[kept], kept_polygons, label_map)
 
 
-# ---- colours, rectangles, several pictures ---------------------------------------------------------------------------
+# ---- colours and rectangles -------------------------------------------------------------------------------------------
 def jitter_colours(image: NDArray[np.uint8], rng: np.random.Generator, settings: AugmentationSettings) -> NDArray[np.uint8]:
     """Vary light, contrast and the channels' gains through one 256-entry table per channel.
 
@@ -243,31 +243,3 @@ def erase_rectangle(image: NDArray[np.uint8], rng: np.random.Generator, share: R
     result = image.copy()
     result[y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
     return result
-
-
-def make_mosaic(pictures: Sequence[LabelledPicture]) -> LabelledPicture:
-    """Lay four pictures of one size in a 2 x 2 grid (Bochkovskiy et al. 2020, YOLOv4, §3.3).
-
-    Args: pictures: four, each `(H, W, 3)`. Returns: `(2H, 2W, 3)` with all objects, moved.
-    """
-    height, width = pictures[0].image.shape[:2]
-    moved = []
-    canvas = np.empty((2 * height, 2 * width, 3), np.uint8)
-    maps = [picture.label_map for picture in pictures]
-    label_map = np.empty((2 * height, 2 * width), np.uint8) if maps[0] is not None else None
-    for quarter, picture in enumerate(pictures):
-        x, y = quarter % 2 * width, quarter // 2 * height
-        canvas[y : y + height, x : x + width] = picture.image
-        if label_map is not None and picture.label_map is not None:
-            label_map[y : y + height, x : x + width] = picture.label_map
-        offset = shift_matrix(x, y)
-        moved.append(
-            (warp_boxes(picture.boxes_xyxy, offset), tuple(warp_polygons(rings, offset) for rings in picture.polygons))
-        )
-    return LabelledPicture(
-        canvas,
-        np.concatenate([boxes for boxes, _ in moved]),
-        np.concatenate([picture.labels for picture in pictures]),
-        tuple(rings for _, polygons in moved for rings in polygons),
-        label_map,
-    )
