@@ -19,15 +19,12 @@ from sightline.training.curve import read_curve
 from sightline.training.recipe import make_recipe
 from sightline.training.train import train_model
 
-QUICK = {"small_classifier"}
-PAIRS = [
-    pytest.param(task, name, marks=[] if name in QUICK and task == "classification" else [pytest.mark.slow])
-    for name, row in NETWORKS.items()
-    for task in row.tasks
-]
+pytestmark = pytest.mark.slow
+
+PAIRS = [(task, name) for name, row in NETWORKS.items() for task in row.tasks]
 
 
-@pytest.mark.parametrize(("task", "name"), [*PAIRS, pytest.param("classification", "timm/resnet10t", marks=[pytest.mark.slow])])
+@pytest.mark.parametrize(("task", "name"), [*PAIRS, ("classification", "timm/resnet10t")])
 def test_a_network_trains_exports_and_predicts(task: str, name: str, make_version, tmp_path: Path) -> None:
     version = make_version(task, {"train": 4, "val": 2}, width=80, height=64)
     recipe = make_recipe(task, name, budget="2it", width=64, height=64, batch_size=2, validations=1, precision="fp32")
@@ -44,7 +41,6 @@ def test_a_network_trains_exports_and_predicts(task: str, name: str, make_versio
     assert all(annotation.category in names for answer in answers for annotation in answer)
 
 
-@pytest.mark.slow
 def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 24, "val": 9})
     recipe = make_recipe("classification", budget="60it", size=32, batch_size=12, validations=3, learning_rate=3e-3)
@@ -57,7 +53,6 @@ def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path)
     assert cv2.imread(str(out / "curves.png")).shape[0] > 400
 
 
-@pytest.mark.slow
 def test_early_stopping_counts_validations_without_improvement(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6, "val": 3})
     recipe = make_recipe("classification", budget="20it", size=32, batch_size=2, validations=20, learning_rate=0.0, patience=3)
@@ -65,7 +60,6 @@ def test_early_stopping_counts_validations_without_improvement(make_version, tmp
     assert read_manifest(out, ModelManifest).metrics["steps"] == 4  # the first is the best, three more bring nothing
 
 
-@pytest.mark.slow
 def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 4})
     messages: list[str] = []
@@ -76,7 +70,6 @@ def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(mak
     assert json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["step"] == 2
 
 
-@pytest.mark.slow
 def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:
     torch.manual_seed(77)
     source = build_network("classification", "fast", 3, 32, 32)
@@ -92,7 +85,6 @@ def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:
     assert torch.equal(kept["head.weight"], source.head.weight)
 
 
-@pytest.mark.slow
 def test_published_weights_out_of_reach_are_said_once_and_no_error(
     make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +99,6 @@ def test_published_weights_out_of_reach_are_said_once_and_no_error(
     assert sum("not reachable" in message for message in messages) == 1
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_training_with_advice(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 4})
     recipe = make_recipe(
