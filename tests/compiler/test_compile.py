@@ -11,6 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from sightline.compiler.compile import CompileResult, compile_model
+from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
 from sightline.compiler.report import decode_report
@@ -40,6 +41,26 @@ class BrokenQuantiser(MinMaxQuantiser):
         return facts
 
 
+class ChannelQuantiser(MinMaxQuantiser):
+    """Gives the first convolution's input a scale and zero point for each channel, which ONNX Runtime's kernel lacks."""
+
+    name = "channel"
+
+    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+        facts = super().quantise(graph, out, input_name, samples)
+        model = onnx.load(out)
+        by_name = {tensor.name: tensor for tensor in model.graph.initializer}
+        first = next(node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == input_name)
+        for node in model.graph.node:
+            if list(node.input[1:]) == list(first.input[1:]):
+                node.attribute.append(onnx.helper.make_attribute("axis", 1))
+        for name in first.input[1:]:
+            value = np.repeat(numpy_helper.to_array(by_name[name]).reshape(1), 3)
+            by_name[name].CopyFrom(numpy_helper.from_array(value, name))
+        onnx.save(model, out)
+        return facts
+
+
 class FakeQuantiser(MinMaxQuantiser):
     """Calls an FP32 copy INT8."""
 
@@ -52,8 +73,8 @@ class FakeQuantiser(MinMaxQuantiser):
 
 def use_quantiser(monkeypatch: pytest.MonkeyPatch, quantiser: type) -> None:
     """Make `quantiser` the only one."""
-    table = {quantiser.name: f"{quantiser.__module__}:{quantiser.__name__}"}
-    monkeypatch.setattr("sightline.compiler.quantisers.table.QUANTISERS", table)
+    only = {quantiser.name: f"{quantiser.__module__}:{quantiser.__name__}"}
+    monkeypatch.setattr("sightline.compiler.quantisers.table.QUANTISERS", only)
     monkeypatch.setattr("sightline.compiler.compilation.FIRST_QUANTISERS", (quantiser.name,))
     monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ())
 
@@ -132,6 +153,29 @@ def test_auto_keeps_the_fastest_rung_that_passes(
     result = compile_model(model, tmp_path / "out", version, precision="auto", calibration_images=16)
     assert result.manifest.precision in ("bf16", "fp32")
     assert all("INT8" not in row.verdict for row in result.report.candidates if row.precision != "int8")
+
+
+def test_a_rescue_quantiser_is_tried_when_the_first_fail(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    monkeypatch.setitem(
+        table.QUANTISERS,
+        "ort-minmax",
+        "sightline.compiler.quantisers.ort:MinMaxQuantiser",
+    )
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("ort-minmax",))
+    result = compile_model(model, tmp_path / "out", version, precision="int8", max_drop=0.03, calibration_images=32)
+    assert result.manifest.calibration["quantiser"]["quantiser"] == "ort-minmax"
+    assert "Faster, but failed" in result.report.verdict
+
+
+def test_a_file_that_an_engine_cannot_run_is_refused_with_the_engines_reason(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, ChannelQuantiser)
+    result = compile_model(model, tmp_path / "out", version, precision="auto", calibration_images=16)
+    assert any("ONNX Runtime refuses" in refusal.reason for refusal in result.report.refusals)
 
 
 def test_an_int8_file_that_runs_in_fp32_is_refused(

@@ -12,7 +12,7 @@ from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.openvino_files import write_ir
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
-from sightline.core.errors import MissingPackage, Unsupported
+from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import BACKENDS, load_backend
@@ -112,6 +112,27 @@ def make_int8_candidates(
                 graph = make_engine_file(engine, quantised, manifest)
                 candidates.append(Candidate(engine, "int8", name, graph, quantised, facts))
     return candidates, refusals
+
+
+def split_runnable(
+    candidates: Sequence[Candidate], input_name: str, sample: np.ndarray
+) -> tuple[list[Candidate], list[Refusal]]:
+    """Run each candidate once; one that its engine cannot open or run is refused with the engine's reason.
+
+    For example, ONNX Runtime has no kernel for the activations that NNCF quantises channel by channel before a depthwise
+    convolution, and says so only when it runs.
+    """
+    runnable, refusals = [], []
+    for candidate in candidates:
+        try:
+            session = candidate.open(1, 1)
+            session.infer({input_name: sample})
+            session.close()
+        except (InvalidInput, Unsupported) as error:
+            refusals.append(Refusal(name=candidate.name, reason=str(error)))
+        else:
+            runnable.append(candidate)
+    return runnable, refusals
 
 
 def make_engine_file(engine: str, source: Path, manifest: ModelManifest) -> Path:

@@ -20,6 +20,7 @@ from sightline.compiler.candidates import (
     find_engines,
     make_float_candidates,
     make_int8_candidates,
+    split_runnable,
 )
 from sightline.compiler.comparison import Comparison, Judged, compare_judged, predict_items
 from sightline.compiler.flips import describe_flips, draw_flips
@@ -32,6 +33,7 @@ from sightline.compiler.quantisers.table import FIRST_QUANTISERS, RESCUE_QUANTIS
 from sightline.compiler.report import CompileReport, Flip, GraphFacts, make_candidate_row
 from sightline.compiler.stages import Stages
 from sightline.compiler.sweep import compare_with_peak, sweep_candidate
+from sightline.core.errors import Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, Precision, compute_manifest_id
 from sightline.data.versions import DatasetVersion
@@ -92,7 +94,7 @@ class Compilation:
         check_opset(self._source, self.graph.name)
         self._read_pictures()
         self._make_candidates(engines)
-        self._check_engines(engines)
+        self._check_engines()
         self._time(self._candidates)
         self._pass_gate()
         return self._report()
@@ -125,28 +127,40 @@ class Compilation:
 
     def _make_candidates(self, engines: Sequence[str]) -> None:
         self._stages.begin("quantising")
-        self._candidates = make_float_candidates(self.graph, self.manifest, engines, self._work)
+        self._candidates = self._keep_runnable(make_float_candidates(self.graph, self.manifest, engines, self._work))
+        if not any(candidate.precision == "fp32" for candidate in self._candidates):
+            reasons = " | ".join(refusal.reason for refusal in self._refusals)
+            raise Unsupported(f"no engine of {self.request.device} runs {self.manifest.name!r} in FP32: {reasons}")
         if self._wants("int8"):
-            self._add_int8(FIRST_QUANTISERS, engines)
+            self._add_int8(FIRST_QUANTISERS)
 
-    def _add_int8(self, quantisers: Sequence[str], engines: Sequence[str]) -> list[Candidate]:
+    def _add_int8(self, quantisers: Sequence[str]) -> list[Candidate]:
+        """Quantise for every engine that runs the network in FP32; returns what was added."""
+        engines = list(dict.fromkeys(candidate.engine for candidate in self._candidates))
+
         def tell(name: str) -> None:
             self._stages.update(quantisers.index(name) / len(quantisers), f"quantising with {name}")
 
         source = self._candidates[0].source
         made, refused = make_int8_candidates(quantisers, source, self.manifest, engines, self._samples, tell)
-        self._candidates += made
         self._refusals += refused
-        return made
+        runnable = self._keep_runnable(made)
+        self._candidates += runnable
+        return runnable
 
-    def _check_engines(self, engines: Sequence[str]) -> None:
+    def _keep_runnable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        runnable, refused = split_runnable(candidates, self._input_name, self._check_samples[0])
+        self._refusals += refused
+        return runnable
+
+    def _check_engines(self) -> None:
         self._stages.begin("checking engines")
         floats = {candidate.engine: candidate for candidate in self._candidates if candidate.precision == "fp32"}
         expected = infer_samples(make_reference(self._candidates[0]), self._input_name, self._check_samples)
-        for place, engine in enumerate(engines, start=1):
-            actual = infer_samples(floats[engine], self._input_name, self._check_samples)
+        for place, (engine, candidate) in enumerate(floats.items(), start=1):
+            actual = infer_samples(candidate, self._input_name, self._check_samples)
             self._fp32_checks[engine] = check_fp32(engine, expected, actual)
-            self._stages.update(place / (len(engines) + 1))
+            self._stages.update(place / len(floats))
 
     def _time(self, candidates: Sequence[Candidate]) -> None:
         self._stages.begin("timing candidates")
@@ -169,7 +183,7 @@ class Compilation:
         self._choose(ranked)
         failed = [one for one, _ in ranked if one.precision == "int8" and one.name in self._gates]
         if failed and (self.chosen is None or self.chosen.precision != "int8"):
-            added = self._add_int8(RESCUE_QUANTISERS, list(self._fp32_checks))
+            added = self._add_int8(RESCUE_QUANTISERS)
             self._time(added)
             self._stages.begin("gate")
             self._choose([pair for pair in self._rank() if pair[0] in added])

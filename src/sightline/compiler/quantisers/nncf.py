@@ -29,6 +29,7 @@ class NncfQuantiser:
     def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported."""
         silence_telemetry()
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # nncf imports torch, which asks for CUDA
         import nncf
 
         nncf.set_log_level(logging.ERROR)
