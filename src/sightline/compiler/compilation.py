@@ -238,7 +238,9 @@ class Compilation:
         self._stages.begin("profiling")
         shown = self.chosen or next((one for one in self._candidates if one.name in self._compared), None)
         rows = [
-            make_candidate_row(one, self._find_best(one), self._gates.get(one.name), one is self.chosen)
+            make_candidate_row(
+                one, self._find_best(one), self._gates.get(one.name), one is self.chosen, self._wants(one.precision)
+            )
             for one in self._candidates
         ]
         report = CompileReport(

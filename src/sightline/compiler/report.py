@@ -17,7 +17,7 @@ class CandidateRow(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate: what it is, how fast, and what the gate said.
 
     Attributes:
-        gate: None when it was not put to the gate, because a faster one had passed.
+        gate: None when it was not put to the gate, because another had passed before or its precision was not asked for.
         best: its fastest setting.
     """
 
@@ -118,10 +118,12 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: dict[str, float] = {}
 
 
-def make_candidate_row(candidate: Candidate, best: Timing | None, gate: GateResult | None, chosen: bool) -> CandidateRow:
-    """A row of the table of candidates."""
+def make_candidate_row(
+    candidate: Candidate, best: Timing | None, gate: GateResult | None, chosen: bool, wanted: bool
+) -> CandidateRow:
+    """A row of the table of candidates. Args: wanted: its precision was asked for."""
     if gate is None:
-        verdict = "not needed: a faster one passed" if best else "not timed"
+        verdict = "not needed: another passed first" if wanted else "not asked for"
     elif gate.passed:
         verdict = "chosen" if chosen else "passed"
     else:

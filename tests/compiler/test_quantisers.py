@@ -1,0 +1,122 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from toy import make_version
+
+from sightline.compiler.openvino_files import make_model_info, write_ir
+from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
+from sightline.compiler.quantisers.table import QUANTISERS, load_quantiser
+from sightline.core.errors import InvalidInput, NotFound, Unsupported
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
+from sightline.data.versions import DatasetVersion
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+
+
+def make_samples(version: DatasetVersion, model: Path, count: int) -> PreparedSamples:
+    items = list(version.items("train"))[:count]
+    return PreparedSamples(version, items, read_manifest(model, ModelManifest).input)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUANTISERS)
+def test_a_quantised_file_is_int8_per_channel_with_the_same_names_and_any_batch(
+    name: str, model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    samples = make_samples(version, model, 20)
+    out = tmp_path / "int8.onnx"
+    facts = load_quantiser(name).quantise(model / "model.onnx", out, "images", samples)
+    assert (facts.quantiser, facts.images) == (name, 20)
+    graph = onnx.load(out)
+    assert graph.ir_version <= 10
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]  # one file
+    int8_weights = [
+        tensor for tensor in graph.graph.initializer if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+    ]
+    shapes = {tuple(tensor.dims) for tensor in int8_weights}
+    assert name == "nncf" or shapes == {(16, 3, 3, 3), (32, 16, 3, 3)}
+    batch = np.concatenate([samples[index] for index in range(5)])
+    expected = load_backend("reference").open(model / "model.onnx", SessionOptions()).infer({"images": batch})["logits"]
+    for engine in ("openvino", "onnxruntime"):
+        logits = load_backend(engine).open(out, SessionOptions("int8")).infer({"images": batch})["logits"]
+        assert np.abs(logits - expected).mean() < 0.08 * np.abs(expected).max()
+
+
+def test_the_same_samples_give_the_same_file(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    samples = make_samples(version, model, 6)
+    for name in ("a", "b"):
+        load_quantiser("ort-minmax").quantise(model / "model.onnx", tmp_path / name, "images", samples)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_graph_that_cannot_be_quantised_is_refused_in_one_line(tmp_path: Path, model: Path, version: DatasetVersion) -> None:
+    broken = tmp_path / "broken.onnx"
+    shutil.copyfile(model / "model.onnx", broken)
+    with pytest.raises(Unsupported, match="another quantiser may"):
+        load_quantiser("ort-minmax").quantise(broken, tmp_path / "out.onnx", "no such input", make_samples(version, model, 2))
+
+
+def test_an_unknown_quantiser_is_named_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match="ort-minmax, nncf, ort-percentile"):
+        load_quantiser("magic")
+
+
+def test_openvino_files_carry_what_model_api_reads(model: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(model, ModelManifest)
+    write_ir(model / "model.onnx", tmp_path / "model.xml", manifest)
+    import openvino
+
+    info = openvino.Core().read_model(tmp_path / "model.xml").get_rt_info("model_info")
+    assert info["model_type"] == "Classification"
+    assert info["labels"] == "bars blobs plain"
+    assert info["resize_type"] == "standard"
+    assert info["mean_values"] == "127.5 127.5 127.5"
+    assert make_model_info(manifest)["reverse_input_channels"] == "False"
+
+
+def test_openvino_files_keep_outputs_names_and_values(model: Path, tmp_path: Path) -> None:
+    write_ir(model / "model.onnx", tmp_path / "model.xml", read_manifest(model, ModelManifest))
+    batch = np.concatenate(draw_noise(read_manifest(model, ModelManifest).input, 3, 0))
+    expected = load_backend("reference").open(model / "model.onnx", SessionOptions()).infer({"images": batch})
+    outputs = load_backend("openvino").open(tmp_path / "model.xml", SessionOptions()).infer({"images": batch})
+    np.testing.assert_allclose(outputs["logits"], expected["logits"], rtol=1e-4, atol=1e-4)
+
+
+def test_calibration_and_validation_never_share_a_picture(version: DatasetVersion) -> None:
+    chosen = choose_pictures(version, 10, 20, seed=1)
+    assert (len(chosen.calibration), len(chosen.validation)) == (10, 20)
+    assert (chosen.calibration_split, chosen.validation_split) == ("train", "val")
+    assert not {item.file_name for item in chosen.calibration} & {item.file_name for item in chosen.validation}
+    again = choose_pictures(version, 10, 20, seed=1)
+    assert [item.file_name for item in again.validation] == [item.file_name for item in chosen.validation]
+    other = choose_pictures(version, 10, 20, seed=2)
+    assert [item.file_name for item in other.calibration] != [item.file_name for item in chosen.calibration]
+
+
+def test_samples_are_prepared_as_at_inference_and_slice_lazily(model: Path, version: DatasetVersion) -> None:
+    samples = make_samples(version, model, 4)
+    assert len(samples) == 4
+    assert len(samples[1:3]) == 2
+    first = version.read_image(next(version.items("train")))
+    expected = ((first.astype(np.float64) - 127.5) / 64).transpose(2, 0, 1)[None]  # the spec of toy.py, by hand
+    np.testing.assert_allclose(samples[0], expected, atol=1e-5)
+
+
+def test_noise_is_seeded(model: Path) -> None:
+    spec = read_manifest(model, ModelManifest).input
+    np.testing.assert_array_equal(draw_noise(spec, 2, 7)[1], draw_noise(spec, 2, 7)[1])
+
+
+def test_a_version_with_one_split_is_divided(tmp_path: Path) -> None:
+    chosen = choose_pictures(make_version(tmp_path, train=9, val=0), 100, 100, seed=0)
+    assert (len(chosen.calibration), len(chosen.validation)) == (4, 5)
+    assert not {item.file_name for item in chosen.calibration} & {item.file_name for item in chosen.validation}
+
+
+def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="at least two pictures"):
+        choose_pictures(make_version(tmp_path, train=1, val=0), 1, 1, seed=0)
