@@ -82,9 +82,11 @@ def test_threads_that_prefetch_and_a_full_cache_do_not_change_the_result(make_ve
     assert_same_weights(one, train_model(version, other, tmp_path / "two"))
 
 
-def test_a_stopped_training_keeps_its_model_and_can_go_on(make_version, tmp_path: Path) -> None:
-    version = make_version("classification", {"train": 6, "val": 3})
-    recipe = msgspec.structs.replace(RECIPE, budget="6it", checkpoint_s=100)
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])
+def test_a_stopped_training_keeps_its_model_and_can_go_on(task: str, make_version, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    version = make_version(task, {"train": 6, "val": 3}, width=96, height=64)
+    recipe = make_recipe(task, budget="6it", width=96, height=64, batch_size=4, validations=3, log_every=1)
     whole = train_model(version, recipe, tmp_path / "whole")
     seen: list[float] = []
 
