@@ -65,11 +65,11 @@ def compile_command(
 
     if out is not None:
         result = make(out)
-        made = result.folder
-    else:
-        with stage(home, "artifacts", name or read_manifest(folder, ModelManifest).name) as staged:
-            result = make(staged)
-            made = shelve(result.folder, home, "artifacts", result.manifest)
+        show_artifact(terminal, result, result.folder)
+        return
+    with stage(home, "artifacts", name or read_manifest(folder, ModelManifest).name) as staged:
+        result = make(staged)
+        made = shelve(result.folder, home, "artifacts", result.manifest)
     show_artifact(terminal, result, made)
 
 

@@ -1,13 +1,17 @@
 """`sightline import`: files of any known format become a DatasetVersion, with a report of every loss."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from sightline.data.conversion import ConversionReport
+    from sightline.data.versions import DatasetVersion
 
 
 def import_command(
@@ -55,6 +59,11 @@ def import_command(
             format_options=make_format_options(lists or [], reader_options or []),
             on_progress=on_progress,
         )
+    show_version(terminal, version, report)
+
+
+def show_version(terminal: Terminal, version: "DatasetVersion", report: "ConversionReport") -> None:
+    """The report, and what was made."""
     for line in report.lines():
         terminal.say(line)
     manifest = version.manifest

@@ -10,6 +10,7 @@ from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from sightline.bench.reports import Report
     from sightline.core.workspace import Workspace
 
 
@@ -45,7 +46,6 @@ def measure_command(
     if subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
     from sightline.bench.measure import measure_predictor
-    from sightline.bench.tables import build_report_table
     from sightline.data.versions import open_version
     from sightline.serving.loading import find_subject, open_subject
 
@@ -64,6 +64,13 @@ def measure_command(
             point_s=point_s,
             on_progress=on_progress,
         )
+    show_report(terminal, report)
+
+
+def show_report(terminal: Terminal, report: "Report") -> None:
+    """The Report's tables, and where its page lies."""
+    from sightline.bench.tables import build_report_table
+
     terminal.show(build_report_table(report.content))
     terminal.say(f"report: {report.page}")
     terminal.finish({"report": report.manifest.name, "id": report.id, "folder": report.folder, "content": report.content})
