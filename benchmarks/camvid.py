@@ -22,7 +22,8 @@ from sightline.imaging.masks import annotations_to_label_map
 NETWORKS = {"own": "fast", "peer": "lraspp_mobilenet_v3_large"}
 VOID = 11
 HELD_OUT = 20  # of the train pictures, the last ones by name, when tuning
-RECIPE = {"size": 480}
+# Chosen on held-out train pictures (--tune, 180 steps at size 320, one seed): balanced 0.391 mIoU, unweighted 0.376.
+RECIPE = {"size": 480, "class_weights": "balanced"}
 RECIPES = {"own": RECIPE, "peer": RECIPE}
 
 

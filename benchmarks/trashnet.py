@@ -17,7 +17,8 @@ from sightline.data.importing import import_dataset
 NETWORKS = {"own": "fast", "peer": "resnet18"}
 LISTS = "from-garythung/data/one-indexed-files-notrash_{}.txt"
 CATEGORIES = ("glass", "paper", "cardboard", "plastic", "metal", "trash")  # numbers 1 to 6 of the lists
-# Chosen on val, the same for both networks but for the optimiser: each has the one it does better with.
+# The same for both networks. Chosen on val (500 steps, one seed each): the default muon rate 8e-3 0.759, 2e-2 0.704; weaker
+# augmentation without label smoothing 0.741.
 RECIPE = {"size": 128}
 RECIPES = {"own": RECIPE, "peer": RECIPE}
 
