@@ -205,6 +205,19 @@ def test_no_streams_are_refused(tmp_path: Path) -> None:
         open_graph("openvino", write_conv_chain(tmp_path / "graph.onnx"), streams=0)
 
 
+def test_layers_are_profiled_in_one_stream_only(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="one stream to profile"):
+        open_graph("onnxruntime", write_conv_chain(tmp_path / "graph.onnx"), profile=True, streams=2)
+
+
+def test_the_first_inference_is_left_out_of_the_mean() -> None:
+    from sightline.runtime.backends.openvino import leave_out_first
+
+    # Times 100, 10, 10, 10: a running mean of 32.5 after four.
+    assert leave_out_first({"a": 100.0}, {"a": 32.5}, 4) == {"a": 10.0}
+    assert leave_out_first({"a": 100.0}, {"a": 100.0}, 1) == {"a": 100.0}
+
+
 def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match="reference, onnxruntime, openvino"):
         load_backend("tensorrt")

@@ -54,7 +54,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     calibration_images: int
     validation_images: int
     seed: int
-    command: str
 
 
 class Compilation:
@@ -87,8 +86,8 @@ class Compilation:
         self._compared: dict[str, tuple[Comparison, Agreement]] = {}
         self._baseline: Candidate | None = None
 
-    def run(self) -> tuple[CompileReport, FlipPictures]:
-        """All stages but writing."""
+    def run(self, command: str) -> tuple[CompileReport, FlipPictures]:
+        """All stages but writing. Args: command: reproduces it; kept in the report."""
         engines = find_engines(self.request.device)
         self._source = load_graph(self.graph)
         check_opset(self._source, self.graph.name)
@@ -97,7 +96,7 @@ class Compilation:
         self._check_engines()
         self._time(self._candidates)
         self._pass_gate()
-        return self._report()
+        return self._report(command)
 
     def describe_calibration(self) -> dict[str, object]:
         """For the Artifact's manifest: what calibrated it."""
@@ -234,7 +233,7 @@ class Compilation:
         assert self._pictures is not None
         return predict_items(candidate, setting, self.manifest, self.version, self._pictures.validation, self._stages.update)
 
-    def _report(self) -> tuple[CompileReport, FlipPictures]:
+    def _report(self, command: str) -> tuple[CompileReport, FlipPictures]:
         self._stages.begin("profiling")
         shown = self.chosen or next((one for one in self._candidates if one.name in self._compared), None)
         rows = [
@@ -258,7 +257,7 @@ class Compilation:
                 "max_drop": self.request.max_drop,
                 "objective": self.request.objective,
             },
-            command=self.request.command,
+            command=command,
             seed=self.request.seed,
             dataset_version=self.version.id if self.version else None,
             pictures=self._describe_pictures(),

@@ -21,6 +21,7 @@ from sightline.core.folders import hash_files, new_folder, read_manifest, verify
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
+from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import MODEL_GRAPH
 
@@ -78,8 +79,6 @@ def compile_model(
         GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
-    if out.exists():
-        raise Conflict(f"{out} exists already; choose another name or remove it")
     manifest = read_manifest(model, ModelManifest)
     request = Request(
         device=device,
@@ -89,15 +88,14 @@ def compile_model(
         calibration_images=calibration_images,
         validation_images=validation_images,
         seed=seed,
-        command=describe_command(model, calibration, device, precision, max_drop, objective, calibration_images, seed),
     )
-    check_request(request, manifest, calibration)
+    check_request(request, manifest, calibration, out)
     stages = Stages(STAGE_SHARES, on_progress)
     stages.begin("checking the model")
     verify_files(model, manifest.files)
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
         compilation = Compilation(model / MODEL_GRAPH, manifest, calibration, request, Path(work), stages)
-        report, flip_pictures = compilation.run()
+        report, flip_pictures = compilation.run(describe_command(model, calibration, request))
         stages.begin("writing")
         if not report.passed:
             folder = write_failure(out, report, flip_pictures)
@@ -113,8 +111,10 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def check_request(request: "Request", manifest: ModelManifest, calibration: DatasetVersion | None) -> None:
-    """Refuse what cannot work before any work. Raises: InvalidInput, MissingPackage."""
+def check_request(request: Request, manifest: ModelManifest, calibration: DatasetVersion | None, out: Path) -> None:
+    """Refuse what cannot work before any work. Raises: InvalidInput, Conflict."""
+    if out.exists():
+        raise Conflict(f"{out} exists already; choose another name or remove it")
     if not 0 <= request.max_drop <= 1:
         raise InvalidInput(f"expected max_drop 0..1 (0.01 is one point), got {request.max_drop}")
     if request.calibration_images < 1 or request.validation_images < 1:
@@ -128,23 +128,14 @@ def check_request(request: "Request", manifest: ModelManifest, calibration: Data
         raise InvalidInput(f"expected a data set with the Model's categories, got {unknown} besides; choose its own data set")
 
 
-def describe_command(
-    model: Path,
-    calibration: DatasetVersion | None,
-    device: str,
-    precision: str,
-    max_drop: float,
-    objective: str,
-    calibration_images: int,
-    seed: int,
-) -> str:
+def describe_command(model: Path, calibration: DatasetVersion | None, request: Request) -> str:
     """The command line that does the same again; folders by name and id, so it holds on another machine."""
-    words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == 16 else model.name]
+    words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
     if calibration is not None:
-        words += ["--data", f"{calibration.manifest.name}@{calibration.id[:16]}"]
-    words += ["--device", device, "--precision", precision, "--max-drop", f"{max_drop:g}", "--objective", objective]
-    words += ["--calibration-images", str(calibration_images), "--seed", str(seed)]
-    return shlex.join(words)
+        words += ["--data", f"{calibration.manifest.name}@{calibration.id[:ID_LENGTH]}"]
+    words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
+    words += ["--objective", request.objective, "--calibration-images", str(request.calibration_images)]
+    return shlex.join([*words, "--seed", str(request.seed)])
 
 
 def write_failure(out: Path, report: CompileReport, flip_pictures: FlipPictures) -> Path:

@@ -1,5 +1,6 @@
 """ONNX files: load, save as every engine reads them, count work, and find which source nodes an engine fused into a layer."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sightline.imaging.preprocessing import batch_shape
 
 LATEST_IR = 10  # ONNX Runtime 1.31 reads up to 13, other engines less
 LATEST_OPSET = 18
-ENGINE_SUFFIXES = ("_nchwc", "_quant")  # what ONNX Runtime appends to a name of the source graph
+ENGINE_SUFFIX = re.compile(r"(_nchwc|_quant|_token_\d+)+$")  # what ONNX Runtime appends to a name of the source graph
 HEAVY_KINDS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
@@ -160,6 +161,4 @@ class SourceMap:
 def strip_engine_suffix(layer_name: str) -> str:
     """The name of the source graph that an engine's name was made from."""
     name = layer_name.split("/WithoutBiases")[0]  # OpenVINO splits a bias off
-    for suffix in ENGINE_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+    return ENGINE_SUFFIX.sub("", name)

@@ -25,7 +25,7 @@ class SessionOptions(msgspec.Struct, frozen=True):
         precision: arithmetic of the layers that are free to choose. An INT8 graph states its own quantised layers.
         streams: inferences in flight; more than one raises throughput and latency.
         threads: threads for each stream.
-        profile: record the time of every layer (slows inference); `Session.layers` needs it.
+        profile: record the time of every layer (slows inference); `Session.layers` needs it. Only with one stream.
     """
 
     precision: Precision = "fp32"
@@ -43,7 +43,7 @@ class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
         kind: operator: "Convolution", "QLinearConv", ...
         primitive: the kernel that ran, in the engine's words: "brgemm_avx512_I8", "CPUExecutionProvider".
         precision: arithmetic it ran in: "int8", "bf16", "fp32", or another type's name.
-        time_us: median time over the inferences since the session was opened, microseconds.
+        time_us: typical time of one inference since the session was opened, microseconds.
         share: part of the sum over all layers, 0..1.
     """
 
@@ -110,6 +110,8 @@ def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> No
         raise Unsupported(f"{backend.name} runs {', '.join(backend.precisions)}, got {options.precision}; use another engine")
     if options.streams < 1 or options.threads < 1:
         raise InvalidInput(f"expected at least 1 stream and 1 thread, got {options.streams} and {options.threads}")
+    if options.profile and options.streams > 1:
+        raise InvalidInput(f"expected one stream to profile layers, got {options.streams}; open a session of its own for it")
 
 
 def check_inputs(inputs: Mapping[str, np.ndarray], input_names: tuple[str, ...]) -> None:
