@@ -167,7 +167,7 @@ def test_a_rescue_quantiser_is_tried_when_the_first_fail(
     monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("ort-minmax",))
     result = compile_model(model, tmp_path / "out", version, precision="int8", max_drop=0.03, calibration_images=32)
     assert result.manifest.calibration["quantiser"]["quantiser"] == "ort-minmax"
-    assert "Faster, but failed" in result.report.verdict
+    assert "Tried first, but failed" in result.report.verdict
 
 
 def test_a_file_that_an_engine_cannot_run_is_refused_with_the_engines_reason(

@@ -340,7 +340,7 @@ class Compilation:
         if self.chosen.name in self._compared:
             found = self._compared[self.chosen.name][0]
             words += f"; {found.metric} {100 * found.change:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-        return words + (f". Faster, but failed: {' | '.join(failures)}" if failures else "")
+        return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
     def _find_warnings(self) -> list[str]:
         warnings = []
