@@ -18,7 +18,7 @@ _LAZY = {
     "load": "sightline.serving.loading",
 }
 
-__all__ = ["__version__", *_LAZY]  # noqa: PLE0604
+__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
