@@ -13,6 +13,7 @@ from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_m
 from sightline.metrics.confusion import ObjectConfusion
 from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
 from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
+from sightline.metrics.thresholds import find_best_confidence
 
 CocoObject = dict[str, Any]
 AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
@@ -55,7 +56,7 @@ class DetectionEvaluator:
         self._confusion.add(labels, crowd, answer_labels, confidences, self._overlap(answers, objects))
 
     def compute(self) -> TaskMetrics:
-        """mAP, mAP50, mAP75, by size, average recall; AP, AP50 and, at confidence 0.25, precision, recall, F1 per category."""
+        """mAP, mAP50, mAP75, by size, recall, best F1; AP, AP50 and, at confidence 0.25, precision, recall, F1 per category."""
         counts = self._confusion.counts
         per_category = {
             name: score_counts(int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum()))
@@ -70,6 +71,9 @@ class DetectionEvaluator:
                 for metric, chosen in (("ap", precision[:, :, index, 0, -1]), ("ap50", precision[IOU_50, :, index, 0, -1])):
                     if (chosen > -1).any():
                         per_category[name][metric] = float(chosen.mean())
+            best = find_best_confidence(self.match())
+            if best is not None:
+                values["best_confidence"], values["best_f1"] = best
         ordered = ("ap", "ap50", "precision", "recall", "f1", "truth")
         return TaskMetrics(
             primary_name="map",

@@ -44,11 +44,13 @@ class CategoryMatches(msgspec.Struct, frozen=True):
 
     Attributes:
         images: `(D,)` int64, the picture each prediction belongs to.
+        confidences: `(D,)` float64, falling.
         matched, ignored: `(T, D)` bool.
         truth: `(N,)` int64, true objects in each picture.
     """
 
     images: Indices
+    confidences: Doubles
     matched: Bools
     ignored: Bools
     truth: Indices
@@ -89,6 +91,7 @@ def join_matches(matches: list[ImageMatches]) -> CategoryMatches:
     empty = np.zeros((len(IOU_THRESHOLDS), 0), bool)
     return CategoryMatches(
         images=images[order].astype(np.int64),
+        confidences=confidences[order],
         matched=np.concatenate([empty, *(match.matched for match in matches)], axis=1)[:, order],
         ignored=np.concatenate([empty, *(match.ignored for match in matches)], axis=1)[:, order],
         truth=np.array([match.truth for match in matches], np.int64),

@@ -1,0 +1,41 @@
+"""The confidence at which predictions should be shown to a user: where the mean F1 of the categories is best.
+
+Average precision ranks all predictions, however weak; a person looks at those above one threshold. Greedy matching goes from the
+most confident prediction down, so cutting the list off at any confidence leaves the matches above it as they are.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.metrics.matching import CategoryMatches
+
+CANDIDATES = np.round(np.arange(0.05, 0.96, 0.01), 2)
+IOU_50 = 0  # first of `matching.IOU_THRESHOLDS`
+
+
+def find_best_confidence(categories: Sequence[CategoryMatches]) -> tuple[float, float] | None:
+    """Confidence with the best mean F1 at IoU 0.5, and that F1.
+
+    Args:
+        categories: matches of each category over all pictures, predictions down to a low confidence.
+
+    Returns:
+        `(confidence, f1)`, both 0..1; of equal ones the middle confidence. None where there is no true object.
+    """
+    scored = [compute_f1(matches) for matches in categories if matches.truth.sum() > 0]
+    if not scored:
+        return None
+    f1 = np.mean(scored, axis=0)  # (thresholds,)
+    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
+    return float(CANDIDATES[best[len(best) // 2]]), float(f1.max())
+
+
+def compute_f1(matches: CategoryMatches) -> np.ndarray:
+    """F1 of one category at each of `CANDIDATES`, `(thresholds,)` float64: 2 right / (predicted + true)."""
+    counted = ~matches.ignored[IOU_50]
+    # Predictions fall in confidence: those at or above a threshold are a prefix.
+    lengths = np.searchsorted(-matches.confidences, -CANDIDATES, side="right")
+    predicted = np.concatenate([[0], np.cumsum(counted)])[lengths]
+    right = np.concatenate([[0], np.cumsum(matches.matched[IOU_50])])[lengths]
+    return np.asarray(2.0 * right / np.maximum(1, predicted + matches.truth.sum()))
