@@ -163,9 +163,48 @@ def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, r
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"))
     with pytest.raises(InvalidInput, match="expected inputs"):
         session.infer({"pictures": np.zeros((1, 3, 16, 16), np.float32)})
-    with pytest.raises(InvalidInput):
-        session.infer({"images": np.zeros((1, 5, 16, 16), np.float32)})
+    for shape in ((1, 5, 16, 16), (1, 3, 15, 16), (3, 16, 16)):
+        with pytest.raises(InvalidInput):
+            session.infer({"images": np.zeros(shape, np.float32)})
+    with pytest.raises(InvalidInput, match="inputs of numbers"):
+        session.infer({"images": np.full((1, 3, 16, 16), "a")})
     assert session.infer(make_batch(rng, 1))["logits"].shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_stated_size_is_refused_even_where_the_operators_would_take_another(name: str, tmp_path: Path) -> None:
+    """A pool takes any number of channels of any size, so only the graph's stated input can tell that this one is wrong."""
+    from graphs import node
+
+    graph = write_graph(tmp_path / "graph.onnx", [node("GlobalAveragePool", ["images"], "out")], {}, {"out": 4})
+    session = open_graph(name, graph)
+    for count in (1, 2, 3, 4):  # the fourth runs with a dynamic batch
+        assert session.infer({"images": np.ones((count, 3, 16, 16), np.float32)})["out"].shape == (count, 3, 1, 1)
+    for shape in ((1, 4, 16, 16), (1, 3, 8, 16), (5, 3, 16, 8)):
+        with pytest.raises(InvalidInput, match=r"shape|dimensions"):
+            session.infer({"images": np.ones(shape, np.float32)})
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_closed_session_may_be_closed_again_and_says_that_it_is_closed(name: str, tmp_path: Path) -> None:
+    session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"))
+    session.close()
+    session.close()
+    with pytest.raises(InvalidInput, match="closed; open the graph again"):
+        session.infer({"images": np.zeros((1, 3, 16, 16), np.float32)})
+
+
+def test_a_profile_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    (tmp_path / "broken.onnx").write_bytes(b"not a graph")
+    with pytest.raises(InvalidInput, match="cannot open"):
+        open_graph("onnxruntime", tmp_path / "broken.onnx", profile=True)
+    session = open_graph("onnxruntime", write_conv_chain(tmp_path / "graph.onnx"), profile=True)
+    session.infer(make_batch(rng, 1))
+    session.close()
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", BACKENDS)

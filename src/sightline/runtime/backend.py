@@ -7,7 +7,7 @@ above and never asks which engine it has. `reference` defines what is correct; o
 
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -75,7 +75,7 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Wait for what is in flight and free the engine's memory; the session cannot be used afterwards."""
+        """Wait for what is in flight and free the engine's memory; the session cannot be used afterwards, only closed again."""
         ...
 
 
@@ -114,10 +114,24 @@ def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> No
         raise InvalidInput(f"expected one stream to profile layers, got {options.streams}; open a session of its own for it")
 
 
-def check_inputs(inputs: Mapping[str, np.ndarray], input_names: tuple[str, ...]) -> None:
-    """Check the names of the inputs. Raises: InvalidInput."""
-    if set(inputs) != set(input_names):
-        raise InvalidInput(f"expected inputs {sorted(input_names)}, got {sorted(inputs)}; name them as the graph does")
+def convert_inputs(inputs: Mapping[str, np.ndarray], types: Mapping[str, type | np.dtype[Any] | None]) -> Tensors:
+    """The inputs in the graph's order and element types, contiguous. Raises: InvalidInput for other names or no numbers.
+
+    Args:
+        types: element type of each input by name; None leaves an input as it is.
+    """
+    if set(inputs) != set(types):
+        raise InvalidInput(f"expected inputs {sorted(types)}, got {sorted(inputs)}; name them as the graph does")
+    try:
+        return {name: np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in types.items()}
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"expected inputs of numbers, got {error}; prepare pictures with imaging.preprocessing") from error
+
+
+def check_open(is_open: bool) -> None:
+    """Refuse to use a closed session. Raises: InvalidInput."""
+    if not is_open:
+        raise InvalidInput("expected an open session, got one that was closed; open the graph again")
 
 
 def check_profiled(profile: bool, inference_count: int) -> None:

@@ -23,9 +23,10 @@ from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
     Tensors,
-    check_inputs,
+    check_open,
     check_openable,
     check_profiled,
+    convert_inputs,
 )
 from sightline.runtime.ordered import map_in_order
 
@@ -46,17 +47,14 @@ class OnnxRuntimeSession:
     """An opened ONNX graph."""
 
     def __init__(self, graph: Path, options: SessionOptions, optimise: bool = True) -> None:
-        import onnxruntime
-
         self._options = options
-        self._profile_folder = Path(tempfile.mkdtemp(prefix="sightline-profile-")) if options.profile else None
-        self._session = _open_session(graph, options, optimise, self._profile_folder)
-        self._remove_profile = weakref.finalize(self, _remove_folder, self._profile_folder)
-        self._engine_errors: tuple[type[Exception], ...] = (
-            onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
-            onnxruntime.capi.onnxruntime_pybind11_state.Fail,
-            onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
-        )
+        self._engine_errors = find_engine_errors()
+        profile_folder = Path(tempfile.mkdtemp(prefix="sightline-profile-")) if options.profile else None
+        self._remove_profile = weakref.finalize(self, _remove_folder, profile_folder)  # also when opening fails
+        try:
+            self._session = _open_session(graph, options, optimise, profile_folder)
+        except self._engine_errors as error:
+            raise InvalidInput(f"ONNX Runtime cannot open {graph}: {' '.join(str(error).split())}") from error
         self._types = {value.name: NUMPY_TYPES.get(value.type) for value in self._session.get_inputs()}
         self.input_names = tuple(self._types)
         self.output_names = tuple(value.name for value in self._session.get_outputs())
@@ -67,10 +65,11 @@ class OnnxRuntimeSession:
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch. Raises: InvalidInput on wrong names, types or shapes."""
-        check_inputs(inputs, self.input_names)
-        feed = {name: np.ascontiguousarray(value, dtype=self._types[name]) for name, value in inputs.items()}
+        session = self._session
+        check_open(session is not None)
+        feed = convert_inputs(inputs, self._types)
         try:
-            outputs = self._session.run(self.output_names, feed)
+            outputs = session.run(self.output_names, feed)
         except self._engine_errors as error:
             raise InvalidInput(f"ONNX Runtime refuses this input: {' '.join(str(error).split())}") from error
         with self._lock:
@@ -93,7 +92,7 @@ class OnnxRuntimeSession:
     def close(self) -> None:
         """Wait for what is in flight and free memory."""
         self._pool.shutdown()
-        del self._session
+        self._session = None
         self._remove_profile()
 
 
@@ -113,6 +112,15 @@ class OnnxRuntimeBackend:
         """Open an `.onnx` file. Raises: NotFound, Unsupported, InvalidInput."""
         check_openable(self, graph, options)
         return OnnxRuntimeSession(graph, options)
+
+
+def find_engine_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises for a graph or an input it cannot take, be it on opening or on running."""
+    import onnxruntime
+
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return tuple(getattr(state, name) for name in names)
 
 
 def _remove_folder(folder: Path | None) -> None:
@@ -136,13 +144,9 @@ def _open_session(graph: Path, options: SessionOptions, optimise: bool, profile_
     if profile_folder is not None:
         settings.enable_profiling = True
         settings.profile_file_prefix = str(profile_folder / "layers")
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    try:
-        return onnxruntime.InferenceSession(
-            graph, settings, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMISERS if optimise else None
-        )
-    except (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented, state.InvalidArgument) as error:
-        raise InvalidInput(f"ONNX Runtime cannot open {graph}: {' '.join(str(error).split())}") from error
+    return onnxruntime.InferenceSession(
+        graph, settings, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMISERS if optimise else None
+    )
 
 
 def read_layer_rows(events: list[dict[str, Any]]) -> list[LayerRow]:

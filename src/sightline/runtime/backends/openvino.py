@@ -20,9 +20,10 @@ from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
     Tensors,
-    check_inputs,
+    check_open,
     check_openable,
     check_profiled,
+    convert_inputs,
 )
 from sightline.runtime.ordered import run_in_order
 from sightline.runtime.telemetry import silence_telemetry
@@ -108,11 +109,10 @@ class OpenVinoSession:
         """Free memory. Requests in flight end first: their generators wait for them."""
         self._plans.clear()
         self._last_plan = None
-        del self._model
+        self._model = None
 
     def _start(self, inputs: Mapping[str, np.ndarray]) -> _Running:
-        check_inputs(inputs, self.input_names)
-        arrays = {name: np.ascontiguousarray(inputs[name], dtype=self._types[name]) for name in self.input_names}
+        arrays = convert_inputs(inputs, self._types)
         plan = self._find_plan(tuple(array.shape for array in arrays.values()))
         request = plan.take_request()
         try:
@@ -130,6 +130,8 @@ class OpenVinoSession:
             }
             if self._options.profile:
                 self._record(running)
+        except RuntimeError as error:
+            raise InvalidInput(f"OpenVINO failed on this input: {' '.join(str(error).split())}") from error
         finally:
             running.plan.free.put(running.request)
         return outputs
@@ -152,12 +154,22 @@ class OpenVinoSession:
                 self._first_us = self._mean_us
 
     def _find_plan(self, shapes: Shapes) -> _Plan:
-        """The plan for these shapes; compiles it when it is new."""
+        """The plan for these shapes; compiles it when it is new. Raises: InvalidInput for shapes the graph does not state."""
         with self._lock:
+            check_open(self._model is not None)
+            if shapes not in self._plans:
+                self._check_shapes(shapes)
             key = shapes if shapes in self._plans or len(self._plans) < FIXED_SHAPES else None
             if key not in self._plans:
                 self._plans[key] = self._compile(key)
             return self._plans[key]
+
+    def _check_shapes(self, shapes: Shapes) -> None:
+        """A reshape would silently make another network of other channels or sizes, where the other engines refuse them."""
+        for name, shape, node in zip(self.input_names, shapes, self._model.inputs, strict=True):
+            stated = node.get_partial_shape()
+            if not stated.compatible(self._openvino.PartialShape(list(shape))):
+                raise InvalidInput(f"expected {name!r} of shape {stated}, got {shape}; prepare it by the Model's input spec")
 
     def _compile(self, shapes: Shapes | None) -> _Plan:
         model = self._model
