@@ -19,7 +19,7 @@ from sightline.core.errors import Conflict, CorruptFile, GateFailed, InvalidInpu
 from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest
 from sightline.core.progress import ProgressEvent
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,23 @@ class ChannelQuantiser(MinMaxQuantiser):
         for name in first.input[1:]:
             value = np.repeat(numpy_helper.to_array(by_name[name]).reshape(1), 3)
             by_name[name].CopyFrom(numpy_helper.from_array(value, name))
+        onnx.save(model, out)
+        return facts
+
+
+class OpenVinoUnreadableQuantiser(MinMaxQuantiser):
+    """Adds an operator that ONNX Runtime has and OpenVINO has not."""
+
+    name = "unreadable"
+
+    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+        facts = super().quantise(graph, out, input_name, samples)
+        model = onnx.load(out)
+        last = model.graph.node[-1]
+        last.output[0] = "before"
+        model.graph.node.append(onnx.helper.make_node("TransposeMatMul", ["before", "eye"], ["logits"], domain="com.microsoft"))
+        model.graph.initializer.append(numpy_helper.from_array(np.eye(3, dtype=np.float32), "eye"))
+        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
         onnx.save(model, out)
         return facts
 
@@ -134,7 +151,7 @@ def test_a_sabotaged_quantisation_fails_the_gate_and_leaves_a_report(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_quantiser(monkeypatch, BrokenQuantiser)
-    with pytest.raises(GateFailed, match=r"top1 .* limit -1\.00"):
+    with pytest.raises(GateFailed, match=r"top1 .* limit -1\.00.* fp32 is right, precision auto takes"):
         compile_model(model, tmp_path / "out", version, precision="int8", calibration_images=16)
     assert not (tmp_path / "out").exists()
     report = decode_report((tmp_path / "out.failed" / "report.json").read_bytes())
@@ -176,6 +193,29 @@ def test_a_file_that_an_engine_cannot_run_is_refused_with_the_engines_reason(
     use_quantiser(monkeypatch, ChannelQuantiser)
     result = compile_model(model, tmp_path / "out", version, precision="auto", calibration_images=16)
     assert any("ONNX Runtime refuses" in refusal.reason for refusal in result.report.refusals)
+
+
+def test_a_file_that_openvino_cannot_read_is_refused_and_the_other_engine_goes_on(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, OpenVinoUnreadableQuantiser)
+    result = compile_model(model, tmp_path / "out", version, max_drop=0.05, calibration_images=16)
+    assert (result.manifest.engine, result.manifest.precision) == ("onnxruntime", "int8")
+    assert [refusal.name for refusal in result.report.refusals] == ["openvino int8 unreadable"]
+
+
+def test_without_a_label_to_judge_by_int8_is_refused_and_fp32_is_not(
+    model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    writer = VersionWriter(tmp_path / "unlabelled", "unlabelled", version.categories, version.blobs)
+    for item in version.items():
+        writer.add(msgspec.structs.replace(item, annotations=() if item.split == "val" else item.annotations))
+    unlabelled = writer.close()
+    with pytest.raises(InvalidInput, match="INT8 must prove its accuracy on labelled pictures, got 150 without a label in"):
+        compile_model(model, tmp_path / "out", unlabelled, calibration_images=8)
+    assert not (tmp_path / "out.failed").exists()
+    result = compile_model(model, tmp_path / "out", unlabelled, precision="auto", calibration_images=8)
+    assert result.manifest.precision == "fp32"
 
 
 def test_an_int8_file_that_runs_in_fp32_is_refused(

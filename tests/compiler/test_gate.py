@@ -1,7 +1,8 @@
+import msgspec
 import numpy as np
 import pytest
 
-from sightline.compiler.comparison import Comparison
+from sightline.compiler.comparison import CategoryChange, Comparison
 from sightline.compiler.gate import check_accuracy, check_fp32, check_int8_layers, find_largest_error
 from sightline.runtime.backend import LayerRow
 
@@ -20,7 +21,7 @@ def make_comparison(change: float, low: float, high: float) -> Comparison:
         agreement_name="",
         agreement=1.0,
         mean_iou=None,
-        per_category=(),
+        per_category=(CategoryChange(category="cat", baseline=0.8, candidate=0.8 + change, low=low, high=high),),
     )
 
 
@@ -59,3 +60,10 @@ def test_the_limit_is_on_the_change_and_a_wide_interval_is_said() -> None:
     failed = check_accuracy(make_comparison(-0.02, -0.03, 0.01), 0.01)
     assert not failed.passed
     assert "change -2.00 points (95 % interval -3.00 to +1.00), limit -1.00" in failed.text
+
+
+def test_no_change_on_pictures_without_labels_proves_nothing() -> None:
+    unlabelled = msgspec.structs.replace(make_comparison(0.0, -1.0, 1.0), per_category=())
+    check = check_accuracy(unlabelled, 0.01)
+    assert not check.passed
+    assert "no label" in check.text

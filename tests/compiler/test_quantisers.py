@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +13,7 @@ from sightline.compiler.quantisers.table import QUANTISERS, load_quantiser
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
@@ -118,5 +119,25 @@ def test_a_version_with_one_split_is_divided(tmp_path: Path) -> None:
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="at least two pictures"):
+    with pytest.raises(InvalidInput, match="at least two different pictures"):
         choose_pictures(make_version(tmp_path, train=1, val=0), 1, 1, seed=0)
+
+
+def test_the_same_picture_under_two_names_validates_nothing(tmp_path: Path) -> None:
+    version = make_version(tmp_path, train=6, val=6)
+    twin = VersionWriter(tmp_path / "twin", "twin", version.categories, version.blobs)
+    train, val = list(version.items("train")), list(version.items("val"))
+    for item in [*train, *val[:4], msgspec.structs.replace(train[0], file_name="val/twin.png", split="val")]:
+        twin.add(item)
+    chosen = choose_pictures(twin.close(), 100, 100, seed=0)
+    assert {item.file_name for item in chosen.validation} == {item.file_name for item in val[:4]}
+
+
+def test_only_the_training_split_is_divided_beside_splits_of_other_names(tmp_path: Path) -> None:
+    version = make_version(tmp_path, train=8, val=4)
+    renamed = VersionWriter(tmp_path / "renamed", "renamed", version.categories, version.blobs)
+    for item in version.items():
+        renamed.add(msgspec.structs.replace(item, split="secret" if item.split == "val" else item.split))
+    chosen = choose_pictures(renamed.close(), 100, 100, seed=0)
+    assert {item.split for item in (*chosen.calibration, *chosen.validation)} == {"train"}
+    assert chosen.validation_split == "train (divided by seed)"

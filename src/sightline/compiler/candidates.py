@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,16 +78,22 @@ def find_engines(device: str) -> list[str]:
     return engines
 
 
-def make_float_candidates(model: Path, manifest: ModelManifest, engines: Sequence[str], work: Path) -> list[Candidate]:
-    """FP32 and, where the machine has it, BF16 on each engine."""
+def make_float_candidates(
+    model: Path, manifest: ModelManifest, engines: Sequence[str], work: Path
+) -> tuple[list[Candidate], list[Refusal]]:
+    """FP32 and, where the machine has it, BF16 on each engine; an engine that cannot read the graph is refused."""
     source = work / "fp32.onnx"
     save_graph(load_graph(model), source)
-    candidates = []
+    candidates, refusals = [], []
     for engine in engines:
-        graph = make_engine_file(engine, source, manifest)
+        try:
+            graph = make_engine_file(engine, source, manifest)
+        except InvalidInput as error:
+            refusals.append(Refusal(name=engine, reason=str(error)))
+            continue
         precisions = [precision for precision in load_backend(engine).precisions if precision != "int8"]
         candidates += [Candidate(engine, precision, None, graph, source) for precision in precisions]
-    return candidates
+    return candidates, refusals
 
 
 def make_int8_candidates(
@@ -97,7 +104,7 @@ def make_int8_candidates(
     samples: Sequence[np.ndarray],
     on_quantiser: Callable[[str], None],
 ) -> tuple[list[Candidate], list[Refusal]]:
-    """INT8 by each quantiser on each engine that runs INT8; a quantiser that cannot is refused with its reason."""
+    """INT8 by each quantiser on each engine that runs INT8; a quantiser or engine that cannot is refused with its reason."""
     candidates, refusals = [], []
     for name in quantisers:
         on_quantiser(name)
@@ -108,8 +115,13 @@ def make_int8_candidates(
             refusals.append(Refusal(name=f"quantiser {name}", reason=str(error)))
             continue
         for engine in engines:
-            if "int8" in load_backend(engine).precisions:
+            if "int8" not in load_backend(engine).precisions:
+                continue
+            try:
                 graph = make_engine_file(engine, quantised, manifest)
+            except InvalidInput as error:
+                refusals.append(Refusal(name=f"{engine} int8 {name}", reason=str(error)))
+            else:
                 candidates.append(Candidate(engine, "int8", name, graph, quantised, facts))
     return candidates, refusals
 
@@ -125,9 +137,8 @@ def split_runnable(
     runnable, refusals = [], []
     for candidate in candidates:
         try:
-            session = candidate.open(1, 1)
-            session.infer({input_name: sample})
-            session.close()
+            with closing(candidate.open(1, 1)) as session:
+                session.infer({input_name: sample})
         except (InvalidInput, Unsupported) as error:
             refusals.append(Refusal(name=candidate.name, reason=str(error)))
         else:
@@ -136,7 +147,10 @@ def split_runnable(
 
 
 def make_engine_file(engine: str, source: Path, manifest: ModelManifest) -> Path:
-    """The file `engine` opens, made from an ONNX file: OpenVINO's own IR where it reads that, else the ONNX file itself."""
+    """The file `engine` opens, made from an ONNX file: OpenVINO's own IR where it reads that, else the ONNX file itself.
+
+    Raises: InvalidInput when the engine cannot read the ONNX file.
+    """
     if ".xml" not in load_backend(engine).graph_suffixes:
         return source
     graph = source.with_suffix(".xml")

@@ -14,6 +14,7 @@ from sightline.core.manifests import ModelManifest, Task
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement, compare_predictions
+from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import RESAMPLES, compare_evaluators
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import Interval
@@ -52,7 +53,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         metric: the task's primary metric.
         category_metric: what `per_category` holds.
-        images: pictures compared.
+        images: pictures judged; in a classification those without a true label are not.
         baseline, candidate: the metric, FP32 and compiled, 0..1.
         change, low, high: candidate - baseline with its 95 % paired interval.
         method: how the interval was found.
@@ -128,7 +129,7 @@ def compare_judged(
     comparison = Comparison(
         metric=found.metric,
         category_metric=CATEGORY_METRICS[manifest.task],
-        images=len(items),
+        images=_count_judged(baseline.evaluator),
         baseline=found.before,
         candidate=found.after,
         change=change.estimate,
@@ -141,6 +142,10 @@ def compare_judged(
         per_category=_compare_categories(baseline.evaluator, candidate.evaluator, found.per_category),
     )
     return comparison, agreement
+
+
+def _count_judged(evaluator: Evaluator) -> int:
+    return int(evaluator.labelled().sum()) if isinstance(evaluator, ClassificationEvaluator) else evaluator.images
 
 
 def _compare_categories(baseline: Evaluator, candidate: Evaluator, changes: dict[str, Interval]) -> tuple[CategoryChange, ...]:

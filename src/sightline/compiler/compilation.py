@@ -33,7 +33,7 @@ from sightline.compiler.quantisers.table import FIRST_QUANTISERS, RESCUE_QUANTIS
 from sightline.compiler.report import CompileReport, Flip, GraphFacts, make_candidate_row
 from sightline.compiler.stages import Stages
 from sightline.compiler.sweep import compare_with_peak, sweep_candidate
-from sightline.core.errors import Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, Precision, compute_manifest_id
 from sightline.data.versions import DatasetVersion
@@ -115,18 +115,31 @@ class Compilation:
     def _read_pictures(self) -> None:
         self._stages.begin("reading pictures")
         spec, request = self.manifest.input, self.request
-        self._samples: Sequence[np.ndarray] = draw_noise(spec, CHECK_SAMPLES, request.seed)
-        if self.version is not None:
-            self._pictures = choose_pictures(self.version, request.calibration_images, request.validation_images, request.seed)
-            self._samples = PreparedSamples(self.version, self._pictures.calibration, spec)
-        self._check_samples = list(self._samples[:CHECK_SAMPLES])
+        if self.version is None:
+            self._samples: Sequence[np.ndarray] = draw_noise(spec, CHECK_SAMPLES, request.seed)
+            self._check_samples = list(self._samples)
+            return
+        self._pictures = choose_pictures(self.version, request.calibration_images, request.validation_images, request.seed)
+        self._check_labels(self._pictures)
+        self._samples = PreparedSamples(self.version, self._pictures.calibration, spec)
+        checked = [*self._pictures.calibration, *self._pictures.validation][:CHECK_SAMPLES]
+        self._check_samples = list(PreparedSamples(self.version, checked, spec))
+
+    def _check_labels(self, pictures: ChosenPictures) -> None:
+        wanted = self.request.precision
+        if wanted in ("int8", "bf16") and not any(item.annotations for item in pictures.validation):
+            raise InvalidInput(
+                f"{wanted.upper()} must prove its accuracy on labelled pictures, got {len(pictures.validation)} without "
+                f"a label in the split {pictures.validation_split!r}; label some, or compile with precision fp32"
+            )
 
     def _wants(self, precision: Precision) -> bool:
         return self.request.precision in ("auto", precision) and (precision != "int8" or self.version is not None)
 
     def _make_candidates(self, engines: Sequence[str]) -> None:
         self._stages.begin("quantising")
-        self._candidates = self._keep_runnable(make_float_candidates(self.graph, self.manifest, engines, self._work))
+        floats, self._refusals = make_float_candidates(self.graph, self.manifest, engines, self._work)
+        self._candidates = self._keep_runnable(floats)
         if not any(candidate.precision == "fp32" for candidate in self._candidates):
             reasons = " | ".join(refusal.reason for refusal in self._refusals)
             raise Unsupported(f"no engine of {self.request.device} runs {self.manifest.name!r} in FP32: {reasons}")
@@ -256,6 +269,8 @@ class Compilation:
                 "precision": self.request.precision,
                 "max_drop": self.request.max_drop,
                 "objective": self.request.objective,
+                "calibration_images": self.request.calibration_images,
+                "validation_images": self.request.validation_images,
             },
             command=command,
             seed=self.request.seed,
@@ -333,7 +348,8 @@ class Compilation:
         if self.chosen is None or self.chosen_timing is None:
             wanted = "any precision" if self.request.precision == "auto" else self.request.precision
             reasons = failures or [f"{refusal.name}: {refusal.reason}" for refusal in self._refusals]
-            return f"no candidate of {wanted} passed: {' | '.join(reasons) or 'this machine runs none'}"
+            remedy = f"; {self._baseline.name} is right, precision auto takes the fastest that is" if self._baseline else ""
+            return f"no candidate of {wanted} passed: {' | '.join(reasons) or 'this machine runs none'}{remedy}"
         words = f"{self.chosen.name} is the fastest that passes: {self.chosen_timing.throughput:.1f} pictures/s"
         if self._baseline is not None and (baseline := self._find_best(self._baseline)) and self._baseline is not self.chosen:
             words += f", {self.chosen_timing.throughput / baseline.throughput:.2f}x {self._baseline.name}"
@@ -342,6 +358,13 @@ class Compilation:
             words += f"; {found.metric} {100 * found.change:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
         return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
+    def _is_learned(self, split: str) -> bool:
+        """Whether the Model learned from the pictures of this split, as far as its manifest tells."""
+        learned = set(self.manifest.recipe.get("train_splits", ()))
+        learned |= {"train", "val"} if "trainval" in learned else set()
+        same_version = self.version is not None and self.version.id == self.manifest.dataset_version
+        return same_version and split.split(" ")[0] in learned
+
     def _find_warnings(self) -> list[str]:
         warnings = []
         if self._pictures is None:
@@ -349,6 +372,11 @@ class Compilation:
         elif self._pictures.validation_split == "test":
             warnings.append(
                 "There is no validation split: the gate used the test split, so test accuracy is no longer untouched."
+            )
+        if self._pictures and self._is_learned(self._pictures.validation_split):
+            warnings.append(
+                f"The Model learned from the split {self._pictures.validation_split!r} that the gate used: answers on learned "
+                "pictures change less than on new ones."
             )
         if self._pictures and len(self._pictures.validation) < FEW_PICTURES:
             warnings.append(

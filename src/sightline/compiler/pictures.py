@@ -1,7 +1,7 @@
 """Real pictures for calibrating, checking and gating: chosen by seed, prepared exactly as at inference."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -33,7 +33,10 @@ class ChosenPictures:
 
 
 def choose_pictures(version: DatasetVersion, calibration: int, validation: int, seed: int) -> ChosenPictures:
-    """Choose calibration pictures from the training split and labelled validation pictures from another one.
+    """Choose calibration pictures from the training split and validation pictures from another one.
+
+    A version without one of the two is divided: its training split, or the one it has. The same picture under two names
+    validates nothing that it calibrated.
 
     Args:
         calibration, validation: how many at most.
@@ -53,11 +56,13 @@ def choose_pictures(version: DatasetVersion, calibration: int, validation: int, 
             held_out,
         )
     else:
-        chosen = _divide_items(version, calibration, validation, rng)
+        chosen = _divide_items(version, training or held_out, calibration, validation, rng)
+    calibrated = {item.blob for item in chosen.calibration}
+    chosen = replace(chosen, validation=[item for item in chosen.validation if item.blob not in calibrated])
     if not chosen.calibration or not chosen.validation:
         raise InvalidInput(
             f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
-            "import a data set with at least two pictures"
+            "import a data set with at least two different pictures"
         )
     return chosen
 
@@ -68,16 +73,18 @@ def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.
     return [item for index, item in enumerate(version.items(split)) if index in wanted]
 
 
-def _divide_items(version: DatasetVersion, calibration: int, validation: int, rng: np.random.Generator) -> ChosenPictures:
-    """Two parts of a version with one split only."""
-    items = _draw_items(version, None, calibration + validation, rng)
+def _divide_items(
+    version: DatasetVersion, split: str | None, calibration: int, validation: int, rng: np.random.Generator
+) -> ChosenPictures:
+    """Two parts of one split, or of all pictures when none has a known name."""
+    items = _draw_items(version, split, calibration + validation, rng)
     order = rng.permutation(len(items))
     kept = min(calibration, int(len(items) * (1 - HELD_OUT_SHARE)))
     return ChosenPictures(
         [items[index] for index in sorted(order[:kept])],
         [items[index] for index in sorted(order[kept : kept + validation])],
-        "all (divided by seed)",
-        "all (divided by seed)",
+        f"{split or 'all'} (divided by seed)",
+        f"{split or 'all'} (divided by seed)",
     )
 
 
