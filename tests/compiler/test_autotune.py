@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from toy import SIDE
 
-from sightline.compiler.autotune import Timing, choose_settings, rank_timings, time_candidates
+from sightline.compiler.autotune import OpenSessions, Timing, choose_settings, rank_timings, time_candidates
 from sightline.compiler.candidates import Candidate
 
 
@@ -74,3 +75,25 @@ def test_every_candidate_is_timed_with_every_setting(model: Path) -> None:
     assert all(timing.throughput > 0 and timing.cpu_ms > 0 for timing in timings)
     assert all((timing.latency_ms is not None) == (timing.streams == 1) for timing in timings)
     assert turns[-1] == 1
+
+
+@pytest.mark.parametrize(("limit_bytes", "opened"), [(10, 2), (9, 4)])
+def test_sessions_too_large_to_be_open_together_are_opened_for_each_turn(
+    limit_bytes: int, opened: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CountedSession:
+        open_now, opened = 0, 0
+
+        def __init__(self, place: int) -> None:
+            CountedSession.open_now += 1
+            CountedSession.opened += 1
+
+        def close(self) -> None:
+            CountedSession.open_now -= 1
+
+    monkeypatch.setattr("sightline.compiler.autotune.MOST_OPEN_BYTES", limit_bytes)
+    with OpenSessions(10, CountedSession) as sessions:  # type: ignore[arg-type]
+        for place in (0, 1, 0, 1):
+            with sessions.use(place):
+                assert CountedSession.open_now == 1 or opened == 2
+    assert (CountedSession.opened, CountedSession.open_now) == (opened, 0)

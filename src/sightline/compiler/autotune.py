@@ -9,8 +9,9 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 import numpy as np
@@ -81,23 +82,46 @@ def time_candidates(
         on_turn: told the progress 0..1 after each turn.
     """
     pairs = [(candidate, streams, threads) for candidate in candidates for streams, threads in settings]
-    turns = {index: _Turns([], [], []) for index in range(len(pairs))}
-    keep = sum(candidate.size_bytes for candidate, _, _ in pairs) <= MOST_OPEN_BYTES
-    opened: dict[int, Session] = {}
-    try:
+    turns = [_Turns([], [], []) for _ in pairs]
+    size_bytes = sum(candidate.size_bytes for candidate, _, _ in pairs)
+    with OpenSessions(size_bytes, lambda index: _open_warm(*pairs[index], input_name, samples)) as sessions:
         for step, (_, index) in enumerate(itertools.product(range(ROUNDS), range(len(pairs))), start=1):
-            candidate, streams, threads = pairs[index]
-            session = opened.get(index) or _open_warm(candidate, streams, threads, input_name, samples)
-            _take_turn(session, turns[index], streams, input_name, samples, seconds / ROUNDS)
-            if keep:
-                opened[index] = session
-            else:
-                session.close()
+            with sessions.use(index) as session:
+                _take_turn(session, turns[index], pairs[index][1], input_name, samples, seconds / ROUNDS)
             on_turn(step / (ROUNDS * len(pairs)))
-    finally:
-        for session in opened.values():
+    return [_sum_up(pair, turn) for pair, turn in zip(pairs, turns, strict=True)]
+
+
+class OpenSessions:
+    """Sessions that take turns: kept open while their files are small together, else opened anew for each turn.
+
+    Args:
+        size_bytes: of the files of all sessions; an engine needs about as much memory, and more.
+        open_session: opens and warms up the session of a place.
+    """
+
+    def __init__(self, size_bytes: int, open_session: Callable[[int], Session]) -> None:
+        self._keep = size_bytes <= MOST_OPEN_BYTES
+        self._open_session = open_session
+        self._opened: dict[int, Session] = {}
+
+    @contextmanager
+    def use(self, place: int) -> Iterator[Session]:
+        """The session of a place, for one turn."""
+        if not self._keep:
+            with closing(self._open_session(place)) as session:
+                yield session
+            return
+        if place not in self._opened:
+            self._opened[place] = self._open_session(place)
+        yield self._opened[place]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._opened.values():
             session.close()
-    return [_sum_up(pairs[index], turns[index]) for index in range(len(pairs))]
 
 
 def _open_warm(candidate: Candidate, streams: int, threads: int, input_name: str, samples: Sequence[np.ndarray]) -> Session:

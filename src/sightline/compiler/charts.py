@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ MOST_LAYERS = 24
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sightline",
+    "text.parse_math": False,  # a category may be called "$"
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
@@ -134,7 +136,9 @@ def shorten(text: str, longest: int = 44) -> str:
 def to_svg(figure: Figure, title: str) -> str:
     """The figure as an `<svg>` element without background, its ink in the page's text colour."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser draws the text, with fonts of its own
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL).replace(INK, "currentColor")
     prefix = re.sub(r"\W+", "-", title.lower())

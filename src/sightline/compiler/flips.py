@@ -45,8 +45,8 @@ def draw_flips(
     baseline: Judged,
     candidate: Judged,
     flips: Sequence[Flip],
-) -> dict[str, tuple[bytes, bytes]]:
-    """JPEGs of FP32's and the compiled answer, by file name."""
+) -> dict[int, tuple[bytes, bytes]]:
+    """JPEGs of FP32's and the compiled answer, by the flip's place: two pictures may have one file name."""
     categories = Categories(manifest.categories)
     pictures = {}
     for flip in flips:
@@ -55,7 +55,7 @@ def draw_flips(
             encode_image(fit_picture(_draw(image, judged.predictions[flip.place], manifest, categories)), "jpeg", 85)
             for judged in (baseline, candidate)
         )
-        pictures[flip.file_name] = (first, second)
+        pictures[flip.place] = (first, second)
     return pictures
 
 

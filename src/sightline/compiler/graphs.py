@@ -59,7 +59,8 @@ def count_flops(model: onnx.ModelProto, spec: InputSpec) -> int:
     """Floating-point operations of one picture in convolutions and matrix products: two for each multiply-add."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    for size, dimension in zip(batch_shape(spec, 1), fixed.graph.input[0].type.tensor_type.shape.dim, strict=True):
+    stated = next(value for value in fixed.graph.input if value.name == spec.name)
+    for size, dimension in zip(batch_shape(spec, 1), stated.type.tensor_type.shape.dim, strict=True):
         dimension.dim_value = size
     for output in fixed.graph.output:
         output.type.tensor_type.ClearField("shape")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 import msgspec
 import numpy as np
@@ -38,15 +39,13 @@ def profile_layers(
 
     One thread, so that a layer's time is the work it costs and shares can be added.
     """
-    session = candidate.open(1, 1, profile=True)
-    started = time.monotonic()
-    for index in range(PROFILED_INFERENCES):
-        session.infer({input_name: samples[index % len(samples)]})
-        if index >= WARM_INFERENCES and time.monotonic() - started > PROFILED_SECONDS:
-            break
-    rows = session.layers()
-    session.close()
-    return name_sources(rows, source)
+    with closing(candidate.open(1, 1, profile=True)) as session:
+        started = time.monotonic()
+        for index in range(PROFILED_INFERENCES):
+            session.infer({input_name: samples[index % len(samples)]})
+            if index >= WARM_INFERENCES and time.monotonic() - started > PROFILED_SECONDS:
+                break
+        return name_sources(session.layers(), source)
 
 
 def name_sources(rows: Sequence[LayerRow], source: onnx.ModelProto) -> list[LayerRow]:

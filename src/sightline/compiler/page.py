@@ -17,7 +17,7 @@ from sightline.compiler.charts import (
 from sightline.compiler.report import CompileReport
 
 TEMPLATE = "report.html"
-FlipPictures = Mapping[str, tuple[bytes, bytes]]  # file name -> JPEG of FP32's answer and of the compiled one
+FlipPictures = Mapping[int, tuple[bytes, bytes]]  # place of the flip -> JPEG of FP32's answer and of the compiled one
 
 
 def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:

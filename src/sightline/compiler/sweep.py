@@ -1,16 +1,18 @@
 """Speed of the chosen candidate over batch sizes and streams, and how much of the machine's own peak that is."""
 
+import itertools
 import os
 import statistics
 from collections.abc import Sequence
 
 import numpy as np
 
-from sightline.compiler.autotune import choose_settings, measure_latency_ms, measure_stream
+from sightline.compiler.autotune import OpenSessions, choose_settings, measure_latency_ms, measure_stream
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.probes import PROBES, measure_peak_gflops
 from sightline.compiler.report import PeakFacts, SweepRow
 from sightline.core.manifests import Precision
+from sightline.runtime.backend import Session
 
 BATCHES = (1, 2, 4, 8, 16)
 ROUNDS = 3
@@ -20,21 +22,25 @@ ROUND_SECONDS = 0.15
 def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SweepRow]:
     """Time every batch size with every setting, in interleaved rounds; medians over them."""
     points = [(batch, streams, threads) for streams, threads in choose_settings() for batch in BATCHES]
-    sessions = {point: candidate.open(point[1], point[2]) for point in points}
-    measured: dict[tuple[int, int, int], list[tuple[float, float, float]]] = {point: [] for point in points}
-    for turn in range(ROUNDS + 1):
-        for point, session in sessions.items():
-            batch, streams, _ = point
-            inputs = [np.concatenate([samples[place % len(samples)] for place in range(batch)])]
-            if turn == 0:  # compiles the shape and warms up
-                session.infer({input_name: inputs[0]})
-                continue
-            throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
-            latency_ms = measure_latency_ms(session, input_name, inputs, ROUND_SECONDS) if streams == 1 else 0.0
-            measured[point].append((throughput, cpu_ms, latency_ms))
-    for session in sessions.values():
-        session.close()
-    return [_sum_up(point, turns) for point, turns in measured.items()]
+    measured: list[list[tuple[float, float, float]]] = [[] for _ in points]
+
+    def make_batch(place: int) -> np.ndarray:
+        return np.concatenate([samples[index % len(samples)] for index in range(points[place][0])])
+
+    def open_warm(place: int) -> Session:
+        session = candidate.open(*points[place][1:])
+        session.infer({input_name: make_batch(place)})  # compiles the shape
+        return session
+
+    with OpenSessions(candidate.size_bytes * len(points), open_warm) as sessions:
+        for _, place in itertools.product(range(ROUNDS), range(len(points))):
+            inputs = [make_batch(place)]
+            with sessions.use(place) as session:
+                throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+                is_alone = points[place][1] == 1
+                latency_ms = measure_latency_ms(session, input_name, inputs, ROUND_SECONDS) if is_alone else 0.0
+            measured[place].append((throughput, cpu_ms, latency_ms))
+    return [_sum_up(point, turns) for point, turns in zip(points, measured, strict=True)]
 
 
 def _sum_up(point: tuple[int, int, int], turns: Sequence[tuple[float, float, float]]) -> SweepRow:
