@@ -130,3 +130,15 @@ def test_the_fuzzers_zips_are_unpacked_or_refused_in_one_line(shared_data, tmp_p
         except SightlineError as error:
             assert "\n" not in str(error)
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+
+
+def test_a_file_that_is_also_a_folder_and_a_name_too_long_are_refused_in_one_line(tmp_path):
+    clash = make_zip(tmp_path / "clash.zip", [("a", "1"), ("a/b", "2")])
+    with pytest.raises(InvalidInput, match="'a/b' twice"):
+        extract_archive(clash, tmp_path / "1")
+    long = make_zip(tmp_path / "long.zip", [("x" * 300, "1")])
+    with pytest.raises(InvalidInput, match="name too long"):
+        extract_archive(long, tmp_path / "2")
+    (tmp_path / "none.zip").write_bytes(b"hello")
+    with pytest.raises(UnreadableDataset, match="another or a cut file"):
+        extract_archive(tmp_path / "none.zip", tmp_path / "3")

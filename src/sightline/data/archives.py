@@ -5,6 +5,7 @@ devices and encrypted entries are refused before a byte is unpacked, and limits 
 stop bombs; the sizes an archive declares are checked again against the bytes that come out.
 """
 
+import errno
 import io
 import lzma
 import stat
@@ -17,7 +18,7 @@ from typing import IO
 
 import msgspec
 
-from sightline.core.errors import InvalidInput, UnreadableDataset
+from sightline.core.errors import Exhausted, InvalidInput, UnreadableDataset
 
 CHUNK_BYTES = 1 << 20
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -58,6 +59,8 @@ def extract_archive(path: Path, folder: Path, limits: ArchiveLimits = DEFAULT_LI
     Raises: InvalidInput for an unsafe entry or a limit passed; UnreadableDataset for a damaged archive.
     """
     try:
+        if not zipfile.is_zipfile(path) and not tarfile.is_tarfile(path):
+            raise UnreadableDataset(f"expected a whole zip or tar archive at {path}, got another or a cut file; pack it again")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 _extract(path, folder, _list_zip(archive, path), limits)
@@ -65,6 +68,8 @@ def extract_archive(path: Path, folder: Path, limits: ArchiveLimits = DEFAULT_LI
             with tarfile.open(path) as archive:
                 _extract(path, folder, _list_tar(archive, path), limits)
     except ARCHIVE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Exhausted(f"no room left to unpack {path.name} in {folder.parent}; make room or set TMPDIR") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableDataset(f"expected a whole zip or tar archive at {path}, got: {reason[:200]}; pack it again") from error
 
@@ -97,16 +102,24 @@ def _extract(path: Path, folder: Path, entries: Iterator[_Entry | None], limits:
             continue
         if entry.size_bytes > budget:
             raise _bomb(path, limits)
-        target = folder / entry.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            raise InvalidInput(f"{path.name} holds {str(entry.name)!r} twice; pack it again")
-        with entry.source as source, target.open("xb") as file:
+        with entry.source as source, _create(folder / entry.name, path, entry.name) as file:
             while chunk := source.read(CHUNK_BYTES):
                 budget -= len(chunk)
                 if budget < 0:
                     raise _bomb(path, limits)
                 file.write(chunk)
+
+
+def _create(target: Path, archive: Path, name: PurePosixPath) -> IO[bytes]:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb")
+    except (FileExistsError, NotADirectoryError):
+        raise InvalidInput(f"{archive.name} holds {str(name)[:100]!r} twice; pack it again") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidInput(f"{archive.name} holds a name too long for this disk: {str(name)[:100]!r}; shorten it") from None
+        raise
 
 
 def _bomb(path: Path, limits: ArchiveLimits) -> InvalidInput:
