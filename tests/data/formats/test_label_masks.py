@@ -210,3 +210,43 @@ def test_em_membrane_and_datumaro_samples(shared_data: Path) -> None:
     dataset, items, _ = read("label_masks", assets / "common_semantic_segmentation_dataset/non_standard_dataset")
     assert set(items) == {"image_0001.png", "image_0002.png"}
     assert all(item.annotations for item in items.values())
+
+
+def test_a_damaged_first_mask_does_not_change_what_the_others_mean(tmp_path: Path) -> None:
+    for name in "ab":
+        write_picture(tmp_path / f"train/{name}.png", 4, 1)
+    write_text(tmp_path / "trainannot/a.png", "no picture")
+    write_mask(tmp_path / "trainannot/b.png", [[0, 3, 3, 11]])
+    dataset, items, report = read("label_masks", tmp_path)
+    assert len(dataset.categories) == 11  # CamVid's index masks, not its 32 colours
+    assert areas(items["b.png"]) == {"Sky": [[1, 0, 0, 0]], "Road": [[0, 1, 1, 0]]}
+    assert report.count("annotation", "dropped", "mask cannot be read") == 1
+    (tmp_path / "train").rename(tmp_path / "images")
+    (tmp_path / "trainannot").rename(tmp_path / "masks")
+    _, items, report = read("label_masks", tmp_path)
+    assert set(areas(items["b.png"])) == {"class_3", "class_11"}
+    assert report.count("annotation", "dropped", "mask cannot be read") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classes.csv", "index,name,red,green,blue,kind\n1,a,0,0,0,category\n1,b,0,0,0,category\n"),
+        ("classes.csv", "index,name,red,green,blue,kind\n-1,a,0,0,0,category\n"),
+        ("classes.csv", "index,name,red,green,blue,kind\n1,a,0,0,0,thing\n"),
+        ("classes.csv", "index,name,red,green,blue,kind\n1,a,0,256,0,category\n"),
+        ("label_colors.txt", "0 0 300 a\n"),
+        ("dataset_meta.json", '{"label_map": {"0": "a"}, "segmentation_colors": [[0, 0]]}'),
+    ],
+)
+def test_a_table_with_a_value_twice_or_out_of_range_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    write_picture(tmp_path / "images/a.png", 2, 1)
+    write_mask(tmp_path / "masks/a.png", [[0, 1]])
+    write_text(tmp_path / name, text)
+    with pytest.raises(UnreadableDataset):
+        read("label_masks", tmp_path)
+
+
+def test_a_table_saved_by_a_spreadsheet_keeps_its_first_column(tmp_path: Path) -> None:
+    write_text(tmp_path / "classes.csv", "\N{ZERO WIDTH NO-BREAK SPACE}index,name,red,green,blue,kind\n1,a,0,0,0,category\n")
+    assert read_classes(tmp_path / "classes.csv")[0].name == "a"

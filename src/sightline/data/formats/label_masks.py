@@ -122,15 +122,26 @@ def find_table(layout: MaskLayout, source: Path, classes: object, report: Conver
 
 
 def has_colour_masks(layout: MaskLayout) -> bool:
-    """Whether the first mask is a colour picture."""
+    """Whether the first mask that can be decoded is a colour picture."""
     for folders in layout.folders:
         for path in walk_pictures(folders.masks):
             try:
                 read_label_map(path)
-            except UnreadableImage:
-                return True
-            return False
+            except SightlineError:
+                if is_decodable(path):
+                    return True
+            else:
+                return False
     return False
+
+
+def is_decodable(path: Path) -> bool:
+    """Whether a picture is whole, of whatever kind."""
+    try:
+        read_image(path)
+    except SightlineError:
+        return False
+    return True
 
 
 def guess_table(layout: MaskLayout, report: ConversionReport) -> MaskTable:
@@ -140,13 +151,13 @@ def guess_table(layout: MaskLayout, report: ConversionReport) -> MaskTable:
         for path in walk_pictures(folders.masks):
             try:
                 present.update(int(value) for value in np.unique(read_label_map(path)))
-            except UnreadableImage as error:
+            except SightlineError as error:
+                if not is_decodable(path):
+                    continue  # damaged: told when the mask is read for its picture
                 raise UnreadableDataset(
-                    f"expected index masks or a table of colours such as label_colors.txt, got the mask {path.name} and no "
-                    "table; give it with the option classes"
+                    f"expected index masks or a table of colours such as label_colors.txt, got the mask {path.name} in colour "
+                    "and no table; give it with the option classes"
                 ) from error
-            except SightlineError:
-                continue  # told when the mask is read for its picture
     numbers = sorted(present - {0, IGNORE_VALUE})
     background = MaskClass(name="background", value=0, kind="background")
     if not numbers:

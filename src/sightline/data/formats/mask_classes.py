@@ -90,6 +90,8 @@ class MaskTable:
         return np.maximum(indices, UNLABELLED)[inverse].reshape(packed.shape), strange
 
 
+KINDS = ("category", "background", "void")
+MAX_VALUE = 65535
 UNLABELLED = -1
 UNKNOWN = -2
 
@@ -97,6 +99,13 @@ UNKNOWN = -2
 def pack_colour(colour: Colour) -> int:
     """24 bits."""
     return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
+def make_colour(red: int, green: int, blue: int) -> Colour:
+    """The three as a colour. Raises: UnreadableDataset when one is not 0..255."""
+    if not all(0 <= part <= 255 for part in (red, green, blue)):
+        raise UnreadableDataset(f"expected a table of classes with colours of 0..255, got {red}, {green}, {blue}; mend it")
+    return red, green, blue
 
 
 def unpack_colour(packed: int) -> Colour:
@@ -161,8 +170,7 @@ def split_colour(line: str) -> tuple[str, Colour | None]:
     for pattern in patterns:
         match = re.fullmatch(pattern, line)
         if match:
-            colour = (int(match["r"]) & 255, int(match["g"]) & 255, int(match["b"]) & 255)
-            return match["name"].strip(), colour
+            return match["name"].strip(), make_colour(int(match["r"]), int(match["g"]), int(match["b"]))
     return line, None
 
 
@@ -171,9 +179,11 @@ def read_meta(path: Path) -> list[MaskClass]:
     try:
         facts = msgspec.json.decode(path.read_bytes())
         names = {int(value): str(name) for value, name in facts["label_map"].items()}
-        colours = [tuple(int(part) for part in colour) for colour in facts.get("segmentation_colors", [])]
+        colours = [
+            make_colour(int(colour[0]), int(colour[1]), int(colour[2])) for colour in facts.get("segmentation_colors", [])
+        ]
         background = str(facts.get("background_label", ""))
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise UnreadableDataset(
             f"expected label_map and segmentation_colors in {path.name}, got something else: {error}"
         ) from error
@@ -181,7 +191,7 @@ def read_meta(path: Path) -> list[MaskClass]:
         MaskClass(
             name=name,
             value=value,
-            colour=(colours[place][0], colours[place][1], colours[place][2]) if place < len(colours) else None,
+            colour=colours[place] if place < len(colours) else None,
             kind="background" if str(value) == background and find_kind(name) == "category" else find_kind(name),
         )
         for place, (value, name) in enumerate(sorted(names.items()))
@@ -191,18 +201,28 @@ def read_meta(path: Path) -> list[MaskClass]:
 def read_table(path: Path) -> list[MaskClass]:
     """Our own classes.csv: index, name, red, green, blue, kind. Raises: UnreadableDataset."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            classes = [
                 MaskClass(
                     name=row["name"],
                     value=int(row["index"]),
-                    colour=(int(row["red"]), int(row["green"]), int(row["blue"])),
+                    colour=make_colour(int(row["red"]), int(row["green"]), int(row["blue"])),
                     kind=row["kind"],
                 )
                 for row in csv.DictReader(file)
             ]
     except (KeyError, ValueError, TypeError) as error:
-        raise UnreadableDataset(f"expected columns index, name, red, green, blue, kind in {path.name}: {error}") from error
+        raise UnreadableDataset(
+            f"expected columns index, name, red, green, blue, kind in {path.name}, got something else: {error}; mend it"
+        ) from error
+    values = [entry.value for entry in classes]
+    for entry in classes:
+        if not entry.name or entry.kind not in KINDS or values.count(entry.value) > 1 or not 0 <= entry.value <= MAX_VALUE:
+            raise UnreadableDataset(
+                f"expected rows of {path.name} with a name, an index 0..{MAX_VALUE} of its own and one of the kinds "
+                f"{', '.join(KINDS)}, got {entry.value}, {entry.name!r}, {entry.kind!r}; mend it"
+            )
+    return classes
 
 
 def write_table(path: Path, classes: list[MaskClass]) -> None:
