@@ -43,3 +43,10 @@ def test_neighbouring_colours_are_steady_and_far_apart():
     assert all(0 <= value <= 255 for colour in colours for value in colour)
     for one, other in itertools.pairwise(colours):
         assert sum(abs(a - b) for a, b in zip(one, other, strict=True)) > 150
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "end\n", " cat", "cat ", "a\0b", "a\u2028b"])
+def test_a_name_that_a_list_with_a_name_a_line_could_not_hold_is_refused(name):
+    with pytest.raises(InvalidInput, match="line breaks"):
+        Categories([name])
+    assert Categories(["two words, 'ü' \u200d"]).index("two words, 'ü' \u200d") == 0

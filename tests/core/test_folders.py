@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import stat
@@ -5,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound
 from sightline.core.folders import (
     compute_file_hash,
+    explain_disk_errors,
     hash_files,
     new_folder,
     read_manifest,
@@ -133,3 +135,13 @@ def test_a_changed_or_missing_file_is_found(tmp_path):
     (tmp_path / "a").unlink()
     with pytest.raises(NotFound, match="lacks a"):
         verify_files(tmp_path, files)
+
+
+def test_what_the_system_says_becomes_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match=r"Not a directory at .*file/x"), explain_disk_errors(tmp_path / "out"):
+        (tmp_path / "file" / "x").write_text("")
+    with pytest.raises(Exhausted, match="no room left"), explain_disk_errors(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(Conflict, match="as it was"), explain_disk_errors(tmp_path / "out"):
+        raise Conflict("as it was")

@@ -133,3 +133,18 @@ def test_labels_turn_exactly_as_the_picture_does(orientation):
     ring = turned.polygons[0]
     assert (min(ring[::2]), min(ring[1::2]), max(ring[::2]), max(ring[1::2])) == bounds
     assert np.array_equal(decode_mask(turned.mask), upright.astype(bool))
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.5, 87])
+def test_a_confidence_beyond_0_to_1_is_dropped_whatever_it_speaks_of(confidence):
+    told = [("dropped", "confidence that is not 0 to 1")]
+    assert clean(confidence=confidence) == (None, told)
+    assert clean(confidence=confidence, box_xyxy=(1.0, 1.0, 5.0, 5.0)) == (None, told)
+
+
+def test_turning_leaves_a_mask_that_cannot_be_decoded_to_the_cleaning():
+    broken = Annotation(category="cat", mask=MaskRle(height=30, width=40, counts="zzz~~"))
+    turned = turn_annotations([broken], 6, 40, 30)
+    report = ConversionReport()
+    assert clean_annotations(turned, 30, 40, Categories(["cat"]), report, "a.jpg") == ()
+    assert report.dropped("annotation") == 1

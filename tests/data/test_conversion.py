@@ -3,7 +3,7 @@
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.data.conversion import MAX_EXAMPLES, ConversionReport
+from sightline.data.conversion import MAX_EXAMPLES, ConversionReport, clean_name
 
 
 def test_an_empty_report_is_clean_and_says_nothing():
@@ -71,3 +71,10 @@ def test_merging_adds_counts_and_examples():
 def test_a_negative_count_is_refused():
     with pytest.raises(InvalidInput, match="0 or more"):
         ConversionReport().drop("image", "x", count=-1)
+
+
+def test_text_that_is_no_unicode_can_be_said():
+    report = ConversionReport()
+    report.drop("image", "broken picture", "b\udcff.png")
+    assert report.lines()[-1].encode() == "dropped 1 image: broken picture (b\N{REPLACEMENT CHARACTER}.png)".encode()
+    assert clean_name(" two\nlines\0\ud800 ") == "two lines\N{REPLACEMENT CHARACTER}"

@@ -247,3 +247,31 @@ def test_the_fuzzers_pictures_are_dropped_or_kept_but_never_fatal(shared_data, t
     assert version.count() + report.dropped("image") == len(paths) >= 400
     for item in version.items():
         assert version.read_image(item).shape == (item.height, item.width, 3)
+
+
+def test_categories_that_the_source_does_not_have_are_told_and_none_at_all_refused(tmp_path):
+    source = make_coco(tmp_path / "set")
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", categories=["a", "bb"])
+    assert report.count("category", "warned", "asked for, but the source has no such category") == 1
+    assert version.categories.names == ("a", "bb")
+    for names in ([], ["a", "a"]):
+        with pytest.raises(InvalidInput):
+            import_dataset(source, Workspace(tmp_path / "w2"), "x", categories=names)
+    assert not (tmp_path / "w2").exists()
+
+
+def test_an_archive_of_nothing_known_is_called_by_its_own_name(tmp_path):
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        archive.writestr("notes.doc", "x")
+    with pytest.raises(UnreadableDataset, match=r"^mine\.zip looks like none"):
+        import_dataset(tmp_path / "mine.zip", Workspace(tmp_path / "w"), "x")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    version = generate_samples(Workspace(tmp_path / "w"), 1, width=160, height=120)
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "out", tmp_path / ("x" * 300)):
+        with pytest.raises(InvalidInput, match="check that path"):
+            export_version(version, target, "coco")
+    with pytest.raises(InvalidInput, match="check that path"):
+        import_dataset(make_coco(tmp_path / "set"), Workspace(tmp_path / "file"), "x")

@@ -114,3 +114,10 @@ def test_a_changed_file_is_found_and_a_foreign_folder_refused(tmp_path):
         open_version(version.folder)
     with pytest.raises(NotFound, match="manifest"):
         open_version(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["../up", "a/b", "a\\b", "..", "", "two\nlines", "C:", "x" * 101])
+def test_a_split_whose_name_could_lead_out_of_an_export_is_refused(tmp_path, split):
+    with pytest.raises(InvalidInput, match="split"):
+        make(Workspace(tmp_path), splits=(split,))
+    assert not list(tmp_path.rglob("manifest.json"))

@@ -22,6 +22,13 @@ class Categories:
             raise InvalidInput(f"category names must be unique, got {twice} more than once; rename or merge them")
         if "" in self._index:
             raise InvalidInput("category names must not be empty; name the category")
+        for name in self.names:
+            if (
+                name.splitlines() != [name] or "\0" in name or name != name.strip()
+            ):  # lists of names, a line each, could not hold it
+                raise InvalidInput(
+                    f"category names must not hold line breaks nor begin or end with a space, got {name!r}; rename it"
+                )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,5 +1,6 @@
 """Write files and folders so that a reader sees the old one or the new one, never half of it; and read them back verified."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sightline.core.errors import Conflict, CorruptFile, NotFound
+from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound
 from sightline.core.manifests import (
     FileHash,
     Manifest,
@@ -30,6 +31,24 @@ def compute_file_hash(path: Path) -> FileHash:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return FileHash(sha256=digest.hexdigest(), size_bytes=path.stat().st_size)
+
+
+@contextmanager
+def explain_disk_errors(where: Path) -> Iterator[None]:
+    """Turn what the system says while a verb makes `where` into one line for a user.
+
+    Raises: Exhausted when the disk or quota is full; InvalidInput for a path that cannot be read from or written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Exhausted(f"no room left on the disk while writing {where}; make room and run it again") from error
+        at = error.filename if isinstance(error.filename, str) else where
+        raise InvalidInput(
+            f"expected files that can be read and written to make {where}, got {error.strerror or error} at {at}; "
+            "check that path and its rights"
+        ) from error
 
 
 def write_file_atomic(path: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ the size of the stored, not the upright picture, the labels are turned with the 
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from msgspec.structs import replace
@@ -84,7 +85,8 @@ def turn_annotations(
         if polygons is not None:
             polygons = tuple(turn_ring(ring) for ring in polygons)
         if mask is not None and (mask.width, mask.height) == (stored_width, stored_height):
-            mask = encode_mask(turn_upright(decode_mask(mask).astype(np.uint8), orientation).astype(bool))
+            with suppress(SightlineError):  # one that cannot be decoded is dropped, and told, by `clean_annotations`
+                mask = encode_mask(turn_upright(decode_mask(mask).astype(np.uint8), orientation).astype(bool))
         turned.append(replace(annotation, box_xyxy=box, polygons=polygons, mask=mask))
     return tuple(turned)
 
@@ -101,10 +103,12 @@ class _UselessAnnotation(Exception):  # noqa: N818 - never leaves this module
 
 
 def _clean_annotation(annotation: Annotation, width: int, height: int, changes: list[str]) -> Annotation:
-    if annotation.geometry == "image":
-        return annotation
     if annotation.confidence is not None and not math.isfinite(annotation.confidence):
         raise _UselessAnnotation(NOT_A_NUMBER)
+    if annotation.confidence is not None and not 0 <= annotation.confidence <= 1:
+        raise _UselessAnnotation("confidence that is not 0 to 1")
+    if annotation.geometry == "image":
+        return annotation
     polygons = annotation.polygons
     bounds: BoxXyxy | None = None
     if polygons is not None:

@@ -4,6 +4,7 @@ Readers and writers tell it every loss where it happens. What arrived (`keep`) i
 the format's `write` on export. Memory does not grow with the data: only counts and the first examples of each reason are kept.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -16,6 +17,20 @@ Kind = Literal["image", "annotation", "category", "attribute", "file", "frame"]
 Outcome = Literal["changed", "dropped", "warned"]
 MAX_EXAMPLES = 5
 PLURALS: dict[str, str] = {"category": "categories"}
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def replace_surrogates(text: str) -> str:
+    """Text that UTF-8 can hold: halves of characters become U+FFFD.
+
+    File names that are no UTF-8 and JSON escapes hold such halves; Parquet, JSON and terminals cannot.
+    """
+    return SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def clean_name(text: str) -> str:
+    """A category's name as one line of UTF-8 without spaces at its ends: what `Categories` takes."""
+    return " ".join(replace_surrogates(text.replace("\0", "")).splitlines()).strip()
 
 
 class Finding(msgspec.Struct, kw_only=True):
@@ -125,6 +140,7 @@ class ConversionReport:
         key = (kind, outcome, reason)
         finding = self._findings.setdefault(key, Finding(kind=kind, outcome=outcome, reason=reason))
         finding.count += count
+        example = replace_surrogates(example)
         if example and len(finding.examples) < MAX_EXAMPLES and example not in finding.examples:
             finding.examples.append(example)
 

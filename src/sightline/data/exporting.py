@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 from sightline.core.errors import Conflict, LossyExport
-from sightline.core.folders import new_folder
+from sightline.core.folders import explain_disk_errors, new_folder
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import DatasetFormat
 from sightline.data.formats.table import load_format
 from sightline.data.versions import DatasetVersion
 
@@ -17,17 +18,24 @@ def export_version(version: DatasetVersion, target: Path, format: str, allow_los
     """Write `version` as the new folder (or, for our own zip, file) `target`, whole or not at all.
 
     Raises: LossyExport when the format would change or drop something and `allow_loss` is False; Conflict when `target` exists;
-        NotFound for an unknown format.
+        NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses.
     """
     chosen = load_format(format)
-    if target.exists():
-        raise Conflict(f"{target} exists already; choose another name or remove it")
+    with explain_disk_errors(target):
+        if target.exists():
+            raise Conflict(f"{target} exists already; choose another name or remove it")
     losses = chosen.check(version)
     if not losses.is_clean and not allow_loss:
         found = "; ".join(line for line in losses.lines() if line.startswith(("changed", "dropped")))
         raise LossyExport(f"{format} cannot carry all of {version.manifest.name!r}: {found}; allow the loss with --allow-loss")
     report = ConversionReport()
-    if format in FILE_FORMATS:
+    with explain_disk_errors(target):
+        _write(chosen, version, target, report)
+    return report
+
+
+def _write(chosen: DatasetFormat, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+    if chosen.name in FILE_FORMATS:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
             finished = Path(folder) / target.name
@@ -38,4 +46,3 @@ def export_version(version: DatasetVersion, target: Path, format: str, allow_los
     else:
         with new_folder(target) as folder_path:
             chosen.write(version, folder_path, report)
-    return report

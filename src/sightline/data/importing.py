@@ -20,18 +20,19 @@ from msgspec.structs import replace
 
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError
+from sightline.core.folders import explain_disk_errors
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import extract_archive, is_archive
 from sightline.data.blobs import BlobStore
 from sightline.data.cleaning import clean_annotations, turn_annotations
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.format import DatasetFormat, SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, read_column_values, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
-from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter
+from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
 from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
 from sightline.imaging.reading import ImageHeader, decode_image, probe_image
 
@@ -50,8 +51,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         format: name of a format, or "auto".
         split: "given" keeps the source's; shares such as "0.8/0.1/0.1" draw a stratified one; "auto" keeps the source's and
-        draws
-            0.8/0.1/0.1 when it gives none.
+            draws 0.8/0.1/0.1 when it gives none.
         seed: of a drawn split.
         categories: keep only these, in this order; None keeps the source's.
         verify: "decode" decodes every picture to find broken ones (1.4 CPU-ms for a JPEG of 640 x 480); "header" only looks at
@@ -107,13 +107,22 @@ def import_dataset(
     _check_request(source, target, name, options)
     store = blobs or _blobs_of(target)
     unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
-    if unchanged and is_version_archive(source):
-        return install_archive(source, target, name, store)
-    if not is_archive(source) or is_version_archive(source):
-        return _import_folder(source, target, name, store, options, on_progress)
+    with explain_disk_errors(target.root if isinstance(target, Workspace) else target):
+        if unchanged and is_version_archive(source):
+            return install_archive(source, target, name, store)
+        if not is_archive(source) or is_version_archive(source):
+            return _import_folder(source, target, name, store, options, on_progress)
+        return _import_archive(source, target, name, store, options, on_progress)
+
+
+def _import_archive(
+    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: ImportOptions, on_progress: OnProgress
+) -> tuple[DatasetVersion, ConversionReport]:
     with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
-        extract_archive(source, Path(unpacked))
-        return _import_folder(_find_top_folder(Path(unpacked)), target, name, store, options, on_progress)
+        folder = Path(unpacked) / source.name  # messages name the folder: let them name the archive
+        folder.mkdir()
+        extract_archive(source, folder)
+        return _import_folder(_find_top_folder(folder), target, name, store, options, on_progress)
 
 
 def _check_request(source: Path, target: Workspace | Path, name: str, options: ImportOptions) -> None:
@@ -123,6 +132,10 @@ def _check_request(source: Path, target: Workspace | Path, name: str, options: I
         parse_fractions(options.split)
     if not source.exists():
         raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    if options.categories is not None:
+        if not options.categories:
+            raise InvalidInput("expected at least one category to keep, got none; leave the list out to keep all")
+        Categories(options.categories)
     if isinstance(target, Path) and target.exists():
         raise Conflict(f"{target} exists already; choose another name or remove it")
 
@@ -150,7 +163,7 @@ def _import_folder(
     report = ConversionReport()
     chosen = detect_format(source) if options.format == "auto" else load_format(options.format)
     dataset = chosen.read(source, report, options.format_options)
-    categories = dataset.categories if options.categories is None else Categories(options.categories)
+    categories = _choose_categories(dataset.categories, options, report)
     with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
         staged = Path(staging) / ITEMS_NAME
         splits = _stage_items(staged, dataset, categories, blobs, options, report, on_progress)
@@ -170,6 +183,16 @@ def _import_folder(
                 writer.add(placed)
             _report_duplicates(duplicates, staged, report)
             return writer.close(), report
+
+
+def _choose_categories(found: Categories, options: ImportOptions, report: ConversionReport) -> Categories:
+    """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
+    if options.categories is None:
+        return found
+    for name in options.categories:
+        if name not in found:
+            report.warn("category", "asked for, but the source has no such category", name)
+    return Categories(options.categories)
 
 
 def _describe_source(chosen: DatasetFormat, options: ImportOptions, drawn: bool) -> dict[str, Any]:
@@ -280,9 +303,13 @@ def _make_item(
             report.change("annotation", reason, source.file_name, count=len(annotations))
         else:
             report.warn("image", "the labels state another size than the picture has", example)
-    file_name = names.take(source)
-    if file_name != source.file_name:
-        report.change("image", "file name used twice, renamed", f"{source.file_name} -> {file_name}")
+    check_split(source.split)
+    readable = replace_surrogates(source.file_name)
+    if readable != source.file_name:
+        report.change("image", "file name is no UTF-8, its odd bytes replaced", readable)
+    file_name = names.take(readable, source.split)
+    if file_name != readable:
+        report.change("image", "file name used twice, renamed", f"{readable} -> {file_name}")
     return Item(
         blob=picture.blob,
         file_name=file_name,
@@ -300,16 +327,16 @@ class _UniqueNames:
     def __init__(self) -> None:
         self._taken: set[int] = set()
 
-    def take(self, item: SourceItem) -> str:
-        """The first free name for the item, which is then taken."""
-        if self._try(item.file_name):
-            return item.file_name
-        if item.split is not None and self._try(f"{item.split}/{item.file_name}"):
-            return f"{item.split}/{item.file_name}"
-        stem, dot, suffix = item.file_name.rpartition(".")
+    def take(self, file_name: str, split: str | None) -> str:
+        """The first free name for a picture, which is then taken."""
+        if self._try(file_name):
+            return file_name
+        if split is not None and self._try(f"{split}/{file_name}"):
+            return f"{split}/{file_name}"
+        stem, dot, suffix = file_name.rpartition(".")
         number = 2
         while True:
-            name = f"{stem}~{number}.{suffix}" if dot else f"{item.file_name}~{number}"
+            name = f"{stem}~{number}.{suffix}" if dot else f"{file_name}~{number}"
             if self._try(name):
                 return name
             number += 1

@@ -97,6 +97,16 @@ class DatasetVersion:
         return list(dict.fromkeys(names))
 
 
+def check_split(split: str | None) -> None:
+    """A split's name becomes the name of folders and lists. Raises: InvalidInput for one that could lead out of them."""
+    if split is not None and (
+        split in ("", ".", "..") or len(split) > 100 or split.splitlines() != [split] or set(split) & set("/\\:\0")
+    ):
+        raise InvalidInput(
+            f"expected a split's name without '/', '\\', ':' and line breaks (at most 100), got {split!r}; rename it"
+        )
+
+
 def open_version(folder: Path, blobs: BlobStore | None = None) -> DatasetVersion:
     """Open a version's folder; `location.json` says where the blobs are unless `blobs` is given.
 
@@ -147,7 +157,7 @@ class VersionWriter:
         self._items = ItemWriter(self._folder / ITEMS_NAME)
 
     def add(self, item: Item) -> None:
-        """Append an item. Raises: InvalidInput when an annotation's category is not one of the version's."""
+        """Append an item. Raises: InvalidInput for a category that is not the version's, or an unfit split's name."""
         for annotation in item.annotations:
             if annotation.category not in self._annotation_counts:
                 raise InvalidInput(
@@ -155,6 +165,7 @@ class VersionWriter:
                     "add it to the categories or drop the annotation"
                 )
             self._annotation_counts[annotation.category] += 1
+        check_split(item.split)
         split = UNSPLIT if item.split is None else item.split
         self._split_counts[split] = self._split_counts.get(split, 0) + 1
         self._item_count += 1

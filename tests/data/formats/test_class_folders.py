@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,9 @@ from format_samples import by_blob, make_version, read, round_trip, write_pictur
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, UnreadableDataset
+from sightline.core.workspace import Workspace
 from sightline.data.formats.table import detect_format, load_format
+from sightline.data.importing import import_dataset
 
 
 def labels(items: dict[str, object]) -> dict[str, tuple[str | None, list[str]]]:
@@ -126,3 +129,27 @@ def test_datumaro_samples(shared_data: Path) -> None:
     assert {name.split("/")[0] for name in items} == {"label_0", "label_1"}
     _, items, _ = read("class_folders", assets / "yolo_dataset/yolov8_classification")
     assert [item.split for item in items.values()] == ["train"] * 3
+
+
+def test_what_lies_beside_the_class_folders_may_be_labels_and_is_told(tmp_path: Path) -> None:
+    write_picture(tmp_path / "set/images/cat/1.png")
+    write_picture(tmp_path / "set/images/dog/1.png")
+    write_text(tmp_path / "set/labels.csv", "x")
+    write_text(tmp_path / "set/labels/1.txt", "x")
+    write_text(tmp_path / "set/README.md", "x")
+    _, items, report = read("class_folders", tmp_path / "set")
+    assert len(items) == 2
+    assert report.count("file", "warned", "file that is no picture is ignored") == 1
+    assert report.count("file", "warned", "folder without a picture is ignored") == 1
+
+
+def test_a_folder_whose_name_is_no_utf8_is_a_class_all_the_same(tmp_path: Path) -> None:
+    write_picture(tmp_path / "cat/1.png")
+    folder = tmp_path / os.fsdecode(b"dog\xff")
+    folder.mkdir()
+    write_picture(tmp_path / "2.png").rename(folder / os.fsdecode(b"\xfe.png"))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x", format="class_folders")
+    assert version.categories.names == ("cat", "dog\N{REPLACEMENT CHARACTER}")
+    names = [item.file_name for item in version.items()]
+    assert names == ["cat/1.png", "dog\N{REPLACEMENT CHARACTER}/\N{REPLACEMENT CHARACTER}.png"]
+    assert report.count("image", "changed", "file name is no UTF-8, its odd bytes replaced") == 1

@@ -194,3 +194,10 @@ def test_datumaro_imagenet_txt(shared_data: Path) -> None:
     assert report.dropped("image") == 2
     dataset, _, _ = read("class_list", source / "custom_labels", classes="synsets-alt.txt")
     assert dataset.categories.names[0] == "alt_label_0"
+
+
+def test_the_row_that_spoils_the_only_list_is_named(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_text(tmp_path / "labels.csv", "path,label\na.png\n")
+    with pytest.raises(UnreadableDataset, match=r"labels\.csv"):
+        read("class_list", tmp_path)

@@ -8,7 +8,7 @@ from faster_coco_eval import COCO
 from faster_coco_eval import mask as coco_masks
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.formats import coco_scan
@@ -213,3 +213,44 @@ def test_datumaro_samples_of_each_task(shared_data, tmp_path):
         read(folder / "coco_panoptic", tmp_path / "panoptic")
     stuff, _, _ = read(folder / "coco", tmp_path / "task", format="coco", format_options={"task": "stuff"})
     assert sum(len(item.annotations) for item in stuff.values()) == 2
+
+
+def test_bboxes_of_other_types_are_not_taken_for_boxes_without_area(tmp_path):
+    put_picture(tmp_path / "set" / "1.png")
+    boxes = ["1,2,10,20", {"x": 1}, [1, 2, 10], True, ["1", "2", "10", "20"], [], None]
+    put_json(tmp_path / "set" / "labels.json", [image(1, "1.png")], [box(1, bbox=bbox) for bbox in boxes])
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert report.count("annotation", "dropped", "bbox or segmentation that is not as COCO defines it") == 4
+    numbers, empty, absent = items["1.png"].annotations
+    assert numbers.box_xyxy == (1.0, 2.0, 11.0, 22.0)
+    assert empty.geometry == absent.geometry == "image"
+
+
+def test_categories_that_share_an_id_or_a_name_are_told(tmp_path):
+    put_picture(tmp_path / "set" / "1.png")
+    categories = [(1, "cat"), (1, "dog"), (2, "cat"), (3.0, " two\nlines "), (True, "yes"), (4, " ")]
+    records = [{"id": identity, "name": name} for identity, name in categories]
+    annotations = [box(1, identity) for identity in (1, 2, 3)]
+    put_json(tmp_path / "set" / "labels.json", [image(1, "1.png")], annotations, records)
+    items, report, version = read(tmp_path / "set", tmp_path)
+    assert version.categories.names == ("cat", "two lines")
+    assert [annotation.category for annotation in items["1.png"].annotations] == ["cat", "cat", "two lines"]
+    assert report.count("category", "dropped", "category id used twice, the first counts") == 1
+    assert report.count("category", "changed", "two ids have one name and become one category") == 1
+    assert report.count("category", "dropped", "category without an id or a name") == 2
+    assert report.changed("category") == 2
+
+
+def test_a_category_id_that_is_a_list_is_unknown(tmp_path):
+    put_picture(tmp_path / "set" / "1.png")
+    annotations = [box(1, [7]), box(1, {"a": 1}, caption="x")]
+    put_json(tmp_path / "set" / "labels.json", [image(1, "1.png")], annotations)
+    _, report, _ = read(tmp_path / "set", tmp_path)
+    assert report.dropped("annotation") == 2
+
+
+def test_an_option_coco_does_not_have_is_refused(tmp_path):
+    put_picture(tmp_path / "set" / "1.png")
+    put_json(tmp_path / "set" / "labels.json", [image(1, "1.png")], [])
+    with pytest.raises(InvalidInput, match="options task"):
+        read(tmp_path / "set", tmp_path, format_options={"lists": {"train": "a.txt"}})

@@ -72,3 +72,12 @@ def test_files_without_a_pictures_suffix_get_one(tmp_path: Path) -> None:
     namer = FileNamer(version, report)
     assert [namer.place("x", item).as_posix() for item in version.items()] == ["x/frame_1.png", "x/a.png"]
     assert report.changed("file") == 1
+
+
+def test_names_that_a_line_of_a_list_cannot_hold_are_changed_and_told(tmp_path: Path) -> None:
+    names = ["two\nlines.png", " b.png", "c ü's, 1.png"]
+    version = make_version(tmp_path, [(name, None, []) for name in names], ["cat"])
+    report = ConversionReport()
+    namer = FileNamer(version, report)
+    assert [str(namer.place("x", item)) for item in version.items()] == ["x/two_lines.png", "x/b.png", "x/c ü's, 1.png"]
+    assert report.changed("file") == 2

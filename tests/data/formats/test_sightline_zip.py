@@ -4,14 +4,15 @@ import tempfile
 import zipfile
 
 import pytest
+from msgspec.structs import replace
 
-from sightline.core.errors import CorruptFile, SightlineError
+from sightline.core.errors import CorruptFile, InvalidInput, SightlineError
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.formats.sightline_zip import is_version_archive
 from sightline.data.importing import import_dataset
 from sightline.data.samples import generate_samples
-from sightline.data.versions import open_version
+from sightline.data.versions import VersionWriter, open_version
 
 
 @pytest.fixture
@@ -113,3 +114,18 @@ def test_a_cut_zip_is_no_archive_of_ours(exported, tmp_path):
         assert not is_version_archive(tmp_path / "cut.zip")
         with pytest.raises(SightlineError):
             import_dataset(tmp_path / "cut.zip", Workspace(tmp_path / "again"), "x")
+
+
+def test_a_split_that_leads_out_is_refused_even_when_its_hash_is_right(tmp_path, monkeypatch):
+    version = generate_samples(Workspace(tmp_path / "w"), 1, width=160, height=120)
+    with monkeypatch.context() as patched:
+        patched.setattr("sightline.data.versions.check_split", lambda split: None)
+        with VersionWriter(Workspace(tmp_path / "evil"), "evil", version.categories, version.blobs) as writer:
+            writer.add(replace(next(version.items()), split="../../evil"))
+            evil = writer.close()
+    export_version(evil, tmp_path / "evil.zip", "sightline")
+    with pytest.raises(InvalidInput, match="split"):
+        import_dataset(tmp_path / "evil.zip", Workspace(tmp_path / "victim"), "x")
+    with pytest.raises(InvalidInput, match="below the data set"):  # opened where it lies, it still cannot write outside
+        export_version(evil, tmp_path / "deep" / "out", "yolo")
+    assert not (tmp_path / "victim" / "datasets").exists() or not list((tmp_path / "victim").rglob("manifest.json"))

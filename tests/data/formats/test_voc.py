@@ -8,7 +8,7 @@ from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.formats.voc import VocFormat
@@ -122,7 +122,7 @@ def test_the_palette_is_vocs():
     assert make_palette()[255].tolist() == [224, 224, 192]
 
 
-@pytest.mark.parametrize("name", ["a:b", " cat", "background", "#1", "two\nlines"])
+@pytest.mark.parametrize("name", ["a:b", "a\tb", "background", "#1"])
 def test_a_name_that_voc_would_change_is_said_before(tmp_path, name):
     with VersionWriter(Workspace(tmp_path), "x", Categories([name])) as writer:
         version = writer.close()
@@ -177,3 +177,23 @@ def test_datumaro_sample_has_two_boxes_and_a_mask(shared_data, tmp_path):
     nothing, report, _ = read(folder / "voc_dataset2", tmp_path / "2")
     assert nothing == {}
     assert report.count("image", "dropped", "picture is missing") == 5
+
+
+def test_an_xml_in_utf16_is_seen_and_a_single_one_finds_its_picture(tmp_path):
+    put_picture(tmp_path / "VOC" / "JPEGImages" / "a.png")
+    path = tmp_path / "VOC" / "Annotations" / "a.xml"
+    put_xml(path, "grün")
+    text = path.read_text().replace("<size>", "<filename>a.png</filename><size>")
+    path.write_bytes(('<?xml version="1.0" encoding="utf-16"?>' + text).encode("utf-16"))
+    items, report, version = read(tmp_path / "VOC", tmp_path / "1")
+    assert version.categories.names == ("grün",)
+    assert len(items["a.png"].annotations) == 1
+    items, report, _ = read(path, tmp_path / "2")
+    assert report.is_clean
+    assert len(items["a.png"].annotations) == 1
+
+
+def test_an_option_is_refused(tmp_path):
+    put_xml(tmp_path / "VOC" / "Annotations" / "a.xml", "cat")
+    with pytest.raises(InvalidInput, match="no options for format voc"):
+        read(tmp_path / "VOC", tmp_path, format_options={"lists": {}})

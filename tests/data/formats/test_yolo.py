@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from format_samples import by_blob, make_version, read, round_trip, write_pictur
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import LossyExport, UnreadableDataset
+from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
 from sightline.data.formats.table import detect_format, load_format
 
@@ -249,3 +251,24 @@ def test_variants_of_datumaro(shared_data: Path, name: str, geometry: str, count
     assert item.split == "train"
     assert [annotation.geometry for annotation in item.annotations] == [geometry] * count
     assert report.is_clean == (name not in ("yolov8_oriented_boxes", "yolov8_pose", "yolov8_pose_two_values_per_point"))
+
+
+def test_links_to_themselves_pipes_and_folders_in_the_place_of_files_are_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images/train\n" + NAMES)
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"images/train/{name}.png")
+    (tmp_path / "images/train/loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "images/train/pipe.png")
+    (tmp_path / "labels/train/a.txt").mkdir(parents=True)
+    _, items, report = read("yolo", tmp_path)
+    assert sorted(items) == ["a.png", "b.png"]
+    assert report.count("image", "dropped", "picture is missing") == 2
+    assert report.count("file", "dropped", "labels cannot be read") == 1
+
+
+def test_a_broken_yaml_is_an_error_not_another_format(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "names: [a\ntrain: ][")
+    write_picture(tmp_path / "images/train/a.png")
+    write_text(tmp_path / "labels/train/a.txt", "0 0.5 0.5 0.2 0.4\n")
+    with pytest.raises(UnreadableDataset, match=r"data\.yaml to be YAML"):
+        detect_format(tmp_path).read(tmp_path, ConversionReport(), {})

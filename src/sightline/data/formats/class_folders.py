@@ -13,7 +13,7 @@ import msgspec
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.options import check_options
@@ -60,6 +60,7 @@ class ClassFoldersFormat:
         if not source.is_dir() or not has_picture(source, limit=1_000_000):
             raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
         root = skip_wrappers(source)
+        report_bystanders(source, root, report)
         places = list(find_places(root, report))
         names = sorted({place.category for place in places if place.category is not None})
         return SourceDataset(categories=Categories(order_names(root, names, report)), items=iterate_items(places, report))
@@ -100,6 +101,22 @@ def skip_wrappers(source: Path) -> Path:
     return folder
 
 
+def report_bystanders(source: Path, root: Path, report: ConversionReport) -> None:
+    """Tell of files and folders beside the class folders and beside the lone folders around them: they may hold labels."""
+    folder = root
+    while True:
+        files, _ = list_folder(folder)
+        for name in files:
+            if not is_picture(name) and not name.lower().startswith(EXPECTED_FILES):
+                report.warn("file", "file that is no picture is ignored", name)
+        if folder == source:
+            return
+        for name in list_folder(folder.parent)[1]:
+            if name != folder.name:
+                report.warn("file", "folder without a picture is ignored", name)
+        folder = folder.parent
+
+
 def find_places(root: Path, report: ConversionReport) -> Iterator[ClassPlace]:
     """Folders of one class and split each, training first; strange files are told."""
     names = list_folder(root)[1]
@@ -126,9 +143,17 @@ def find_classes(folder: Path, split: str | None, report: ConversionReport) -> I
         files, inner = list_folder(folder / name)
         if split is None and inner and all(find_split(part) for part in inner) and not any(map(is_picture, files)):
             for part in inner:
-                yield ClassPlace(folder / name / part, name, find_split(part), folder)
+                yield ClassPlace(folder / name / part, name_class(name, report), find_split(part), folder)
         else:
-            yield ClassPlace(folder / name, name, split, folder)
+            yield ClassPlace(folder / name, name_class(name, report), split, folder)
+
+
+def name_class(folder: str, report: ConversionReport) -> str:
+    """A class's name from its folder's; the report is told where they differ."""
+    name = clean_name(folder)
+    if name != folder:
+        report.change("category", "name with line breaks, spaces at its ends or no Unicode, cleaned", f"{folder!r} -> {name!r}")
+    return name
 
 
 def find_loose(folder: Path, split: str | None) -> Iterator[ClassPlace]:

@@ -105,14 +105,15 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
             raise UnreadableDataset(f"expected a list ({', '.join(LIST_SUFFIXES)}), got {source.name}")
         return [PictureList(source, None, find_columns(source))]
     lists = []
+    problem = "none"
     for name in list_folder(source)[0] if source.is_dir() else []:
         if name.lower().endswith(LIST_SUFFIXES) and name not in CLASSES_NAMES:
             try:
                 lists.append(PictureList(source / name, find_list_split(name), find_columns(source / name)))
-            except UnreadableDataset:
-                continue
+            except UnreadableDataset as error:
+                problem = str(error)
     if not lists:
-        raise UnreadableDataset(f"expected a list of pictures and labels in {source}, found none; name one with lists=")
+        raise UnreadableDataset(f"expected a list of pictures and labels in {source}, found: {problem}; name one with lists=")
     splits = [entry.split for entry in lists]
     if len(lists) > 1 and (None in splits or len(set(splits)) != len(splits)):
         named = [entry for entry in lists if entry.path.name == LIST_NAME]

@@ -28,6 +28,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_split, resolve_inside
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import encode_mask
@@ -55,6 +56,7 @@ class CocoFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Read all JSON files of one task. Options: task: "instances", "stuff", "labels" ... when there are several."""
+        check_options(self.name, options, ("task",))
         files = [source] if source.is_file() else _find_json_files(source)
         files = _choose_task(files, options.get("task"), source, report)
         spill = Path(tempfile.mkdtemp(prefix="sightline-coco-"))
@@ -214,7 +216,8 @@ def _parse_annotation(
     where: str,
 ) -> Annotation | None:
     identity = record.get("category_id")
-    if identity is None or ("caption" in record and identity not in categories):
+    category = categories.get(identity) if isinstance(identity, int | float | str) else None
+    if identity is None or ("caption" in record and category is None):
         report.drop("annotation", "caption or other label without a category", where)
         return None
     if any(isinstance(value, int | float) and value for value in _as_list(record.get("keypoints"))):
@@ -228,9 +231,7 @@ def _parse_annotation(
     score = record.get("score")
     origin = record.get("origin", "human" if score is None else "model")
     return Annotation(
-        category=categories.get(identity, f"id {str(identity)[:40]}")
-        if isinstance(identity, int | float | str)
-        else f"id {str(identity)[:40]}",
+        category=f"id {str(identity)[:40]}" if category is None else category,
         box_xyxy=box,
         polygons=polygons,
         mask=mask,
@@ -242,8 +243,10 @@ def _parse_annotation(
 
 
 def _parse_box(bbox: Any) -> BoxXyxy | None:
-    if not bbox or all(value == 0 for value in _as_list(bbox)):
-        return None if not bbox else (0.0, 0.0, 0.0, 0.0)
+    if bbox is None or bbox == []:
+        return None
+    if not isinstance(bbox, list):
+        raise TypeError("a bbox is a list")
     x, y, width, height = (math.nan if value is None else float(value) for value in bbox)
     return x, y, x + width, y + height
 

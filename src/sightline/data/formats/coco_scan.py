@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import UnreadableDataset
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name, replace_surrogates
 from sightline.data.formats.json_stream import LIST_START, stream_members
 
 IMAGES_PER_BLOCK = 4096
@@ -40,7 +40,7 @@ class CocoScan:
 
     def __init__(self, path: Path, spill: Path, report: ConversionReport) -> None:
         self.path, self._spill, self._report = path, spill, report
-        self.categories: dict[int | str, str] = {}
+        self.categories: dict[float | str, str] = {}
         self._keys = array("q")
         self._blocks = _Blocks(spill)
         self._scan()
@@ -97,17 +97,28 @@ class CocoScan:
             return
         self._keys.append(identity)
         width, height = (_whole_number(record.get(name)) for name in ("width", "height"))
-        images.write(msgspec.json.encode(CocoImage(_clean_text(file_name), width, height)) + b"\n")
+        images.write(msgspec.json.encode(CocoImage(replace_surrogates(file_name), width, height)) + b"\n")
 
     def _add_category(self, record: Any) -> None:
         identity = record.get("id") if isinstance(record, dict) else None
-        name = record.get("name") if isinstance(record, dict) else None
-        if not isinstance(identity, int | str) or not isinstance(name, str | int) or name == "":
+        given = record.get("name") if isinstance(record, dict) else None
+        name = clean_name(str(given)) if isinstance(given, str | int) else ""
+        if isinstance(identity, bool) or not isinstance(identity, int | float | str) or not name:
             self._report.drop("category", "category without an id or a name", f"{self.path.name}: {str(record)[:80]}")
             return
+        if identity in self.categories:
+            if self.categories[identity] != name:
+                self._report.drop("category", "category id used twice, the first counts", f"{identity}: {name}")
+            return
+        if name in self.categories.values():
+            self._report.change("category", "two ids have one name and become one category", name)
+        if name != str(given):
+            self._report.change(
+                "category", "name with line breaks, spaces at its ends or no Unicode, cleaned", f"{given!r} -> {name!r}"
+            )
         if record.get("supercategory") not in (None, "", "none", name):
             self._report.warn("category", "supercategories are not kept", f"{name} of {str(record['supercategory'])[:40]}")
-        self.categories[identity] = _clean_text(str(name))
+        self.categories[identity] = name
 
     def _add_annotation(self, record: Any, index: "_Ordinals") -> None:
         identity = _make_key(record.get("image_id")) if isinstance(record, dict) else None
@@ -189,8 +200,3 @@ def _make_key(identity: Any) -> int | None:
 def _whole_number(value: Any) -> int | None:
     whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 << 31 and value == value // 1
     return int(value) if whole else None
-
-
-def _clean_text(text: str) -> str:
-    """JSON may hold halves of characters (lone surrogates), which no file and no table can."""
-    return text.encode(errors="replace").decode()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from sightline.core.errors import InvalidInput, UnreadableImage
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.headers import probe_image
@@ -39,13 +39,15 @@ def find_split(name: str) -> str | None:
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the files and of the folders inside, junk left out, each sorted."""
+    """Names of the files and of the folders inside, junk left out, each sorted; a link to itself counts as a file."""
     files: list[str] = []
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not is_junk(entry.name):
-                (folders if entry.is_dir() else files).append(entry.name)
+                # `DirEntry.is_dir` raises for a link that leads to itself; `os.path.isdir` says no.
+                is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112
+                (folders if is_folder else files).append(entry.name)
     return sorted(files), sorted(folders)
 
 
@@ -82,10 +84,13 @@ def has_picture(folder: Path, limit: int = 2000) -> bool:
 
 def read_picture_size(path: Path, report: ConversionReport, name: str) -> tuple[int, int] | None:
     """Upright `(width, height)` of a picture, or None after telling the report that it is missing or unreadable."""
+    if not os.path.isfile(path):  # noqa: PTH113 - never raises; a pipe would be read for ever
+        report.drop("image", "picture is missing", name)
+        return None
     try:
         header = probe_image(path.read_bytes(), name)
-    except FileNotFoundError:
-        report.drop("image", "picture is missing", name)
+    except OSError as error:
+        report.drop("image", "picture cannot be read", f"{name}: {error.strerror}")
     except UnreadableImage as error:
         report.drop("image", "picture cannot be read", f"{name}: {error}")
     else:
@@ -102,7 +107,7 @@ def make_unique_names(names: Iterable[str], report: ConversionReport, extra: Ite
     unique = []
     extras = list(extra)
     for index, name in enumerate(names):
-        cleaned = name.strip() or f"class_{index}"
+        cleaned = clean_name(name) or f"class_{index}"
         candidate, number = cleaned, 2
         if candidate in seen and index < len(extras):
             candidate = f"{cleaned} ({extras[index]})"
@@ -143,6 +148,11 @@ def resolve_inside(root: Path, *names: str) -> Path | None:
     return None
 
 
+def _make_listable(part: str) -> str:
+    """A part of a path as a line of a list can hold it: no line breaks, no space or quote at its ends."""
+    return "_".join(part.splitlines()).strip(' "') or "_"
+
+
 class FileNamer:
     """Gives each item a file name that no other picture of its folder has, and that ends like a picture's.
 
@@ -157,16 +167,20 @@ class FileNamer:
     def place(self, folder: str, item: Item, file_name: str | None = None) -> PurePosixPath:
         """Path of the item's picture below `folder`; the report is told when it is not the wanted (or the item's own) name."""
         wanted = check_inside(file_name or item.file_name)
-        suffix = wanted.suffix if is_picture(wanted.name) else self._find_suffix(item)
-        stem = wanted.stem if suffix == wanted.suffix else wanted.name
-        path, number = wanted.with_name(stem + suffix), 1
+        check_inside(folder)
+        writable = PurePosixPath(*(_make_listable(part) for part in wanted.parts))
+        suffix = writable.suffix if is_picture(writable.name) else self._find_suffix(item)
+        stem = writable.stem if suffix == writable.suffix else writable.name
+        path, number = writable.with_name(stem + suffix), 1
         while self._key(folder, path) in self._taken:
             number += 1
-            path = wanted.with_name(f"{stem}-{suffix[1:]}{'' if number == 2 else f'-{number - 1}'}{suffix}")
+            path = writable.with_name(f"{stem}-{suffix[1:]}{'' if number == 2 else f'-{number - 1}'}{suffix}")
         self._taken.add(self._key(folder, path))
         if path != wanted:
             self._report.change(
-                "file", "picture renamed, another has its name or it ended like no picture", f"{wanted} -> {path}"
+                "file",
+                "picture renamed: another has its name, it ended like no picture, or a list could not hold it",
+                f"{wanted} -> {path}",
             )
         return PurePosixPath(folder) / path
 

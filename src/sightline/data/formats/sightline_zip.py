@@ -26,12 +26,14 @@ from sightline.data.archives import ARCHIVE_ERRORS
 from sightline.data.blobs import BlobQueue, BlobStore
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.options import check_options
 from sightline.data.items import Item, read_items
 from sightline.data.versions import (
     ITEMS_NAME,
     LOCATION_NAME,
     BlobLocation,
     DatasetVersion,
+    check_split,
     make_temporary_folder,
     open_version,
     place_version,
@@ -56,6 +58,7 @@ class SightlineZipFormat:
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Read items one by one, for an import that changes splits or categories; `install_archive` copies a version whole."""
+        check_options(self.name, options)
         if source.is_dir():
             version = open_version(source)
             return SourceDataset(
@@ -121,6 +124,7 @@ def install_archive(
         with _open_zip(path) as archive, BlobQueue(blobs) as queue:
             _unpack_version(archive, folder, path)
             for item in read_items(folder / ITEMS_NAME):
+                check_split(item.split)
                 if not blobs.has(item.blob):
                     queue.put_bytes(_read_picture(archive, item, path))
                 report.keep("image")

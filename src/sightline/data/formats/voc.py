@@ -11,6 +11,7 @@ VOC's tools ignore EXIF orientation: labels whose `size` is that of the stored p
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -24,8 +25,9 @@ from defusedxml import DefusedXmlException
 from sightline.core.annotations import Annotation, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_junk, is_picture, resolve_inside, walk_files
 from sightline.data.formats.voc_masks import VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc_writing import check_voc, write_voc
@@ -62,9 +64,10 @@ class VocFormat:
         return 0.95 if layouts[0].labels != layouts[0].root else 0.85
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
-        """Read every layout found; categories come from `labelmap.txt`, else from the XML files."""
+        """Read every layout found; categories come from `labelmap.txt`, else from the XML files. Options: none."""
+        check_options(self.name, options)
         if source.is_file():
-            layouts = [_Layout(source.parent, source.parent, source.parent, only=source)]
+            layouts = [_lay_out_around(source)]
             read_voc_xml(source)  # a single file that is not VOC is an error, not a report
         else:
             layouts = _find_layouts(source)
@@ -124,7 +127,7 @@ def read_voc_xml(path: Path) -> VocXml:
 
 def _looks_like_voc(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head = file.read(HEAD_BYTES).replace(b"\0", b"")  # UTF-16 reads as ASCII without its zeros
     return b"<annotation" in head and b"<annotations" not in head and any(key in head for key in (b"<bndbox", b"<size>"))
 
 
@@ -140,6 +143,13 @@ def _find_layouts(source: Path) -> list[_Layout]:
         if found:
             return found
     return [_Layout(source, source, source)] if _has_voc_xml(source) else []
+
+
+def _lay_out_around(path: Path) -> _Layout:
+    """The layout of a single XML file: its picture lies beside it, or in the picture folder of the tree it is part of."""
+    root = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
+    pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), path.parent)
+    return _Layout(root, path.parent, pictures, only=path)
 
 
 def _has_voc_xml(folder: Path) -> bool:
@@ -260,7 +270,9 @@ def _read_split_lists(layout: _Layout, report: ConversionReport) -> dict[str, st
     files = sorted(folders[0].glob("*.txt"), key=lambda path: (_rank(path.stem), path.stem))
     for path in files:
         ids = [
-            line.strip().strip('"') for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+            re.sub(r'^"(.*)"$', r"\1", line.strip())
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.strip()
         ]
         if _is_class_list(path.stem, ids):
             continue
@@ -339,7 +351,7 @@ def _parse_attributes(thing: Element) -> dict[str, str]:
 
 
 def _name_of(thing: Element) -> str:
-    return (thing.findtext("name") or "").strip()
+    return clean_name(thing.findtext("name") or "")
 
 
 def _number(text: str | None) -> float:

@@ -109,7 +109,7 @@ def _draw(item: Item, indices: dict[str, int], report: ConversionReport) -> tupl
 def _report_names(version: DatasetVersion, report: ConversionReport) -> None:
     """Names that `labelmap.txt` or XML would give back otherwise."""
     for name in version.categories:
-        if name != name.strip() or not name.isprintable() or ":" in name or name.startswith("#") or name in BACKGROUND_NAMES:
+        if not name.isprintable() or ":" in name or name.startswith("#") or name in BACKGROUND_NAMES:
             report.change("category", "name with ':', '#', odd spaces or a meaning of its own in VOC (background)", repr(name))
 
 

@@ -71,7 +71,10 @@ class YoloFormat:
         """Sure of a yaml file that names classes and pictures; fairly sure of images/ and labels/ with a list of classes."""
         path = find_yaml(source)
         if path is not None:
-            facts = read_yaml(path)
+            try:
+                facts = read_yaml(path)
+            except UnreadableDataset:
+                return 0.9 if path.name in YAML_NAMES else 0.0  # `read` says what is wrong with it
             return 0.95 if "names" in facts and any(key in facts for key in SPLIT_KEYS) else 0.0
         if not (source.is_dir() and (source / "images").is_dir() and (source / "labels").is_dir()):
             return 0.0
@@ -137,11 +140,12 @@ def find_yaml(source: Path) -> Path | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The yaml's mapping; empty when it is none."""
+    """The yaml's mapping; empty when it is another document. Raises: UnreadableDataset when it is no YAML."""
     try:
         facts = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
-    except (yaml.YAMLError, RecursionError):
-        return {}
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UnreadableDataset(f"expected {path.name} to be YAML, cannot parse it ({reason}); mend it") from error
     return facts if isinstance(facts, dict) else {}
 
 
@@ -149,7 +153,10 @@ def has_polygon_rows(source: Path) -> bool:
     """Whether one of the first label files holds a row of three or more points, and key points are not what they mean."""
     path = find_yaml(source)
     root = source if source.is_dir() else source.parent
-    if path is not None and "kpt_shape" in read_yaml(path):
+    try:
+        if path is not None and "kpt_shape" in read_yaml(path):
+            return False
+    except UnreadableDataset:
         return False
     labels = islice(walk_files(root / "labels" if (root / "labels").is_dir() else root), SNIFFED_NAMES)
     for file in islice((file for file in labels if file.suffix == ".txt"), SNIFFED_FILES):

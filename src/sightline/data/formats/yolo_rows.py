@@ -43,6 +43,9 @@ def read_label_file(
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        report.drop("file", "labels cannot be read", f"{path.name}: {error.strerror}")
+        return ()
     facts = read_facts(path, report)
     annotations = []
     for number, line in enumerate(text.splitlines(), 1):
