@@ -1,7 +1,7 @@
 """The confidence at which predictions should be shown to a user: where the mean F1 of the categories is best.
 
-Average precision ranks all predictions, however weak; a person looks at those above one threshold. Greedy matching goes from the
-most confident prediction down, so cutting the list off at any confidence leaves the matches above it as they are.
+Average precision ranks all predictions, however weak; a person looks at those above one threshold. Greedy matching goes from
+the most confident prediction down, so cutting the list off at any confidence leaves the matches above it as they are.
 """
 
 from collections.abc import Sequence

@@ -46,6 +46,7 @@ class FasterRcnn(Network):
             head="region_boxes",
             outputs=("proposals", "logits", "deltas"),
             parameters={"weights": [10.0, 10.0, 5.0, 5.0]},
+            confidence_threshold=0.5,
             iou_threshold=0.5,
         )
         for level, anchors in enumerate(self._make_anchors()):

@@ -18,7 +18,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.folders import hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
-from sightline.core.manifests import ModelManifest
+from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import TaskMetrics
@@ -186,7 +186,7 @@ def _write_model(made: Path, name: str, network: Network, version: DatasetVersio
         network=resolve_network(recipe.task, recipe.network),
         categories=find_learned_categories(version, recipe.task).categories.names,
         input=network.input_spec,
-        decode=network.decode_spec,
+        decode=set_confidence(network.decode_spec, metrics),
         parameter_count=network.count_parameters(),
         export_check=export_check,
         recipe=msgspec.to_builtins(recipe),
@@ -198,6 +198,13 @@ def _write_model(made: Path, name: str, network: Network, version: DatasetVersio
         files=hash_files(made),
     )
     write_manifest(made, manifest)
+
+
+def set_confidence(spec: DecodeSpec, metrics: dict[str, Any]) -> DecodeSpec:
+    """The decode spec with the confidence that validation found best for showing predictions, where it found one."""
+    if "best_confidence" not in metrics:
+        return spec
+    return msgspec.structs.replace(spec, confidence_threshold=metrics["best_confidence"])
 
 
 def _describe_metrics(loop: TrainingLoop, recipe: Recipe) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""The detection task: samples, mosaics, what counts as an object, and two detectors that learn generated shapes by heart."""
+
+import numpy as np
+import pytest
+import torch
+
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import DecodeSpec, InputSpec
+from sightline.data.augmentation import AugmentationSettings
+from sightline.metrics.evaluator import make_evaluator
+from sightline.models.csp_detector import CspDetector
+from sightline.models.faster_rcnn import FasterRcnn
+from sightline.models.network import Network, normalise_images
+from sightline.training.arithmetic import EXACT
+from sightline.training.box_assignment import NO_OBJECT
+from sightline.training.optimisers import build_optimiser
+from sightline.training.pictures import Pictures
+from sightline.training.recipe import make_recipe
+from sightline.training.tasks.detection import DetectionTask
+from sightline.training.tasks.task import TaskContext
+from sightline.training.train import set_confidence
+from sightline.training.validation import infer_network
+
+STILL = AugmentationSettings()
+
+
+def make_detection_task(version, size: int = 64, augmentation: AugmentationSettings = STILL) -> DetectionTask:
+    recipe = make_recipe("detection", augmentation=augmentation)
+    pictures = Pictures(version, ("train",), size, size, 1 << 24)
+    spec = InputSpec(width=size, height=size, resize="letterbox")
+    return DetectionTask(TaskContext(recipe, version.categories, pictures, spec))
+
+
+def test_a_sample_without_augmentation_is_the_letterboxed_picture_with_its_box(make_version, rng) -> None:
+    version = make_version("detection", width=48, height=24)
+    task = make_detection_task(version, 96)
+    sample = task.make_sample(0, rng, 0.0)
+    item = version.load_items("train")[0]
+    x0, y0, x1, y1 = item.annotations[0].box_xyxy
+    boxes, labels = sample.target
+    assert sample.image.shape == (96, 96, 3)
+    assert boxes[0] == pytest.approx([2 * x0, 2 * y0 + 24, 2 * x1, 2 * y1 + 24], abs=1e-3)  # twice the size, bands of 24
+    assert labels.tolist() == [version.categories.index(item.annotations[0].category)]
+
+
+def test_mosaics_hold_objects_of_several_pictures_and_end_before_the_budget_does(make_version, rng) -> None:
+    always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), close=0.25)
+    task = make_detection_task(make_version("detection"), augmentation=always)
+    assert len(task.make_sample(0, rng, 0.0).target[1]) == 4
+    assert len(task.make_sample(0, rng, 0.9).target[1]) == 1
+
+
+def test_collate_pads_to_the_largest_number_of_objects(make_version, rng) -> None:
+    always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), close=0.25)
+    task = make_detection_task(make_version("detection"), augmentation=always)
+    batch = task.collate([task.make_sample(0, rng, 0.0), task.make_sample(1, rng, 0.9)], rng, 0.0)
+    assert batch.images.shape == (2, 64, 64, 3)
+    assert batch.targets.labels.shape == (2, 4)
+    assert (batch.targets.labels[1] == NO_OBJECT).sum() == 3
+
+
+def test_without_boxes_there_is_nothing_to_learn(make_version) -> None:
+    with pytest.raises(InvalidInput, match="expected boxes"):
+        make_detection_task(make_version("classification"))
+
+
+def test_the_confidence_of_the_best_f1_becomes_the_model_s() -> None:
+    spec = DecodeSpec(head="anchor_free", outputs=("a",))
+    assert set_confidence(spec, {"best_confidence": 0.61}).confidence_threshold == 0.61
+    assert set_confidence(spec, {}) is spec
+
+
+def learn_by_heart(network: Network, version, steps: int, **changes: object) -> float:
+    """mAP50 on the eight training pictures after some steps on all of them at once."""
+    from sightline.imaging.heads import decode_outputs
+    from sightline.imaging.preprocessing import prepare_batch
+
+    task = make_detection_task(version, network.input_spec.width)
+    recipe = make_recipe("detection", weight_decay=0.0, **changes)
+    optimiser = build_optimiser(network.train(), recipe)
+    rng = np.random.default_rng(0)
+    batch = task.collate([task.make_sample(index, rng, 0.0) for index in range(8)], rng, 0.0)
+    images = normalise_images(batch.images, network.input_spec)
+    for _ in range(steps):
+        loss = torch.stack(list(task.compute_loss(network, images, batch.targets).values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None  # the statistics it learned with
+    network.eval()
+    evaluator = make_evaluator("detection", version.categories)
+    items = list(version.load_items("train"))
+    prepared, placements = prepare_batch([version.read_image(item) for item in items], network.input_spec)
+    outputs = infer_network(network, prepared, EXACT)
+    answers = decode_outputs(network.decode_spec, outputs, placements, version.categories, 0.01)
+    for item, answer in zip(items, answers, strict=True):
+        evaluator.add(item.annotations, answer, item.width, item.height)
+    return evaluator.compute().values["map50"]
+
+
+def test_our_detector_learns_eight_pictures_by_heart(make_version) -> None:
+    torch.manual_seed(0)
+    network = CspDetector(3, 64, 64)
+    assert learn_by_heart(network, make_version("detection", width=64, height=64), steps=40) > 0.9
+
+
+@pytest.mark.slow
+def test_the_loss_of_faster_rcnn_falls(make_version, rng) -> None:
+    torch.manual_seed(0)
+    network = FasterRcnn(3, 64, 64)
+    task = make_detection_task(make_version("detection", width=64, height=64))
+    batch = task.collate([task.make_sample(index, rng, 0.0) for index in range(2)], rng, 0.0)
+    images = normalise_images(batch.images, network.input_spec)
+    optimiser = build_optimiser(network.train(), make_recipe("detection", optimiser="adamw", learning_rate=1e-4))
+    losses = []
+    for _ in range(6):
+        torch.manual_seed(1)  # the same regions are sampled each time
+        loss = torch.stack(list(task.compute_loss(network, images, batch.targets).values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
