@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -122,6 +123,29 @@ def test_an_internal_error_is_one_line_and_a_traceback_only_with_debug(run: Run,
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "--debug" in ran.err and "ZeroDivisionError" in ran.err
     assert "Traceback" in run("doctor", "--debug").err
+
+
+@pytest.mark.parametrize("command", [("sample", "p", "--count", "10", "--workspace"), ("demo", "--folder")])
+def test_a_file_where_a_folder_must_be_is_no_internal_error(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    ran = run(*command, tmp_path / "file", "--json")
+    assert (ran.code, ran.err.count("\n"), ran.out.count("\n")) == (EXIT_CODE[InvalidInput], 1, 1)
+    assert str(tmp_path / "file") in ran.err and "internal" not in ran.err
+
+
+def test_a_full_disk_says_to_make_room() -> None:
+    assert cli.describe_file_error(OSError(errno.ENOSPC, "No space left on device", "a/b")) == (
+        "cannot use 'a/b': no space left on device; make room, or use another disk"
+    )
+
+
+def test_a_usage_error_names_the_command_whose_help_to_read(run: Run) -> None:
+    for arguments in (("measure", "--compare", "one"), ("train", "parts", "--seed", "-1")):
+        assert run(*arguments).err.endswith(f"; see: sightline {arguments[0]} --help\n")
+
+
+def test_the_list_of_commands_is_not_cut_short(run: Run) -> None:
+    assert "..." not in run("--help").out.partition("Commands:")[2]
 
 
 def test_an_error_is_as_clear_from_a_shell(tmp_path: Path) -> None:

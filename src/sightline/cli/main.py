@@ -3,6 +3,8 @@
 Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says; 130 stopped with Ctrl-C.
 """
 
+import errno
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -28,11 +30,12 @@ from sightline.cli.commands import (
     train,
 )
 from sightline.cli.terminal import make_console, write_json_line
-from sightline.core.errors import EXIT_CODE, SightlineError, find_by_head
+from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, SightlineError, find_by_head
 
 INTERNAL_ERROR = 1
 INTERRUPTED = 130
 DEBUG_FLAG = "--debug"
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="sightline",
@@ -58,7 +61,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo_command,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    # The first line whole: typer's own short help is cut after about 40 characters.
+    app.command(name, short_help=(inspect.getdoc(command) or "").partition("\n")[0])(command)
 
 
 def print_version(wanted: bool) -> None:
@@ -92,20 +96,32 @@ def run_arguments(arguments: list[str]) -> int:
     except SightlineError as error:
         return report_failure(error, str(error), find_by_head(EXIT_CODE, error), debug, rest)
     except TyperException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "sightline"
-        return report_failure(error, f"{error.format_message()} See: {path} --help", error.exit_code, debug, rest)
+        command = f"sightline {rest[0]}" if rest and rest[0] in COMMANDS else "sightline"
+        line = f"{error.format_message().rstrip('.')}; see: {command} --help"
+        return report_failure(error, line, error.exit_code, debug, rest)
     except typer.Abort as error:
         return report_failure(error, "stopped", INTERRUPTED, debug, rest)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; nothing is wrong here
         return INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 - the border: whatever is left becomes one line, and the traceback with --debug
+        if isinstance(error, OSError) and error.filename is not None:
+            head = Exhausted if error.errno in DISK_IS_FULL else InvalidInput
+            return report_failure(error, describe_file_error(error), EXIT_CODE[head], debug, rest)
         line = f"internal error, {type(error).__name__}: {error}; run it again with {DEBUG_FLAG} and report what it prints"
         return report_failure(error, line, INTERNAL_ERROR, debug, rest)
     if result == INTERRUPTED:  # Ctrl-C, as typer tells it
         return report_failure(KeyboardInterrupt(), "stopped", INTERRUPTED, debug, rest)
     return result if isinstance(result, int) else 0
+
+
+def describe_file_error(error: OSError) -> str:
+    """What the system says of a path a command was given, as one line that names the path and the remedy."""
+    reason = (error.strerror or type(error).__name__).lower()
+    remedy = (
+        "make room, or use another disk" if error.errno in DISK_IS_FULL else "check the path and its rights, or give another"
+    )
+    return f"cannot use {str(error.filename)!r}: {reason}; {remedy}"
 
 
 def report_failure(error: BaseException, message: str, code: int, debug: bool, arguments: list[str]) -> int:

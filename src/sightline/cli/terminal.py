@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 NARROW_WIDTH = 100  # of a pipe or log file, which has none of its own
 
@@ -65,15 +66,16 @@ def encode_value(value: object) -> object:
     raise TypeError(f"expected something JSON can hold, got {type(value).__name__}")
 
 
-def make_table(headings: list[str], rows: list[list[object]], title: str | None = None) -> Table:
+def make_table(headings: list[str], rows: list[list[object]], title: str | None = None) -> RenderableType:
     """A plain table; numbers are aligned to the right, None is shown as a dash."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD)
     for column, heading in enumerate(headings):
         numeric = any(isinstance(row[column], (int, float)) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(format_value(value)) for value in row))
-    return table
+    # A line of its own: a table's title would be wrapped at the width of the table.
+    return table if title is None else Group(Text(title, style="bold"), table)
 
 
 def format_value(value: object) -> str:
@@ -81,6 +83,11 @@ def format_value(value: object) -> str:
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_count(count: int, noun: str) -> str:
+    """A number and its noun: `1 stream`, `2 streams`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def format_duration(seconds: float) -> str:
