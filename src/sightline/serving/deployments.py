@@ -24,6 +24,7 @@ from sightline.core.manifests import ArtifactManifest, DeploymentManifest, compu
 from sightline.core.workspace import NAME_PATTERN, check_name
 
 LOCK_NAME = ".lock"
+DEPLOYMENTS_FOLDER = "deployments"  # of a workspace
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,8 @@ def check_repository(folder: Path) -> Path:
             f"expected a model repository, a folder of deployments, got one {read_kind(folder)}: {folder}; give its parent, "
             "or deploy an artifact first: sightline deploy ARTIFACT --name NAME"
         )
+    if not list_names(folder) and (folder / DEPLOYMENTS_FOLDER).is_dir():
+        raise InvalidInput(f"{folder} is a workspace; its model repository is {folder / DEPLOYMENTS_FOLDER}: give that")
     return folder
 
 

@@ -27,6 +27,7 @@ class OutcomeWriter:
         self.answered = 0
         self.failed = 0
         self.annotation_count = 0
+        self.first_error: str | None = None
         self._categories = categories
         self._drawn_folder = drawn_folder
         self._jsonl = jsonl
@@ -41,6 +42,7 @@ class OutcomeWriter:
         if outcome.image is None:
             self.failed += 1
             result["error"] = outcome.error
+            self.first_error = self.first_error or outcome.error
         else:
             self.answered += 1
             self.annotation_count += len(outcome.annotations)

@@ -31,7 +31,7 @@ def predict_command(
     as_json: JsonOption = False,
 ) -> None:
     """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory."""
-    from sightline.core.errors import InvalidInput
+    from sightline.core.errors import InvalidInput, NotFound
     from sightline.serving.loading import open_subject
     from sightline.serving.saving import OutcomeWriter
     from sightline.serving.streaming import find_sources, predict_sources
@@ -47,9 +47,11 @@ def predict_command(
                 terminal.note(f"not read: {outcome.source.name}: {outcome.error}")
             else:
                 terminal.say(f"{outcome.source.name}: {format_annotations(outcome.annotations)}")
+    if not writer.answered and writer.first_error is None:
+        raise NotFound(f"no picture or video in {', '.join(map(str, files))}; give files or folders that hold some")
+    if not writer.answered:
+        raise InvalidInput(f"none of the {writer.failed} files could be read; the first: {writer.first_error}")
     terminal.finish(writer.summary)
-    if writer.failed and not writer.answered:
-        raise InvalidInput(f"none of the {writer.failed} pictures could be read; see the lines above")
 
 
 def format_annotations(annotations: "list[Annotation]") -> str:
