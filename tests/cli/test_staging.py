@@ -46,3 +46,16 @@ def test_checkpoints_stay_and_half_made_folders_go(tmp_path: Path) -> None:
         staged.mkdir()
     with stage(home, "models", "net") as staged:
         assert checkpoint.exists() and not staged.exists()
+
+
+def test_a_run_that_left_nothing_takes_its_name_back(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    with pytest.raises(ZeroDivisionError), stage(home, "models", "net"):
+        raise ZeroDivisionError
+    assert home.names("models") == []
+    with stage(home, "models", "net") as staged:
+        write_brightness_model(staged)
+        made = shelve(staged, home, "models", read_manifest(staged, ModelManifest))
+    with pytest.raises(ZeroDivisionError), stage(home, "models", "net"):
+        raise ZeroDivisionError
+    assert home.list("models", "net") == [made]

@@ -5,9 +5,10 @@ keeps a second run under that name out.
 """
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,27 @@ def stage(workspace: "Workspace", shelf: "Shelf", name: str) -> Iterator[Path]:
     with (staging / LOCK_NAME).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_gone = os.fstat(lock.fileno()).st_nlink == 0  # a run that ended took it away between opening and locking
         except BlockingIOError:
-            raise Conflict(f"another run is making {name!r} in {shelf} now; wait for it or choose another name") from None
+            is_gone = True
+        if is_gone:
+            raise Conflict(f"another run is making {name!r} in {shelf} now; wait for it or choose another name")
         # What a crash left between making and shelving; checkpoints lie beside it and stay.
         shutil.rmtree(staging / name, ignore_errors=True)
-        yield staging / name
+        try:
+            yield staging / name
+        finally:
+            remove_empty(staging)
+
+
+def remove_empty(staging: Path) -> None:
+    """Take back the folders of a run that left nothing to go on with, so that its name does not stand for nothing."""
+    if [path.name for path in staging.iterdir()] != [LOCK_NAME]:
+        return
+    with suppress(OSError):  # the name's own folder is not empty: it holds what earlier runs made
+        (staging / LOCK_NAME).unlink()
+        staging.rmdir()
+        staging.parent.rmdir()
 
 
 def shelve(folder: Path, workspace: "Workspace", shelf: "Shelf", manifest: "Manifest") -> Path:

@@ -26,7 +26,11 @@ def show_command(
         return
     home = open_workspace(workspace)
     content = list_workspace(home)
-    rows = [[noun, entry["name"], entry["id"], entry["folder"]] for noun, entries in content.items() for entry in entries]
+    rows = [
+        [noun, entry["name"], entry["id"], entry["folder"] or entry["detail"]]
+        for noun, entries in content.items()
+        for entry in entries
+    ]
     if rows:
         terminal.show(make_table(["", "Name", "Newest", "Folder"], rows, title=f"workspace {home.root}"))
     else:
@@ -48,7 +52,7 @@ def list_workspace(workspace: "Workspace") -> dict[str, list[dict[str, Any]]]:
                 folder = workspace.find(shelf, name)
                 content[shelf].append({"name": name, "id": folder.name, "folder": str(folder)})
             except SightlineError as error:
-                content[shelf].append({"name": name, "id": None, "folder": str(error)})
+                content[shelf].append({"name": name, "id": None, "folder": None, "detail": str(error)})
     content["deployments"] = []
     for name in list_names(workspace.deployments):
         found = find_deployment(workspace.deployments, name)
