@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from msgspec import structs
 from rich.console import Console, RenderableType
 
 from sightline.bench.comparing import compare_reports
@@ -35,3 +36,9 @@ def test_the_comparison_shows_ratio_and_warnings(make_content: MakeContent) -> N
     text = render(build_comparison_table(compare_reports(make_content(), other)))
     assert "careful: different number of cores (2 and 8): speeds are not compared" in text
     assert "1.000" in text
+
+
+def test_two_reports_of_one_name_are_told_apart(make_content: MakeContent) -> None:
+    compared = compare_reports(make_content(), make_content(subject=structs.replace(make_content().subject, precision="bf16")))
+    assert "bf16" in compared.b and "bf16" not in compared.a
+    assert f"b: {compared.b}" in render(build_comparison_table(compared))

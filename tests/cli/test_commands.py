@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from cli_fixtures import Run, write_brightness_model
 
+from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.train import parse_settings
 from sightline.cli.options import parse_counts
-from sightline.core.errors import InvalidInput
+from sightline.cli.staging import stage
+from sightline.core.errors import GateFailed, InvalidInput
+from sightline.core.workspace import Workspace
 
 
 @pytest.fixture
@@ -71,7 +74,43 @@ def test_a_model_predicts_files_and_says_what_it_could_not_read(run: Run, tmp_pa
     assert [json.loads(line)["name"] for line in jsonl.read_text().splitlines()] == [str(path) for path in pictures]
     image = cv2.imread(str(next(drawn.iterdir())))
     assert image.shape == (20, 30, 3)
-    assert run("predict", model, tmp_path / "bad.jpg").code == 2
+
+
+def test_predicting_nothing_is_a_failure_and_one_object(run: Run, tmp_path: Path) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.jpg").write_bytes(b"broken")
+    for source, code in ((tmp_path / "empty", 3), (tmp_path / "bad.jpg", 2)):
+        ran = run("predict", model, source, "--json")
+        assert (ran.code, len(ran.out.splitlines())) == (code, 1)
+        assert str(source) in ran.json["error"]["detail"]
+
+
+def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
+    assert run("sample", "boxes", "--count", "20").code == 0
+    refused = run("train", "boxes", "--task", "semantic", "--budget", "1it")
+    assert refused.code == 2 and "mask or polygons" in refused.err
+    refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
+    assert refused.code == 3 and "there is test, train, val" in refused.err
+
+
+def test_the_report_of_a_failed_gate_lies_where_the_message_says(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    for attempt in ("first", "second"):
+        with pytest.raises(GateFailed) as caught, stage(home, "artifacts", "net") as staged, keep_failed_report(staged, home):
+            report = staged.with_name("net.failed") / "report.html"
+            report.parent.mkdir()
+            report.write_text(attempt)
+            raise GateFailed(f"too inaccurate; the report is {report}")
+        told = Path(str(caught.value).rpartition(" ")[2])
+        assert told.read_text() == attempt and not any(part.startswith(".") for part in told.relative_to(tmp_path).parts)
+    assert home.names("artifacts") == []
+
+
+def test_serving_a_workspace_names_its_repository(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "home" / "deployments").mkdir(parents=True)
+    ran = run("serve", tmp_path / "home")
+    assert ran.code == 2 and str(tmp_path / "home" / "deployments") in ran.err
 
 
 def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:
@@ -96,6 +135,10 @@ def test_reports_are_measured_and_compared(run: Run, tmp_path: Path) -> None:
     compared = run("measure", "--compare", tmp_path / "first", tmp_path / "second", "--json")
     assert compared.code == 0, compared.err
     assert {number["name"]: number["difference"] for number in compared.json["comparison"]["numbers"]}["top1"] == 0.0
+    assert "<table>" in Path(compared.json["page"]).read_text()
+    to_file = ("measure", "--compare", tmp_path / "first", tmp_path / "second", "--out", tmp_path / "page.html")
+    assert [run(*to_file).code for _ in range(2)] == [0, 4]  # the second time it exists
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_the_doctor_names_what_is_missing_and_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Two Reports side by side.
 
     Attributes:
+        a, b: name and kind of what each measured.
         same_pictures, same_host: what decides whether accuracies and speeds may be compared.
         warnings: what differs or disturbs, one sentence each.
     """
@@ -72,8 +73,8 @@ def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
         fair = is_fair.get(group, same_host and same_client)
         numbers.append(_compare(group, name, unit, better, left.get(key), right.get(key), fair))
     return Comparison(
-        a=a.name,
-        b=b.name,
+        a=_name_subject(a),
+        b=_name_subject(b),
         same_pictures=same_pictures,
         same_host=same_host,
         warnings=tuple(_find_warnings(a, b)),
@@ -163,6 +164,13 @@ def _find_package_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
     ]
     if changed:
         yield f"different package versions: {', '.join(changed)}"
+
+
+def _name_subject(content: ReportContent) -> str:
+    """`parts: artifact, openvino int8`: two Reports of one thing often have one name."""
+    subject = content.subject
+    engine = " ".join(part for part in (subject.engine, subject.precision) if part)
+    return f"{content.name}: {subject.kind}" + (f", {engine}" if engine else "")
 
 
 def _name_pictures(content: ReportContent) -> str:

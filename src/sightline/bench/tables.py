@@ -1,5 +1,6 @@
 """Reports and comparisons as terminal tables: rich renderables that the caller prints."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,7 @@ def build_report_table(content: ReportContent) -> RenderableType:
 
 def build_comparison_table(comparison: Comparison) -> RenderableType:
     """Two Reports side by side."""
-    table = Table(title=f"a: {comparison.a}   b: {comparison.b}", title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD)
     for heading in ("", "a", "b", "b - a", "b / a"):
         table.add_column(heading, justify="left" if heading == "" else "right")
     group = ""
@@ -40,7 +41,8 @@ def build_comparison_table(comparison: Comparison) -> RenderableType:
             table.add_row(Text(group, style="bold"))
         table.add_row(*_format_row(number))
     warnings = [Text(f"careful: {warning}", style="yellow") for warning in comparison.warnings]
-    return Group(table, *warnings)
+    sides = [Text(f"a: {comparison.a}", style="bold"), Text(f"b: {comparison.b}", style="bold")]
+    return Group(*sides, table, *warnings)
 
 
 def describe_subject_line(content: ReportContent) -> str:
@@ -84,8 +86,12 @@ def describe_resources(content: ReportContent) -> list[str]:
     return lines
 
 
+def _make_table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+
+
 def _build_accuracy(content: ReportContent) -> Table:
-    table = Table(title="accuracy", title_justify="left", title_style="bold")
+    table = _make_table("accuracy")
     table.add_column("")
     table.add_column("value", justify="right")
     for name, value in content.accuracy.values.items():
@@ -98,7 +104,7 @@ def _build_categories(content: ReportContent) -> Table:
     """The worst categories first."""
     rows = sort_categories(content)
     metrics = list_category_metrics(content)
-    table = Table(title="accuracy by category", title_justify="left", title_style="bold")
+    table = _make_table("accuracy by category")
     table.add_column("")
     for name in metrics:
         table.add_column(name, justify="right")
@@ -110,7 +116,7 @@ def _build_categories(content: ReportContent) -> Table:
 
 
 def _build_latency(content: ReportContent) -> Table:
-    table = Table(title="latency of one call, ms", title_justify="left", title_style="bold")
+    table = _make_table("latency of one call, ms")
     for heading in ("", "batch", "p50", "p90", "p99", "mean", "std", "CPU", "calls"):
         table.add_column(heading, justify="left" if heading == "" else "right")
     for result in content.latency:
@@ -122,7 +128,7 @@ def _build_latency(content: ReportContent) -> Table:
 
 
 def _build_throughput(content: ReportContent) -> Table:
-    table = Table(title="throughput, end to end", title_justify="left", title_style="bold")
+    table = _make_table("throughput, end to end")
     for heading in ("batch", "streams", "threads each", "pictures/s", "repeats", "CPU ms/picture", "J/picture"):
         table.add_column(heading, justify="right")
     for point in content.throughput:

@@ -1,17 +1,21 @@
 """`sightline compile`: a Model becomes an Artifact that is verified on real pictures and tuned for this machine."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.staging import shelve, stage
-from sightline.cli.terminal import Terminal
+from sightline.cli.terminal import Terminal, format_count
 
 if TYPE_CHECKING:
     from sightline.compiler.compile import CompileResult
+    from sightline.core.workspace import Workspace
 
 
 def compile_command(
@@ -39,38 +43,63 @@ def compile_command(
     as_json: JsonOption = False,
 ) -> None:
     """Quantise, verify and tune a model for a device; the report says what it cost in accuracy and gained in speed."""
-    from sightline.compiler.compile import compile_model
-    from sightline.core.folders import read_manifest
-    from sightline.core.manifests import ModelManifest
     from sightline.data.versions import open_version
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
     folder = home.find("models", model)
-    version = open_version(home.find("datasets", data)) if data is not None else None
+    result, made = compile_into(
+        home,
+        folder,
+        name,
+        out,
+        calibration=open_version(home.find("datasets", data)) if data is not None else None,
+        device=device,
+        precision=precision,
+        max_drop=max_drop,
+        objective=objective,
+        calibration_images=calibration_images,
+        seed=seed,
+    )
+    show_artifact(terminal, result, made)
 
-    def make(target: Path) -> "CompileResult":
-        with show_progress() as on_progress:
-            return compile_model(
-                folder,
-                target,
-                calibration=version,
-                device=device,
-                precision=precision,
-                max_drop=max_drop,
-                objective=objective,
-                calibration_images=calibration_images,
-                seed=seed,
-                on_progress=on_progress,
-            )
+
+def compile_into(
+    home: "Workspace", model: Path, name: str | None, out: Path | None, **options: Any
+) -> "tuple[CompileResult, Path]":
+    """Compile into the user's folder, or through the workspace's staging place onto its shelf.
+
+    Args:
+        options: of `compile_model`.
+
+    Returns: what was made, and the Artifact's folder.
+    """
+    from sightline.compiler.compile import compile_model
+    from sightline.core.folders import read_manifest
+    from sightline.core.manifests import ModelManifest
 
     if out is not None:
-        result = make(out)
-        show_artifact(terminal, result, result.folder)
-        return
-    with stage(home, "artifacts", name or read_manifest(folder, ModelManifest).name) as staged:
-        result = make(staged)
-        made = shelve(result.folder, home, "artifacts", result.manifest)
-    show_artifact(terminal, result, made)
+        with show_progress() as on_progress:
+            result = compile_model(model, out, on_progress=on_progress, **options)
+        return result, result.folder
+    with stage(home, "artifacts", name or read_manifest(model, ModelManifest).name) as staged:
+        with keep_failed_report(staged, home), show_progress() as on_progress:
+            result = compile_model(model, staged, on_progress=on_progress, **options)
+        return result, shelve(result.folder, home, "artifacts", result.manifest)
+
+
+@contextmanager
+def keep_failed_report(staged: Path, home: "Workspace") -> Iterator[None]:
+    """When the gate fails, move its report out of the hidden staging place, to `failed/NAME`, and name that place."""
+    from sightline.core.errors import GateFailed
+
+    try:
+        yield
+    except GateFailed as error:
+        hidden, kept = staged.with_name(f"{staged.name}.failed"), home.root / "failed" / staged.name
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(hidden, kept)
+        raise GateFailed(str(error).replace(str(hidden), str(kept))) from error
 
 
 def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> None:
@@ -82,7 +111,7 @@ def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> 
     terminal.say(result.report.verdict)
     terminal.say(
         f"artifact {manifest.name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
-        f"{manifest.streams} streams of {manifest.threads} threads"
+        f"{format_count(manifest.streams, 'stream')} of {format_count(manifest.threads, 'thread')}"
         + ("" if manifest.verified else ", NOT verified on real pictures")
     )
     terminal.say(f"folder: {folder}   report: {folder / 'report.html'}")

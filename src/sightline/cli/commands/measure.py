@@ -27,7 +27,8 @@ def measure_command(
     seed: SeedOption = 0,
     url: UrlOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder of the report; by default a place in the workspace.")
+        Path | None,
+        typer.Option("--out", help="New folder of the report, or new page of --compare; by default a place in the workspace."),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
@@ -41,7 +42,7 @@ def measure_command(
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
     if compare is not None:
-        compare_reports_of(terminal, home, compare)
+        compare_reports_of(terminal, home, compare, out)
         return
     if subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
@@ -76,13 +77,24 @@ def show_report(terminal: Terminal, report: "Report") -> None:
     terminal.finish({"report": report.manifest.name, "id": report.id, "folder": report.folder, "content": report.content})
 
 
-def compare_reports_of(terminal: Terminal, workspace: "Workspace", references: tuple[str, str]) -> None:
-    """Show two Reports side by side."""
+def compare_reports_of(terminal: Terminal, workspace: "Workspace", references: tuple[str, str], out: Path | None) -> None:
+    """Show two Reports side by side, and write the page of it."""
     from sightline.bench.comparing import compare_reports
+    from sightline.bench.pages import render_comparison
     from sightline.bench.reports import read_report
     from sightline.bench.tables import build_comparison_table
+    from sightline.core.errors import Conflict
+    from sightline.core.folders import write_file_atomic
 
+    if out is not None and out.exists():
+        raise Conflict(f"{out} exists already; choose another name or remove it")
     first, second = (read_report(workspace.find("reports", reference)) for reference in references)
     comparison = compare_reports(first.content, second.content)
+    page = (
+        out
+        or workspace.root / "comparisons" / f"{first.manifest.name}-{first.id[:8]}-{second.manifest.name}-{second.id[:8]}.html"
+    )
+    write_file_atomic(page, render_comparison(comparison, first.content, second.content).encode())
     terminal.show(build_comparison_table(comparison))
-    terminal.finish({"comparison": comparison})
+    terminal.say(f"page: {page}")
+    terminal.finish({"comparison": comparison, "page": page})
