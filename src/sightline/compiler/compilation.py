@@ -171,7 +171,7 @@ class Compilation:
         expected = infer_samples(make_reference(self._candidates[0]), self._input_name, self._check_samples)
         for place, (engine, candidate) in enumerate(floats.items(), start=1):
             actual = infer_samples(candidate, self._input_name, self._check_samples)
-            self._fp32_checks[engine] = check_fp32(engine, expected, actual)
+            self._fp32_checks[engine] = check_fp32(engine, expected, actual, self.manifest.decode)
             self._stages.update(place / len(floats))
 
     def _time(self, candidates: Sequence[Candidate]) -> None:

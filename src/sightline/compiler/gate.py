@@ -14,13 +14,13 @@ import numpy as np
 from sightline.compiler.candidates import REFERENCE, Candidate
 from sightline.compiler.comparison import Comparison
 from sightline.compiler.layers import count_int8
-from sightline.runtime.backend import LayerRow
+from sightline.core.manifests import DecodeSpec
+from sightline.runtime.backend import LayerRow, Tensors
+from sightline.runtime.output_error import find_output_error
 
 MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
 MIN_INT8_SHARE = 0.5  # of the layers that do the arithmetic; below it the name INT8 would be untrue
 MIN_IMAGES = 16
-
-Outputs = dict[str, np.ndarray]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
         return [check.text for check in self.checks if not check.passed]
 
 
-def infer_samples(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[Outputs]:
+def infer_samples(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[Tensors]:
     """Raw outputs of each sample, one picture at a time."""
     with closing(candidate.open(1, 1)) as session:
         return [session.infer({input_name: sample}) for sample in samples]
@@ -68,20 +68,10 @@ def make_reference(candidate: Candidate) -> Candidate:
     return Candidate(REFERENCE, "fp32", None, candidate.source, candidate.source)
 
 
-def find_largest_error(expected: Sequence[Outputs], actual: Sequence[Outputs]) -> float:
-    """Largest difference over all pictures and outputs, relative to the largest value of that output for that picture."""
-    worst = 0.0
-    for reference, outputs in zip(expected, actual, strict=True):
-        for name, value in reference.items():
-            scale = float(np.abs(value).max()) or 1.0
-            difference = float(np.abs(outputs[name] - value).max()) / scale
-            worst = max(worst, difference if np.isfinite(difference) else float("inf"))
-    return worst
-
-
-def check_fp32(engine: str, expected: Sequence[Outputs], actual: Sequence[Outputs]) -> Check:
-    """Does the engine compute the FP32 network as the reference does?"""
-    error = find_largest_error(expected, actual)
+def check_fp32(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors], decode: DecodeSpec) -> Check:
+    """Does the engine compute the FP32 network as the reference does? Args: outputs of each picture; decode: the Model's."""
+    errors = [find_output_error(one, other, decode) for one, other in zip(expected, actual, strict=True)]
+    error = max(errors, default=float("inf"))
     return Check(
         name="fp32 error",
         passed=error < MAX_FP32_ERROR,
