@@ -267,6 +267,10 @@ def test_what_cannot_work_is_refused_before_any_work(model: Path, version: Datas
         compile_model(model, tmp_path / "out", version, max_drop=1.5)
     with pytest.raises(Unsupported, match="device of cpu"):
         compile_model(model, tmp_path / "out", version, device="tpu")
+    with pytest.raises(InvalidInput, match="seed of 0 or more, got -1"):
+        compile_model(model, tmp_path / "out", version, seed=-1)
+    with pytest.raises(Conflict, match="folder that can be written"):
+        compile_model(model, model / "manifest.json" / "out", version)
     (tmp_path / "there").mkdir()
     with pytest.raises(Conflict, match="exists already"):
         compile_model(model, tmp_path / "there", version)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from sightline.compiler.comparison import CategoryChange, Comparison
-from sightline.compiler.gate import check_accuracy, check_fp32, check_int8_layers
-from sightline.core.manifests import DecodeSpec
+from sightline.compiler.gate import check_accuracy, check_fp32, check_layers
+from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
 
 DECODE = DecodeSpec(head="softmax", outputs=("a",))
@@ -48,11 +48,14 @@ def test_fp32_must_stay_within_a_thousandth() -> None:
     assert not check_fp32("openvino", expected, [{"a": np.array([1.0011])}], DECODE).passed
 
 
-def test_half_of_the_arithmetic_must_run_in_int8() -> None:
-    rows = [make_row("Convolution", "int8"), make_row("FullyConnected", "fp32"), make_row("Reorder", "fp32")]
-    assert check_int8_layers(rows).passed
-    assert not check_int8_layers([*rows, make_row("Convolution", "fp32")]).passed
-    assert not check_int8_layers([]).passed
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_half_of_the_arithmetic_must_run_as_the_candidate_is_called(precision: Precision) -> None:
+    rows = [make_row("Convolution", precision), make_row("FullyConnected", "fp32"), make_row("Reorder", "fp32")]
+    assert check_layers(rows, precision).passed
+    failed = check_layers([*rows, make_row("Convolution", "fp32")], precision)
+    assert not failed.passed
+    assert f"1 of 3 convolution and matrix layers run in {precision.upper()}" in failed.text
+    assert not check_layers([], precision).passed
 
 
 def test_the_limit_is_on_the_change_and_a_wide_interval_is_said() -> None:

@@ -221,7 +221,7 @@ class Compilation:
     def _judge(self, candidate: Candidate, timing: Timing) -> GateResult:
         checks, limit = self._fp32_checks, self.request.max_drop
         rows = None
-        if candidate.precision == "int8" and checks[candidate.engine].passed:
+        if candidate.precision != "fp32" and checks[candidate.engine].passed:
             rows = profile_layers(candidate, self._source, self._input_name, self._check_samples)
         gate = judge_candidate(candidate, checks, rows, None, limit)
         if not gate.passed or candidate.precision == "fp32" or self._pictures is None or self._baseline is None:

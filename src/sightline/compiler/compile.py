@@ -4,6 +4,7 @@ make candidates -> check each engine in FP32 -> time them all -> gate them, fast
 Everything that is found out goes into the report, also when nothing passes.
 """
 
+import os
 import shlex
 import tempfile
 from dataclasses import dataclass
@@ -115,6 +116,11 @@ def check_request(request: Request, manifest: ModelManifest, calibration: Datase
     """Refuse what cannot work before any work. Raises: InvalidInput, Conflict."""
     if out.exists():
         raise Conflict(f"{out} exists already; choose another name or remove it")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise Conflict(f"expected a folder that can be written, got {parent}; choose another place for {out.name}")
+    if request.seed < 0:
+        raise InvalidInput(f"expected a seed of 0 or more, got {request.seed}; choose another")
     if not 0 <= request.max_drop <= 1:
         raise InvalidInput(f"expected max_drop 0..1 (0.01 is one point), got {request.max_drop}")
     if request.calibration_images < 1 or request.validation_images < 1:

@@ -13,13 +13,13 @@ import numpy as np
 
 from sightline.compiler.candidates import REFERENCE, Candidate
 from sightline.compiler.comparison import Comparison
-from sightline.compiler.layers import count_int8
-from sightline.core.manifests import DecodeSpec
+from sightline.compiler.layers import count_precisions
+from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow, Tensors
 from sightline.runtime.output_error import find_output_error
 
 MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
-MIN_INT8_SHARE = 0.5  # of the layers that do the arithmetic; below it the name INT8 would be untrue
+MIN_NAMED_SHARE = 0.5  # of the layers that do the arithmetic; below it an Artifact called INT8 or BF16 would be none
 MIN_IMAGES = 16
 
 
@@ -27,7 +27,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the gate looked at.
 
     Attributes:
-        name: "fp32 error", "int8 layers", "accuracy" or "agreement".
+        name: "fp32 error", "int8 layers", "bf16 layers", "accuracy" or "agreement".
         passed: whether it holds.
         value, limit: what was measured and what is allowed; None where there is no limit.
         text: one line for people, with the numbers.
@@ -82,16 +82,18 @@ def check_fp32(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensor
     )
 
 
-def check_int8_layers(rows: Sequence[LayerRow]) -> Check:
-    """Do the layers that do the arithmetic really run in INT8?"""
-    count, total = count_int8(rows)
+def check_layers(rows: Sequence[LayerRow], precision: Precision) -> Check:
+    """Do the layers that do the arithmetic really run in the precision that the candidate is called by?"""
+    counts = count_precisions(rows)
+    count, total = counts.get(precision, 0), sum(counts.values())
     share = count / total if total else 0.0
     return Check(
-        name="int8 layers",
-        passed=share >= MIN_INT8_SHARE,
+        name=f"{precision} layers",
+        passed=share >= MIN_NAMED_SHARE,
         value=share,
-        limit=MIN_INT8_SHARE,
-        text=f"{count} of {total} convolution and matrix layers run in INT8, at least {MIN_INT8_SHARE:.0%} must",
+        limit=MIN_NAMED_SHARE,
+        text=f"{count} of {total} convolution and matrix layers run in {precision.upper()}, "
+        f"at least {MIN_NAMED_SHARE:.0%} must",
     )
 
 
@@ -131,12 +133,12 @@ def judge_candidate(
 
     Args:
         fp32_checks: of each engine.
-        rows: its layers as they ran; needed for INT8.
+        rows: its layers as they ran; needed for INT8 and BF16.
         comparison: with FP32 on labelled pictures; None for FP32 itself, or when an earlier check already failed.
     """
     checks = [fp32_checks[candidate.engine]]
-    if rows is not None and candidate.precision == "int8":
-        checks.append(check_int8_layers(rows))
+    if rows is not None and candidate.precision != "fp32":
+        checks.append(check_layers(rows, candidate.precision))
     if comparison is not None:
         checks += [check_accuracy(comparison, max_drop), note_agreement(comparison)]
     return GateResult(candidate=candidate.name, checks=tuple(checks))

@@ -54,12 +54,6 @@ def name_sources(rows: Sequence[LayerRow], source: onnx.ModelProto) -> list[Laye
     return [msgspec.structs.replace(row, source_layers=sources.sources(row.name)) for row in rows]
 
 
-def count_int8(rows: Sequence[LayerRow]) -> tuple[int, int]:
-    """(layers in INT8, all layers) among those that do the arithmetic."""
-    heavy = [row for row in rows if row.kind in HEAVY_LAYERS]
-    return sum(row.precision == "int8" for row in heavy), len(heavy)
-
-
 def count_precisions(rows: Sequence[LayerRow]) -> dict[str, int]:
     """Number of arithmetic layers by the precision they run in."""
     counts: dict[str, int] = {}
