@@ -8,6 +8,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.imaging.masks import (
     annotations_to_label_map,
+    compute_ring_area,
     decode_mask,
     draw_annotation,
     draw_polygons,
@@ -195,3 +196,11 @@ def test_masks_of_real_street_scenes_survive(shared_data):
             mask = decode_mask(one.mask)
             if not has_holes(mask):
                 np.testing.assert_array_equal(draw_polygons(trace_mask(mask), *mask.shape), mask)
+
+
+@pytest.mark.parametrize(
+    ("ring", "area"),
+    [((0, 0, 4, 0, 4, 3), 6.0), ((4, 3, 4, 0, 0, 0), 6.0), ((1, 1, 2, 1, 2, 2, 1, 2), 1.0), ((0, 0, 5, 5), 0.0), ((), 0.0)],
+)
+def test_the_area_of_a_ring_by_hand(ring, area):
+    assert compute_ring_area(ring) == area

@@ -6,7 +6,7 @@ the size of the stored, not the upright picture, the labels are turned with the 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -16,7 +16,7 @@ from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport
-from sightline.imaging.masks import decode_mask, encode_mask, find_mask_box
+from sightline.imaging.masks import compute_ring_area, decode_mask, encode_mask, find_mask_box, find_polygons_box
 from sightline.imaging.reading import turn_upright
 
 TOLERANCE_PX = 0.01  # what a text format may round; less over the edge is clipped without a word
@@ -91,13 +91,6 @@ def turn_annotations(
     return tuple(turned)
 
 
-def bound_polygons(polygons: Sequence[Ring]) -> BoxXyxy:
-    """The bounds of all rings, pixels."""
-    xs = [x for ring in polygons for x in ring[::2]]
-    ys = [y for ring in polygons for y in ring[1::2]]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
 class _UselessAnnotation(Exception):  # noqa: N818 - never leaves this module
     """Carries the reason why an annotation is dropped."""
 
@@ -113,7 +106,7 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, changes: 
     bounds: BoxXyxy | None = None
     if polygons is not None:
         polygons = _clean_polygons(polygons, width, height, changes)
-        bounds = bound_polygons(polygons)
+        bounds = find_polygons_box(polygons)
     if annotation.mask is not None:
         bounds = _check_mask(annotation.mask, width, height)
     box = annotation.box_xyxy
@@ -151,7 +144,7 @@ def _clean_box(box: BoxXyxy, width: int, height: int, changes: list[str]) -> Box
 def _clean_polygons(polygons: tuple[Ring, ...], width: int, height: int, changes: list[str]) -> tuple[Ring, ...]:
     if not all(math.isfinite(value) for ring in polygons for value in ring):
         raise _UselessAnnotation(NOT_A_NUMBER)
-    whole = [ring for ring in polygons if len(ring) >= 6 and len(ring) % 2 == 0 and _ring_area(ring) > 0]
+    whole = [ring for ring in polygons if len(ring) >= 6 and len(ring) % 2 == 0 and compute_ring_area(ring) > 0]
     if not whole:
         raise _UselessAnnotation("polygon without area")
     if len(whole) < len(polygons):
@@ -205,13 +198,7 @@ def clip_ring(ring: Ring, width: float, height: float) -> Ring:
         if not points:
             return ()
     inside = tuple(value for point in points for value in point)
-    return inside if _ring_area(inside) > 0 else ()
-
-
-def _ring_area(ring: Ring) -> float:
-    xs, ys = ring[::2], ring[1::2]
-    doubled = sum(xs[n - 1] * ys[n] - xs[n] * ys[n - 1] for n in range(len(xs)))
-    return abs(doubled) / 2
+    return inside if compute_ring_area(inside) > 0 else ()
 
 
 def _describe(annotation: Annotation) -> str:

@@ -68,9 +68,9 @@ def suppress_boxes(boxes_xyxy: Floats, scores: Floats, labels: Indices, iou_thre
     return order[kept[order]][:max_detections]
 
 
-def check_boxes(boxes_xyxy: Floats) -> Floats:
-    """`boxes_xyxy` as float32 `(N, 4)`; an empty list is `(0, 4)`. Raises: InvalidInput for another shape."""
-    boxes = np.asarray(boxes_xyxy, np.float32)
+def check_boxes(boxes_xyxy: Any, dtype: type[np.floating[Any]] = np.float32) -> np.ndarray[Any, Any]:
+    """`boxes_xyxy` as `(N, 4)` of `dtype`; an empty list is `(0, 4)`. Raises: InvalidInput for another shape."""
+    boxes = np.asarray(boxes_xyxy, dtype)
     if boxes.size == 0 and boxes.ndim <= 2:
         return boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:

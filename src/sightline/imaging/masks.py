@@ -20,6 +20,7 @@ from sightline.imaging.tracing import has_holes, trace_mask
 
 __all__ = [
     "annotations_to_label_map",
+    "compute_ring_area",
     "count_mask_pixels",
     "decode_mask",
     "draw_annotation",
@@ -73,6 +74,12 @@ def find_polygons_box(polygons: Sequence[Ring]) -> BoxXyxy:
     xs = [x for ring in polygons for x in ring[0::2]]
     ys = [y for ring in polygons for y in ring[1::2]]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def compute_ring_area(ring: Ring) -> float:
+    """Area of a ring of any points, px² (shoelace formula); 0 for fewer than three."""
+    xs, ys = ring[0::2], ring[1::2]
+    return abs(sum(xs[n - 1] * y - x * ys[n - 1] for n, (x, y) in enumerate(zip(xs, ys, strict=True)))) / 2
 
 
 def find_annotation_box(annotation: Annotation) -> BoxXyxy | None:

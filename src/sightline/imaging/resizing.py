@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
+from sightline.imaging.boxes import check_boxes
 
 Image = np.ndarray[Any, Any]
 Boxes = np.ndarray[Any, Any]
@@ -39,23 +40,16 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
     def boxes_to_input(self, boxes_xyxy: Boxes) -> Floats:
         """Map `(N, 4)` boxes from source to input pixels; not clipped. Returns float32."""
-        return (_as_boxes(boxes_xyxy) * self._scales() + self._offsets()).astype(np.float32)
+        return (check_boxes(boxes_xyxy, np.float64) * self._scales() + self._offsets()).astype(np.float32)
 
     def boxes_to_source(self, boxes_xyxy: Boxes) -> Floats:
         """Map `(N, 4)` boxes from input to source pixels: the inverse of `boxes_to_input`; not clipped. Returns float32."""
-        return ((_as_boxes(boxes_xyxy) - self._offsets()) / self._scales()).astype(np.float32)
+        return ((check_boxes(boxes_xyxy, np.float64) - self._offsets()) / self._scales()).astype(np.float32)
 
     def clip_to_source(self, boxes_xyxy: Floats) -> Floats:
         """Cut `(N, 4)` source boxes at the edges of the picture."""
         limits = np.array([self.source_width, self.source_height] * 2, np.float32)
         return np.clip(np.asarray(boxes_xyxy, np.float32), np.float32(0), limits)
-
-    def content_box(self) -> tuple[int, int, int, int]:
-        """`(left, top, right, bottom)` of the part of the input that shows the picture, whole input pixels."""
-        left, top = max(0, round(self.offset_x)), max(0, round(self.offset_y))
-        right = min(self.input_width, round(self.offset_x + self.source_width * self.scale_x))
-        bottom = min(self.input_height, round(self.offset_y + self.source_height * self.scale_y))
-        return left, top, right, bottom
 
     def _scales(self) -> Doubles:
         return np.array([self.scale_x, self.scale_y] * 2)
@@ -159,10 +153,3 @@ def centre_crop_image(image: Image, width: int, height: int, crop_fraction: floa
     )
     resized = resize_image(image, outer_width, outer_height)
     return resized[top : top + height, left : left + width], placement
-
-
-def _as_boxes(boxes_xyxy: Boxes) -> Doubles:
-    boxes = np.asarray(boxes_xyxy, np.float64)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise InvalidInput(f"expected boxes (N, 4) as x_min, y_min, x_max, y_max, got shape {boxes.shape}; reshape them")
-    return boxes

@@ -11,13 +11,12 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.data.cleaning import bound_polygons
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.picture_files import check_inside
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.masks import decode_mask, find_mask_box
+from sightline.imaging.masks import compute_ring_area, decode_mask, find_mask_box, find_polygons_box
 
 NO_SPLIT_NAME = "default"
 
@@ -119,7 +118,7 @@ def _make_record(annotation: Annotation, annotation_id: int, image_id: int, cate
         box, area = box or find_mask_box(pixels), float(np.count_nonzero(pixels))
     elif annotation.polygons is not None:
         record["segmentation"] = annotation.polygons
-        box, area = box or bound_polygons(annotation.polygons), sum(map(_ring_area, annotation.polygons))
+        box, area = box or find_polygons_box(annotation.polygons), sum(map(compute_ring_area, annotation.polygons))
     if box is not None:
         record["bbox"] = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
         record["area"] = (box[2] - box[0]) * (box[3] - box[1]) if area is None else area
@@ -130,8 +129,3 @@ def _make_record(annotation: Annotation, annotation_id: int, image_id: int, cate
     if annotation.attributes:
         record["attributes"] = annotation.attributes
     return record
-
-
-def _ring_area(ring: tuple[float, ...]) -> float:
-    xs, ys = np.array(ring[::2]), np.array(ring[1::2])
-    return float(abs(np.dot(xs, np.roll(ys, -1)) - np.dot(ys, np.roll(xs, -1))) / 2)
