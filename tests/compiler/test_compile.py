@@ -16,8 +16,8 @@ from sightline.compiler.quantisers.ort import MinMaxQuantiser
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
 from sightline.compiler.report import decode_report
 from sightline.core.errors import Conflict, CorruptFile, GateFailed, InvalidInput, Unsupported
-from sightline.core.folders import read_manifest, verify_files
-from sightline.core.manifests import ArtifactManifest
+from sightline.core.folders import read_manifest, verify_files, write_manifest
+from sightline.core.manifests import ArtifactManifest, ModelManifest
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
@@ -216,6 +216,19 @@ def test_without_a_label_to_judge_by_int8_is_refused_and_fp32_is_not(
     assert not (tmp_path / "out.failed").exists()
     result = compile_model(model, tmp_path / "out", unlabelled, precision="auto", calibration_images=8)
     assert result.manifest.precision == "fp32"
+
+
+@pytest.mark.parametrize(("learned_from", "warned"), [("trainval", True), ("train", False)])
+def test_a_gate_on_learned_pictures_is_said(
+    learned_from: str, warned: bool, model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    manifest = read_manifest(model, ModelManifest)
+    recipe = {"train_splits": [learned_from]}
+    write_manifest(copy, msgspec.structs.replace(manifest, dataset_version=version.id, recipe=recipe))
+    result = compile_model(copy, tmp_path / "out", version, precision="fp32", calibration_images=8, validation_images=8)
+    assert any("learned from the split 'val'" in warning for warning in result.report.warnings) == warned
 
 
 def test_an_int8_file_that_runs_in_fp32_is_refused(

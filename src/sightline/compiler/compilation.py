@@ -358,12 +358,12 @@ class Compilation:
             words += f"; {found.metric} {100 * found.change:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
         return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
-    def _is_learned(self, split: str) -> bool:
-        """Whether the Model learned from the pictures of this split, as far as its manifest tells."""
+    def _has_learned(self, pictures: ChosenPictures) -> bool:
+        """Whether the Model learned from pictures that judge it, as far as its manifest tells."""
         learned = set(self.manifest.recipe.get("train_splits", ()))
         learned |= {"train", "val"} if "trainval" in learned else set()
         same_version = self.version is not None and self.version.id == self.manifest.dataset_version
-        return same_version and split.split(" ")[0] in learned
+        return same_version and any(item.split in learned for item in pictures.validation)
 
     def _find_warnings(self) -> list[str]:
         warnings = []
@@ -373,7 +373,7 @@ class Compilation:
             warnings.append(
                 "There is no validation split: the gate used the test split, so test accuracy is no longer untouched."
             )
-        if self._pictures and self._is_learned(self._pictures.validation_split):
+        if self._pictures and self._has_learned(self._pictures):
             warnings.append(
                 f"The Model learned from the split {self._pictures.validation_split!r} that the gate used: answers on learned "
                 "pictures change less than on new ones."
