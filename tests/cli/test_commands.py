@@ -181,6 +181,25 @@ def test_lists_name_a_split_and_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         make_format_options(["train"], [])
     assert read_names(tmp_path / "t.txt") == ["a"]
+    (tmp_path / "bom.txt").write_bytes("a\nü\n".encode("utf-8-sig"))
+    assert read_names(tmp_path / "bom.txt") == ["a", "ü"]
+    (tmp_path / "utf16.txt").write_bytes("a\n".encode("utf-16"))
+    with pytest.raises(InvalidInput, match="UTF-8"):
+        read_names(tmp_path / "utf16.txt")
+
+
+def test_the_limit_of_pixels_is_the_setting_on_import_and_names_with_colons_stay_text(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (":x:", "dog"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "set" / name / "1.png"), np.full((20, 30, 3), len(name), np.uint8))
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "599")
+    refused = run("import", tmp_path / "set", "--name", "small")
+    assert "dropped 2 images: picture with more pixels than the limit" in refused.out
+    assert ":x:/1.png" in refused.out
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "600")
+    assert run("import", tmp_path / "set", "--name", "whole", "--json").json["items"] == 2
 
 
 @pytest.mark.slow

@@ -121,3 +121,10 @@ def test_a_split_whose_name_could_lead_out_of_an_export_is_refused(tmp_path, spl
     with pytest.raises(InvalidInput, match="split"):
         make(Workspace(tmp_path), splits=(split,))
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_picture_above_the_usual_limit_that_was_let_in_can_be_read(tmp_path, monkeypatch):
+    version = make(Workspace(tmp_path))
+    item = next(version.items())
+    monkeypatch.setattr("sightline.data.versions.DEFAULT_MAX_PIXELS", 1)
+    assert version.read_image(item).shape == (item.height, item.width, 3)

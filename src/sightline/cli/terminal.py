@@ -17,7 +17,7 @@ NARROW_WIDTH = 100  # of a pipe or log file, which has none of its own
 def make_console(to_stderr: bool) -> Console:
     """A console that wraps at the terminal's width, and at a steady one where there is no terminal."""
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else NARROW_WIDTH, highlight=False)
+    return Console(file=stream, width=None if stream.isatty() else NARROW_WIDTH, highlight=False, emoji=False)
 
 
 class Terminal:

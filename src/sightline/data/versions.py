@@ -22,6 +22,7 @@ from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, c
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
+from sightline.imaging.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.reading import decode_image
 
 ITEMS_NAME = "items.parquet"
@@ -75,7 +76,8 @@ class DatasetVersion:
 
     def read_image(self, item: Item) -> np.ndarray:
         """The picture as `(H, W, 3)` uint8 RGB, upright, its bytes verified. Raises: NotFound, CorruptFile, UnreadableImage."""
-        return decode_image(self.blobs.read(item.blob), name=item.file_name)
+        # A picture that the import was allowed to take, by whatever limit, can be read.
+        return decode_image(self.blobs.read(item.blob), max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
 
     def verify(self) -> None:
         """Check `items.parquet` against the manifest. Raises: NotFound, CorruptFile."""

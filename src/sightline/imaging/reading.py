@@ -64,7 +64,7 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
         check_pixel_limit(header, max_pixels, name)
         try:
             fast = _decode_fast(content, picture, header.format)
-            pixels = _convert_to_rgb(picture) if fast is None else fast
+            pixels = _convert_to_rgb(picture, name) if fast is None else fast
         except DECODER_ERRORS as error:
             raise UnreadableImage(describe_failure(name, header.format, error)) from error
     if header.format == "tiff":  # Pillow has turned it
@@ -152,14 +152,16 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
     return decoded if decoded is not None and decoded.shape[:2] == picture.size[::-1] else None
 
 
-def _convert_to_rgb(picture: ImageFile) -> UInt8Image:
-    """Decode with Pillow and convert whatever it is to `(H, W, 3)` uint8 RGB."""
+def _convert_to_rgb(picture: ImageFile, name: str) -> UInt8Image:
+    """Decode with Pillow and convert whatever it is to `(H, W, 3)` uint8 RGB. Raises: UnreadableImage for 32-bit values."""
     mode, image = picture.mode, picture
     if mode in SIXTEEN_BIT_MODES or (mode == "I" and picture.format == "PPM"):  # PGM with 16 bit; Pillow scales it to 0..65535
         high = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(high[:, :, None], 3, axis=2)
     if mode in ("I", "F"):
-        raise ValueError(f"mode {mode}: 32-bit values have no fixed range, convert it to 8 or 16 bit")
+        raise UnreadableImage(
+            f"expected {name} with 8 or 16 bits a channel, got mode {mode}: 32-bit values have no fixed range; convert it first"
+        )
     if mode in ALPHA_MODES or "transparency" in picture.info:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))

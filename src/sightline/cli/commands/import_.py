@@ -43,6 +43,7 @@ def import_command(
     as_json: JsonOption = False,
 ) -> None:
     """Import pictures and labels; prints what was kept, changed and dropped, and why."""
+    from sightline.core.settings import Settings
     from sightline.data.importing import import_dataset
 
     terminal = Terminal(as_json)
@@ -56,6 +57,7 @@ def import_command(
             seed=seed,
             categories=read_names(categories) if categories is not None else None,
             verify="header" if allow_header_only else "decode",
+            max_pixels=Settings().max_image_pixels,
             format_options=make_format_options(lists or [], reader_options or []),
             on_progress=on_progress,
         )
@@ -113,10 +115,13 @@ def split_pair(entry: str, expected: str) -> tuple[str, str]:
 
 
 def read_names(path: Path) -> list[str]:
-    """Category names, one per line; empty lines and lines that begin with '#' are left out. Raises: NotFound."""
-    from sightline.core.errors import NotFound
+    """Category names, one per line; empty lines and lines that begin with '#' are left out. Raises: NotFound, InvalidInput."""
+    from sightline.core.errors import InvalidInput, NotFound
 
     if not path.is_file():
         raise NotFound(f"no category file {path}")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"expected {path} to be text in UTF-8, got something else; save it as UTF-8") from error
     return [line for line in lines if line and not line.startswith("#")]
