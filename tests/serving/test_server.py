@@ -268,6 +268,12 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(client: httpx.Cl
     assert "style=" not in page and "onclick" not in page and "http" not in page
 
 
+def test_an_unknown_path_or_method_says_what_is_served(client: httpx.Client) -> None:
+    for answer, status in ((client.get("/nothing"), 404), (client.get("/predict/parts"), 405)):
+        check_problem(answer, status)
+        assert answer.request.url.path in answer.json()["detail"] and "POST /predict/NAME" in answer.json()["detail"]
+
+
 def test_a_remote_address_needs_permission() -> None:
     with pytest.raises(InvalidInput, match="allow-remote"):
         open_listener("0.0.0.0", 0)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from sightline.core.errors import HTTP_STATUS, Exhausted, SightlineError, find_by_head
 
 RETRY_AFTER_S = 1
+ROUTES_HINT = "there is POST /predict/NAME, GET /deployments, GET /health, and a page at GET /"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up; nobody reads the answer, the access log does
 
 logger = logging.getLogger("sightline.serving")
@@ -40,7 +41,10 @@ async def answer_sightline_error(request: Request, error: Exception) -> Response
 async def answer_http_error(request: Request, error: Exception) -> Response:
     """An error of the protocol itself: unknown path, wrong method, body too large."""
     assert isinstance(error, HTTPException)
-    return make_problem(error.status_code, error.detail, headers=dict(error.headers or {}))
+    detail = error.detail
+    if detail == HTTPStatus(error.status_code).phrase:  # the framework's own words say no more than the status
+        detail = f"{request.method} {request.url.path[:200]} is not served; {ROUTES_HINT}"
+    return make_problem(error.status_code, detail, headers=dict(error.headers or {}))
 
 
 async def answer_disconnect(request: Request, error: Exception) -> Response:

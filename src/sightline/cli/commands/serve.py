@@ -34,6 +34,7 @@ def serve_command(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)  # a client's broken form is told to the client
     settings, terminal = Settings(), Terminal(as_json)
     folder = check_repository(repository) if repository is not None else open_workspace(workspace).deployments
     address = host or settings.host

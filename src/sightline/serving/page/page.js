@@ -1,7 +1,10 @@
 "use strict";
 // The page to try a picture: lists the deployments, posts a picture twice (JSON and drawn PNG), shows both answers.
 const find = (id) => document.getElementById(id);
+const thresholds = new Map(); // of each deployment, its model's own confidence threshold
 let drawnUrl = null;
+let picture = null; // asked about again when the deployment or the confidence changes
+let lastTurn = 0;
 
 function addRow(deployment) {
   const row = find("deployments").insertRow();
@@ -13,6 +16,7 @@ function addRow(deployment) {
   row.classList.toggle("failed", failed);
   if (failed) return;
   find("name").add(new Option(deployment.name, deployment.name));
+  thresholds.set(deployment.name, deployment.decode.confidence_threshold);
 }
 
 async function listDeployments() {
@@ -21,6 +25,7 @@ async function listDeployments() {
   deployments.forEach(addRow);
   find("none").hidden = deployments.length > 0;
   find("form").hidden = deployments.length === 0;
+  if (deployments.length > 0) chooseDeployment();
 }
 
 async function send(file, format) {
@@ -31,31 +36,72 @@ async function send(file, format) {
   return answer;
 }
 
-async function predict(file) {
+function showFound(annotations) {
+  find("found").replaceChildren();
+  for (const { category, confidence, box_xyxy: box } of annotations) {
+    const row = find("found").insertRow();
+    const cells = [category, confidence?.toFixed(2) ?? "", box ? box.map(Math.round).join(", ") : "the whole picture"];
+    for (const text of cells) row.insertCell().textContent = text;
+  }
+}
+
+function showResult(file, result, drawn) {
+  if (drawnUrl) URL.revokeObjectURL(drawnUrl);
+  drawnUrl = URL.createObjectURL(drawn);
+  find("answer").src = drawnUrl;
+  showFound(result.annotations);
+  find("json").textContent = JSON.stringify(result, null, 1);
+  find("command").textContent = `curl --data-binary @PICTURE ${location.origin}/predict/${result.deployment}`;
+  find("result").hidden = false;
+  const { decode, infer } = result.timing_ms;
+  const count = `${result.annotations.length || "nothing"} found in ${file.name}`;
+  find("status").textContent = `${count}; decoding ${decode.toFixed(1)} ms, inference ${infer.toFixed(1)} ms`;
+}
+
+async function predict() {
+  if (!picture) return;
+  const file = picture;
+  const turn = ++lastTurn;
   find("status").textContent = `Asking about ${file.name}…`;
   try {
-    const result = await (await send(file, "json")).json();
-    const drawn = await (await send(file, "png")).blob();
-    if (drawnUrl) URL.revokeObjectURL(drawnUrl);
-    drawnUrl = URL.createObjectURL(drawn);
-    find("answer").src = drawnUrl;
-    find("json").textContent = JSON.stringify(result, null, 1);
-    find("answer").hidden = find("json").hidden = false;
-    const { decode, infer } = result.timing_ms;
-    find("status").textContent = `${result.annotations.length} found; decoding ${decode} ms, inference ${infer} ms`;
+    const [result, drawn] = await Promise.all([
+      send(file, "json").then((answer) => answer.json()),
+      send(file, "png").then((answer) => answer.blob()),
+    ]);
+    if (turn === lastTurn) showResult(file, result, drawn); // an answer that a later question has overtaken is dropped
   } catch (error) {
+    if (turn !== lastTurn) return;
+    find("result").hidden = true;
     find("status").textContent = error.message;
   }
 }
 
-find("confidence").addEventListener("input", () => { find("confidence-value").textContent = find("confidence").value; });
-find("file").addEventListener("change", (event) => { if (event.target.files[0]) predict(event.target.files[0]); });
+function take(file) {
+  if (!file) return;
+  picture = file;
+  predict();
+}
+
+function showConfidence() {
+  find("confidence-value").textContent = Number(find("confidence").value).toFixed(2);
+}
+
+function chooseDeployment() {
+  find("confidence").value = thresholds.get(find("name").value) ?? 0.25;
+  showConfidence();
+  predict();
+}
+
+find("name").addEventListener("change", chooseDeployment);
+find("confidence").addEventListener("input", showConfidence);
+find("confidence").addEventListener("change", predict);
+find("file").addEventListener("change", (event) => take(event.target.files[0]));
 find("drop").addEventListener("dragover", (event) => { event.preventDefault(); find("drop").classList.add("over"); });
 find("drop").addEventListener("dragleave", () => find("drop").classList.remove("over"));
 find("drop").addEventListener("drop", (event) => {
   event.preventDefault();
   find("drop").classList.remove("over");
-  if (event.dataTransfer.files[0]) predict(event.dataTransfer.files[0]);
+  take(event.dataTransfer.files[0]);
 });
 find("drop").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") find("file").click(); });
 listDeployments().catch((error) => { find("status").textContent = error.message; });
