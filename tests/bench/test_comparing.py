@@ -65,3 +65,11 @@ def test_a_number_only_one_report_holds_has_none_on_the_other_side(make_content:
     number = find(compare_reports(*pair), "latency", "end to end, batch 1: p50")
     assert getattr(number, side) is None
     assert number.verdict == "unknown"
+
+
+def test_a_threshold_among_the_metrics_is_not_compared_as_an_accuracy(make_content: MakeContent) -> None:
+    accuracy = make_content().accuracy
+    values = {**accuracy.values, "best_confidence": 0.4}
+    with_threshold = make_content(accuracy=msgspec.structs.replace(accuracy, values=values))
+    names = {number.name for number in compare_reports(with_threshold, with_threshold).numbers}
+    assert "best_confidence" not in names and set(accuracy.values) <= names

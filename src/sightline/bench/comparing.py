@@ -13,6 +13,7 @@ from sightline.bench.records import COUNT_METRIC, ReportContent
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
+THRESHOLD_METRIC = "best_confidence"  # stands among the metrics, but more of it is not better
 BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
 
 
@@ -105,6 +106,8 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
     """Every comparable number, None where the Report says it is not known."""
     numbers: dict[_Key, float | None] = {}
     for name, value in content.accuracy.values.items():
+        if name == THRESHOLD_METRIC:
+            continue
         numbers["accuracy", name, "", "higher"] = value
     for category, metrics in content.accuracy.per_category.items():
         for name, value in metrics.items():
