@@ -114,6 +114,8 @@ def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> 
         f"{format_count(manifest.streams, 'stream')} of {format_count(manifest.threads, 'thread')}"
         + ("" if manifest.verified else ", NOT verified on real pictures")
     )
+    for warning in result.report.warnings:
+        terminal.say(f"careful: {warning}")
     terminal.say(f"folder: {folder}   report: {folder / 'report.html'}")
     terminal.say(f"next: sightline deploy {manifest.name} --name {manifest.name}")
     terminal.finish(
