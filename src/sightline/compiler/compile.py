@@ -94,16 +94,23 @@ def compile_model(
     stages = Stages(STAGE_SHARES, on_progress)
     stages.begin("checking the model")
     verify_files(model, manifest.files)
+    result = _run_compilation(model, out, manifest, calibration, request, stages)
+    stages.finish()
+    return result
+
+
+def _run_compilation(
+    model: Path, out: Path, manifest: ModelManifest, calibration: DatasetVersion | None, request: Request, stages: Stages
+) -> CompileResult:
+    """Compile in a temporary folder and write what came of it. Raises: GateFailed, after writing its report."""
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
         compilation = Compilation(model / MODEL_GRAPH, manifest, calibration, request, Path(work), stages)
         report, flip_pictures = compilation.run(describe_command(model, calibration, request))
         stages.begin("writing")
-        if not report.passed:
-            folder = write_failure(out, report, flip_pictures)
-            raise GateFailed(f"{report.verdict}; the report is {folder / 'report.html'}")
-        result = write_artifact(out, manifest, compilation, report, flip_pictures)
-    stages.finish()
-    return result
+        if report.passed:
+            return write_artifact(out, manifest, compilation, report, flip_pictures)
+        folder = write_failure(out, report, flip_pictures)
+        raise GateFailed(f"{report.verdict}; the report is {folder / 'report.html'}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
