@@ -170,3 +170,14 @@ def test_datumaro_sample_has_its_pictures_one_level_down(shared_data: Path) -> N
     assert detect_format(source).name == "cityscapes"
     _, items, _ = read("cityscapes", source)
     assert sorted(item.split or "" for item in items.values()) == ["test", "test", "train", "val"]
+
+
+def test_a_polygons_file_cannot_ask_for_all_memory_and_a_polygon_of_two_points_is_told(tmp_path: Path) -> None:
+    write_scene(tmp_path, [{"label": "car", "polygon": [[0, 0], [2, 2]]}], name="a_1")
+    write_scene(tmp_path, [], name="a_2")
+    huge = {"imgWidth": 100_000, "imgHeight": 100_000, "objects": [{"label": "car", "polygon": [[0, 0], [9, 0], [9, 9]]}]}
+    write_text(tmp_path / "gtFine/train/a/a_2_gtFine_polygons.json", json.dumps(huge))
+    _, items, report = read("cityscapes", tmp_path)
+    assert len(items) == 2
+    assert report.count("annotation", "dropped", "polygon without area") == 1
+    assert report.count("annotation", "dropped", "labels cannot be read") == 1

@@ -1,5 +1,6 @@
 """Pascal VOC: boxes as stored, lists, masks, dialects; BCCD against the benchmark's own numbers."""
 
+import os
 from xml.etree import ElementTree
 
 import numpy as np
@@ -197,3 +198,11 @@ def test_an_option_is_refused(tmp_path):
     put_xml(tmp_path / "VOC" / "Annotations" / "a.xml", "cat")
     with pytest.raises(InvalidInput, match="no options for format voc"):
         read(tmp_path / "VOC", tmp_path, format_options={"lists": {}})
+
+
+def test_links_to_themselves_and_pipes_are_no_annotation_files(tmp_path):
+    put_picture(tmp_path / "VOC" / "JPEGImages" / "a.png")
+    (tmp_path / "VOC" / "Annotations").mkdir()
+    (tmp_path / "VOC" / "Annotations" / "a.xml").symlink_to("a.xml")
+    os.mkfifo(tmp_path / "VOC" / "Annotations" / "b.xml")
+    assert VocFormat().detect(tmp_path / "VOC") == 0

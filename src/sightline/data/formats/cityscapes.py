@@ -31,12 +31,12 @@ from sightline.data.formats.picture_files import (
     walk_pictures,
 )
 from sightline.data.versions import UNSPLIT, DatasetVersion
+from sightline.imaging.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.masks import draw_polygons, encode_mask, find_polygons_box, label_map_to_annotations
 from sightline.imaging.reading import read_label_map
 
 LABELS = ("gtFine", "gtCoarse")
 INSTANCE_FACTOR = 1000
-MAX_SIDE = 100_000
 
 
 class CityscapesObject(msgspec.Struct):
@@ -191,8 +191,13 @@ def read_polygons(path: Path) -> CityscapesPolygons:
         polygons = msgspec.json.decode(path.read_bytes(), type=CityscapesPolygons)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableDataset(f"expected imgWidth, imgHeight and objects in {path.name}: {error}") from error
-    if not (0 < polygons.imgWidth <= MAX_SIDE and 0 < polygons.imgHeight <= MAX_SIDE):
-        raise UnreadableDataset(f"expected a size in {path.name}, got {polygons.imgWidth} x {polygons.imgHeight}")
+    width, height = polygons.imgWidth, polygons.imgHeight
+    if (
+        width < 1 or height < 1 or width * height > DEFAULT_MAX_PIXELS
+    ):  # painted at that size: a few bytes could ask for all memory
+        raise UnreadableDataset(
+            f"expected a size of 1 to {DEFAULT_MAX_PIXELS:,} pixels in {path.name}, got {width} x {height}; mend it"
+        )
     return polygons
 
 
@@ -245,7 +250,9 @@ def paint_polygons(polygons: CityscapesPolygons, layout: CityscapesLayout, name:
         ring = tuple(float(value) for point in thing.polygon for value in point)
         if label not in ids and label not in BY_NAME:
             report.drop("annotation", "unknown category", f"{name}: {label}")
-        elif label in ids and not thing.deleted and len(ring) >= 6:
+        elif label in ids and not thing.deleted and len(ring) < 6:
+            report.drop("annotation", "polygon without area", f"{name}: {label}")
+        elif label in ids and not thing.deleted:
             values[draw_polygons([ring], polygons.imgHeight, polygons.imgWidth)] = ids[label]
     return values
 

@@ -126,6 +126,8 @@ def read_voc_xml(path: Path) -> VocXml:
 
 
 def _looks_like_voc(path: Path) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113 - a link to itself, or a pipe that would be read for ever
+        return False
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES).replace(b"\0", b"")  # UTF-16 reads as ASCII without its zeros
     return b"<annotation" in head and b"<annotations" not in head and any(key in head for key in (b"<bndbox", b"<size>"))
