@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from cli_fixtures import Run, write_brightness_model
+from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 
 from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
@@ -111,6 +111,15 @@ def test_serving_a_workspace_names_its_repository(run: Run, tmp_path: Path) -> N
     (tmp_path / "home" / "deployments").mkdir(parents=True)
     ran = run("serve", tmp_path / "home")
     assert ran.code == 2 and str(tmp_path / "home" / "deployments") in ran.err
+
+
+def test_a_deployment_is_removed(run: Run, workspace: Path, tmp_path: Path) -> None:
+    artifact = write_brightness_artifact(tmp_path / "artifact", "artifact")
+    assert run("deploy", artifact, "--name", "net").code == 0
+    assert run("undeploy", "net", "--json").json == {"removed": "net", "repository": str(workspace / "deployments")}
+    assert run("show", "--json").json["deployments"] == []
+    assert run("undeploy", "net").code == 3
+    assert artifact.is_dir()
 
 
 def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:

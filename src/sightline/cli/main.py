@@ -28,6 +28,7 @@ from sightline.cli.commands import (
     serve,
     show,
     train,
+    undeploy,
 )
 from sightline.cli.terminal import make_console, write_json_line
 from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, SightlineError, find_by_head
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train_command,
     "compile": compile_.compile_command,
     "deploy": deploy.deploy_command,
+    "undeploy": undeploy.undeploy_command,
     "serve": serve.serve_command,
     "predict": predict.predict_command,
     "measure": measure.measure_command,
