@@ -1,7 +1,7 @@
 """`sightline measure`: accuracy, latency, throughput, memory and energy, as a Report; or two Reports side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,26 +46,32 @@ def measure_command(
         return
     if subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
+    report = measure_subject(
+        home,
+        subject,
+        url,
+        data,
+        split=None if split == "all" else split,
+        batch_sizes=parse_counts(batch, "--batch"),
+        streams=parse_counts(streams, "--streams"),
+        seed=seed,
+        out=out or home,
+        max_images=max_images,
+        point_s=point_s,
+    )
+    show_report(terminal, report)
+
+
+def measure_subject(home: "Workspace", subject: str, url: str | None, data: str, **options: Any) -> "Report":
+    """Open what a name stands for, here or at a server, and measure it. Args: options: of `measure_predictor`."""
     from sightline.bench.measure import measure_predictor
     from sightline.data.versions import open_version
     from sightline.serving.loading import find_subject, open_subject
 
     version = open_version(home.find("datasets", data))
+    folder = find_subject(subject, home) if url is None else None
     with open_subject(subject, home, url) as predictor, show_progress() as on_progress:
-        report = measure_predictor(
-            predictor,
-            version,
-            split=None if split == "all" else split,
-            batch_sizes=parse_counts(batch, "--batch"),
-            streams=parse_counts(streams, "--streams"),
-            seed=seed,
-            out=out or home,
-            folder=find_subject(subject, home) if url is None else None,
-            max_images=max_images,
-            point_s=point_s,
-            on_progress=on_progress,
-        )
-    show_report(terminal, report)
+        return measure_predictor(predictor, version, folder=folder, on_progress=on_progress, **options)
 
 
 def show_report(terminal: Terminal, report: "Report") -> None:
