@@ -109,7 +109,7 @@ def import_dataset(
     unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
     with explain_disk_errors(target.root if isinstance(target, Workspace) else target):
         if unchanged and is_version_archive(source):
-            return install_archive(source, target, name, store)
+            return install_archive(source, target, name, store, options.max_pixels)
         if not is_archive(source) or is_version_archive(source):
             return _import_folder(source, target, name, store, options, on_progress)
         return _import_archive(source, target, name, store, options, on_progress)
@@ -276,7 +276,7 @@ def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions,
             content = item.content if item.path is None else item.path.read_bytes()
             assert content is not None
             header = probe_image(content, item.file_name)
-            check_pixel_limit(header, options.max_pixels, item.file_name)
+            check_pixel_limit(header.width, header.height, options.max_pixels, item.file_name)
             if options.verify == "decode":
                 decode_image(content, options.max_pixels, item.file_name)
         except OSError as error:

@@ -113,12 +113,12 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     return image, ImageHeader(format=kind, width=width, height=height, orientation=orientation)
 
 
-def check_pixel_limit(header: ImageHeader, max_pixels: int, name: str) -> None:
+def check_pixel_limit(width: int, height: int, max_pixels: int, name: str) -> None:
     """Refuse a picture that is too large before a pixel is decoded. Raises: ImageTooLarge."""
-    if header.width * header.height > max_pixels:
+    if width * height > max_pixels:
         raise ImageTooLarge(
-            f"expected {name} to have at most {max_pixels:,} pixels, its header says {header.width} x {header.height} = "
-            f"{header.width * header.height:,}; make it smaller or raise SIGHTLINE_MAX_IMAGE_PIXELS"
+            f"expected {name} to have at most {max_pixels:,} pixels, its header says {width} x {height} = "
+            f"{width * height:,}; make it smaller or raise SIGHTLINE_MAX_IMAGE_PIXELS"
         )
 
 

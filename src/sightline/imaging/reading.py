@@ -61,7 +61,7 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
     """Decode bytes; `name` is what messages call them. Returns and raises as `read_image`, but for NotFound."""
     with quiet_pillow():
         picture, header = open_picture(content, name)
-        check_pixel_limit(header, max_pixels, name)
+        check_pixel_limit(header.width, header.height, max_pixels, name)
         try:
             fast = _decode_fast(content, picture, header.format)
             pixels = _convert_to_rgb(picture, name) if fast is None else fast
@@ -88,7 +88,7 @@ def read_label_map(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np
     name, content = str(path), _read_file(Path(path))
     with quiet_pillow():
         picture, header = open_picture(content, name)
-        check_pixel_limit(header, max_pixels, name)
+        check_pixel_limit(header.width, header.height, max_pixels, name)
         if picture.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise UnreadableImage(
                 f"expected {name} to be a label map (palette or gray), got {picture.mode}; read colour masks with read_image"

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from msgspec.structs import replace
 
-from sightline.core.errors import CorruptFile, InvalidInput, SightlineError
+from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, SightlineError
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.formats.sightline_zip import is_version_archive
@@ -129,3 +129,13 @@ def test_a_split_that_leads_out_is_refused_even_when_its_hash_is_right(tmp_path,
     with pytest.raises(InvalidInput, match="below the data set"):  # opened where it lies, it still cannot write outside
         export_version(evil, tmp_path / "deep" / "out", "yolo")
     assert not (tmp_path / "victim" / "datasets").exists() or not list((tmp_path / "victim").rglob("manifest.json"))
+
+
+def test_a_picture_above_the_limit_is_refused_and_nothing_is_kept(exported, tmp_path):
+    version, path = exported
+    item = next(version.items())
+    with pytest.raises(ImageTooLarge):
+        import_dataset(path, Workspace(tmp_path / "again"), "x", max_pixels=item.width * item.height - 1)
+    assert not list((tmp_path / "again").rglob("manifest.json"))
+    again, _ = import_dataset(path, Workspace(tmp_path / "again"), "x", max_pixels=item.width * item.height)
+    assert again.id == version.id

@@ -38,6 +38,7 @@ from sightline.data.versions import (
     open_version,
     place_version,
 )
+from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
 from sightline.imaging.reading import probe_image
 
 MAX_MANIFEST_BYTES = 64 << 20
@@ -112,11 +113,12 @@ def is_version_archive(path: Path) -> bool:
 
 
 def install_archive(
-    path: Path, target: Workspace | Path, name: str, blobs: BlobStore
+    path: Path, target: Workspace | Path, name: str, blobs: BlobStore, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[DatasetVersion, ConversionReport]:
     """Copy the version in a zip to `target` unchanged, its pictures into `blobs`, everything checked against its hash.
 
-    Raises: CorruptFile for bytes that do not match or are missing; UnreadableDataset for a damaged zip.
+    Raises: CorruptFile for bytes that do not match or are missing; UnreadableDataset for a damaged zip; ImageTooLarge for a
+        picture of more than `max_pixels`; InvalidInput for a split's name that could lead out of a folder.
     """
     report = ConversionReport()
     folder = make_temporary_folder(target, name)
@@ -125,6 +127,9 @@ def install_archive(
             _unpack_version(archive, folder, path)
             for item in read_items(folder / ITEMS_NAME):
                 check_split(item.split)
+                check_pixel_limit(
+                    item.width, item.height, max_pixels, item.file_name
+                )  # `_read_picture` finds a record that says another size
                 if not blobs.has(item.blob):
                     queue.put_bytes(_read_picture(archive, item, path))
                 report.keep("image")
