@@ -25,8 +25,13 @@ def test_unlabelled_pictures_get_the_models_boxes_and_labelled_ones_stay(
         assert found["blue"].box_xyxy == (36.0, 30.0, 56.0, 50.0)
         assert {one.origin for one in found.values()} == {"model"}
         assert {one.confidence for one in found.values()} == {0.9}
-    assert (result.images_annotated, result.images_left) == (2, 4)
+    assert (result.images_annotated, result.images_without, result.images_left) == (2, 0, 4)
     assert result.annotations == {"red": 2, "blue": 2}
+
+
+def test_pictures_in_which_nothing_is_found_are_counted(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    result = annotate_version(squares_version, ColourDetector(blind_to=["red", "blue"]), out=tmp_path / "new")
+    assert (result.images_annotated, result.images_without, result.images_left) == (0, 2, 4)
 
 
 def test_the_new_version_names_its_parent_and_keeps_pictures_and_splits(

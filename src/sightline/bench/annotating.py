@@ -30,12 +30,14 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: the new version.
         images_annotated: pictures that the model looked at and found something in.
+        images_without: pictures that it looked at and found nothing in.
         images_left: pictures that were left as they were because a person had labelled them.
         annotations: new annotations per category.
     """
 
     version: DatasetVersion
     images_annotated: int
+    images_without: int
     images_left: int
     annotations: dict[str, int]
 
@@ -71,20 +73,11 @@ def annotate_version(
     total = version.count()
     if not total:
         raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")
-    categories = version.categories.names + tuple(one for one in list_answers(predictor) if one not in version.categories)
     settings = {"confidence_threshold": confidence_threshold, "only_unlabelled": only_unlabelled}
-    writer = VersionWriter(
-        out,
-        name or version.manifest.name,
-        Categories(categories),
-        version.blobs,
-        unlabelled_pixels=version.manifest.unlabelled_pixels,
-        source=_describe_source(version, predictor, folder) | settings,
-        seed=version.manifest.seed,
-    )
+    source = _describe_source(version, predictor, folder) | settings
     counts: Counter[str] = Counter()
     annotated = left = done = 0
-    with writer:
+    with _open_writer(version, predictor, out, name or version.manifest.name, source) as writer:
         for batch in iterate_batches(version.items(), BATCH_SIZE):
             for item, found in _annotate_batch(version, predictor, batch, confidence_threshold, only_unlabelled):
                 writer.add(item)
@@ -93,7 +86,29 @@ def annotate_version(
             done += len(batch)
             on_progress(ProgressEvent(stage="annotating", progress=done / total, metrics={"annotations": counts.total()}))
         made = writer.close()
-    return AnnotateResult(version=made, images_annotated=annotated, images_left=left, annotations=dict(counts))
+    return AnnotateResult(
+        version=made,
+        images_annotated=annotated,
+        images_without=done - annotated - left,
+        images_left=left,
+        annotations=dict(counts),
+    )
+
+
+def _open_writer(
+    version: DatasetVersion, predictor: Subject, out: Path | Workspace, name: str, source: dict[str, Any]
+) -> VersionWriter:
+    """A writer for the old version's categories and those the model adds to them."""
+    added = tuple(one for one in list_answers(predictor) if one not in version.categories)
+    return VersionWriter(
+        out,
+        name,
+        Categories(version.categories.names + added),
+        version.blobs,
+        unlabelled_pixels=version.manifest.unlabelled_pixels,
+        source=source,
+        seed=version.manifest.seed,
+    )
 
 
 def _describe_source(version: DatasetVersion, predictor: Subject, folder: Path | None) -> dict[str, Any]:

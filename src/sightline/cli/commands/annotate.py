@@ -7,7 +7,7 @@ import typer
 
 from sightline.cli.options import ConfidenceOption, JsonOption, UrlOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
-from sightline.cli.terminal import Terminal
+from sightline.cli.terminal import Terminal, format_count
 
 
 def annotate_command(
@@ -46,7 +46,8 @@ def annotate_command(
     made = result.version
     counts = ", ".join(f"{category} {count:,}" for category, count in result.annotations.items() if count) or "none"
     terminal.say(
-        f"annotated {result.images_annotated:,} pictures, left {result.images_left:,} as they were; new annotations: {counts}"
+        f"annotated {format_count(result.images_annotated, 'picture')}, found nothing in {result.images_without:,}, "
+        f"left {result.images_left:,} that people had labelled; new annotations: {counts}"
     )
     terminal.say(f"dataset {made.manifest.name}@{made.id[:8]}: {made.folder}")
     terminal.finish(
@@ -55,6 +56,7 @@ def annotate_command(
             "id": made.id,
             "folder": made.folder,
             "images_annotated": result.images_annotated,
+            "images_without": result.images_without,
             "images_left": result.images_left,
             "annotations": result.annotations,
         }
