@@ -44,8 +44,8 @@ def test_losses_are_finite_and_reach_the_backbone(network: FasterRcnn) -> None:
     torch.manual_seed(2)
     losses = network.compute_box_losses(
         torch.randn(2, 3, 64, 128),
-        [torch.tensor([[10.0, 10, 60, 50]]), torch.zeros(0, 4)],
-        [torch.tensor([1]), torch.zeros(0, dtype=torch.int64)],
+        [torch.tensor([[10.0, 10, 60, 50], [20.0, 20, 20, 40]]), torch.zeros(0, 4)],  # the second has no area
+        [torch.tensor([1, 0]), torch.zeros(0, dtype=torch.int64)],
     )
     total = torch.stack(list(losses.values())).sum()
     total.backward()

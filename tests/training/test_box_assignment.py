@@ -54,6 +54,14 @@ def test_the_best_cell_aims_at_its_overlap_and_a_contested_cell_goes_to_the_bett
     assert by_cell[5][1] == pytest.approx(1.0, abs=1e-4)
 
 
+def test_twin_objects_never_share_a_cell() -> None:
+    boxes = torch.cat([CENTRES - 8, CENTRES + 8], 1)[None]
+    twins = make_truth([[0, 0, 16, 16], [0, 0, 16, 16]], [0, 0])
+    found = assign_cells(torch.full((1, 16, 1), 0.5), boxes, twins, CENTRES, 8)
+    assert sorted(found.cell.tolist()) == [0, 1, 4, 5]
+    assert found.object.tolist() == [0, 0, 0, 0]
+
+
 def test_no_more_than_ten_cells_answer_for_an_object() -> None:
     boxes = torch.tensor([[0.0, 0, 32, 32]]).expand(1, 16, 4) + torch.arange(16)[None, :, None] * 0.01
     found = assign_cells(torch.full((1, 16, 1), 0.5), boxes, make_truth([[0, 0, 32, 32]], [0]), CENTRES, 8)

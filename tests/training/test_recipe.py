@@ -38,3 +38,8 @@ def test_changes_win_over_defaults_and_augmentation_is_merged() -> None:
 def test_what_does_not_fit_is_named(changes: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         make_recipe("classification", **changes)
+
+
+def test_pictures_that_are_learned_cannot_choose_the_best_weights() -> None:
+    with pytest.raises(InvalidInput, match="among train_splits"):
+        make_recipe("detection", train_splits=("train", "val"), validation_split="val")

@@ -22,6 +22,7 @@ STRIDES = (4, 8, 16, 32, 64)  # of the pyramid; boxes are pooled from the first 
 PROPOSALS = 300
 POOLED_SIZE, SAMPLING_RATIO = 7, 2
 CANONICAL_LEVEL, CANONICAL_SIZE_PX = 4, 224  # Lin et al. 2017, Feature Pyramid Networks, eq. 1
+LEAST_SIDE_PX = 0.1
 MAX_LOG_SIZE = math.log(1000.0 / 16)  # as torchvision's BoxCoder
 
 
@@ -68,7 +69,10 @@ class FasterRcnn(Network):
         Args: images: `(N, 3, H, W)`; per picture boxes `(m, 4)` input pixels and labels `(m,)` category indices.
         """
         sizes = [(self.input_spec.height, self.input_spec.width)] * len(images)
-        targets = [{"boxes": own, "labels": names + 1} for own, names in zip(boxes_xyxy, labels, strict=True)]
+        targets = []
+        for own, names in zip(boxes_xyxy, labels, strict=True):
+            solid = (own[:, 2:] - own[:, :2] > LEAST_SIDE_PX).all(1)  # a box without area has an infinite target
+            targets.append({"boxes": own[solid], "labels": names[solid] + 1})
         features: OrderedDict[str, Tensor] = self.body.backbone(images)
         with torch.autocast(images.device.type, enabled=False):
             plain = OrderedDict((name, feature.float()) for name, feature in features.items())

@@ -27,7 +27,7 @@ class TimmClassifier(Network):
         return (self.body(images),)
 
 
-def build(name: str, task: Task, category_count: int, width: int, height: int, pretrained: bool = False) -> Network:
+def build(name: str, task: Task, category_count: int, width: int, height: int) -> Network:
     """Build "timm/<name>" for an input of any size its architecture allows. Raises: NotFound for an unknown name."""
     name = name.removeprefix(PREFIX)
     if not timm.is_model(name):
@@ -39,7 +39,7 @@ def build(name: str, task: Task, category_count: int, width: int, height: int, p
         if timm.models.is_model_in_modules(name, ("vision_transformer", "swin_transformer"))
         else {}
     )
-    body = timm.create_model(name, pretrained=pretrained, num_classes=category_count, **sized)
+    body = timm.create_model(name, pretrained=False, num_classes=category_count, **sized)
     config = body.pretrained_cfg
     mean = tuple(255 * value for value in config.get("mean", (0.485, 0.456, 0.406)))
     std = tuple(255 * value for value in config.get("std", (0.229, 0.224, 0.225)))

@@ -4,8 +4,6 @@
 the decoder of `sightline.imaging.heads` and the outputs in the order of `forward`'s tuple.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +13,6 @@ Rgb = tuple[float, ...]
 # Means and deviations of ImageNet's pixels, 0..255: good enough for any photograph, and what published weights expect.
 IMAGENET_MEAN: Rgb = (123.675, 116.28, 103.53)
 IMAGENET_STD: Rgb = (58.395, 57.12, 57.375)
-
-OnMessage = Callable[[str], None]
 
 
 class Network(nn.Module):

@@ -93,6 +93,8 @@ def assign_cells(scores: Tensor, boxes_xyxy: Tensor, truth: Truth, centres_xy: T
     flat_cell = picture * cells + cell
     best = suits.new_zeros(pictures * cells).scatter_reduce_(0, flat_cell, suits, "amax")
     won = (suits > 0) & (suits == best[flat_cell])  # a cell claimed by two objects goes to the better match
+    first = torch.full_like(best, objects).scatter_reduce_(0, flat_cell[won], item[won].to(best.dtype), "amin")
+    won = won & (item == first[flat_cell])  # and of equal ones to the first
     picture, item, cell, suits, overlap = picture[won], item[won], cell[won], suits[won], overlap[won]
 
     # Target = suitability scaled so that an object's best cell gets the object's best IoU: the score learns to say how good the

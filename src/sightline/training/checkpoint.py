@@ -101,9 +101,15 @@ def read_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
 def restore_checkpoint(
     record: CheckpointRecord, tensors: dict[str, Tensor], network: nn.Module, average: nn.Module, optimiser: Optimizer
 ) -> dict[str, Tensor] | None:
-    """Put a checkpoint's tensors in place. Returns: the best weights, or None when there was no validation yet."""
-    network.load_state_dict(_select(tensors, "network."))
-    average.load_state_dict(_select(tensors, "average."))
+    """Put a checkpoint's tensors in place.
+
+    Returns: the best weights, or None when there was no validation yet. Raises: CorruptFile when they do not fit the network.
+    """
+    try:
+        network.load_state_dict(_select(tensors, "network."))
+        average.load_state_dict(_select(tensors, "average."))
+    except RuntimeError as error:
+        raise CorruptFile("the checkpoint is of another version of this network; remove it and train from the start") from error
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**_select(tensors, "optimiser."), **_select(record.optimiser_scalars, "optimiser.")}.items():
         index, key = name.split(".", 1)

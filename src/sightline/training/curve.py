@@ -17,7 +17,7 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         step: optimiser steps taken, from 1.
         progress: of the budget, 0..1.
-        loss: sum of the parts, mean over the steps since the last line; None on a line that only validates.
+        loss: sum of the parts, mean over the steps since the last line.
         parts: the named parts of the loss, likewise.
         learning_rate: of this step.
         wall_s, cpu_s: spent so far, over all resumed parts.

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sightline.core.errors import Unsupported
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.models.network import Network
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
+from sightline.runtime.output_error import find_output_error
 from sightline.training.arithmetic import EXACT
 from sightline.training.validation import infer_network
 
@@ -49,15 +48,8 @@ def check_export(
         got = session.infer({network.input_spec.name: batch})
     finally:
         session.close()
-    error = max(find_relative_error(expected[name], got[name]) for name in expected)
+    error = find_output_error(expected, got, network.decode_spec)
     if not error <= LARGEST_ERROR:
         limit = f"limit {LARGEST_ERROR:g}"
         raise ExportFailed(f"the exported graph differs from the network by {error:.2g} ({limit}); choose another network")
     return {"engine": "reference", "pictures": len(images), "max_relative_error": error, "limit": LARGEST_ERROR}
-
-
-def find_relative_error(expected: np.ndarray, got: np.ndarray) -> float:
-    """Largest absolute difference over the largest magnitude of `expected`; infinite when shapes differ."""
-    if expected.shape != got.shape:
-        return float("inf")
-    return float(np.abs(expected - got).max() / max(float(np.abs(expected).max()), 1e-12))

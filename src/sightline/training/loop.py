@@ -5,6 +5,7 @@ step), PyTorch's generator is seeded anew at each step, validation points depend
 from any checkpoint therefore ends with the same bits, on the same CPU and number of threads.
 """
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,7 @@ class TrainingLoop:
         return self.average.network
 
     def _take_step(self, batch: Batch, step: int, progress: float) -> float:
-        """One optimiser step. Returns: the learning rate. Raises: InvalidInput when the loss is not finite."""
+        """One optimiser step. Returns: the learning rate. Raises: InvalidInput when loss or gradient is not finite."""
         recipe = self.recipe
         rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
@@ -130,14 +131,14 @@ class TrainingLoop:
         with self.arithmetic.autocast():
             parts = self.task.compute_loss(self.network, images, batch.targets)
         loss = torch.stack([part.float() for part in parts.values()]).sum()
-        if not bool(torch.isfinite(loss)):
-            raise InvalidInput(
-                f"the loss is {loss.item()} at step {step + 1}; lower learning_rate ({recipe.learning_rate}), then resume"
-            )
         self.optimiser.zero_grad()
         loss.backward()
-        if recipe.clip_norm > 0:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm, foreach=True)
+        # A step with a gradient that is not finite would ruin the weights, their average and the next checkpoint.
+        largest = recipe.clip_norm if recipe.clip_norm > 0 else math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), largest, foreach=True)
+        if not (bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))):
+            what = f"the loss is {loss.item()} and its gradient's norm {norm.item()} at step {step + 1}"
+            raise InvalidInput(f"{what}; train anew with a lower learning_rate than {recipe.learning_rate}")
         self.optimiser.step()
         for name, part in parts.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(part.detach())

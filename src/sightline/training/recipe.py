@@ -82,7 +82,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_every: Positive = 10
     prefetch_threads: Positive = 1
     cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
 
 
 # Orthogonalised steps learn fastest from random weights. TrashNet, small classifier at 128 pixels, best top-1 on val: muon
@@ -163,6 +163,11 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
     if (recipe.width is None) != (recipe.height is None):
         raise InvalidInput(
             f"expected width and height both or neither, got {recipe.width} and {recipe.height}; give size instead"
+        )
+    if recipe.validation_split in recipe.train_splits:
+        raise InvalidInput(
+            f"validation_split {recipe.validation_split!r} is among train_splits, whose pictures are learned; "
+            "give another one, or null to keep the last weights"
         )
     smallest, largest = recipe.augmentation.scale
     if not 0 < smallest <= largest:

@@ -16,6 +16,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.data.augmentation import LabelledPicture, jitter_colours, random_affine, shift_matrix, warp_sample
 from sightline.data.items import Item
 from sightline.data.mosaic import PARTS, warp_mosaic
+from sightline.imaging.masks import find_annotation_box
 from sightline.models.network import Network
 from sightline.training.anchor_free_loss import AnchorFreeLoss
 from sightline.training.box_assignment import NO_OBJECT, Truth, pad_truth
@@ -33,8 +34,6 @@ class LearnsBoxes(Protocol):
 
 class DetectionTask:
     """See the module."""
-
-    validation_confidence: float | None = 0.01  # average precision wants the weak predictions too
 
     def __init__(self, context: TaskContext) -> None:
         self.context = context
@@ -80,9 +79,10 @@ class DetectionTask:
 
     def _read_objects(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
         """Boxes `(m, 4)` float32 in pixels of the original and labels `(m,)`. Crowds are no single object and are left out."""
-        boxed = [a for a in item.annotations if a.box_xyxy is not None and not a.is_crowd]
-        boxes = np.array([annotation.box_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
-        return boxes, np.array([self.context.categories.index(a.category) for a in boxed], np.int64)
+        found = [(a.category, find_annotation_box(a)) for a in item.annotations if not a.is_crowd]
+        boxed = [(category, box) for category, box in found if box is not None]
+        boxes = np.array([box for _, box in boxed], np.float32).reshape(-1, 4)
+        return boxes, np.array([self.context.categories.index(category) for category, _ in boxed], np.int64)
 
     def _read_picture(self, index: int) -> LabelledPicture:
         picture = self.context.pictures.read(index)

@@ -23,6 +23,8 @@ UNLABELLED = 255
 def make_label_map_reader(learned: LearnedCategories) -> MakeLabelMap:
     """How an item becomes its label map: the background, or else `UNLABELLED`, where no mask covers."""
     categories = learned.categories
+    if len(categories) > UNLABELLED:
+        raise InvalidInput(f"expected at most {UNLABELLED} categories with the background, got {len(categories)}; merge some")
     rest = UNLABELLED if learned.background is None else categories.index(learned.background)
 
     def make_label_map(item: Item) -> NDArray[np.uint8]:
