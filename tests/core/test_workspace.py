@@ -40,13 +40,14 @@ def test_a_bare_name_is_the_latest(workspace):
 
 
 def test_a_prefix_of_the_id_picks_one(workspace):
-    first = put(workspace, "parts", "aaaa" + "0" * 60)
+    first = put(workspace, "parts", "aaaa" + "0" * 60, age=50)
     put(workspace, "parts", "abbb" + "0" * 60)
     assert workspace.find("models", "parts@aa") == first
-    with pytest.raises(InvalidInput, match="more of the id"):
+    with pytest.raises(InvalidInput, match=r"fits parts@abbb0{12}, parts@aaaa0{12}; give more of the id"):
         workspace.find("models", "parts@a")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match=r"no model parts@c in .*; there is parts@a") as raised:
         workspace.find("models", "parts@c")
+    assert "more of the id" not in str(raised.value)
 
 
 def test_a_path_stands_for_itself(workspace):
@@ -69,10 +70,26 @@ def test_references_that_are_no_names_find_nothing(workspace, reference):
         workspace.find("models", reference)
 
 
-def test_a_shelf_without_a_complete_folder_says_so(workspace):
-    (workspace.root / "models" / "parts").mkdir(parents=True)
-    with pytest.raises(NotFound, match="nothing that is complete"):
+def test_a_name_without_a_complete_folder_is_none(workspace):
+    (workspace.root / "models" / "parts" / "aaaa").mkdir(parents=True)
+    assert workspace.names("models") == []
+    with pytest.raises(NotFound, match="there is none yet"):
         workspace.find("models", "parts")
+
+
+def test_without_a_newest_an_id_must_be_named(workspace):
+    folder = put(workspace, "parts", "aaaa" + "0" * 60)
+    (folder.parent / "latest").unlink()
+    with pytest.raises(NotFound, match="NAME@ID"):
+        workspace.find("models", "parts")
+    assert workspace.find("models", "parts@aaaa") == folder
+
+
+def test_a_long_list_of_ids_is_cut(workspace):
+    for number in range(10):
+        put(workspace, "parts", f"{number}" * 64)
+    with pytest.raises(NotFound, match=r"and 2 more$"):
+        workspace.find("models", "parts@f")
 
 
 def test_lists_are_by_age_and_leave_unfinished_folders_out(workspace):

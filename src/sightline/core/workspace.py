@@ -10,6 +10,7 @@ Whatever a verb takes can be given as a path to such a folder, as `NAME` (the ne
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ Shelf = Literal["datasets", "models", "artifacts", "reports"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LATEST_NAME = "latest"
 ID_LENGTH = 16  # hex digits of the id used as folder name
+MAX_LISTED = 8  # ids that a message names
 
 
 def check_name(name: str) -> str:
@@ -56,29 +58,30 @@ class Workspace:
     def find(self, shelf: Shelf, reference: str) -> Path:
         """Folder that a path, a `NAME` or a `NAME@ID-PREFIX` stands for.
 
-        Raises: NotFound naming what is there; InvalidInput when the prefix fits several.
+        Raises: NotFound naming the names or ids that are there; InvalidInput when the prefix fits several.
         """
         if (Path(reference) / MANIFEST_NAME).is_file():
             return Path(reference)
         name, _, prefix = reference.partition("@")
-        shelf_folder = self.root / shelf / name
-        if not NAME_PATTERN.fullmatch(name) or not shelf_folder.is_dir():
+        folders = self.list(shelf, name) if NAME_PATTERN.fullmatch(name) else []
+        if not folders:
             known = self.names(shelf)
             raise NotFound(
                 f"no {shelf[:-1]} {reference!r} in {self.root}; there is {', '.join(known) if known else 'none yet'}"
             )
         if not prefix:
-            prefix = self._read_latest(shelf_folder)
-        fitting = [folder for folder in self.list(shelf, name) if folder.name.startswith(prefix)]
-        if len(fitting) != 1:
-            kind = NotFound if not fitting else InvalidInput
-            raise kind(f"{len(fitting)} of the {shelf} {name!r} have an id that begins with {prefix!r}; give more of the id")
+            prefix = self._read_latest(folders[0].parent)
+        fitting = [folder for folder in folders if folder.name.startswith(prefix)]
+        if not fitting:
+            raise NotFound(f"no {shelf[:-1]} {name}@{prefix} in {self.root}; there is {_list_references(folders)}")
+        if len(fitting) > 1:
+            raise InvalidInput(f"{reference!r} fits {_list_references(fitting)}; give more of the id")
         return fitting[0]
 
     def names(self, shelf: Shelf) -> list[str]:
-        """Names on a shelf, sorted."""
+        """Names on a shelf under which something complete lies, sorted."""
         folder = self.root / shelf
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if self.list(shelf, path.name)) if folder.is_dir() else []
 
     def list(self, shelf: Shelf, name: str) -> list[Path]:
         """Folders of one name, oldest first."""
@@ -88,5 +91,11 @@ class Workspace:
     def _read_latest(self, shelf_folder: Path) -> str:
         path = shelf_folder / LATEST_NAME
         if not path.is_file():
-            raise NotFound(f"{shelf_folder} holds nothing that is complete; make it again")
+            raise NotFound(f"{shelf_folder} does not say which of its folders is the newest; name one as NAME@ID")
         return path.read_text().strip()
+
+
+def _list_references(folders: Sequence[Path]) -> str:
+    """Folders of one name as people write them, newest first."""
+    shown = [f"{folder.parent.name}@{folder.name}" for folder in reversed(folders[-MAX_LISTED:])]
+    return ", ".join(shown) + (f" and {len(folders) - MAX_LISTED} more" if len(folders) > MAX_LISTED else "")
