@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 
@@ -29,6 +30,34 @@ def test_a_sample_is_shown_in_the_workspace(run: Run, sample: dict[str, object])
     assert [(entry["name"], entry["folder"]) for entry in shown["datasets"]] == [("parts", sample["folder"])]
     manifest = run("show", str(sample["folder"]), "--json").json["manifest"]
     assert manifest["kind"] == "dataset_version" and manifest["item_count"] == 20
+
+
+def test_a_dataset_shows_what_it_holds(run: Run, tmp_path: Path) -> None:
+    sample = run("sample", "parts", "--count", "20", "--task", "detection", "--json").json
+    plot = tmp_path / "plot.png"
+    ran = run("show", "parts", "--plot", plot, "--json")
+    assert ran.code == 0, ran.err
+    assert cv2.imread(str(plot)) is not None
+    statistics = ran.json["statistics"]
+    assert {name: part["images"] for name, part in statistics["splits"].items()} == sample["splits"]
+    table = pq.read_table(Path(str(sample["folder"])) / "items.parquet")
+    counted = sum(len(annotations) for annotations in table["annotations"].to_pylist())
+    assert sum(sum(part["annotations"].values()) for part in statistics["splits"].values()) == counted > 0
+    text = run("show", "parts").out
+    assert f"manifest: {sample['folder']}/manifest.json" in text
+    for words in ("Pictures", "without annotation", "95 %", "Picture size", *statistics["box_sizes"]):
+        assert words in text
+    assert run("show", f"parts@{str(sample['id'])[:6]}").out == run("show", str(sample["folder"])).out == text
+
+
+def test_only_a_dataset_can_be_drawn(run: Run, sample: dict[str, object], tmp_path: Path) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    assert json.loads(run("show", str(model)).out)["kind"] == "model"
+    refused = run("show", str(model), "--plot", tmp_path / "x.png")
+    assert refused.code == 2 and "the model" in refused.err
+    assert run("show", "--plot", tmp_path / "x.png").code == 2
+    assert run("show", "parts", "--plot", tmp_path / "x.doc").code == 2
+    assert not list(tmp_path.glob("x.*"))
 
 
 def test_an_empty_workspace_says_how_to_begin(run: Run) -> None:

@@ -174,6 +174,6 @@ def test_ctrl_c_in_a_command_is_code_130(run: Run, monkeypatch: pytest.MonkeyPat
     def interrupt(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("sightline.serving.deployments.read_kind", interrupt)
-    ran = run("show", ".")
+    monkeypatch.setattr("sightline.core.workspace.Workspace.find", interrupt)
+    ran = run("show", "parts")
     assert (ran.code, ran.err) == (130, "error: stopped\n")

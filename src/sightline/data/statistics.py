@@ -24,6 +24,7 @@ BIN_RATIO = 1.02
 SMALLEST_PX = 0.01
 MAX_PICTURE_SIZES = 1000  # different sizes that are told apart; the rest count as "other"
 MAX_BARS = 40
+MAX_LEGEND_COLUMNS = 3
 
 
 class SizePercentiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,9 +108,11 @@ def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
         values = np.array([part.annotations.get(name, 0) for name in names], float)
         counts.barh(names, values, left=left, label=f"{split} ({part.images:,} images)")
         left += values
-    counts.set(xlabel="annotations", title=statistics.name)
+    counts.set(xlabel="annotations")
+    figure.suptitle(statistics.name)
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "fontsize": "small", "frameon": False}
     if statistics.splits:
-        counts.legend(loc="lower right", fontsize="small")
+        counts.legend(**above, ncols=MAX_LEGEND_COLUMNS)
     for row, name in enumerate(names):
         size = statistics.box_sizes.get(name)
         for offset, sides, colour in () if size is None else ((0.16, size.width, "C0"), (-0.16, size.height, "C1")):
@@ -117,7 +120,7 @@ def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
             boxes.plot(sides[2], row + offset, "o", color=colour, markersize=5)
     boxes.plot([], [], "C0o-", label="width")
     boxes.plot([], [], "C1o-", label="height")
-    boxes.legend(loc="lower right", fontsize="small")
+    boxes.legend(**above, ncols=MAX_LEGEND_COLUMNS)
     boxes.set(xlabel="box size, pixels (5th, 50th, 95th percentile)")
     if statistics.box_sizes:
         boxes.set_xscale("log")

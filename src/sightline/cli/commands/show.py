@@ -1,5 +1,6 @@
-"""`sightline show`: what the workspace holds."""
+"""`sightline show`: what the workspace holds, what a dataset version is made of, or one manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -10,21 +11,57 @@ from sightline.cli.terminal import Terminal, make_table
 
 if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
+    from sightline.data.statistics import DatasetStatistics
+
+MAX_SIZES = 10  # of the pictures, the most frequent; --json has all
 
 
 def show_command(
     reference: Annotated[
-        str | None, typer.Argument(help="Folder of a dataset version, model, artifact or report: print its manifest.")
+        str | None,
+        typer.Argument(
+            help="Dataset version (NAME, NAME@ID or folder): its statistics. "
+            "Folder of a model, artifact, deployment or report: its manifest."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw the statistics of the dataset version into this PNG.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List datasets, models, artifacts, deployments and reports of the workspace, or print one manifest."""
-    terminal = Terminal(as_json)
+    """List what the workspace holds, or show the statistics of one dataset version, or print one manifest."""
+    from sightline.core.errors import InvalidInput
+
+    terminal, home = Terminal(as_json), open_workspace(workspace)
     if reference is not None:
-        show_manifest(terminal, Path(reference))
-        return
-    home = open_workspace(workspace)
+        show_one(terminal, home, reference, plot)
+    else:
+        if plot is not None:
+            raise InvalidInput("--plot draws a dataset version, got none; name one")
+        show_workspace(terminal, home)
+
+
+def show_one(terminal: Terminal, home: "Workspace", reference: str, plot: Path | None) -> None:
+    """Statistics of a dataset version, the manifest of any other folder of ours."""
+    from sightline.core.errors import InvalidInput
+    from sightline.core.folders import MANIFEST_NAME
+    from sightline.serving.deployments import read_kind
+
+    folder = Path(reference)
+    if not (folder / MANIFEST_NAME).is_file():
+        folder = home.find("datasets", reference)
+    kind = read_kind(folder)
+    if kind == "dataset_version":
+        show_version(terminal, folder, plot)
+    elif plot is not None:
+        raise InvalidInput(f"expected a dataset version to draw with --plot, got the {kind} {folder}; leave --plot out")
+    else:
+        show_manifest(terminal, folder)
+
+
+def show_workspace(terminal: Terminal, home: "Workspace") -> None:
+    """All names on all shelves."""
     content = list_workspace(home)
     rows = [
         [noun, entry["name"], entry["id"], entry["folder"] or entry["detail"]]
@@ -60,14 +97,75 @@ def list_workspace(workspace: "Workspace") -> dict[str, list[dict[str, Any]]]:
     return content
 
 
+def show_version(terminal: Terminal, folder: Path, plot: Path | None) -> None:
+    """Count what a version holds; tell it as tables and, when wanted, as a plot."""
+    from sightline.core.errors import InvalidInput
+    from sightline.core.folders import MANIFEST_NAME
+    from sightline.data.statistics import compute_statistics, draw_statistics
+    from sightline.data.versions import open_version
+
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise InvalidInput(f"expected a name that ends in .png for --plot, got {str(plot)!r}; rename it")
+    version = open_version(folder)
+    statistics = compute_statistics(version)
+    show_counts(terminal, statistics, version.categories.names)
+    show_sizes(terminal, statistics)
+    if plot is not None:
+        draw_statistics(statistics, plot)
+        terminal.say(f"plot: {plot}")
+    terminal.say(f"manifest: {folder / MANIFEST_NAME}")
+    manifest = read_manifest_object(folder)
+    terminal.finish({"folder": folder, "manifest": manifest, "statistics": statistics, "plot": plot})
+
+
+def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories: Sequence[str]) -> None:
+    """Pictures by split, and annotations by category and split."""
+    splits = statistics.splits
+    rows: list[list[object]] = [[name, part.images, part.empty_images] for name, part in splits.items()]
+    title = f"dataset {statistics.name}@{statistics.version[:8]}"
+    terminal.show(make_table(["Split", "Pictures", "without annotation"], rows, title=title))
+    counts: list[list[object]] = []
+    for name in categories:
+        by_split = [part.annotations.get(name, 0) for part in splits.values()]
+        counts.append([name, *by_split, sum(by_split)])
+    terminal.show(make_table(["Category", *splits, "all"], counts, title="annotations"))
+    if statistics.geometries:
+        shapes = ", ".join(f"{count:,} {geometry}" for geometry, count in statistics.geometries.items())
+        terminal.say(f"annotations by shape: {shapes}")
+
+
+def show_sizes(terminal: Terminal, statistics: "DatasetStatistics") -> None:
+    """Percentiles of box sizes by category, and the most frequent picture sizes."""
+    from sightline.data.statistics import PERCENTILES
+
+    boxes: list[list[object]] = [
+        [name, size.count, *(f"{w:.0f} x {h:.0f}" for w, h in zip(size.width, size.height, strict=True))]
+        for name, size in statistics.box_sizes.items()
+    ]
+    if boxes:
+        headings = ["Category", "Boxes", *(f"{percent} %" for percent in PERCENTILES)]
+        terminal.show(make_table(headings, boxes, title="box sizes: percentiles of width and of height, pixels"))
+    sizes: list[list[object]] = [[size, count] for size, count in list(statistics.picture_sizes.items())[:MAX_SIZES]]
+    if sizes:
+        terminal.show(make_table(["Picture size", "Pictures"], sizes))
+    if (more := len(statistics.picture_sizes) - MAX_SIZES) > 0:
+        terminal.say(f"and {more:,} more picture sizes; --json has them")
+
+
 def show_manifest(terminal: Terminal, folder: Path) -> None:
     """Print the manifest of any folder of ours."""
     import json
 
-    from sightline.core.folders import MANIFEST_NAME
-    from sightline.serving.deployments import read_kind
-
-    read_kind(folder)
-    manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+    manifest = read_manifest_object(folder)
     terminal.say(json.dumps(manifest, indent=2, ensure_ascii=False))
     terminal.finish({"folder": folder, "manifest": manifest})
+
+
+def read_manifest_object(folder: Path) -> dict[str, Any]:
+    """The manifest as it lies in the file."""
+    import json
+
+    from sightline.core.folders import MANIFEST_NAME
+
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST_NAME).read_bytes())
+    return manifest
