@@ -231,6 +231,23 @@ def test_a_gate_on_learned_pictures_is_said(
     assert any("learned from the split 'val'" in warning for warning in result.report.warnings) == warned
 
 
+@pytest.mark.parametrize("knows_nothing", [True, False])
+def test_a_model_that_is_wrong_in_fp32_already_is_said(
+    knows_nothing: bool, model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    writer = VersionWriter(tmp_path / "turned", "turned", version.categories, version.blobs)
+    names = version.categories.names
+    turned = dict(zip(names, (*names[1:], names[0]), strict=True)) if knows_nothing else dict(zip(names, names, strict=True))
+    for item in version.items():
+        labels = tuple(msgspec.structs.replace(label, category=turned[label.category]) for label in item.annotations)
+        writer.add(msgspec.structs.replace(item, annotations=labels))
+    result = compile_model(model, tmp_path / "out", writer.close(), max_drop=0.05, calibration_images=16)
+    said = [warning for warning in result.report.warnings if "FP32 model itself scores" in warning]
+    assert result.report.passed
+    assert len(said) == knows_nothing
+    assert all(warning in (result.folder / "report.html").read_text() for warning in said)
+
+
 def test_an_int8_file_that_runs_in_fp32_is_refused(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ from sightline.metrics.agreement import Agreement
 
 CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
 TIMING_SECONDS = 1.0  # for one candidate with one setting, over all rounds
+LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 500  # below it an interval is often wider than a point
 
 
@@ -369,10 +370,6 @@ class Compilation:
         warnings = []
         if self._pictures is None:
             warnings.append("Made without pictures: engines were compared on seeded noise, accuracy is not verified.")
-        elif self._pictures.validation_split == "test":
-            warnings.append(
-                "There is no validation split: the gate used the test split, so test accuracy is no longer untouched."
-            )
         if self._pictures and self._has_learned(self._pictures):
             warnings.append(
                 f"The Model learned from the split {self._pictures.validation_split!r} that the gate used: answers on learned "
@@ -384,6 +381,13 @@ class Compilation:
             )
         if len(self._check_samples) < MIN_IMAGES:
             warnings.append(f"Engines were compared on {len(self._check_samples)} pictures; {MIN_IMAGES} are wanted.")
+        if self._compared:
+            found, _ = next(iter(self._compared.values()))  # FP32 scores the same in all of them
+            if found.per_category and found.baseline <= max(LOW_SCORE, self.request.max_drop):
+                warnings.append(
+                    f"The FP32 model itself scores {found.metric} {found.baseline:.2%} on the validation pictures: a drop "
+                    "cannot show, so passing proves little; train it further."
+                )
         if self.chosen and self.chosen.name in self._compared:
             found = self._compared[self.chosen.name][0]
             if found.low < -self.request.max_drop:

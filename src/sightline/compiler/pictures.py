@@ -13,7 +13,8 @@ from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import batch_shape, prepare_batch
 
 TRAINING_SPLITS = ("train", "trainval")
-VALIDATION_SPLITS = ("val", "valid", "validation", "test")  # a test list only when there is no other; the report names it
+VALIDATION_SPLITS = ("val", "valid", "validation")
+TEST_SPLIT = "test"  # kept for the last measurement: it neither calibrates nor chooses
 HELD_OUT_SHARE = 0.5  # of the pictures, for gating, when a version has one split only
 
 
@@ -35,8 +36,8 @@ class ChosenPictures:
 def choose_pictures(version: DatasetVersion, calibration: int, validation: int, seed: int) -> ChosenPictures:
     """Choose calibration pictures from the training split and validation pictures from another one.
 
-    A version without one of the two is divided: its training split, or the one it has. The same picture under two names
-    validates nothing that it calibrated.
+    A version without one of the two is divided: its training split, or the one it has, or all that is no test split. The same
+    picture under two names validates nothing that it calibrated.
 
     Args:
         calibration, validation: how many at most.
@@ -62,29 +63,32 @@ def choose_pictures(version: DatasetVersion, calibration: int, validation: int, 
     if not chosen.calibration or not chosen.validation:
         raise InvalidInput(
             f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
-            "import a data set with at least two different pictures"
+            "import a data set with at least two different pictures outside its test split"
         )
     return chosen
 
 
 def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.random.Generator) -> list[Item]:
-    total = version.count(split)
+    """So many items of a split, or of all that is no test split."""
+    total = version.count(split) - (version.splits.get(TEST_SPLIT, 0) if split is None else 0)
     wanted = set(rng.permutation(total)[:count].tolist())
-    return [item for index, item in enumerate(version.items(split)) if index in wanted]
+    items = version.items(split) if split else (item for item in version.items() if item.split != TEST_SPLIT)
+    return [item for index, item in enumerate(items) if index in wanted]
 
 
 def _divide_items(
     version: DatasetVersion, split: str | None, calibration: int, validation: int, rng: np.random.Generator
 ) -> ChosenPictures:
-    """Two parts of one split, or of all pictures when none has a known name."""
+    """Two parts of one split, or of all pictures outside the test split when none has a known name."""
     items = _draw_items(version, split, calibration + validation, rng)
     order = rng.permutation(len(items))
     kept = min(calibration, int(len(items) * (1 - HELD_OUT_SHARE)))
+    source = split or ", ".join(name for name in version.splits if name != TEST_SPLIT)
     return ChosenPictures(
         [items[index] for index in sorted(order[:kept])],
         [items[index] for index in sorted(order[kept : kept + validation])],
-        f"{split or 'all'} (divided by seed)",
-        f"{split or 'all'} (divided by seed)",
+        f"{source} (divided by seed)",
+        f"{source} (divided by seed)",
     )
 
 

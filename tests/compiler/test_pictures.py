@@ -1,0 +1,52 @@
+"""Which pictures calibrate and which judge: never the same, and never those of the test split."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sightline.compiler.pictures import ChosenPictures, choose_pictures
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.data.blobs import BlobStore
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion, VersionWriter
+
+
+def make_split_version(folder: Path, splits: dict[str | None, int]) -> DatasetVersion:
+    """Small pictures of noise, all different, without labels."""
+    rng, blobs = np.random.default_rng(0), BlobStore(folder / "blobs")
+    writer = VersionWriter(folder / "version", "noise", Categories(("a",)), blobs)
+    for split, count in splits.items():
+        for index in range(count):
+            content = cv2.imencode(".png", rng.integers(0, 256, (4, 4, 3), np.uint8))[1].tobytes()
+            writer.add(Item(blob=blobs.put_bytes(content), file_name=f"{split}/{index}", width=4, height=4, split=split))
+    return writer.close()
+
+
+def find_splits(chosen: ChosenPictures) -> tuple[set[str | None], set[str | None]]:
+    return {item.split for item in chosen.calibration}, {item.split for item in chosen.validation}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_training_calibrates_and_validation_judges(name: str, tmp_path: Path) -> None:
+    chosen = choose_pictures(make_split_version(tmp_path, {"train": 6, name: 5, "test": 9}), 4, 9, seed=0)
+    assert find_splits(chosen) == ({"train"}, {name})
+    assert (len(chosen.calibration), len(chosen.validation)) == (4, 5)
+    assert (chosen.calibration_split, chosen.validation_split) == ("train", name)
+
+
+@pytest.mark.parametrize("rest", ["train", "trainval", "val", "folds", None])
+def test_what_is_no_test_split_is_divided_when_there_is_one_other(rest: str | None, tmp_path: Path) -> None:
+    chosen = choose_pictures(make_split_version(tmp_path, {"test": 9, rest: 8}), 100, 100, seed=0)
+    assert find_splits(chosen) == ({rest}, {rest})
+    assert chosen.validation_split == f"{rest or 'unsplit'} (divided by seed)"
+    names = [item.file_name for item in (*chosen.calibration, *chosen.validation)]
+    assert len(names) == len(set(names)) == 8
+
+
+@pytest.mark.parametrize("splits", [{"test": 9}, {"test": 9, "train": 1}])
+def test_a_test_split_does_not_stand_in(splits: dict[str | None, int], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="outside its test split"):
+        choose_pictures(make_split_version(tmp_path, splits), 4, 4, seed=0)
