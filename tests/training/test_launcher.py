@@ -1,6 +1,8 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -8,6 +10,7 @@ from sightline.core.errors import Exhausted, InvalidInput
 from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.training import launcher
 from sightline.training.launcher import launch_training, worker_environment
 from sightline.training.recipe import make_recipe
 from sightline.training.train import training_folder
@@ -54,6 +57,26 @@ def test_an_interrupt_stops_the_worker_and_keeps_its_model(make_version, tmp_pat
     manifest = read_manifest(out, ModelManifest)
     assert 3 <= manifest.metrics["steps"] < 100_000
     assert manifest.metrics["primary"] == "top1"  # it was validated at the stop
+
+
+def test_an_interrupt_while_the_worker_starts_is_a_plain_stop(
+    make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = make_version("classification")
+    events: list[ProgressEvent] = []
+    read_lines, calls = launcher._read_lines, []
+
+    def interrupt_once(messages: IO[bytes]) -> Iterator[bytes]:
+        calls.append(messages)
+        if len(calls) == 1:
+            raise KeyboardInterrupt  # the worker was started a moment ago and still imports
+        yield from read_lines(messages)
+
+    monkeypatch.setattr(launcher, "_read_lines", interrupt_once)
+    with pytest.raises(KeyboardInterrupt):
+        launch_training(version.folder, RECIPE, tmp_path / "model", on_progress=events.append, threads=1)
+    assert [event.message for event in events] == ["stopping"]  # nothing is promised
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_worker_that_is_killed_becomes_one_line(make_version, tmp_path: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_label_map_follows_its_picture(make_version, rng: np.random.Generator)
     assert set(np.unique(sample.target)) <= {1, 3, UNLABELLED}  # green, background, outside
 
 
+def test_pictures_without_a_mask_or_polygons_teach_no_pixels(make_version) -> None:
+    with pytest.raises(InvalidInput, match="expected masks or polygons to learn from, got none"):
+        make_task(make_version("detection"), "semantic")
+
+
 def test_unlabelled_pixels_are_background_or_nothing_as_the_version_says(make_version) -> None:
     version = make_version("semantic")
     learned = find_learned_categories(version, "semantic")

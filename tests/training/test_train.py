@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
 from sightline.training.curve import read_curve
 from sightline.training.recipe import make_recipe
-from sightline.training.train import train_model
+from sightline.training.train import train_model, training_folder
 
 pytestmark = pytest.mark.slow
 
@@ -106,3 +106,22 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_advice(make_version, t
     )
     with np.errstate(all="ignore"), pytest.raises(InvalidInput, match="lower learning_rate"):
         train_model(version, recipe, tmp_path / "model")
+
+
+def test_a_validation_split_that_is_not_there_is_refused_when_asked_for(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", splits={"train": 4})
+    recipe = make_recipe("classification", budget="1it", validation_split="vall")
+    with pytest.raises(NotFound, match="no split 'vall' to validate on; there is train, or none"):
+        train_model(version, recipe, tmp_path / "model")
+    assert not training_folder(tmp_path / "model").exists()
+
+
+def test_a_network_that_norms_pooled_values_refuses_single_pictures(make_version, tmp_path: Path) -> None:
+    version = make_version("semantic", splits={"train": 4})
+    recipe = make_recipe("semantic", "deeplabv3_mobilenet_v3_large", budget="1it", size=32, batch_size=1)
+    with pytest.raises(InvalidInput, match="at least 2 pictures a step, got batch_size 1; raise it"):
+        train_model(version, recipe, tmp_path / "model")
+    network = build_network("semantic", recipe.network, 3, 32, 32)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):  # what it spares the user
+        network.train()(torch.zeros(1, 3, 32, 32))
+    network(torch.zeros(network.smallest_batch, 3, 32, 32))

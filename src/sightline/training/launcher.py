@@ -35,7 +35,8 @@ def launch_training(
 ) -> Path:
     """Train in a worker process; see `train_model` for the arguments it shares.
 
-    A KeyboardInterrupt here asks the worker to stop and keep its best weights; a second one kills it.
+    A KeyboardInterrupt here asks the worker to stop and keep its best weights; a second one kills it. While the worker is still
+    starting there is nothing to keep: it ends, and the KeyboardInterrupt goes on to the caller.
 
     Args:
         version_folder: of the DatasetVersion.
@@ -45,7 +46,7 @@ def launch_training(
         `out`, a whole Model folder.
 
     Raises:
-        SightlineError: the worker's own error, or Exhausted when it died.
+        SightlineError: the worker's own error, or Exhausted when it died; KeyboardInterrupt: stopped before it began.
     """
     folder = training_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +75,8 @@ def launch_training(
                 worker.wait()
     if failure is not None:
         raise failure
+    if worker.returncode == -signal.SIGINT:  # only a worker that does not listen yet dies of it
+        raise KeyboardInterrupt
     if worker.returncode != 0:
         raise Exhausted(_describe_death(worker.returncode, log_path))
     return out
@@ -97,7 +100,7 @@ def worker_environment(threads: int | None = None) -> dict[str, str]:
 def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: OnProgress) -> SightlineError | None:
     """Pass events on until the worker ends; the first interrupt is forwarded, the second ends the worker at once."""
     failure: SightlineError | None = None
-    stopping = False
+    stopping = listening = False
     lines = _read_lines(messages)
     while True:
         try:
@@ -106,6 +109,7 @@ def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: On
                 worker.wait()
                 return failure
             message = msgspec.json.decode(line, type=WorkerMessage)
+            listening = True
             if message.event is not None:
                 on_progress(message.event)
             if message.error is not None:
@@ -116,7 +120,8 @@ def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: On
             stopping = True
             worker.send_signal(signal.SIGINT)
             lines = _read_lines(messages)  # the interrupt ended the generator
-            on_progress(ProgressEvent(stage="training", message="stopping; the best weights so far are kept"))
+            kept = "; the best weights so far are kept" if listening else ""
+            on_progress(ProgressEvent(stage="training", message=f"stopping{kept}"))
 
 
 def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:

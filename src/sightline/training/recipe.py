@@ -17,6 +17,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
+DEFAULT_VALIDATION_SPLIT = "val"
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a training.
@@ -72,7 +74,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     label_smoothing: Share = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     train_splits: tuple[str, ...] = ("train",)
-    validation_split: str | None = "val"
+    validation_split: str | None = DEFAULT_VALIDATION_SPLIT
     validations: Annotated[int, msgspec.Meta(ge=0)] = 10
     patience: Positive | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
@@ -34,7 +34,7 @@ from sightline.training.learned_categories import find_learned_categories, name_
 from sightline.training.loop import TrainingLoop, Validate
 from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, JOB_NAME, LOG_NAME, training_folder
 from sightline.training.pictures import Pictures
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
@@ -72,10 +72,11 @@ def train_model(
         `out`.
 
     Raises:
-        Conflict: `out` exists, and this is no resume; InvalidInput: recipe or labels do not fit; CorruptFile: a damaged
-            checkpoint.
+        Conflict: `out` exists, and this is no resume; InvalidInput: recipe or labels do not fit; NotFound: no such split;
+            CorruptFile: a damaged checkpoint.
     """
     check_task(recipe.task)
+    _check_validation_split(version, recipe)
     folder = training_folder(out)
     is_resumed = resume and (folder / CHECKPOINT_NAME).is_file()
     if out.exists() and not is_resumed:
@@ -117,6 +118,13 @@ def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
     return hashlib.sha256(msgspec.json.encode((version.id, same), order="sorted")).hexdigest()
 
 
+def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
+    """Refuse a validation split that was asked for and is not there; the default may be absent. Raises: NotFound."""
+    split = recipe.validation_split
+    if split not in (None, DEFAULT_VALIDATION_SPLIT, *version.splits):
+        raise NotFound(f"no split {split!r} to validate on; there is {', '.join(version.splits)}, or none")
+
+
 def _prepare_loop(
     version: DatasetVersion, recipe: Recipe, folder: Path, on_progress: OnProgress, is_resumed: bool
 ) -> TrainingLoop:
@@ -127,6 +135,11 @@ def _prepare_loop(
     learned = find_learned_categories(version, recipe.task)
     network = build_network(recipe.task, recipe.network, len(learned.categories), width, height)
     network.decode_spec = name_background(network.decode_spec, learned.background)
+    if recipe.batch_size < network.smallest_batch:
+        raise InvalidInput(
+            f"{recipe.network} learns from at least {network.smallest_batch} pictures a step, got batch_size "
+            f"{recipe.batch_size}; raise it, or choose another network"
+        )
     if not is_resumed:
         _load_start_weights(network, recipe, on_progress)
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None

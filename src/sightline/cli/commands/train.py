@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
     from sightline.training.recipe import Recipe
 
-DEFAULT_VAL_SPLIT = "val"
-# What an annotation must hold for a task to learn from it, and what to do where none does.
-SHAPES_OF_TASK = {
-    "semantic": (("mask", "polygons"), "import masks or polygons, or train another --task"),
-    "detection": (("box_xyxy",), "import boxes, or train --task classification"),
-}
-
 
 def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
@@ -45,7 +38,7 @@ def train_command(
     train_splits: Annotated[str, typer.Option("--train-splits", help="Splits to learn from, with commas.")] = "train",
     val_split: Annotated[
         str, typer.Option("--val-split", help="Split that chooses the best weights; none keeps the last ones.")
-    ] = DEFAULT_VAL_SPLIT,
+    ] = "val",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="FIELD=VALUE: any other field of the recipe, such as batch_size=8; may be repeated."),
@@ -60,7 +53,6 @@ def train_command(
     terminal, home = Terminal(as_json), open_workspace(workspace)
     version = home.find("datasets", dataset)
     recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
-    check_data_fits(version, recipe)
     with show_progress() as on_progress:
         folder = train_into(home, version, recipe, name or make_model_name(version, network), out, resume, threads, on_progress)
     show_model(terminal, folder, dataset)
@@ -91,25 +83,6 @@ def make_recipe_of(
         "validation_split": None if val_split == "none" else val_split,
     }
     return make_recipe(task, network, **{**changes, **parse_settings(settings)})  # type: ignore[arg-type] # checked inside
-
-
-def check_data_fits(folder: Path, recipe: "Recipe") -> None:
-    """Refuse what would train on nothing, before any work.
-
-    Raises: NotFound for a validation split that was asked for and is not there; InvalidInput when no annotation has the shape
-        that the task learns from.
-    """
-    from sightline.core.errors import InvalidInput, NotFound
-    from sightline.data.versions import open_version
-
-    version = open_version(folder)
-    split = recipe.validation_split
-    if split not in (None, DEFAULT_VAL_SPLIT, *version.splits):
-        raise NotFound(f"no split {split!r} to validate on; there is {', '.join(version.splits)}, or none")
-    fields, remedy = SHAPES_OF_TASK.get(recipe.task, ((), ""))
-    annotations = (a for split in recipe.train_splits for item in version.items(split) for a in item.annotations)
-    if fields and not any(getattr(annotation, field) for annotation in annotations for field in fields):
-        raise InvalidInput(f"no annotation of {', '.join(recipe.train_splits)} has {' or '.join(fields)}; {remedy}")
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class SemanticTask:
     def __init__(self, context: TaskContext) -> None:
         self.context = context
         self.settings = context.recipe.augmentation
+        if not any(label.mask is not None or label.polygons for item in context.pictures.items for label in item.annotations):
+            raise InvalidInput(
+                "expected masks or polygons to learn from, got none in the training splits; import or draw them, or train "
+                "another task"
+            )
         self.category_weights = self._weigh_categories()
 
     def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
