@@ -46,6 +46,25 @@ def test_importing_twice_gives_the_same_id_and_writes_no_picture_twice(tmp_path)
     assert len(times) == 10
 
 
+def test_a_dropped_picture_is_not_counted_as_unlabelled_too(tmp_path):
+    source = tmp_path / "set"
+    picture = encode_image(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), "png")
+    for name, content in (("a/1.png", picture), ("b/2.png", picture[::-1]), ("loose.png", picture + b"x"), ("cut.png", b"no")):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", format="class_folders")
+    assert version.count() == 2
+    assert report.count("image", "dropped", "broken picture") == 2
+    assert report.count("image", "warned", "picture outside of a class folder has no label") == 1  # loose.png, not cut.png
+
+
+def test_an_unknown_format_says_how_to_name_one(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "notes.bin").write_bytes(b"?")
+    with pytest.raises(UnreadableDataset, match=r"--format NAME, or format=\.\.\. in Python"):
+        import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x")
+
+
 def test_a_split_is_drawn_when_none_is_given_and_kept_when_one_is(tmp_path):
     unsplit = make_coco(tmp_path / "unsplit")
     drawn, _ = import_dataset(unsplit, Workspace(tmp_path / "1"), "x")

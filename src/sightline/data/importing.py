@@ -230,6 +230,8 @@ def _stage_items(
             writer.add(item)
             drawer.add(item.blob, (categories.index(annotation.category) for annotation in item.annotations))
             report.keep("image")
+            if source_item.warning is not None:
+                report.warn("image", source_item.warning, source_item.file_name)
             report.keep("annotation", len(item.annotations))
             if count % PROGRESS_EVERY == 0:
                 on_progress(ProgressEvent(stage="importing", metrics={"images": count}))

@@ -195,13 +195,12 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
                 if not path.name.lower().startswith(EXPECTED_FILES):
                     report.warn("file", "file that is no picture is ignored", path.relative_to(place.base).as_posix())
                 continue
-            if loose:
-                report.warn("image", "picture outside of a class folder has no label", path.name)
             name = path.relative_to(place.base)
             if any((base / name).exists() for base in earlier):
                 name = Path(place.base.name) / name
             annotations = () if place.category is None else (Annotation(category=place.category),)
-            yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations)
+            warning = "picture outside of a class folder has no label" if loose else None
+            yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations, warning=warning)
 
 
 def name_folders(categories: Categories, report: ConversionReport) -> dict[str, str]:

@@ -25,6 +25,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
         content: the encoded picture, for formats that keep pictures inside another file.
         split: "train", "val", "test", any other name, or None when the format gives none.
         annotations: in pixels of the upright picture.
+        warning: why the picture comes without labels; counted only when the picture itself arrives.
         declared_size: `(width, height)` the labels claim, checked against the picture; None when they claim none.
     """
 
@@ -34,6 +35,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     split: str | None = None
     annotations: tuple[Annotation, ...] = ()
     declared_size: tuple[int, int] | None = None
+    warning: str | None = None
 
 
 class SourceDataset(msgspec.Struct, frozen=True, kw_only=True):

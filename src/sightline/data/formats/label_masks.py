@@ -189,6 +189,7 @@ def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport
                 split=folders.split,
                 annotations=tuple(annotations),
                 declared_size=size,
+                warning="picture without a mask has no labels" if mask_path is None else None,
             )
         for stem in sorted(listed or ()):
             report.drop("image", "picture is missing", f"{folders.images.name}/{stem}")

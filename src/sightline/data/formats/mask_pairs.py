@@ -110,8 +110,6 @@ def iterate_folder(folders: MaskFolders, inside: Path, report: ConversionReport)
         if is_picture(name):
             stem = Path(name).stem
             mask = masks.pop(stem if stem in masks else similar.get(find_key(stem), ""), None)
-            if mask is None:
-                report.warn("image", "picture without a mask has no labels", (inside / name).as_posix())
             yield folders.images / inside / name, place / mask if mask is not None else None
     for mask in masks.values():
         report.drop("image", "picture is missing, only its mask is there", (inside / mask).as_posix())

@@ -42,5 +42,8 @@ def detect_format(source: Path) -> DatasetFormat:
         if score > best_score:
             best, best_score = candidate, score
     if best is None:
-        raise UnreadableDataset(f"{source.name} looks like none of the formats {', '.join(FORMATS)}; name one with format=")
+        raise UnreadableDataset(
+            f"{source.name} looks like none of the formats {', '.join(FORMATS)}; "
+            "name one: --format NAME, or format=... in Python"
+        )
     return best
