@@ -118,7 +118,7 @@ def test_predicting_nothing_is_a_failure_and_one_object(run: Run, tmp_path: Path
 def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
     assert run("sample", "boxes", "--count", "20").code == 0
     refused = run("train", "boxes", "--task", "semantic", "--budget", "1it")
-    assert refused.code == 2 and "mask or polygons" in refused.err
+    assert refused.code == 2 and "expected masks or polygons" in refused.err
     refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
     assert refused.code == 3 and "there is test, train, val" in refused.err
 
