@@ -31,7 +31,7 @@ def demo_command(
     folder: Annotated[
         Path, typer.Option("--folder", help="Folder for everything the demo makes; an earlier demo's is replaced.")
     ] = Path("demo"),
-    budget: Annotated[str, typer.Option("--budget", help="How long to train: 200cpu-s, 1min, 20epochs.")] = "200cpu-s",
+    budget: Annotated[str, typer.Option("--budget", help="How long to train: 150cpu-s, 1min, 20epochs.")] = "150cpu-s",
     count: Annotated[int, typer.Option("--count", min=20, help="Pictures to generate.")] = 240,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
