@@ -75,8 +75,6 @@ def launch_training(
                 worker.wait()
     if failure is not None:
         raise failure
-    if worker.returncode == -signal.SIGINT:  # only a worker that does not listen yet dies of it
-        raise KeyboardInterrupt
     if worker.returncode != 0:
         raise Exhausted(_describe_death(worker.returncode, log_path))
     return out
@@ -117,11 +115,13 @@ def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: On
         except KeyboardInterrupt:
             if stopping:
                 raise
+            if not listening:  # it has done nothing yet that could be kept
+                on_progress(ProgressEvent(stage="training", message="stopping"))
+                raise
             stopping = True
             worker.send_signal(signal.SIGINT)
             lines = _read_lines(messages)  # the interrupt ended the generator
-            kept = "; the best weights so far are kept" if listening else ""
-            on_progress(ProgressEvent(stage="training", message=f"stopping{kept}"))
+            on_progress(ProgressEvent(stage="training", message="stopping; the best weights so far are kept"))
 
 
 def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:
