@@ -11,8 +11,8 @@ import msgspec
 
 from sightline.core.errors import InvalidInput
 
-Task = Literal["classification", "multilabel", "detection", "instance", "semantic"]
-Precision = Literal["int8", "bf16", "fp32"]
+Task = Literal["classification", "multilabel", "detection", "instance", "semantic", "raw"]  # raw: tensors nobody explained
+Precision = Literal["int8", "int16", "bf16", "fp32"]
 ResizeRule = Literal["letterbox", "stretch", "centre_crop"]
 UnlabelledPixels = Literal["ignore", "background"]
 
@@ -103,8 +103,10 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A network with weights, categories, pre- and post-processing, FP32; `model.onnx` is its graph.
 
     Attributes:
-        network: name in the table of networks, or the source of an imported one.
-        export_check: exported graph against the source network on real pictures: images, maximum relative error.
+        network: name in the table of networks, or "framework/file" of an imported one.
+        precision: "fp32", or "int8" for an imported network that was quantised already: its graph is QDQ and stays so.
+        source: of an import: framework, files with their hashes, where the input spec came from, notes; empty when trained here.
+        export_check: graph against the source network on real pictures: images, maximum relative error, top-1 agreement.
         recipe: every setting of the training that made it.
         dataset_version: id of the version it learned from, None for an import.
         metrics: task metrics on the named split at the end of training.
@@ -119,6 +121,8 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     input: InputSpec
     decode: DecodeSpec
     parameter_count: int
+    precision: Precision = "fp32"
+    source: dict[str, Any] = {}
     export_check: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     dataset_version: str | None = None
@@ -137,6 +141,7 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         device, engine, precision: where it runs and how.
         graph_file: the file the engine opens.
         streams, threads: inferences in flight for throughput, and threads for each of them.
+        batch: pictures in one inference for throughput.
         tuned_on: CPU model and flags the tuning is true for.
         verified: False when it was calibrated or gated without real pictures.
     """
@@ -154,6 +159,7 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     graph_file: str
     streams: int
     threads: int
+    batch: int = 1
     tuned_on: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
     verified: bool = True

@@ -1,0 +1,1 @@
+"""One file per foreign framework; `table` maps their names to import strings."""

@@ -1,0 +1,51 @@
+"""Importers by name, in the order their `detect` is asked. A new framework is one file here and one row in this table."""
+
+import importlib
+from pathlib import Path
+from typing import cast
+
+from sightline.compiler.importers.importer import Importer
+from sightline.core.errors import MissingPackage, NotFound, Unsupported
+
+IMPORTERS = {
+    "onnx": "sightline.compiler.importers.onnx_files:OnnxImporter",
+    "pytorch": "sightline.compiler.importers.pytorch:PytorchImporter",
+    "tflite": "sightline.compiler.importers.tflite:TfliteImporter",
+    "keras": "sightline.compiler.importers.keras:KerasImporter",
+    "tensorflow": "sightline.compiler.importers.tensorflow:TensorflowImporter",
+    "caffe": "sightline.compiler.importers.caffe:CaffeImporter",
+    "darknet": "sightline.compiler.importers.darknet:DarknetImporter",
+    "openvino": "sightline.compiler.importers.openvino_ir:OpenvinoImporter",
+}
+
+
+def load_importer(name: str) -> Importer:
+    """Import an importer. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
+    importer = _make_importer(name)
+    if missing := importer.missing():
+        raise MissingPackage(missing)
+    return importer
+
+
+def find_importer(path: Path) -> Importer | None:
+    """The importer whose files look like this one, whether or not its packages are installed; None when none does."""
+    return next((importer for importer in map(_make_importer, IMPORTERS) if importer.detect(path)), None)
+
+
+def choose_importer(path: Path, framework: str = "auto") -> Importer:
+    """The importer for a file. Raises: NotFound, Unsupported when no framework is recognised, MissingPackage."""
+    if not path.exists():
+        raise NotFound(f"no network file {path}; check the path")
+    if framework != "auto":
+        return load_importer(framework)
+    importer = find_importer(path)
+    if importer is None:
+        raise Unsupported(f"{path} is a network of none of {', '.join(IMPORTERS)}; name its framework")
+    return load_importer(importer.name)
+
+
+def _make_importer(name: str) -> Importer:
+    if name not in IMPORTERS:
+        raise NotFound(f"expected a framework of {', '.join(IMPORTERS)}, got {name!r}")
+    module_name, _, class_name = IMPORTERS[name].partition(":")
+    return cast(Importer, getattr(importlib.import_module(module_name), class_name)())
