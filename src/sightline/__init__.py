@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 # Nothing heavy is imported until it is asked for: `import sightline` costs no torch and no inference engine.
 _LAZY = {
     "import_dataset": "sightline.data.importing",
+    "import_network": "sightline.compiler.importing",
     "export_dataset": "sightline.data.exporting",
     "open_version": "sightline.data.versions",
     "annotate_version": "sightline.bench.annotating",

@@ -139,7 +139,7 @@ def open_predictor(
 
     Args:
         folder: holds the manifest; its kind decides.
-        engine: None takes the Artifact's own, or OpenVINO for a Model (FP32).
+        engine: None takes the Artifact's own, or OpenVINO for a Model (FP32, or INT8 when it came quantised).
         streams, threads: None takes the Artifact's tuned values, or one stream on all cores for a Model.
 
     Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
@@ -152,7 +152,7 @@ def open_predictor(
         graph = folder / manifest.graph_file
     else:
         engine = engine or DEFAULT_ENGINE
-        options = SessionOptions("fp32", streams or 1, threads or len(os.sched_getaffinity(0)))
+        options = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
         graph = folder / MODEL_GRAPH
     session = load_backend(engine).open(graph, options)
     check_graph(session, manifest)

@@ -1,11 +1,32 @@
-"""`sightline import`: files of any known format become a DatasetVersion, with a report of every loss."""
+"""`sightline import`: labelled pictures become a DatasetVersion, with a report of every loss; a network becomes a Model.
+
+What the source is decides which; options of the other kind are refused rather than ignored.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
+from sightline.cli.network_options import (
+    ArchitectureOption,
+    BackgroundOption,
+    ColourOption,
+    FrameworkOption,
+    HeadOption,
+    HeadParametersOption,
+    HeightOption,
+    MeanOption,
+    OutputsOption,
+    PicturesOption,
+    PresetOption,
+    ProbeOption,
+    ResizeOption,
+    StdOption,
+    WeightsOption,
+    WidthOption,
+)
+from sightline.cli.options import ConfidenceOption, JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
@@ -15,8 +36,10 @@ if TYPE_CHECKING:
 
 
 def import_command(
-    source: Annotated[Path, typer.Argument(help="Folder, file or archive with pictures and labels.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the dataset; by default the source's.")] = None,
+    source: Annotated[
+        Path, typer.Argument(help="Folder, file or archive with pictures and labels, or a network's file or folder.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the dataset or model; by default the source's.")] = None,
     format_name: Annotated[
         str, typer.Option("--format", help="Format of the labels; auto finds it. docs/reference/formats.md lists them.")
     ] = "auto",
@@ -34,19 +57,83 @@ def import_command(
         list[str] | None, typer.Option("--option", help="KEY=VALUE for the format's reader; may be repeated.")
     ] = None,
     categories: Annotated[
-        Path | None, typer.Option("--categories", help="File with a category per line: keep only these, in this order.")
+        Path | None,
+        typer.Option(
+            "--categories", help="File with a category per line: keep only these, in this order; of a network: its classes."
+        ),
     ] = None,
     allow_header_only: Annotated[
         bool, typer.Option("--trust-pictures", help="Read only the headers of pictures; faster, finds fewer broken ones.")
     ] = False,
+    framework: FrameworkOption = "auto",
+    weights: WeightsOption = None,
+    architecture: ArchitectureOption = None,
+    preset: PresetOption = None,
+    probe: ProbeOption = None,
+    pictures: PicturesOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    colour: ColourOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    resize: ResizeOption = None,
+    head: HeadOption = None,
+    head_parameters: HeadParametersOption = None,
+    outputs: OutputsOption = None,
+    background: BackgroundOption = False,
+    confidence: ConfidenceOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import pictures and labels; prints what was kept, changed and dropped, and why."""
+    """Import pictures and labels, or a network trained elsewhere; says what was kept, changed and dropped, and why."""
+    from sightline.cli.commands.import_network import NetworkArguments, import_network_file, is_network
+
+    terminal = Terminal(as_json)
+    asked = NetworkArguments(
+        framework=framework,
+        weights=weights,
+        architecture=architecture,
+        preset=preset,
+        probe=probe,
+        pictures=pictures,
+        width=width,
+        height=height,
+        colour=colour,
+        mean=mean,
+        std=std,
+        resize=resize,
+        head=head,
+        head_parameters=head_parameters,
+        outputs=outputs,
+        background=background,
+        confidence=confidence,
+    )
+    if is_network(source, asked):
+        names = read_names(categories) if categories is not None else None
+        import_network_file(terminal, open_workspace(workspace), source, name or make_name(source), names, asked, seed)
+        return
+    import_pictures(
+        terminal, workspace, source, name, format_name, split, seed, lists, reader_options, categories, allow_header_only
+    )
+
+
+def import_pictures(
+    terminal: Terminal,
+    workspace: Path | None,
+    source: Path,
+    name: str | None,
+    format_name: str,
+    split: str,
+    seed: int,
+    lists: list[str] | None,
+    reader_options: list[str] | None,
+    categories: Path | None,
+    allow_header_only: bool,
+) -> None:
+    """Import a data set and say what came of it."""
     from sightline.core.settings import Settings
     from sightline.data.importing import import_dataset
 
-    terminal = Terminal(as_json)
     with show_progress() as on_progress:
         version, report = import_dataset(
             source,

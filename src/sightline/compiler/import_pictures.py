@@ -1,0 +1,53 @@
+"""Pictures for an import: to compare the graph with its source on, and labelled ones to try the presets on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core.errors import NotFound
+from sightline.data.formats.picture_files import walk_pictures
+from sightline.data.items import Item
+from sightline.data.rendering import DEFECTS, draw_picture
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.reading import read_image
+
+GENERATED_SIZE = (320, 240)
+
+
+@dataclass(frozen=True)
+class ImportPictures:
+    """Decoded pictures `(H, W, 3)` uint8 RGB, and what they are, in words."""
+
+    images: list[np.ndarray]
+    source: str
+
+
+def choose_import_pictures(source: DatasetVersion | Path | None, count: int, seed: int) -> ImportPictures:
+    """So many pictures of a version or a folder, chosen by seed; generated ones when there is neither.
+
+    Raises: NotFound for a folder without pictures.
+    """
+    if isinstance(source, DatasetVersion):
+        items = choose_items(source, count, seed)
+        return ImportPictures([source.read_image(item) for item in items], f"pictures of {source.manifest.name}")
+    if source is not None:
+        paths = sorted(walk_pictures(source))
+        if not paths:
+            raise NotFound(f"no picture in {source}; give a folder that holds some")
+        chosen = [paths[place] for place in _draw_places(len(paths), count, seed)]
+        return ImportPictures([read_image(path) for path in chosen], "real pictures")
+    rng = np.random.default_rng(seed)
+    drawn = [draw_picture(rng, [DEFECTS[place % len(DEFECTS)]], *GENERATED_SIZE).image for place in range(count)]
+    return ImportPictures(drawn, "generated pictures (none were given)")
+
+
+def choose_items(version: DatasetVersion, count: int, seed: int) -> list[Item]:
+    """So many labelled items of any split, in their order."""
+    table: Sequence[Item] = version.load_items()
+    return [table[place] for place in _draw_places(len(table), count, seed)]
+
+
+def _draw_places(total: int, count: int, seed: int) -> list[int]:
+    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())

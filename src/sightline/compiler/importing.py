@@ -1,0 +1,239 @@
+"""`import_network`: from a network of any framework to a Model that is proven to compute the same.
+
+read -> find its head and categories -> settle how pictures are fed -> compare with the source on pictures -> write. What was
+stated by the file, what by the user and what was found out is all kept in the manifest.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sightline.compiler.graphs import save_graph
+from sightline.compiler.import_pictures import choose_import_pictures
+from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
+from sightline.compiler.importers.table import choose_importer
+from sightline.compiler.input_specs import (
+    find_picture_input,
+    make_input_spec,
+    make_preset_input,
+    merge_stated,
+)
+from sightline.compiler.output_heads import TASK_OF_HEAD, FoundHead, check_head, find_head, name_head, settle_categories
+from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
+from sightline.compiler.stages import Stages
+from sightline.compiler.verification import Verification, verify_import
+from sightline.core.folders import compute_file_hash, hash_files, new_folder, write_manifest
+from sightline.core.host import describe_host, now_utc
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
+from sightline.core.progress import OnProgress, ignore_progress
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.preprocessing import prepare_batch
+from sightline.runtime.predictor import MODEL_GRAPH
+
+VERIFIED_PICTURES = 16
+STAGE_SHARES = {"reading the network": 4.0, "probing presets": 10.0, "comparing with the source": 8.0, "writing": 1.0}
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """An imported Model: its folder, its manifest, what the comparison found, the probe's rows (best first) and notes."""
+
+    folder: Path
+    manifest: ModelManifest
+    verification: Verification
+    probe: list[ProbeRow]
+    notes: list[str]
+
+
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user says of a network beyond its file.
+
+    Attributes:
+        stated: parts of the input spec; they win over the file's.
+        preset: name of a usual input spec; fills what neither the user nor the file states.
+        categories: names of the outputs' classes in order; they win over the file's.
+        background: the outputs' first class is a background that `categories` leaves out.
+        head: name of the decode head; None finds it.
+        head_parameters: numbers the head needs: anchors, priors, variances.
+        confidence: predictions below it are dropped, 0..1; None takes the head's usual one.
+    """
+
+    stated: StatedInput = StatedInput()
+    preset: str | None = None
+    categories: tuple[str, ...] | None = None
+    background: bool = False
+    head: str | None = None
+    head_parameters: dict[str, Any] = {}
+    confidence: float | None = None
+
+
+NO_OPTIONS, NO_MEANING = ImportOptions(), Meaning()
+
+
+def import_network(
+    source: Path | Any,
+    out: Path,
+    name: str,
+    *,
+    framework: str = "auto",
+    options: ImportOptions = NO_OPTIONS,
+    meaning: Meaning = NO_MEANING,
+    probe: DatasetVersion | None = None,
+    pictures: DatasetVersion | Path | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = ignore_progress,
+) -> ImportResult:
+    """Import a network file, or a `torch.nn.Module`, into a Model folder.
+
+    Args:
+        source: file or folder of the network, or the module itself (then `options` gives its size).
+        out: Model folder to make; must not exist.
+        name: of the Model.
+        framework: name of an importer, or "auto".
+        options: what the reader needs beyond the file.
+        meaning: what the user says of inputs and outputs.
+        probe: labelled pictures to try the presets on; the best way of feeding becomes the Model's.
+        pictures: to compare with the source on; without them those of `probe`, else generated ones.
+        seed: of the choice of pictures.
+
+    Raises:
+        Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source (`ImportFailed`).
+        InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
+    """
+    stages = Stages(STAGE_SHARES, on_progress)
+    stages.begin("reading the network")
+    imported = read_source(source, framework, options)
+    with closing(imported.source), new_folder(out) as folder:
+        save_graph(imported.graph, folder / MODEL_GRAPH)
+        manifest, stated = describe_model(imported, name, meaning, probe)
+        rows = _probe(folder, manifest, stated, probe, seed, stages)
+        spec = rows[0].input if rows else manifest.input
+        stages.begin("comparing with the source")
+        chosen = choose_import_pictures(pictures or probe, VERIFIED_PICTURES, seed)
+        batches = [prepare_batch([image], spec)[0] for image in chosen.images]
+        verification = verify_import(imported, batches, chosen.source, stages.update)
+        stages.begin("writing")
+        manifest = _complete(manifest, imported, spec, verification, rows, folder)
+        write_manifest(folder, manifest)
+    stages.finish()
+    return ImportResult(out, manifest, verification, rows, list(manifest.source["notes"]))
+
+
+def read_source(source: Path | Any, framework: str, options: ImportOptions) -> ImportedGraph:
+    """The network by its importer. Raises: as `import_network`."""
+    if isinstance(source, (str, Path)):
+        return choose_importer(Path(source), framework).read(Path(source), options)
+    from sightline.compiler.importers.pytorch import read_module
+
+    imported: ImportedGraph = read_module(source, options)
+    return imported
+
+
+def describe_model(
+    imported: ImportedGraph, name: str, meaning: Meaning, probe: DatasetVersion | None
+) -> tuple[ModelManifest, StatedInput]:
+    """The manifest before anything was run, and what is stated of the input: by the user, else the file, else the preset.
+
+    A network to be probed needs no stated input yet; it gets the first way that is tried.
+    """
+    given = meaning.categories if meaning.categories is not None else imported.categories
+    found = choose_head(imported, meaning, None if given is None else len(given) + meaning.background)
+    notes = list(imported.notes)
+    if given is None and probe is not None and found.class_count == len(probe.categories) and found.task != "raw":
+        given = tuple(probe.categories)
+        notes.append(
+            f"categories taken from {probe.manifest.name!r} in its order: the network names none, and the counts agree"
+        )
+    categories, decode = settle_categories(given, found, meaning.background)
+    if meaning.confidence is not None:
+        decode = msgspec.structs.replace(decode, confidence_threshold=meaning.confidence)
+    stated = merge_stated(meaning.stated, imported.stated)
+    if meaning.preset is not None:
+        channels = find_picture_input(imported.graph)[1][0]
+        stated = merge_stated(stated, make_preset_input(meaning.preset, meaning.stated.colour, channels))
+    tried = make_preset_input("0-1", None, find_picture_input(imported.graph)[1][0]) if probe is not None else StatedInput()
+    notes.append(f"head {decode.head}: {found.reason}")
+    manifest = ModelManifest(
+        name=name,
+        task=found.task,
+        network=f"{imported.framework}/{imported.files[0].name if imported.files else name}",
+        categories=categories,
+        input=make_input_spec(imported.graph, merge_stated(stated, tried), found.task),
+        decode=decode,
+        parameter_count=count_parameters(imported),
+        precision=imported.precision,
+        source={"framework": imported.framework, "notes": notes},
+        created_at=now_utc(),
+        files={},
+    )
+    return manifest, stated
+
+
+def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int | None) -> FoundHead:
+    """The head the user names, else the file's, else the one the outputs tell. Raises: InvalidInput, NotFound."""
+    if meaning.head is not None:
+        found = name_head(imported.graph, meaning.head, meaning.head_parameters, category_count)
+    elif imported.decode is not None:
+        decode: DecodeSpec = imported.decode
+        count = int(decode.parameters.get("class_count", 0)) or len(imported.categories or ()) or category_count or 0
+        found = FoundHead(_task_of(decode), decode, count, "stated by the file")
+    else:
+        found = find_head(imported.graph, category_count)
+    check_head(found.decode)
+    return found
+
+
+def count_parameters(imported: ImportedGraph) -> int:
+    """Numbers in the graph's weights; scales and zero points of a quantised graph included."""
+    return sum(int(np.prod(tensor.dims)) for tensor in imported.graph.graph.initializer)
+
+
+def list_source_files(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, hash and size of the files a network was read from; of a folder, those in it."""
+    plain = [inner for path in files for inner in (sorted(path.rglob("*")) if path.is_dir() else [path]) if inner.is_file()]
+    return [{"name": path.name, **msgspec.to_builtins(compute_file_hash(path))} for path in plain]
+
+
+def _task_of(decode: DecodeSpec) -> Task:
+    return TASK_OF_HEAD[decode.head]
+
+
+def _probe(
+    folder: Path, manifest: ModelManifest, stated: StatedInput, probe: DatasetVersion | None, seed: int, stages: Stages
+) -> list[ProbeRow]:
+    """Scores of every way to feed the network, best first; none without pictures to probe on."""
+    if probe is None:
+        return []
+    stages.begin("probing presets")
+    write_manifest(folder, msgspec.structs.replace(manifest, files=hash_files(folder)))
+    return probe_presets(
+        folder, manifest, list_ways(folder / MODEL_GRAPH, manifest, stated), probe, seed, on_part=stages.update
+    )
+
+
+def _complete(
+    manifest: ModelManifest,
+    imported: ImportedGraph,
+    spec: InputSpec,
+    verification: Verification,
+    rows: Sequence[ProbeRow],
+    folder: Path,
+) -> ModelManifest:
+    source: Mapping[str, Any] = manifest.source | {
+        "files": list_source_files(imported.files),
+        "input_from": f"probe: {rows[0].preset}" if rows else "stated",
+        "probe": [{"preset": row.preset, row.metric: round(row.score, 4)} for row in rows],
+    }
+    return msgspec.structs.replace(
+        manifest,
+        input=spec,
+        source=dict(source),
+        export_check=msgspec.to_builtins(verification),
+        host=describe_host(),
+        files=hash_files(folder),
+    )

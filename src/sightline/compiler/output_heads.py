@@ -1,0 +1,269 @@
+"""What the outputs of an imported network mean: found from their shapes and last operators, or named by the user.
+
+The rules are few and each can be told from the graph alone; what fits none of them stays raw tensors, which can be compiled,
+compared and measured, but gives no annotations until someone names its head.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import onnx
+from onnx import shape_inference
+
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.manifests import DecodeSpec, Task
+from sightline.imaging.heads import HEADS
+
+RAW_HEAD = "raw"
+TASK_OF_HEAD: dict[str, Task] = {
+    "softmax": "classification",
+    "probabilities": "classification",
+    "sigmoid": "multilabel",
+    "semantic": "semantic",
+    "label_map": "semantic",
+    "yolo": "detection",
+    "scored_boxes": "detection",
+    "prior_boxes": "detection",
+    "grid_objects": "detection",
+    "anchor_free": "detection",
+    "region_boxes": "detection",
+    RAW_HEAD: "raw",
+}
+BACKGROUND_NAMES = ("background", "__background__", "bg")
+IDENTITIES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Transpose", "DequantizeLinear", "QuantizeLinear"}
+
+
+class Output(NamedTuple):
+    """An output of the graph: name, shape without the batch axis (0 for an unknown size), and the operator that makes it."""
+
+    name: str
+    shape: tuple[int, ...]
+    operator: str
+
+
+class FoundHead(NamedTuple):
+    """What the outputs mean.
+
+    Attributes:
+        task: what the network does.
+        decode: the head and its parameters.
+        class_count: classes of the outputs, a background included; 0 when unknown.
+        reason: why, one line for people.
+    """
+
+    task: Task
+    decode: DecodeSpec
+    class_count: int
+    reason: str
+
+
+def list_outputs(graph: onnx.ModelProto) -> list[Output]:
+    """The graph's outputs in order."""
+    inferred = shape_inference.infer_shapes(graph, data_prop=True)
+    makers = {name: node for node in graph.graph.node for name in node.output}
+    return [
+        Output(
+            value.name,
+            tuple(one.dim_value for one in value.type.tensor_type.shape.dim)[1:],
+            _find_operator(value.name, makers),
+        )
+        for value in inferred.graph.output
+    ]
+
+
+def find_head(graph: onnx.ModelProto, category_count: int | None) -> FoundHead:
+    """Find the head.
+
+    Args:
+        category_count: names the user or the file gives, a background included; None when nobody says.
+    """
+    outputs = list_outputs(graph)
+    found = [head for rule in RULES if (head := rule(outputs, category_count)) is not None]
+    if found:
+        return found[0]
+    shapes = ", ".join(f"{one.name} {list(one.shape)}" for one in outputs)
+    names = tuple(one.name for one in outputs)
+    return FoundHead("raw", DecodeSpec(head=RAW_HEAD, outputs=names), 0, f"no known head has outputs {shapes}")
+
+
+def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], category_count: int | None) -> FoundHead:
+    """The head a user names, on the graph's outputs in their order. Raises: NotFound for an unknown head."""
+    if head not in TASK_OF_HEAD:
+        raise NotFound(f"expected a head of {', '.join(TASK_OF_HEAD)}, got {head!r}")
+    found = find_head(graph, category_count)
+    if found.decode.head == head:
+        merged = {**found.decode.parameters, **parameters}
+        decode = DecodeSpec(head=head, outputs=found.decode.outputs, parameters=merged)
+        return found._replace(decode=decode, reason="named by the user")
+    outputs = list_outputs(graph)
+    decode = DecodeSpec(head=head, outputs=tuple(_order_boxes(outputs, head)), parameters=dict(parameters))
+    class_count = category_count or _count_classes(outputs, head)
+    return FoundHead(TASK_OF_HEAD[head], decode, class_count, "named by the user")
+
+
+def settle_categories(
+    names: Sequence[str] | None, found: FoundHead, background: bool = False
+) -> tuple[tuple[str, ...], DecodeSpec]:
+    """Category names for the head's classes, unique; a box head's background class is left out of them.
+
+    Args:
+        names: of the classes in order, or None for "class 0", "class 1", ...
+        found: the head.
+        background: the first class is one that `names` leaves out.
+
+    Raises: InvalidInput when the counts differ.
+    """
+    if found.task == "raw":
+        return (), found.decode
+    count = found.class_count or len(names or ())
+    given = list(names) if names is not None else [f"class {index}" for index in range(count)]
+    if names is not None and background:
+        given = ["background", *given]
+    place = _find_background(given, found)
+    if found.decode.head in ("scored_boxes", "prior_boxes") and place is None and len(given) == count - 1:
+        given, place = ["background", *given], 0
+    if len(given) != count:
+        raise InvalidInput(
+            f"expected {count} categories for the network's outputs, got {len(given)}; give the list it was trained with"
+            + (" or --background when its first class is one" if len(given) == count - 1 else "")
+        )
+    decode = found.decode
+    if found.decode.head in ("scored_boxes", "prior_boxes"):
+        decode = _set_parameter(decode, "background", place)
+        given = [name for index, name in enumerate(given) if index != place]
+    elif found.task == "semantic" and place is not None:
+        decode = _set_parameter(decode, "background", given[place])
+    return make_unique(given), decode
+
+
+def make_unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Names told apart: ImageNet has two cranes, "crane" and "crane (517)" (the class index)."""
+    seen: set[str] = set()
+    made = []
+    for index, name in enumerate(names):
+        plain = " ".join(name.split()) or f"class {index}"
+        made.append(plain if plain not in seen else f"{plain} ({index})")
+        seen.add(made[-1])
+    return tuple(made)
+
+
+def _find_background(names: Sequence[str], found: FoundHead) -> int | None:
+    stated = found.decode.parameters.get("background")
+    if isinstance(stated, int):
+        return stated
+    return next((index for index, name in enumerate(names) if name.strip().lower() in BACKGROUND_NAMES), None)
+
+
+def _set_parameter(decode: DecodeSpec, name: str, value: object) -> DecodeSpec:
+    return DecodeSpec(
+        head=decode.head,
+        outputs=decode.outputs,
+        parameters={**decode.parameters, name: value},
+        confidence_threshold=decode.confidence_threshold,
+        iou_threshold=decode.iou_threshold,
+        max_detections=decode.max_detections,
+    )
+
+
+def _find_operator(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """The operator behind an output, seen through those that change no values."""
+    node = makers.get(name)
+    while node is not None and node.op_type in IDENTITIES and node.input[0] in makers:
+        node = makers[node.input[0]]
+    return node.op_type if node is not None else ""
+
+
+def _find_label(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+    """One output of one number a class: a classifier; its last operator tells logits from probabilities."""
+    if len(outputs) != 1:
+        return None
+    (only,) = outputs
+    sizes = [size for size in only.shape if size != 1]
+    is_vector = len(only.shape) == 1 or (len(only.shape) == 3 and only.shape[1:] == (1, 1)) or only.shape[:2] == (1, 1)
+    if not is_vector or len(sizes) != 1:
+        return None
+    heads = {"Softmax": "probabilities", "Sigmoid": "sigmoid"}
+    head = heads.get(only.operator, "softmax")
+    parameters: dict[str, Any] = {"activated": True} if head == "sigmoid" else {}
+    decode = DecodeSpec(head=head, outputs=(only.name,), parameters=parameters)
+    return FoundHead(
+        TASK_OF_HEAD[head], decode, sizes[0], f"one output of {sizes[0]} numbers behind {only.operator or 'nothing'}"
+    )
+
+
+def _find_grid(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+    """One map of an objectness, four sides and a number a class: told from a segmentation by its channels alone."""
+    if len(outputs) != 1 or category_count is None or len(outputs[0].shape) != 3:
+        return None
+    (only,) = outputs
+    if only.shape[0] != 5 + category_count:
+        return None
+    decode = DecodeSpec(head="grid_objects", outputs=(only.name,), confidence_threshold=0.5, iou_threshold=0.45)
+    return FoundHead("detection", decode, category_count, f"one map of 5 + {category_count} channels")
+
+
+def _find_map(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+    """One map with a channel a class, or one of class indices: a segmentation."""
+    if len(outputs) != 1:
+        return None
+    (only,) = outputs
+    if only.operator == "ArgMax" and len(only.shape) in (2, 3):
+        decode = DecodeSpec(head="label_map", outputs=(only.name,))
+        return FoundHead("semantic", decode, category_count or 0, "one map of class indices behind ArgMax")
+    is_map = len(only.shape) == 3 and min(only.shape[1:]) > 1
+    if not is_map or category_count != only.shape[0]:
+        return None
+    decode = DecodeSpec(head="semantic", outputs=(only.name,))
+    return FoundHead("semantic", decode, only.shape[0], f"one map of {only.shape[0]} channels, one for each category")
+
+
+def _find_boxes(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+    """Two outputs over the same places: scores of every class, and four numbers of a box."""
+    if len(outputs) != 2 or any(len(one.shape) != 2 for one in outputs):
+        return None
+    names = _order_boxes(outputs, "scored_boxes")
+    by_name = {one.name: one for one in outputs}
+    scores, boxes = by_name[names[0]], by_name[names[1]]
+    if boxes.shape[-1] != 4 or scores.shape[0] != boxes.shape[0]:
+        return None
+    decode = DecodeSpec(head="scored_boxes", outputs=(scores.name, boxes.name), confidence_threshold=0.5, iou_threshold=0.45)
+    classes = scores.shape[-1]
+    return FoundHead("detection", decode, classes, f"scores of {classes} classes and boxes over {boxes.shape[0]} places")
+
+
+def _order_boxes(outputs: Sequence[Output], head: str) -> list[str]:
+    """Names in the order a head wants: scores then boxes, or offsets then scores; the boxes have four numbers or the name."""
+    if head not in ("scored_boxes", "prior_boxes") or len(outputs) != 2:
+        return [one.name for one in outputs]
+
+    def is_boxes(one: Output) -> bool:
+        named = any(word in one.name.lower() for word in ("box", "loc", "regress"))
+        return named or one.shape[-1:] == (4,)
+
+    boxes = [one for one in outputs if is_boxes(one)][-1:] or [outputs[1]]
+    scores = next(one for one in outputs if one is not boxes[0])
+    pair = [scores.name, boxes[0].name]
+    return pair if head == "scored_boxes" else pair[::-1]
+
+
+def _count_classes(outputs: Sequence[Output], head: str) -> int:
+    if head in ("softmax", "probabilities", "sigmoid"):
+        return max((size for one in outputs for size in one.shape), default=0)
+    if head == "semantic":
+        return outputs[0].shape[0] if outputs and outputs[0].shape else 0
+    if head == "grid_objects":
+        return max(0, outputs[0].shape[0] - 5) if outputs and outputs[0].shape else 0
+    if head in ("scored_boxes", "prior_boxes"):
+        scores = next((one for one in outputs if one.name == _order_boxes(outputs, head)[head == "prior_boxes"]), None)
+        return scores.shape[-1] if scores is not None and len(scores.shape) == 2 else 0
+    return 0
+
+
+Rule = Callable[[Sequence[Output], int | None], FoundHead | None]
+RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_boxes)
+
+
+def check_head(decode: DecodeSpec) -> None:
+    """Raises: InvalidInput when a head is named that nothing decodes."""
+    if decode.head != RAW_HEAD and decode.head not in HEADS:
+        raise InvalidInput(f"expected a decode head of {', '.join(sorted(HEADS))} or raw, got {decode.head!r}")

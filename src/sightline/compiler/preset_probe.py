@@ -1,0 +1,100 @@
+"""Which preset an imported network was trained with: each is tried on labelled pictures, in both channel orders."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from sightline.compiler.graphs import load_graph
+from sightline.compiler.import_pictures import choose_items
+from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.input_specs import PRESETS, find_picture_input, make_input_spec, make_preset_input, merge_stated
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.core.manifests import InputSpec, ModelManifest
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
+from sightline.runtime.predictor import open_predictor
+
+PROBED_PICTURES = 150
+
+
+class ProbeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to feed the network, and how well it then does.
+
+    Attributes:
+        preset: its name, or "as stated" for what the file or the user says.
+        input: the whole spec.
+        metric, score: the task's primary metric, 0..1, on the probed pictures.
+    """
+
+    preset: str
+    input: InputSpec
+    metric: str
+    score: float
+
+
+def list_ways(graph_file: Path, manifest: ModelManifest, stated: StatedInput) -> list[tuple[str, InputSpec]]:
+    """Every distinct way to try: what is stated already, then each preset in both channel orders; what was stated stays."""
+    graph = load_graph(graph_file)
+    channels = find_picture_input(graph)[1][0]
+    sizes = StatedInput(resize=stated.resize, crop_fraction=stated.crop_fraction)
+    ways: dict[InputSpec, str] = {}
+    if stated.colour is not None and stated.mean is not None and stated.std is not None:
+        ways[make_input_spec(graph, stated, manifest.task)] = "as stated"
+    for name in PRESETS:
+        for colour in ("RGB", "BGR") if channels == 3 else (None,):
+            way = merge_stated(make_preset_input(name, colour, channels), sizes)
+            plain = colour in (None, PRESETS[name].colour)
+            ways.setdefault(make_input_spec(graph, way, manifest.task), name if plain else f"{name}, {colour}")
+    return [(name, spec) for spec, name in ways.items()]
+
+
+def probe_presets(
+    folder: Path,
+    manifest: ModelManifest,
+    ways: Sequence[tuple[str, InputSpec]],
+    version: DatasetVersion,
+    seed: int,
+    on_part: Callable[[float], None] = lambda part: None,
+) -> list[ProbeRow]:
+    """Score every way on the same labelled pictures, best first.
+
+    Args:
+        folder: Model folder; only its graph and decode spec are used.
+        ways: name and input spec of each.
+        version: labelled pictures; at most 150, drawn with the seed.
+
+    Raises: InvalidInput when the pictures carry no label of the network's categories.
+    """
+    items = [item for item in choose_items(version, PROBED_PICTURES, seed) if item.annotations]
+    check_probe_labels(manifest, version, items)
+    rows = []
+    with closing(open_predictor(folder)) as predictor:
+        for place, (name, spec) in enumerate(ways, start=1):
+            predictor.input = spec
+            evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
+            contents = (version.blobs.read(item.blob) for item in items)
+            answers = predictor.predict_stream(contents, EVALUATION_THRESHOLDS[manifest.task])
+            for item, answer in zip(items, answers, strict=True):
+                evaluator.add(item.annotations, answer, item.width, item.height)
+            metrics = evaluator.compute()
+            rows.append(ProbeRow(preset=name, input=spec, metric=metrics.primary_name, score=metrics.primary))
+            on_part(place / len(ways))
+    return sorted(rows, key=lambda row: -row.score)
+
+
+def check_probe_labels(manifest: ModelManifest, version: DatasetVersion, items: Sequence[Item]) -> None:
+    """Raises: InvalidInput unless the labels are among the network's categories and there are some."""
+    if manifest.task == "raw":
+        raise InvalidInput("expected a network whose outputs are understood, got raw tensors; name its --head to probe it")
+    unknown = sorted(set(version.categories) - set(manifest.categories))
+    if unknown:
+        raise InvalidInput(
+            f"expected pictures labelled with the network's {len(manifest.categories)} categories "
+            f"({', '.join(manifest.categories[:3])}, ...), got {', '.join(unknown[:5])}; give --categories FILE"
+        )
+    if not items:
+        raise InvalidInput(f"expected labelled pictures to probe on, got none in {version.manifest.name!r}; label some")

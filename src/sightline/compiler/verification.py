@@ -1,0 +1,196 @@
+"""The imported graph against the source network on pictures: an import that computes something else is refused.
+
+The graph runs in `reference` (every node by its own kernel, no optimisation), the source in its own framework, or in a second,
+independent engine where that is not installed. When outputs differ, the intermediate tensors that both sides know are compared
+in the order of the graph, and the error names the first layer that differs.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+
+from sightline.compiler.graphs import save_graph
+from sightline.compiler.importers.importer import ImportedGraph, SourceNetwork
+from sightline.core.errors import Unsupported
+from sightline.runtime.backend import SessionOptions, Tensors
+from sightline.runtime.backends.table import load_backend
+
+MAX_FLOAT_ERROR = 1e-3  # of the largest magnitude of an output, all pictures together
+# Integer kernels and dequantised arithmetic round differently in every layer: the root mean square of the difference over that
+# of the output is what stays small when both compute the same network, and the best class what must not change.
+MAX_INTEGER_ERROR = 0.1
+MIN_INTEGER_AGREEMENT = 0.9
+LAYERS_AT_ONCE = 24  # intermediate tensors held at once while the first that differs is looked for
+
+
+class ImportFailed(Unsupported):
+    """The imported graph does not compute what the source network computes."""
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison found; kept in the Model's manifest as `export_check`.
+
+    Attributes:
+        engine: what ran the source network.
+        is_own_framework: False when it was a second engine, not the framework itself.
+        pictures, picture_source: how many, and which.
+        max_relative_error: largest difference of an output over its largest magnitude.
+        rms_relative_error: root mean square of the difference over that of the output; the largest of all outputs.
+        top1_agreement: share of the places (pictures, cells, pixels) whose largest class is the same, 0..1; None where no
+            output has a class axis.
+        limit: of the error that decides: the largest for float networks, the root mean square for quantised ones.
+    """
+
+    engine: str
+    is_own_framework: bool
+    pictures: int
+    picture_source: str
+    max_relative_error: float
+    rms_relative_error: float
+    top1_agreement: float | None
+    limit: float
+
+
+def verify_import(
+    imported: ImportedGraph, batches: Sequence[np.ndarray], picture_source: str, on_part: Callable[[float], None]
+) -> Verification:
+    """Compare all outputs on all batches.
+
+    Args:
+        batches: prepared inputs `(1, ...)` float32.
+        picture_source: which pictures they are, for the record.
+        on_part: told the part done, 0..1.
+
+    Raises: ImportFailed naming the first layer that differs.
+    """
+    with TemporaryDirectory(prefix="sightline-verify-") as folder:
+        graph = Path(folder) / "imported.onnx"
+        save_graph(imported.graph, graph)
+        with closing(load_backend("reference").open(graph, SessionOptions())) as session:
+            pairs = []
+            for place, batch in enumerate(batches, start=1):
+                pairs.append((dict(imported.source.run(batch)), session.infer({session.input_names[0]: batch})))
+                on_part(place / len(batches))
+    found = summarise(imported, pairs, picture_source)
+    if not is_same(found, imported.precision == "int8"):
+        where = find_first_difference(imported, batches[0])
+        raise ImportFailed(
+            f"the imported graph differs from {found.engine}: largest relative error {found.max_relative_error:.2g}, root mean "
+            f"square {found.rms_relative_error:.2g}, limit {found.limit:g}; {where}; report it with the file"
+        )
+    return found
+
+
+def summarise(imported: ImportedGraph, pairs: Sequence[tuple[Tensors, Tensors]], picture_source: str) -> Verification:
+    """Errors over all pictures. Args: pairs: (source's outputs, graph's outputs) of each batch."""
+    names = [value.name for value in imported.graph.graph.output]
+    largest, mean_square, same = 0.0, 0.0, []
+    for name in names:
+        expected, got = (np.concatenate([pair[side][name] for pair in pairs]).astype(np.float64) for side in (0, 1))
+        if expected.shape != got.shape or not np.isfinite(got).all():
+            largest = mean_square = float("inf")
+            continue
+        difference = np.abs(expected - got)
+        largest = max(largest, float(difference.max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0)))
+        power = float(np.sqrt(np.mean(expected**2))) or 1.0
+        mean_square = max(mean_square, float(np.sqrt(np.mean(difference**2))) / power)
+        if (agreement := compare_classes(expected, got)) is not None:
+            same.append(agreement)
+    integer = imported.precision == "int8"
+    return Verification(
+        engine=imported.source.engine,
+        is_own_framework=imported.source.is_own_framework,
+        pictures=sum(len(next(iter(expected.values()))) for expected, _ in pairs),
+        picture_source=picture_source,
+        max_relative_error=largest,
+        rms_relative_error=mean_square,
+        top1_agreement=min(same) if same else None,
+        limit=MAX_INTEGER_ERROR if integer else MAX_FLOAT_ERROR,
+    )
+
+
+def is_same(found: Verification, is_integer: bool) -> bool:
+    """Whether the comparison counts as passed."""
+    if not is_integer:
+        return found.max_relative_error < found.limit
+    agreement = 1.0 if found.top1_agreement is None else found.top1_agreement
+    return found.rms_relative_error < found.limit and agreement >= MIN_INTEGER_AGREEMENT
+
+
+def compare_classes(expected: np.ndarray, got: np.ndarray) -> float | None:
+    """Share of the places with the same largest class, 0..1; `(N, C, ...)` and `(N, P, C)` have a class axis."""
+    if expected.ndim < 2:
+        return None
+    axis = 2 if expected.ndim == 3 else 1
+    if expected.shape[axis] < 2:
+        return None
+    return float(np.mean(expected.argmax(axis=axis) == got.argmax(axis=axis)))
+
+
+def find_first_difference(imported: ImportedGraph, batch: np.ndarray) -> str:
+    """In words: the first layer, in the order of the graph, whose tensor differs between source and graph."""
+    limit = MAX_INTEGER_ERROR if imported.precision == "int8" else MAX_FLOAT_ERROR
+    names = [name for node in imported.graph.graph.node for name in node.output if name]
+    compared = 0
+    for first in range(0, len(names), LAYERS_AT_ONCE):
+        part = names[first : first + LAYERS_AT_ONCE]
+        expected = read_source_layers(imported.source, batch, part)
+        got = run_layers(imported.graph, batch, list(expected))
+        for name in part:
+            if name not in expected or name not in got:
+                continue
+            compared += 1
+            error = _measure_difference(expected[name], got[name], imported.precision == "int8")
+            if not error < limit:
+                return f"the first layer that differs is {_describe_layer(imported.graph, name)}, relative error {error:.2g}"
+    return f"the {compared} intermediate layers that both know agree, so the difference arises behind them"
+
+
+def read_source_layers(source: SourceNetwork, batch: np.ndarray, names: Sequence[str]) -> Tensors:
+    """Those of the named tensors that the source knows."""
+    return dict(source.run_layers(batch, names))
+
+
+def run_layers(graph: onnx.ModelProto, batch: np.ndarray, names: Sequence[str]) -> Tensors:
+    """The named intermediate tensors of the graph, by the reference."""
+    if not names:
+        return {}
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(graph)
+    del tapped.graph.output[:]
+    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    with TemporaryDirectory(prefix="sightline-layers-") as folder:
+        path = Path(folder) / "tapped.onnx"
+        save_graph(tapped, path)
+        with closing(load_backend("reference").open(path, SessionOptions())) as session:
+            return session.infer({session.input_names[0]: batch})
+
+
+def describe_verification(found: Verification) -> str:
+    """One line for people."""
+    kind = "its own framework" if found.is_own_framework else "a second engine"
+    agreement = "" if found.top1_agreement is None else f", same class at {found.top1_agreement:.2%}"
+    return (
+        f"agrees with {found.engine} ({kind}) on {found.pictures} {found.picture_source}: largest relative error "
+        f"{found.max_relative_error:.1e}{agreement}"
+    )
+
+
+def _measure_difference(expected: np.ndarray, got: np.ndarray, root_mean_square: bool) -> float:
+    if expected.shape != got.shape:
+        return float("inf")
+    difference = np.abs(expected.astype(np.float64) - got)
+    if root_mean_square:
+        return float(np.sqrt(np.mean(difference**2)) / (np.sqrt(np.mean(expected.astype(np.float64) ** 2)) or 1.0))
+    return float(difference.max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0))
+
+
+def _describe_layer(graph: onnx.ModelProto, tensor: str) -> str:
+    maker: Any = next(node for node in graph.graph.node if tensor in node.output)
+    return f"{maker.name or tensor!r} ({maker.op_type})"
