@@ -14,6 +14,8 @@ FORMATS: dict[str, str] = {
     "yolo_segment": "sightline.data.formats.yolo:YoloSegmentFormat",
     "darknet": "sightline.data.formats.darknet:DarknetFormat",
     "cityscapes": "sightline.data.formats.cityscapes:CityscapesFormat",
+    "lmdb": "sightline.data.formats.datum_lmdb:LmdbFormat",
+    "lmdb_raw": "sightline.data.formats.datum_lmdb:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks:LabelMasksFormat",
     "class_list": "sightline.data.formats.class_list:ClassListFormat",
     "class_folders": "sightline.data.formats.class_folders:ClassFoldersFormat",
