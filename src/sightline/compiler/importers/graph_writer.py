@@ -43,7 +43,7 @@ class GraphWriter:
     def add_weight(self, name: str, values: np.ndarray) -> str:
         """A constant under this name or, where that is taken, the next free one; returns the name used."""
         name = self.make_name(name)
-        self._weights[name] = np.ascontiguousarray(values)
+        self._weights[name] = np.asarray(values, order="C")  # ascontiguousarray would make a scalar one-dimensional
         return name
 
     def add(self, kind: str, inputs: Sequence[str], *, name: str, output: str | None = None, **attributes: Any) -> str:
