@@ -40,6 +40,21 @@ def test_softmax_of_huge_logits_stays_finite():
     assert [(one.category, one.confidence) for one in answers] == [("a", 1.0)]
 
 
+def test_probabilities_are_taken_as_they_are():
+    (answers,) = decode("probabilities", [[0.2, 0.1, 0.7]], threshold=0.15)
+    assert [(one.category, one.confidence) for one in answers] == [("c", pytest.approx(0.7)), ("a", pytest.approx(0.2))]
+    assert [one.category for one in decode("probabilities", [[0.4, 0.3, 0.3]], threshold=0.9)[0]] == ["a"]
+
+
+@pytest.mark.parametrize("head", ["softmax", "probabilities", "sigmoid"])
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 1, 1, 3)])
+def test_classifiers_may_keep_their_axes_of_length_one(head, shape, rng):
+    scores = rng.uniform(size=(2, 3))
+    flat = decode(head, scores, [PLACEMENT] * 2, threshold=0.0)
+    assert decode(head, scores.reshape(shape), [PLACEMENT] * 2, threshold=0.0) == flat
+    assert decode(head, np.zeros((0, *shape[1:])), []) == []
+
+
 def test_sigmoid_gives_every_category_above_the_threshold():
     logits = [[math.log(9), -100.0, math.log(0.25)]]  # 0.9, 0, 0.2
     assert [one.category for one in decode("sigmoid", logits)[0]] == ["a"]  # the spec's default is 0.25
@@ -138,7 +153,15 @@ def test_an_empty_batch_gives_nothing():
 
 
 @pytest.mark.parametrize(
-    ("head", "shape"), [("softmax", (1, 4)), ("sigmoid", (1, 3, 1)), ("semantic", (1, 4, 8, 8)), ("semantic", (1, 3))]
+    ("head", "shape"),
+    [
+        ("softmax", (1, 4)),
+        ("softmax", (1, 3, 2, 1)),
+        ("probabilities", (1, 4, 1, 1)),
+        ("sigmoid", (1, 3, 1)),
+        ("semantic", (1, 4, 8, 8)),
+        ("semantic", (1, 3)),
+    ],
 )
 def test_logits_of_another_shape_are_refused(head, shape):
     with pytest.raises(InvalidInput, match="3 categories"):
@@ -146,8 +169,8 @@ def test_logits_of_another_shape_are_refused(head, shape):
 
 
 def test_unknown_heads_and_missing_outputs_are_named():
-    with pytest.raises(NotFound, match="'yolo'"):
-        decode("yolo", np.zeros((1, 3)))
+    with pytest.raises(NotFound, match="'yolo9000'"):
+        decode("yolo9000", np.zeros((1, 3)))
     with pytest.raises(NotFound, match="logits"):
         decode_outputs(DecodeSpec(head="softmax", outputs=("logits",)), {"other": np.zeros((1, 3))}, [PLACEMENT], CATEGORIES)
 
@@ -158,4 +181,6 @@ def test_every_picture_of_the_batch_needs_its_row():
 
 
 def test_the_table_names_the_heads_of_the_documents():
-    assert set(HEADS) == {"softmax", "sigmoid", "semantic", "anchor_free", "region_boxes"}
+    own = {"softmax", "sigmoid", "semantic", "anchor_free", "region_boxes"}
+    imported = {"probabilities", "label_map", "yolo", "grid_objects", "scored_boxes", "prior_boxes"}
+    assert set(HEADS) == own | imported

@@ -43,15 +43,15 @@ def decode_anchor_free(
         logits, labels, boxes = [], [], []
         for level, stride in enumerate(strides):
             scores, sides = arrays[2 * level][image], arrays[2 * level + 1][image]
-            chosen = _select_candidates(scores.ravel(), _to_logit(threshold), most)
+            chosen = select_candidates(scores.ravel(), to_logit(threshold), most)
             chosen_labels, cells = np.divmod(chosen, scores[0].size)
             logits.append(scores.ravel()[chosen])
             labels.append(chosen_labels)
             boxes.append(_decode_cells(sides.reshape(4, -1)[:, cells], cells, scores.shape[2], stride, side_scale))
         all_logits, all_labels, all_boxes = np.concatenate(logits), np.concatenate(labels), np.concatenate(boxes)
-        best = _select_candidates(all_logits, -math.inf, most)
-        confidences = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * all_logits[best]))  # the sigmoid, without overflow
-        predictions.append(_settle(spec, all_boxes[best], confidences, all_labels[best], placement, categories))
+        best = select_candidates(all_logits, -math.inf, most)
+        confidences = sigmoid(all_logits[best])
+        predictions.append(settle_boxes(spec, all_boxes[best], confidences, all_labels[best], placement, categories))
     return predictions
 
 
@@ -69,10 +69,9 @@ def decode_region_boxes(
     most = int(spec.parameters.get("candidates", DEFAULT_CANDIDATES))
     predictions = []
     for image, placement in enumerate(placements):
-        scores = np.exp(logits[image] - logits[image].max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
+        scores = softmax(logits[image])
         foreground = np.ascontiguousarray(scores[:, 1:]).ravel()  # (R, C) -> (R * C)
-        chosen = _select_candidates(foreground, threshold, most)
+        chosen = select_candidates(foreground, threshold, most)
         regions, labels = np.divmod(chosen, len(categories))
         chosen_deltas = deltas[image].reshape(-1, len(categories) + 1, 4)[regions, labels + 1] / weights
         boxes = placement.boxes_to_source(_apply_deltas(proposals[image][regions], chosen_deltas))
@@ -94,11 +93,10 @@ def _apply_deltas(proposals: Floats, deltas: Floats) -> Floats:
     sizes = proposals[:, 2:] - proposals[:, :2]
     centres = proposals[:, :2] + 0.5 * sizes
     new_centres = centres + deltas[:, :2] * sizes
-    half_sizes = 0.5 * np.exp(np.minimum(deltas[:, 2:], np.float32(MAX_LOG_SIZE))) * sizes
-    return np.concatenate([new_centres - half_sizes, new_centres + half_sizes], axis=1)
+    return centres_to_corners(new_centres, np.exp(np.minimum(deltas[:, 2:], np.float32(MAX_LOG_SIZE))) * sizes)
 
 
-def _select_candidates(scores: Floats, threshold: float, most: int) -> Indices:
+def select_candidates(scores: Floats, threshold: float, most: int) -> Indices:
     """Indices of the at most `most` best scores `(K,)` at or above a threshold, in rising order of index."""
     chosen = np.flatnonzero(scores >= threshold)
     if len(chosen) > most:
@@ -106,13 +104,13 @@ def _select_candidates(scores: Floats, threshold: float, most: int) -> Indices:
     return chosen
 
 
-def _settle(
+def settle_boxes(
     spec: DecodeSpec, boxes: Floats, confidences: Floats, labels: Indices, placement: Placement, categories: Categories
 ) -> list[Annotation]:
     """Suppress in input pixels, then carry the boxes that stay to the source and cut them at its edges."""
     kept = suppress_boxes(boxes, confidences, labels, spec.iou_threshold, spec.max_detections)
     source_boxes = placement.clip_to_source(placement.boxes_to_source(boxes[kept]))
-    return _list_annotations(source_boxes, confidences[kept], labels[kept], categories)
+    return list_annotations(source_boxes, confidences[kept], labels[kept], categories)
 
 
 def _settle_source(
@@ -121,10 +119,10 @@ def _settle_source(
     """Suppress boxes that are in the source and cut already, as torchvision does: thin ones leave first."""
     wide = np.flatnonzero(((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE_PX).all(axis=1))
     kept = wide[suppress_boxes(boxes[wide], confidences[wide], labels[wide], spec.iou_threshold, spec.max_detections)]
-    return _list_annotations(boxes[kept], confidences[kept], labels[kept], categories)
+    return list_annotations(boxes[kept], confidences[kept], labels[kept], categories)
 
 
-def _list_annotations(boxes: Floats, confidences: Floats, labels: Indices, categories: Categories) -> list[Annotation]:
+def list_annotations(boxes: Floats, confidences: Floats, labels: Indices, categories: Categories) -> list[Annotation]:
     """Annotations of boxes that have an area, in the given order."""
     return [
         Annotation(
@@ -140,7 +138,30 @@ def _list_annotations(boxes: Floats, confidences: Floats, labels: Indices, categ
     ]
 
 
-def _to_logit(confidence: float) -> float:
+def find_input_size(placement: Placement) -> Floats:
+    """Width, height, width, height of the network's input, pixels: `(4,)`, to multiply boxes in shares of it with."""
+    return np.array([placement.input_width, placement.input_height] * 2, np.float32)
+
+
+def centres_to_corners(centres: Floats, sizes: Floats) -> Floats:
+    """Boxes `(K, 4)` xyxy from centres `(K, 2)` and sizes `(K, 2)`."""
+    halves = sizes / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-logits)) of any shape, without overflow."""
+    return np.asarray(np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits)))
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities `(K, C)` over the last axis of logits `(K, C)`, without overflow."""
+    probabilities: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def to_logit(confidence: float) -> float:
     """The logit whose sigmoid is `confidence`: comparing logits spares an exponential per place and class."""
     if confidence <= 0:
         return -math.inf

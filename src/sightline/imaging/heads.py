@@ -14,7 +14,9 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import DecodeSpec
-from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes
+from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes, sigmoid, softmax
+from sightline.imaging.grid_heads import decode_grid_objects, decode_yolo
+from sightline.imaging.imported_heads import decode_label_map, decode_prior_boxes, decode_scored_boxes
 from sightline.imaging.masks import label_map_to_annotations
 from sightline.imaging.resizing import Placement
 
@@ -68,9 +70,18 @@ def decode_softmax(
 
     The best is given whatever its confidence, for a picture has one category; further ones when they reach the threshold.
     """
-    logits = _check_logits(arrays, 2, categories)
-    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return _rank_categories(spec, softmax(_check_logits(arrays, 2, categories)), categories, threshold)
+
+
+def decode_probabilities(
+    spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
+) -> Predictions:
+    """Like `softmax`, for a graph that ends behind its own softmax: the output `(N, C)` is the distribution."""
+    return _rank_categories(spec, _check_logits(arrays, 2, categories), categories, threshold)
+
+
+def _rank_categories(spec: DecodeSpec, probabilities: Floats, categories: Categories, threshold: float) -> Predictions:
+    """The `top` most probable of `(N, C)`: the best always, further ones when they reach the threshold."""
     top = int(spec.parameters.get("top", DEFAULT_TOP))
     predictions = []
     for row in probabilities:
@@ -84,8 +95,7 @@ def decode_sigmoid(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
     """Any number of categories per picture: logits `(N, C)` to all whose sigmoid reaches the threshold."""
-    logits = _check_logits(arrays, 2, categories)
-    probabilities = 0.5 * (1.0 + np.tanh(0.5 * logits))  # the sigmoid, without overflow
+    probabilities = sigmoid(_check_logits(arrays, 2, categories))
     return [
         [
             _label_image(categories[int(index)], row[index])
@@ -165,15 +175,17 @@ def _find_contenders(logits: Floats) -> list[int]:
 
 
 def _check_logits(arrays: Sequence[Floats], dimensions: int, categories: Categories) -> Floats:
-    """The one array of a head that has a class axis second. Raises: InvalidInput."""
-    shape = arrays[0].shape if len(arrays) == 1 else None
-    if shape is None or len(shape) != dimensions or shape[1] != len(categories):
+    """The one array of a head, class axis second; `(N, C, 1, 1)` and `(N, 1, 1, C)` serve as `(N, C)`. Raises: InvalidInput."""
+    logits: np.ndarray[Any, Any] = arrays[0] if len(arrays) == 1 else np.empty(0, np.float32)
+    if dimensions == 2 and logits.ndim == 4 and (logits.shape[2:] == (1, 1) or logits.shape[1:3] == (1, 1)):
+        logits = logits.reshape(len(logits), max(logits.shape[1:]))
+    if logits.ndim != dimensions or logits.shape[1] != len(categories):
         wanted = "(N, C)" if dimensions == 2 else "(N, C, h, w)"
         raise InvalidInput(
             f"expected one output of logits {wanted} with C = {len(categories)} categories, got {[a.shape for a in arrays]}; "
             "correct the decode spec or the categories"
         )
-    return arrays[0]
+    return logits
 
 
 def _label_image(category: str, confidence: float) -> Annotation:
@@ -184,8 +196,14 @@ Decoder = Callable[[DecodeSpec, Sequence[Floats], Sequence[Placement], Categorie
 
 HEADS: dict[str, Decoder] = {
     "softmax": decode_softmax,
+    "probabilities": decode_probabilities,
     "sigmoid": decode_sigmoid,
     "semantic": decode_semantic,
+    "label_map": decode_label_map,
     "anchor_free": decode_anchor_free,
     "region_boxes": decode_region_boxes,
+    "yolo": decode_yolo,
+    "grid_objects": decode_grid_objects,
+    "scored_boxes": decode_scored_boxes,
+    "prior_boxes": decode_prior_boxes,
 }
