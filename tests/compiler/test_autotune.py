@@ -1,11 +1,24 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from toy import SIDE
 
-from sightline.compiler.autotune import OpenSessions, Timing, choose_settings, rank_timings, time_candidates
+from sightline.compiler.autotune import (
+    Entrant,
+    OpenSessions,
+    Setting,
+    Turn,
+    choose_batches,
+    choose_racing,
+    choose_settings,
+    group_sessions,
+    make_batches,
+    time_candidates,
+)
 from sightline.compiler.candidates import Candidate
+from sightline.compiler.goals import Goal, Timing, rank_timings
 
 
 def make_timing(
@@ -29,24 +42,28 @@ def make_timing(
 
 
 def test_settings_use_all_cores_in_every_way() -> None:
-    assert choose_settings(1) == [(1, 1)]
-    assert choose_settings(2) == [(1, 2), (2, 1)]
-    assert choose_settings(8) == [(1, 8), (8, 1), (4, 2)]
+    assert choose_settings(1) == [(1, 1, 1)]
+    assert choose_settings(2) == [(1, 2, 1), (2, 1, 1)]
+    assert choose_settings(8) == [(1, 8, 1), (8, 1, 1), (4, 2, 1)]
+    assert choose_settings(2, (1, 8)) == [(1, 2, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8)]
 
 
 def test_the_fastest_setting_of_each_candidate_is_ranked() -> None:
     timings = [make_timing("a", 100), make_timing("b", 300), make_timing("b", 200), make_timing("a", 150)]
-    assert [(timing.candidate, timing.throughput) for timing in rank_timings(timings, "throughput")] == [("b", 300), ("a", 150)]
+    assert [(timing.candidate, timing.throughput) for timing in rank_timings(timings, Goal("throughput"))] == [
+        ("b", 300),
+        ("a", 150),
+    ]
 
 
 def test_what_is_equal_within_the_noise_is_decided_by_cpu_time() -> None:
     timings = [make_timing("hungry", 101, cpu_ms=9), make_timing("thrifty", 100, cpu_ms=5), make_timing("slow", 90, cpu_ms=1)]
-    assert [timing.candidate for timing in rank_timings(timings, "throughput")] == ["thrifty", "hungry", "slow"]
+    assert [timing.candidate for timing in rank_timings(timings, Goal("throughput"))] == ["thrifty", "hungry", "slow"]
 
 
 def test_noisy_rounds_leave_the_choice_to_cpu_time() -> None:
     timings = [make_timing("hungry", 120, cpu_ms=9, noise=0.25), make_timing("thrifty", 100, cpu_ms=5)]
-    assert [timing.candidate for timing in rank_timings(timings, "throughput")] == ["thrifty", "hungry"]
+    assert [timing.candidate for timing in rank_timings(timings, Goal("throughput"))] == ["thrifty", "hungry"]
 
 
 def test_latency_looks_at_one_stream_only() -> None:
@@ -55,12 +72,12 @@ def test_latency_looks_at_one_stream_only() -> None:
         make_timing("a", 100, streams=1, latency_ms=9),
         make_timing("b", 50, streams=1, latency_ms=8),
     ]
-    ranked = rank_timings(timings, "latency")
+    ranked = rank_timings(timings, Goal("latency"))
     assert [(timing.candidate, timing.latency_ms) for timing in ranked] == [("b", 8), ("a", 9)]
 
 
 def test_nothing_timed_ranks_nothing() -> None:
-    assert rank_timings([], "throughput") == []
+    assert rank_timings([], Goal()) == []
 
 
 def test_every_candidate_is_timed_with_every_setting(model: Path) -> None:
@@ -68,19 +85,68 @@ def test_every_candidate_is_timed_with_every_setting(model: Path) -> None:
     candidates = [Candidate(engine, "fp32", None, graph, graph) for engine in ("openvino", "onnxruntime")]
     samples = [np.zeros((1, 3, SIDE, SIDE), np.float32)] * 2
     turns: list[float] = []
-    timings = time_candidates(candidates, "images", samples, [(1, 1), (2, 1)], seconds=0.02, on_turn=turns.append)
-    assert {(timing.candidate, timing.streams) for timing in timings} == {
-        (candidate.name, streams) for candidate in candidates for streams in (1, 2)
+    timings = time_candidates(
+        candidates, "images", samples, [Setting(1, 1), Setting(2, 1), Setting(1, 1, 2)], seconds=0.02, on_turn=turns.append
+    )
+    assert {(timing.candidate, timing.streams, timing.batch) for timing in timings} == {
+        (candidate.name, *setting) for candidate in candidates for setting in ((1, 1), (2, 1), (1, 2))
     }
     assert all(timing.throughput > 0 and timing.cpu_ms > 0 for timing in timings)
-    assert all((timing.latency_ms is not None) == (timing.streams == 1) for timing in timings)
+    assert all((timing.latency_ms is not None) == (timing.streams == timing.batch == 1) for timing in timings)
+    assert all(timing.p99_ms is not None and timing.p99_ms > 0 for timing in timings)
     assert turns[-1] == 1
 
 
-@pytest.mark.parametrize(("limit_bytes", "opened"), [(10, 2), (9, 4)])
-def test_sessions_too_large_to_be_open_together_are_opened_for_each_turn(
-    limit_bytes: int, opened: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_latency_is_asked_for_with_single_pictures_only() -> None:
+    assert choose_batches(Goal("latency")) == (1,)
+    assert choose_batches(Goal("throughput")) == (1, 8)
+
+
+def test_efficiency_takes_the_least_cpu_time() -> None:
+    timings = [make_timing("fast", 300, cpu_ms=9), make_timing("thrifty", 100, cpu_ms=2)]
+    assert rank_timings(timings, Goal("efficiency"))[0].candidate == "thrifty"
+
+
+def test_a_promised_latency_comes_before_speed() -> None:
+    late, kept = (make_timing(name, speed) for name, speed in (("late", 300.0), ("kept", 100.0)))
+    timings = [msgspec.structs.replace(late, p99_ms=30.0), msgspec.structs.replace(kept, p99_ms=19.0)]
+    assert [timing.candidate for timing in rank_timings(timings, Goal("throughput", 20))] == ["kept", "late"]
+
+
+def test_when_nothing_keeps_the_promise_the_nearest_is_first() -> None:
+    timings = [msgspec.structs.replace(make_timing(name, 100), p99_ms=p99) for name, p99 in (("far", 90.0), ("near", 25.0))]
+    ranked = rank_timings(timings, Goal("throughput", 20))
+    assert ranked[0].candidate == "near"
+    assert not Goal("throughput", 20).is_kept(ranked[0])
+
+
+def make_entrant(name: str, setting: Setting, throughput: float) -> Entrant:
+    candidate = Candidate("onnxruntime", "fp32", name, Path("x.onnx"), Path("x.onnx"))
+    return Entrant(candidate, setting, [Turn(throughput, 1.0, 1.0, None)] * 2)
+
+
+def test_what_is_far_behind_drops_out_but_the_best_of_each_candidate_stays() -> None:
+    fast, faster = make_entrant("a", Setting(1, 2), 90), make_entrant("a", Setting(2, 1), 100)
+    slow, slower = make_entrant("b", Setting(1, 2), 50), make_entrant("b", Setting(2, 1), 40)
+    assert choose_racing([fast, faster, slow, slower], Goal()) == [fast, faster, slow]
+
+
+def test_batches_share_a_session() -> None:
+    entrants = [make_entrant("a", Setting(streams, 1, batch), 1) for streams in (1, 2) for batch in (1, 8)]
+    assert [[entrant.setting for entrant in group] for group in group_sessions(entrants)] == [
+        [(1, 1, 1), (1, 1, 8)],
+        [(2, 1, 1), (2, 1, 8)],
+    ]
+
+
+def test_batches_are_filled_from_the_samples_in_turn() -> None:
+    samples = [np.full((1, 1), value, np.float32) for value in range(5)]
+    assert [batch.ravel().tolist() for batch in make_batches(samples, 2)] == [[0, 1], [2, 3]]
+    assert [batch.ravel().tolist() for batch in make_batches(samples[:3], 8)] == [[0, 1, 2, 0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize(("available_bytes", "opened"), [(80, 2), (79, 4)])
+def test_sessions_too_large_to_be_open_together_are_opened_for_each_turn(available_bytes: int, opened: int) -> None:
     class CountedSession:
         open_now, opened = 0, 0
 
@@ -91,8 +157,7 @@ def test_sessions_too_large_to_be_open_together_are_opened_for_each_turn(
         def close(self) -> None:
             CountedSession.open_now -= 1
 
-    monkeypatch.setattr("sightline.compiler.autotune.MOST_OPEN_BYTES", limit_bytes)
-    with OpenSessions(10, CountedSession) as sessions:  # type: ignore[arg-type]
+    with OpenSessions([10, 10], CountedSession, available_bytes) as sessions:  # type: ignore[arg-type]  # four times the files
         for place in (0, 1, 0, 1):
             with sessions.use(place):
                 assert CountedSession.open_now == 1 or opened == 2

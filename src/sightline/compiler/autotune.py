@@ -1,7 +1,8 @@
-"""Which candidate is fastest here, with how many streams and threads: by timing each on real inputs.
+"""Which candidate is fastest here, with how many streams, threads and pictures a batch: by timing each on real inputs.
 
 A machine is never quiet, so candidates are timed in short turns, round after round, and judged by the median of their rounds:
-what disturbs one round disturbs all. Two that differ by less than the noise are told apart by the CPU time they burn.
+what disturbs one round disturbs all. After the first rounds only what may still win goes on, so that many engines, files and
+settings cost little more than a few.
 """
 
 import itertools
@@ -10,98 +11,165 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-import msgspec
 import numpy as np
+import psutil
 
 from sightline.compiler.candidates import Candidate
+from sightline.compiler.goals import Goal, Timing
 from sightline.runtime.backend import Session, Tensors
 
-Objective = Literal["throughput", "latency"]
 ROUNDS = 5
+SCREENING_ROUNDS = 2  # all take part in these
+STILL_OPEN = 0.6  # of the best score so far: what is below it is out after the screening, but the best of each candidate
 WARM_UPS = 3
-SAME_SPEED = 0.03  # medians closer than this, or than the noise of the rounds, are equal
-MOST_OPEN_BYTES = 1 << 30  # graph files whose sessions may be open at once; beyond it each is opened again every round
+BATCHES = (1, 8)
+MEMORY_FACTOR = 4  # an open session needs about so many times the bytes of its files
+PERCENTILE = 99
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Speed of one candidate with one setting; medians over rounds.
+class Setting(NamedTuple):
+    """Inferences in flight, threads for each, pictures in each."""
 
-    Attributes:
-        candidate: its name.
-        streams, threads: inferences in flight, and threads for each.
-        throughput: pictures a second with all streams busy.
-        latency_ms: of one picture alone, milliseconds; only with one stream.
-        cpu_ms: processor time of one picture over all threads, milliseconds.
-        throughput_range: slowest and fastest round.
-        noise: median deviation of a round from the median of the rounds, as a part of it.
-    """
-
-    candidate: str
     streams: int
     threads: int
+    batch: int = 1
+
+
+class Turn(NamedTuple):
+    """What one turn measured; `latency_ms` is None with several streams or pictures."""
+
     throughput: float
-    latency_ms: float | None
     cpu_ms: float
-    throughput_range: tuple[float, float]
-    noise: float
+    p99_ms: float
+    latency_ms: float | None
 
 
 @dataclass
-class _Turns:
-    """Measurements of one (candidate, setting) so far."""
+class Entrant:
+    """One candidate with one setting, and its turns so far."""
 
-    throughputs: list[float]
-    latencies_ms: list[float]
-    cpu_ms: list[float]
+    candidate: Candidate
+    setting: Setting
+    turns: list[Turn] = field(default_factory=list)
+
+    def sum_up(self) -> Timing:
+        """Medians over the turns."""
+        throughputs = [turn.throughput for turn in self.turns]
+        throughput = statistics.median(throughputs)
+        latencies = [turn.latency_ms for turn in self.turns if turn.latency_ms is not None]
+        return Timing(
+            candidate=self.candidate.name,
+            streams=self.setting.streams,
+            threads=self.setting.threads,
+            batch=self.setting.batch,
+            throughput=throughput,
+            latency_ms=statistics.median(latencies) if latencies else None,
+            p99_ms=statistics.median(turn.p99_ms for turn in self.turns),
+            cpu_ms=statistics.median(turn.cpu_ms for turn in self.turns),
+            throughput_range=(min(throughputs), max(throughputs)),
+            noise=statistics.median(abs(one - throughput) for one in throughputs) / throughput,
+        )
 
 
-def choose_settings(cores: int | None = None) -> list[tuple[int, int]]:
-    """(streams, threads for each) worth trying: all threads on one picture, a picture a core, and in between on many cores."""
+def choose_settings(cores: int | None = None, batches: Sequence[int] = (1,)) -> list[Setting]:
+    """Settings worth trying: all threads on one inference, an inference a core, and in between on many cores."""
     cores = cores or len(os.sched_getaffinity(0))
-    settings = [(1, cores), (cores, 1)] + ([(cores // 2, 2)] if cores >= 4 else [])
-    return list(dict.fromkeys(settings))
+    pairs = [(1, cores), (cores, 1)] + ([(cores // 2, 2)] if cores >= 4 else [])
+    return [Setting(*pair, batch) for pair in dict.fromkeys(pairs) for batch in batches]
+
+
+def choose_batches(goal: Goal) -> tuple[int, ...]:
+    """Batches worth trying: one picture when it is latency that counts."""
+    return (1,) if goal.objective == "latency" else BATCHES
 
 
 def time_candidates(
     candidates: Sequence[Candidate],
     input_name: str,
     samples: Sequence[np.ndarray],
-    settings: Sequence[tuple[int, int]],
+    settings: Sequence[Setting],
     seconds: float,
+    goal: Goal = Goal(),  # noqa: B008 - a tuple
     on_turn: Callable[[float], None] = lambda progress: None,
 ) -> list[Timing]:
     """Time every candidate with every setting.
 
     Args:
         samples: prepared inputs `(1, ...)` of real pictures; used in turn.
-        settings: (streams, threads) pairs.
-        seconds: in all for one candidate with one setting.
+        settings: streams, threads and batch sizes.
+        seconds: in all for one candidate with one setting, when it goes through all rounds.
+        goal: tells after the screening which may still win.
         on_turn: told the progress 0..1 after each turn.
     """
-    pairs = [(candidate, streams, threads) for candidate in candidates for streams, threads in settings]
-    turns = [_Turns([], [], []) for _ in pairs]
-    size_bytes = sum(candidate.size_bytes for candidate, _, _ in pairs)
-    with OpenSessions(size_bytes, lambda index: _open_warm(*pairs[index], input_name, samples)) as sessions:
-        for step, (_, index) in enumerate(itertools.product(range(ROUNDS), range(len(pairs))), start=1):
-            with sessions.use(index) as session:
-                _take_turn(session, turns[index], pairs[index][1], input_name, samples, seconds / ROUNDS)
-            on_turn(step / (ROUNDS * len(pairs)))
-    return [_sum_up(pair, turn) for pair, turn in zip(pairs, turns, strict=True)]
+    entrants = [Entrant(candidate, setting) for candidate in candidates for setting in settings]
+    groups = group_sessions(entrants)
+    batches = {setting.batch: make_batches(samples, setting.batch) for setting in settings}
+    with OpenSessions([group[0].candidate.size_bytes for group in groups], lambda place: _open(groups[place])) as sessions:
+        for round_index in range(ROUNDS):
+            racing = set(map(id, entrants if round_index < SCREENING_ROUNDS else choose_racing(entrants, goal)))
+            for place, group in enumerate(groups):
+                going = [entrant for entrant in group if id(entrant) in racing]
+                if going:
+                    with sessions.use(place) as session:
+                        for entrant in going:
+                            entrant.turns.append(
+                                take_turn(
+                                    session, entrant.setting, input_name, batches[entrant.setting.batch], seconds / ROUNDS
+                                )
+                            )
+                on_turn((round_index + (place + 1) / len(groups)) / ROUNDS)
+    return [entrant.sum_up() for entrant in entrants]
+
+
+def group_sessions(entrants: Sequence[Entrant]) -> list[list[Entrant]]:
+    """Entrants that can share an open session: they differ in the batch only."""
+    groups: dict[tuple[str, int, int], list[Entrant]] = {}
+    for entrant in entrants:
+        key = (entrant.candidate.name, entrant.setting.streams, entrant.setting.threads)
+        groups.setdefault(key, []).append(entrant)
+    return list(groups.values())
+
+
+def choose_racing(entrants: Sequence[Entrant], goal: Goal) -> list[Entrant]:
+    """Those that may still win, and the best setting of every candidate: when one fails its gate the next must be known."""
+    scored = [(entrant, goal.score(timing)) for entrant in entrants if goal.can_judge(timing := entrant.sum_up())]
+    if not scored:
+        return list(entrants)
+    top = max(score for _, score in scored)
+    best: dict[str, float] = {}
+    for entrant, score in scored:
+        best[entrant.candidate.name] = max(score, best.get(entrant.candidate.name, score))
+    least = STILL_OPEN * top if top > 0 else top
+    return [entrant for entrant, score in scored if score >= least or score == best[entrant.candidate.name]]
+
+
+def make_batches(samples: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
+    """Batches of so many samples, in turn; at least one."""
+    if batch == 1:
+        return list(samples)
+    count = max(1, len(samples) // batch)
+    return [
+        np.concatenate([samples[(first * batch + place) % len(samples)] for place in range(batch)]) for first in range(count)
+    ]
 
 
 class OpenSessions:
-    """Sessions that take turns: kept open while their files are small together, else opened anew for each turn.
+    """Sessions that take turns: kept open while the memory suffices for all, else opened anew for each turn.
 
     Args:
-        size_bytes: of the files of all sessions; an engine needs about as much memory, and more.
-        open_session: opens and warms up the session of a place.
+        sizes_bytes: of the files of each session.
+        open_session: opens the session of a place.
+        available_bytes: memory that may be used; by default half of what is free now.
     """
 
-    def __init__(self, size_bytes: int, open_session: Callable[[int], Session]) -> None:
-        self._keep = size_bytes <= MOST_OPEN_BYTES
+    def __init__(
+        self, sizes_bytes: Sequence[int], open_session: Callable[[int], Session], available_bytes: int | None = None
+    ) -> None:
+        available = psutil.virtual_memory().available // 2 if available_bytes is None else available_bytes
+        self._keep = MEMORY_FACTOR * sum(sizes_bytes) <= available
         self._open_session = open_session
         self._opened: dict[int, Session] = {}
 
@@ -124,37 +192,39 @@ class OpenSessions:
             session.close()
 
 
-def _open_warm(candidate: Candidate, streams: int, threads: int, input_name: str, samples: Sequence[np.ndarray]) -> Session:
-    session = candidate.open(streams, threads)
-    for sample in itertools.islice(itertools.cycle(samples), WARM_UPS * streams):
-        session.infer({input_name: sample})
-    return session
+def take_turn(session: Session, setting: Setting, input_name: str, batches: Sequence[np.ndarray], seconds: float) -> Turn:
+    """One turn, after warm-ups: they compile the shape and fill caches."""
+    for batch in itertools.islice(itertools.cycle(batches), WARM_UPS * setting.streams):
+        session.infer({input_name: batch})
+    is_alone = setting.streams == 1 and setting.batch == 1
+    window = seconds / 2 if is_alone else seconds
+    throughput, cpu_ms, p99_ms = measure_stream(session, input_name, batches, window)
+    latency_ms = measure_latency_ms(session, input_name, batches, window) if is_alone else None
+    return Turn(throughput, cpu_ms, p99_ms, latency_ms)
 
 
-def _take_turn(
-    session: Session, turns: _Turns, streams: int, input_name: str, samples: Sequence[np.ndarray], seconds: float
-) -> None:
-    window = seconds if streams > 1 else seconds / 2
-    throughput, cpu_ms = measure_stream(session, input_name, samples, window)
-    turns.throughputs.append(throughput)
-    turns.cpu_ms.append(cpu_ms)
-    if streams == 1:
-        turns.latencies_ms.append(measure_latency_ms(session, input_name, samples, window))
+def measure_stream(
+    session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float
+) -> tuple[float, float, float]:
+    """Pictures a second, CPU milliseconds a picture, and the 99th percentile of a batch's latency with every stream busy.
 
-
-def measure_stream(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> tuple[float, float]:
-    """Pictures a second and CPU milliseconds a picture with every stream busy; `samples` may be batches of equal size."""
+    Args: samples: inputs of equal batch size, used in turn.
+    """
+    given: list[float] = []
     started, cpu_started = time.perf_counter(), time.process_time()
 
     def give_inputs() -> Iterator[Tensors]:
         for batch in itertools.cycle(samples):
+            given.append(time.perf_counter())
             yield {input_name: batch}
             if time.perf_counter() - started > seconds:
                 return
 
-    count = len(samples[0]) * sum(1 for _ in session.stream(give_inputs()))
-    elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu_started
-    return count / elapsed, 1e3 * cpu / count
+    taken = [time.perf_counter() for _ in session.stream(give_inputs())]
+    elapsed, cpu = taken[-1] - started, time.process_time() - cpu_started
+    count = len(samples[0]) * len(taken)
+    p99_ms = 1e3 * float(np.percentile(np.subtract(taken, given[: len(taken)]), PERCENTILE))
+    return count / elapsed, 1e3 * cpu / count, p99_ms
 
 
 def measure_latency_ms(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> float:
@@ -169,39 +239,5 @@ def measure_latency_ms(session: Session, input_name: str, samples: Sequence[np.n
     return 1e3 * statistics.median(times)
 
 
-def _sum_up(pair: tuple[Candidate, int, int], turns: _Turns) -> Timing:
-    candidate, streams, threads = pair
-    throughput = statistics.median(turns.throughputs)
-    return Timing(
-        candidate=candidate.name,
-        streams=streams,
-        threads=threads,
-        throughput=throughput,
-        latency_ms=statistics.median(turns.latencies_ms) if turns.latencies_ms else None,
-        cpu_ms=statistics.median(turns.cpu_ms),
-        throughput_range=(min(turns.throughputs), max(turns.throughputs)),
-        noise=statistics.median(abs(one - throughput) for one in turns.throughputs) / throughput,
-    )
-
-
-def rank_timings(timings: Sequence[Timing], objective: Objective) -> list[Timing]:
-    """The best setting of each candidate, best candidate first; equals within the noise are ordered by CPU time."""
-    rest = [timing for timing in timings if objective == "throughput" or timing.latency_ms is not None]
-    ranked: list[Timing] = []
-    while rest:
-        best = _pick_best(rest, objective)
-        ranked.append(best)
-        rest = [timing for timing in rest if timing.candidate != best.candidate]
-    return ranked
-
-
-def _pick_best(timings: Sequence[Timing], objective: Objective) -> Timing:
-    top = max(timings, key=lambda timing: score_speed(timing, objective))
-    least = score_speed(top, objective) * (1 - max(SAME_SPEED, top.noise))
-    equals = [timing for timing in timings if score_speed(timing, objective) >= least]
-    return min(equals, key=lambda timing: timing.cpu_ms)
-
-
-def score_speed(timing: Timing, objective: Objective) -> float:
-    """Pictures a second, in flight or one at a time; higher is better."""
-    return timing.throughput if objective == "throughput" else 1e3 / (timing.latency_ms or float("inf"))
+def _open(group: Sequence[Entrant]) -> Session:
+    return group[0].candidate.open(group[0].setting.streams, group[0].setting.threads)

@@ -1,7 +1,7 @@
 """Candidates: every (graph file, engine, precision) that could become the Artifact, each as the very file that would ship."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.openvino_files import write_ir
-from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
-from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
+from sightline.core.errors import Exhausted, InvalidInput, MissingPackage, Unsupported
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import BACKENDS, load_backend
@@ -78,12 +77,13 @@ def find_engines(device: str) -> list[str]:
     return engines
 
 
-def make_float_candidates(
-    model: Path, manifest: ModelManifest, engines: Sequence[str], work: Path
+def make_plain_candidates(
+    source: Path, manifest: ModelManifest, engines: Sequence[str]
 ) -> tuple[list[Candidate], list[Refusal]]:
-    """FP32 and, where the machine has it, BF16 on each engine; an engine that cannot read the graph is refused."""
-    source = work / "fp32.onnx"
-    save_graph(load_graph(model), source)
+    """The network as it is on each engine: in FP32 and, where the machine has it, BF16; or in INT8 when it came quantised.
+
+    An engine that cannot read the graph is refused.
+    """
     candidates, refusals = [], []
     for engine in engines:
         try:
@@ -91,38 +91,36 @@ def make_float_candidates(
         except InvalidInput as error:
             refusals.append(Refusal(name=engine, reason=str(error)))
             continue
-        precisions = [precision for precision in load_backend(engine).precisions if precision != "int8"]
-        candidates += [Candidate(engine, precision, None, graph, source) for precision in precisions]
+        known = load_backend(engine).precisions
+        wanted: tuple[Precision, ...] = ("int8",) if manifest.precision == "int8" else ("bf16", "fp32")
+        candidates += [Candidate(engine, precision, None, graph, source) for precision in wanted if precision in known]
     return candidates, refusals
 
 
 def make_int8_candidates(
-    quantisers: Sequence[str],
+    quantiser: str,
     source: Path,
     manifest: ModelManifest,
     engines: Sequence[str],
     samples: Sequence[np.ndarray],
-    on_quantiser: Callable[[str], None],
+    guide: Guide | None = None,
 ) -> tuple[list[Candidate], list[Refusal]]:
-    """INT8 by each quantiser on each engine that runs INT8; a quantiser or engine that cannot is refused with its reason."""
+    """INT8 by one quantiser on each engine that runs INT8; a quantiser or engine that cannot is refused with its reason."""
+    quantised = source.with_name(f"int8.{quantiser}.onnx")
+    try:
+        facts = load_quantiser(quantiser).quantise(source, quantised, manifest.input.name, samples, guide)
+    except (Unsupported, MissingPackage, Exhausted) as error:
+        return [], [Refusal(name=f"quantiser {quantiser}", reason=str(error))]
     candidates, refusals = [], []
-    for name in quantisers:
-        on_quantiser(name)
-        quantised = source.with_name(f"int8.{name}.onnx")
-        try:
-            facts = load_quantiser(name).quantise(source, quantised, manifest.input.name, samples)
-        except (Unsupported, MissingPackage) as error:
-            refusals.append(Refusal(name=f"quantiser {name}", reason=str(error)))
+    for engine in engines:
+        if "int8" not in load_backend(engine).precisions:
             continue
-        for engine in engines:
-            if "int8" not in load_backend(engine).precisions:
-                continue
-            try:
-                graph = make_engine_file(engine, quantised, manifest)
-            except InvalidInput as error:
-                refusals.append(Refusal(name=f"{engine} int8 {name}", reason=str(error)))
-            else:
-                candidates.append(Candidate(engine, "int8", name, graph, quantised, facts))
+        try:
+            graph = make_engine_file(engine, quantised, manifest)
+        except InvalidInput as error:
+            refusals.append(Refusal(name=f"{engine} int8 {quantiser}", reason=str(error)))
+        else:
+            candidates.append(Candidate(engine, "int8", quantiser, graph, quantised, facts))
     return candidates, refusals
 
 

@@ -10,8 +10,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sightline.compiler.autotune import Timing
 from sightline.compiler.comparison import Comparison
+from sightline.compiler.goals import Timing
 from sightline.compiler.report import SweepRow
 from sightline.runtime.backend import LayerRow
 
@@ -104,9 +104,9 @@ def draw_timing_chart(timings: Sequence[Timing], chosen: str | None) -> str:
             colour = find_colour(timing.candidate.split(" ")[1])
             axes.barh(place, timing.throughput, color=colour, alpha=1.0 if timing.candidate == chosen else 0.55)
             axes.plot(timing.throughput_range, [place, place], color=INK, lw=1)
-        labels = [f"{timing.candidate} · {timing.streams} × {timing.threads}" for timing in ordered]
+        labels = [f"{timing.candidate} · {timing.streams} × {timing.threads} × {timing.batch}" for timing in ordered]
         axes.set_yticks(range(len(ordered)), labels)
-        axes.set_xlabel("pictures / s (streams × threads; line: slowest to fastest round)")
+        axes.set_xlabel("pictures / s (streams × threads × batch; line: slowest to fastest round)")
         axes.margins(y=0.01)
         return to_svg(figure, "Speed of every candidate")
 

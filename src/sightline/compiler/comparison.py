@@ -1,13 +1,20 @@
-"""Compiled against FP32 on the same labelled pictures, through the same Predictor that users run."""
+"""Compiled against FP32 on the same pictures, through the same Predictor that users run.
+
+The best evidence there is decides. With labels it is the change of the task's metric. Without labels it is the share of answers
+that stay the same: when at most 1 % of them change, accuracy cannot have changed by more, whatever the truth. For tensors that
+nobody explained it is how alike they are.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 import numpy as np
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.pictures import read_contents
+from sightline.compiler.pictures import PreparedSamples, read_contents
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import ModelManifest, Task
@@ -17,8 +24,8 @@ from sightline.metrics.agreement import Agreement, compare_predictions
 from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import RESAMPLES, compare_evaluators
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
-from sightline.metrics.intervals import Interval
-from sightline.runtime.backend import SessionOptions
+from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
+from sightline.runtime.backend import SessionOptions, Tensors
 from sightline.runtime.predictor import Predictor
 
 CATEGORY_METRICS: dict[Task, str] = {
@@ -27,6 +34,7 @@ CATEGORY_METRICS: dict[Task, str] = {
     "detection": "AP",
     "instance": "AP",
     "semantic": "IoU",
+    "raw": "cosine similarity",
 }
 AGREEMENT_NAMES: dict[Task, str] = {
     "classification": "pictures with the same label",
@@ -34,7 +42,10 @@ AGREEMENT_NAMES: dict[Task, str] = {
     "detection": "objects found by both",
     "instance": "objects found by both",
     "semantic": "pixels with the same label",
+    "raw": "mean cosine similarity of the outputs",
 }
+Evidence = Literal["labels", "answers", "tensors"]
+TENSOR_PICTURES = 256  # whose raw outputs are held in memory
 
 
 class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +62,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What compiling changed.
 
     Attributes:
-        metric: the task's primary metric.
+        evidence: what was compared: "labels", or "answers" or "tensors" of FP32 where no labels are.
+        metric: the task's primary metric, or what takes its place without labels.
         category_metric: what `per_category` holds.
         images: pictures judged; in a classification those without a true label are not.
         baseline, candidate: the metric, FP32 and compiled, 0..1.
@@ -62,6 +74,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         per_category: those that occur in the truth.
     """
 
+    evidence: Evidence = "labels"
     metric: str
     category_metric: str
     images: int
@@ -79,10 +92,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions on the validation pictures, and the evaluator that has seen them."""
+    """What a candidate answered on the validation pictures.
+
+    Attributes:
+        predictions: of each picture.
+        evaluator: has seen them and their truth; None without labels.
+        tensors: raw outputs of each picture, for a Model whose outputs nobody explained.
+    """
 
     predictions: list[list[Annotation]]
-    evaluator: Evaluator
+    evaluator: Evaluator | None = None
+    tensors: list[Tensors] = field(default_factory=list)
 
 
 def predict_items(
@@ -93,12 +113,14 @@ def predict_items(
     items: Sequence[Item],
     on_part: Callable[[float], None] = lambda part: None,
 ) -> Judged:
-    """Run a candidate over labelled pictures as users would run it.
+    """Run a candidate over pictures as users would run it.
 
     Args:
         setting: (streams, threads for each).
         on_part: told the part done, 0..1.
     """
+    if manifest.task == "raw":
+        return Judged([], None, infer_items(candidate, setting, manifest, version, items[:TENSOR_PICTURES], on_part))
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
     predictions = []
     options = SessionOptions(candidate.precision, *setting)
@@ -108,23 +130,38 @@ def predict_items(
             evaluator.add(item.annotations, answer, item.width, item.height)
             predictions.append(answer)
             on_part(len(predictions) / len(items))
-    return Judged(predictions, evaluator)
+    return Judged(predictions, evaluator if any(item.annotations for item in items) else None)
+
+
+def infer_items(
+    candidate: Candidate,
+    setting: tuple[int, int],
+    manifest: ModelManifest,
+    version: DatasetVersion,
+    items: Sequence[Item],
+    on_part: Callable[[float], None],
+) -> list[Tensors]:
+    """Raw outputs of each picture."""
+    found = []
+    with closing(candidate.open(*setting)) as session:
+        samples = PreparedSamples(version, items, manifest.input)
+        inputs = ({manifest.input.name: samples[place]} for place in range(len(samples)))
+        for outputs in session.stream(inputs):
+            found.append(outputs)
+            on_part(len(found) / len(items))
+    return found
 
 
 def compare_judged(
     manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
 ) -> tuple[Comparison, Agreement]:
-    """Change of accuracy from `baseline` to `candidate` with its interval, and the pictures whose answer flipped."""
+    """Change from `baseline` to `candidate` with its interval, by the best evidence, and the pictures whose answer flipped."""
+    if manifest.task == "raw":
+        return compare_tensors(baseline.tensors, candidate.tensors, seed)
+    if baseline.evaluator is None or candidate.evaluator is None:
+        return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
-    sizes = [(item.width, item.height) for item in items]
-    agreement = compare_predictions(
-        manifest.task,
-        Categories(manifest.categories),
-        baseline.predictions,
-        candidate.predictions,
-        sizes,
-        manifest.decode.confidence_threshold,
-    )
+    agreement = find_agreement(manifest, items, baseline, candidate)
     change = _bound(found.change)
     comparison = Comparison(
         metric=found.metric,
@@ -142,6 +179,68 @@ def compare_judged(
         per_category=_compare_categories(baseline.evaluator, candidate.evaluator, found.per_category),
     )
     return comparison, agreement
+
+
+def find_agreement(manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged) -> Agreement:
+    """How alike the answers are, whatever the truth."""
+    return compare_predictions(
+        manifest.task,
+        Categories(manifest.categories),
+        baseline.predictions,
+        candidate.predictions,
+        [(item.width, item.height) for item in items],
+        manifest.decode.confidence_threshold,
+    )
+
+
+def compare_answers(
+    manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
+) -> tuple[Comparison, Agreement]:
+    """Without labels: the share of answers that stay the same, with its interval over the pictures."""
+    agreement = find_agreement(manifest, items, baseline, candidate)
+    same, total = (np.array(values, np.float64) for values in zip(*agreement.parts, strict=True))
+    weights = draw_weights(len(items), RESAMPLES, seed)
+    with np.errstate(invalid="ignore"):
+        drawn = (weights @ same) / (weights @ total)
+    change = summarise_changes(agreement.label_agreement - 1, drawn - 1)
+    return _make_unlabelled("answers", manifest.task, len(items), change, agreement), agreement
+
+
+def compare_tensors(before: Sequence[Tensors], after: Sequence[Tensors], seed: int) -> tuple[Comparison, Agreement]:
+    """Without an explanation of the outputs: the cosine between both runs' tensors, the least alike output of each picture."""
+    alike = np.array(
+        [min(_find_cosine(one[name], other[name]) for name in one) for one, other in zip(before, after, strict=True)]
+    )
+    weights = draw_weights(len(alike), RESAMPLES, seed)
+    change = summarise_changes(float(alike.mean()) - 1, (weights @ alike) / len(alike) - 1)
+    agreement = Agreement(images=len(alike), label_agreement=float(alike.mean()), mean_iou=None, flipped=[])
+    return _make_unlabelled("tensors", "raw", len(alike), change, agreement), agreement
+
+
+def _find_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    first, second = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
+    scale = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / scale if scale else float(np.array_equal(first, second))
+
+
+def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interval, agreement: Agreement) -> Comparison:
+    name = AGREEMENT_NAMES[task]
+    return Comparison(
+        evidence=evidence,
+        metric=name,
+        category_metric=CATEGORY_METRICS[task],
+        images=images,
+        baseline=1.0,
+        candidate=1.0 + change.estimate,
+        change=change.estimate,
+        low=max(change.low, -1.0),
+        high=min(change.high, 0.0),
+        method=f"bootstrap over pictures, {RESAMPLES} resamples",
+        agreement_name=name,
+        agreement=agreement.label_agreement,
+        mean_iou=agreement.mean_iou,
+        per_category=(),
+    )
 
 
 def _count_judged(evaluator: Evaluator) -> int:

@@ -4,32 +4,34 @@ make candidates -> check each engine in FP32 -> time them all -> gate them, fast
 Everything that is found out goes into the report, also when nothing passes.
 """
 
-import os
-import shlex
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
-from sightline.compiler.autotune import Objective
 from sightline.compiler.candidates import copy_files
-from sightline.compiler.compilation import Compilation, Request
+from sightline.compiler.compilation import Compilation
+from sightline.compiler.findings import Findings
+from sightline.compiler.goals import Goal
+from sightline.compiler.graphs import load_graph
 from sightline.compiler.page import FlipPictures, render_page
 from sightline.compiler.report import CompileReport, encode_report
+from sightline.compiler.report_building import build_report, describe_calibration
+from sightline.compiler.request import Request, check_request, describe_command
 from sightline.compiler.stages import Stages
-from sightline.core.errors import Conflict, GateFailed, InvalidInput
+from sightline.core.errors import GateFailed
 from sightline.core.folders import hash_files, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
-from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import MODEL_GRAPH
 
-WantedPrecision = Literal["auto", "int8", "bf16", "fp32"]
+PORTABLE_GRAPH = "model.qdq.onnx"  # what another engine than those here can be given
 STAGE_SHARES = {
     "checking the model": 1.0,
     "reading pictures": 3.0,
+    "simplifying": 2.0,
     "quantising": 20.0,
     "checking engines": 4.0,
     "timing candidates": 15.0,
@@ -60,21 +62,34 @@ def compile_model(
     validation_images: int = 5000,
     seed: int = 0,
     on_progress: OnProgress = ignore_progress,
+    *,
+    calibrate_on: DatasetVersion | None = None,
+    slo_ms: float | None = None,
+    calibrate_random: bool = False,
+    symmetric: bool = False,
+    time_limit_s: float | None = None,
+    tuning: Path | None = None,
 ) -> CompileResult:
     """Compile a Model folder into an Artifact folder.
 
     Args:
         model: Model folder; its files are verified.
         out: Artifact folder to make; must not exist.
-        calibration: labelled pictures. Its training split calibrates, its validation split decides. Without it only FP32 and
-            BF16 are possible, and the Artifact is marked unverified.
+        calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
+            by the answers of FP32. Without it only FP32 and BF16 are possible, and the Artifact is marked unverified.
         device: kind of device.
-        precision: "int8", "bf16", "fp32", or "auto": the fastest of them that passes.
+        precision: "int8", "int16", "bf16", "fp32", or "auto": the best of them that passes.
         max_drop: accuracy that may be lost, 0..1; 0.01 is one point.
-        objective: "throughput" or "latency".
+        objective: "throughput", "latency" or "efficiency" (the least processor time a picture).
         calibration_images, validation_images: how many at most.
         seed: of the choice of pictures and of the bootstrap.
         on_progress: told stage, progress and time left.
+        calibrate_on: another version to calibrate on.
+        slo_ms: the 99th percentile of latency, all streams busy, must stay below it.
+        calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
+        symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.
+        time_limit_s: no new quantiser is begun after so many seconds.
+        tuning: folder of kept timings: the same files in the same engines on the same CPU are not timed twice.
 
     Raises:
         GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`.
@@ -83,72 +98,40 @@ def compile_model(
     manifest = read_manifest(model, ModelManifest)
     request = Request(
         device=device,
-        precision=_check_choice("precision", precision, get_args(WantedPrecision)),
+        precision=precision,  # type: ignore[arg-type]
         max_drop=max_drop,
-        objective=_check_choice("objective", objective, get_args(Objective)),  # type: ignore[arg-type]
+        goal=Goal(objective, slo_ms),  # type: ignore[arg-type]
         calibration_images=calibration_images,
         validation_images=validation_images,
+        calibrate_random=calibrate_random and calibration is None,
+        symmetric=symmetric,
+        time_limit_s=time_limit_s,
         seed=seed,
     )
-    check_request(request, manifest, calibration, out)
+    check_request(request, manifest, [one for one in (calibration,) if one is not None], out)
     stages = Stages(STAGE_SHARES, on_progress)
     stages.begin("checking the model")
     verify_files(model, manifest.files)
-    result = _run_compilation(model, out, manifest, calibration, request, stages)
+    graph_file = model / MODEL_GRAPH
+    found = Findings(graph_file, load_graph(graph_file), manifest, request, calibration, calibrate_on)
+    result = _run_compilation(model, out, found, stages, tuning)
     stages.finish()
     return result
 
 
-def _run_compilation(
-    model: Path, out: Path, manifest: ModelManifest, calibration: DatasetVersion | None, request: Request, stages: Stages
-) -> CompileResult:
+def _run_compilation(model: Path, out: Path, found: Findings, stages: Stages, tuning: Path | None) -> CompileResult:
     """Compile in a temporary folder and write what came of it. Raises: GateFailed, after writing its report."""
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
-        compilation = Compilation(model / MODEL_GRAPH, manifest, calibration, request, Path(work), stages)
-        report, flip_pictures = compilation.run(describe_command(model, calibration, request))
+        compilation = Compilation(found, Path(work), stages, tuning)
+        compilation.run()
+        versions = (("--data", found.version), ("--calibrate", found.calibration_version))
+        command = describe_command(model, versions, found.request)
+        report, flip_pictures = build_report(found, command, compilation.check_samples, stages)
         stages.begin("writing")
         if report.passed:
-            return write_artifact(out, manifest, compilation, report, flip_pictures)
+            return write_artifact(out, found, report, flip_pictures)
         folder = write_failure(out, report, flip_pictures)
         raise GateFailed(f"{report.verdict}; the report is {folder / 'report.html'}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise InvalidInput(f"expected {name} {', '.join(choices)}, got {value!r}")
-    return value
-
-
-def check_request(request: Request, manifest: ModelManifest, calibration: DatasetVersion | None, out: Path) -> None:
-    """Refuse what cannot work before any work. Raises: InvalidInput, Conflict."""
-    if out.exists():
-        raise Conflict(f"{out} exists already; choose another name or remove it")
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise Conflict(f"expected a folder that can be written, got {parent}; choose another place for {out.name}")
-    if request.seed < 0:
-        raise InvalidInput(f"expected a seed of 0 or more, got {request.seed}; choose another")
-    if not 0 <= request.max_drop <= 1:
-        raise InvalidInput(f"expected max_drop 0..1 (0.01 is one point), got {request.max_drop}")
-    if request.calibration_images < 1 or request.validation_images < 1:
-        raise InvalidInput("expected at least one calibration and one validation picture; raise the counts")
-    if calibration is None and request.precision == "int8":
-        raise InvalidInput(
-            "INT8 needs labelled pictures to calibrate and to check its accuracy, got none; pass a data set version"
-        )
-    if calibration is not None and not set(calibration.categories) <= set(manifest.categories):
-        unknown = sorted(set(calibration.categories) - set(manifest.categories))
-        raise InvalidInput(f"expected a data set with the Model's categories, got {unknown} besides; choose its own data set")
-
-
-def describe_command(model: Path, calibration: DatasetVersion | None, request: Request) -> str:
-    """The command line that does the same again; folders by name and id, so it holds on another machine."""
-    words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
-    if calibration is not None:
-        words += ["--data", f"{calibration.manifest.name}@{calibration.id[:ID_LENGTH]}"]
-    words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
-    words += ["--objective", request.objective, "--calibration-images", str(request.calibration_images)]
-    return shlex.join([*words, "--seed", str(request.seed)])
 
 
 def write_failure(out: Path, report: CompileReport, flip_pictures: FlipPictures) -> Path:
@@ -165,15 +148,15 @@ def write_report(folder: Path, report: CompileReport, flip_pictures: FlipPicture
     (folder / "report.html").write_text(render_page(report, flip_pictures), encoding="utf-8")
 
 
-def write_artifact(
-    out: Path, model: ModelManifest, compilation: "Compilation", report: CompileReport, flip_pictures: FlipPictures
-) -> CompileResult:
+def write_artifact(out: Path, found: Findings, report: CompileReport, flip_pictures: FlipPictures) -> CompileResult:
     """The Artifact folder, whole or not at all."""
-    chosen, timing = compilation.chosen, compilation.chosen_timing
+    chosen, timing, model = found.chosen, found.chosen_timing, found.manifest
     assert chosen is not None
     assert timing is not None
     with new_folder(out) as folder:
         graph_file = copy_files(chosen, folder)
+        if found.request.symmetric:
+            shutil.copyfile(chosen.source, folder / PORTABLE_GRAPH)
         write_report(folder, report, flip_pictures)
         manifest = ArtifactManifest(
             name=model.name,
@@ -182,15 +165,16 @@ def write_artifact(
             categories=model.categories,
             input=model.input,
             decode=model.decode,
-            device=compilation.request.device,
+            device=found.request.device,
             engine=chosen.engine,
             precision=chosen.precision,
             graph_file=graph_file,
             streams=timing.streams,
             threads=timing.threads,
+            batch=timing.batch,
             tuned_on=read_cpu_facts(),
-            calibration=compilation.describe_calibration(),
-            verified=compilation.version is not None,
+            calibration=describe_calibration(found),
+            verified=found.version is not None,
             host=describe_host(),
             created_at=now_utc(),
             files=hash_files(folder),

@@ -11,7 +11,7 @@ from contextlib import closing
 import msgspec
 import numpy as np
 
-from sightline.compiler.candidates import REFERENCE, Candidate
+from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Comparison
 from sightline.compiler.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
@@ -21,6 +21,7 @@ from sightline.runtime.output_error import find_output_error
 MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
 MIN_NAMED_SHARE = 0.5  # of the layers that do the arithmetic; below it an Artifact called INT8 or BF16 would be none
 MIN_IMAGES = 16
+MAX_INT8_ERROR = 0.1  # root mean square, relative: rounding of integer kernels, layer upon layer
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +64,6 @@ def infer_samples(candidate: Candidate, input_name: str, samples: Sequence[np.nd
         return [session.infer({input_name: sample}) for sample in samples]
 
 
-def make_reference(candidate: Candidate) -> Candidate:
-    """The reference on the FP32 file the candidate came from."""
-    return Candidate(REFERENCE, "fp32", None, candidate.source, candidate.source)
-
-
 def check_fp32(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors], decode: DecodeSpec) -> Check:
     """Does the engine compute the FP32 network as the reference does? Args: outputs of each picture; decode: the Model's."""
     errors = [find_output_error(one, other, decode) for one, other in zip(expected, actual, strict=True)]
@@ -102,9 +98,11 @@ def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
 
     Without a single true label nothing changes, which proves nothing: that fails.
     """
-    if not comparison.per_category:
+    if comparison.evidence == "labels" and not comparison.per_category:
         text = "the validation pictures hold no label of the Model's task, so nothing tells what compiling costs; label some"
         return Check(name="accuracy", passed=False, value=0.0, limit=-max_drop, text=text)
+    if comparison.evidence != "labels":
+        return check_sameness(comparison, max_drop)
     change, low, high = comparison.change, comparison.low, comparison.high
     text = (
         f"{comparison.metric} {comparison.baseline:.2%} FP32, {comparison.candidate:.2%} compiled on {comparison.images} "
@@ -114,6 +112,42 @@ def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
     if change >= -max_drop > low:
         text += f"; {comparison.images} pictures cannot exclude a larger drop than the limit"
     return Check(name="accuracy", passed=change >= -max_drop, value=change, limit=-max_drop, text=text)
+
+
+def check_sameness(comparison: Comparison, max_drop: float) -> Check:
+    """Without labels: do the answers stay those of FP32? At most `max_drop` of them may change."""
+    what = "answers were" if comparison.evidence == "answers" else "outputs were"
+    text = (
+        f"no labels, so {what} compared with FP32's: {comparison.metric} {comparison.candidate:.2%} on {comparison.images} "
+        f"pictures (95 % interval {1 + comparison.low:.2%} to {1 + comparison.high:.2%}), at least {1 - max_drop:.2%} must be"
+    )
+    passed = comparison.change >= -max_drop
+    return Check(name="agreement", passed=passed, value=comparison.change, limit=-max_drop, text=text)
+
+
+def check_quantised(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors]) -> Check:
+    """Does the engine compute a network that came quantised as the reference does?
+
+    Integer kernels may round otherwise than the reference's, once a layer; so the root mean square of the difference counts.
+    """
+    errors = [max(find_rms_error(one[name], other[name]) for name in one) for one, other in zip(expected, actual, strict=True)]
+    error = max(errors, default=float("inf"))
+    return Check(
+        name="int8 error",
+        passed=error < MAX_INT8_ERROR,
+        value=error,
+        limit=MAX_INT8_ERROR,
+        text=f"{engine} against the reference on {len(expected)} pictures, both INT8 as the network came: root mean square "
+        f"error {error:.1e} of the output, limit {MAX_INT8_ERROR:g}",
+    )
+
+
+def find_rms_error(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Root mean square of the difference over that of the expected values; infinite for other shapes or no numbers."""
+    if expected.shape != actual.shape or not np.isfinite(actual).all():
+        return float("inf")
+    power = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64)))) or 1.0
+    return float(np.sqrt(np.mean(np.square(expected.astype(np.float64) - actual)))) / power
 
 
 def note_agreement(comparison: Comparison) -> Check:
@@ -140,5 +174,6 @@ def judge_candidate(
     if rows is not None and candidate.precision != "fp32":
         checks.append(check_layers(rows, candidate.precision))
     if comparison is not None:
-        checks += [check_accuracy(comparison, max_drop), note_agreement(comparison)]
+        checks.append(check_accuracy(comparison, max_drop))
+        checks += [note_agreement(comparison)] if comparison.evidence == "labels" else []
     return GateResult(candidate=candidate.name, checks=tuple(checks))

@@ -29,6 +29,7 @@ TASK_OF_HEAD: dict[str, Task] = {
     "region_boxes": "detection",
     RAW_HEAD: "raw",
 }
+BOX_WORDS = ("box", "loc", "regress")
 BACKGROUND_NAMES = ("background", "__background__", "bg")
 IDENTITIES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Transpose", "DequantizeLinear", "QuantizeLinear"}
 
@@ -236,11 +237,8 @@ def _order_boxes(outputs: Sequence[Output], head: str) -> list[str]:
     if head not in ("scored_boxes", "prior_boxes") or len(outputs) != 2:
         return [one.name for one in outputs]
 
-    def is_boxes(one: Output) -> bool:
-        named = any(word in one.name.lower() for word in ("box", "loc", "regress"))
-        return named or one.shape[-1:] == (4,)
-
-    boxes = [one for one in outputs if is_boxes(one)][-1:] or [outputs[1]]
+    named = [one for one in outputs if any(word in one.name.lower() for word in BOX_WORDS)]
+    boxes = named[-1:] or [one for one in outputs if one.shape[-1:] == (4,)][-1:] or [outputs[1]]
     scores = next(one for one in outputs if one is not boxes[0])
     pair = [scores.name, boxes[0].name]
     return pair if head == "scored_boxes" else pair[::-1]

@@ -33,7 +33,9 @@ class ChosenPictures:
     validation_split: str
 
 
-def choose_pictures(version: DatasetVersion, calibration: int, validation: int, seed: int) -> ChosenPictures:
+def choose_pictures(
+    version: DatasetVersion, calibration: int, validation: int, seed: int, calibrate_on: DatasetVersion | None = None
+) -> ChosenPictures:
     """Choose calibration pictures from the training split and validation pictures from another one.
 
     A version without one of the two is divided: its training split, or the one it has, or all that is no test split. The same
@@ -42,10 +44,13 @@ def choose_pictures(version: DatasetVersion, calibration: int, validation: int, 
     Args:
         calibration, validation: how many at most.
         seed: of the choice.
+        calibrate_on: another version to calibrate on; then all of `version` may validate that is no test split.
 
     Raises: InvalidInput when the version has too few pictures.
     """
     rng = np.random.default_rng(seed)
+    if calibrate_on is not None:
+        return _choose_apart(version, calibrate_on, calibration, validation, rng)
     splits = version.splits
     training = next((name for name in TRAINING_SPLITS if splits.get(name)), None)
     held_out = next((name for name in VALIDATION_SPLITS if splits.get(name)), None)
@@ -66,6 +71,24 @@ def choose_pictures(version: DatasetVersion, calibration: int, validation: int, 
             "import a data set with at least two different pictures outside its test split"
         )
     return chosen
+
+
+def _choose_apart(
+    version: DatasetVersion, calibrate_on: DatasetVersion, calibration: int, validation: int, rng: np.random.Generator
+) -> ChosenPictures:
+    """Calibration and validation from two versions; a picture that is in both validates nothing."""
+    training = next((name for name in TRAINING_SPLITS if calibrate_on.splits.get(name)), None)
+    held_out = next((name for name in VALIDATION_SPLITS if version.splits.get(name)), None)
+    calibrated = _draw_items(calibrate_on, training, calibration, rng)
+    blobs = {item.blob for item in calibrated}
+    validated = [item for item in _draw_items(version, held_out, validation + len(blobs), rng) if item.blob not in blobs]
+    if not calibrated or not validated:
+        raise InvalidInput(
+            f"expected pictures to calibrate in {calibrate_on.manifest.name!r} and others to check with in "
+            f"{version.manifest.name!r}, got {len(calibrated)} and {len(validated)}; import more"
+        )
+    source = f"{training or 'all'} of {calibrate_on.manifest.name}"
+    return ChosenPictures(calibrated, validated[:validation], source, held_out or "all but test")
 
 
 def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.random.Generator) -> list[Item]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from sightline.compiler.autotune import Timing
 from sightline.compiler.candidates import Candidate, Refusal
 from sightline.compiler.comparison import Comparison
 from sightline.compiler.gate import GateResult
+from sightline.compiler.goals import Timing
 from sightline.compiler.layers import RefusedLayer
+from sightline.compiler.passes import PassRow
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
 from sightline.runtime.backend import LayerRow
 
@@ -53,10 +54,11 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The network as it came: nodes by operator, work, weights."""
+    """The network as it came: nodes by operator, before and after the graph passes; work, weights."""
 
     nodes: int
     operators: dict[str, int]
+    simplified: dict[str, int] = {}
     flops: int
     weights: int
     opset: int
@@ -81,6 +83,8 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
         requested: the arguments of the compilation.
         command: reproduces it.
         pictures: which pictures calibrated and which checked.
+        passes: what each graph pass changed.
+        timed_at: when, if the timings come from an earlier compilation of the same files.
         unsupported_layers: layers the device cannot run at all.
         refused_layers: layers of an INT8 Artifact that run in another precision, and why.
         warnings: what a careful reader should know.
@@ -102,9 +106,11 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
     pictures: dict[str, Any]
     host: dict[str, Any]
     graph: GraphFacts
+    passes: list[PassRow] = []
     candidates: list[CandidateRow]
     refusals: list[Refusal]
     timings: list[Timing]
+    timed_at: str | None = None
     comparison: Comparison | None = None
     flips: list[Flip] = []
     flip_count: int = 0

@@ -21,7 +21,7 @@ ROUND_SECONDS = 0.15
 
 def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SweepRow]:
     """Time every batch size with every setting, in interleaved rounds; medians over them."""
-    points = [(batch, streams, threads) for streams, threads in choose_settings() for batch in BATCHES]
+    points = [(batch, streams, threads) for streams, threads, _ in choose_settings() for batch in BATCHES]
     measured: list[list[tuple[float, float, float]]] = [[] for _ in points]
 
     def make_batch(place: int) -> np.ndarray:
@@ -32,11 +32,11 @@ def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.
         session.infer({input_name: make_batch(place)})  # compiles the shape
         return session
 
-    with OpenSessions(candidate.size_bytes * len(points), open_warm) as sessions:
+    with OpenSessions([candidate.size_bytes] * len(points), open_warm) as sessions:
         for _, place in itertools.product(range(ROUNDS), range(len(points))):
             inputs = [make_batch(place)]
             with sessions.use(place) as session:
-                throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+                throughput, cpu_ms, _ = measure_stream(session, input_name, inputs, ROUND_SECONDS)
                 is_alone = points[place][1] == 1
                 latency_ms = measure_latency_ms(session, input_name, inputs, ROUND_SECONDS) if is_alone else 0.0
             measured[place].append((throughput, cpu_ms, latency_ms))

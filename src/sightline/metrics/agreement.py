@@ -26,12 +26,14 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
             in both; of the pixels for semantic. 1 when there is nothing to differ in.
         mean_iou: mean IoU of the boxes that match; None for tasks without boxes or when none match.
         flipped: places, in the list of pictures, of those whose answer changed.
+        parts: (agreeing, all) labels, objects or pixels of each picture.
     """
 
     images: int
     label_agreement: float
     mean_iou: float | None
     flipped: list[int]
+    parts: list[tuple[int, int]] = []
 
 
 def compare_predictions(
@@ -103,6 +105,7 @@ def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest
         label_agreement=sum(part for part, _ in counts) / total if total else 1.0,
         mean_iou=float(np.mean(ious)) if ious else None,
         flipped=[index for index, (part, whole) in enumerate(counts) if whole - part > largest_change * whole],
+        parts=list(counts),
     )
 
 

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.errors import InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.imaging.heads import decode_outputs
@@ -33,6 +33,7 @@ MODEL_GRAPH = "model.onnx"
 DEFAULT_ENGINE = "openvino"  # for a Model folder, which names no engine
 LARGEST_BATCH = 32  # more pictures than this in one `predict` are run in several batches, so memory stays bounded
 
+Value = TypeVar("Value")
 Picture = np.ndarray | bytes | Path  # decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path
 
 
@@ -42,11 +43,16 @@ class Predictor:
     Attributes:
         manifest: of the folder it was opened from.
         name, task, categories, input, decode: the manifest's.
-        engine, precision, streams, threads: how it runs here.
+        engine, precision, streams, threads, batch: how it runs here; batch is how many pictures of a stream share an inference.
     """
 
     def __init__(
-        self, manifest: ModelManifest | ArtifactManifest, session: Session, engine: str, options: SessionOptions
+        self,
+        manifest: ModelManifest | ArtifactManifest,
+        session: Session,
+        engine: str,
+        options: SessionOptions,
+        batch: int = 1,
     ) -> None:
         self.manifest = manifest
         self.name: str = manifest.name
@@ -58,6 +64,7 @@ class Predictor:
         self.precision: Precision = options.precision
         self.streams = options.streams
         self.threads = options.threads
+        self.batch = batch
         self._session = session
         self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
 
@@ -85,23 +92,30 @@ class Predictor:
 
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
         """
-        waiting: deque[list[Placement]] = deque()  # of the pictures between preparing and decoding, in order
+        waiting: deque[list[Placement]] = deque()  # of the batches between preparing and decoding, in order
 
         def read_inputs() -> Generator[Tensors, None, None]:
-            with closing(map_in_order(self._pool, self._prepare, images, self.streams + 2)) as prepared:
-                for batch, placements in prepared:
-                    waiting.append(placements)
-                    yield {self.input.name: batch}
+            ahead = self.streams * self.batch + 2
+            with closing(map_in_order(self._pool, self._prepare, images, ahead)) as prepared:
+                for group in take_groups(prepared, self.batch):
+                    waiting.append([placement for _, placements in group for placement in placements])
+                    parts = [part for part, _ in group]
+                    yield {self.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
         def pair_outputs() -> Generator[tuple[Tensors, list[Placement]], None, None]:
             with closing(self._session.stream(read_inputs())) as results:
                 for outputs in results:
                     yield outputs, waiting.popleft()
 
-        def decode(pair: tuple[Tensors, list[Placement]]) -> list[Annotation]:
-            return self._decode(*pair, confidence_threshold)[0]
+        def decode(pair: tuple[Tensors, list[Placement]]) -> list[list[Annotation]]:
+            return self._decode(*pair, confidence_threshold)
 
-        return map_in_order(self._pool, decode, pair_outputs(), 2)
+        def flatten() -> Generator[list[Annotation], None, None]:
+            with closing(map_in_order(self._pool, decode, pair_outputs(), 2)) as batches:
+                for answers in batches:
+                    yield from answers
+
+        return flatten()
 
     def predict_raw(self, batch: np.ndarray) -> Tensors:
         """Raw outputs by name for a prepared batch `(N, ...)` float32, as `imaging.preprocessing.prepare_batch` makes it."""
@@ -125,6 +139,23 @@ class Predictor:
         return decode_outputs(self.decode, outputs, placements, self.categories, threshold)
 
 
+def take_groups(values: Iterable[Value], size: int) -> Generator[list[Value], None, None]:
+    """Lists of `size` values, the last one shorter; when the next value fails, those before it are given first."""
+    group: list[Value] = []
+    try:
+        for value in values:
+            group.append(value)
+            if len(group) == size:
+                yield group
+                group = []
+    except SightlineError:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
 def open_picture(picture: Picture) -> np.ndarray:
     """The picture as uint8 `(H, W, 3)` RGB, read when it is a path, decoded when it is bytes."""
     if isinstance(picture, np.ndarray):
@@ -133,14 +164,19 @@ def open_picture(picture: Picture) -> np.ndarray:
 
 
 def open_predictor(
-    folder: Path, engine: str | None = None, streams: int | None = None, threads: int | None = None
+    folder: Path,
+    engine: str | None = None,
+    streams: int | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
 ) -> Predictor:
     """Open an Artifact or a Model folder after checking its files against their hashes.
 
     Args:
         folder: holds the manifest; its kind decides.
         engine: None takes the Artifact's own, or OpenVINO for a Model (FP32, or INT8 when it came quantised).
-        streams, threads: None takes the Artifact's tuned values, or one stream on all cores for a Model.
+        streams, threads, batch: None takes the Artifact's tuned values, or one stream on all cores and single pictures for a
+            Model.
 
     Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
     """
@@ -149,14 +185,14 @@ def open_predictor(
     if isinstance(manifest, ArtifactManifest):
         engine = engine or manifest.engine
         options = SessionOptions(manifest.precision, streams or manifest.streams, threads or manifest.threads)
-        graph = folder / manifest.graph_file
+        graph, tuned_batch = folder / manifest.graph_file, manifest.batch
     else:
         engine = engine or DEFAULT_ENGINE
         options = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
-        graph = folder / MODEL_GRAPH
+        graph, tuned_batch = folder / MODEL_GRAPH, 1
     session = load_backend(engine).open(graph, options)
     check_graph(session, manifest)
-    return Predictor(manifest, session, engine, options)
+    return Predictor(manifest, session, engine, options, batch or tuned_batch)
 
 
 def read_runnable_manifest(folder: Path) -> ModelManifest | ArtifactManifest:

@@ -1,9 +1,11 @@
 """`sightline compile`: a Model becomes an Artifact that is verified on real pictures and tuned for this machine."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,21 +18,47 @@ from sightline.cli.terminal import Terminal, format_count
 if TYPE_CHECKING:
     from sightline.compiler.compile import CompileResult
     from sightline.core.workspace import Workspace
+    from sightline.data.versions import DatasetVersion
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|)")
 
 
 def compile_command(
     model: Annotated[str, typer.Argument(help="Model: a name in the workspace, NAME@ID, or its folder.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="Dataset version to calibrate and verify on: NAME, NAME@ID, or its folder.")
+        str | None,
+        typer.Option("--data", help="Pictures to verify on, and to calibrate on: a dataset version, or a folder of pictures."),
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate", help="How many pictures calibrate (default 300), or another dataset version or folder that does."
+        ),
+    ] = None,
+    calibrate_random: Annotated[
+        bool,
+        typer.Option("--calibrate-random", help="Without pictures: calibrate INT8 on noise; the artifact is NOT verified."),
+    ] = False,
     device: Annotated[str, typer.Option("--device", help="Device to compile for.")] = "cpu",
     precision: Annotated[
-        str, typer.Option("--precision", help="int8, bf16 or fp32; auto takes the fastest that keeps its accuracy.")
+        str, typer.Option("--precision", help="int8, int16, bf16 or fp32; auto takes the best that keeps its accuracy.")
     ] = "int8",
     max_drop: Annotated[
         float, typer.Option("--max-drop", min=0.0, max=1.0, help="Accuracy that may be lost: 0.01 is one point.")
     ] = 0.01,
-    objective: Annotated[str, typer.Option("--objective", help="Tune for throughput or latency.")] = "throughput",
+    objective: Annotated[
+        str, typer.Option("--objective", help="Tune for throughput, latency, or efficiency (least CPU time a picture).")
+    ] = "throughput",
+    slo_ms: Annotated[
+        float | None, typer.Option("--slo-ms", min=0.01, help="Keep the 99th percentile of latency below this, milliseconds.")
+    ] = None,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Symmetric INT8, and keep model.qdq.onnx: for TensorRT and QNN.")
+    ] = False,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", help="Begin no further quantiser after this: 90s, 3min, 1h.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Time all candidates anew, also those timed here before.")] = False,
     calibration_images: Annotated[
         int, typer.Option("--calibration-images", min=1, help="Pictures to calibrate the quantisers on.")
     ] = 300,
@@ -43,24 +71,55 @@ def compile_command(
     as_json: JsonOption = False,
 ) -> None:
     """Quantise, verify and tune a model for a device; the report says what it cost in accuracy and gained in speed."""
-    from sightline.data.versions import open_version
-
     terminal, home = Terminal(as_json), open_workspace(workspace)
     folder = home.find("models", model)
-    result, made = compile_into(
-        home,
-        folder,
-        name,
-        out,
-        calibration=open_version(home.find("datasets", data)) if data is not None else None,
-        device=device,
-        precision=precision,
-        max_drop=max_drop,
-        objective=objective,
-        calibration_images=calibration_images,
-        seed=seed,
-    )
+    count = int(calibrate) if calibrate is not None and calibrate.isdigit() else None
+    with TemporaryDirectory(prefix="sightline-pictures-") as temporary:
+        calibrate_on = None if count is not None else open_pictures(home, calibrate, Path(temporary) / "calibration", folder)
+        result, made = compile_into(
+            home,
+            folder,
+            name,
+            out,
+            calibration=open_pictures(home, data, Path(temporary) / "data", folder) or calibrate_on,
+            calibrate_on=calibrate_on if data is not None else None,
+            device=device,
+            precision=precision,
+            max_drop=max_drop,
+            objective=objective,
+            calibration_images=count or calibration_images,
+            seed=seed,
+            slo_ms=slo_ms,
+            calibrate_random=calibrate_random,
+            symmetric=symmetric,
+            time_limit_s=parse_duration(time_limit) if time_limit is not None else None,
+            tuning=None if fresh else home.root / "tuning",
+        )
     show_artifact(terminal, result, made)
+
+
+def open_pictures(home: "Workspace", reference: str | None, temporary: Path, model: Path) -> "DatasetVersion | None":
+    """A dataset version, or a folder of plain pictures as one without labels. Raises: NotFound, InvalidInput."""
+    from sightline.core.folders import MANIFEST_NAME, read_manifest
+    from sightline.core.manifests import ModelManifest
+    from sightline.data.unlabelled import write_unlabelled
+    from sightline.data.versions import open_version
+
+    if reference is None:
+        return None
+    if Path(reference).is_dir() and not (Path(reference) / MANIFEST_NAME).is_file():
+        return write_unlabelled(Path(reference), temporary, read_manifest(model, ModelManifest).categories)
+    return open_version(home.find("datasets", reference))
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "90s", "3min", "1h" or "90". Raises: InvalidInput."""
+    from sightline.core.errors import InvalidInput
+
+    match = DURATION.fullmatch(text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise InvalidInput(f"expected a time such as 90s, 3min or 1h, got {text!r}")
+    return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
 
 
 def compile_into(
@@ -112,6 +171,7 @@ def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> 
     terminal.say(
         f"artifact {manifest.name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
         f"{format_count(manifest.streams, 'stream')} of {format_count(manifest.threads, 'thread')}"
+        + (f", {manifest.batch} pictures a batch" if manifest.batch > 1 else "")
         + ("" if manifest.verified else ", NOT verified on real pictures")
     )
     for warning in result.report.warnings:

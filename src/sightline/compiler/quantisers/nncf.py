@@ -4,14 +4,15 @@ import contextlib
 import importlib.util
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.core.errors import Unsupported
 from sightline.runtime.telemetry import silence_telemetry
 
@@ -21,36 +22,51 @@ class NncfQuantiser:
 
     name = "nncf"
     description = "NNCF post-training quantisation with fast bias correction"
+    needs_guide = False
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
         return None if importlib.util.find_spec("nncf") else "quantising needs nncf; pip install 'sightline[compile]'"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported."""
-        silence_telemetry()
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # nncf imports torch, which asks for CUDA
-        import nncf
-
-        nncf.set_log_level(logging.ERROR)
-        data = nncf.Dataset(samples, lambda sample: {input_name: sample})
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars; ours are shown instead
-            try:
-                quantised = nncf.quantize(
-                    load_graph(graph),
-                    data,
-                    preset=nncf.QuantizationPreset.PERFORMANCE,
-                    target_device=nncf.TargetDevice.CPU,
-                    subset_size=len(samples),
-                    fast_bias_correction=True,
-                )
-            except (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise Unsupported(f"nncf cannot quantise {graph.name}: {reason}; another quantiser may") from error
+        with quiet_nncf(self.name, graph) as nncf:
+            data = nncf.Dataset(samples, lambda sample: {input_name: sample})
+            quantised = nncf.quantize(
+                load_graph(graph),
+                data,
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=len(samples),
+                fast_bias_correction=True,
+            )
         save_graph(quantised, out)
-        return QuantiserFacts(
-            quantiser=self.name,
-            package=f"nncf {metadata.version('nncf')}",
-            settings={"preset": "performance", "fast_bias_correction": True, "target_device": "CPU"},
-            images=len(samples),
-        )
+        return make_facts(self.name, {}, len(samples))
+
+
+@contextlib.contextmanager
+def quiet_nncf(name: str, graph: Path) -> Iterator[Any]:
+    """The package, with its progress bars held back (ours are shown instead) and its failures in our words.
+
+    Raises: Unsupported.
+    """
+    silence_telemetry()
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # nncf imports torch, which asks for CUDA
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    errors = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, RuntimeError, ValueError)
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            yield nncf
+        except errors as error:
+            reason = " ".join(str(error).split())
+            raise Unsupported(f"{name} cannot quantise {graph.name}: {reason}; another quantiser may") from error
+
+
+def make_facts(name: str, settings: dict[str, object], images: int) -> QuantiserFacts:
+    """What was done. Args: settings: beyond those that are always the same."""
+    common: dict[str, object] = {"preset": "performance", "fast_bias_correction": True, "target_device": "CPU"}
+    return QuantiserFacts(quantiser=name, package=f"nncf {metadata.version('nncf')}", settings=common | settings, images=images)

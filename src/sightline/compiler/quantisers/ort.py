@@ -1,4 +1,4 @@
-"""ONNX Runtime's static quantiser: QDQ, uint8 activations, int8 weights per channel; two ways to find the ranges."""
+"""ONNX Runtime's static quantiser: QDQ, int8 weights per channel, uint8 or symmetric int8 activations; two ways to find ranges."""
 
 import contextlib
 import importlib.util
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.core.errors import Unsupported
 from sightline.core.host import read_cpu_facts
 
@@ -29,12 +29,16 @@ class MinMaxQuantiser:
     description = "ONNX Runtime static quantisation, minimum and maximum"
     method = "MinMax"
     largest_sample_count: int | None = None
+    is_symmetric = False
+    needs_guide = False
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
         return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported."""
         from onnxruntime import quantization as ort_quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -42,6 +46,7 @@ class MinMaxQuantiser:
         used = samples[: self.largest_sample_count]
         stride = min(STRIDE, len(used))
         used = used[: len(used) - len(used) % stride]
+        activations = "QInt8" if self.is_symmetric else "QUInt8"
         reduce_range = not VNNI_FLAGS & set(read_cpu_facts()["flags"])  # type: ignore[call-overload]
         with tempfile.TemporaryDirectory(prefix="sightline-quantise-") as folder, quiet_output():
             prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
@@ -54,10 +59,10 @@ class MinMaxQuantiser:
                     quant_format=ort_quantization.QuantFormat.QDQ,
                     per_channel=True,
                     reduce_range=reduce_range,
-                    activation_type=ort_quantization.QuantType.QUInt8,
+                    activation_type=ort_quantization.QuantType[activations],
                     weight_type=ort_quantization.QuantType.QInt8,
                     calibrate_method=ort_quantization.CalibrationMethod[self.method],
-                    extra_options={"CalibStridedMinMax": stride},
+                    extra_options={"CalibStridedMinMax": stride, "ActivationSymmetric": self.is_symmetric},
                 )
             except (ValueError, RuntimeError, TypeError, KeyError) as error:
                 reason = " ".join(str(error).split())
@@ -66,7 +71,7 @@ class MinMaxQuantiser:
         settings = {
             "method": self.method,
             "per_channel": True,
-            "activations": "uint8",
+            "activations": "int8, symmetric" if self.is_symmetric else "uint8",
             "weights": "int8",
             "7_bit": reduce_range,
         }
@@ -85,6 +90,14 @@ class PercentileQuantiser(MinMaxQuantiser):
     description = "ONNX Runtime static quantisation, 99.999th percentile"
     method = "Percentile"
     largest_sample_count = PERCENTILE_SAMPLES
+
+
+class SymmetricQuantiser(MinMaxQuantiser):
+    """Ranges around zero in int8, zero point 0: what TensorRT and Qualcomm's QNN take; a step is up to twice as coarse."""
+
+    name = "ort-symmetric"
+    description = "ONNX Runtime static quantisation, symmetric int8 activations"
+    is_symmetric = True
 
 
 class SampleReader:

@@ -4,7 +4,8 @@ The file it writes is like the one it read: the same input and output names, dyn
 that reads QDQ can be tried on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,17 +29,41 @@ class QuantiserFacts(msgspec.Struct, frozen=True, kw_only=True):
     images: int
 
 
+@dataclass(frozen=True)
+class Guide:
+    """What a quantiser that looks at accuracy is given.
+
+    Attributes:
+        batches: prepared validation inputs, several pictures each.
+        score: from (place of the batch, its outputs) pairs, of all batches or of some, to the metric that decides, 0..1.
+        max_drop: of that metric.
+        is_late: True when it must stop.
+    """
+
+    batches: Sequence[np.ndarray]
+    score: Callable[[Iterable[tuple[int, Mapping[str, np.ndarray]]]], float]
+    max_drop: float
+    is_late: Callable[[], bool]
+
+
 class Quantiser(Protocol):
-    """Post-training quantisation by one method."""
+    """Post-training quantisation by one method.
+
+    Attributes:
+        needs_guide: it looks at accuracy while it works, and cannot work without a Guide.
+    """
 
     name: str
     description: str
+    needs_guide: bool
 
     def missing(self) -> str | None:
         """What must be installed first, as one line, or None."""
         ...
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         """Write `out`, the INT8 twin of `graph`.
 
         Args:
@@ -46,7 +71,8 @@ class Quantiser(Protocol):
             out: QDQ ONNX file to write: uint8 activations, int8 weights per channel.
             input_name: of the graph's only input.
             samples: prepared inputs `(1, ...)` float32 of real pictures.
+            guide: for quantisers that look at accuracy; others leave it alone.
 
-        Raises: Unsupported when the method cannot quantise this graph.
+        Raises: Unsupported when the method cannot quantise this graph; Exhausted when the guide's time ran out.
         """
         ...

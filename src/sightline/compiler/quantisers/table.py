@@ -10,9 +10,12 @@ QUANTISERS = {
     "ort-minmax": "sightline.compiler.quantisers.ort:MinMaxQuantiser",
     "nncf": "sightline.compiler.quantisers.nncf:NncfQuantiser",
     "ort-percentile": "sightline.compiler.quantisers.ort:PercentileQuantiser",
+    "ort-symmetric": "sightline.compiler.quantisers.ort:SymmetricQuantiser",
+    "nncf-control": "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser",
 }
 FIRST_QUANTISERS = ("ort-minmax", "nncf")  # always tried
-RESCUE_QUANTISERS = ("ort-percentile",)  # tried when none of the first passes the gate
+RESCUE_QUANTISERS = ("ort-percentile", "nncf-control")  # tried one after the other while none before passes the gate
+SYMMETRIC_QUANTISERS = ("ort-symmetric",)  # alone, when the file must suit TensorRT or QNN
 
 
 def load_quantiser(name: str) -> Quantiser:

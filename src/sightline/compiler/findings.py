@@ -1,0 +1,74 @@
+"""What a compilation has found out so far: filled by `compilation`, read by `report_building`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from sightline.compiler.candidates import Candidate, Refusal
+from sightline.compiler.comparison import Comparison, Judged
+from sightline.compiler.gate import Check, GateResult
+from sightline.compiler.goals import Timing, rank_timings
+from sightline.compiler.passes import PassRow
+from sightline.compiler.pictures import ChosenPictures
+from sightline.compiler.request import Request
+from sightline.core.manifests import ModelManifest
+from sightline.data.versions import DatasetVersion
+from sightline.metrics.agreement import Agreement
+
+
+@dataclass
+class Findings:
+    """The state of one compilation.
+
+    Attributes:
+        graph_file, graph: the Model's graph as it came.
+        simplified: the graph all candidates are made from.
+        manifest, version, calibration_version, request: what was given.
+        pictures: which pictures do what; None without a version.
+        is_labelled: whether the validation pictures carry labels.
+        passes: what the graph passes changed.
+        candidates, refusals: what can be run, and what cannot and why.
+        timings, timed_at: of all candidates; when, if they come from an earlier compilation.
+        engine_checks: by engine: does it compute the network as the reference does?
+        gates, judged, compared: by candidate name.
+        baseline: what the others are compared with.
+        chosen, chosen_timing: the candidate that passed, with its best setting; None when nothing passed.
+    """
+
+    graph_file: Path
+    graph: onnx.ModelProto
+    manifest: ModelManifest
+    request: Request
+    version: DatasetVersion | None = None
+    calibration_version: DatasetVersion | None = None
+    simplified: onnx.ModelProto | None = None
+    pictures: ChosenPictures | None = None
+    is_labelled: bool = False
+    passes: list[PassRow] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    timings: list[Timing] = field(default_factory=list)
+    timed_at: str | None = None
+    engine_checks: dict[str, Check] = field(default_factory=dict)
+    gates: dict[str, GateResult] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+    compared: dict[str, tuple[Comparison, Agreement]] = field(default_factory=dict)
+    baseline: Candidate | None = None
+    chosen: Candidate | None = None
+    chosen_timing: Timing | None = None
+
+    @property
+    def shown(self) -> Candidate | None:
+        """The candidate the report is about: the chosen one, or the first that was compared."""
+        return self.chosen or next((one for one in self.candidates if one.name in self.compared), None)
+
+    def find_best(self, candidate: Candidate) -> Timing | None:
+        """A candidate's timing at its best setting for the goal."""
+        ranked = rank_timings([timing for timing in self.timings if timing.candidate == candidate.name], self.request.goal)
+        return ranked[0] if ranked else None
+
+    def rank(self) -> list[tuple[Candidate, Timing]]:
+        """All candidates that were timed, the best for the goal first."""
+        by_name = {candidate.name: candidate for candidate in self.candidates}
+        return [(by_name[timing.candidate], timing) for timing in rank_timings(self.timings, self.request.goal)]

@@ -1,0 +1,81 @@
+"""NNCF's accuracy control: quantise, rank the layers by what they cost, give the worst back to FP32 until the drop is small.
+
+It validates often, so validation is in batches prepared once, on as many pictures as fit a bound of memory. When its time is over
+it ends, and what it found by then is lost, for the package hands out only a finished network.
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+
+from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.quantisers.nncf import make_facts, quiet_nncf
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.core.errors import Exhausted, InvalidInput
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+
+MOST_LAYERS_BACK = 6
+RANKING_BATCHES = 8  # of the validation batches; each layer is tried on them
+
+
+class NncfControlQuantiser:
+    """Post-training quantisation that gives at most six layers back to FP32."""
+
+    name = "nncf-control"
+    description = "NNCF accuracy control: the layers that cost most go back to FP32"
+    needs_guide = True
+
+    def missing(self) -> str | None:
+        """What must be installed first, or None."""
+        return None if importlib.util.find_spec("nncf") else "quantising needs nncf; pip install 'sightline[compile]'"
+
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
+        """Write the INT8 twin of `graph`. Raises: Unsupported, Exhausted; InvalidInput without a guide."""
+        if guide is None:
+            raise InvalidInput("expected validation pictures for accuracy control, got none; compile with a data set version")
+
+        def validate(model: onnx.ModelProto, places: Iterable[int]) -> tuple[float, None]:
+            return guide.score(run_batches(model, input_name, places, guide)), None
+
+        with quiet_nncf(self.name, graph) as nncf:
+            quantised = nncf.quantize_with_accuracy_control(
+                load_graph(graph),
+                nncf.Dataset(samples, lambda sample: {input_name: sample}),
+                nncf.Dataset(range(len(guide.batches))),
+                validate,
+                max_drop=guide.max_drop,
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=len(samples),
+                fast_bias_correction=True,
+                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                    max_num_iterations=MOST_LAYERS_BACK, ranking_subset_size=min(RANKING_BATCHES, len(guide.batches))
+                ),
+            )
+        save_graph(quantised, out)
+        settings: dict[str, object] = {"max_drop": guide.max_drop, "most_layers_back": MOST_LAYERS_BACK}
+        return make_facts(self.name, settings, len(samples))
+
+
+def run_batches(
+    model: onnx.ModelProto, input_name: str, places: Iterable[int], guide: Guide
+) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
+    """Place and outputs of each of the guide's batches that NNCF wants. Raises: Exhausted when time is over."""
+    with TemporaryDirectory(prefix="sightline-control-") as folder:
+        graph = Path(folder) / "validated.onnx"
+        save_graph(model, graph)
+        options = SessionOptions("fp32", 1, len(os.sched_getaffinity(0)))
+        with closing(load_backend("onnxruntime").open(graph, options)) as session:
+            for place in places:
+                if guide.is_late():
+                    raise Exhausted("the time limit was reached while layers were ranked; raise --time-limit")
+                yield place, session.infer({input_name: guide.batches[place]})

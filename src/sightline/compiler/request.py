@@ -1,0 +1,137 @@
+"""What a compilation was asked for, checked before any work."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from sightline.compiler.goals import Goal, Objective
+from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.manifests import ModelManifest, Precision
+from sightline.core.workspace import ID_LENGTH
+from sightline.data.versions import DatasetVersion
+
+WantedPrecision = Literal["auto", "int8", "int16", "bf16", "fp32"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for.
+
+    Attributes:
+        device: kind of device.
+        precision: may be "auto": the fastest that passes.
+        max_drop: accuracy that may be lost, 0..1; without labels, the share of answers that may change.
+        goal: what is tuned for.
+        calibration_images, validation_images: how many at most.
+        calibrate_random: calibrate on noise when there are no pictures; the Artifact is then marked unverified.
+        symmetric: only symmetric int8 activations, as TensorRT and QNN demand; the QDQ file is kept in the Artifact.
+        time_limit_s: no new quantiser is begun after so many seconds; None has no limit.
+        seed: of the choice of pictures and of the bootstrap.
+    """
+
+    device: str = "cpu"
+    precision: WantedPrecision = "int8"
+    max_drop: float = 0.01
+    goal: Goal = Goal()
+    calibration_images: int = 300
+    validation_images: int = 5000
+    calibrate_random: bool = False
+    symmetric: bool = False
+    time_limit_s: float | None = None
+    seed: int = 0
+
+    def wants(self, precision: Precision) -> bool:
+        """Whether a candidate of this precision may become the Artifact."""
+        return self.precision in ("auto", precision)
+
+    def describe(self) -> dict[str, object]:
+        """For the report."""
+        facts = msgspec.structs.asdict(self)
+        goal: Goal = facts.pop("goal")
+        facts.pop("seed")
+        return {name: value for name, value in {**facts, **goal._asdict()}.items() if value is not None and value is not False}
+
+
+def check_request(request: Request, manifest: ModelManifest, versions: Sequence[DatasetVersion], out: Path) -> None:
+    """Refuse what cannot work before any work.
+
+    Args: versions: pictures to calibrate and to judge with; none when there are none.
+    Raises: InvalidInput, Conflict.
+    """
+    check_place(out)
+    check_numbers(request)
+    if manifest.precision == "int8" and request.precision not in ("int8", "auto"):
+        raise InvalidInput(
+            f"{manifest.name} was quantised to INT8 before it was imported and stays so, got precision {request.precision!r}; "
+            "compile it with int8, or import the float network"
+        )
+    is_quantised = request.precision in ("int8", "int16") and manifest.precision == "fp32"
+    if is_quantised and not versions and not request.calibrate_random:
+        raise InvalidInput(
+            f"{request.precision.upper()} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
+            "version or a folder of pictures, or --calibrate-random for an unverified Artifact"
+        )
+    for version in versions:
+        check_categories(version, manifest)
+
+
+def check_place(out: Path) -> None:
+    """Raises: Conflict unless `out` can be made."""
+    if out.exists():
+        raise Conflict(f"{out} exists already; choose another name or remove it")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise Conflict(f"expected a folder that can be written, got {parent}; choose another place for {out.name}")
+
+
+def check_numbers(request: Request) -> None:
+    """Raises: InvalidInput for a choice or a number that makes no sense."""
+    check_choice("precision", request.precision, get_args(WantedPrecision))
+    check_choice("objective", request.goal.objective, get_args(Objective))
+    if request.seed < 0:
+        raise InvalidInput(f"expected a seed of 0 or more, got {request.seed}; choose another")
+    if not 0 <= request.max_drop <= 1:
+        raise InvalidInput(f"expected max_drop 0..1 (0.01 is one point), got {request.max_drop}")
+    if request.calibration_images < 1 or request.validation_images < 1:
+        raise InvalidInput("expected at least one calibration and one validation picture; raise the counts")
+    for name, value in (("a latency limit", request.goal.slo_ms), ("a time limit", request.time_limit_s)):
+        if value is not None and value <= 0:
+            raise InvalidInput(f"expected {name} above 0, got {value}; raise it or leave it out")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises: InvalidInput naming the choices."""
+    if value not in choices:
+        raise InvalidInput(f"expected {name} {', '.join(choices)}, got {value!r}")
+
+
+def check_categories(version: DatasetVersion, manifest: ModelManifest) -> None:
+    """Raises: InvalidInput when pictures are labelled with what the Model cannot name."""
+    unknown = sorted(set(version.categories) - set(manifest.categories))
+    if unknown and manifest.task != "raw":
+        raise InvalidInput(
+            f"expected a data set with the Model's categories, got {unknown[:8]} besides; choose its own data set"
+        )
+
+
+def describe_command(model: Path, versions: Sequence[tuple[str, DatasetVersion | None]], request: Request) -> str:
+    """The command line that does the same again; folders by name and id, so it holds on another machine.
+
+    Args: versions: (option, version) pairs.
+    """
+    words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
+    for option, version in versions:
+        if version is not None:
+            words += [option, f"{version.manifest.name}@{version.id[:ID_LENGTH]}"]
+    words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
+    words += ["--objective", request.goal.objective]
+    if request.goal.slo_ms is not None:
+        words += ["--slo-ms", f"{request.goal.slo_ms:g}"]
+    if request.time_limit_s is not None:
+        words += ["--time-limit", f"{request.time_limit_s:g}s"]
+    words += ["--calibrate-random"] if request.calibrate_random else []
+    words += ["--symmetric"] if request.symmetric else []
+    return shlex.join([*words, "--calibration-images", str(request.calibration_images), "--seed", str(request.seed)])

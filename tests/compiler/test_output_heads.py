@@ -1,0 +1,96 @@
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from sightline.compiler.output_heads import find_head, make_unique, name_head, settle_categories
+from sightline.core.errors import InvalidInput, NotFound
+
+
+def make_graph(*outputs: tuple[str, str, tuple[int, ...]]) -> onnx.ModelProto:
+    """A graph whose outputs (name, operator, shape without batch) all stem from one input each."""
+    nodes, values, inputs = [], [], []
+    for name, operator, shape in outputs:
+        source_shape = shape
+        extra: dict[str, Any] = {}
+        if operator == "ArgMax":
+            source_shape, extra = (4, *shape), {"axis": 1, "keepdims": 0}
+        inputs.append(helper.make_tensor_value_info(f"{name}_in", TensorProto.FLOAT, ["batch", *source_shape]))
+        nodes.append(helper.make_node(operator, [f"{name}_in"], [name], name=name, **extra))
+        kind = TensorProto.INT64 if operator == "ArgMax" else TensorProto.FLOAT
+        values.append(helper.make_tensor_value_info(name, kind, ["batch", *shape]))
+    return helper.make_model(helper.make_graph(nodes, "g", inputs, values), opset_imports=[helper.make_opsetid("", 17)])
+
+
+@pytest.mark.parametrize(
+    ("operator", "head", "task"),
+    [
+        ("Softmax", "probabilities", "classification"),
+        ("Relu", "softmax", "classification"),
+        ("Sigmoid", "sigmoid", "multilabel"),
+    ],
+)
+def test_the_last_operator_tells_logits_from_probabilities(operator: str, head: str, task: str) -> None:
+    found = find_head(make_graph(("y", operator, (10,))), None)
+    assert (found.decode.head, found.task, found.class_count) == (head, task, 10)
+
+
+def test_a_pooled_map_of_one_cell_is_a_vector() -> None:
+    assert find_head(make_graph(("y", "Softmax", (1000, 1, 1))), None).class_count == 1000
+
+
+def test_scores_and_boxes_are_told_apart_whatever_their_order() -> None:
+    pair = (("where", "Relu", (40, 4)), ("what", "Relu", (40, 2)))
+    for outputs in (pair, pair[::-1]):
+        found = find_head(make_graph(*outputs), None)
+        assert (found.decode.head, found.decode.outputs) == ("scored_boxes", ("what", "where"))
+
+
+def test_of_two_outputs_of_four_numbers_the_name_tells_the_boxes() -> None:
+    found = find_head(make_graph(("boxes", "Relu", (40, 4)), ("scores", "Relu", (40, 4))), None)
+    assert found.decode.outputs == ("scores", "boxes")
+
+
+def test_a_map_with_a_channel_a_category_is_a_segmentation_and_otherwise_raw() -> None:
+    graph = make_graph(("y", "Relu", (11, 30, 40)))
+    assert find_head(graph, 11).decode.head == "semantic"
+    assert find_head(graph, 6).decode.head == "grid_objects"
+    assert find_head(graph, None).task == "raw"
+
+
+def test_class_indices_are_a_segmentation() -> None:
+    assert find_head(make_graph(("y", "ArgMax", (30, 40))), None).decode.head == "label_map"
+
+
+def test_a_named_head_wins_and_takes_its_parameters() -> None:
+    graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))
+    found = name_head(graph, "prior_boxes", {"variances": [0.1, 0.1, 0.2, 0.2]}, 2)
+    assert (found.task, found.decode.outputs) == ("detection", ("boxes", "scores"))
+    assert found.decode.parameters["variances"] == [0.1, 0.1, 0.2, 0.2]
+    with pytest.raises(NotFound, match="scored_boxes"):
+        name_head(graph, "boxes", {}, None)
+
+
+def test_a_background_class_is_no_category_of_a_box_head() -> None:
+    found = find_head(make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2))), None)
+    for names in (["BACKGROUND", "face"], ["face"]):
+        categories, decode = settle_categories(names, found)
+        assert categories == ("face",)
+        assert decode.parameters["background"] == 0
+
+
+def test_a_count_that_does_not_fit_is_refused_with_the_remedy() -> None:
+    found = find_head(make_graph(("y", "Softmax", (4,))), None)
+    with pytest.raises(InvalidInput, match=r"expected 4 categories .* got 3; .* --background"):
+        settle_categories(["a", "b", "c"], found)
+    assert settle_categories(["a", "b", "c"], found, background=True)[0] == ("background", "a", "b", "c")
+
+
+def test_equal_names_are_told_apart_by_their_class_index() -> None:
+    assert make_unique(["crane", "owl", "crane", ""]) == ("crane", "owl", "crane (2)", "class 3")
+
+
+def test_without_names_classes_are_numbered() -> None:
+    found = find_head(make_graph(("y", "Softmax", (3,))), None)
+    assert settle_categories(None, found)[0] == ("class 0", "class 1", "class 2")
