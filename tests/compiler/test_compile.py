@@ -11,13 +11,14 @@ import pytest
 from onnx import numpy_helper
 
 from sightline.compiler.compile import CompileResult, compile_model
+from sightline.compiler.pictures import PreparedSamples
 from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
-from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.compiler.report import decode_report
 from sightline.core.errors import Conflict, CorruptFile, GateFailed, InvalidInput, Unsupported
-from sightline.core.folders import read_manifest, verify_files, write_manifest
-from sightline.core.manifests import ArtifactManifest, ModelManifest
+from sightline.core.folders import hash_files, read_manifest, verify_files, write_manifest
+from sightline.core.manifests import ArtifactManifest, DecodeSpec, ModelManifest
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
@@ -30,7 +31,9 @@ class BrokenQuantiser(MinMaxQuantiser):
 
     name = "broken"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         facts = super().quantise(graph, out, input_name, samples)
         model = onnx.load(out)
         scales = {node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"}
@@ -46,7 +49,9 @@ class ChannelQuantiser(MinMaxQuantiser):
 
     name = "channel"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         facts = super().quantise(graph, out, input_name, samples)
         model = onnx.load(out)
         by_name = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -66,7 +71,9 @@ class OpenVinoUnreadableQuantiser(MinMaxQuantiser):
 
     name = "unreadable"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         facts = super().quantise(graph, out, input_name, samples)
         model = onnx.load(out)
         last = model.graph.node[-1]
@@ -83,7 +90,9 @@ class FakeQuantiser(MinMaxQuantiser):
 
     name = "fake"
 
-    def quantise(self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray]) -> QuantiserFacts:
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
         shutil.copyfile(graph, out)
         return QuantiserFacts(quantiser=self.name, package="none", settings={}, images=len(samples))
 
@@ -204,18 +213,152 @@ def test_a_file_that_openvino_cannot_read_is_refused_and_the_other_engine_goes_o
     assert [refusal.name for refusal in result.report.refusals] == ["openvino int8 unreadable"]
 
 
-def test_without_a_label_to_judge_by_int8_is_refused_and_fp32_is_not(
-    model: Path, version: DatasetVersion, tmp_path: Path
-) -> None:
-    writer = VersionWriter(tmp_path / "unlabelled", "unlabelled", version.categories, version.blobs)
+def drop_labels(version: DatasetVersion, folder: Path) -> DatasetVersion:
+    """The same pictures, those of val without a label."""
+    writer = VersionWriter(folder, "unlabelled", version.categories, version.blobs)
     for item in version.items():
         writer.add(msgspec.structs.replace(item, annotations=() if item.split == "val" else item.annotations))
-    unlabelled = writer.close()
-    with pytest.raises(InvalidInput, match="INT8 must prove its accuracy on labelled pictures, got 150 without a label in"):
-        compile_model(model, tmp_path / "out", unlabelled, calibration_images=8)
-    assert not (tmp_path / "out.failed").exists()
-    result = compile_model(model, tmp_path / "out", unlabelled, precision="auto", calibration_images=8)
-    assert result.manifest.precision == "fp32"
+    return writer.close()
+
+
+def test_without_labels_the_answers_of_fp32_decide(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    unlabelled = drop_labels(version, tmp_path / "unlabelled")
+    result = compile_model(model, tmp_path / "out", unlabelled, max_drop=0.05, calibration_images=32)
+    comparison = result.report.comparison
+    assert comparison is not None
+    assert comparison.evidence == "answers"
+    with open_predictor(model) as fp32, open_predictor(result.folder) as int8:
+        items = list(unlabelled.items("val"))
+        same = [
+            fp32.predict([image])[0][0].category == int8.predict([image])[0][0].category
+            for image in map(unlabelled.read_image, items)
+        ]
+    assert comparison.candidate == pytest.approx(sum(same) / len(same))
+    assert comparison.low <= comparison.change <= comparison.high <= 0
+    assert any("carry no labels" in warning for warning in result.report.warnings)
+    assert "FP32's own answers take their place" in (result.folder / "report.html").read_text()
+
+
+def test_without_labels_a_sabotaged_quantisation_fails_too(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"no labels, so answers were compared with FP32's.* at least 99\.00% must be"):
+        compile_model(model, tmp_path / "out", drop_labels(version, tmp_path / "unlabelled"), calibration_images=16)
+
+
+def make_raw(model: Path, folder: Path) -> Path:
+    """The same network, its outputs unexplained."""
+    shutil.copytree(model, folder)
+    manifest = read_manifest(model, ModelManifest)
+    decode = DecodeSpec(head="raw", outputs=manifest.decode.outputs)
+    write_manifest(folder, msgspec.structs.replace(manifest, task="raw", categories=(), decode=decode))
+    return folder
+
+
+def test_raw_tensors_are_kept_alike(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = make_raw(model, tmp_path / "raw")
+    result = compile_model(raw, tmp_path / "out", version, max_drop=0.05, calibration_images=32)
+    assert result.report.comparison is not None
+    assert result.report.comparison.evidence == "tensors"
+    assert 0.95 < result.report.comparison.candidate < 1
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"mean cosine similarity of the outputs"):
+        compile_model(raw, tmp_path / "broken", version, calibration_images=16)
+
+
+def make_quantised(model: Path, version: DatasetVersion, folder: Path) -> Path:
+    """The same network, quantised before it came here."""
+    shutil.copytree(model, folder)
+    manifest = read_manifest(model, ModelManifest)
+    samples = PreparedSamples(version, list(version.items("train"))[:32], manifest.input)
+    MinMaxQuantiser().quantise(model / "model.onnx", folder / "model.onnx", "images", samples)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, precision="int8", files=hash_files(folder)))
+    return folder
+
+
+def test_a_network_that_came_quantised_is_kept_and_checked(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    quantised = make_quantised(model, version, tmp_path / "quantised")
+    result = compile_model(quantised, tmp_path / "out", version)
+    assert result.manifest.precision == "int8"
+    assert {row.name for row in result.report.candidates} == {"openvino int8", "onnxruntime int8"}
+    checks = {check.name for row in result.report.candidates if row.gate for check in row.gate.checks}
+    assert {"int8 error", "int8 layers", "accuracy"} <= checks
+    with pytest.raises(InvalidInput, match="was quantised to INT8 before it was imported"):
+        compile_model(quantised, tmp_path / "float", version, precision="fp32")
+
+
+def test_an_engine_that_runs_a_quantised_network_wrongly_is_refused(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.runtime.backends.openvino import OpenVinoSession
+
+    quantised = make_quantised(model, version, tmp_path / "quantised")
+    infer = OpenVinoSession.infer
+    monkeypatch.setattr(
+        OpenVinoSession, "infer", lambda self, inputs: {name: -value for name, value in infer(self, inputs).items()}
+    )
+    result = compile_model(quantised, tmp_path / "out", version, max_drop=0.05)
+    assert result.manifest.engine == "onnxruntime"
+
+
+def test_noise_calibrates_only_when_asked_and_the_artifact_says_so(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"INT8 needs pictures .* --calibrate-random"):
+        compile_model(model, tmp_path / "out")
+    result = compile_model(model, tmp_path / "out", calibrate_random=True)
+    assert (result.manifest.precision, result.manifest.verified) == ("int8", False)
+    assert result.manifest.calibration["calibration"] == "seeded noise"
+    assert any("calibrated on seeded noise" in warning for warning in result.report.warnings)
+
+
+def test_a_symmetric_artifact_carries_a_file_for_other_engines(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = compile_model(model, tmp_path / "out", version, symmetric=True, max_drop=0.05, calibration_images=32)
+    portable = onnx.load(result.folder / "model.qdq.onnx")
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in portable.graph.initializer}
+    zeros = [weights[node.input[2]] for node in portable.graph.node if node.op_type == "QuantizeLinear"]
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    assert "model.qdq.onnx" in result.manifest.files
+
+
+def test_no_quantiser_begins_after_the_time_limit(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = compile_model(model, tmp_path / "out", version, precision="auto", time_limit_s=1e-9, calibration_images=8)
+    assert result.manifest.precision in ("bf16", "fp32")
+    reasons = {refusal.name: refusal.reason for refusal in result.report.refusals}
+    assert "time limit" in reasons["quantiser nncf"]
+
+
+def test_what_was_timed_before_is_not_timed_again(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compile_model(model, tmp_path / "a", version, max_drop=0.05, calibration_images=16, tuning=tmp_path / "tuning")
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("timed again")
+
+    monkeypatch.setattr("sightline.compiler.compilation.time_candidates", fail)
+    second = compile_model(model, tmp_path / "b", version, max_drop=0.05, calibration_images=16, tuning=tmp_path / "tuning")
+    assert second.report.timings == first.report.timings
+    assert first.report.timed_at is None
+    assert second.report.timed_at is not None
+    with pytest.raises(AssertionError, match="timed again"):
+        compile_model(model, tmp_path / "c", version, calibration_images=16)
+
+
+def test_accuracy_control_gives_layers_back_until_the_drop_is_small(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    control = "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser"
+    monkeypatch.setitem(table.QUANTISERS, "nncf-control", control)
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("nncf-control",))
+    result = compile_model(model, tmp_path / "out", version, max_drop=0.03, calibration_images=32)
+    assert result.manifest.calibration["quantiser"]["quantiser"] == "nncf-control"
+    assert result.report.comparison is not None
+    assert result.report.comparison.change >= -0.03
 
 
 @pytest.mark.parametrize(("learned_from", "warned"), [("trainval", True), ("train", False)])
@@ -272,7 +415,7 @@ def test_an_engine_that_computes_wrongly_is_refused(
 
 
 def test_without_pictures_fp32_is_unverified_and_int8_is_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="INT8 needs labelled pictures"):
+    with pytest.raises(InvalidInput, match="INT8 needs pictures"):
         compile_model(model, tmp_path / "out")
     result = compile_model(model, tmp_path / "out", precision="fp32")
     assert not result.manifest.verified

@@ -25,15 +25,16 @@ class _Race(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_race_key(candidates: Sequence[Candidate], settings: Sequence[Setting], seconds: float, goal: Goal) -> str:
-    """Hash of all that a race depends on: files, engines and their versions, CPU model, flags and cores, settings, goal."""
+    """Hash of all that a race depends on: networks, engines and their versions, CPU model, flags and cores, settings, goal.
+
+    It is the ONNX files that count: the same one gives OpenVINO files that do the same but differ in the order of their text.
+    """
     host = describe_host()
     packages = host["packages"]
     assert isinstance(packages, dict)
     facts = {
         "format": FORMAT,
-        "candidates": [
-            [one.name, one.engine, one.precision, [compute_file_hash(path).sha256 for path in one.files]] for one in candidates
-        ],
+        "candidates": [[one.name, one.engine, one.precision, compute_file_hash(one.source).sha256] for one in candidates],
         "settings": [list(setting) for setting in settings],
         "seconds": seconds,
         "goal": list(goal),
