@@ -1,9 +1,9 @@
 """Graph passes before quantisation: what can be computed once is, what does nothing leaves, and each pass has to prove itself.
 
 The rewriting is onnxslim's (MIT). The one idea here is distrust: after every pass the graph is checked and run beside the one
-before on a batch of seeded noise, unoptimised; a pass that breaks the graph, renames its ends or changes its answers is dropped,
-and its row says so. No pass may fold a Pad into a MaxPool, which pads with -inf (onnxruntime issue 24737): onnxslim has none,
-and a test holds it to that. Quantised graphs keep every quantise pair where it is: only what no output needs leaves them.
+before, unoptimised, on a batch of seeded noise; a pass that breaks the graph, renames its ends or changes its answers is
+dropped, and its row says so. No pass may fold a Pad into a MaxPool, which pads with -inf (onnxruntime issue 24737): onnxslim
+has none, and a test holds it to that. Quantised graphs keep every quantise pair: only what no output needs leaves them.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from functools import partial
 import msgspec
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from sightline.compiler.graphs import LATEST_IR, LATEST_OPSET, find_opset
-from sightline.compiler.importers.onnx_forms import drop_dead_nodes, open_unoptimised
+from sightline.compiler.importers.onnx_forms import drop_dead_nodes, iterate_nodes, open_unoptimised
 from sightline.compiler.importers.onnx_quantised import is_quantised
 from sightline.compiler.importers.onnx_reading import one_line
 from sightline.core.errors import InvalidInput
@@ -26,8 +27,9 @@ SLIM_PASSES = {
     "dead branches and layers that do nothing": "dead_node_elimination",
     "batch-norm and pattern fusion": "graph_fusion",
     "common subexpressions": "subexpression_elimination",
-    "duplicate weights": "weight_tying",
 }
+UNUSED_SLIM_PASS = "weight_tying"  # it also shares biases, see _share_constants
+WEIGHTED_KINDS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "InstanceNormalization", "PRelu"}
 PROBE_PICTURES = 3  # more than one, so that a batch that got fixed shows
 MAX_ERROR = 1e-4  # relative to the largest magnitude of an output
 Outputs = dict[str, np.ndarray]
@@ -53,7 +55,8 @@ class PassRow(msgspec.Struct, frozen=True, kw_only=True):
         name: of the pass.
         nodes_before, nodes_after: operators in the graph.
         weights_before, weights_after: stored tensors.
-        max_error: largest difference of an output after it, relative to the output's largest magnitude; None when nothing changed.
+        max_error: largest difference of an output from the graph as it came, relative to the output's largest magnitude; None
+            when nothing changed.
         dropped: why its result was not taken; None when it was.
     """
 
@@ -85,7 +88,8 @@ def simplify_graph(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[PassRo
 
 
 def _list_slim_passes() -> dict[str, Rewrite]:
-    return {name: partial(_slim, setting=setting) for name, setting in SLIM_PASSES.items()}
+    passes: dict[str, Rewrite] = {name: partial(_slim, setting=setting) for name, setting in SLIM_PASSES.items()}
+    return {**passes, "duplicate constants": _share_constants}
 
 
 def _apply(model: onnx.ModelProto, name: str, rewrite: Rewrite, expected: Outputs) -> tuple[onnx.ModelProto, PassRow]:
@@ -111,12 +115,33 @@ def _slim(model: onnx.ModelProto, setting: str) -> onnx.ModelProto:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    others = [other for other in SLIM_PASSES.values() if other != setting]
+    others = [other for other in (*SLIM_PASSES.values(), UNUSED_SLIM_PASS) if other != setting]
     changed: onnx.ModelProto | None = onnxslim.slim(copy, skip_optimizations=others)
     if changed is None:
         raise InvalidInput("onnxslim gave no graph back")
     changed.ir_version = min(model.ir_version, LATEST_IR)
     return changed
+
+
+def _share_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store equal constants once, but give each layer with weights its own: quantisers keep one scale for a tensor's name."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = {name for node in copy.graph.node if node.op_type in WEIGHTED_KINDS for name in node.input[1:]}
+    inside = {name for node in iterate_nodes(copy.graph) for name in node.input} - {
+        name for node in copy.graph.node for name in node.input
+    }
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    same = {}
+    for tensor in copy.graph.initializer:
+        if tensor.name not in weights | inside:
+            values = numpy_helper.to_array(tensor)
+            same[tensor.name] = first.setdefault((tensor.data_type, values.shape, values.tobytes()), tensor.name)
+    for node in copy.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = same.get(name, name)
+    drop_dead_nodes(copy)
+    return copy
 
 
 def _drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -145,7 +170,7 @@ def _fingerprint(model: onnx.ModelProto) -> tuple[list[bytes], list[str]]:
 
 
 def _check(model: onnx.ModelProto, changed: onnx.ModelProto, expected: Outputs) -> float:
-    """Largest relative error of an output. Raises: InvalidInput when the changed graph is none that can take the other's place."""
+    """Largest relative error of an output. Raises: InvalidInput when the graph cannot take the other's place."""
     if find_opset(changed) > LATEST_OPSET:
         raise InvalidInput(f"it raised the opset to {find_opset(changed)}")
     for field in ("input", "output"):
