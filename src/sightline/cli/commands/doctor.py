@@ -1,12 +1,16 @@
 """`sightline doctor`: what is here, what is missing and how to get it, and how fast this machine is."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
+from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, format_size, make_table
+
+if TYPE_CHECKING:
+    from sightline.core.progress import OnProgress
 
 # What each part of Sightline needs beyond the base install: package to look for, and the extra that brings it.
 NEEDS = {
@@ -16,10 +20,11 @@ NEEDS = {
     "import video": (("av",), ""),
 }
 LITTLE_SPACE_BYTES = 2_000_000_000
+EXTRAS_OF_OTHERS = ("all", "dev")  # all of them together; what work on Sightline itself needs
 
 
 def doctor_command(
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed probe.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed probes, which take some ten seconds.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,9 +37,16 @@ def doctor_command(
         "host": host,
         "parts": check_parts(),
         "engines": check_engines(),
+        "importers": check_importers(),
+        "extras": check_extras(),
         "workspace": check_workspace(home.root),
-        "speed": None if quick else probe_speed(),
+        "speed": None,
+        "ceilings": None,
     }
+    if not quick:
+        facts["speed"] = probe_speed()
+        with show_progress() as on_progress:
+            facts["ceilings"] = probe_ceilings(facts["engines"], on_progress)
     facts["advice"] = list(give_advice(facts))
     show_facts(terminal, facts)
     terminal.finish({**facts, "healthy": not facts["advice"]})
@@ -65,6 +77,56 @@ def check_engines() -> list[dict[str, Any]]:
         except SightlineError as error:
             engines.append({"engine": name, "device": None, "precisions": [], "missing": str(error)})
     return engines
+
+
+def check_importers() -> list[dict[str, Any]]:
+    """Frameworks whose networks can be imported, or what their importers miss."""
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    remedy = "needs {}: pip install 'sightline[compile]'"
+    try:
+        from sightline.compiler.importers.table import IMPORTERS
+    except ModuleNotFoundError as error:
+        return [{"framework": "all frameworks", "missing": remedy.format(error.name)}]
+    rows = []
+    for name, place in IMPORTERS.items():
+        module_name, _, class_name = place.partition(":")
+        if find_spec(module_name) is None:
+            continue  # not part of this build
+        try:
+            missing = getattr(import_module(module_name), class_name)().missing()
+        except ModuleNotFoundError as error:
+            missing = remedy.format(error.name)
+        rows.append({"framework": name, "missing": missing})
+    return rows
+
+
+def check_extras() -> list[dict[str, Any]]:
+    """Extras of the installed package, and which of their packages are not installed."""
+    import re
+    from importlib import metadata
+
+    needs: dict[str, list[str]] = {}
+    for requirement in metadata.requires("sightline") or []:
+        found = re.match(r"([\w.-]+).*extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
+        if found and found.group(2) not in EXTRAS_OF_OTHERS:
+            packages = needs.setdefault(found.group(2), [])
+            packages += [found.group(1)] if found.group(1) != "sightline" else []
+    return [
+        {"extra": extra, "missing": [one for one in packages if not is_installed(one)]} for extra, packages in needs.items()
+    ]
+
+
+def is_installed(distribution: str) -> bool:
+    """Whether a distribution of this name is installed, whatever its version."""
+    from importlib import metadata
+
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def check_workspace(root: Path) -> dict[str, Any]:
@@ -111,6 +173,40 @@ def probe_speed() -> dict[str, float]:
     }
 
 
+def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> list[dict[str, Any]] | None:
+    """The best rate of every engine in every precision, GFLOP/s; None without the packages that make the probes.
+
+    The reference engine is left out: it is not meant to be fast.
+    """
+    import os
+    from importlib.util import find_spec
+
+    from sightline.core.progress import ProgressEvent
+
+    if find_spec("onnx") is None:
+        return None
+    from sightline.compiler.candidates import REFERENCE
+    from sightline.compiler.probes import PROBED_PRECISIONS, measure_peaks
+
+    usable = [engine for engine in engines if engine["engine"] != REFERENCE]
+    points = [(engine, precision) for engine in usable for precision in PROBED_PRECISIONS if precision in engine["precisions"]]
+    rows = []
+    for done, (engine, precision) in enumerate(points):
+        on_progress(ProgressEvent(stage="measuring ceilings", progress=done / len(points)))
+        peak = measure_peaks(engine["engine"], [precision], len(os.sched_getaffinity(0)))[precision]
+        rows.append(
+            {
+                "engine": engine["engine"],
+                "device": engine["device"],
+                "precision": precision,
+                "gflops": round(peak.gflops, 1),
+                "probe": peak.probe,
+            }
+        )
+    on_progress(ProgressEvent(stage="measuring ceilings", progress=1.0))
+    return rows
+
+
 def give_advice(facts: dict[str, Any]) -> "list[str]":
     """What is missing and what to do about it, a line each."""
     lines = [f"{p['part']} needs {', '.join(p['missing'])}: {p['remedy']}" for p in facts["parts"] if p["missing"]]
@@ -126,6 +222,15 @@ def give_advice(facts: dict[str, Any]) -> "list[str]":
     return lines
 
 
+def show_importers(terminal: Terminal, facts: dict[str, Any]) -> None:
+    """Frameworks whose networks can be imported, and the extras that are not installed."""
+    rows = [[one["framework"], one["missing"] or "ready"] for one in facts["importers"]]
+    terminal.show(make_table(["Networks of", "Import"], rows))
+    absent = [one["extra"] for one in facts["extras"] if one["missing"]]
+    if absent:
+        terminal.say(f"extras not installed: {', '.join(absent)}; pip install 'sightline[{','.join(absent)}]'")
+
+
 def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
     """The facts for people."""
     host, workspace, speed = facts["host"], facts["workspace"], facts["speed"]
@@ -136,6 +241,7 @@ def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
     terminal.show(make_table(["Package", "Version"], [[name, version] for name, version in host["packages"].items()]))
     rows = [[e["engine"], e["device"], ", ".join(e["precisions"]), e["missing"] or "ready"] for e in facts["engines"]]
     terminal.show(make_table(["Engine", "Device", "Precisions", "State"], rows))
+    show_importers(terminal, facts)
     state = "exists" if workspace["exists"] else "is made when first needed"
     terminal.say(f"workspace {workspace['folder']} {state}, {format_size(workspace['free_bytes'])} free")
     if speed is not None:
@@ -143,6 +249,12 @@ def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
             f"speed: decodes {speed['decode_megapixels_per_s']} megapixels of JPEG/s on one thread, "
             f"{speed['float32_gflops']} GFLOP/s in float32 matrix products"
         )
+    if facts["ceilings"]:
+        rows = [
+            [one["engine"], one["device"], one["precision"], f"{one['gflops']:.0f}", one["probe"]] for one in facts["ceilings"]
+        ]
+        title = "best rates of dense layers, measured now: what a network can hardly exceed"
+        terminal.show(make_table(["Engine", "Device", "Precision", "GFLOP/s (int8: GOP/s)", "Probe"], rows, title))
     for line in facts["advice"]:
         terminal.say(f"missing: {line}")
     if not facts["advice"]:

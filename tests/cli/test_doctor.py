@@ -1,0 +1,77 @@
+from importlib import metadata
+
+import pytest
+from cli_fixtures import Run
+
+from sightline.cli.commands import doctor
+from sightline.compiler import probes
+from sightline.compiler.importers import table
+
+
+@pytest.fixture(autouse=True)
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PROBES", ("gemm",))
+    monkeypatch.setattr(probes, "REPETITIONS", 1)
+    monkeypatch.setattr(probes, "REPETITION_SECONDS", 0.005)
+
+
+def test_every_engine_and_precision_gets_a_measured_ceiling(run: Run) -> None:
+    ran = run("doctor", "--json")
+    assert ran.code == 0, ran.err
+    precisions = {engine["engine"]: engine["precisions"] for engine in ran.json["engines"]}
+    measured = {(row["engine"], row["precision"]) for row in ran.json["ceilings"]}
+    assert measured == {(engine, one) for engine in ("onnxruntime", "openvino") for one in precisions[engine] if one != "int16"}
+    assert all(row["gflops"] > 0 and row["device"] == "cpu" and row["probe"] == "gemm" for row in ran.json["ceilings"])
+
+
+def test_the_ceilings_are_shown_as_a_table(run: Run) -> None:
+    text = run("doctor").out
+    for words in ("GFLOP/s", "Device", "Precision", "openvino", "onnxruntime", "int8"):
+        assert words in text
+
+
+def test_quick_leaves_the_probes_out(run: Run) -> None:
+    ran = run("doctor", "--quick", "--json")
+    assert ran.json["ceilings"] is None and ran.json["speed"] is None
+    assert "measuring" not in ran.err
+
+
+def test_importers_say_what_they_miss(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ready:
+        def missing(self) -> None:
+            return None
+
+    class Lacking:
+        def missing(self) -> str:
+            return "needs absent; pip install 'sightline[absent]'"
+
+    monkeypatch.setattr(doctor, "Ready", Ready, raising=False)
+    monkeypatch.setattr(doctor, "Lacking", Lacking, raising=False)
+    places = {"a": f"{doctor.__name__}:Ready", "b": f"{doctor.__name__}:Lacking", "c": "sightline.compiler.importers.absent:X"}
+    monkeypatch.setattr(table, "IMPORTERS", places)
+    ran = run("doctor", "--quick", "--json")
+    assert ran.json["importers"] == [
+        {"framework": "a", "missing": None},
+        {"framework": "b", "missing": "needs absent; pip install 'sightline[absent]'"},
+    ]
+    assert "needs absent" in run("doctor", "--quick").out
+
+
+def test_extras_are_checked_against_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = [
+        "numpy>=2.1",
+        "onnx>=1.21; extra == 'compile'",
+        "no-such-package>=1; extra == 'compile'",
+        'sightline[compile]; extra == "tflite"',
+        "no-such-package; extra == 'dev'",
+    ]
+    monkeypatch.setattr(metadata, "requires", lambda name: requirements)
+    assert doctor.check_extras() == [
+        {"extra": "compile", "missing": ["no-such-package"]},
+        {"extra": "tflite", "missing": []},
+    ]
+
+
+def test_a_missing_extra_is_named_with_its_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "check_extras", lambda: [{"extra": "fpga", "missing": ["hls4ml"]}])
+    assert "extras not installed: fpga; pip install 'sightline[fpga]'" in run("doctor", "--quick").out
