@@ -93,12 +93,12 @@ def _find_files(path: Path, options: ImportOptions) -> tuple[Path, Path]:
 def _write_network(cfg: Path, weights: Path, net: Section, sections: list[Section], options: ImportOptions) -> DarknetNetwork:
     """All layers, written. Raises: InvalidInput, Unsupported."""
     width, height = (
-        given if given is not None else net.get_int(key, 416, 1, MAX_SIDE)
+        given if given is not None else net.get_int(key, 1, MAX_SIDE)
         for key, given in (("width", options.width), ("height", options.height))
     )
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise InvalidInput(f"expected an input of 1..{MAX_SIDE} pixels a side, got {width} x {height}")
-    channels = net.get_int("channels", 3, 1)
+    channels = net.get_int("channels", 1)
     if options.channels not in (None, channels):
         raise InvalidInput(f"expected {channels} input channels, as {cfg.name} says, got {options.channels}")
     if channels not in COLOURS:

@@ -13,14 +13,25 @@ from sightline.core.errors import InvalidInput
 
 MAX_CFG_BYTES = 4 << 20
 MAX_SECTIONS = 4096
+MAX_WINDOW = 1024
+MAX_ANCHORS = 1024
 NET_KINDS = ("net", "network")
-INTEGERS = {"batch_normalize", "filters", "size", "stride", "pad", "padding", "groups", "group_id", "output"} | {
-    "classes",
-    "num",
-    "coords",
-    "softmax",
-    "new_coords",
+# What Darknet takes for an option that is not there, where that is neither 0 nor said by another option.
+DEFAULTS = {
+    "net": {"width": "416", "height": "416", "channels": "3"},
+    "convolutional": {"filters": "1", "size": "1", "stride": "1", "groups": "1", "activation": "logistic"},
+    "connected": {"output": "1", "activation": "logistic"},
+    "maxpool": {"stride": "1"},
+    "upsample": {"stride": "2"},
+    "reorg": {"stride": "1"},
+    "route": {"groups": "1"},
+    "shortcut": {"activation": "linear"},
+    "sam": {"activation": "linear"},
+    "yolo": {"classes": "20", "num": "1"},
+    "region": {"classes": "20", "num": "1", "coords": "4", "softmax": "0"},
 }
+INTEGERS = {"batch_normalize", "filters", "size", "stride", "pad", "padding", "groups", "group_id", "output"}
+INTEGERS |= {"classes", "num", "coords", "softmax", "new_coords"}
 INTEGER_LISTS = {"layers", "from", "mask"}
 NUMBERS = {"anchors", "scale_x_y"}
 INTEGER = re.compile(r"[+-]?\d{1,9}(?!\d)")
@@ -35,7 +46,7 @@ class Section:
         kind: the word in brackets: "convolutional".
         index: the layer's number as routes count it, from 0; -1 for [net].
         line: where it starts, from 1.
-        options: values by key, white space removed.
+        options: values by key, white space removed; where the file is silent, what Darknet takes then.
     """
 
     kind: str
@@ -46,27 +57,17 @@ class Section:
     def __str__(self) -> str:
         return f"layer {self.index} [{self.kind}] of line {self.line}" if self.index >= 0 else f"[{self.kind}]"
 
-    def get_int(self, key: str, default: int, least: int = 0, most: int = 1 << 20) -> int:
-        """An integer option. Raises: InvalidInput when it is none, or outside `least`..`most`."""
-        return _read_int(self, key, self.options.get(key, str(default)), least, most)
+    def get_int(self, key: str, least: int = 0, most: int = 1 << 20) -> int:
+        """An integer option, 0 when there is none. Raises: InvalidInput when it is outside `least`..`most` or no integer."""
+        return _read_int(self, key, self.options.get(key, "0"), least, most)
 
-    def get_ints(self, key: str, default: Sequence[int] = ()) -> list[int]:
-        """A list of integers, comma between. Raises: InvalidInput."""
-        if key not in self.options:
-            return list(default)
-        return [_read_int(self, key, one, -(1 << 20), 1 << 20) for one in _split(self.options[key])]
+    def get_ints(self, key: str) -> list[int]:
+        """A list of integers, comma between; empty when there is none. Raises: InvalidInput."""
+        return [_read_int(self, key, one, -(1 << 20), 1 << 20) for one in _split(self.options.get(key, ""))]
 
     def get_floats(self, key: str) -> list[float]:
         """A list of numbers, comma between; empty when there is none. Raises: InvalidInput."""
         return [_read_float(self, key, one) for one in _split(self.options.get(key, ""))]
-
-    def get_float(self, key: str, default: float) -> float:
-        """A number. Raises: InvalidInput."""
-        return _read_float(self, key, self.options[key]) if key in self.options else default
-
-    def get_word(self, key: str, default: str) -> str:
-        """An option as it stands."""
-        return self.options.get(key, default)
 
 
 def read_cfg(path: Path) -> tuple[Section, list[Section]]:
@@ -87,6 +88,8 @@ def read_cfg(path: Path) -> tuple[Section, list[Section]]:
         raise InvalidInput(f"expected {path.name} to be a Darknet cfg that begins with [net], got {first}")
     if not 2 <= len(sections) <= MAX_SECTIONS:
         raise InvalidInput(f"expected a Darknet cfg of 1 to {MAX_SECTIONS - 1} layers, got {len(sections) - 1} in {path.name}")
+    for section in sections:
+        _fill_defaults(section)
     return sections[0], sections[1:]
 
 
@@ -99,8 +102,10 @@ def render_cfg(width: int, height: int, channels: int, sections: Sequence[Sectio
     for section in sections:
         lines.append(f"[{section.kind}]")
         for key in section.options:
-            if key in INTEGERS:
-                lines.append(f"{key}={section.get_int(key, 0)}")
+            if key == "batch_normalize":
+                lines.append(f"{key}={min(1, section.get_int(key))}")
+            elif key in INTEGERS:
+                lines.append(f"{key}={section.get_int(key)}")
             elif key in INTEGER_LISTS:
                 lines.append(f"{key}={','.join(map(str, section.get_ints(key)))}")
             elif key in NUMBERS:
@@ -122,6 +127,16 @@ def _add_option(path: Path, number: int, line: str, sections: Sequence[Section])
     if not sections or not equals or not key:
         raise InvalidInput(f"expected key=value within a section in line {number} of {path.name}, got {line[:40]!r}")
     sections[-1].options.setdefault(key, value)
+
+
+def _fill_defaults(section: Section) -> None:
+    for key, value in DEFAULTS.get("net" if section.kind in NET_KINDS else section.kind, {}).items():
+        section.options.setdefault(key, value)
+    if section.kind == "yolo":
+        section.options.setdefault("mask", ",".join(map(str, range(section.get_int("num", 1, MAX_ANCHORS)))))
+    if section.kind == "maxpool":
+        section.options.setdefault("size", section.options["stride"])
+        section.options.setdefault("padding", str(section.get_int("size", 1, MAX_WINDOW) - 1))
 
 
 def _split(value: str) -> list[str]:

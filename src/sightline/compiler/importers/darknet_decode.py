@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sightline.compiler.importers.darknet_cfg import Section
+from sightline.compiler.importers.darknet_cfg import MAX_ANCHORS, Section
 from sightline.compiler.importers.darknet_network import DarknetNetwork, Tensor
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import DecodeSpec, ResizeRule
@@ -32,6 +32,8 @@ def describe_decoding(network: DarknetNetwork, last: Section) -> tuple[list[Tens
     if network.heads:
         return [tensor for _, tensor in network.heads], _describe_yolo(network.heads, network.picture)
     output = network.previous(last, flat=True)
+    if output.name not in network.engine_layers:
+        raise InvalidInput(f"expected layers that compute something before {last}, got none")
     probabilities = output.name.startswith("softmax_")
     return [output], DecodeSpec(head="probabilities", outputs=(output.name,)) if probabilities else None
 
@@ -72,7 +74,7 @@ def describe_resize(
     if decode.head != "yolo":
         return "centre_crop", ["Darknet resizes the shorter side to the input and cuts the middle"]
     is_fork = any(FORK_OPTIONS & section.options.keys() for section in (net, *sections))
-    if is_fork and not net.get_int("letter_box", 0):
+    if is_fork and not net.get_int("letter_box"):
         return "stretch", ["the cfg is of AlexeyAB's fork of Darknet, which stretches pictures to the input"]
     return "letterbox", ["Darknet fits the picture into the input and fills the bands with grey 127"]
 
@@ -88,8 +90,8 @@ def _describe_yolo(heads: Sequence[tuple[Section, Tensor]], picture: Tensor) -> 
                 f"{classes} classes, got {tensor.channels}"
             )
         anchors.append(chosen)
-        scales.append(section.get_float("scale_x_y", 1.0))
-        rules.add((classes, _find_class_rule(section), bool(section.get_int("new_coords", 0))))
+        scales.append(_read_scale(section))
+        rules.add((classes, "softmax" if section.kind == "region" else "sigmoid", bool(section.get_int("new_coords"))))
     if len(rules) > 1:
         raise Unsupported(f"the detection layers of one network differ in classes, rule or coordinates: {sorted(rules)}")
     _, class_rule, new_coords = rules.pop()
@@ -105,7 +107,7 @@ def _describe_yolo(heads: Sequence[tuple[Section, Tensor]], picture: Tensor) -> 
 def _read_yolo(section: Section) -> list[list[float]]:
     """Anchors of this scale, input pixels: those of all scales stand in each [yolo], `mask` says which are its own."""
     pairs = _read_pairs(section)
-    mask = section.get_ints("mask", range(len(pairs)))
+    mask = section.get_ints("mask")
     if not mask or not all(0 <= index < len(pairs) for index in mask):
         raise InvalidInput(f"expected a mask of {section} with numbers of 0..{len(pairs) - 1}, got {mask}")
     return [pairs[index] for index in mask]
@@ -117,16 +119,17 @@ def _read_region(section: Section, tensor: Tensor, picture: Tensor) -> list[list
     return [[width * x_stride, height * y_stride] for width, height in _read_pairs(section)]
 
 
+def _read_scale(section: Section) -> float:
+    values = section.get_floats("scale_x_y") or [1.0]
+    return values[0]
+
+
 def _read_pairs(section: Section) -> list[list[float]]:
-    values, count = section.get_floats("anchors"), section.get_int("num", 1, 1, 1024)
+    values, count = section.get_floats("anchors"), section.get_int("num", 1, MAX_ANCHORS)
     if len(values) != 2 * count or min(values) <= 0:
         raise InvalidInput(f"expected {2 * count} anchors above 0 in {section}, two for each of num={count}, got {values[:40]}")
     return [[width, height] for width, height in zip(values[0::2], values[1::2], strict=True)]
 
 
 def _count_classes(section: Section) -> int:
-    return section.get_int("classes", 20, 1)
-
-
-def _find_class_rule(section: Section) -> str:
-    return "softmax" if section.kind == "region" and section.get_int("softmax", 0) else "sigmoid"
+    return section.get_int("classes", 1)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sightline.compiler.importers.darknet_cfg import Section
+from sightline.compiler.importers.darknet_cfg import MAX_WINDOW, Section
 from sightline.compiler.importers.darknet_network import DarknetNetwork, Tensor
 from sightline.core.errors import InvalidInput, Unsupported
 
@@ -18,7 +18,6 @@ from sightline.core.errors import InvalidInput, Unsupported
 # differ by 0.6 % for a variance of 0.001, the smallest of Yolo-Fastest, and by nothing to speak of above 0.01.
 BATCH_NORM_EPSILON = 1e-6
 LEAKY_SLOPE = 0.1
-MAX_WINDOW = 1024
 
 
 def write_layer(section: Section, network: DarknetNetwork) -> None:
@@ -46,12 +45,12 @@ def find_problems(sections: list[Section]) -> list[str]:
 def _write_convolution(section: Section, network: DarknetNetwork) -> Tensor:
     """[convolutional]: biases, with batch normalisation also scales, means and variances, then kernels (filters, C/g, k, k)."""
     source = network.previous(section)
-    filters, size = section.get_int("filters", 1, 1), section.get_int("size", 1, 1, MAX_WINDOW)
-    stride, groups = section.get_int("stride", 1, 1, MAX_WINDOW), section.get_int("groups", 1, 1)
-    padding = size // 2 if section.get_int("pad", 0) else section.get_int("padding", 0, 0, MAX_WINDOW)
+    filters, size = section.get_int("filters", 1), section.get_int("size", 1, MAX_WINDOW)
+    stride, groups = section.get_int("stride", 1, MAX_WINDOW), section.get_int("groups", 1)
+    padding = size // 2 if section.get_int("pad") else section.get_int("padding", 0, MAX_WINDOW)
     if source.channels % groups or filters % groups:
         raise InvalidInput(f"{section} has {groups} groups, which do not divide its {source.channels} -> {filters} channels")
-    name, normalised = f"conv_{section.index}", section.get_int("batch_normalize", 0) > 0
+    name, normalised = f"conv_{section.index}", section.get_int("batch_normalize") > 0
     biases = network.weights.take((filters,), str(section))
     statistics = network.weights.take((3 if normalised else 0, filters), str(section))
     kernels = network.weights.take((filters, source.channels // groups, size, size), str(section))
@@ -91,9 +90,9 @@ def _fold(section: Section, kernels: np.ndarray, biases: np.ndarray, statistics:
 def _write_maxpool(section: Section, network: DarknetNetwork) -> Tensor:
     """[maxpool]: `padding` is the sum of both sides, by default size - 1, its smaller half in front; -inf stands there."""
     source = network.previous(section)
-    stride = section.get_int("stride", 1, 1, MAX_WINDOW)
-    size = section.get_int("size", stride, 1, MAX_WINDOW)
-    padding = section.get_int("padding", size - 1, 0, MAX_WINDOW)
+    stride = section.get_int("stride", 1, MAX_WINDOW)
+    size = section.get_int("size", 1, MAX_WINDOW)
+    padding = section.get_int("padding", 0, MAX_WINDOW)
     front, back = padding // 2, padding - padding // 2
     if back >= size:
         raise InvalidInput(f"expected a padding of {section} below {2 * size - 1}, got {padding}: windows would hold no pixel")
@@ -119,7 +118,7 @@ def _write_avgpool(section: Section, network: DarknetNetwork) -> Tensor:
 def _write_upsample(section: Section, network: DarknetNetwork) -> Tensor:
     """[upsample]: every pixel repeated."""
     source = network.previous(section)
-    stride, name = section.get_int("stride", 2, 1, MAX_WINDOW), f"upsample_{section.index}"
+    stride, name = section.get_int("stride", 1, MAX_WINDOW), f"upsample_{section.index}"
     scales = network.writer.add_weight(f"{name}.scales", np.array([1, 1, stride, stride], np.float32))
     return network.add(
         "Resize",
@@ -139,7 +138,7 @@ def _write_route(section: Section, network: DarknetNetwork) -> Tensor:
         raise InvalidInput(f"expected {section} to name layers, got {section.options.get('layers')!r}")
     if len({(source.height, source.width) for source in sources}) > 1:
         raise InvalidInput(f"expected layers of one size for {section}, got {[source.shape for source in sources]}")
-    groups = section.get_int("groups", 1, 1)
+    groups = section.get_int("groups", 1)
     if len(sources) == 1:
         return sources[0] if groups == 1 else _write_group(section, network, sources[0], groups)
     if groups > 1:
@@ -150,7 +149,7 @@ def _write_route(section: Section, network: DarknetNetwork) -> Tensor:
 
 
 def _write_group(section: Section, network: DarknetNetwork, source: Tensor, groups: int) -> Tensor:
-    group, name = section.get_int("group_id", 0, 0, groups - 1), f"route_{section.index}"
+    group, name = section.get_int("group_id", 0, groups - 1), f"route_{section.index}"
     if source.channels % groups:
         raise InvalidInput(f"{section} takes one of {groups} groups, which do not divide {source.channels} channels")
     channels = source.channels // groups
@@ -204,7 +203,7 @@ def _write_reorg(section: Section, network: DarknetNetwork) -> Tensor:
     (C s^2, H / s, W / s): two reshapes around the usual space-to-depth.
     """
     source = network.previous(section)
-    stride, name = section.get_int("stride", 1, 1, MAX_WINDOW), f"reorg_{section.index}"
+    stride, name = section.get_int("stride", 1, MAX_WINDOW), f"reorg_{section.index}"
     channels, height, width = source.shape
     if channels % stride**2 or height % stride or width % stride:
         raise InvalidInput(f"expected a map that {section} can divide by {stride}, got {source.shape}")
@@ -221,7 +220,7 @@ def _write_reorg(section: Section, network: DarknetNetwork) -> Tensor:
 def _write_connected(section: Section, network: DarknetNetwork) -> Tensor:
     """[connected]: biases, then weights (outputs, inputs)."""
     source, name = network.previous(section, flat=True), f"connected_{section.index}"
-    count = section.get_int("output", 1, 1)
+    count = section.get_int("output", 1)
     biases = network.weights.take((count,), str(section))
     weights = network.weights.take((count, math.prod(source.shape)), str(section))
     return network.add(
@@ -259,7 +258,7 @@ def _note_head(section: Section, network: DarknetNetwork) -> None:
 
 
 def _write_activation(section: Section, network: DarknetNetwork, source: Tensor) -> Tensor:
-    word = section.get_word("activation", "logistic" if section.kind in ("convolutional", "connected") else "linear")
+    word = section.options["activation"]
     if word == "linear":
         return source
     name, engine_name = f"{word}_{section.index}", f"{word}_{section.index + 1}"  # OpenCV has counted the layer by then
@@ -314,5 +313,5 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "dropout": {},
     "cost": {},
     "yolo": {"embedding_layer": ()},
-    "region": {"coords": ("4",), "background": OFF, "tree": ()},
+    "region": {"coords": ("4",), "softmax": ("1",), "background": OFF, "tree": ()},
 }

@@ -4,6 +4,7 @@ It reads the weights file and the layers' text by code of its own. Its network g
 stops there.
 """
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,11 +64,14 @@ class DarknetSource:
         except self._error as error:
             raise InvalidInput(f"OpenCV refuses this input: {' '.join(str(error).split())}") from error
         # OpenCV writes the next run's values to the same place: copy. It keeps axes of length 1 behind a pooling: reshape.
-        return {
-            name: arrays[self._layers[name][0]].reshape(len(batch), *self._layers[name][1].shape).astype(np.float32)
-            for name in known
-        }
+        return {name: _reshape(arrays[self._layers[name][0]], (len(batch), *self._layers[name][1].shape)) for name in known}
 
     def close(self) -> None:
         """Free OpenCV's network."""
         self._network = None
+
+
+def _reshape(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy of this shape, or as it is when it has another size: then the comparison will say so."""
+    copy = values.astype(np.float32)
+    return copy.reshape(shape) if copy.size == math.prod(shape) else copy
