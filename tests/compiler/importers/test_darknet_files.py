@@ -120,7 +120,6 @@ def test_layers_we_cannot_carry_over_are_all_named(layers, message, tmp_path):
     ("layers", "message"),
     [
         ("", "1 to"),
-        ("[dropout]\n", "compute something"),
         (conv(8) + route("3"), "only 1 layers stand before it"),
         (conv(8) + "[route]\n", "name layers"),
         (conv(8) + conv(8, stride=2) + route("-1,-2"), "one size"),
@@ -176,6 +175,11 @@ def test_pictures_have_one_or_three_channels(tmp_path):
         read(cfg)
     with pytest.raises(InvalidInput, match="pixels a side"):
         read(cfg, width=0)
+
+
+def test_a_network_that_computes_nothing_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="compute something"):
+        read(write_network(tmp_path, "[dropout]\n"))
 
 
 def test_a_cfg_that_claims_huge_layers_costs_no_memory(tmp_path):
