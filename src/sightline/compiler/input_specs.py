@@ -19,6 +19,7 @@ Colour = Literal["RGB", "BGR", "GRAY"]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB -> gray
 SMALLEST_CROPPED = 96  # pixels; a classifier below it (CIFAR, MNIST) sees the whole picture
 CROP_FRACTION = 0.875  # 224 of 256, the usual evaluation crop since Krizhevsky et al. 2012
+PAD_VALUE = 114  # of letterbox bands where nobody says, as most detectors are trained
 PICTURE_CHANNELS = (1, 3)
 
 
@@ -132,6 +133,7 @@ def make_input_spec(graph: onnx.ModelProto, stated: StatedInput, task: Task) -> 
         std=_spread(stated.std, channels),
         resize=resize,
         crop_fraction=stated.crop_fraction or (CROP_FRACTION if resize == "centre_crop" else 1.0),
+        pad_value=PAD_VALUE if stated.pad_value is None else stated.pad_value,
     )
 
 

@@ -96,10 +96,8 @@ def summarise(imported: ImportedGraph, pairs: Sequence[tuple[Tensors, Tensors]],
         if expected.shape != got.shape or not np.isfinite(got).all():
             largest = mean_square = float("inf")
             continue
-        difference = np.abs(expected - got)
-        largest = max(largest, float(difference.max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0)))
-        power = float(np.sqrt(np.mean(expected**2))) or 1.0
-        mean_square = max(mean_square, float(np.sqrt(np.mean(difference**2))) / power)
+        largest = max(largest, measure_difference(expected, got, root_mean_square=False))
+        mean_square = max(mean_square, measure_difference(expected, got, root_mean_square=True))
         if (agreement := compare_classes(expected, got)) is not None:
             same.append(agreement)
     integer = imported.precision == "int8"
@@ -146,7 +144,7 @@ def find_first_difference(imported: ImportedGraph, batch: np.ndarray) -> str:
             if name not in expected or name not in got:
                 continue
             compared += 1
-            error = _measure_difference(expected[name], got[name], imported.precision == "int8")
+            error = measure_difference(expected[name], got[name], imported.precision == "int8")
             if not error < limit:
                 return f"the first layer that differs is {_describe_layer(imported.graph, name)}, relative error {error:.2g}"
     return f"the {compared} intermediate layers that both know agree, so the difference arises behind them"
@@ -182,13 +180,22 @@ def describe_verification(found: Verification) -> str:
     )
 
 
-def _measure_difference(expected: np.ndarray, got: np.ndarray, root_mean_square: bool) -> float:
+def measure_difference(expected: np.ndarray, got: np.ndarray, root_mean_square: bool) -> float:
+    """Largest, or root mean square, of the difference over that of the expected values; infinities that are equal are equal.
+
+    Infinite for other shapes, or where one side has a number and the other none.
+    """
     if expected.shape != got.shape:
         return float("inf")
-    difference = np.abs(expected.astype(np.float64) - got)
+    same = expected == got  # also where both are infinite, as padding of a max-pool is
+    first, second = (np.where(same, 0.0, values).astype(np.float64) for values in (expected, got))
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return float("inf")
+    difference = np.abs(first - second)
+    magnitude = np.where(np.isfinite(expected), expected, 0.0).astype(np.float64)
     if root_mean_square:
-        return float(np.sqrt(np.mean(difference**2)) / (np.sqrt(np.mean(expected.astype(np.float64) ** 2)) or 1.0))
-    return float(difference.max(initial=0.0) / (np.abs(expected).max(initial=0.0) or 1.0))
+        return float(np.sqrt(np.mean(difference**2)) / (np.sqrt(np.mean(magnitude**2)) or 1.0))
+    return float(difference.max(initial=0.0) / (np.abs(magnitude).max(initial=0.0) or 1.0))
 
 
 def _describe_layer(graph: onnx.ModelProto, tensor: str) -> str:

@@ -30,6 +30,7 @@ class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[float, ...] | None = None
     resize: ResizeRule | None = None
     crop_fraction: float | None = None
+    pad_value: int | None = None
 
 
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,145 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from sightline.compiler.importers.graph_writer import GraphWriter
+from sightline.compiler.importers.importer import ImportedGraph, StatedInput, Tensors
+from sightline.compiler.verification import ImportFailed, compare_classes, run_layers, verify_import
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+
+SIDE = 8
+
+
+def write_graph(pool_pad: float = -np.inf, second_weight: float = 1.0) -> onnx.ModelProto:
+    """conv -> leaky -> pad -> pool -> logits; `pool_pad` is what tiny-YOLOv2's stride-1 pool is padded with."""
+    rng = np.random.default_rng(0)
+    writer = GraphWriter("net")
+    x = writer.add_input("images", (3, SIDE, SIDE))
+    weight = writer.add_weight("conv1.weight", rng.normal(size=(4, 3, 3, 3)).astype(np.float32))
+    x = writer.add("Conv", [x, weight], name="conv1", pads=[1] * 4)
+    x = writer.add("LeakyRelu", [x], name="leaky1", alpha=0.1)
+    pads = writer.add_weight("pads", np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64))
+    x = writer.add("Pad", [x, pads, writer.add_weight("fill", np.array(pool_pad, np.float32))], name="pad1")
+    x = writer.add("MaxPool", [x], name="pool1", kernel_shape=[2, 2], strides=[1, 1])
+    x = writer.add("Mul", [x, writer.add_weight("scale", np.array(second_weight, np.float32))], name="scale1")
+    x = writer.add("GlobalAveragePool", [x], name="mean1")
+    x = writer.add("Flatten", [x], name="logits", axis=1)
+    return writer.finish({x: ("batch", 4)})
+
+
+class GraphSource:
+    """A source network that is itself an ONNX graph, run by the reference."""
+
+    engine = "source 1.0"
+    is_own_framework = True
+
+    def __init__(self, graph: onnx.ModelProto, folder: Path, known: Sequence[str] | None = None) -> None:
+        self._graph, self._path, self._known = graph, folder / "source.onnx", known
+        onnx.save(graph, self._path)
+
+    def run(self, batch: np.ndarray) -> Tensors:
+        session = load_backend("reference").open(self._path, SessionOptions())
+        outputs = session.infer({"images": batch})
+        session.close()
+        return outputs
+
+    def run_layers(self, batch: np.ndarray, names: Sequence[str]) -> Tensors:
+        return run_layers(self._graph, batch, [name for name in names if self._known is None or name in self._known])
+
+    def close(self) -> None:
+        pass
+
+
+def make_import(graph: onnx.ModelProto, source: GraphSource, precision: str = "fp32") -> ImportedGraph:
+    return ImportedGraph("test", graph, StatedInput(), source, (), precision=precision)  # type: ignore[arg-type]
+
+
+def draw_batches(count: int = 3) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [rng.normal(size=(1, 3, SIDE, SIDE)).astype(np.float32) for _ in range(count)]
+
+
+def test_the_same_network_agrees_and_the_record_says_how(tmp_path: Path) -> None:
+    parts: list[float] = []
+    imported = make_import(write_graph(), GraphSource(write_graph(), tmp_path))
+    found = verify_import(imported, draw_batches(), "drawn pictures", parts.append)
+    assert (found.pictures, found.engine, found.is_own_framework) == (3, "source 1.0", True)
+    assert (found.max_relative_error, found.top1_agreement) == (0, 1)
+    assert parts == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_a_pool_padded_with_zero_instead_of_nothing_is_caught_and_named(tmp_path: Path) -> None:
+    imported = make_import(write_graph(pool_pad=0.0), GraphSource(write_graph(), tmp_path))
+    with pytest.raises(ImportFailed, match=r"differs from source 1\.0.*the first layer that differs is 'pad1' \(Pad\)"):
+        verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+def test_layers_the_source_does_not_know_are_passed_over(tmp_path: Path) -> None:
+    source = GraphSource(write_graph(), tmp_path, known=["conv1", "mean1"])
+    imported = make_import(write_graph(second_weight=1.5), source)
+    with pytest.raises(ImportFailed, match=r"the first layer that differs is 'mean1' \(GlobalAveragePool\), relative error 0\.5"):
+        verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+def test_when_no_known_layer_differs_that_is_said(tmp_path: Path) -> None:
+    imported = make_import(write_graph(second_weight=1.5), GraphSource(write_graph(), tmp_path, known=["conv1"]))
+    with pytest.raises(ImportFailed, match="the 1 intermediate layers that both know agree"):
+        verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
+    imported = make_import(write_graph(second_weight=np.nan), GraphSource(write_graph(), tmp_path))
+    with pytest.raises(ImportFailed):
+        verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1.05, True), (1.2, False), (-1.0, False)])
+def test_a_quantised_network_may_differ_by_rounding_only(factor: float, agrees: bool, tmp_path: Path) -> None:
+    imported = make_import(write_graph(second_weight=factor), GraphSource(write_graph(), tmp_path), "int8")
+    if agrees:
+        found = verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+        assert found.rms_relative_error == pytest.approx(0.05, rel=1e-3)
+    else:
+        with pytest.raises(ImportFailed):
+            verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+def test_classes_are_compared_along_their_axis() -> None:
+    one = np.array([[1.0, 2.0], [2.0, 1.0]])
+    assert compare_classes(one, one[:, ::-1]) == 0
+    assert compare_classes(one, np.array([[0.0, 5.0], [1.0, 3.0]])) == 0.5
+    assert compare_classes(np.zeros((2, 1)), np.zeros((2, 1))) is None
+    assert compare_classes(np.zeros(3), np.zeros(3)) is None
+
+
+def test_onnx_runtimes_wrong_pool_fusion_is_caught_against_the_reference(tmp_path: Path) -> None:
+    """ONNX Runtime folds Pad(0) into a MaxPool that then pads with -inf (issue 24737): 3.4 % error on tiny-YOLOv2."""
+    import onnxruntime
+
+    graph = write_graph(pool_pad=0.0)
+    path = tmp_path / "net.onnx"
+    onnx.save(graph, path)
+
+    class WronglyOptimised(GraphSource):
+        engine = "onnxruntime, default optimisation"
+
+        def run(self, batch: np.ndarray) -> Tensors:
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            return {"logits": session.run(None, {"images": batch})[0]}
+
+    with pytest.raises(ImportFailed, match="differs from onnxruntime, default optimisation"):
+        verify_import(make_import(graph, WronglyOptimised(graph, tmp_path)), draw_batches(), "pictures", lambda part: None)
+
+
+def test_the_compiled_engines_compute_that_pool_right(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(write_graph(pool_pad=0.0), path)
+    (batch,) = draw_batches(1)
+    expected = load_backend("reference").open(path, SessionOptions()).infer({"images": batch})["logits"]
+    for engine in ("onnxruntime", "openvino"):
+        got = load_backend(engine).open(path, SessionOptions()).infer({"images": batch})["logits"]
+        assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
