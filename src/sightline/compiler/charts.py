@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sightline.compiler.comparison import Comparison
+from sightline.compiler.comparison import CategoryChange, Comparison
 from sightline.compiler.goals import Timing
 from sightline.compiler.report import SweepRow
 from sightline.runtime.backend import LayerRow
@@ -20,6 +20,7 @@ COLOURS = {"int8": "#2f9e6e", "bf16": "#4c7fd0", "fp32": "#c98a2b", "fp16": "#8a
 OTHER_COLOUR = "#8b929c"
 LINES = ("#2f9e6e", "#4c7fd0", "#c98a2b", "#8a63c7")
 MOST_LAYERS = 24
+MOST_CATEGORIES = 20
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sightline",
@@ -112,8 +113,8 @@ def draw_timing_chart(timings: Sequence[Timing], chosen: str | None) -> str:
 
 
 def draw_category_chart(comparison: Comparison) -> str:
-    """Change of every category with its interval, in points."""
-    rows = comparison.per_category[::-1]
+    """Change of the categories that changed most, with its interval, in points."""
+    rows = sort_by_change(comparison.per_category)[:MOST_CATEGORIES][::-1]
     with rc_context(STYLE):
         figure = Figure(figsize=(8.2, 0.8 + 0.26 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
@@ -126,6 +127,11 @@ def draw_category_chart(comparison: Comparison) -> str:
         axes.set_xlabel(f"change of {comparison.category_metric}, points, with its 95 % interval")
         axes.margins(y=0.05)
         return to_svg(figure, "Change of accuracy by category")
+
+
+def sort_by_change(rows: Sequence[CategoryChange]) -> list[CategoryChange]:
+    """Categories that changed most first; equal ones stay in their order."""
+    return sorted(rows, key=lambda row: -abs(row.candidate - row.baseline))
 
 
 def shorten(text: str, longest: int = 44) -> str:

@@ -7,12 +7,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from sightline.compiler.charts import (
+    MOST_CATEGORIES,
     draw_category_chart,
     draw_layer_chart,
     draw_sweep_chart,
     draw_timing_chart,
     find_colour,
     shorten,
+    sort_by_change,
 )
 from sightline.compiler.report import CompileReport
 
@@ -31,9 +33,11 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         "bytes": format_bytes,
         "shorten": shorten,
         "colour": find_colour,
+        "most_changed": sort_by_change,
         "data_uri": lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
     }
-    return environment.get_template(TEMPLATE).render(report=report, charts=draw_charts(report), flip_pictures=flip_pictures)
+    template = environment.get_template(TEMPLATE)
+    return template.render(report=report, charts=draw_charts(report), flip_pictures=flip_pictures, SHOWN=MOST_CATEGORIES)
 
 
 def draw_charts(report: CompileReport) -> dict[str, Markup]:

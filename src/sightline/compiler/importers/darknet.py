@@ -23,6 +23,8 @@ INPUT = "data"
 MAX_SIDE = 8192
 COLOURS = {1: "GRAY", 3: "RGB"}
 
+BAND = 127  # value of the letterbox's bands: darknet fills them with 0.5
+
 
 class DarknetImporter:
     """Reads cfg and weights."""
@@ -137,4 +139,5 @@ def _state_input(network: DarknetNetwork, resize: ResizeRule | None) -> StatedIn
         std=(255.0,) * picture.channels,
         resize=resize,
         crop_fraction=1.0 if resize == "centre_crop" else None,
+        pad_value=BAND if resize == "letterbox" else None,
     )

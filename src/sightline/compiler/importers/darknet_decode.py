@@ -76,7 +76,7 @@ def describe_resize(
     is_fork = any(FORK_OPTIONS & section.options.keys() for section in (net, *sections))
     if is_fork and not net.get_int("letter_box"):
         return "stretch", ["the cfg is of AlexeyAB's fork of Darknet, which stretches pictures to the input"]
-    return "letterbox", ["Darknet fits the picture into the input and fills the bands with grey 127"]
+    return "letterbox", ["Darknet fits the picture into the input, with grey bands"]
 
 
 def _describe_yolo(heads: Sequence[tuple[Section, Tensor]], picture: Tensor) -> DecodeSpec:

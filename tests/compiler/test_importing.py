@@ -1,0 +1,122 @@
+"""A network file becomes a Model: what is stated, found out, compared and refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import NAMES, SPEC
+
+from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importing import Meaning, import_network
+from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
+from sightline.core.folders import compute_file_hash, read_manifest, verify_files
+from sightline.core.manifests import ModelManifest
+from sightline.core.progress import ProgressEvent
+from sightline.data.versions import DatasetVersion
+from sightline.runtime.predictor import open_predictor
+
+STATED = StatedInput(colour="RGB", mean=SPEC.mean, std=SPEC.std, resize="stretch")
+
+
+def test_an_imported_network_answers_as_the_model_it_came_from(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(stated=STATED, categories=NAMES)
+    result = import_network(model / "model.onnx", tmp_path / "out", "textures", meaning=meaning, pictures=version)
+    manifest = read_manifest(result.folder, ModelManifest)
+    verify_files(result.folder, manifest.files)
+    assert (manifest.task, manifest.categories, manifest.network) == ("classification", NAMES, "onnx/model.onnx")
+    with open_predictor(model) as one, open_predictor(result.folder) as other:
+        for item in list(version.items("val"))[:8]:
+            image = version.read_image(item)
+            first, second = one.predict([image])[0][0], other.predict([image])[0][0]
+            assert first.category == second.category
+            assert first.confidence == pytest.approx(second.confidence, abs=1e-5)
+
+
+def test_the_manifest_says_where_all_came_from(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(stated=STATED, categories=NAMES)
+    result = import_network(model / "model.onnx", tmp_path / "out", "textures", meaning=meaning, pictures=version)
+    source, check = result.manifest.source, result.manifest.export_check
+    expected = compute_file_hash(model / "model.onnx")
+    assert source["framework"] == "onnx"
+    assert source["files"] == [{"name": "model.onnx", "sha256": expected.sha256, "size_bytes": expected.size_bytes}]
+    assert check["pictures"] == 16
+    assert check["picture_source"] == "pictures of textures"
+    assert check["max_relative_error"] < 1e-4
+    assert check["top1_agreement"] == 1
+
+
+def test_without_pictures_generated_ones_are_compared_and_said(model: Path, tmp_path: Path) -> None:
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED, categories=NAMES))
+    assert result.verification.picture_source == "generated pictures (none were given)"
+
+
+def test_a_folder_of_pictures_is_compared_on(model: Path, tmp_path: Path) -> None:
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), np.full((30, 40, 3), 40 * index, np.uint8))
+    meaning = Meaning(stated=STATED, categories=NAMES)
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, pictures=folder)
+    assert (result.verification.pictures, result.verification.picture_source) == (3, "real pictures")
+    with pytest.raises(NotFound, match="no picture in"):
+        import_network(model / "model.onnx", tmp_path / "b", "net", meaning=meaning, pictures=tmp_path / "out")
+
+
+def test_a_probe_finds_how_the_network_was_fed(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    """The toy was fitted with mean 127.5 and std 64; stated, this way is among those tried, and wins over the presets."""
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED), probe=version)
+    assert result.probe[0].score == max(row.score for row in result.probe)
+    scores = {row.preset: row.score for row in result.probe}
+    assert scores["as stated"] == result.probe[0].score > scores["0-255"]
+    assert result.manifest.input.std == result.probe[0].input.std
+    assert result.manifest.categories == NAMES
+    assert any("categories taken from 'textures'" in note for note in result.notes)
+    kept = result.manifest.source["probe"]
+    assert [row["preset"] for row in kept] == [row.preset for row in result.probe]
+
+
+def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="give --preset"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(categories=NAMES))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preset_fills_what_nobody_states(model: Path, tmp_path: Path) -> None:
+    meaning = Meaning(stated=StatedInput(std=(64.0,)), preset="imagenet-tf", categories=NAMES)
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
+    assert (result.manifest.input.mean, result.manifest.input.std) == ((127.5,) * 3, (64.0,) * 3)
+
+
+def test_a_list_of_categories_of_another_length_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="expected 3 categories for the network's outputs, got 2"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED, categories=("a", "b")))
+
+
+def test_a_file_of_no_framework_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no network")
+    with pytest.raises(Unsupported, match="network of none of onnx, "):
+        import_network(tmp_path / "notes.txt", tmp_path / "out", "net")
+    with pytest.raises(NotFound, match="no network file"):
+        import_network(tmp_path / "absent.onnx", tmp_path / "out", "net")
+
+
+def test_a_place_that_is_taken_stays_untouched(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Conflict, match="exists already"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED, categories=NAMES))
+
+
+def test_progress_never_goes_back_and_ends(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    events: list[ProgressEvent] = []
+    meaning = Meaning(stated=STATED)
+    import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version, on_progress=events.append)
+    progress = [event.progress for event in events if event.progress is not None]
+    assert progress == sorted(progress)
+    assert list(dict.fromkeys(event.stage for event in events)) == [
+        "reading the network",
+        "probing presets",
+        "comparing with the source",
+        "writing",
+    ]
