@@ -19,7 +19,7 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
     """The page of one Report; `folder` holds the pictures its mistakes name."""
     pictures = {mistake.picture: embed_picture(folder / mistake.picture) for mistake in content.mistakes}
     return (
-        _environment()
+        load_templates()
         .get_template("report.html")
         .render(
             content=content,
@@ -39,7 +39,7 @@ def render_comparison(comparison: Comparison, a: ReportContent, b: ReportContent
     """The page of two Reports side by side."""
     groups = dict.fromkeys(number.group for number in comparison.numbers)
     by_group = {group: [number for number in comparison.numbers if number.group == group] for group in groups}
-    return _environment().get_template("comparison.html").render(comparison=comparison, a=a, b=b, groups=by_group)
+    return load_templates().get_template("comparison.html").render(comparison=comparison, a=a, b=b, groups=by_group)
 
 
 def embed_picture(path: Path) -> str:
@@ -58,7 +58,8 @@ def format_megabytes(size_bytes: int | None) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def load_templates() -> Environment:
+    """The templates beside this file, with our filters."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -7,7 +7,7 @@ page (`INK` by `var(--ink)`), and text stays text, so the page decides how the p
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from sightline.bench.records import STAGE_NAMES, LatencyResult, ReportContent, choose_category_metric, sort_categories
 
+Content = TypeVar("Content")
 INK, MUTED, GRID, PAPER = "#1c2330", "#667085", "#e3e7ee", "#ffffff"
 SERIES = ("#2f6fed", "#e8743b", "#19a979", "#945ecf", "#c4417a", "#13a4b4", "#8a8d2b", "#5b6b8c")
 CSS_NAMES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} | {
@@ -68,20 +69,21 @@ def draw_plots(content: ReportContent) -> list[Plot]:
     accuracy = content.accuracy
     if accuracy.per_category:
         height = max(PLOT_HEIGHT, 0.8 + 0.26 * min(len(accuracy.per_category), MAX_BARS))
-        plots.append(_draw("categories", "Accuracy by category", height, _plot_categories, content))
+        plots.append(draw_plot("categories", "Accuracy by category", height, _plot_categories, content))
     if accuracy.curves:
-        plots.append(_draw("precision_recall", "Precision over recall", PLOT_HEIGHT, _plot_curves, content))
+        plots.append(draw_plot("precision_recall", "Precision over recall", PLOT_HEIGHT, _plot_curves, content))
     if accuracy.confusion and len(accuracy.confusion) <= MAX_CONFUSION:
         height = max(PLOT_HEIGHT, 1.0 + 0.3 * len(accuracy.confusion))
-        plots.append(_draw("confusion", "Confusion matrix", height, _plot_confusion, content))
+        plots.append(draw_plot("confusion", "Confusion matrix", height, _plot_confusion, content))
     if content.latency:
-        plots.append(_draw("latency", "Latency of one call", PLOT_HEIGHT, _plot_latency, content))
+        plots.append(draw_plot("latency", "Latency of one call", PLOT_HEIGHT, _plot_latency, content))
     if content.throughput:
-        plots.append(_draw("throughput", "Throughput", PLOT_HEIGHT, _plot_throughput, content))
+        plots.append(draw_plot("throughput", "Throughput", PLOT_HEIGHT, _plot_throughput, content))
     return plots
 
 
-def _draw(name: str, title: str, height: float, plot: Callable[[Axes, ReportContent], None], content: ReportContent) -> Plot:
+def draw_plot(name: str, title: str, height: float, plot: Callable[[Axes, Content], None], content: Content) -> Plot:
+    """Draw one plot with `plot(axes, content)`; `height` in inches."""
     with rc_context(STYLE), warnings.catch_warnings():
         # A script the font lacks shows boxes in the PNG; the page's own fonts show it in the SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

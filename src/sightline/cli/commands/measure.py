@@ -1,10 +1,11 @@
-"""`sightline measure`: accuracy, latency, throughput, memory and energy, as a Report; or two Reports side by side."""
+"""`sightline measure`: accuracy, latency, throughput, memory and energy, as a Report; a sweep; or two Reports side by side."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightline.cli.commands.measure_sweep import SweepArguments, run_sweep
 from sightline.cli.options import JsonOption, SeedOption, UrlOption, WorkspaceOption, open_workspace, parse_counts
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
@@ -13,22 +14,71 @@ if TYPE_CHECKING:
     from sightline.bench.reports import Report
     from sightline.core.workspace import Workspace
 
+REPORT_BATCHES, SWEEP_BATCHES = "1,8", "1,5,10,25,50"
+
 
 def measure_command(
-    subject: Annotated[str | None, typer.Argument(help="Deployment, artifact or model: a name, NAME@ID, or a folder.")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="Dataset version: NAME, NAME@ID, or its folder.")] = None,
-    split: Annotated[str, typer.Option("--split", help="Split to measure on; all takes every picture.")] = "test",
-    batch: Annotated[str, typer.Option("--batch", help="Batch sizes to sweep, with commas.")] = "1,8",
-    streams: Annotated[str, typer.Option("--streams", help="Numbers of inferences in flight to sweep, with commas.")] = "1,2",
-    max_images: Annotated[
-        int | None, typer.Option("--max-images", min=1, help="Measure accuracy on so many pictures, drawn with the seed.")
+    subject: Annotated[
+        str | None,
+        typer.Argument(help="Deployment, artifact or model: a name, NAME@ID, or a folder; with --iterations no server."),
     ] = None,
-    point_s: Annotated[float, typer.Option("--point-s", min=0.1, help="Seconds for each point of the sweep.")] = 3.0,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Dataset version: NAME, NAME@ID, or its folder; with --iterations any folder or LMDB too."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Split to measure on, by default test; all takes every picture."),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", help="Batch sizes to sweep, with commas; by default 1,8, with --iterations 1,5,10,25,50."),
+    ] = None,
+    streams: Annotated[
+        str | None, typer.Option("--streams", help="Report: numbers of inferences in flight to sweep, by default 1,2.")
+    ] = None,
+    max_images: Annotated[
+        int | None, typer.Option("--max-images", min=1, help="Report: accuracy on so many pictures, drawn with the seed.")
+    ] = None,
+    point_s: Annotated[
+        float | None, typer.Option("--point-s", min=0.1, help="Report: seconds for each point of the sweep, by default 3.")
+    ] = None,
     seed: SeedOption = 0,
     url: UrlOption = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", min=1, help="Sweep: so many batches at every batch size, by default 20.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="Sweep: precisions, such as fp32,bf16,int8; by default fp32, an artifact's own."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="Sweep: openvino, onnxruntime or reference; by default openvino, or an artifact's."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Sweep: file with a name a line, in the order of the network's classes.")
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean", help="Sweep: R,G,B to subtract instead of the network's own; or a mean.npy or mean.binaryproto."
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Sweep: also write the rows into this new CSV file.")] = None,
+    calibrate: Annotated[
+        str | None, typer.Option("--calibrate", help="Sweep: pictures to make a model's INT8 with; by default those of --data.")
+    ] = None,
+    calibration_batches: Annotated[
+        int | None, typer.Option("--calibration-batches", min=1, help="Sweep: so many batches of 50 of them, by default 10.")
+    ] = None,
+    first_calibration_batch: Annotated[
+        int | None, typer.Option("--first-calibration-batch", min=0, help="Sweep: from this batch on, by default 0.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Sweep: no progress, only the Final Stats.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="New folder of the report, or new page of --compare; by default a place in the workspace."),
+        typer.Option("--out", help="New folder of the report or sweep, or page of --compare; by default in the workspace."),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
@@ -37,29 +87,61 @@ def measure_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a deployment, artifact or model on a dataset version, or compare two reports."""
+    """Measure a deployment, artifact or model: a report, a sweep over batch sizes and precisions, or two reports compared.
+
+    A report tells accuracy, latency, throughput, memory and energy from encoded pictures to answers. With --iterations or
+    --dtype a sweep is made instead: of a network's own time, a prepared batch copied in, run and copied out, it prints the
+    Final Stats (total, mean, min, max, range, std, median, pictures/s, top-1, top-5) for every batch size and precision.
+    """
     from sightline.core.errors import InvalidInput
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
-    if compare is not None:
-        compare_reports_of(terminal, home, compare, out)
-        return
-    if subject is None or data is None:
-        raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
-    report = measure_subject(
-        home,
-        subject,
-        url,
-        data,
-        split=None if split == "all" else split,
-        batch_sizes=parse_counts(batch, "--batch"),
-        streams=parse_counts(streams, "--streams"),
-        seed=seed,
-        out=out or home,
-        max_images=max_images,
-        point_s=point_s,
+    of_report = {"--streams": streams, "--max-images": max_images, "--point-s": point_s, "--url": url}
+    of_sweep = SweepArguments(
+        iterations=iterations,
+        dtype=dtype,
+        engine=engine,
+        labels=labels,
+        mean=mean,
+        csv=csv,
+        calibrate=calibrate,
+        calibration_batches=calibration_batches,
+        first_calibration_batch=first_calibration_batch,
+        quiet=quiet,
     )
-    show_report(terminal, report)
+    if compare is not None:
+        refuse_options("--compare", of_report | of_sweep.given())
+        compare_reports_of(terminal, home, compare, out)
+    elif subject is None or data is None:
+        raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
+    elif of_sweep.wants_sweep:
+        refuse_options("a sweep (--iterations, --dtype)", of_report)
+        run_sweep(terminal, home, subject, data, split, parse_counts(batch or SWEEP_BATCHES, "--batch"), of_sweep, out)
+    else:
+        refuse_options("a report; --iterations or --dtype make it a sweep", of_sweep.given())
+        report = measure_subject(
+            home,
+            subject,
+            url,
+            data,
+            split=None if split == "all" else split or "test",
+            batch_sizes=parse_counts(batch or REPORT_BATCHES, "--batch"),
+            streams=parse_counts(streams or "1,2", "--streams"),
+            seed=seed,
+            out=out or home,
+            max_images=max_images,
+            point_s=point_s or 3.0,
+        )
+        show_report(terminal, report)
+
+
+def refuse_options(mode: str, options: dict[str, Any]) -> None:
+    """Refuse what would be ignored. Raises: InvalidInput naming the options of the other mode that were given."""
+    from sightline.core.errors import InvalidInput
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InvalidInput(f"expected the options of {mode}, got {', '.join(given)} too; leave one out")
 
 
 def measure_subject(home: "Workspace", subject: str, url: str | None, data: str, **options: Any) -> "Report":
