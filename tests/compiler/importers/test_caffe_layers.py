@@ -23,6 +23,7 @@ LAYERS = [
     ("Power", "power_param { scale: -3 }"),
     ("Exp", ""),
     ("Exp", "exp_param { base: 2 scale: 0.5 shift: 1 }"),
+    ("LRN", ""),
     ("LRN", "lrn_param { local_size: 3 alpha: 2 beta: 0.5 k: 3 }"),
     ("LRN", "lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL alpha: 2 }"),
     ("Softmax", ""),

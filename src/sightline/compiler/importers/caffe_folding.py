@@ -117,12 +117,11 @@ def _absorb(producer: Layer, affine: Layer) -> Layer:
     weight = _scale_weight(producer, affine)
     if np.size(bias) not in (1, factor.size):
         raise InvalidInput(f"layer {producer.name} has {np.size(bias)} biases for {factor.size} channels; the files do not fit")
-    blobs = (weight, (bias * factor + summand).astype(np.float32))
-    return replace(producer, blobs=blobs, writes=affine.writes)
+    return replace(producer, blobs=(weight, bias * factor + summand), writes=affine.writes)
 
 
 def _scale_weight(producer: Layer, affine: Layer) -> np.ndarray:
-    """The weights with each output channel times its factor, in their own shape."""
+    """The weights with each output channel times its factor, float64, in their own shape."""
     factor, weight = affine.blobs[0], producer.blobs[0]
     param = producer.param(PARAM_OF.get(producer.type, "convolution_param"))
     _check_channels(affine, param.integer("num_output"))
@@ -139,7 +138,7 @@ def _scale_weight(producer: Layer, affine: Layer) -> np.ndarray:
         scaled = grouped * factor.reshape(groups, 1, -1, 1, 1)
     else:
         scaled = rows * factor[:, None]
-    return np.asarray(scaled.reshape(weight.shape), np.float32)
+    return np.asarray(scaled.reshape(weight.shape))
 
 
 def _check_channels(affine: Layer, channels: int) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.importers.caffe_network import Layer, Network
+from sightline.compiler.importers.caffe_step import MOST_VALUES
 from sightline.compiler.importers.caffe_text import Fields
 from sightline.compiler.importers.caffe_wire import read_blob
 from sightline.compiler.importers.importer import ImportOptions, StatedInput
@@ -40,6 +41,10 @@ def choose_shape(network: Network, layers: Sequence[Layer], options: ImportOptio
     height, width = options.height or height, options.width or width
     if not height or not width:
         raise InvalidInput("the prototxt does not say its input's size; give width and height")
+    if channels * height * width > MOST_VALUES:
+        raise InvalidInput(
+            f"expected an input of at most {MOST_VALUES} values, got {channels} x {height} x {width}; give a smaller one"
+        )
     return channels, height, width
 
 

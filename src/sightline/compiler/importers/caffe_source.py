@@ -149,13 +149,18 @@ def _name_axis(layer: Layer, tensors: Shapes) -> Params:
     return changed
 
 
-def _name_bias(layer: Layer, tensors: Shapes) -> Params:
+def _complete_norm(layer: Layer, tensors: Shapes) -> Params:
+    """OpenCV calls k bias, and takes 0.0001 where no alpha is given and Caffe takes 1."""
     param = layer.param("lrn_param")
-    return {"k": "", "bias": param.text("k")} if "k" in param else {}
+    return {"k": "", "bias": param.text("k", "1"), "alpha": param.text("alpha", "1")}
 
 
 def _use_stored_statistics(layer: Layer, tensors: Shapes) -> Params:
     return {"use_global_stats": ""}
+
+
+def _keep(layer: Layer, tensors: Shapes) -> Params:
+    return {}
 
 
 def _bound(layer: Layer, tensors: Shapes) -> Params:
@@ -184,7 +189,8 @@ TRANSLATIONS: dict[str, tuple[str, str, Callable[[Layer, Shapes], Params]]] = {
     "BatchNorm": ("BatchNorm", "batch_norm_param", _use_stored_statistics),
     "Concat": ("Concat", "concat_param", _name_axis),
     "Slice": ("Slice", "slice_param", _name_axis),
-    "LRN": ("LRN", "lrn_param", _name_bias),
+    "LRN": ("LRN", "lrn_param", _complete_norm),
+    "Bias": ("Shift", "bias_param", _keep),
     "Clip": ("ReLU6", "clip_param", _bound),
     "Upsample": ("Resize", "upsample_param", _zoom_by_repeating),
     "Interp": ("Interp", "interp_param", _state_size),

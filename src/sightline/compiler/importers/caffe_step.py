@@ -69,11 +69,18 @@ class Step:
         return found
 
     def blob(self, index: int, shape: Sequence[int]) -> np.ndarray:
-        """A blob in the shape the layer's description asks for. Raises: InvalidInput when it has another number of values."""
+        """A blob as float32 in the shape the layer's description asks for.
+
+        Raises: InvalidInput when it has another number of values, or one beyond float32.
+        """
         if index >= len(self.layer.blobs) or self.layer.blobs[index].size != math.prod(shape):
             got = self.layer.blobs[index].shape if index < len(self.layer.blobs) else "none"
             raise self.wrong(f"weights {index} are expected {tuple(shape)}, got {got}")
-        return self.layer.blobs[index].reshape(shape).astype(np.float32)
+        with np.errstate(over="ignore"):
+            values = self.layer.blobs[index].reshape(shape).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise self.wrong(f"weights {index}, folded with those of the layers behind, leave the range of a float32")
+        return values
 
     def weight(self, part: str, values: np.ndarray) -> str:
         """A constant named after the layer."""

@@ -15,6 +15,7 @@ from sightline.core.errors import InvalidInput
 MOST_BYTES = 16 * 2**20  # the prototxt of a network of a thousand layers has 1 MB
 DEEPEST = 32
 LARGEST = 2**31 - 1
+LARGEST_FLOAT = 3.4e38  # Caffe's floats have 32 bits
 TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
       | (?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
@@ -248,6 +249,6 @@ def _read_number(name: str, token: Token) -> float:
         value = float(token.text.rstrip("fF") if token.text[:1] not in "iIfF" else token.text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST_FLOAT:  # also when it is no number at all
         raise InvalidInput(f"line {token.line}: expected a number for {name}, got {token.text[:40]!r}; correct the prototxt")
     return value

@@ -157,7 +157,8 @@ def _read_array(content: memoryview, kind: str) -> np.ndarray:
     dtype = np.dtype(kind)
     if len(content) % dtype.itemsize:
         raise _damaged(f"{len(content)} bytes are no whole number of {dtype.name} values")
-    return np.frombuffer(content, dtype).astype(np.float32)
+    with np.errstate(over="ignore"):  # a double too large becomes an infinity, which no layer accepts
+        return np.frombuffer(content, dtype).astype(np.float32)
 
 
 def _read_varint(content: memoryview, place: int) -> tuple[int, int]:
