@@ -1,4 +1,4 @@
-"""Write the reference pages beside this file from the code itself: settings, commands, errors, formats, networks, back ends.
+"""Write the reference pages beside this file from the code itself: settings, commands, errors, formats, networks and more.
 
 `make docs` runs it; a test fails when a page differs from what it writes.
 """
@@ -133,6 +133,60 @@ def render_backends() -> str:
     return "# Back ends\n\n" + render_table(["Name", "Device", "Precisions", "What it is"], rows) + "\n"
 
 
+def render_frameworks() -> str:
+    """Every framework whose networks can be imported, the presets of the input, and the heads of the outputs."""
+    from sightline.compiler.importers.table import IMPORTERS
+    from sightline.compiler.input_specs import PRESETS
+    from sightline.compiler.output_heads import TASK_OF_HEAD
+    from sightline.imaging.heads import HEADS
+
+    frameworks = []
+    for name, target in IMPORTERS.items():
+        module, _, class_name = target.partition(":")
+        frameworks.append([f"`{name}`", getattr(importlib.import_module(module), class_name)().description])
+    presets = [
+        [f"`{name}`", preset.description, preset.colour, format_numbers(preset.mean_rgb), format_numbers(preset.std_rgb)]
+        for name, preset in PRESETS.items()
+    ]
+    heads = [
+        [f"`{name}`", task, (HEADS[name].__doc__ or "").strip().splitlines()[0] if name in HEADS else "Tensors, not decoded."]
+        for name, task in TASK_OF_HEAD.items()
+    ]
+    return (
+        "# Frameworks\n\n`sightline import NETWORK` finds the framework by the file; `--framework NAME` names it. How an "
+        "import works is told in [importing a network](../concepts/importing.md).\n\n"
+        + render_table(["Framework", "What is read"], frameworks)
+        + "\n\n## Presets\n\nHow pictures are fed where the file is silent: tensor = (pixel - mean) / std, pixels 0..255; "
+        "means and stds for red, green, blue.\n\n"
+        + render_table(["Preset", "Of", "Channel order", "Mean", "Std"], presets)
+        + "\n\n## Heads\n\nWhat the outputs mean: found from their shapes and last operators, or named with `--head`.\n\n"
+        + render_table(["Head", "Task", "Outputs"], heads)
+        + "\n"
+    )
+
+
+def format_numbers(values: tuple[float, ...]) -> str:
+    """Numbers with commas, one when all are the same."""
+    return f"{values[0]:g}" if len(set(values)) == 1 else ", ".join(f"{value:g}" for value in values)
+
+
+def render_quantisers() -> str:
+    """Every quantiser and when it is tried."""
+    from sightline.compiler.quantisers.table import (
+        FIRST_QUANTISERS,
+        QUANTISERS,
+        RESCUE_QUANTISERS,
+        SYMMETRIC_QUANTISERS,
+        load_quantiser,
+    )
+
+    when = dict.fromkeys(FIRST_QUANTISERS, "always")
+    when |= dict.fromkeys(RESCUE_QUANTISERS, "when none before passes the gate")
+    when |= dict.fromkeys(SYMMETRIC_QUANTISERS, "alone, with `--symmetric`")
+    rows = [[f"`{name}`", load_quantiser(name).description, when[name]] for name in QUANTISERS]
+    return "# Quantisers\n\n" + render_table(["Name", "How", "When it is tried"], rows) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": render_settings,
     "commands.md": render_commands,
@@ -140,6 +194,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "formats.md": render_formats,
     "networks.md": render_networks,
     "backends.md": render_backends,
+    "frameworks.md": render_frameworks,
+    "quantisers.md": render_quantisers,
 }
 
 

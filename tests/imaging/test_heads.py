@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import DecodeSpec
 from sightline.imaging.heads import HEADS, decode_outputs
 from sightline.imaging.masks import decode_mask
@@ -184,3 +184,15 @@ def test_the_table_names_the_heads_of_the_documents():
     own = {"softmax", "sigmoid", "semantic", "anchor_free", "region_boxes"}
     imported = {"probabilities", "label_map", "yolo", "grid_objects", "scored_boxes", "prior_boxes"}
     assert set(HEADS) == own | imported
+
+
+def test_sigmoids_that_are_activated_already_stay_as_they_are() -> None:
+    spec = DecodeSpec(head="sigmoid", outputs=("y",), parameters={"activated": True}, confidence_threshold=0.4)
+    (answer,) = decode_outputs(spec, {"y": np.array([[0.9, 0.3]], np.float32)}, [PLACEMENT], Categories(["a", "b"]))
+    assert [(one.category, one.confidence) for one in answer] == [("a", pytest.approx(0.9))]
+
+
+def test_outputs_that_nobody_explained_are_refused_with_the_remedy() -> None:
+    spec = DecodeSpec(head="raw", outputs=("y",))
+    with pytest.raises(Unsupported, match="import it with --head"):
+        decode_outputs(spec, {"y": np.zeros((1, 2), np.float32)}, [PLACEMENT], Categories(["a"]))

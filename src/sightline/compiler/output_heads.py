@@ -12,9 +12,8 @@ from onnx import shape_inference
 
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import DecodeSpec, Task
-from sightline.imaging.heads import HEADS
+from sightline.imaging.heads import HEADS, RAW
 
-RAW_HEAD = "raw"
 TASK_OF_HEAD: dict[str, Task] = {
     "softmax": "classification",
     "probabilities": "classification",
@@ -27,7 +26,7 @@ TASK_OF_HEAD: dict[str, Task] = {
     "grid_objects": "detection",
     "anchor_free": "detection",
     "region_boxes": "detection",
-    RAW_HEAD: "raw",
+    RAW: "raw",
 }
 BOX_WORDS = ("box", "loc", "regress")
 BACKGROUND_NAMES = ("background", "__background__", "bg")
@@ -84,7 +83,7 @@ def find_head(graph: onnx.ModelProto, category_count: int | None) -> FoundHead:
         return found[0]
     shapes = ", ".join(f"{one.name} {list(one.shape)}" for one in outputs)
     names = tuple(one.name for one in outputs)
-    return FoundHead("raw", DecodeSpec(head=RAW_HEAD, outputs=names), 0, f"no known head has outputs {shapes}")
+    return FoundHead("raw", DecodeSpec(head=RAW, outputs=names), 0, f"no known head has outputs {shapes}")
 
 
 def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], category_count: int | None) -> FoundHead:
@@ -263,5 +262,5 @@ RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_boxes)
 
 def check_head(decode: DecodeSpec) -> None:
     """Raises: InvalidInput when a head is named that nothing decodes."""
-    if decode.head != RAW_HEAD and decode.head not in HEADS:
+    if decode.head != RAW and decode.head not in HEADS:
         raise InvalidInput(f"expected a decode head of {', '.join(sorted(HEADS))} or raw, got {decode.head!r}")

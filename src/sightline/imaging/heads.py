@@ -12,7 +12,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import DecodeSpec
 from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes, sigmoid, softmax
 from sightline.imaging.grid_heads import decode_grid_objects, decode_yolo
@@ -23,6 +23,7 @@ from sightline.imaging.resizing import Placement
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Predictions = list[list[Annotation]]
 DEFAULT_TOP = 5
+RAW = "raw"  # not a head: what outputs are that nobody explained
 
 
 def decode_outputs(
@@ -46,8 +47,14 @@ def decode_outputs(
 
     Raises:
         NotFound: no such head, or an output is missing.
+        Unsupported: outputs that nobody explained.
         InvalidInput: an output of the wrong shape.
     """
+    if spec.head == RAW:
+        raise Unsupported(
+            f"expected a Model whose outputs are understood, got raw tensors {list(spec.outputs)}; import it with --head, "
+            "or read the tensors with predict_raw"
+        )
     if spec.head not in HEADS:
         raise NotFound(f"expected a decode head of {sorted(HEADS)}, got {spec.head!r}; correct the decode spec")
     missing = [name for name in spec.outputs if name not in outputs]
@@ -94,8 +101,12 @@ def _rank_categories(spec: DecodeSpec, probabilities: Floats, categories: Catego
 def decode_sigmoid(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
-    """Any number of categories per picture: logits `(N, C)` to all whose sigmoid reaches the threshold."""
-    probabilities = sigmoid(_check_logits(arrays, 2, categories))
+    """Any number of categories per picture: logits `(N, C)` to all whose sigmoid reaches the threshold.
+
+    With the parameter "activated" the outputs are sigmoids already.
+    """
+    values = _check_logits(arrays, 2, categories)
+    probabilities = values if spec.parameters.get("activated", False) else sigmoid(values)
     return [
         [
             _label_image(categories[int(index)], row[index])
