@@ -10,6 +10,7 @@ from sightline.bench import inference_sweep_timing as timing
 from sightline.bench.inference_sweep import SweepRequest, check_request, replace_mean, settle_class_names, sweep_inference
 from sightline.bench.inference_sweep_networks import settle_precisions
 from sightline.bench.inference_sweep_records import SweepContent, choose_widest_rows, flatten_row
+from sightline.bench.records import LoadResult
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest
@@ -18,6 +19,12 @@ from sightline.runtime.backends.table import load_backend
 
 COLOURS = ("red", "green", "blue", "dark")
 RIGHT = [("test", colour, colour) for colour in COLOURS]
+
+
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other programs do meanwhile adds a note; these tests are about the others."""
+    monkeypatch.setattr("sightline.bench.inference_sweep.QUIET_SHARE", 1e9)
 
 
 def sweep(folder: Path, version, **request) -> SweepContent:
@@ -208,6 +215,14 @@ def test_a_wrong_mean_changes_the_answers(tmp_path: Path) -> None:
     assert sweep(model, version).rows[0].top1 == 1.0
     content = sweep(model, version, mean_rgb=(-255.0, 0.0, 0.0))  # everything is red
     assert (content.rows[0].top1, content.input.mean) == (0.0, (-255.0, 0.0, 0.0))
+
+
+def test_a_busy_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.bench.inference_sweep.QUIET_SHARE", 0.1)
+    watch = type("Watch", (), {"close": lambda self: LoadResult(average_before=1, average_after=1, other_cores=1000.0)})
+    monkeypatch.setattr("sightline.bench.inference_sweep.LoadWatch", watch)
+    content = sweep(write_model(tmp_path / "model"), make_pictures(tmp_path / "data", RIGHT))
+    assert "other programs kept 1000.0 of" in content.notes[-1]
 
 
 def test_progress_ends_whole_and_tells_the_time_left(tmp_path: Path) -> None:

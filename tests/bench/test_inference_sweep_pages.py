@@ -16,7 +16,7 @@ from sightline.bench.inference_sweep import SweepRequest, sweep_inference
 from sightline.bench.inference_sweep_pages import find_best, render_csv, save_sweep
 from sightline.bench.inference_sweep_plots import compute_wilson_interval, draw_sweep_plots
 from sightline.bench.inference_sweep_records import SweepContent
-from sightline.bench.inference_sweep_tables import build_sweep_table, describe_sweep
+from sightline.bench.inference_sweep_tables import build_sweep_table, describe_sweep, format_number
 from sightline.bench.timing import compute_spread
 from sightline.core.errors import Conflict
 
@@ -45,7 +45,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> SweepContent:
 
 
 def show(content: SweepContent) -> str:
-    console = Console(width=100, file=io.StringIO(), no_color=True)
+    console = Console(width=80, file=io.StringIO(), no_color=True)
     console.print(build_sweep_table(content))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -54,13 +54,19 @@ def test_final_stats_hold_every_number_of_the_source_s_tool(content: SweepConten
     text = show(content)
     lines = [line.split() for line in text.splitlines()]
     # total, mean, min, max, range, std, median of 20, 25, 30 ms; ms a picture; pictures a second: by hand
-    assert ["fp32", "10", "0.075", "25.00", "20.00", "30.00", "10.00", "5.00", "25.00", "2.50", "400.0"] in lines
-    assert ["int8", "1", "0.003", "1.00", "1.00", "1.00", "0.00", "0.00", "1.00", "1.00", "1000.0"] in lines
+    assert ["fp32", "10", "0.0750", "25.00", "20.00", "30.00", "10.00", "5.000", "25.00", "2.500", "400.0"] in lines
+    assert ["int8", "1", "0.0030", "1.000", "1.000", "1.000", "0", "0", "1.000", "1.000", "1000"] in lines
     answers = next(line for line in lines if line[:3] == ["fp32", "10", "30"])
     assert answers[3:-1] == ["6", "20", "25", "66.67%", "83.33%"]  # 4 and 5 of 6 pictures, five times
+    assert "…" not in text
     for words in ("Final Stats", "2026-11-21 08:00:00 UTC", "host a-host", "3 iterations a row", "int8 by ort-minmax"):
         assert words in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_numbers_have_four_digits_that_count() -> None:
+    values = (0.0, 0.01234, 0.5, 3.14159, 12.345, 123.456, 1234.5, 123456.7)
+    assert [format_number(value) for value in values] == ["0", "0.0123", "0.5000", "3.142", "12.35", "123.5", "1234", "123457"]
 
 
 def test_the_csv_has_a_line_a_row(content: SweepContent) -> None:

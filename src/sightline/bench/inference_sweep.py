@@ -30,7 +30,7 @@ from sightline.bench.inference_sweep_pictures import (
 from sightline.bench.inference_sweep_records import SweepContent, SweepPlan
 from sightline.bench.inference_sweep_timing import TURN_WARM_UPS, WARM_UPS, Judge, measure_rows
 from sightline.bench.process import LoadWatch
-from sightline.bench.records import DatasetFacts, SubjectFacts
+from sightline.bench.records import DatasetFacts, LoadResult, SubjectFacts
 from sightline.bench.timing import Stopwatch
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -41,6 +41,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.predictor import read_runnable_manifest
 
+QUIET_SHARE = 0.1  # of the cores: what other programs may take before times are called disturbed
 DEFAULT_CALIBRATION_BATCHES = 10  # of 50 pictures: about 500 suffice, says the source document
 
 
@@ -105,6 +106,8 @@ def sweep_inference(
         on_done = make_counter(sum(request.batch_sizes) * request.iterations * len(networks), on_progress)
         sizes, iterations = request.batch_sizes, request.iterations
         rows = measure_rows(networks, pictures, judge, setting.spec.name, sizes, iterations, on_done)
+    host, load = describe_host(), watch.close()
+    told += _tell_load(load, int(str(host["cores"])))
     return SweepContent(
         name=manifest.name,
         subject=_describe_subject(setting),
@@ -118,12 +121,12 @@ def sweep_inference(
         input=setting.spec,
         plan=_describe_plan(setting, request),
         calibration=facts,
-        host=describe_host(),
+        host=host,
         host_name=socket.gethostname(),
         created_at=created_at,
         total_run_s=clock.wall_s,
         rows=tuple(rows),
-        load=watch.close(),
+        load=load,
         notes=tuple(told),
     )
 
@@ -243,6 +246,15 @@ def _tell(
     if calibration is not None and calibration.are_measured:
         notes.append("INT8 was calibrated with pictures that are measured too: its accuracy may look too good")
     return notes
+
+
+def _tell_load(load: LoadResult, cores: int) -> list[str]:
+    if load.other_cores is None or load.other_cores < QUIET_SHARE * cores:
+        return []
+    return [
+        f"other programs kept {load.other_cores:.1f} of {cores} cores busy: times are too long; the shortest suffer least, "
+        "a quiet machine is better"
+    ]
 
 
 def _describe_plan(setting: SweepSetting, request: SweepRequest) -> SweepPlan:
