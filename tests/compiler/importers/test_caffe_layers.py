@@ -305,6 +305,14 @@ def test_what_no_caffe_accepts_is_named_in_one_line(kind, params, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_dilated_deconvolution_is_refused(tmp_path):
+    net = SeededNet(3, 9, 9)
+    net.weights["up"] = [net.draw(3, 2, 3, 3)]
+    net.add("Deconvolution", "up", params="convolution_param { num_output: 2 kernel_size: 3 dilation: 2 bias_term: false }")
+    with pytest.raises(Unsupported, match=r"up.*dilated"):
+        net.read(tmp_path)
+
+
 def test_missing_weights_are_all_named(tmp_path):
     net = SeededNet(3, 8, 8)
     net.conv("first", "data", 4, 3)

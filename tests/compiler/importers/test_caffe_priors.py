@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 import pytest
 from caffe_files import SeededNet
-from import_checks import assert_agrees
+from import_checks import assert_agrees, run_graph
 
+from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, Unsupported
+from sightline.imaging.heads import decode_outputs
+from sightline.imaging.resizing import stretch_image
 
 PRIOR_PARAMS = [
     "min_size: 30",
@@ -166,8 +169,42 @@ def test_priors_without_size_are_refused(params, tmp_path):
         make_ssd(params).read(tmp_path)
 
 
+def test_a_second_detection_output_asks_for_the_outputs_by_name(tmp_path):
+    net = make_ssd("min_size: 30")
+    net.text += net.text[net.text.index('layer { name: "detection_out"') :].replace("detection_out", "other_out")
+    with pytest.raises(Unsupported, match=r"detection_out .*other_out"):
+        net.read(tmp_path)
+    assert net.read(tmp_path, outputs=("mbox_conf_flatten", "mbox_loc")).decode.outputs == ("mbox_loc", "mbox_conf_flatten")
+    assert net.read(tmp_path, outputs=("mbox_conf",)).decode is None
+
+
 def test_priors_from_elsewhere_are_refused(tmp_path):
     net = make_ssd("min_size: 3")
     net.text = net.text.replace('bottom: "mbox_priorbox"', 'bottom: "mbox_loc"')
     with pytest.raises(Unsupported, match="something else than PriorBox"):
         net.read(tmp_path)
+
+
+def test_decoded_boxes_are_those_of_opencvs_detection_output(tmp_path, rng):
+    detection = (
+        "num_classes: 3 share_location: true code_type: CENTER_SIZE background_label_id: 0 keep_top_k: 200 "
+        "confidence_threshold: 0.4 nms_param { nms_threshold: 0.45 top_k: 400 }"
+    )
+    params = "min_size: 20 max_size: 40 aspect_ratio: 2 clip: false variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2"
+    net = make_ssd(params, detection, per_cell=4)
+    net.weights["norm"] = [np.ones(4, np.float32)]  # offsets that stay near the priors
+    imported = net.read(tmp_path)
+    batch = rng.normal(size=(1, 3, 80, 96)).astype(np.float32)
+    original = cv2.dnn.readNetFromCaffe(str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel"))
+    original.setInput(batch)
+    rows = original.forward()[0, 0]  # (K, 7): picture, class, confidence, x_min, y_min, x_max, y_max in shares
+    rows = rows[rows[:, 2] > 0]  # OpenCV fills up to keep_top_k with zeros
+    _, placement = stretch_image(np.zeros((80, 96, 3), np.uint8), 96, 80)
+    outputs = run_graph(imported.graph, batch, tmp_path)
+    found = decode_outputs(imported.decode, outputs, [placement], Categories(["first", "second"]))[0]
+    assert len(found) == len(rows) > 5
+    for annotation, row in zip(found, rows[np.argsort(-rows[:, 2], kind="stable")], strict=True):
+        assert annotation.category == ("first", "second")[int(row[1]) - 1]
+        assert annotation.confidence == pytest.approx(row[2], abs=1e-5)
+        expected = np.clip(row[3:] * (96, 80, 96, 80), 0, (96, 80, 96, 80))
+        np.testing.assert_allclose(annotation.box_xyxy, expected, atol=1e-2)

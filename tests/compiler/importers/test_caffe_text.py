@@ -87,4 +87,4 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_line(text, read):
 
 def test_a_huge_file_is_refused_before_it_is_read():
     with pytest.raises(InvalidInput, match="is it the weights file"):
-        read_text(b" " * (16 * 2**20 + 1))
+        read_text(b" " * (4 * 2**20 + 1))

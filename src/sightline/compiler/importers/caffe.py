@@ -13,7 +13,7 @@ from sightline.compiler.importers.caffe_folding import check_blobs, fold_layers
 from sightline.compiler.importers.caffe_input import choose_shape, read_stated
 from sightline.compiler.importers.caffe_layers import WrittenGraph, check_types, write_graph
 from sightline.compiler.importers.caffe_network import Layer, Network, Value, attach_weights, prune_layers, read_network
-from sightline.compiler.importers.caffe_priors import Detection, find_detection, list_prior_layers, make_decode
+from sightline.compiler.importers.caffe_priors import Detection, list_detections, list_prior_layers, make_decode
 from sightline.compiler.importers.caffe_source import OpencvNetwork
 from sightline.compiler.importers.caffe_wire import read_weights
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
@@ -104,18 +104,22 @@ def _find_beside(path: Path, suffixes: tuple[str, ...], noun: str) -> Path:
 
 
 def _choose_outputs(network: Network, names: Sequence[str]) -> tuple[list[Value], Detection | None]:
-    """The values to end the graph at, and the DetectionOutput that reads them. Raises: NotFound, InvalidInput."""
+    """The values to end the graph at, and the DetectionOutput that reads them, if one does.
+
+    Raises: NotFound for a name no tensor has; InvalidInput for a network without outputs.
+    """
     if missing := [name for name in names if name not in network.blobs]:
         known = ", ".join([*network.blobs][-20:])
         raise NotFound(f"no tensor {', '.join(missing)} in the network; the last ones are {known}")
-    detection = find_detection(network) if not names or any(one.type == "DetectionOutput" for one in network.layers) else None
+    detections = list_detections(network)
     if names:
         chosen = list(dict.fromkeys(network.blobs[name] for name in names))
-        return chosen, detection if detection and {detection.offsets, detection.confidences} <= {*chosen} else None
-    outputs = network.unread() if detection is None else [detection.offsets, detection.confidences]
-    if not outputs:
-        raise InvalidInput("the prototxt has no layer that gives an output; is it a training net with its last layer missing?")
-    return outputs, detection
+        return chosen, next((one for one in detections if {one.offsets, one.confidences} <= {*chosen}), None)
+    if len(detections) == 1:
+        return [detections[0].offsets, detections[0].confidences], detections[0]
+    if outputs := network.unread():
+        return outputs, None
+    raise InvalidInput("the prototxt has no layer that gives an output; is it a training net with its last layer missing?")
 
 
 def _read_decode(

@@ -113,10 +113,10 @@ def _absorb(producer: Layer, affine: Layer) -> Layer:
         first, second = producer.blobs
         _check_channels(affine, first.size)
         return replace(producer, blobs=(first * factor, second * factor + summand), writes=affine.writes)
-    bias = producer.blobs[1].ravel() if len(producer.blobs) > 1 else 0.0
+    bias = producer.blobs[1].ravel() if len(producer.blobs) > 1 else np.zeros(factor.size)
     weight = _scale_weight(producer, affine)
-    if np.size(bias) not in (1, factor.size):
-        raise InvalidInput(f"layer {producer.name} has {np.size(bias)} biases for {factor.size} channels; the files do not fit")
+    if bias.size != factor.size:
+        raise InvalidInput(f"layer {producer.name} has {bias.size} biases for {factor.size} channels; the files do not fit")
     return replace(producer, blobs=(weight, bias * factor + summand), writes=affine.writes)
 
 

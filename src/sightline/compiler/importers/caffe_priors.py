@@ -18,7 +18,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import DecodeSpec
 
 DETECTION, PRIOR_BOX = "DetectionOutput", "PriorBox"
-MOST_PRIORS = 1_000_000
+MOST_PRIORS = 200_000  # SSD512 has 24,564
 DIGITS = 7  # of a prior's coordinate, 0..1: 1e-7 is a hundred-thousandth of a pixel
 SAME_RATIO = 1e-6  # prior_box_layer.cpp
 DEFAULT_VARIANCE = 0.1
@@ -35,17 +35,10 @@ class Detection:
     priors: Value
 
 
-def find_detection(network: Network) -> Detection | None:
-    """The DetectionOutput layer, if there is one. Raises: Unsupported for several or for one with other inputs."""
-    found = [layer for layer in network.layers if layer.type == DETECTION]
-    if not found:
-        return None
-    if len(found) > 1 or len(found[0].reads) != 3:
-        raise Unsupported(
-            f"expected one DetectionOutput that reads offsets, confidences and priors, got {len(found)} that read "
-            f"{[len(layer.reads) for layer in found]} tensors; name the outputs to end the graph at"
-        )
-    return Detection(found[0], *found[0].reads)
+def list_detections(network: Network) -> list[Detection]:
+    """The DetectionOutput layers that read offsets, confidences and priors."""
+    layers = [layer for layer in network.layers if layer.type == DETECTION and len(layer.reads) == 3]
+    return [Detection(layer, *layer.reads) for layer in layers]
 
 
 def list_prior_layers(network: Network, detection: Detection) -> list[Layer]:

@@ -77,7 +77,7 @@ class Step:
             got = self.layer.blobs[index].shape if index < len(self.layer.blobs) else "none"
             raise self.wrong(f"weights {index} are expected {tuple(shape)}, got {got}")
         with np.errstate(over="ignore"):
-            values = self.layer.blobs[index].reshape(shape).astype(np.float32)
+            values = self.layer.blobs[index].reshape(shape).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise self.wrong(f"weights {index}, folded with those of the layers behind, leave the range of a float32")
         return values

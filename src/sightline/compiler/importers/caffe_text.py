@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sightline.core.errors import InvalidInput
 
-MOST_BYTES = 16 * 2**20  # the prototxt of a network of a thousand layers has 1 MB
+MOST_BYTES = 4 * 2**20  # the prototxt of a network of a thousand layers has 1 MB
 DEEPEST = 32
 LARGEST = 2**31 - 1
 LARGEST_FLOAT = 3.4e38  # Caffe's floats have 32 bits

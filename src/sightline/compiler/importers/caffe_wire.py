@@ -69,7 +69,10 @@ def read_weights(content: bytes) -> dict[str, Blobs]:
 
 
 def read_blob(content: memoryview) -> np.ndarray:
-    """A blob as float32 in its own shape. Raises: InvalidInput when the shape and the values do not fit."""
+    """A blob as float32 in its own shape, a view of the bytes where it can be one.
+
+    Raises: InvalidInput when the shape and the values do not fit.
+    """
     shape: list[int] | None = None
     legacy: dict[int, int] = {}
     pieces: list[np.ndarray] = []
@@ -158,7 +161,7 @@ def _read_array(content: memoryview, kind: str) -> np.ndarray:
     if len(content) % dtype.itemsize:
         raise _damaged(f"{len(content)} bytes are no whole number of {dtype.name} values")
     with np.errstate(over="ignore"):  # a double too large becomes an infinity, which no layer accepts
-        return np.frombuffer(content, dtype).astype(np.float32)
+        return np.frombuffer(content, dtype).astype(np.float32, copy=False)
 
 
 def _read_varint(content: memoryview, place: int) -> tuple[int, int]:
