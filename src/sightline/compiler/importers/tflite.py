@@ -52,12 +52,12 @@ class TfliteImporter:
             raise NotFound(f"expected a .tflite file, got {path}; check the path")
         file = read_tflite(path)
         shape = find_picture_shape(file, options)
-        file = choose_outputs(file, options.outputs)
-        builder = guard_damage(path, lambda: build_graph(file, shape))
+        wanted = choose_outputs(file, options.outputs)
+        builder = guard_damage(path, lambda: build_graph(wanted, shape))
         graph = builder.finish(f"TensorFlow Lite network {path.name}")
         metadata, notes = read_metadata(file)
         outputs = {name: (index, builder.output_layout(index)) for name, index in builder.output_names.items()}
-        last = builder.shape(file.outputs[0])
+        last = builder.shape(wanted.outputs[0])
         return ImportedGraph(
             framework=self.name,
             graph=graph,
@@ -65,7 +65,7 @@ class TfliteImporter:
             source=open_source(file, shape, outputs, builder.layers),
             files=(path,),
             precision=find_precision(file),
-            categories=read_categories(file, metadata, last[-1]) if len(file.outputs) == 1 and last else None,
+            categories=read_categories(file, metadata, last[-1]) if len(wanted.outputs) == 1 and last else None,
             notes=(*builder.notes, *notes),
         )
 

@@ -264,7 +264,8 @@ def _flatten_input(builder: GraphBuilder, source: int, width: int, keeps: bool) 
     if keeps or (len(shape) == 2 and shape[1] == width):
         return builder.plain(source), None
     if len(shape) == 4 and shape[0] == 1 and np.prod(shape[1:]) == width and builder.is_spatial(source):
-        name = builder.writer.add("Flatten", [builder.spatial(source)], name=f"{builder.tensor(source).name}/flat", axis=1)
+        target = builder.add_numbers("shape", [0, width])
+        name = builder.writer.add("Reshape", [builder.spatial(source), target], name=f"{builder.tensor(source).name}/flat")
         return name, _order_rows(shape)
     target = builder.add_numbers("shape", [-1, width])
     return builder.writer.add("Reshape", [builder.plain(source), target], name=f"{builder.tensor(source).name}/rows"), None

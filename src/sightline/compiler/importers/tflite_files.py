@@ -184,7 +184,7 @@ def _read_tensor(tensor: Any, index: int, buffers: Buffers) -> TensorRecord:
         shape=shape,
         kind=kind,
         data=data,
-        quantisation=_read_quantisation(tensor.Quantization(), shape, name),
+        quantisation=_read_quantisation(tensor.Quantization(), shape, kind, name),
         is_free=min(signature[1:], default=1) < 0,
     )
 
@@ -201,13 +201,17 @@ def _shape_data(stored: np.ndarray, kind: str, shape: tuple[int, ...], name: str
     return values.reshape(shape)
 
 
-def _read_quantisation(record: Any, shape: tuple[int, ...], name: str) -> Quantisation | None:
+def _read_quantisation(record: Any, shape: tuple[int, ...], kind: str, name: str) -> Quantisation | None:
     if record is None or record.ScaleLength() == 0:
         return None
     scales = np.array(record.ScaleAsNumpy(), np.float32)
     zero_points = np.array(record.ZeroPointAsNumpy(), np.int64) if record.ZeroPointLength() else np.zeros(1, np.int64)
     if len(zero_points) not in (1, len(scales)) or not (np.isfinite(scales).all() and (scales > 0).all()):
         raise ValueError(f"tensor {name} has {len(scales)} scales from {scales.min()} and {len(zero_points)} zero points")
+    if kind in ("UINT8", "INT8"):
+        limits = np.iinfo(NUMPY_KINDS[kind])
+        if zero_points.min() < limits.min or zero_points.max() > limits.max:
+            raise ValueError(f"tensor {name} of {kind} has a zero point of {zero_points.min()} to {zero_points.max()}")
     axis = record.QuantizedDimension()
     axis = 0 if len(shape) == 1 else axis  # see _find_wrong_axes
     if len(scales) > 1 and (not 0 <= axis < len(shape) or shape[axis] != len(scales)):

@@ -23,6 +23,7 @@ Layout = Literal["plain", "spatial", "flat"]
 Shape = tuple[int, ...]
 TO_NCHW = (0, 3, 1, 2)
 TO_NHWC = (0, 2, 3, 1)
+TO_SPATIAL_AXIS = (0, 2, 3, 1)  # where each axis of (N, H, W, C) is in (N, C, H, W)
 QUANTISED_KINDS = {"UINT8": np.uint8, "INT8": np.int8}
 # ActivationFunctionType of the schema: operator, lowest, highest value. The kernels know no others in fused form.
 ACTIVATIONS: dict[int, tuple[str, float, float]] = {
@@ -174,7 +175,7 @@ class GraphBuilder:
     def hold(self, index: int, held: Held, shape: Shape) -> None:
         """Hold a tensor under another one's name: what changes nothing but the layout."""
         self.shapes[index], self.held[index] = shape, held
-        if not any(held.pads):
+        if held.layout != "flat" and not any(held.pads):
             self.layers.setdefault(held.name, (index, held.layout))
 
     def alias(self, index: int, source: int) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.importers.tflite_files import OperatorRecord
-from sightline.compiler.importers.tflite_graph import ACTIVATIONS, GraphBuilder, Layout, Shape
+from sightline.compiler.importers.tflite_graph import ACTIVATIONS, TO_SPATIAL_AXIS, GraphBuilder, Layout, Shape
 from sightline.core.errors import InvalidInput, Unsupported
 
-TO_SPATIAL_AXIS = (0, 2, 3, 1)  # where the file's axis is in (N, C, H, W)
 BINARY = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div", "MAXIMUM": "Max", "MINIMUM": "Min", "POW": "Pow"}
 UNARY = {
     "LOGISTIC": "Sigmoid", "TANH": "Tanh", "ELU": "Elu", "HARD_SWISH": "HardSwish", "EXP": "Exp", "ABS": "Abs", "SQRT": "Sqrt",
@@ -168,8 +167,14 @@ def _emit_global_mean(builder: GraphBuilder, operator: OperatorRecord, result: S
     if keeps:
         builder.emit(operator, "GlobalAveragePool", [name], result, "spatial")
         return
-    mean = builder.writer.add("GlobalAveragePool", [name], name=f"{builder.tensor(operator.outputs[0]).name}/mean")
-    builder.emit(operator, "Flatten", [mean], result, "plain", axis=1)
+    output = operator.outputs[0]
+    title, quantisation = builder.tensor(output).name, builder.quantisation(output)
+    mean = builder.writer.add("GlobalAveragePool", [name], name=title, output=f"{title}/mean")
+    if quantisation is not None:  # in front of the reshape, so that the pooling is one of integers
+        mean = builder.add_pair(mean, quantisation, builder.tensor(output).kind, title, f"{title}/rounded")
+    target = builder.add_numbers("shape", [0, result[1]])
+    value = builder.writer.add("Reshape", [mean, target], name=f"{title}/flat", output=title)
+    builder.move(output, output, value, result, "plain")
 
 
 def convert_arg_max(builder: GraphBuilder, operator: OperatorRecord) -> None:

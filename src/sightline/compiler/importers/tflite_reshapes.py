@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from sightline.compiler.importers.tflite_files import OperatorRecord
-from sightline.compiler.importers.tflite_graph import TO_NCHW, GraphBuilder, Layout, Shape
-from sightline.compiler.importers.tflite_pointwise import TO_SPATIAL_AXIS, check_axis, refuse_activation
+from sightline.compiler.importers.tflite_graph import TO_NCHW, TO_SPATIAL_AXIS, GraphBuilder, Layout, Shape
+from sightline.compiler.importers.tflite_pointwise import check_axis, refuse_activation
 from sightline.core.errors import InvalidInput, Unsupported
 
 
@@ -56,7 +56,8 @@ def emit_reshape(builder: GraphBuilder, operator: OperatorRecord, shape: Shape) 
         return
     is_map = builder.is_spatial(source)
     if is_map and not _is_trivial(before) and _is_read_flat(builder, output, before, shape):
-        name = builder.writer.add("Flatten", [builder.spatial(source)], name=f"{builder.tensor(output).name}/flat", axis=1)
+        target = builder.add_numbers("shape", [0, shape[1]])  # a Reshape, which lets integers through where a Flatten does not
+        name = builder.writer.add("Reshape", [builder.spatial(source), target], name=f"{builder.tensor(output).name}/flat")
         builder.flat_maps[output] = before
         builder.move(output, source, name, shape, "flat")
         return

@@ -7,11 +7,9 @@ many whole axes as are missing, a new axis takes none of the source, a shrunk ax
 from dataclasses import dataclass
 
 from sightline.compiler.importers.tflite_files import OperatorRecord
-from sightline.compiler.importers.tflite_graph import GraphBuilder, Shape
+from sightline.compiler.importers.tflite_graph import TO_SPATIAL_AXIS, GraphBuilder, Shape
 from sightline.compiler.importers.tflite_reshapes import emit_reshape
 from sightline.core.errors import InvalidInput, Unsupported
-
-TO_SPATIAL_AXIS = (0, 2, 3, 1)
 
 
 @dataclass(frozen=True)

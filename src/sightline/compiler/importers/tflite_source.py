@@ -15,7 +15,7 @@ import numpy as np
 from sightline.compiler.importers.importer import SourceNetwork, Tensors
 from sightline.compiler.importers.tflite_files import NUMPY_KINDS, TensorRecord, TfliteFile
 from sightline.compiler.importers.tflite_graph import TO_NCHW, Layout, Shape, dequantise
-from sightline.core.errors import MissingPackage, Unsupported
+from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
 
 Place = tuple[int, Layout]  # tensor of the file, and how our graph holds it
 THREADS = 2
@@ -39,8 +39,9 @@ class LiteRtSource:
         self._file, self._shape = file, picture_shape
         self._outputs, self._layers = dict(outputs), {**outputs, **layers}
         self._content = mend_axes(file)
-        self._interpreter: Any = self._open(False)
         self._watching: Any = None
+        shows_all = {place for place, _ in outputs.values()} <= set(file.outputs)
+        self._interpreter: Any = self._open(not shows_all)
 
     def run(self, batch: np.ndarray) -> Tensors:
         """Outputs for `(N, C, H, W)` float32."""
@@ -89,6 +90,8 @@ class LiteRtSource:
                 reasons.append(" ".join(str(error).split())[:200])
             else:
                 return interpreter
+        if "valid Flatbuffer" in reasons[-1]:
+            raise InvalidInput(f"{self._file.path.name} is damaged: {reasons[-1]}; get the file again")
         raise Unsupported(f"LiteRT refuses {self._file.path.name}: {reasons[-1]}")
 
 
@@ -102,6 +105,8 @@ class OpenVinoSource:
 
         self.engine = f"openvino {openvino.__version__.split('-')[0]}"
         self._file, self._outputs = file, dict(outputs)
+        if not {place for place, _ in outputs.values()} <= set(file.outputs):
+            raise MissingPackage("OpenVINO shows the file's own outputs only; pip install 'sightline[tflite]' to end at others")
         try:
             model = openvino.Core().read_model(file.path)
             if file.tensors[file.inputs[0]].is_free:
@@ -118,8 +123,9 @@ class OpenVinoSource:
         rows: dict[str, list[np.ndarray]] = {name: [] for name in self._outputs}
         for picture in batch:
             results = self._network([store_picture(picture, self._file.tensors[self._file.inputs[0]])])
-            for number, (name, (place, layout)) in enumerate(self._outputs.items()):
-                rows[name].append(present_tensor(np.array(results[number]), self._file.tensors[place], layout))
+            for name, (place, layout) in self._outputs.items():
+                values = np.array(results[self._file.outputs.index(place)])
+                rows[name].append(present_tensor(values, self._file.tensors[place], layout))
         return {name: join_rows(parts) for name, parts in rows.items()}
 
     def run_layers(self, batch: np.ndarray, names: Sequence[str]) -> Tensors:
