@@ -130,6 +130,7 @@ def test_outputs_are_what_no_layer_reads_in_order():
         (' layers { layer { name: "a" type: "relu" } }', Unsupported, "V0"),
         (' input: "im_info"' + relu("a") + relu("b", bottom="im_info"), Unsupported, r"got 2 \(data, im_info\)"),
         ("", Unsupported, "got 0"),
+        (relu("a") * 10_001, InvalidInput, "at most 10000 layers"),
     ],
 )
 def test_what_is_no_network_is_refused(text, error, message):

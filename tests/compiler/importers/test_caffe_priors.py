@@ -162,6 +162,10 @@ def test_decoding_no_head_does_leaves_raw_outputs_and_a_note(detection, tmp_path
         "min_size: 3 max_size: 4 max_size: 5",
         "min_size: 3 variance: -1",
         "min_size: 3 aspect_ratio: 0",
+        "min_size: 3 aspect_ratio: 1e-30",
+        "min_size: 3 max_size: -4",
+        "min_size: 3e38",
+        "min_size: 3 " + "aspect_ratio: 2 " * 101,
     ],
 )
 def test_priors_without_size_are_refused(params, tmp_path):

@@ -31,6 +31,7 @@ DATA_TYPES = ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "Dumm
 TRAINING_TYPES = ("Accuracy", "Silence", "HDF5Output", "DetectionEvaluate")
 IDENTITY_TYPES = ("Dropout", "Split")
 DEPLOY_STAGE = "deploy"
+MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,8 @@ def read_network(content: bytes) -> Network:
     wiring = _Wiring()
     _wire_inputs(net, wiring)
     stages = {*net.child("state").texts("stage"), DEPLOY_STAGE}
+    if len(net.children("layers")) + len(net.children("layer")) > MOST_LAYERS:
+        raise InvalidInput(f"expected at most {MOST_LAYERS} layers, got more; this is no network")
     names: set[str] = set()
     for schema in ("layers", "layer"):
         for fields in net.children(schema):

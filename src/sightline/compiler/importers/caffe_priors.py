@@ -5,6 +5,7 @@ decode head "prior_boxes" and neither the graph nor a device computes them.
 """
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from sightline.core.manifests import DecodeSpec
 
 DETECTION, PRIOR_BOX = "DetectionOutput", "PriorBox"
 MOST_PRIORS = 200_000  # SSD512 has 24,564
+MOST_RATIOS = 100
+MOST_PIXELS = 1_000_000  # of a box's side, and its greatest ratio
 DIGITS = 7  # of a prior's coordinate, 0..1: 1e-7 is a hundred-thousandth of a pixel
 SAME_RATIO = 1e-6  # prior_box_layer.cpp
 DEFAULT_VARIANCE = 0.1
@@ -125,7 +128,8 @@ def _list_sizes(layer: Layer, param: Fields) -> list[tuple[float, float]]:
     """
     least = [math.floor(size) for size in param.numbers("min_size")]
     greatest = [math.floor(size) for size in param.numbers("max_size")]
-    if not least or min(least) < 1 or (greatest and len(greatest) != len(least)):
+    sizes_fit = not greatest or (len(greatest) == len(least) and all(map(operator.le, least, greatest)))
+    if not least or not sizes_fit or min(least) < 1 or max(*least, *greatest, 0) > MOST_PIXELS:
         raise InvalidInput(f"PriorBox {layer.name} has min_size {least} and max_size {greatest}; correct the prototxt")
     ratios = _list_ratios(layer, param)
     sizes = []
@@ -140,9 +144,12 @@ def _list_sizes(layer: Layer, param: Fields) -> list[tuple[float, float]]:
 
 def _list_ratios(layer: Layer, param: Fields) -> list[float]:
     """Ratios of width to height without 1 and without repetition, each followed by its inverse where boxes are flipped."""
+    stated = param.numbers("aspect_ratio")
+    if len(stated) > MOST_RATIOS:
+        raise InvalidInput(f"PriorBox {layer.name} has {len(stated)} aspect ratios, expected at most {MOST_RATIOS}")
     ratios = [1.0]
-    for ratio in param.numbers("aspect_ratio"):
-        if ratio <= 0:
+    for ratio in stated:
+        if not 1 / MOST_PIXELS <= ratio <= MOST_PIXELS:
             raise InvalidInput(f"PriorBox {layer.name} has the aspect ratio {ratio}; correct the prototxt")
         if all(abs(ratio - other) >= SAME_RATIO for other in ratios):
             ratios.extend([ratio, 1 / ratio] if param.flag("flip", True) else [ratio])
