@@ -130,8 +130,7 @@ def read_source(source: Path | Any, framework: str, options: ImportOptions) -> I
         return choose_importer(Path(source), framework).read(Path(source), options)
     from sightline.compiler.importers.pytorch import read_module
 
-    imported: ImportedGraph = read_module(source, options)
-    return imported
+    return read_module(source, options.width, options.height, options.channels, options.outputs)
 
 
 def describe_model(
