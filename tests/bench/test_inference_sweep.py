@@ -165,6 +165,13 @@ def test_precisions_that_are_not_there_are_refused_in_one_line(tmp_path: Path) -
     assert settle_precisions(artifact, None, ("fp32",)) == ("openvino", ("fp32",))
 
 
+def test_an_emulated_device_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = read_manifest(write_model(tmp_path / "model"), ModelManifest)
+    monkeypatch.setattr(type(load_backend("onnxruntime")), "device", "fpga-emulator")
+    with pytest.raises(Unsupported, match="not how fast"):
+        settle_precisions(model, "onnxruntime", ("int8",))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

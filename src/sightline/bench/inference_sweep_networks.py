@@ -25,6 +25,7 @@ from sightline.runtime.predictor import DEFAULT_ENGINE, MODEL_GRAPH, check_graph
 if TYPE_CHECKING:
     from sightline.compiler.quantisers.quantiser import QuantiserFacts
 
+EMULATOR = "emulator"  # how the names of devices end whose speed means nothing: "fpga-emulator"
 Manifest = ModelManifest | ArtifactManifest
 
 
@@ -59,10 +60,18 @@ def settle_precisions(manifest: Manifest, engine: str | None, wanted: Sequence[P
     precisions = tuple(wanted) or (own,)
     if is_fixed and set(precisions) != {own}:
         others = ", ".join(precision for precision in precisions if precision != own)
-        how = "compiled to" if isinstance(manifest, ArtifactManifest) else "imported in"
-        remedy = f"leave --dtype out, or measure {'its' if isinstance(manifest, ArtifactManifest) else 'another'} Model"
-        raise Unsupported(f"{manifest.name} was {how} {own} and runs in no other precision, got {others}; {remedy}")
-    available = load_backend(chosen).precisions
+        is_compiled = isinstance(manifest, ArtifactManifest)
+        how = "compiled to" if is_compiled else "imported in"
+        remedy = "measure its Model, named by its folder" if is_compiled else "measure a Model that was not quantised"
+        raise Unsupported(
+            f"{manifest.name} was {how} {own} and runs in no other precision, got {others}; leave --dtype out, or {remedy}"
+        )
+    backend = load_backend(chosen)
+    if backend.device.endswith(EMULATOR):
+        raise Unsupported(
+            f"{chosen} emulates its device: it says what the numbers will be, not how fast; choose another --engine"
+        )
+    available = backend.precisions
     lacking = [precision for precision in precisions if precision not in available]
     if lacking:
         raise Unsupported(

@@ -16,7 +16,7 @@ ANSWER_HEADINGS = ("type", "batch", "predictions", "pictures", "top-1 right", "t
 
 def build_sweep_table(content: SweepContent) -> RenderableType:
     """Final Stats: what ran where and when, times, answers, and notes."""
-    times = _make_table("inference time (ms of an iteration, but for the total; pic.: a picture)", TIME_HEADINGS)
+    times = _make_table("inference time (ms of one iteration; pic.: a picture)", TIME_HEADINGS)
     answers = _make_table("predictions", ANSWER_HEADINGS)
     previous = ""
     for row in content.rows:

@@ -20,6 +20,7 @@ NEEDS = {
     "import video": (("av",), ""),
 }
 LITTLE_SPACE_BYTES = 2_000_000_000
+UNTIMED_ENGINES = ("reference", "hls4ml", "hetero")
 EXTRAS_OF_OTHERS = ("all", "dev")  # all of them together; what work on Sightline itself needs
 
 
@@ -176,7 +177,7 @@ def probe_speed() -> dict[str, float]:
 def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> list[dict[str, Any]] | None:
     """The best rate of every engine in every precision, GFLOP/s; None without the packages that make the probes.
 
-    The reference engine is left out: it is not meant to be fast.
+    Engines that are not meant to be fast, emulate a device or are made of others are left out.
     """
     import os
     from importlib.util import find_spec
@@ -185,10 +186,9 @@ def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> 
 
     if find_spec("onnx") is None:
         return None
-    from sightline.compiler.candidates import REFERENCE
     from sightline.compiler.probes import PROBED_PRECISIONS, measure_peaks
 
-    usable = [engine for engine in engines if engine["engine"] != REFERENCE]
+    usable = [engine for engine in engines if engine["engine"] not in UNTIMED_ENGINES]
     points = [(engine, precision) for engine in usable for precision in PROBED_PRECISIONS if precision in engine["precisions"]]
     rows = []
     for done, (engine, precision) in enumerate(points):
