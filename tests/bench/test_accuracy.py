@@ -100,3 +100,10 @@ def test_progress_ends_at_one(squares_version: DatasetVersion) -> None:
     items = choose_items(squares_version, "test", None, 0)
     measure_accuracy(ColourDetector(), squares_version, items, 4, worst_pictures=0, seed=0, on_progress=events.append)
     assert events[-1].progress == 1.0
+
+
+def test_a_message_names_few_categories() -> None:
+    from sightline.bench.accuracy import list_few
+
+    assert list_few(["a", "b"]) == "a, b"
+    assert list_few([str(index) for index in range(1000)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more"

@@ -112,11 +112,6 @@ def test_labels_and_mean_reach_the_network(run: Run, model: Path, lmdb: Path, tm
     assert fed_wrong.json["rows"][0]["top1"] == 0.25 and fed_wrong.json["content"]["input"]["mean"] == [-255.0, 0.0, 0.0]
 
 
-def test_a_network_s_file_is_to_be_imported_first(run: Run, lmdb: Path, model: Path) -> None:
-    refused = run("measure", model / "model.onnx", "--data", lmdb, "--iterations", "1", "--quiet")
-    assert refused.code == 5 and "sightline import" in refused.err
-
-
 def test_precisions_are_parsed() -> None:
     assert parse_precisions("fp32, INT8") == ("fp32", "int8")
     for text in ("", "fp16", "fp32,fp32", "fp32,"):
@@ -175,3 +170,17 @@ def test_means_that_are_none_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(NotFound):
         read_mean("absent.npy")
+
+
+def test_a_networks_file_is_imported_for_the_sweep(run: Run, model: Path, lmdb: Path, workspace: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(NAMES) + "\n")
+    network = tmp_path / "colours.onnx"
+    network.write_bytes((model / "model.onnx").read_bytes())
+    options = ("--data", lmdb, "--batch", "2", "--iterations", "2", "--labels", labels, "--json")
+    refused = run("measure", network, *options)
+    assert refused.code == 2 and "--preset" in refused.err
+    ran = run("measure", network, *options, "--preset", "0-1")
+    assert ran.code == 0, ran.err
+    assert ran.json["content"]["subject"]["network"] == "onnx/colours.onnx"
+    assert not (workspace / "models").exists()

@@ -120,3 +120,12 @@ def test_progress_never_goes_back_and_ends(model: Path, version: DatasetVersion,
         "comparing with the source",
         "writing",
     ]
+
+
+@pytest.mark.parametrize(("colour", "mean"), [("RGB", (1.0, 2.0, 3.0)), ("BGR", (3.0, 2.0, 1.0))])
+def test_means_are_said_for_red_green_blue_and_follow_the_channels(
+    colour: str, mean: tuple[float, ...], model: Path, tmp_path: Path
+) -> None:
+    stated = StatedInput(colour=colour, mean=(1.0, 2.0, 3.0), std=(64.0,))  # type: ignore[arg-type]
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=stated, categories=NAMES))
+    assert result.manifest.input.mean == mean

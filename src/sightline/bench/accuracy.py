@@ -25,6 +25,7 @@ BATCH_SIZE = 8
 # Resamples for the interval: 1,000, fewer for large sets, whose weights would fill the memory (8 bytes each).
 RESAMPLES, MIN_RESAMPLES, RESAMPLED_PICTURES = 1000, 100, 10_000_000
 USER_THRESHOLD = 0.25  # for a subject that does not say its own
+MOST_NAMES = 10  # categories that a message names
 
 
 class AccuracyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +59,18 @@ def merge_categories(answers: Sequence[str], version: Categories) -> tuple[Categ
     unknown = [name for name in version if name not in answers and name != BACKGROUND]
     if len(extra) == len(answers):
         raise InvalidInput(
-            f"expected a data set with any of the subject's {', '.join(answers)}, got {', '.join(version)}; choose another"
+            f"expected a data set with any of the subject's {list_few(answers)}, got {list_few(list(version))}; choose another"
         )
-    notes = [f"the subject cannot answer {', '.join(unknown)}: all of these count as missed"] if unknown else []
+    notes = [f"the subject cannot answer {list_few(unknown)}: all of these count as missed"] if unknown else []
     if extra:
-        notes.append(f"the data set has no {', '.join(extra)}: the subject's answers of these cannot be right")
+        notes.append(f"the data set has no {list_few(extra)}: the subject's answers of these cannot be right")
     return Categories([*version, *extra]), notes
+
+
+def list_few(names: Sequence[str]) -> str:
+    """Names with commas: the first few, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def measure_accuracy(

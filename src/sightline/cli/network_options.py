@@ -37,9 +37,12 @@ HeightOption = Annotated[int | None, typer.Option("--height", min=1, help="Netwo
 ColourOption = Annotated[str | None, typer.Option("--colour", help="Network: order of its channels: RGB, BGR or GRAY.")]
 MeanOption = Annotated[
     str | None,
-    typer.Option("--mean", help="Network: subtracted from pixels 0..255, in its channel order, such as 104,117,123."),
+    typer.Option("--mean", help="Network: subtracted from pixels 0..255, for red, green, blue: 123,117,104; or one number."),
 ]
-StdOption = Annotated[str | None, typer.Option("--std", help="Network: divides them then, such as 255 or 58.4,57.1,57.4.")]
+StdOption = Annotated[
+    str | None,
+    typer.Option("--std", help="Network: divides them then, for red, green, blue, such as 58.4,57.1,57.4; or one number."),
+]
 ResizeOption = Annotated[
     str | None,
     typer.Option("--resize", help="Network: letterbox, stretch, or centre_crop; by default what the task usually does."),

@@ -54,7 +54,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """What a user says of a network beyond its file.
 
     Attributes:
-        stated: parts of the input spec; they win over the file's.
+        stated: parts of the input spec; they win over the file's. Means and stds are for red, green, blue, whatever the
+            network's channel order.
         preset: name of a usual input spec; fills what neither the user nor the file states.
         categories: names of the outputs' classes in order; they win over the file's.
         background: the outputs' first class is a background that `categories` leaves out.
@@ -151,10 +152,7 @@ def describe_model(
     categories, decode = settle_categories(given, found, meaning.background)
     if meaning.confidence is not None:
         decode = msgspec.structs.replace(decode, confidence_threshold=meaning.confidence)
-    stated = merge_stated(meaning.stated, imported.stated)
-    if meaning.preset is not None:
-        channels = find_picture_input(imported.graph)[1][0]
-        stated = merge_stated(stated, make_preset_input(meaning.preset, meaning.stated.colour, channels))
+    stated = settle_stated(imported, meaning)
     tried = make_preset_input("0-1", None, find_picture_input(imported.graph)[1][0]) if probe is not None else StatedInput()
     notes.append(f"head {decode.head}: {found.reason}")
     manifest = ModelManifest(
@@ -171,6 +169,20 @@ def describe_model(
         files={},
     )
     return manifest, stated
+
+
+def settle_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
+    """What is said of the input: by the user, else by the file, else by the preset; means and stds in the network's order."""
+    rest = imported.stated
+    if meaning.preset is not None:
+        channels = find_picture_input(imported.graph)[1][0]
+        colour = meaning.stated.colour or imported.stated.colour
+        rest = merge_stated(rest, make_preset_input(meaning.preset, colour, channels))
+    is_reversed = (meaning.stated.colour or rest.colour) == "BGR"
+    mean, std = (
+        values[::-1] if values is not None and is_reversed else values for values in (meaning.stated.mean, meaning.stated.std)
+    )
+    return merge_stated(msgspec.structs.replace(meaning.stated, mean=mean, std=std), rest)
 
 
 def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int | None) -> FoundHead:

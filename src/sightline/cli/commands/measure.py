@@ -20,7 +20,9 @@ REPORT_BATCHES, SWEEP_BATCHES = "1,8", "1,5,10,25,50"
 def measure_command(
     subject: Annotated[
         str | None,
-        typer.Argument(help="Deployment, artifact or model: a name, NAME@ID, or a folder; with --iterations no server."),
+        typer.Argument(
+            help="Deployment, artifact or model: a name, NAME@ID, or a folder; with --iterations a network's file too."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -65,6 +67,9 @@ def measure_command(
             "--mean", help="Sweep: R,G,B to subtract instead of the network's own; or a mean.npy or mean.binaryproto."
         ),
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Sweep of a network's file: how pictures are fed where it is silent.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Sweep: also write the rows into this new CSV file.")] = None,
     calibrate: Annotated[
         str | None, typer.Option("--calibrate", help="Sweep: pictures to make a model's INT8 with; by default those of --data.")
@@ -103,6 +108,7 @@ def measure_command(
         engine=engine,
         labels=labels,
         mean=mean,
+        preset=preset,
         csv=csv,
         calibrate=calibrate,
         calibration_batches=calibration_batches,

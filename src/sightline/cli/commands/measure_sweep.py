@@ -5,15 +5,18 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from sightline.cli.commands.import_ import make_name
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from sightline.bench.inference_sweep_records import SweepContent
+    from sightline.compiler.importing import Meaning
     from sightline.core.manifests import Precision
     from sightline.core.progress import OnProgress
     from sightline.core.workspace import Workspace
@@ -32,6 +35,7 @@ class SweepArguments(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     labels: Path | None = None
     mean: str | None = None
+    preset: str | None = None
     csv: Path | None = None
     calibrate: str | None = None
     calibration_batches: int | None = None
@@ -77,26 +81,41 @@ def run_sweep(
         calibration_batches=asked.calibration_batches or DEFAULT_CALIBRATION_BATCHES,
         first_calibration_batch=asked.first_calibration_batch or 0,
     )
-    with watch_progress(asked.quiet) as on_progress, open_network(network, home) as folder:
+    with watch_progress(asked.quiet) as on_progress, open_network(network, home, asked) as folder:
         content = measure_network(folder, home, data, asked.calibrate, request, on_progress)
     show_sweep(terminal, home, content, asked.csv, out)
 
 
 @contextmanager
-def open_network(reference: str, home: "Workspace") -> "Iterator[Path]":
+def open_network(reference: str, home: "Workspace", asked: SweepArguments) -> "Iterator[Path]":
     """The folder of the Model or Artifact that a name, a folder or a network's file stands for, for as long as the block runs.
 
-    Raises: NotFound, InvalidInput; Unsupported for a network's file, which must be imported first.
+    A network's file becomes a Model in a temporary folder, fed as the file, `--mean` and `--preset` say.
+
+    Raises: NotFound, InvalidInput; Unsupported for a file of no framework.
     """
-    from sightline.core.errors import Unsupported
+    from sightline.compiler.importers.table import find_importer
+    from sightline.compiler.importing import import_network
+    from sightline.core.folders import MANIFEST_NAME
     from sightline.serving.loading import find_subject
 
-    if Path(reference).is_file():
-        # Here a network's file becomes a Model in a temporary folder: `compiler.importing.import_network`.
-        raise Unsupported(
-            f"expected a model or artifact, got the file {reference}; import it first: sightline import {reference}"
-        )
-    yield find_subject(reference, home)
+    path = Path(reference)
+    if not path.is_file() and ((path / MANIFEST_NAME).is_file() or not path.is_dir() or find_importer(path) is None):
+        yield find_subject(reference, home)
+        return
+    with TemporaryDirectory(prefix="sightline-network-") as temporary, watch_progress(asked.quiet) as on_progress:
+        meaning = make_meaning(asked)
+        yield import_network(path, Path(temporary) / "model", make_name(path), meaning=meaning, on_progress=on_progress).folder
+
+
+def make_meaning(asked: SweepArguments) -> "Meaning":
+    """What the options say of a network's file."""
+    from sightline.compiler.importers.importer import StatedInput
+    from sightline.compiler.importing import Meaning
+
+    names = read_labels(asked.labels) if asked.labels is not None else None
+    mean = read_mean(asked.mean) if asked.mean is not None else None
+    return Meaning(stated=StatedInput(mean=mean), preset=asked.preset, categories=tuple(names) if names is not None else None)
 
 
 def measure_network(
