@@ -80,6 +80,21 @@ def test_a_background_class_is_no_category_of_a_box_head() -> None:
         assert decode.parameters["background"] == 0
 
 
+@pytest.mark.parametrize("place", [0, 1, None])
+def test_a_named_box_head_counts_classes_in_the_graph_and_takes_a_stated_background(place: int | None) -> None:
+    graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))
+    found = name_head(graph, "prior_boxes", {} if place is None else {"background": place}, 1)  # one name, two scores
+    categories, decode = settle_categories(["face"], found)
+    assert categories == ("face",)
+    assert decode.parameters["background"] == (place or 0)
+
+
+def test_categories_that_do_not_fit_a_named_head_are_refused() -> None:
+    found = name_head(make_graph(("y", "Gemm", (1001,))), "softmax", {}, 1000)
+    with pytest.raises(InvalidInput, match="expected 1001 categories"):
+        settle_categories([f"class {index}" for index in range(1000)], found)
+
+
 def test_a_count_that_does_not_fit_is_refused_with_the_remedy() -> None:
     found = find_head(make_graph(("y", "Softmax", (4,))), None)
     with pytest.raises(InvalidInput, match=r"expected 4 categories .* got 3; .* --background"):

@@ -97,7 +97,7 @@ def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], 
         return found._replace(decode=decode, reason="named by the user")
     outputs = list_outputs(graph)
     decode = DecodeSpec(head=head, outputs=tuple(_order_boxes(outputs, head)), parameters=dict(parameters))
-    class_count = category_count or _count_classes(outputs, head)
+    class_count = _count_classes(outputs, head) or category_count or 0
     return FoundHead(TASK_OF_HEAD[head], decode, class_count, "named by the user")
 
 
@@ -120,8 +120,10 @@ def settle_categories(
     if names is not None and background:
         given = ["background", *given]
     place = _find_background(given, found)
-    if found.decode.head in ("scored_boxes", "prior_boxes") and place is None and len(given) == count - 1:
-        given, place = ["background", *given], 0
+    is_left_out = place is None or isinstance(found.decode.parameters.get("background"), int)
+    if found.decode.head in ("scored_boxes", "prior_boxes") and is_left_out and len(given) == count - 1:
+        place = place or 0
+        given.insert(place, "background")
     if len(given) != count:
         raise InvalidInput(
             f"expected {count} categories for the network's outputs, got {len(given)}; give the list it was trained with"
