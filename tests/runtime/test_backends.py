@@ -1,10 +1,14 @@
-"""The conformance suite: every back end in the table against `reference`, on every graph."""
+"""The conformance suite: every back end in the table against `reference`, on every graph.
+
+`hetero` runs each graph as a list of one segment. `hls4ml` computes in fixed point and has a suite of its own, `test_hls4ml`.
+"""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -12,13 +16,35 @@ from graphs import FLOAT_GRAPHS, write_conv_chain, write_graph, write_pyramid, w
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.runtime.backend import Session, SessionOptions
-from sightline.runtime.backends.table import BACKENDS, load_backend
+from sightline.runtime.backends.hetero import HeteroNetwork, Segment, write_hetero
+from sightline.runtime.backends.table import BACKENDS, list_backends, load_backend
 
-OTHERS = [name for name in BACKENDS if name != "reference"]
+ENGINES = [name for name in BACKENDS if name != "hls4ml"]
+OTHERS = [name for name in ENGINES if name != "reference"]
+READERS = [name for name in ENGINES if ".onnx" in load_backend(name).graph_suffixes]
 
 
 def open_graph(name: str, graph: Path, **options: object) -> Session:
-    return load_backend(name).open(graph, SessionOptions(**options))  # type: ignore[arg-type]
+    settings = SessionOptions(**options)  # type: ignore[arg-type]
+    return load_backend(name).open(list_as_segment(graph, settings) if name == "hetero" else graph, settings)
+
+
+def list_as_segment(path: Path, settings: SessionOptions) -> Path:
+    graph = onnx.load(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = tuple(value.name for value in graph.input if value.name not in weights)
+    outputs = tuple(value.name for value in graph.output)
+    segment = Segment(
+        file=path.name,
+        device="cpu",
+        engine="onnxruntime",
+        precision=settings.precision,
+        inputs=inputs,
+        outputs=outputs,
+    )
+    listed = path.with_suffix(".hetero.json")
+    write_hetero(HeteroNetwork(inputs=inputs, outputs=outputs, segments=(segment,)), listed)
+    return listed
 
 
 def make_batch(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
@@ -85,7 +111,7 @@ def test_openvino_runs_bf16_close_to_the_reference(tmp_path: Path, rng: np.rando
     assert relative_error(open_graph("openvino", graph, precision="bf16").infer(inputs)["logits"], expected) < 3e-2
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_more_shapes_than_are_kept_fixed_are_still_right(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = write_pyramid(tmp_path / "graph.onnx")
     reference, session = open_graph("reference", graph), open_graph(name, graph)
@@ -95,7 +121,7 @@ def test_more_shapes_than_are_kept_fixed_are_still_right(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("streams", [1, 2, 3])
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_stream_answers_in_order_and_its_outputs_may_be_kept(
     name: str, streams: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -109,12 +135,12 @@ def test_a_stream_answers_in_order_and_its_outputs_may_be_kept(
         assert relative_error(outputs["logits"], reference.infer(inputs)["logits"]) < 1e-4
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_empty_stream_is_empty(name: str, tmp_path: Path) -> None:
     assert list(open_graph(name, write_conv_chain(tmp_path / "graph.onnx")).stream([])) == []
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_reader_that_stops_early_blocks_nobody(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), streams=2, threads=1)
     inputs = make_batch(rng, 1)
@@ -128,7 +154,7 @@ def test_a_reader_that_stops_early_blocks_nobody(name: str, tmp_path: Path, rng:
     session.close()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_stream_takes_no_more_than_it_needs(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), streams=2, threads=1)
     inputs, taken = make_batch(rng, 1), []
@@ -142,7 +168,7 @@ def test_a_stream_takes_no_more_than_it_needs(name: str, tmp_path: Path, rng: np
     assert len(taken) <= 3
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_input_that_raises_ends_the_stream_and_leaves_the_session_usable(
     name: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -158,7 +184,7 @@ def test_an_input_that_raises_ends_the_stream_and_leaves_the_session_usable(
     assert session.infer(inputs)["logits"].shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"))
     with pytest.raises(InvalidInput, match="expected inputs"):
@@ -171,7 +197,7 @@ def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, r
     assert session.infer(make_batch(rng, 1))["logits"].shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_stated_size_is_refused_even_where_the_operators_would_take_another(name: str, tmp_path: Path) -> None:
     """A pool takes any number of channels of any size, so only the graph's stated input can tell that this one is wrong."""
     from graphs import node
@@ -185,7 +211,7 @@ def test_a_stated_size_is_refused_even_where_the_operators_would_take_another(na
             session.infer({"images": np.ones(shape, np.float32)})
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_closed_session_may_be_closed_again_and_says_that_it_is_closed(name: str, tmp_path: Path) -> None:
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"))
     session.close()
@@ -207,7 +233,7 @@ def test_a_profile_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_layers_have_sources_kinds_times_and_shares(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     session = open_graph(name, write_conv_chain(tmp_path / "graph.onnx"), profile=True)
     with pytest.raises(InvalidInput, match="profile=True"):
@@ -222,7 +248,7 @@ def test_layers_have_sources_kinds_times_and_shares(name: str, tmp_path: Path, r
     assert session.layers() == rows
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", READERS)
 def test_a_file_that_is_no_graph_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"not a graph")
     with pytest.raises(InvalidInput, match="cannot open"):
@@ -260,3 +286,9 @@ def test_the_first_inference_is_left_out_of_the_mean() -> None:
 def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match="reference, onnxruntime, openvino"):
         load_backend("tensorrt")
+
+
+def test_back_ends_are_found_by_their_device() -> None:
+    assert list_backends("cpu") == ["reference", "onnxruntime", "openvino"]
+    assert list_backends("fpga-emulator") == ["hls4ml"]
+    assert list_backends("gpu") == []

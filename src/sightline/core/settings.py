@@ -19,6 +19,10 @@ class Settings(BaseSettings):
         default=Path("sightline-workspace"),
         description="Folder of blobs, datasets, models, artifacts, deployments and reports.",
     )
+    cache: Path = Field(
+        default=Path("~/.cache/sightline"),
+        description="Folder of what can be made again at any time, such as compiled FPGA emulations; private to its owner.",
+    )
     max_image_pixels: int = Field(
         default=50_000_000,
         ge=1,

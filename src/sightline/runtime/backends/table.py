@@ -10,15 +10,27 @@ BACKENDS = {
     "reference": "sightline.runtime.backends.reference:ReferenceBackend",
     "onnxruntime": "sightline.runtime.backends.onnxruntime:OnnxRuntimeBackend",
     "openvino": "sightline.runtime.backends.openvino:OpenVinoBackend",
+    "hls4ml": "sightline.runtime.backends.hls4ml:Hls4mlBackend",
+    "hetero": "sightline.runtime.backends.hetero:HeteroBackend",
 }
 
 
 def load_backend(name: str) -> Backend:
     """Import a back end. Raises: NotFound for an unknown name, MissingPackage when its engine is not installed."""
-    if name not in BACKENDS:
-        raise NotFound(f"expected an engine of {', '.join(BACKENDS)}, got {name!r}")
-    module_name, _, class_name = BACKENDS[name].partition(":")
-    backend = cast(Backend, getattr(importlib.import_module(module_name), class_name)())
+    backend = make_backend(name)
     if missing := backend.missing():
         raise MissingPackage(missing)
     return backend
+
+
+def make_backend(name: str) -> Backend:
+    """A back end whether or not its engine is installed, to ask what it is for and what it lacks. Raises: NotFound."""
+    if name not in BACKENDS:
+        raise NotFound(f"expected an engine of {', '.join(BACKENDS)}, got {name!r}")
+    module_name, _, class_name = BACKENDS[name].partition(":")
+    return cast(Backend, getattr(importlib.import_module(module_name), class_name)())
+
+
+def list_backends(device: str) -> list[str]:
+    """Back ends that serve a device, installed or not, in the order of the table."""
+    return [name for name in BACKENDS if make_backend(name).device == device]
