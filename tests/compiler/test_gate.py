@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sightline.compiler.comparison import CategoryChange, Comparison
-from sightline.compiler.gate import check_accuracy, check_fp32, check_layers
+from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
 
@@ -36,6 +36,17 @@ def test_the_error_is_that_of_the_worst_picture() -> None:
     expected = [{"a": np.array([[10.0, -20.0]])}, {"a": np.array([[1.0, 0.0]])}]
     actual = [{"a": np.array([[10.0, -19.0]])}, {"a": np.array([[1.0, 0.1]])}]
     assert check_fp32("openvino", expected, actual, DECODE).value == pytest.approx(0.1)  # 1 of 20 is 0.05, 0.1 of 1 is 0.1
+
+
+def test_a_quantised_network_may_round_otherwise_where_it_is_unsure() -> None:
+    expected = [{"a": np.array([[0.9, 0.1]])}, {"a": np.array([[0.02, 0.02]])}]
+    actual = [{"a": np.array([[0.9, 0.1]])}, {"a": np.array([[0.02, 0.03]])}]  # one step of 0.01: 35 % of the second picture
+    check = check_quantised("openvino", expected, actual)
+    assert check.value == pytest.approx(0.01 / (0.9**2 + 0.1**2 + 2 * 0.02**2) ** 0.5)
+    assert check.passed
+    assert not check_quantised("openvino", expected, [{"a": 1 - one["a"]} for one in expected]).passed
+    assert not check_quantised("openvino", [], []).passed
+    assert not check_quantised("openvino", expected, [{"a": one["a"] * np.nan} for one in expected]).passed
 
 
 def test_no_pictures_prove_nothing() -> None:
