@@ -154,11 +154,10 @@ def export_foreign(
     module = module.to("cpu", torch.float32).eval().requires_grad_(False)
     facts = facts or find_published_facts(module)
     example = _make_example(module, width or facts.width, height or facts.height, channels, name)
-    outputs = name_outputs(_try(module, example, name))
+    example, outputs = _run_example(module, example, name)
     exported = export_module(module, example, list(outputs))
-    return ForeignNetwork(
-        exported.model, TorchSource(module, _keep_real(exported, module), partial(look_at_module, module)), facts
-    )
+    look, largest = partial(look_at_module, module), None if len(example) > 1 else 1
+    return ForeignNetwork(exported.model, TorchSource(module, _keep_real(exported, module), look, (1, largest)), facts)
 
 
 def _read_program(program: ExportedProgram, name: str, width: int | None, height: int | None) -> ForeignNetwork:
@@ -204,11 +203,9 @@ def _read_script(
     example = _make_example(module, width, height, channels, name)
     kind = next((value.dtype for value in module.parameters() if value.is_floating_point()), torch.float32)
     module = module.float() if kind != torch.float32 else module
-    outputs = name_outputs(_try(module, example, name))
-    free = all(values.shape[:1] == example.shape[:1] for values in outputs.values())
-    example = example if free else example[:1]
+    example, outputs = _run_example(module, example, name)
     exported = export_script(module, example, list(outputs))
-    return ForeignNetwork(exported.model, TorchSource(module, batches=(1, None if free else 1)), InputFacts())
+    return ForeignNetwork(exported.model, TorchSource(module, batches=(1, None if len(example) > 1 else 1)), InputFacts())
 
 
 def _make_example(module: nn.Module, width: int | None, height: int | None, channels: int | None, name: str) -> Tensor:
@@ -231,6 +228,17 @@ def _make_example(module: nn.Module, width: int | None, height: int | None, chan
 def _find_kernel_shape(module: nn.Module) -> torch.Size | None:
     """Shape (out, in, height, width) of the first kernel in TorchScript, whose layers have lost their classes."""
     return next((value.shape for value in module.parameters() if value.ndim == 4), None)
+
+
+def _run_example(module: nn.Module, example: Tensor, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs for two pictures, or for one where the network takes no more at a time; with the pictures it took."""
+    try:
+        outputs = name_outputs(_try(module, example, name))
+        if all(values.shape[:1] == example.shape[:1] for values in outputs.values()):
+            return example, outputs
+    except InvalidInput:
+        pass  # its code may hold a batch of one; any other fault shows again below
+    return example[:1], name_outputs(_try(module, example[:1], name))
 
 
 def _try(run: Callable[[Tensor], Any], example: Tensor, name: str) -> Any:

@@ -51,18 +51,18 @@ def name_outputs(returned: Any) -> dict[str, Tensor]:
 
 
 def export_module(module: nn.Module, example: Tensor, outputs: Sequence[str]) -> ExportedGraph:
-    """Export with a free batch; where the module's code fixes the batch, with that of one picture.
+    """Export with a free batch; where the example is one picture or torch finds the batch fixed, with that of one picture.
 
     Raises: Unsupported with torch's reason.
     """
-    try:
-        model = trace_onnx(module, example, INPUT_NAME, outputs)
-    except UNREADABLE as first:
+    reason: Exception | None = None
+    for free_batch in (True, False) if len(example) > 1 else (False,):
         try:
-            model = trace_onnx(module, example[:1], INPUT_NAME, outputs, free_batch=False)
+            pictures = example if free_batch else example[:1]
+            return _finish(trace_onnx(module, pictures, INPUT_NAME, outputs, free_batch))
         except UNREADABLE as error:
-            raise Unsupported(f"torch cannot export this network: {first_line(first)}") from error
-    return _finish(model)
+            reason = reason or error
+    raise Unsupported(f"torch cannot export this network: {first_line(reason or RuntimeError())}") from reason
 
 
 def export_program(program: ExportedProgram, example: Tensor, outputs: Sequence[str]) -> ExportedGraph:
