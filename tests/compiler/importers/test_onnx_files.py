@@ -1,6 +1,5 @@
 """ONNX files of many makers come in our form, mean the same in it, and are refused in one line when they cannot."""
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,12 @@ import onnx
 import pytest
 from import_checks import NETWORKS, SHARED, assert_agrees, need, run_graph
 from onnx import TensorProto, helper, numpy_helper
+from onnx_toys import CONV, constant, import_model, import_text, random_batch, weight
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.onnx_files import OnnxImporter
-from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.reading import read_image
@@ -32,35 +32,6 @@ REAL_FILES = {
 
 def import_real(name: str, **options: object) -> ImportedGraph:
     return OnnxImporter().read(need(NETWORKS / name), ImportOptions(**options))
-
-
-def import_text(text: str, folder: Path, *weights: onnx.TensorProto, **options: object) -> ImportedGraph:
-    """Import a network written in ONNX's own text form."""
-    model = onnx.parser.parse_model(text)
-    model.graph.initializer.extend(weights)
-    return import_model(model, folder, **options)
-
-
-def import_model(model: onnx.ModelProto, folder: Path, **options: object) -> ImportedGraph:
-    path = folder / "network.onnx"
-    onnx.save(model, path)
-    assert OnnxImporter().detect(path)
-    return OnnxImporter().read(path, ImportOptions(**options))
-
-
-def weight(name: str, *shape: int, kind: type = np.float32) -> onnx.TensorProto:
-    values = np.random.default_rng(len(name)).standard_normal(shape) * 0.2
-    return numpy_helper.from_array(values.astype(kind), name)
-
-
-def constant(name: str, values: list[int] | list[float]) -> onnx.TensorProto:
-    kind = np.int64 if isinstance(values[0], int) else np.float32
-    return numpy_helper.from_array(np.array(values, kind), name)
-
-
-def random_batch(imported: ImportedGraph, count: int = 3) -> np.ndarray:
-    sizes = [size.dim_value for size in imported.graph.graph.input[0].type.tensor_type.shape.dim[1:]]
-    return np.random.default_rng(7).uniform(-1, 1, (count, *sizes)).astype(np.float32)
 
 
 def assert_our_form(imported: ImportedGraph) -> None:
@@ -156,13 +127,6 @@ def test_samplenet_reaches_its_known_accuracy(tmp_path: Path) -> None:
 def test_image_metadata_of_a_file_states_colour_and_range() -> None:
     stated = import_real("winml-onnx/mnist.onnx").stated
     assert (stated.colour, stated.mean, stated.std, stated.width, stated.height) == ("GRAY", (0.0,), (1.0,), 28, 28)
-
-
-CONV = """<ir_version: 8, opset_import: ["" : 17]> net (float[{shape}] x) => (float[n, m] y) {{
-    c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w)
-    p = GlobalAveragePool (c)
-    y = Flatten (p)
-}}"""
 
 
 def test_dynamic_size_is_taken_from_the_options(tmp_path: Path) -> None:
@@ -392,128 +356,6 @@ def test_qoperator_file_comes_in_standard_operators(tmp_path: Path) -> None:
     expected, got = imported.source.run(batch)["y"], run_graph(imported.graph, batch, tmp_path)["y"]
     step = float(next(numpy_helper.to_array(t) for t in imported.graph.graph.initializer if t.name == "y_scale"))
     assert np.abs(expected - got).max() <= 1.001 * step  # ties of integer rounding may fall to the other side
-
-
-def add_metadata(model: onnx.ModelProto, entries: dict[str, str]) -> onnx.ModelProto:
-    for key, value in entries.items():
-        model.metadata_props.add(key=key, value=value)
-    return model
-
-
-def toy(**metadata: str) -> onnx.ModelProto:
-    model = onnx.parser.parse_model(CONV.format(shape="1, 3, 32, 64"))
-    model.graph.initializer.append(weight("w", 2, 3, 3, 3))
-    return add_metadata(model, {key.replace("__", " "): value for key, value in metadata.items()})
-
-
-def test_ultralytics_metadata_is_understood(tmp_path: Path) -> None:
-    entries = {
-        "author": "Ultralytics",
-        "names": "{1: 'dog', 0: \"cat's\"}",
-        "imgsz": "[32, 64]",
-        "stride": "32",
-        "task": "detect",
-    }
-    imported = import_model(toy(**entries), tmp_path)
-    assert imported.categories == ("cat's", "dog")
-    assert (imported.stated.colour, imported.stated.std, imported.stated.resize) == ("RGB", (255.0,) * 3, "letterbox")
-    assert (imported.stated.width, imported.stated.height) == (64, 32)
-
-
-def test_plain_metadata_is_understood_and_brought_to_pixels(tmp_path: Path) -> None:
-    imported = import_model(toy(mean="[0.5, 0.25, 0.125]", std="0.5 0.25 0.2", classes='["a", "b"]'), tmp_path)
-    assert imported.stated.mean == pytest.approx((127.5, 63.75, 31.875))
-    assert imported.stated.std == pytest.approx((127.5, 63.75, 51.0))
-    assert imported.categories == ("a", "b")
-
-
-def test_metadata_is_never_evaluated(tmp_path: Path) -> None:
-    marker = tmp_path / "ran"
-    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
-    imported = import_model(toy(names=f"[{code}]", mean=code, std=code), tmp_path)
-    assert imported.categories is None
-    assert imported.stated.mean is None
-    assert not marker.exists()
-
-
-def save_external(folder: Path, **changes: str) -> Path:
-    model = toy()
-    tensor = model.graph.initializer[0]
-    (folder / "weights.bin").write_bytes(b"\0" * 16 + tensor.raw_data)
-    size = len(tensor.raw_data)
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in ({"location": "weights.bin", "offset": "16", "length": str(size)} | changes).items():
-        tensor.external_data.add(key=key, value=value)
-    path = folder / "external.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def test_weights_beside_the_file_come_inside(tmp_path: Path) -> None:
-    imported = OnnxImporter().read(save_external(tmp_path), ImportOptions())
-    expected = numpy_helper.to_array(weight("w", 2, 3, 3, 3))
-    np.testing.assert_array_equal(numpy_helper.to_array(imported.graph.graph.initializer[0]), expected)
-
-
-@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "a/../weights.bin", "", "..", "a\\weights.bin"])
-def test_weights_outside_the_folder_are_refused(location: str, tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    with pytest.raises(InvalidInput, match=r"in the folder of external\.onnx"):
-        OnnxImporter().read(save_external(tmp_path / "sub", location=location), ImportOptions())
-
-
-def test_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    path = save_external(tmp_path / "sub")
-    (tmp_path / "sub" / "weights.bin").rename(tmp_path / "elsewhere.bin")
-    with pytest.raises(NotFound, match=r"weights.bin, which is not beside it"):
-        OnnxImporter().read(path, ImportOptions())
-    (tmp_path / "sub" / "weights.bin").symlink_to(tmp_path / "elsewhere.bin")
-    with pytest.raises(InvalidInput, match="a link out of it"):
-        OnnxImporter().read(path, ImportOptions())
-
-
-@pytest.mark.parametrize("changes", [{"offset": "17"}, {"length": "9999999999999"}, {"offset": "-4"}, {"offset": "x"}])
-def test_wrong_places_of_external_weights_are_refused(changes: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="weight 'w'"):
-        OnnxImporter().read(save_external(tmp_path, **changes), ImportOptions())
-
-
-def test_tensor_of_absurd_size_is_refused_before_it_is_made(tmp_path: Path) -> None:
-    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[1, 3, 1, 1] x) => (float[a, b, c, d] y) {
-        k = ConstantOfShape (huge)
-        y = Add (x, k)
-    }"""
-    with pytest.raises(InvalidInput, match="asks for a tensor"):
-        import_text(text, tmp_path, constant("huge", [1, 3, 1 << 20, 1 << 20]))
-
-
-def test_truncated_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    content = need(NETWORKS / "samplenet-omz/test_models/samplenet.onnx").read_bytes()
-    path = tmp_path / "cut.onnx"
-    for size in (0, 1, 7, 100, len(content) // 2, len(content) - 1):
-        path.write_bytes(content[:size])
-        with pytest.raises(InvalidInput) as caught:
-            OnnxImporter().read(path, ImportOptions())
-        assert "\n" not in str(caught.value)
-
-
-def test_flipped_bytes_import_or_are_refused_in_one_line(tmp_path: Path) -> None:
-    content = need(NETWORKS / "samplenet-omz/test_models/samplenet.onnx").read_bytes()
-    rng, refused = random.Random(20261121), 0
-    path = tmp_path / "flipped.onnx"
-    for _ in range(150):
-        damaged = bytearray(content)
-        place = rng.choice([rng.randrange(1200), len(content) - 1 - rng.randrange(1500)])  # the graph lies before and behind
-        damaged[place] ^= 1 << rng.randrange(8)
-        path.write_bytes(damaged)
-        try:
-            OnnxImporter().read(path, ImportOptions()).source.close()
-        except SightlineError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 50
 
 
 def test_other_files_are_not_taken_for_onnx(tmp_path: Path) -> None:
