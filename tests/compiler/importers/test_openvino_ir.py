@@ -170,6 +170,24 @@ def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
     assert imported.precision == "fp32"
 
 
+def test_preprocessing_inside_the_network_is_carried_over(tmp_path: Path) -> None:
+    """A uint8 NHWC input in BGR, as OpenVINO's own preprocessing embeds it."""
+    prepared = openvino.preprocess.PrePostProcessor(make_small())
+    prepared.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    prepared.input().tensor().set_color_format(openvino.preprocess.ColorFormat.BGR)
+    prepared.input().model().set_layout(openvino.Layout("NCHW"))
+    steps = prepared.input().preprocess().convert_element_type(openvino.Type.f32)
+    steps.convert_color(openvino.preprocess.ColorFormat.RGB).mean([120.0, 110.0, 100.0]).scale([50.0, 60.0, 70.0])
+    model = prepared.build()
+    model.set_rt_info("True", ["model_info", "embedded_processing"])
+    imported = import_file(save(model, tmp_path / "embedded.xml"))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 12, 12)).astype(np.float32)
+    assert_agrees(imported, pixels, tmp_path)
+    assert imported.stated.mean == (0.0, 0.0, 0.0) and imported.stated.std == (1.0, 1.0, 1.0)
+    assert "embedded_processing" in imported.notes[0]
+    assert imported.graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
 def test_a_gray_network_says_so(tmp_path: Path) -> None:
     assert import_file(save(make_small(channels=1), tmp_path / "gray.xml")).stated.colour == "GRAY"
 

@@ -110,6 +110,36 @@ class Context:
             self.steps[target] = self.steps[source]
         return target
 
+    def find_sources(self, node: Node, count: int) -> tuple[list[str], tuple[int, ...]] | None:
+        """The tensors its inputs were transposed from, when all of them were in the same way, and that order of axes.
+
+        A constant beside them is transposed back. What a node computes of the sources and transposes then is the same, and most
+        such Transposes vanish against a later one.
+        """
+        names = [self.get(node, index) for index in range(count)]
+        orders = {self.transposed[name][1] for name in names if name in self.transposed}
+        if len(orders) != 1:
+            return None
+        (order,) = orders
+        sources = []
+        for index, name in enumerate(names):
+            values = self.constant(node, index)
+            if name in self.transposed:
+                sources.append(self.transposed[name][0])
+            elif values is None or values.ndim > len(order):
+                return None
+            else:
+                wide = values.reshape([1] * (len(order) - values.ndim) + list(values.shape))
+                sources.append(self.weight(node, f"constant_{index}", wide.transpose(np.argsort(order))))
+        return sources, order
+
+    def add_transposed(self, node: Node, order: tuple[int, ...], kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """An ONNX node on sources, and the Transpose that makes the OpenVINO node's own output of it; unread, it vanishes."""
+        source = self.step(node, "untransposed", kind, inputs, **attributes)
+        name = self.add(node, "Transpose", [source], perm=list(order))
+        self.transposed[name] = source, order
+        return name
+
     def get_last(self, node: Node) -> Node:
         """The node under whose name it speaks: itself, or the last layer it takes in."""
         fold = self.folds.get(node.get_name())

@@ -102,18 +102,21 @@ def _read_batch_norm(node: Node, place: int, constants: Constants) -> tuple[Node
     old = node.get_type_info().version_id == "opset1"
     if place != (2 if old else 0):
         return None
-    values = [constants.read(node.input_value(index)) for index in ((0, 1, 3, 4) if old else (1, 2, 3, 4))]
-    gamma, beta, mean, variance = (np.asarray(one, np.float64) if one is not None else None for one in values)
-    if gamma is None or beta is None or mean is None or variance is None:
+    read = [constants.read(node.input_value(index)) for index in ((0, 1, 3, 4) if old else (1, 2, 3, 4))]
+    values = [np.asarray(one, np.float64) for one in read if one is not None and np.isfinite(one).all()]
+    if len(values) < 4:
         return None
-    scale = gamma / np.sqrt(variance + float(node.get_attributes()["epsilon"]))
+    gamma, beta, mean, variance = values
+    if (spread := variance + float(node.get_attributes()["epsilon"])).min() <= 0:
+        return None
+    scale = gamma / np.sqrt(spread)
     return node, scale, beta - mean * scale
 
 
 def _read_channels(constants: Constants, output: Output, shape: tuple[int, ...]) -> np.ndarray | None:
     """A constant as one number for each channel, axis 1, or None when it is not constant or varies otherwise."""
     values = constants.read(output)
-    if values is None or values.dtype.kind != "f" or values.ndim > len(shape):
+    if values is None or values.dtype.kind != "f" or values.ndim > len(shape) or not np.isfinite(values).all():
         return None
     wide = values.reshape([1] * (len(shape) - values.ndim) + list(values.shape))
     if any(size != 1 for axis, size in enumerate(wide.shape) if axis != 1) or wide.shape[1] not in (1, shape[1]):

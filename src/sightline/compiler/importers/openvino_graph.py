@@ -35,6 +35,7 @@ from sightline.compiler.importers.openvino_input import (
 )
 from sightline.core.errors import Unsupported
 from sightline.core.manifests import Precision
+from sightline.runtime.backends.openvino import find_output_name
 
 CONVERTERS: dict[str, Callable[[Context, Any], str | list[str]]] = {
     **openvino_ops_elementwise.CONVERTERS,
@@ -106,8 +107,6 @@ def list_picture_nodes(model: Model) -> list[Node]:
 
 def name_outputs(model: Model, picture: Picture) -> tuple[tuple[str, bool], ...]:
     """The name of each output, without TensorFlow's number, and whether it is a map in NHWC."""
-    from sightline.runtime.backends.openvino import find_output_name
-
     named: list[tuple[str, bool]] = []
     for output in model.outputs:
         stated = str(output.node.friendly_name).split("/sink_port_")[0]
@@ -175,8 +174,6 @@ def _write_node(c: Context, node: Node) -> None:
 
 def _write_outputs(c: Context, model: Model, outputs: Sequence[tuple[str, bool]]) -> dict[str, tuple[str | int, ...]]:
     """Give each output its name, layout and type; returns their shapes."""
-    from onnx import TensorProto
-
     shapes: dict[str, tuple[str | int, ...]] = {}
     for (label, is_nhwc), result in zip(outputs, model.get_results(), strict=True):
         shape, tensor = get_dimensions(result.output(0)), c.get(result, 0)
@@ -184,7 +181,7 @@ def _write_outputs(c: Context, model: Model, outputs: Sequence[tuple[str, bool]]
             shape = tuple(shape[axis] for axis in TO_NCHW)
             tensor = _write_map(c, tensor, label)
         if get_type(result.input_value(0)) not in openvino_ops_elementwise.FLOATS:
-            tensor = c.writer.add("Cast", [tensor], name=label, to=TensorProto.FLOAT)
+            tensor = c.writer.add("Cast", [tensor], name=label, to=onnx.TensorProto.FLOAT)
         if tensor != label:
             tensor = c.writer.add("Identity", [tensor], name=label)
         if tensor != label:

@@ -20,7 +20,6 @@ RESIZE_RULES: dict[str, ResizeRule] = {
     "fit_to_window_letterbox": "letterbox",
     "standard": "stretch",
 }
-DEFAULT_PAD = 114  # of core.manifests.InputSpec
 MANY_CLASSES = 100_000
 
 
@@ -76,9 +75,6 @@ def _read_model_info(info: dict[str, str], stated: StatedInput, picture: Picture
     resize = info.get("resize_type", "")
     if resize and resize not in RESIZE_RULES:
         notes.append(f"the file asks for resize_type {resize!r}, which we do not have: name a resize rule")
-    pad = info.get("pad_value", "")
-    if RESIZE_RULES.get(resize) == "letterbox" and pad and parse_numbers(pad) != (float(DEFAULT_PAD),):
-        notes.append(f"the file letterboxes with the pixel value {pad}, we with {DEFAULT_PAD}")
     if picture.channels == 3 and "reverse_input_channels" in info:
         colour: Literal["BGR", "RGB"] = "BGR" if is_true(info["reverse_input_channels"]) else "RGB"
         stated = msgspec.structs.replace(stated, colour=colour)
@@ -87,6 +83,7 @@ def _read_model_info(info: dict[str, str], stated: StatedInput, picture: Picture
         mean=_per_channel(info.get("mean_values", ""), picture),
         std=_per_channel(info.get("scale_values", ""), picture),
         resize=RESIZE_RULES.get(resize),
+        pad_value=_read_pad(info.get("pad_value", "")),
     )
 
 
@@ -114,6 +111,11 @@ def _per_channel(text: str, picture: Picture) -> tuple[float, ...] | None:
     if len(values) not in (1, picture.channels):
         raise InvalidInput(f"expected 1 or {picture.channels} numbers per channel in model_info, got {text[:80]!r}")
     return values * picture.channels if len(values) == 1 else values
+
+
+def _read_pad(text: str) -> int | None:
+    values = parse_numbers(text)
+    return int(values[0]) if len(values) == 1 and 0 <= values[0] <= 255 else None
 
 
 def _state_raw_pixels(stated: StatedInput, picture: Picture) -> StatedInput:

@@ -16,6 +16,8 @@ from sightline.core.errors import InvalidInput, NotFound, Unsupported
 Model = Any  # openvino.Model
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 PICTURE_CHANNELS = (1, 3)
+PIXEL_BY_PIXEL = ("Add", "Convert", "Divide", "Multiply", "Subtract")
+LONGEST_START = 20  # layers in front of the first that tells channels from pixels
 
 
 @dataclass(frozen=True)
@@ -172,15 +174,23 @@ def _is_nhwc(node: Node, shape: tuple[int, ...], options: ImportOptions) -> bool
     first, last = shape[1] in possible, shape[3] in possible
     if first != last:
         return last
-    readers = [reader.get_node() for reader in node.output(0).get_target_inputs()]
-    transposes = [reader for reader in readers if reader.get_type_name() == "Transpose"]
-    if transposes and first == last:
-        order = transposes[0].input_value(1).get_node()
-        return order.get_type_name() == "Constant" and tuple(int(axis) for axis in order.data) == TO_NCHW
     if not first and not options.channels:
         raise Unsupported(
             f"expected a picture input of 1 or 3 channels, got {node.get_friendly_name()} {shape}; give its channels"
         )
+    return _is_turned_first(node)
+
+
+def _is_turned_first(node: Node) -> bool:
+    """Whether a Transpose to NCHW comes before anything that tells channels from pixels."""
+    for _ in range(LONGEST_START):
+        readers = [reader.get_node() for reader in node.output(0).get_target_inputs()]
+        if len(readers) != 1 or readers[0].get_type_name() not in (*PIXEL_BY_PIXEL, "Transpose"):
+            return False
+        node = readers[0]
+        if node.get_type_name() == "Transpose":
+            order = node.input_value(1).get_node()
+            return order.get_type_name() == "Constant" and tuple(int(axis) for axis in order.data) == TO_NCHW
     return False
 
 

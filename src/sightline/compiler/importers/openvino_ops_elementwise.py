@@ -11,7 +11,7 @@ from typing import Any
 from onnx import TensorProto
 
 from sightline.compiler.importers.openvino_constants import Node, get_type
-from sightline.compiler.importers.openvino_context import Context, get_shape
+from sightline.compiler.importers.openvino_context import Context, get_output_shape, get_shape
 from sightline.core.errors import Unsupported
 
 FLOATS = {"f16", "bf16", "f32", "f64"}
@@ -58,13 +58,15 @@ BINARY = {
 def convert_unary(c: Context, node: Node) -> str:
     """One input, one ONNX operator."""
     attributes = {"alpha": float(node.get_attributes()["alpha"])} if node.get_type_name() == "Elu" else {}
-    return c.add(node, UNARY[node.get_type_name()], [c.get(node, 0)], **attributes)
+    return _add_in_place(c, node, UNARY[node.get_type_name()], 1, **attributes)
 
 
 def convert_binary(c: Context, node: Node) -> str:
     """Two inputs with numpy's broadcasting, one ONNX operator."""
     _check_broadcast(node)
-    return c.add(node, BINARY[node.get_type_name()], [c.get(node, 0), c.get(node, 1)])
+    if node.get_type_name() == "Multiply" and (kept := _find_unscaled(c, node)) is not None:
+        return c.get(node, kept)
+    return _add_in_place(c, node, BINARY[node.get_type_name()], 2)
 
 
 def convert_not_equal(c: Context, node: Node) -> str:
@@ -93,8 +95,7 @@ def convert_mod(c: Context, node: Node) -> str:
 def convert_clamp(c: Context, node: Node) -> str:
     """Clip: ReLU6 and the like."""
     limits = node.get_attributes()
-    low, high = (c.scalar(node, end, limits[end]) for end in ("min", "max"))
-    return c.add(node, "Clip", [c.get(node, 0), low, high])
+    return _add_in_place(c, node, "Clip", 1, *(c.scalar(node, end, limits[end]) for end in ("min", "max")))
 
 
 def convert_prelu(c: Context, node: Node) -> str:
@@ -175,6 +176,23 @@ def convert_type(c: Context, node: Node) -> str:
     if (TensorProto.FLOAT if is_float else _find_family(source)) == _find_family(target):
         return x
     return c.add(node, "Cast", [x], to=_find_family(target))
+
+
+def _add_in_place(c: Context, node: Node, kind: str, count: int, *more: str, **attributes: Any) -> str:
+    """An ONNX node on the first `count` inputs, in front of the Transpose they may have come through."""
+    found = c.find_sources(node, count)
+    if found is None:
+        return c.add(node, kind, [*(c.get(node, index) for index in range(count)), *more], **attributes)
+    return c.add_transposed(node, found[1], kind, [*found[0], *more], **attributes)
+
+
+def _find_unscaled(c: Context, node: Node) -> int | None:
+    """The input that a product with ones leaves as it is; front ends write Swish with beta = 1 so."""
+    for index in (0, 1):
+        values = c.constant(node, 1 - index)
+        if values is not None and (values == 1).all() and get_output_shape(node) == get_shape(node, index):
+            return index
+    return None
 
 
 def _find_family(kind: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from sightline.compiler.importers.openvino_constants import Node
 from sightline.compiler.importers.openvino_context import Context, get_output_shape, get_shape, normalise_axes
 from sightline.compiler.importers.openvino_quantised import QuantisedWeights, find_quantised
-from sightline.core.errors import Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
 
 
 def convert_convolution(c: Context, node: Node) -> str:
@@ -85,6 +85,8 @@ def write_weights(c: Context, node: Node, x: str, shape: tuple[int, ...], axis: 
     values = c.constant(node, 1)
     if values is None:
         return _reshape_computed(c, node, shape), [] if bias is None else [c.weight(node, "bias", bias.astype(np.float32))]
+    if not np.isfinite(values).all():
+        raise InvalidInput(f"the weights of {node.get_friendly_name()} are not all finite numbers; the file is damaged")
     values = values.reshape(shape).astype(np.float64)
     if fold is not None and fold.scale is not None:
         values = scale_channels(values, fold.scale, axis, groups)

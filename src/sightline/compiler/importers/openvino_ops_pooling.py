@@ -77,7 +77,10 @@ def convert_reduction(c: Context, node: Node) -> str:
 def convert_softmax(c: Context, node: Node) -> str:
     """Softmax and its logarithm along one axis."""
     axis = normalise_axes([int(node.get_attributes()["axis"])], len(get_shape(node)))[0]
-    return c.add(node, {"Softmax": "Softmax", "LogSoftmax": "LogSoftmax"}[node.get_type_name()], [c.get(node, 0)], axis=axis)
+    kind, found = str(node.get_type_name()), c.find_sources(node, 1)
+    if found is not None:
+        return c.add_transposed(node, found[1], kind, found[0], axis=found[1][axis])
+    return c.add(node, kind, [c.get(node, 0)], axis=axis)
 
 
 def convert_top_k(c: Context, node: Node) -> list[str]:
@@ -135,10 +138,12 @@ def convert_interpolate(c: Context, node: Node) -> str:
     extra: dict[str, Any] = {"nearest_mode": nearest} if mode == "nearest" else {}
     if mode == "cubic":
         extra = {"cubic_coeff_a": float(attributes.get("cube_coeff", -0.75))}
-    inputs = [c.get(node, 0), "", c.weight(node, "scales", np.array(scales, np.float32))]
-    return c.add(
-        node, "Resize", inputs, mode=RESIZE_MODES[mode], coordinate_transformation_mode=COORDINATES[coordinates], **extra
-    )
+    extra.update(mode=RESIZE_MODES[mode], coordinate_transformation_mode=COORDINATES[coordinates])
+    found = c.find_sources(node, 1)
+    if found is None:
+        return c.add(node, "Resize", [c.get(node, 0), "", c.weight(node, "scales", np.array(scales, np.float32))], **extra)
+    turned = np.array(scales, np.float32)[np.argsort(found[1])]
+    return c.add_transposed(node, found[1], "Resize", [*found[0], "", c.weight(node, "scales", turned)], **extra)
 
 
 def _find_rule(

@@ -53,9 +53,14 @@ def transpose(c: Context, node: Node, x: str, order: Sequence[int]) -> str:
 
 def convert_concat(c: Context, node: Node) -> str:
     """Concat; of one tensor, that tensor."""
-    inputs = [c.get(node, index) for index in range(node.get_input_size())]
+    count = node.get_input_size()
+    if count == 1:
+        return c.get(node, 0)
     axis = normalise_axes([int(node.get_attributes()["axis"])], len(get_output_shape(node)))[0]
-    return inputs[0] if len(inputs) == 1 else c.add(node, "Concat", inputs, axis=axis)
+    found = None if any(c.constant(node, index) is not None for index in range(count)) else c.find_sources(node, count)
+    if found is not None:
+        return c.add_transposed(node, found[1], "Concat", found[0], axis=found[1][axis])
+    return c.add(node, "Concat", [c.get(node, index) for index in range(count)], axis=axis)
 
 
 def convert_split(c: Context, node: Node) -> list[str]:

@@ -50,8 +50,10 @@ class Grid:
 
 def find_grid(low: np.ndarray, high: np.ndarray, levels: int) -> Grid | None:
     """The grid of a FakeQuantize's limits, or None when they lie on none, or are no range."""
+    if not 2 <= levels <= 256 or not np.isfinite(low).all() or not np.isfinite(high).all():
+        return None
     low, high = np.broadcast_arrays(low.astype(np.float64), high.astype(np.float64))
-    if not 2 <= levels <= 256 or (high <= low).any() or not np.isfinite(low).all() or not np.isfinite(high).all():
+    if (high <= low).any():
         return None
     step = (high - low) / (levels - 1)
     lowest = np.rint(low / step)
