@@ -1,7 +1,7 @@
-"""Builds small Keras models and what Keras makes of a batch, for the importer's tests.
+"""Builds small Keras models, and what Keras makes of a batch, for the importer's tests.
 
-Run as: python keras_models.py FOLDER KIND, in a process of its own, so that Keras and its warnings stay out of pytest's. For each
-model it writes NAME.keras, NAME.h5 and NAME.npz (the batch as Keras takes it, and the outputs in order).
+Run as: python keras_models.py FOLDER KIND, in a process of its own, so that Keras and its warnings stay out of pytest's. For
+each model it writes NAME.keras, NAME.h5 and NAME.npz (the batch as Keras takes it, and the outputs in order).
 """
 
 import os
@@ -17,11 +17,12 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 from keras import Model, Sequential, layers, ops
 
-KEPT_FROM_H5 = ("operations",)  # Keras itself cannot load functions used as layers from .h5
+# fmt: off
 NAMED_ACTIVATIONS = (
-    "relu relu6 leaky_relu elu selu gelu sigmoid hard_sigmoid tanh softmax log_softmax softplus softsign swish silu mish hard_swish "
-    "hard_silu exponential linear"
-).split()
+    "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "sigmoid", "hard_sigmoid", "tanh", "softmax", "log_softmax",
+    "softplus", "softsign", "swish", "silu", "mish", "hard_swish", "hard_silu", "exponential", "linear",
+)
+# fmt: on
 
 
 def convolutions() -> Model:
@@ -314,7 +315,9 @@ APPLICATIONS: dict[str, tuple[int, dict[str, object]]] = {
 
 def application(name: str) -> Model:
     size, settings = APPLICATIONS[name]
-    return getattr(keras.applications, name)(input_shape=(size, size, 3), weights=None, classes=10, **settings)
+    return getattr(keras.applications, name)(
+        input_shape=(size, size, 3), weights=None, classes=10, classifier_activation=None, **settings
+    )
 
 
 def randomise(model: Model, rng: np.random.Generator, spread: float) -> None:
@@ -351,8 +354,7 @@ def write_model(name: str, model: Model, folder: Path, rng: np.random.Generator,
     arrays = {f"output{index}": keras.ops.convert_to_numpy(output) for index, output in enumerate(outputs)}
     np.savez(folder / f"{name}.npz", batch=batch, **arrays)
     model.save(folder / f"{name}.keras")
-    if name not in KEPT_FROM_H5:
-        model.save(folder / f"{name}.h5")
+    model.save(folder / f"{name}.h5")
 
 
 def main() -> None:

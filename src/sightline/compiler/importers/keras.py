@@ -13,13 +13,13 @@ import numpy as np
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
 from sightline.compiler.importers.keras_calls import Program
-from sightline.compiler.importers.keras_config import read_model
-from sightline.compiler.importers.keras_files import HDF5_SIGNATURE, ZIP_SIGNATURE, open_keras_file
+from sightline.compiler.importers.keras_files import HDF5_SIGNATURE, ZIP_SIGNATURE
 from sightline.compiler.importers.keras_network import KerasNetwork, write_network
 from sightline.compiler.importers.keras_norms import read_statistics
+from sightline.compiler.importers.keras_reading import read_keras_file
 from sightline.compiler.importers.keras_shapes import IDENTITIES
 from sightline.compiler.importers.keras_source import KerasSource, find_backend
-from sightline.compiler.importers.keras_weights import Weights, read_weights
+from sightline.compiler.importers.keras_weights import Weights
 from sightline.core.errors import NotFound
 
 SUFFIXES = {".keras": ZIP_SIGNATURE, ".h5": HDF5_SIGNATURE, ".hdf5": HDF5_SIGNATURE}
@@ -64,12 +64,9 @@ def read_network(path: Path, options: ImportOptions) -> tuple[KerasNetwork, Stat
     """The graph of a file and what it states, without a source to run. Raises: InvalidInput, NotFound, Unsupported."""
     if not path.is_file():
         raise NotFound(f"no file {path}; a Keras model is a .keras or .h5 file")
-    with open_keras_file(path) as file:
-        model = read_model(file.config)
-        weights = read_weights(file, model)
-        version = file.version
-    network = write_network(model, weights, version, options, f"Keras {version[0]}.{version[1]} model {model.name}")
-    return network, _state_input(network, weights)
+    content = read_keras_file(path)
+    network = write_network(content.model, content.weights, content.version, options)
+    return network, _state_input(network, content.weights)
 
 
 def _state_input(network: KerasNetwork, weights: Weights) -> StatedInput:

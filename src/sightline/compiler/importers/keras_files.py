@@ -24,12 +24,14 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ZIP_SIGNATURE = b"PK\x03\x04"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_JSON_BYTES = 64 << 20
+MAX_NAMES = 10_000  # of arrays in one list
 MAX_WEIGHT_BYTES = 2 << 30  # an ONNX file of one piece holds no more
 MAX_EXPANSION = 100  # Keras stores arrays as they are; beyond this a small file asks for a lot of memory
 DAMAGE = (
     AttributeError,
     EOFError,
     KeyError,
+    MemoryError,
     NotImplementedError,
     OSError,
     OverflowError,
@@ -210,9 +212,11 @@ def _read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 def read_attribute(node: Any, name: str) -> Any:
     """An HDF5 attribute, after a look at its size."""
-    size_bytes = node.attrs.get_id(name).get_storage_size()
-    if size_bytes > MAX_JSON_BYTES:
-        raise InvalidInput(f"attribute {name} claims {size_bytes} bytes; expected at most {MAX_JSON_BYTES}")
+    attribute = node.attrs.get_id(name)
+    count = int(np.prod(attribute.shape, dtype=object))
+    size_bytes = attribute.get_storage_size() if count else 0
+    if size_bytes > MAX_JSON_BYTES or count > MAX_NAMES:
+        raise InvalidInput(f"attribute {name} claims {size_bytes} bytes in {count} pieces; the file is damaged")
     return node.attrs[name]
 
 
@@ -220,6 +224,7 @@ def _parse_json(text: Any, label: str) -> dict[str, Any]:
     parsed = json.loads(text)
     if not isinstance(parsed, dict):
         raise InvalidInput(f"{label}: expected a JSON object as configuration, got {type(parsed).__name__}")
+    json.dumps(parsed, ensure_ascii=False).encode()  # names must be text that can be written again
     return parsed
 
 

@@ -81,7 +81,7 @@ class _Plan:
     skipped: set[int] = field(default_factory=set)
 
 
-def write_network(model: Model, weights: Weights, version: tuple[int, int], options: ImportOptions, doc: str) -> KerasNetwork:
+def write_network(model: Model, weights: Weights, version: tuple[int, int], options: ImportOptions) -> KerasNetwork:
     """The ONNX graph of a model.
 
     Raises: Unsupported for layers we cannot carry over, all of them named; InvalidInput where weights, configuration and
@@ -97,7 +97,7 @@ def write_network(model: Model, weights: Weights, version: tuple[int, int], opti
     build = GraphBuild(GraphWriter(model.name), channels_last, version)
     ends = _find_outputs(program, options)
     tensors = _write_calls(build, program, ends, weights, shape)
-    return _finish(build, program, tensors, ends, shape, doc)
+    return _finish(build, program, tensors, ends, shape, version)
 
 
 def _check_layers(program: Program) -> None:
@@ -224,7 +224,7 @@ def _finish(
     tensors: dict[int, Tensor],
     ends: list[int],
     shape: tuple[int, int, int],
-    doc: str,
+    version: tuple[int, int],
 ) -> KerasNetwork:
     """Close the graph at the network's outputs, or at those asked for."""
     known = _locate(build, program, tensors)
@@ -240,7 +240,7 @@ def _finish(
         position = program.outputs.index(end) if end in program.outputs else None
         layer = call.path if program.uses[call.path] == 1 else None
         known[name] = KerasTensor(position, layer, _to_graph_axes(build, len(tensor.shape) + 1))
-    graph = build.writer.finish(outputs, doc)
+    graph = build.writer.finish(outputs, f"from a model of Keras {version[0]}.{version[1]}")
     input_axes = tuple(_to_graph_axes(build, PICTURE_RANK + 1).index(axis) for axis in range(PICTURE_RANK + 1))
     return KerasNetwork(graph, program, known, input_axes, shape, tuple(dict.fromkeys(build.notes)))
 

@@ -16,11 +16,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from sightline.compiler.importers.keras_config import read_model
-from sightline.compiler.importers.keras_files import open_keras_file
 from sightline.compiler.importers.keras_messages import read_arrays, read_head, send
+from sightline.compiler.importers.keras_reading import read_in_process
 from sightline.compiler.importers.keras_rebuilding import rebuild_model
-from sightline.compiler.importers.keras_weights import read_weights
 
 
 def serve(path: Path, backend: str, requests: IO[bytes], replies: IO[bytes]) -> None:
@@ -48,9 +46,8 @@ def _load(path: Path) -> tuple[Any, str]:
     """The model, and how it came to be: "loaded", or why it had to be "rebuilt"."""
     import keras
 
-    with open_keras_file(path) as file:
-        version, description = file.version, read_model(file.config)
-        weights = read_weights(file, description)
+    content, _ = read_in_process(path)
+    version = content.version
     if version >= (2, 0):
         try:
             model = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -61,7 +58,7 @@ def _load(path: Path) -> tuple[Any, str]:
             return model, "loaded"
     else:
         reason = "it is a file of Keras 1"
-    model = rebuild_model(description, weights)
+    model = rebuild_model(content.model, content.weights)
     _restore_old_meaning(model, version)
     return model, f"rebuilt ({reason})"
 
