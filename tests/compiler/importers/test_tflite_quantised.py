@@ -72,6 +72,14 @@ def assert_steps(
         assert values.std() > 3 * step  # something is compared
 
 
+def count_layers(imported: ImportedGraph, kind: type, folder: Path, engine: str) -> dict[str, int]:
+    """Arithmetic layers by the precision they ran in."""
+    onnx.save(imported.graph, folder / "network.onnx")
+    with closing(load_backend(engine).open(folder / "network.onnx", SessionOptions(profile=True))) as session:
+        session.infer({session.input_names[0]: draw_batch(kind)})
+        return count_precisions(session.layers())
+
+
 @pytest.mark.parametrize("engine", ["reference", "onnxruntime", "openvino"])
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
 def test_quantised_convolution_is_within_a_step(kind: type, engine: str, tmp_path: Path) -> None:
@@ -88,6 +96,8 @@ def test_fused_activation_is_kept_where_the_quantised_range_exceeds_it(kind: typ
     imported = read(file, tmp_path, convolve(file, kind, OUTPUT_SCALE[kind], fusedActivationFunction=activation))
     assert {"Relu", "Clip"} & set(count_operators(imported.graph))
     assert_steps(imported, kind, tmp_path, 0.11, 1)
+    for engine in ("onnxruntime", "openvino"):
+        assert count_layers(imported, kind, tmp_path, engine) == {"int8": 1}
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
@@ -127,10 +137,7 @@ def make_network(file: TinyFile, kind: type) -> int:
 def test_every_layer_of_a_quantised_network_runs_in_int8(kind: type, engine: str, tmp_path: Path) -> None:
     file = start(kind)
     imported = read(file, tmp_path, make_network(file, kind))
-    onnx.save(imported.graph, tmp_path / "network.onnx")
-    with closing(load_backend(engine).open(tmp_path / "network.onnx", SessionOptions(profile=True))) as session:
-        session.infer({session.input_names[0]: draw_batch(kind)})
-        assert count_precisions(session.layers()) == {"int8": 3}
+    assert count_layers(imported, kind, tmp_path, engine) == {"int8": 3}
     assert_steps(imported, kind, tmp_path, 0.5, 2, engine, equal=0.7)
 
 

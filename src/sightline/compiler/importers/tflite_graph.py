@@ -149,13 +149,21 @@ class GraphBuilder:
         activation: int = 0,
         **attributes: Any,
     ) -> None:
-        """The node that computes an operator's first output, then its fused activation, then the output's quantisation."""
+        """The node that computes an operator's first output, then its fused activation, then the output's quantisation.
+
+        Where the quantised range does not imply the activation, the value is rounded before it as well. Clamping and rounding
+        may change places, so that is the same number, and engines that fuse an activation before they look for pairs would run
+        the whole layer in float otherwise.
+        """
         index = operator.outputs[0]
-        name, quantised = self.tensor(index).name, self.quantisation(index) is not None
+        name, quantisation = self.tensor(index).name, self.quantisation(index)
         step = self.needed_activation(activation, index)
-        value = self.writer.add(kind, inputs, name=name, output=f"{name}/linear" if quantised or step else name, **attributes)
+        first = f"{name}/linear" if quantisation is not None or step else name
+        value = self.writer.add(kind, inputs, name=name, output=first, **attributes)
         if step is not None:
-            value = self.add_activation(step, value, f"{name}/activation", f"{name}/active" if quantised else name)
+            if quantisation is not None:
+                value = self.add_pair(value, quantisation, self.tensor(index).kind, f"{name}/linear", f"{name}/rounded")
+            value = self.add_activation(step, value, f"{name}/activation", name if quantisation is None else f"{name}/active")
         self.put(index, value, shape, layout)
 
     def add_activation(self, step: tuple[str, float, float], value: str, name: str, output: str) -> str:
