@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = ("data_roundtrip", "data_scale", "bccd", "int8_speed", "trashnet", "camvid")
+BENCHMARKS = ("data_roundtrip", "data_scale", "bccd", "int8_speed", "trashnet", "camvid", "import_models")
 
 
 def run_benchmark(name: str, out: Path) -> Any:
