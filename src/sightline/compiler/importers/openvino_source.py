@@ -50,12 +50,14 @@ class OpenvinoSource:
         for node in model.get_ordered_ops():
             if node.get_type_name() not in ("Constant", "Result", "Parameter"):
                 known[str(node.get_friendly_name())] = node
-        wanted = [name for name in names if name in known]
+        final = {name for name, _ in self._get_converted().outputs} & set(names)
+        found = {name: values for name, values in self.run(batch).items() if name in final} if final else {}
+        wanted = [name for name in names if name in known and name not in final]
         if not wanted:
-            return {}
+            return found
         results = [openvino.opset13.result(known[name].output(0)) for name in wanted]
         compiled = _compile(openvino.Model(results, model.get_parameters(), "layers"))
-        return dict(zip(wanted, _infer(compiled, self._lay_out(batch)), strict=True))
+        return found | dict(zip(wanted, _infer(compiled, self._lay_out(batch)), strict=True))
 
     def close(self) -> None:
         """Free the model."""
