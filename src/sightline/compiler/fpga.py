@@ -1,5 +1,5 @@
 """Compile for the FPGA emulator: bring a graph into the few forms the device has, choose fixed-point types from real pictures,
-and write the network, its HLS project and its proof of types as files.
+and write the network's files: types, graph, and the HLS project for the vendor's tools.
 
 `convert_network` is the whole path; what the device cannot take is refused before anything is calibrated, with all reasons.
 """
@@ -47,8 +47,9 @@ def convert_network(
 
     Returns: the `.fpga.json` that the back end `hls4ml` opens. Its graph and the folder `.hls`, the project for the vendor's
         tools, lie beside it under the same name.
-    Raises: Unsupported with every reason, InvalidInput.
+    Raises: Unsupported with every reason, InvalidInput, MissingPackage.
     """
+    load_backend("hls4ml")  # says what is missing before any work
     model = prepare_graph(load_graph(source))
     check_supported(model, DEVICES["fpga-emulator"])
     folder.mkdir(parents=True, exist_ok=True)

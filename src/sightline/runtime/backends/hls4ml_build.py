@@ -47,7 +47,7 @@ def find_library(network: FixedNetwork, graph: bytes, plan: Plan, cache: Path) -
     Raises: MissingPackage, Unsupported, Exhausted, Conflict.
     """
     make_private_folder(cache)
-    entry = cache / make_key(network, graph)
+    entry = cache.absolute() / make_key(network, graph)
     if not _is_whole(entry):
         shutil.rmtree(entry, ignore_errors=True)
         _build_entry(network, plan, entry)
@@ -65,7 +65,7 @@ def make_private_folder(folder: Path) -> None:
 def make_key(network: FixedNetwork, graph: bytes) -> str:
     """Hash of all that shapes the library."""
     facts = [str(RECIPE), metadata.version("hls4ml"), describe_compiler(), *FLAGS, str(PARALLEL_MULTIPLIERS)]
-    content = msgspec.json.encode(network) + graph + "\0".join(facts).encode()
+    content = msgspec.json.encode(msgspec.structs.replace(network, graph_file="")) + graph + "\0".join(facts).encode()
     return hashlib.sha256(content).hexdigest()[:32]
 
 
