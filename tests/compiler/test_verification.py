@@ -81,7 +81,9 @@ def test_a_pool_padded_with_zero_instead_of_nothing_is_caught_and_named(tmp_path
 def test_layers_the_source_does_not_know_are_passed_over(tmp_path: Path) -> None:
     source = GraphSource(write_graph(), tmp_path, known=["conv1", "mean1"])
     imported = make_import(write_graph(second_weight=1.5), source)
-    with pytest.raises(ImportFailed, match=r"the first layer that differs is 'mean1' \(GlobalAveragePool\), relative error 0\.5"):
+    with pytest.raises(
+        ImportFailed, match=r"the first layer that differs is 'mean1' \(GlobalAveragePool\), relative error 0\.5"
+    ):
         verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
 
 

@@ -24,7 +24,7 @@ from sightline.runtime.backend import Session, Tensors
 ROUNDS = 5
 SCREENING_ROUNDS = 2  # all take part in these
 STILL_OPEN = 0.6  # of the best score so far: what is below it is out after the screening, but the best of each candidate
-WARM_UPS = 3
+WARM_UPS = 2
 BATCHES = (1, 8)
 MEMORY_FACTOR = 4  # an open session needs about so many times the bytes of its files
 PERCENTILE = 99
@@ -192,10 +192,15 @@ class OpenSessions:
             session.close()
 
 
-def take_turn(session: Session, setting: Setting, input_name: str, batches: Sequence[np.ndarray], seconds: float) -> Turn:
-    """One turn, after warm-ups: they compile the shape and fill caches."""
-    for batch in itertools.islice(itertools.cycle(batches), WARM_UPS * setting.streams):
+def warm_up(session: Session, entrant: Entrant, input_name: str, inputs: Sequence[np.ndarray]) -> None:
+    """Inferences that do not count: they compile the shape at first, and fill caches that others have used since."""
+    count = (1 if entrant.turns else WARM_UPS) * entrant.setting.streams
+    for batch in itertools.islice(itertools.cycle(inputs), count):
         session.infer({input_name: batch})
+
+
+def take_turn(session: Session, setting: Setting, input_name: str, batches: Sequence[np.ndarray], seconds: float) -> Turn:
+    """One turn."""
     is_alone = setting.streams == 1 and setting.batch == 1
     window = seconds / 2 if is_alone else seconds
     throughput, cpu_ms, p99_ms = measure_stream(session, input_name, batches, window)

@@ -16,6 +16,10 @@ from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.core.errors import Unsupported
 from sightline.runtime.telemetry import silence_telemetry
 
+# Its statistics are settled by then: on a residual network of 56.8 % top-1, 10, 100 and 300 pictures cost 0.33, 0.29 and 0.30
+# points (interval 0.23), and each costs an inference that keeps every tensor.
+MOST_SAMPLES = 100
+
 
 class NncfQuantiser:
     """Ranges by NNCF's own statistics, then biases shifted so that each layer's mean output stays."""
@@ -32,6 +36,7 @@ class NncfQuantiser:
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
     ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported."""
+        samples = samples[:MOST_SAMPLES]
         with quiet_nncf(self.name, graph) as nncf:
             data = nncf.Dataset(samples, lambda sample: {input_name: sample})
             quantised = nncf.quantize(

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.quantisers.nncf import make_facts, quiet_nncf
+from sightline.compiler.quantisers.nncf import MOST_SAMPLES, make_facts, quiet_nncf
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.core.errors import Exhausted, InvalidInput
 from sightline.runtime.backend import SessionOptions
@@ -46,6 +46,7 @@ class NncfControlQuantiser:
         def validate(model: onnx.ModelProto, places: Iterable[int]) -> tuple[float, None]:
             return guide.score(run_batches(model, input_name, places, guide)), None
 
+        samples = samples[:MOST_SAMPLES]
         with quiet_nncf(self.name, graph) as nncf:
             quantised = nncf.quantize_with_accuracy_control(
                 load_graph(graph),
