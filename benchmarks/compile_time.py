@@ -2,10 +2,10 @@
 
     python benchmarks/compile_time.py
 
-A PyTorch state dict of seeded random weights is imported by its architecture, compared with PyTorch, quantised in two ways, timed
-in both engines and gated. Weights are random, so the answers mean nothing and the limit of the gate lets every candidate pass; the
-work is the same. Pictures: the ImageNet and TrashNet samples, 300 to calibrate, the rest to compare answers on. The last line is one
-JSON object.
+A PyTorch state dict of seeded random weights is imported by its architecture, compared with PyTorch, quantised in two ways,
+timed in both engines and gated. Weights are random, so the answers mean nothing and the limit of the gate lets every candidate
+pass; the work is the same. Pictures: the ImageNet and TrashNet samples, 300 to calibrate, the rest to compare answers on. The
+last line is one JSON object.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from sightline.compiler.graphs import count_operators
-from sightline.compiler.importers.onnx_forms import open_unoptimised
+from sightline.compiler.importers.onnx.forms import open_unoptimised
 from sightline.compiler.passes import PassRow, simplify_graph
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import SessionOptions

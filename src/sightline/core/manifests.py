@@ -105,7 +105,7 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         network: name in the table of networks, or "framework/file" of an imported one.
         precision: "fp32", or "int8" for an imported network that was quantised already: its graph is QDQ and stays so.
-        source: of an import: framework, files with their hashes, where the input spec came from, notes; empty when trained here.
+        source: of an import: framework, files with their hashes, where the input spec came from, notes; empty when trained.
         export_check: graph against the source network on real pictures: images, maximum relative error, top-1 agreement.
         recipe: every setting of the training that made it.
         dataset_version: id of the version it learned from, None for an import.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.compiler.importers.caffe import CaffeImporter
+from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 
 V1_TYPES = {"CONVOLUTION": 4, "INNER_PRODUCT": 14}

@@ -42,7 +42,7 @@ def run_graph(graph: onnx.ModelProto, batch: np.ndarray, folder: Path, engine: s
 
 
 def assert_agrees(imported: ImportedGraph, batch: np.ndarray, folder: Path, limit: float = MAX_ERROR) -> None:
-    """Every output of the graph equals the source network's, to `limit` of its largest magnitude, also for another batch size."""
+    """Every output of the graph equals the source network's, to `limit` of its largest magnitude, for two batch sizes."""
     for part in (batch, batch[:1]):
         expected, got = imported.source.run(part), run_graph(imported.graph, part, folder)
         assert set(expected) == set(got)

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.keras_network import KerasNetwork, write_network
-from sightline.compiler.importers.keras_reading import read_in_process
+from sightline.compiler.importers.keras.network import KerasNetwork, write_network
+from sightline.compiler.importers.keras.reading import read_in_process
 
 DEFAULTS = ImportOptions()
 Arrays = Mapping[str, Sequence[np.ndarray]]  # layer -> its arrays in Keras's order

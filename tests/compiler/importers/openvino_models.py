@@ -8,7 +8,7 @@ import openvino
 import openvino.opset13 as ops
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.openvino_graph import ConvertedModel, convert_model
+from sightline.compiler.importers.openvino.graph import ConvertedModel, convert_model
 
 Node = Any
 

@@ -9,7 +9,7 @@ import pytest
 from caffe_files import SeededNet, count_nodes
 from import_checks import NETWORKS, SHARED, assert_agrees, need, read_pictures, run_graph
 
-from sightline.compiler.importers.caffe import CaffeImporter
+from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.table import load_importer
 from sightline.core.errors import InvalidInput, NotFound, SightlineError

@@ -3,7 +3,7 @@ import pytest
 from caffe_files import SeededNet, count_nodes
 from import_checks import assert_agrees, run_graph
 
-from sightline.compiler.importers.caffe import CaffeImporter
+from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.core.errors import InvalidInput, Unsupported
 

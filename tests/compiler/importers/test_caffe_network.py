@@ -3,8 +3,8 @@ import pytest
 from caffe_files import write_caffemodel
 from import_checks import assert_agrees
 
-from sightline.compiler.importers.caffe import CaffeImporter
-from sightline.compiler.importers.caffe_network import read_network
+from sightline.compiler.importers.caffe.importer import CaffeImporter
+from sightline.compiler.importers.caffe.network import read_network
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sightline.compiler.importers.caffe_text import Fields, read_text, write_text
+from sightline.compiler.importers.caffe.text import Fields, read_text, write_text
 from sightline.core.errors import InvalidInput
 
 TEXT = b"""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from caffe_files import write_blob, write_caffemodel, write_field, write_unpacked_blob, write_varint
 
-from sightline.compiler.importers.caffe_wire import read_blob, read_weights
+from sightline.compiler.importers.caffe.wire import read_blob, read_weights
 from sightline.core.errors import InvalidInput, Unsupported
 
 VALUES = np.arange(-6, 6, dtype=np.float32).reshape(2, 3, 1, 2)

@@ -21,7 +21,7 @@ from darknet_making import (
 )
 from import_checks import NETWORKS, assert_agrees, need, read_pictures, run_graph
 
-from sightline.compiler.importers.darknet import DarknetImporter
+from sightline.compiler.importers.darknet.importer import DarknetImporter
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.core.categories import Categories
 from sightline.core.errors import NotFound

@@ -5,7 +5,7 @@ import pytest
 from darknet_making import DARKNET_19, REGION, TINY_YOLO_3, conv, maxpool, raw, route, write_network, yolo
 from import_checks import assert_agrees
 
-from sightline.compiler.importers.darknet import DarknetImporter
+from sightline.compiler.importers.darknet.importer import DarknetImporter
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 

@@ -10,7 +10,7 @@ from keras_making import functional, layer, picture, write_h5
 from onnx import ModelProto, helper
 
 from sightline.compiler.importers.importer import ImportOptions, StatedInput
-from sightline.compiler.importers.keras import KerasImporter, read_network
+from sightline.compiler.importers.keras.importer import KerasImporter, read_network
 from sightline.compiler.importers.table import choose_importer, find_importer
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.imaging.reading import read_image

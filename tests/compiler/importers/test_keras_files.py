@@ -14,10 +14,10 @@ from import_checks import NETWORKS, need
 from keras_making import functional, layer, picture, read_here, write_h5
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.keras import read_network
-from sightline.compiler.importers.keras_files import WEIGHTS, open_keras_file, parse_version
-from sightline.compiler.importers.keras_reading import read_keras_file
-from sightline.compiler.importers.keras_weights import to_snake_case
+from sightline.compiler.importers.keras.files import WEIGHTS, open_keras_file, parse_version
+from sightline.compiler.importers.keras.importer import read_network
+from sightline.compiler.importers.keras.reading import read_keras_file
+from sightline.compiler.importers.keras.weights import to_snake_case
 from sightline.core.errors import InvalidInput, SightlineError
 
 TINY = NETWORKS / "keras-mini-xception" / "tiny_XCEPTION_KDEF.hdf5"

@@ -11,8 +11,8 @@ import pytest
 from import_checks import assert_agrees, run_graph
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.keras import KerasImporter, read_network
-from sightline.compiler.importers.keras_network import KerasNetwork
+from sightline.compiler.importers.keras.importer import KerasImporter, read_network
+from sightline.compiler.importers.keras.network import KerasNetwork
 
 pytestmark = pytest.mark.slow  # Keras and TensorFlow take seconds to start
 

@@ -11,7 +11,7 @@ from import_checks import assert_agrees, run_graph
 from keras_making import Arrays, convolve, functional, layer, picture, read_here, write_h5
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.keras import KerasImporter
+from sightline.compiler.importers.keras.importer import KerasImporter
 from sightline.core.errors import InvalidInput, Unsupported
 
 RNG = np.random.default_rng(7)

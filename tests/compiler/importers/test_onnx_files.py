@@ -11,7 +11,7 @@ from onnx_toys import CONV, constant, import_model, import_text, random_batch, w
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.onnx_files import OnnxImporter
+from sightline.compiler.importers.onnx.files import OnnxImporter
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import prepare_batch

@@ -15,8 +15,8 @@ from import_checks import run_graph
 from openvino.utils.node_factory import NodeFactory
 from openvino_models import Node, constant, convert, list_kinds, make_model, numbers, whole
 
-from sightline.compiler.importers.openvino_graph import ConvertedModel
-from sightline.compiler.importers.openvino_source import OpenvinoSource
+from sightline.compiler.importers.openvino.graph import ConvertedModel
+from sightline.compiler.importers.openvino.source import OpenvinoSource
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 

@@ -12,7 +12,7 @@ import pytest
 from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_graph
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.openvino_ir import OpenvinoImporter
+from sightline.compiler.importers.openvino.ir import OpenvinoImporter
 from sightline.compiler.openvino_files import write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest

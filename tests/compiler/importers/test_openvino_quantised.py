@@ -10,8 +10,8 @@ import pytest
 from import_checks import run_graph
 from openvino_models import Node, constant, convert, list_kinds, make_model, numbers
 
-from sightline.compiler.importers.openvino_graph import ConvertedModel
-from sightline.compiler.importers.openvino_source import OpenvinoSource
+from sightline.compiler.importers.openvino.graph import ConvertedModel
+from sightline.compiler.importers.openvino.source import OpenvinoSource
 
 
 def quantise(x: Node, low: Any, high: Any, levels: int, new_low: Any = None, new_high: Any = None) -> Node:

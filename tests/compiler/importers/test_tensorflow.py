@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_graph
 
-from sightline.compiler.importers import tensorflow
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.openvino_source import OpenvinoSource
-from sightline.compiler.importers.tensorflow import TensorflowImporter
-from sightline.compiler.importers.tensorflow_files import Summary, read_graph
+from sightline.compiler.importers.openvino.source import OpenvinoSource
+from sightline.compiler.importers.tensorflow import importer
+from sightline.compiler.importers.tensorflow.files import Summary, read_graph
+from sightline.compiler.importers.tensorflow.importer import TensorflowImporter
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.imaging.reading import read_image
 
@@ -39,7 +39,7 @@ def import_file(path: Path, **options: Any) -> Any:
 @pytest.fixture
 def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where TensorFlow is not installed."""
-    monkeypatch.setattr(tensorflow.importlib.util, "find_spec", lambda name: None if name == "tensorflow" else object())
+    monkeypatch.setattr(importer.importlib.util, "find_spec", lambda name: None if name == "tensorflow" else object())
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from tflite_models import TinyFile
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
 from sightline.compiler.importers.table import choose_importer
-from sightline.compiler.importers.tflite import TfliteImporter
-from sightline.compiler.importers.tflite_files import read_tflite
-from sightline.compiler.importers.tflite_source import OpenVinoSource
+from sightline.compiler.importers.tflite.files import read_tflite
+from sightline.compiler.importers.tflite.importer import TfliteImporter
+from sightline.compiler.importers.tflite.source import OpenVinoSource
 from sightline.compiler.layers import count_precisions
 from sightline.core.errors import InvalidInput, MissingPackage, NotFound, Unsupported
 from sightline.core.manifests import InputSpec

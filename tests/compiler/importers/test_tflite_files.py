@@ -11,8 +11,8 @@ from import_checks import NETWORKS, need
 from tflite_models import TinyFile, schema
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.tflite import TfliteImporter
-from sightline.compiler.importers.tflite_files import read_tflite
+from sightline.compiler.importers.tflite.files import read_tflite
+from sightline.compiler.importers.tflite.importer import TfliteImporter
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 RESNET = NETWORKS / "mlperf-tiny-resnet8-cifar10" / "pretrainedResnet_quant.tflite"

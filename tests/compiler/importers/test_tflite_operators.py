@@ -9,7 +9,7 @@ from import_checks import assert_agrees
 from tflite_models import TinyFile
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.tflite import TfliteImporter
+from sightline.compiler.importers.tflite.importer import TfliteImporter
 
 SAME, VALID = 0, 1
 CASES: dict[str, Callable[[TinyFile], int | tuple[int, ...]]] = {}

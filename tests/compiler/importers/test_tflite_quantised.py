@@ -12,9 +12,9 @@ from tflite_models import Scale, TinyFile
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.tflite import TfliteImporter
-from sightline.compiler.importers.tflite_files import Quantisation
-from sightline.compiler.importers.tflite_weights import make_symmetric
+from sightline.compiler.importers.tflite.files import Quantisation
+from sightline.compiler.importers.tflite.importer import TfliteImporter
+from sightline.compiler.importers.tflite.weights import make_symmetric
 from sightline.compiler.layers import count_precisions
 from sightline.core.errors import Unsupported
 from sightline.runtime.backend import SessionOptions

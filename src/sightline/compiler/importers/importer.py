@@ -82,9 +82,9 @@ class ImportedGraph:
 
     Attributes:
         framework: name of the importer: "caffe".
-        graph: opset <= 18; one picture input `(batch, C, H, W)`, or `(batch, H, W, C)` where the file wants that, float32 with a
-            symbolic batch and fixed H and W; float32 outputs, batch first. QDQ when the file was quantised already. Nodes carry
-            the names of the source's layers.
+        graph: opset <= 18; one picture input `(batch, C, H, W)`, or `(batch, H, W, C)` where the file wants that, float32 with
+            a symbolic batch and fixed H and W; float32 outputs, batch first. QDQ when the file was quantised already. Nodes
+            carry the names of the source's layers.
         stated: what the file says of its input.
         source: the network as its framework runs it.
         files: the files it was read from, the first one first.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
-from sightline.compiler.importers.onnx_files import normalise_graph
-from sightline.compiler.importers.onnx_reading import check_model
+from sightline.compiler.importers.onnx.files import normalise_graph
+from sightline.compiler.importers.onnx.reading import check_model
 from sightline.core.errors import Unsupported
 
 if TYPE_CHECKING:

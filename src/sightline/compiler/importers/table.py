@@ -8,14 +8,14 @@ from sightline.compiler.importers.importer import Importer
 from sightline.core.errors import MissingPackage, NotFound, Unsupported
 
 IMPORTERS = {
-    "onnx": "sightline.compiler.importers.onnx_files:OnnxImporter",
+    "onnx": "sightline.compiler.importers.onnx.files:OnnxImporter",
     "pytorch": "sightline.compiler.importers.pytorch:PytorchImporter",
-    "tflite": "sightline.compiler.importers.tflite:TfliteImporter",
-    "keras": "sightline.compiler.importers.keras:KerasImporter",
-    "tensorflow": "sightline.compiler.importers.tensorflow:TensorflowImporter",
-    "caffe": "sightline.compiler.importers.caffe:CaffeImporter",
-    "darknet": "sightline.compiler.importers.darknet:DarknetImporter",
-    "openvino": "sightline.compiler.importers.openvino_ir:OpenvinoImporter",
+    "tflite": "sightline.compiler.importers.tflite.importer:TfliteImporter",
+    "keras": "sightline.compiler.importers.keras.importer:KerasImporter",
+    "tensorflow": "sightline.compiler.importers.tensorflow.importer:TensorflowImporter",
+    "caffe": "sightline.compiler.importers.caffe.importer:CaffeImporter",
+    "darknet": "sightline.compiler.importers.darknet.importer:DarknetImporter",
+    "openvino": "sightline.compiler.importers.openvino.ir:OpenvinoImporter",
 }
 
 

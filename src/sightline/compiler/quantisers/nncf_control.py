@@ -1,7 +1,7 @@
 """NNCF's accuracy control: quantise, rank the layers by what they cost, give the worst back to FP32 until the drop is small.
 
-It validates often, so validation is in batches prepared once, on as many pictures as fit a bound of memory. When its time is over
-it ends, and what it found by then is lost, for the package hands out only a finished network.
+It validates often, so validation is in batches prepared once, on as many pictures as fit a bound of memory. When its time is
+over it ends, and what it found by then is lost, for the package hands out only a finished network.
 """
 
 import importlib.util

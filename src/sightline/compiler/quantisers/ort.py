@@ -1,4 +1,4 @@
-"""ONNX Runtime's static quantiser: QDQ, int8 weights per channel, uint8 or symmetric int8 activations; two ways to find ranges."""
+"""ONNX Runtime's static quantiser: QDQ, int8 weights per channel, uint8 or symmetric int8 activations; two ways to ranges."""
 
 import contextlib
 import importlib.util

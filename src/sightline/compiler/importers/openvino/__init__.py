@@ -1,0 +1,1 @@
+"""OpenVINO IR, and the converter of OpenVINO graphs."""

@@ -1,0 +1,96 @@
+"""Import an OpenVINO IR: an `.xml` with the graph and a `.bin` with the weights beside it.
+
+OpenVINO reads it, `openvino.graph` converts it, and OpenVINO's own CPU run of the file is what the result is compared with. A
+file written by our own `compile` comes back with the preprocessing it was written with.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
+from sightline.compiler.importers.openvino.graph import convert_model
+from sightline.compiler.importers.openvino.info import state_input
+from sightline.compiler.importers.openvino.source import OpenvinoSource
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.runtime.telemetry import silence_telemetry
+
+HEAD_BYTES = 2048
+NET_TAG = re.compile(rb"<net[\s>]")
+
+
+class OpenvinoImporter:
+    """OpenVINO IR, version 10 and later."""
+
+    name = "openvino"
+    description = "OpenVINO IR: an .xml file and the .bin file beside it"
+
+    def detect(self, path: Path) -> bool:
+        """An `.xml` that opens with a `net` element, or the `.bin` beside one."""
+        xml = path.with_suffix(".xml") if path.suffix == ".bin" else path
+        try:
+            return xml.suffix == ".xml" and xml.is_file() and _starts_with_net(xml)
+        except OSError:
+            return False
+
+    def missing(self) -> str | None:
+        """What must be installed, or None."""
+        if importlib.util.find_spec("openvino") is None:
+            return "OpenVINO is not installed; pip install openvino"
+        return None if importlib.util.find_spec("onnx") else "onnx is not installed; pip install 'sightline[compile]'"
+
+    def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
+        """Read either of the two files. Raises: InvalidInput, NotFound, Unsupported as in `Importer.read`."""
+        xml, weights = find_files(path, options.weights)
+        model = read_model(xml, weights)
+        converted = convert_model(model, options, xml.stem)
+        stated, categories, notes = state_input(model, converted.picture)
+        return ImportedGraph(
+            framework=self.name,
+            graph=converted.graph,
+            stated=stated,
+            source=OpenvinoSource(converted, is_own_framework=True),
+            files=(xml, weights),
+            precision=converted.precision,
+            categories=categories,
+            notes=(*notes, *converted.notes),
+        )
+
+
+def find_files(path: Path, weights: Path | None) -> tuple[Path, Path]:
+    """The .xml and the .bin. Raises: NotFound for the one that is missing, InvalidInput for an .xml that is no network."""
+    xml = path.with_suffix(".xml") if path.suffix == ".bin" else path
+    weights = weights or (path if path.suffix == ".bin" else path.with_suffix(".bin"))
+    for one in (xml, weights):
+        if not one.is_file():
+            raise NotFound(
+                f"no file {one}; an OpenVINO IR is an .xml and a .bin, which must lie beside it or be named as weights"
+            )
+    if not _starts_with_net(xml):
+        raise InvalidInput(f"expected an OpenVINO network in {xml}, got XML without a <net> element at its start")
+    return xml, weights
+
+
+def read_model(path: Path, weights: Path | None = None) -> Any:
+    """An openvino.Model from a file its front ends know. Raises: InvalidInput with OpenVINO's reason in one line."""
+    silence_telemetry()
+    import openvino
+
+    try:
+        core = openvino.Core()
+        return core.read_model(path) if weights is None else core.read_model(path, weights)
+    except (RuntimeError, OverflowError, ValueError) as error:
+        raise InvalidInput(f"OpenVINO cannot read {path.name}, the file may be damaged: {shorten(error)}") from error
+
+
+def shorten(error: Exception) -> str:
+    """The reason at the end of OpenVINO's message, in one line, without the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join(said or lines)[:300]
+
+
+def _starts_with_net(path: Path) -> bool:
+    with path.open("rb") as file:
+        return NET_TAG.search(file.read(HEAD_BYTES)) is not None
