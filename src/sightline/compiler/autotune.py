@@ -115,11 +115,9 @@ def time_candidates(
                 if going:
                     with sessions.use(place) as session:
                         for entrant in going:
-                            entrant.turns.append(
-                                take_turn(
-                                    session, entrant.setting, input_name, batches[entrant.setting.batch], seconds / ROUNDS
-                                )
-                            )
+                            inputs = batches[entrant.setting.batch]
+                            warm_up(session, entrant, input_name, inputs)
+                            entrant.turns.append(take_turn(session, entrant.setting, input_name, inputs, seconds / ROUNDS))
                 on_turn((round_index + (place + 1) / len(groups)) / ROUNDS)
     return [entrant.sum_up() for entrant in entrants]
 

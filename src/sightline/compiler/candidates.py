@@ -15,7 +15,9 @@ from sightline.compiler.quantisers.table import load_quantiser
 from sightline.core.errors import Exhausted, InvalidInput, MissingPackage, Unsupported
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
-from sightline.runtime.backends.table import BACKENDS, load_backend
+from sightline.runtime.backends.table import load_backend
+from sightline.runtime.devices import Device
+from sightline.runtime.graph_files import list_graph_files
 
 REFERENCE = "reference"
 
@@ -54,8 +56,8 @@ class Candidate:
 
     @property
     def files(self) -> list[Path]:
-        """All files the engine needs: an OpenVINO `.xml` has its weights in a `.bin` beside it."""
-        return [self.graph, self.graph.with_suffix(".bin")] if self.graph.suffix == ".xml" else [self.graph]
+        """All files the engine needs, the graph first."""
+        return list_graph_files(self.graph)
 
     @property
     def size_bytes(self) -> int:
@@ -67,14 +69,9 @@ class Candidate:
         return load_backend(self.engine).open(self.graph, SessionOptions(self.precision, streams, threads, profile))
 
 
-def find_engines(device: str) -> list[str]:
-    """Engines that run on a device, the reference left out. Raises: Unsupported for a device nobody here has."""
-    backends = {name: load_backend(name) for name in BACKENDS if name != REFERENCE}
-    engines = [name for name, backend in backends.items() if backend.device == device]
-    if not engines:
-        devices = sorted({backend.device for backend in backends.values()})
-        raise Unsupported(f"expected a device of {', '.join(devices)}, got {device!r}; `sightline doctor` lists what is here")
-    return engines
+def find_engines(device: Device) -> list[str]:
+    """Engines that run networks on a device by themselves."""
+    return list(device.engines)
 
 
 def make_plain_candidates(
@@ -157,7 +154,16 @@ def make_engine_file(engine: str, source: Path, manifest: ModelManifest) -> Path
 
 
 def copy_files(candidate: Candidate, folder: Path) -> str:
-    """Copy a candidate's files into an Artifact folder as `model.*`; returns the name of the graph file."""
+    """Copy a candidate's files into an Artifact folder; returns the name of the graph file.
+
+    A file and its weights become `model.*`; files that name each other keep their names and places.
+    """
+    if candidate.graph.suffix != ".json":
+        for path in candidate.files:
+            shutil.copyfile(path, folder / f"model{path.suffix}")
+        return f"model{candidate.graph.suffix}"
     for path in candidate.files:
-        shutil.copyfile(path, folder / f"model{path.suffix}")
-    return f"model{candidate.graph.suffix}"
+        target = folder / path.relative_to(candidate.graph.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return candidate.graph.name

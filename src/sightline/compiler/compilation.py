@@ -22,6 +22,7 @@ from sightline.compiler.candidates import (
 )
 from sightline.compiler.comparison import Comparison, compare_judged, predict_items
 from sightline.compiler.findings import Findings
+from sightline.compiler.fpga import FixedPrecision
 from sightline.compiler.gate import GateResult, check_fp32, check_quantised, infer_samples, judge_candidate
 from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
@@ -29,6 +30,7 @@ from sightline.compiler.guides import make_guide
 from sightline.compiler.layers import profile_layers
 from sightline.compiler.passes import simplify_graph
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
+from sightline.compiler.placed_candidates import make_placed_candidate, plan_places
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.compiler.quantisers.table import FIRST_QUANTISERS, RESCUE_QUANTISERS, SYMMETRIC_QUANTISERS, load_quantiser
 from sightline.compiler.stages import Stages
@@ -36,8 +38,12 @@ from sightline.compiler.tuning_cache import find_race, keep_race, make_race_key
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
+from sightline.runtime.devices import DEVICES, parse_devices
 
 CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
+EMULATED_PICTURES = 200  # that judge an emulated device: each takes up to half a second
+PLACED_PRECISIONS: tuple[FixedPrecision, ...] = ("int8", "int16")  # of an accelerator, the smallest circuit first
+CPU = "cpu"
 TIMING_SECONDS = 1.0  # for one candidate with one setting, over all rounds
 
 
@@ -69,14 +75,18 @@ class Compilation:
     def run(self) -> None:
         """All stages up to the choice."""
         found = self.found
-        engines = find_engines(found.request.device)
+        found.devices = parse_devices(found.request.device)
         check_opset(found.graph, found.graph_file.name)
         self._read_pictures()
-        self._make_plain(engines)
-        self._quantise_first()
-        self._check_engines()
-        self._time(found.candidates)
-        self._pass_gate()
+        self._make_plain(find_engines(DEVICES[CPU]))
+        if [device.name for device in found.devices] == [CPU]:
+            self._quantise_first()
+            self._check_engines()
+            self._time(found.candidates)
+            self._pass_gate()
+        else:
+            self._check_engines()
+            self._place()
 
     @property
     def check_samples(self) -> list[np.ndarray]:
@@ -103,8 +113,13 @@ class Compilation:
             self._samples = draw_noise(spec, CHECK_SAMPLES, request.seed)
             self._check_samples = list(self._samples)
             return
+        validation = request.validation_images if all(one.has_speed for one in found.devices) else EMULATED_PICTURES
         found.pictures = choose_pictures(
-            found.version, request.calibration_images, request.validation_images, request.seed, found.calibration_version
+            found.version,
+            request.calibration_images,
+            min(validation, request.validation_images),
+            request.seed,
+            found.calibration_version,
         )
         found.is_labelled = any(item.annotations for item in found.pictures.validation)
         self._samples = PreparedSamples(found.calibration_version or found.version, found.pictures.calibration, spec)
@@ -125,7 +140,7 @@ class Compilation:
         if not any(candidate.precision == found.manifest.precision for candidate in found.candidates):
             reasons = " | ".join(refusal.reason for refusal in found.refusals)
             precision = found.manifest.precision.upper()
-            raise Unsupported(f"no engine of {found.request.device} runs {found.manifest.name!r} in {precision}: {reasons}")
+            raise Unsupported(f"no engine of {CPU} runs {found.manifest.name!r} in {precision}: {reasons}")
 
     def _quantise_first(self) -> None:
         self._stages.begin("quantising")
@@ -199,6 +214,38 @@ class Compilation:
         if self._tuning:
             keep_race(self._tuning, key, timings, now_utc())
 
+    def _place(self) -> None:
+        """The network on its devices: the coarsest precision that passes. The CPU's FP32 is what it is compared with.
+
+        Nothing is timed: what emulates a device says what its numbers will be, not how fast.
+        """
+        found = self.found
+        self._stages.begin("quantising")
+        assert found.simplified is not None
+        found.placements = plan_places(found.simplified, found.devices)
+        found.baseline = next((one for one in found.candidates if self._is_right_fp32(one)), None)
+        source = found.candidates[0].source
+        found.candidates = [one for one in found.candidates if one is found.baseline]
+        for precision in PLACED_PRECISIONS:
+            if not found.request.wants(precision):
+                continue
+            self._stages.begin("quantising", f"fixed point, {precision}")
+            made, refused = make_placed_candidate(
+                source, found.manifest, found.devices, found.placements, precision, self._samples
+            )
+            found.refusals += [refused] if refused else []
+            for candidate in self._keep_runnable([made] if made else []):
+                found.candidates.append(candidate)
+                self._stages.begin("gate")
+                found.gates[candidate.name] = gate = self._judge(candidate, (1, 1))
+                if gate.passed:
+                    found.chosen = candidate
+                    return
+
+    def _is_right_fp32(self, candidate: Candidate) -> bool:
+        checks = self.found.engine_checks
+        return candidate.precision == "fp32" and candidate.engine in checks and checks[candidate.engine].passed
+
     def _pass_gate(self) -> None:
         """Put candidates to the gate, fastest first, until one passes; then, when INT8 failed, try the rescue quantisers."""
         self._stages.begin("gate")
@@ -236,7 +283,7 @@ class Compilation:
         for candidate, timing in ranked:
             if not self._wants(candidate.precision) or self._is_slower(timing):
                 continue
-            found.gates[candidate.name] = gate = self._judge(candidate, timing)
+            found.gates[candidate.name] = gate = self._judge(candidate, (timing.streams, timing.threads))
             if gate.passed:
                 found.chosen, found.chosen_timing = candidate, timing
                 return
@@ -248,15 +295,16 @@ class Compilation:
         goal, chosen = self.found.request.goal, self.found.chosen_timing
         return chosen is not None and goal.score(timing) <= goal.score(chosen)
 
-    def _judge(self, candidate: Candidate, timing: Timing) -> GateResult:
+    def _judge(self, candidate: Candidate, setting: tuple[int, int]) -> GateResult:
         found, limit = self.found, self.found.request.max_drop
         rows = None
-        if candidate.precision != "fp32" and found.engine_checks[candidate.engine].passed:
+        check = found.engine_checks.get(candidate.engine)
+        if candidate.precision != "fp32" and (check is None or check.passed):
             rows = profile_layers(candidate, found.graph, self._input_name, self._check_samples)
         gate = judge_candidate(candidate, found.engine_checks, rows, None, limit)
         if not gate.passed or candidate.precision == "fp32" or found.pictures is None or found.baseline is None:
             return gate
-        comparison = self._compare(candidate, (timing.streams, timing.threads))
+        comparison = self._compare(candidate, setting)
         return judge_candidate(candidate, found.engine_checks, rows, comparison, limit)
 
     def _compare(self, candidate: Candidate, setting: tuple[int, int]) -> Comparison:

@@ -77,7 +77,7 @@ def compile_model(
         out: Artifact folder to make; must not exist.
         calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
             by the answers of FP32. Without it only FP32 and BF16 are possible, and the Artifact is marked unverified.
-        device: kind of device.
+        device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
         precision: "int8", "int16", "bf16", "fp32", or "auto": the best of them that passes.
         max_drop: accuracy that may be lost, 0..1; 0.01 is one point.
         objective: "throughput", "latency" or "efficiency" (the least processor time a picture).
@@ -152,7 +152,7 @@ def write_artifact(out: Path, found: Findings, report: CompileReport, flip_pictu
     """The Artifact folder, whole or not at all."""
     chosen, timing, model = found.chosen, found.chosen_timing, found.manifest
     assert chosen is not None
-    assert timing is not None
+    streams, threads, batch = (timing.streams, timing.threads, timing.batch) if timing is not None else (1, 1, 1)
     with new_folder(out) as folder:
         graph_file = copy_files(chosen, folder)
         if found.request.symmetric:
@@ -169,9 +169,9 @@ def write_artifact(out: Path, found: Findings, report: CompileReport, flip_pictu
             engine=chosen.engine,
             precision=chosen.precision,
             graph_file=graph_file,
-            streams=timing.streams,
-            threads=timing.threads,
-            batch=timing.batch,
+            streams=streams,
+            threads=threads,
+            batch=batch,
             tuned_on=read_cpu_facts(),
             calibration=describe_calibration(found),
             verified=found.version is not None,

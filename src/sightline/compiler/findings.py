@@ -11,10 +11,12 @@ from sightline.compiler.gate import Check, GateResult
 from sightline.compiler.goals import Timing, rank_timings
 from sightline.compiler.passes import PassRow
 from sightline.compiler.pictures import ChosenPictures
+from sightline.compiler.placement import Placement
 from sightline.compiler.request import Request
 from sightline.core.manifests import ModelManifest
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement
+from sightline.runtime.devices import Device
 
 
 @dataclass
@@ -33,7 +35,10 @@ class Findings:
         engine_checks: by engine: does it compute the network as the reference does?
         gates, judged, compared: by candidate name.
         baseline: what the others are compared with.
-        chosen, chosen_timing: the candidate that passed, with its best setting; None when nothing passed.
+        devices: that the network is placed on, first choice first.
+        placements: which layers run where; empty on the CPU alone, which runs all.
+        chosen, chosen_timing: the candidate that passed, with its best setting; None when nothing passed. A device without a
+            speed of its own has no timing.
     """
 
     graph_file: Path
@@ -55,6 +60,8 @@ class Findings:
     judged: dict[str, Judged] = field(default_factory=dict)
     compared: dict[str, tuple[Comparison, Agreement]] = field(default_factory=dict)
     baseline: Candidate | None = None
+    devices: list[Device] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
     chosen: Candidate | None = None
     chosen_timing: Timing | None = None
 

@@ -17,7 +17,7 @@ import onnx
 
 from sightline.compiler.fixed_point import TypeChooser
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.importers.onnx_forms import drop_dead_nodes, drop_dropout
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_dropout
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.hls4ml_build import write_project

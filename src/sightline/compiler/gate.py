@@ -169,11 +169,11 @@ def judge_candidate(
     """All checks that apply to a candidate.
 
     Args:
-        fp32_checks: of each engine.
+        fp32_checks: of each engine that runs the network in its own precision; a device of fixed point has none.
         rows: its layers as they ran; needed for INT8 and BF16.
         comparison: with FP32 on labelled pictures; None for FP32 itself, or when an earlier check already failed.
     """
-    checks = [fp32_checks[candidate.engine]]
+    checks = [fp32_checks[candidate.engine]] if candidate.engine in fp32_checks else []
     if rows is not None and candidate.precision != "fp32":
         checks.append(check_layers(rows, candidate.precision))
     if comparison is not None:

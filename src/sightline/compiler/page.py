@@ -43,7 +43,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
 def draw_charts(report: CompileReport) -> dict[str, Markup]:
     """Every plot there is data for, as SVG."""
     charts = {"timings": draw_timing_chart(report.timings, report.chosen)} if report.timings else {}
-    if report.layers:
+    if any(row.time_us for row in report.layers):
         charts["layers"] = draw_layer_chart(report.layers)
     if report.sweep:
         charts["sweep"] = draw_sweep_chart(report.sweep)

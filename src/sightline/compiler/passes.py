@@ -15,9 +15,9 @@ import onnx
 from onnx import numpy_helper
 
 from sightline.compiler.graphs import LATEST_IR, LATEST_OPSET, find_opset
-from sightline.compiler.importers.onnx_forms import drop_dead_nodes, iterate_nodes, open_unoptimised
-from sightline.compiler.importers.onnx_quantised import is_quantised
-from sightline.compiler.importers.onnx_reading import one_line
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, iterate_nodes, open_unoptimised
+from sightline.compiler.importers.onnx.quantised import is_quantised
+from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backends.onnxruntime import find_engine_errors
 

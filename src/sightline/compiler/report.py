@@ -10,6 +10,7 @@ from sightline.compiler.gate import GateResult
 from sightline.compiler.goals import Timing
 from sightline.compiler.layers import RefusedLayer
 from sightline.compiler.passes import PassRow
+from sightline.compiler.placement import LayerPlace
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
 from sightline.runtime.backend import LayerRow
 
@@ -85,7 +86,8 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
         pictures: which pictures calibrated and which checked.
         passes: what each graph pass changed.
         timed_at: when, if the timings come from an earlier compilation of the same files.
-        unsupported_layers: layers the device cannot run at all.
+        places: where each layer runs, when several devices share the network or another than the CPU takes it.
+        unsupported_layers: layers the first device does not run, and why; others run them, or nothing was made.
         refused_layers: layers of an INT8 Artifact that run in another precision, and why.
         warnings: what a careful reader should know.
     """
@@ -116,6 +118,7 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
     flip_count: int = 0
     layers: list[LayerRow] = []
     precisions: dict[str, int] = {}
+    places: list[LayerPlace] = []
     unsupported_layers: list[str] = []
     refused_layers: list[RefusedLayer] = []
     sweep: list[SweepRow] = []

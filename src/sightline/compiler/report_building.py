@@ -12,6 +12,7 @@ from sightline.compiler.graphs import count_flops, count_operators, count_weight
 from sightline.compiler.layers import count_precisions, find_refused_layers, profile_layers
 from sightline.compiler.page import FlipPictures
 from sightline.compiler.pictures import ChosenPictures
+from sightline.compiler.placement import list_places
 from sightline.compiler.report import CandidateRow, CompileReport, Flip, GraphFacts, make_candidate_row
 from sightline.compiler.stages import Stages
 from sightline.compiler.sweep import compare_with_peak, sweep_candidate
@@ -55,6 +56,8 @@ def build_report(
         refusals=found.refusals,
         timings=found.timings,
         timed_at=found.timed_at,
+        places=list_places(found.placements),
+        unsupported_layers=list_unsupported_layers(found),
         warnings=find_warnings(found, len(samples)),
         seconds=stages.seconds,
     )
@@ -98,6 +101,13 @@ def add_speed(found: Findings, report: CompileReport, samples: Sequence[np.ndarr
     best = max([found.chosen_timing.throughput, *(row.throughput for row in sweep)])
     peak = compare_with_peak(found.chosen, precisions, best, report.graph.flops)
     return msgspec.structs.replace(report, sweep=sweep, peak=peak)
+
+
+def list_unsupported_layers(found: Findings) -> list[str]:
+    """Layers that do not run on the device of first choice, with where they run and why."""
+    first = found.devices[0].name if found.devices else ""
+    places = list_places(found.placements)
+    return [f"{one.layer} ({one.operator}) on {one.device}: {one.reason}" for one in places if one.device != first]
 
 
 def describe_graph(found: Findings) -> GraphFacts:
@@ -145,6 +155,8 @@ def say_verdict(found: Findings) -> str:
     """One line: what was chosen and why, or what failed."""
     failures = [f"{name}: {'; '.join(gate.failures)}" for name, gate in found.gates.items() if not gate.passed]
     chosen, timing, baseline = found.chosen, found.chosen_timing, found.baseline
+    if chosen is not None and timing is None:
+        return _say_emulated(found, failures)
     if chosen is None or timing is None:
         wanted = "any precision" if found.request.precision == "auto" else found.request.precision
         reasons = failures or [f"{refusal.name}: {refusal.reason}" for refusal in found.refusals]
@@ -160,6 +172,17 @@ def say_verdict(found: Findings) -> str:
     if chosen.name in found.compared:
         change = found.compared[chosen.name][0]
         words += f"; {change.metric} {100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+    return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
+
+
+def _say_emulated(found: Findings, failures: Sequence[str]) -> str:
+    """The verdict for a device whose emulation says nothing about speed."""
+    assert found.chosen is not None
+    words = f"{found.chosen.name} passes on {found.request.device}"
+    if found.chosen.name in found.compared:
+        change = found.compared[found.chosen.name][0]
+        words += f": {change.metric} {100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+    words += "; emulation says what the numbers will be, not how fast"
     return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
 

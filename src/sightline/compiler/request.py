@@ -8,11 +8,14 @@ from typing import Literal, get_args
 
 import msgspec
 
+from sightline.compiler.candidates import REFERENCE
 from sightline.compiler.goals import Goal, Objective
-from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
+from sightline.runtime.backends.table import make_backend
+from sightline.runtime.devices import DEVICES, parse_devices
 
 WantedPrecision = Literal["auto", "int8", "int16", "bf16", "fp32"]
 
@@ -63,6 +66,7 @@ def check_request(request: Request, manifest: ModelManifest, versions: Sequence[
     """
     check_place(out)
     check_numbers(request)
+    check_precision(request)
     if manifest.precision == "int8" and request.precision not in ("int8", "auto"):
         raise InvalidInput(
             f"{manifest.name} was quantised to INT8 before it was imported and stays so, got precision {request.precision!r}; "
@@ -100,6 +104,23 @@ def check_numbers(request: Request) -> None:
     for name, value in (("a latency limit", request.goal.slo_ms), ("a time limit", request.time_limit_s)):
         if value is not None and value <= 0:
             raise InvalidInput(f"expected {name} above 0, got {value}; raise it or leave it out")
+
+
+def check_precision(request: Request) -> None:
+    """Raises: NotFound for an unknown device; Unsupported for a precision that its engines do not compute here."""
+    devices = parse_devices(request.device)
+    if any(REFERENCE in device.engines for device in devices):
+        raise Unsupported(
+            f"expected a device to compile for, got {request.device}: the reference says what is right, compile for cpu"
+        )
+    first = devices[0]
+    known = {precision for engine in first.engines for precision in make_backend(engine).precisions}
+    if request.precision != "auto" and request.precision not in known:
+        others = [device.name for device in DEVICES.values() if request.precision in device.precisions and device != first]
+        hint = f"; {' and '.join(others)} may" if others else ""
+        raise Unsupported(
+            f"expected a precision that {first.name} computes here ({', '.join(sorted(known))}), got {request.precision}{hint}"
+        )
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

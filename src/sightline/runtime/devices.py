@@ -94,7 +94,7 @@ FPGA_OPERATORS: dict[str, OperatorRule] = {
 }
 
 DEVICES: dict[str, Device] = {
-    "cpu": Device(name="cpu", engines=("openvino", "onnxruntime"), precisions=("int8", "int16", "bf16", "fp32")),
+    "cpu": Device(name="cpu", engines=("onnxruntime", "openvino"), precisions=("int8", "bf16", "fp32")),
     "fpga-emulator": Device(
         name="fpga-emulator",
         engines=("hls4ml",),
