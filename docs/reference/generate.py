@@ -130,7 +130,28 @@ def render_backends() -> str:
         backend = load_backend(name)
         about = (type(backend).__doc__ or "").strip().splitlines()[0]
         rows.append([f"`{name}`", backend.device, ", ".join(backend.precisions), about])
-    return "# Back ends\n\n" + render_table(["Name", "Device", "Precisions", "What it is"], rows) + "\n"
+    return (
+        "# Back ends and devices\n\n"
+        + render_table(["Name", "Device", "Precisions", "What it is"], rows)
+        + "\n\n## Devices\n\n`sightline compile MODEL --device NAME`; `hetero:FIRST,SECOND` runs on SECOND what FIRST does not "
+        "declare.\n\n" + render_devices() + "\n"
+    )
+
+
+def render_devices() -> str:
+    """What each device declares."""
+    from sightline.runtime.devices import DEVICES
+
+    rows = []
+    for device in DEVICES.values():
+        operators = "all its engines read" if device.operators is None else ", ".join(sorted(device.operators))
+        limits = [
+            f"{count:,} {what}"
+            for count, what in ((device.max_weights, "weights"), (device.max_multiplications, "multiplications a picture"))
+            if count
+        ]
+        rows.append([f"`{device.name}`", ", ".join(device.precisions), operators, "; ".join(limits) or "none"])
+    return render_table(["Device", "Precisions", "Operators", "Limits"], rows)
 
 
 def render_frameworks() -> str:
