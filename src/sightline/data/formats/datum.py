@@ -6,22 +6,19 @@
       optional bool encoded = 7 [default = false];
     }
 
-A raw Datum holds uint8 pixels as (C, H, W) in BGR order, an encoded one the bytes of a picture file. The wire format (protobuf,
-"Encoding") is a list of fields, each a tag (number << 3 | kind) and a value: a varint, 8 bytes, a length with so many bytes, or
-4 bytes. The same walk reads a BlobProto, in which Caffe keeps a mean image.
+A raw Datum holds uint8 pixels as (C, H, W) in BGR order, an encoded one the bytes of a picture file. A BlobProto, in which
+Caffe keeps a mean image, is read here too.
 """
 
 import struct
-from collections.abc import Iterator
+from collections import deque
 
 import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput, UnreadableDataset, UnreadableImage
+from sightline.core.protobuf_wire import Field, read_fields, write_field
 
-VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
-FIXED_SIZES = {FIXED_64: 8, FIXED_32: 4}
-VARINT_BYTES = 10
 CHANNELS, HEIGHT, WIDTH, DATA, LABEL, FLOAT_DATA, ENCODED = range(1, 8)
 BLOB_CHANNELS, BLOB_HEIGHT, BLOB_WIDTH, BLOB_DATA, BLOB_SHAPE, BLOB_DOUBLES = 2, 3, 4, 5, 7, 8
 SHAPE_DIMENSIONS = 1
@@ -49,36 +46,29 @@ class Datum(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_datum(content: bytes) -> Datum:
     """Read a message. Raises: UnreadableDataset when the bytes are no Datum."""
-    found: dict[int, int | bytes] = {}
-    for number, value in walk_fields(content):
-        expected = bytes if number == DATA else int
-        if CHANNELS <= number <= ENCODED and number != FLOAT_DATA and not isinstance(value, expected):
-            raise UnreadableDataset(f"expected a Datum, got field {number} of another type; write the data set again")
-        found[number] = value  # of a field that comes twice, the last counts
-    numbers = {number: value for number, value in found.items() if isinstance(value, int)}
-    data = found.get(DATA, b"")
-    return Datum(
-        channels=_to_int32(numbers.get(CHANNELS, 0)),
-        height=_to_int32(numbers.get(HEIGHT, 0)),
-        width=_to_int32(numbers.get(WIDTH, 0)),
-        data=data if isinstance(data, bytes) else b"",
-        label=_to_int32(numbers.get(LABEL, 0)),
-        has_floats=FLOAT_DATA in found,
-        is_encoded=bool(numbers.get(ENCODED, 0)),
-    )
+    try:
+        fields = read_fields(memoryview(content))  # of a field that comes twice, the last counts
+        found = {field.number: field for field in fields if CHANNELS <= field.number <= ENCODED}
+        return Datum(
+            channels=_find_number(found, CHANNELS),
+            height=_find_number(found, HEIGHT),
+            width=_find_number(found, WIDTH),
+            data=bytes(found[DATA].as_bytes()) if DATA in found else b"",
+            label=_find_number(found, LABEL),
+            has_floats=FLOAT_DATA in found,
+            is_encoded=bool(_find_number(found, ENCODED)),
+        )
+    except InvalidInput as error:
+        raise UnreadableDataset(f"expected a Datum, got bytes that are none: {error}") from error
 
 
 def write_datum(datum: Datum) -> bytes:
     """Write a message with the fields in order of their numbers, as protobuf does."""
-    parts = [
-        _write_number(number, value)
-        for number, value in ((CHANNELS, datum.channels), (HEIGHT, datum.height), (WIDTH, datum.width))
-        if value
-    ]
-    parts += [_write_varint(DATA << 3 | BYTES), _write_varint(len(datum.data)), datum.data]
-    parts.append(_write_number(LABEL, datum.label))
+    sizes = ((CHANNELS, datum.channels), (HEIGHT, datum.height), (WIDTH, datum.width))
+    parts = [write_field(number, size) for number, size in sizes if size]
+    parts += [write_field(DATA, datum.data), write_field(LABEL, datum.label)]
     if datum.is_encoded:
-        parts.append(_write_number(ENCODED, 1))
+        parts.append(write_field(ENCODED, 1))
     return b"".join(parts)
 
 
@@ -110,88 +100,29 @@ def read_blob(content: bytes) -> np.ndarray:
     Raises: InvalidInput when the bytes are no BlobProto of one picture.
     """
     sizes = {BLOB_CHANNELS: 0, BLOB_HEIGHT: 0, BLOB_WIDTH: 0}
-    dimensions: list[int] = []
+    dimensions: deque[int] = deque(maxlen=3)  # the last three; pictures before them are one
     values: list[np.ndarray] = []
     try:
-        for number, value in walk_fields(content):
-            if number in sizes and isinstance(value, int):
-                sizes[number] = _to_int32(value)
-            elif number == BLOB_SHAPE and isinstance(value, bytes):
-                dimensions = read_dimensions(value)
-            elif number in (BLOB_DATA, BLOB_DOUBLES) and isinstance(value, bytes):
-                values.append(np.frombuffer(value, "<f4" if number == BLOB_DATA else "<f8").astype(np.float64))
-    except (UnreadableDataset, ValueError) as error:
+        for field in read_fields(memoryview(content)):
+            if field.number in sizes:
+                sizes[field.number] = _to_int32(field.as_integer())
+            elif field.number == BLOB_SHAPE:
+                for part in read_fields(field.as_bytes()):
+                    dimensions.extend(part.as_integers() if part.number == SHAPE_DIMENSIONS else ())
+            elif field.number in (BLOB_DATA, BLOB_DOUBLES):
+                kind = "<f4" if field.number == BLOB_DATA else "<f8"
+                values.append(np.frombuffer(field.as_bytes(), kind).astype(np.float64))
+    except (InvalidInput, ValueError) as error:
         raise InvalidInput(f"expected a BlobProto, got bytes that are none: {error}") from error
-    shape = tuple(dimensions[-3:]) if dimensions else tuple(sizes.values())
+    shape = tuple(dimensions or sizes.values())
     flat = np.concatenate(values) if values else np.zeros(0)
     if len(shape) != 3 or min(shape) < 1 or shape[0] * shape[1] * shape[2] != flat.size or not np.isfinite(flat).all():
         raise InvalidInput(f"expected a BlobProto of one picture (C, H, W), got shape {shape} with {flat.size} numbers")
     return flat.reshape(shape)
 
 
-def read_dimensions(content: bytes) -> list[int]:
-    """Sizes of a BlobShape, packed or not."""
-    found: list[int] = []
-    for number, value in walk_fields(content):
-        if number != SHAPE_DIMENSIONS:
-            continue
-        if isinstance(value, int):
-            found.append(value)
-            continue
-        place = 0
-        while place < len(value):
-            size, place = _read_varint(value, place)
-            found.append(size)
-    return found
-
-
-def walk_fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field: an int for a varint, bytes for all else.
-
-    Raises: UnreadableDataset for a field that ends outside of the message or is of no known kind.
-    """
-    place = 0
-    while place < len(content):
-        tag, place = _read_varint(content, place)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise UnreadableDataset("expected a protobuf message, got a field of number 0; write the data set again")
-        if kind == VARINT:
-            value, place = _read_varint(content, place)
-            yield number, value
-            continue
-        if kind == BYTES:
-            size, place = _read_varint(content, place)
-        elif kind in FIXED_SIZES:
-            size = FIXED_SIZES[kind]
-        else:
-            raise UnreadableDataset(f"expected a protobuf message, got a field of kind {kind}; write the data set again")
-        if place + size > len(content):
-            raise UnreadableDataset("expected a whole protobuf message, got one that was cut or damaged; write it again")
-        yield number, content[place : place + size]
-        place += size
-
-
-def _read_varint(content: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(content[place : place + VARINT_BYTES]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, place + index + 1
-    raise UnreadableDataset("expected a whole protobuf message, got a number without an end; write it again")
-
-
-def _write_varint(value: int) -> bytes:
-    rest, parts = value & 0xFFFF_FFFF_FFFF_FFFF, bytearray()
-    while rest > 0x7F:
-        parts.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    parts.append(rest)
-    return bytes(parts)
-
-
-def _write_number(number: int, value: int) -> bytes:
-    return _write_varint(number << 3 | VARINT) + _write_varint(value)
+def _find_number(found: dict[int, Field], number: int) -> int:
+    return _to_int32(found[number].as_integer()) if number in found else 0
 
 
 def _to_int32(value: int) -> int:

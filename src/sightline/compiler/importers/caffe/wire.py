@@ -1,21 +1,18 @@
-"""Read the weights of a caffemodel or the mean picture of a binaryproto: protobuf's wire format, with every length checked.
+"""Read the weights of a caffemodel or the mean picture of a binaryproto.
 
-A message is a row of fields, each a tag (number and wire type) and a value; a number's bytes never decide how much is allocated
-beyond the bytes that are there. Only names, types and blobs are read: what the layers do, the prototxt says. Format: protobuf's
-Encoding page; field numbers: caffe.proto (V2 `layer` = 100, V1 `layers` = 2).
+Only names and blobs are read: what the layers do, the prototxt says. Blobs are views of the file's bytes where they can be, and
+a stated shape must fit the values that are there. Field numbers: caffe.proto (V2 `layer` = 100, V1 `layers` = 2).
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.protobuf_wire import read_fields
 
-MOST_FIELDS = 1_000_000  # of one message; a network has thousands
 MOST_AXES = 32  # caffe.proto: kMaxBlobAxes
-VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 LAYER, V1_LAYER = 100, 2
 NAME_AND_BLOBS = {LAYER: (1, 7), V1_LAYER: (4, 6)}  # field numbers of a layer's name and blobs
 V0_LAYER = 1  # inside a V1 layer
@@ -23,27 +20,6 @@ HDF5_MAGIC = b"\x89HDF"
 RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # blobs as NVIDIA's caffe.proto stores them
 
 Blobs = tuple[np.ndarray, ...]
-Value = int | memoryview
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a message: an int for a varint, else its bytes."""
-
-    number: int
-    value: Value
-
-    def as_bytes(self) -> memoryview:
-        """The bytes of a length-delimited or fixed field. Raises: InvalidInput."""
-        if isinstance(self.value, int):
-            raise _damaged(f"field {self.number} holds a number where bytes belong")
-        return self.value
-
-    def as_integer(self) -> int:
-        """The value of a varint, as a signed 64-bit number. Raises: InvalidInput."""
-        if not isinstance(self.value, int):
-            raise _damaged(f"field {self.number} holds bytes where a number belongs")
-        return self.value - 2**64 if self.value >= 2**63 else self.value
 
 
 def read_weights(content: bytes) -> dict[str, Blobs]:
@@ -98,33 +74,6 @@ def read_blob(content: memoryview) -> np.ndarray:
     return _shape_blob(values, shape if shape is not None else [legacy.get(axis, 0) for axis in (1, 2, 3, 4)] if legacy else [])
 
 
-def read_fields(content: memoryview) -> Iterator[Field]:
-    """The fields of a message. Raises: InvalidInput where a length leaves the bytes there are."""
-    place = count = 0
-    while place < len(content):
-        count += 1
-        if count > MOST_FIELDS:
-            raise _damaged(f"a message has more than {MOST_FIELDS} fields")
-        tag, place = _read_varint(content, place)
-        wire = tag & 7
-        if tag >> 3 == 0:
-            raise _damaged("a field has the number 0")
-        if wire == VARINT:
-            value, place = _read_varint(content, place)
-            yield Field(tag >> 3, value)
-            continue
-        if wire == DELIMITED:
-            size, place = _read_varint(content, place)
-        elif wire in (FIXED32, FIXED64):
-            size = 4 if wire == FIXED32 else 8
-        else:
-            raise _damaged(f"wire type {wire} at byte {place}")
-        if size > len(content) - place:
-            raise _damaged(f"a field of {size} bytes stands where {len(content) - place} are left")
-        yield Field(tag >> 3, content[place : place + size])
-        place += size
-
-
 def _read_layer(content: memoryview, name_field: int, blob_field: int, is_v1: bool) -> tuple[str, Blobs]:
     name, blobs = "", []
     for field in read_fields(content):
@@ -138,16 +87,8 @@ def _read_layer(content: memoryview, name_field: int, blob_field: int, is_v1: bo
 
 
 def _read_shape(content: memoryview) -> list[int]:
-    shape: list[int] = []
-    for field in read_fields(content):
-        if field.number == 1 and isinstance(field.value, int):
-            shape.append(field.as_integer())
-        elif field.number == 1:
-            place, packed = 0, field.as_bytes()
-            while place < len(packed) and len(shape) <= MOST_AXES:
-                size, place = _read_varint(packed, place)
-                shape.append(size)
-    return shape
+    sizes = (size for field in read_fields(content) if field.number == 1 for size in field.as_integers())
+    return list(islice(sizes, MOST_AXES + 1))
 
 
 def _shape_blob(values: np.ndarray, shape: list[int]) -> np.ndarray:
@@ -164,19 +105,5 @@ def _read_array(content: memoryview, kind: str) -> np.ndarray:
         return np.frombuffer(content, dtype).astype(np.float32, copy=False)
 
 
-def _read_varint(content: memoryview, place: int) -> tuple[int, int]:
-    """The number and the place behind it: seven bits a byte, low ones first, at most ten bytes."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= len(content):
-            raise _damaged("it ends inside a number")
-        byte = content[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & (2**64 - 1), place
-    raise _damaged("a number has more than ten bytes")
-
-
 def _damaged(what: str) -> InvalidInput:
-    return InvalidInput(f"expected protobuf as Caffe writes it, but {what}; the file is damaged or no Caffe file")
+    return InvalidInput(f"expected weights as Caffe writes them, but {what}; the file is damaged or no Caffe file")

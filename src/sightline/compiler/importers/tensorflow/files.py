@@ -1,8 +1,8 @@
 """TensorFlow's files before any framework opens them: which kind they are, what inputs they name, which operations they hold.
 
 A frozen graph is a GraphDef, a SavedModel a folder with `saved_model.pb` and variables beside it. Only the fields needed are
-read, every length checked; field numbers are those of TensorFlow's graph.proto, function.proto and meta_graph.proto. Operations
-that touch files or run Python are refused here: neither OpenVINO nor TensorFlow gets to see such a file.
+read; field numbers are those of TensorFlow's graph.proto, function.proto and meta_graph.proto. Operations that touch files or
+run Python are refused here: neither OpenVINO nor TensorFlow gets to see such a file.
 """
 
 import re
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline.compiler.importers.caffe.wire import read_fields
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
+from sightline.core.protobuf_wire import read_fields
 
 SAVED_MODEL = "saved_model.pb"
 SERVING = "serving_default"
@@ -83,8 +83,8 @@ def summarise(path: Path) -> Summary:
             read_graph(content, summary)
         else:
             _read_saved_model(content, summary)
-    except (InvalidInput, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file.name} is no graph TensorFlow wrote, or it is damaged: {_tell(error)}") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{file.name} cannot be read as a graph of TensorFlow: {error}") from error
     if not summary.operations:
         raise InvalidInput(
             f"expected a graph with operations in {file.name}, got none; the file is damaged or no TensorFlow graph"
@@ -104,7 +104,7 @@ def _read_saved_model(content: memoryview, summary: Summary) -> None:
         signatures = dict(_read_map(graph, 5))
         public = sorted(name for name in signatures if not name.startswith("__"))
         if not public:
-            raise InvalidInput("it has no signature, which names inputs and outputs")
+            raise InvalidInput("it has no signature, which names inputs and outputs; export it with one")
         summary.signature = SERVING if SERVING in signatures else public[0]
         for name, tensor in _read_map(signatures[summary.signature], 1):
             summary.inputs[name] = next((_read_shape(shape) for shape in _bytes(tensor, 3)), None)
@@ -114,7 +114,7 @@ def _read_saved_model(content: memoryview, summary: Summary) -> None:
 def read_graph(content: memoryview, summary: Summary, with_inputs: bool = True) -> None:
     """Note what a GraphDef holds: node = 1, library = 2 with function = 1 and its node_def = 3.
 
-    Raises: InvalidInput, UnicodeDecodeError for a damaged one.
+    Raises: InvalidInput for a damaged one.
     """
     for node in _bytes(content, 1):
         name, operation = (_text(node, number) for number in (1, 2))
@@ -148,10 +148,7 @@ def _bytes(content: memoryview, number: int) -> Iterator[memoryview]:
 
 
 def _text(content: memoryview, number: int) -> str:
-    return bytes(next(_bytes(content, number), b"")).decode()
-
-
-def _tell(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "a name is no text"
-    return str(error).removeprefix("expected protobuf as Caffe writes it, but ").partition("; the file is damaged")[0]
+    try:
+        return bytes(next(_bytes(content, number), b"")).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("a name in it is no text; it is damaged") from error
