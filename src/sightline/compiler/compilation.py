@@ -230,9 +230,7 @@ class Compilation:
             if not found.request.wants(precision):
                 continue
             self._stages.begin("quantising", f"fixed point, {precision}")
-            made, refused = make_placed_candidate(
-                source, found.manifest, found.devices, found.placements, precision, self._samples
-            )
+            made, refused = make_placed_candidate(source, found.devices, precision, self._samples)
             found.refusals += [refused] if refused else []
             for candidate in self._keep_runnable([made] if made else []):
                 found.candidates.append(candidate)

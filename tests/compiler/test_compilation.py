@@ -1,0 +1,171 @@
+"""What a compilation does without labels, with tensors nobody explained, with quantised networks, and when time is short."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from toy_quantisers import BrokenQuantiser, use_quantiser
+
+from sightline.compiler.compile import compile_model
+from sightline.compiler.pictures import PreparedSamples
+from sightline.compiler.quantisers import table
+from sightline.compiler.quantisers.ort import MinMaxQuantiser
+from sightline.core.errors import GateFailed, InvalidInput
+from sightline.core.folders import hash_files, read_manifest, write_manifest
+from sightline.core.manifests import DecodeSpec, ModelManifest
+from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.runtime.predictor import open_predictor
+
+pytestmark = pytest.mark.slow
+
+
+def drop_labels(version: DatasetVersion, folder: Path) -> DatasetVersion:
+    """The same pictures, those of val without a label."""
+    writer = VersionWriter(folder, "unlabelled", version.categories, version.blobs)
+    for item in version.items():
+        writer.add(msgspec.structs.replace(item, annotations=() if item.split == "val" else item.annotations))
+    return writer.close()
+
+
+def test_without_labels_the_answers_of_fp32_decide(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    unlabelled = drop_labels(version, tmp_path / "unlabelled")
+    result = compile_model(model, tmp_path / "out", unlabelled, max_drop=0.05, calibration_images=32)
+    comparison = result.report.comparison
+    assert comparison is not None
+    assert comparison.evidence == "answers"
+    with open_predictor(model) as fp32, open_predictor(result.folder) as int8:
+        items = list(unlabelled.items("val"))
+        same = [
+            fp32.predict([image])[0][0].category == int8.predict([image])[0][0].category
+            for image in map(unlabelled.read_image, items)
+        ]
+    assert comparison.candidate == pytest.approx(sum(same) / len(same))
+    assert comparison.low <= comparison.change <= comparison.high <= 0
+    assert any("carry no labels" in warning for warning in result.report.warnings)
+    assert "FP32's own answers take their place" in (result.folder / "report.html").read_text()
+
+
+def test_without_labels_a_sabotaged_quantisation_fails_too(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"no labels, so answers were compared with FP32's.* at least 99\.00% must be"):
+        compile_model(model, tmp_path / "out", drop_labels(version, tmp_path / "unlabelled"), calibration_images=16)
+
+
+def make_raw(model: Path, folder: Path) -> Path:
+    """The same network, its outputs unexplained."""
+    shutil.copytree(model, folder)
+    manifest = read_manifest(model, ModelManifest)
+    decode = DecodeSpec(head="raw", outputs=manifest.decode.outputs)
+    write_manifest(folder, msgspec.structs.replace(manifest, task="raw", categories=(), decode=decode))
+    return folder
+
+
+def test_raw_tensors_are_kept_alike(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = make_raw(model, tmp_path / "raw")
+    result = compile_model(raw, tmp_path / "out", version, max_drop=0.05, calibration_images=32)
+    assert result.report.comparison is not None
+    assert result.report.comparison.evidence == "tensors"
+    assert 0.95 < result.report.comparison.candidate < 1
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"mean cosine similarity of the outputs"):
+        compile_model(raw, tmp_path / "broken", version, calibration_images=16)
+
+
+def make_quantised(model: Path, version: DatasetVersion, folder: Path) -> Path:
+    """The same network, quantised before it came here."""
+    shutil.copytree(model, folder)
+    manifest = read_manifest(model, ModelManifest)
+    samples = PreparedSamples(version, list(version.items("train"))[:32], manifest.input)
+    MinMaxQuantiser().quantise(model / "model.onnx", folder / "model.onnx", "images", samples)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, precision="int8", files=hash_files(folder)))
+    return folder
+
+
+def test_a_network_that_came_quantised_is_kept_and_checked(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    quantised = make_quantised(model, version, tmp_path / "quantised")
+    result = compile_model(quantised, tmp_path / "out", version)
+    assert result.manifest.precision == "int8"
+    assert {row.name for row in result.report.candidates} == {"openvino int8", "onnxruntime int8"}
+    checks = {check.name for row in result.report.candidates if row.gate for check in row.gate.checks}
+    assert {"int8 error", "int8 layers", "accuracy"} <= checks
+    with pytest.raises(InvalidInput, match="was quantised to INT8 before it was imported"):
+        compile_model(quantised, tmp_path / "float", version, precision="fp32")
+
+
+def test_an_engine_that_runs_a_quantised_network_wrongly_is_refused(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.runtime.backends.openvino import OpenVinoSession
+
+    quantised = make_quantised(model, version, tmp_path / "quantised")
+    infer = OpenVinoSession.infer
+    monkeypatch.setattr(
+        OpenVinoSession, "infer", lambda self, inputs: {name: -value for name, value in infer(self, inputs).items()}
+    )
+    result = compile_model(quantised, tmp_path / "out", version, max_drop=0.05)
+    assert result.manifest.engine == "onnxruntime"
+
+
+def test_noise_calibrates_only_when_asked_and_the_artifact_says_so(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"INT8 needs pictures .* --calibrate-random"):
+        compile_model(model, tmp_path / "out")
+    result = compile_model(model, tmp_path / "out", calibrate_random=True)
+    assert (result.manifest.precision, result.manifest.verified) == ("int8", False)
+    assert result.manifest.calibration["calibration"] == "seeded noise"
+    assert any("calibrated on seeded noise" in warning for warning in result.report.warnings)
+
+
+def test_a_symmetric_artifact_carries_a_file_for_other_engines(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = compile_model(model, tmp_path / "out", version, symmetric=True, max_drop=0.05, calibration_images=32)
+    portable = onnx.load(result.folder / "model.qdq.onnx")
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in portable.graph.initializer}
+    zeros = [weights[node.input[2]] for node in portable.graph.node if node.op_type == "QuantizeLinear"]
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    assert "model.qdq.onnx" in result.manifest.files
+
+
+def test_no_quantiser_begins_after_the_time_limit(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = compile_model(model, tmp_path / "out", version, precision="auto", time_limit_s=1e-9, calibration_images=8)
+    assert result.manifest.precision in ("bf16", "fp32")
+    reasons = {refusal.name: refusal.reason for refusal in result.report.refusals}
+    assert "time limit" in reasons["quantiser nncf"]
+
+
+def test_what_was_timed_before_is_not_timed_again(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compile_model(model, tmp_path / "a", version, max_drop=0.05, calibration_images=16, tuning=tmp_path / "tuning")
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("timed again")
+
+    monkeypatch.setattr("sightline.compiler.compilation.time_candidates", fail)
+    second = compile_model(model, tmp_path / "b", version, max_drop=0.05, calibration_images=16, tuning=tmp_path / "tuning")
+    assert second.report.timings == first.report.timings
+    assert first.report.timed_at is None
+    assert second.report.timed_at is not None
+    with pytest.raises(AssertionError, match="timed again"):
+        compile_model(model, tmp_path / "c", version, calibration_images=16)
+
+
+def test_accuracy_control_gives_layers_back_until_the_drop_is_small(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    control = "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser"
+    monkeypatch.setitem(table.QUANTISERS, "nncf-control", control)
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("nncf-control",))
+    result = compile_model(model, tmp_path / "out", version, max_drop=0.03, calibration_images=32)
+    assert result.manifest.calibration["quantiser"]["quantiser"] == "nncf-control"
+    assert result.report.comparison is not None
+    assert result.report.comparison.change >= -0.03

@@ -1,0 +1,85 @@
+"""Compiling for the FPGA emulator, alone and together with the CPU."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import onnx
+import pytest
+
+from sightline.compiler.compile import compile_model
+from sightline.core.errors import Unsupported
+from sightline.core.folders import hash_files, read_manifest, write_manifest
+from sightline.core.manifests import ModelManifest
+from sightline.data.versions import DatasetVersion
+from sightline.runtime.predictor import open_predictor
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_fpga_emulator_is_verified_and_gated_like_every_device(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 30)
+    result = compile_model(
+        model, tmp_path / "out", version, device="fpga-emulator", precision="auto", max_drop=0.05, calibration_images=16
+    )
+    report = result.report
+    assert (result.manifest.device, result.manifest.engine) == ("fpga-emulator", "hls4ml")
+    assert result.manifest.precision in ("int8", "int16")
+    assert report.comparison is not None
+    assert report.comparison.images == 30
+    assert report.unsupported_layers == []
+    assert {place.device for place in report.places} == {"fpga-emulator"}
+    assert report.timings == [] and report.sweep == [] and report.peak is None  # no speed of an FPGA is ever stated
+    assert "pictures/s" not in report.verdict
+    assert any(name.endswith(".cpp") for name in result.manifest.files)  # the project for the vendor's tools
+    with open_predictor(model) as fp32, open_predictor(result.folder) as emulated:
+        items = list(version.items("val"))[:12]
+        images = [version.read_image(item) for item in items]
+        same = [
+            one[0].category == other[0].category
+            for one, other in zip(fp32.predict(images), emulated.predict(images), strict=True)
+        ]
+    assert sum(same) >= 10
+
+
+def test_layers_that_a_device_lacks_run_on_the_cpu_and_the_report_says_which(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    graph = onnx.load(folder / "model.onnx")
+    last = graph.graph.node[-1]
+    graph.graph.node.append(onnx.helper.make_node("Softmax", ["before"], [last.output[0]], name="answer"))
+    last.output[0] = "before"
+    onnx.save(graph, folder / "model.onnx")
+    manifest = read_manifest(model, ModelManifest)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, files=hash_files(folder)))
+    with pytest.raises(Unsupported, match=r"fpga-emulator does not run 1 layers.*answer \(Softmax\).*hetero:fpga-emulator,cpu"):
+        compile_model(folder, tmp_path / "a", version, device="fpga-emulator", precision="int16", calibration_images=8)
+    result = compile_model(
+        folder,
+        tmp_path / "out",
+        version,
+        device="hetero:fpga-emulator,cpu",
+        precision="int16",
+        max_drop=0.05,
+        calibration_images=8,
+    )
+    assert result.manifest.engine == "hetero"
+    assert [line.split(":")[0] for line in result.report.unsupported_layers] == ["answer (Softmax) on cpu"]
+    assert "Unsupported layers: 1" in (result.folder / "report.html").read_text()
+    with open_predictor(result.folder) as predictor:
+        assert predictor.predict([version.read_image(next(iter(version.items("val"))))])[0]
+
+
+def test_a_precision_the_device_lacks_is_refused_before_any_work(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match=r"cpu computes here .* got int16; fpga-emulator may"):
+        compile_model(model, tmp_path / "out", version, precision="int16")
+    with pytest.raises(Unsupported, match=r"fpga-emulator computes here \(int16, int8\), got fp32"):
+        compile_model(model, tmp_path / "out", version, device="fpga-emulator", precision="fp32")
