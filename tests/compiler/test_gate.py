@@ -41,12 +41,22 @@ def test_the_error_is_that_of_the_worst_picture() -> None:
 def test_a_quantised_network_may_round_otherwise_where_it_is_unsure() -> None:
     expected = [{"a": np.array([[0.9, 0.1]])}, {"a": np.array([[0.02, 0.02]])}]
     actual = [{"a": np.array([[0.9, 0.1]])}, {"a": np.array([[0.02, 0.03]])}]  # one step of 0.01: 35 % of the second picture
-    check = check_quantised("openvino", expected, actual)
+    check = check_quantised("openvino", expected, actual, DECODE)
     assert check.value == pytest.approx(0.01 / (0.9**2 + 0.1**2 + 2 * 0.02**2) ** 0.5)
     assert check.passed
-    assert not check_quantised("openvino", expected, [{"a": 1 - one["a"]} for one in expected]).passed
-    assert not check_quantised("openvino", [], []).passed
-    assert not check_quantised("openvino", expected, [{"a": one["a"] * np.nan} for one in expected]).passed
+    assert not check_quantised("openvino", expected, [{"a": 1 - one["a"]} for one in expected], DECODE).passed
+    assert not check_quantised("openvino", [], [], DECODE).passed
+    assert not check_quantised("openvino", expected, [{"a": one["a"] * np.nan} for one in expected], DECODE).passed
+
+
+def test_class_indices_of_a_quantised_network_are_compared_by_the_places_that_differ() -> None:
+    decode = msgspec.structs.replace(DECODE, head="label_map", outputs=("a",))
+    expected = [{"a": np.full((1, 4, 4), 15.0)}]
+    actual = [{"a": np.full((1, 4, 4), 15.0)}]
+    actual[0]["a"][0, 0, 0] = 0
+    check = check_quantised("openvino", expected, actual, decode)
+    assert (check.value, check.passed) == (1 / 16, True)
+    assert not check_quantised("openvino", expected, [{"a": np.full((1, 4, 4), 14.0)}], decode).passed
 
 
 def test_no_pictures_prove_nothing() -> None:

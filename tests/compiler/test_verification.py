@@ -110,6 +110,33 @@ def test_a_quantised_network_may_differ_by_rounding_only(factor: float, agrees: 
             verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(("different", "agrees"), [(0, True), (1, None), (16, False)])
+def test_a_map_of_class_indices_is_compared_by_the_places_that_differ(
+    precision: str, different: int, agrees: bool | None, tmp_path: Path
+) -> None:
+    """One place of 64 that is class 1 instead of 0 is a rounding for a quantised network, whatever the numbers' size."""
+
+    def write_map(places: int) -> onnx.ModelProto:
+        writer = GraphWriter("map")
+        x = writer.add_input("images", (3, SIDE, SIDE))
+        shift = np.zeros((1, 3, SIDE, SIDE), np.float32)
+        shift[0, 0] = 100
+        shift.reshape(3, -1)[1, :places] = 200
+        x = writer.add("Add", [x, writer.add_weight("shift", shift)], name="add1")
+        x = writer.add("ArgMax", [x], name="labels", axis=1, keepdims=0)
+        x = writer.add("Cast", [x], name="map", to=onnx.TensorProto.FLOAT)
+        return writer.finish({x: ("batch", SIDE, SIDE)})
+
+    imported = make_import(write_map(different), GraphSource(write_map(0), tmp_path), precision)
+    if agrees or (agrees is None and precision == "int8"):
+        found = verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+        assert found.top1_agreement == pytest.approx(1 - different / SIDE**2)
+    else:
+        with pytest.raises(ImportFailed, match="add1"):
+            verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
 def test_classes_are_compared_along_their_axis() -> None:
     one = np.array([[1.0, 2.0], [2.0, 1.0]])
     assert compare_classes(one, one[:, ::-1]) == 0

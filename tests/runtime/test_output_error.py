@@ -20,6 +20,15 @@ def test_the_error_is_relative_to_the_largest_value_of_its_output() -> None:
     assert find_output_error(expected, actual, PLAIN) == pytest.approx(0.1)  # 1 of 20 is 0.05, 0.1 of 1 is 0.1
 
 
+def test_of_class_indices_the_places_that_differ_are_counted() -> None:
+    decode = DecodeSpec(head="label_map", outputs=("map",))
+    expected, actual = np.full((1, 4, 4), 15.0), np.full((1, 4, 4), 15.0)
+    actual[0, 0, :2] = (14.0, 0.0)  # how far the numbers lie apart means nothing
+    assert find_output_error({"map": expected}, {"map": actual}, decode) == 2 / 16
+    assert find_output_error({"map": expected}, {"map": actual[:, 1:]}, decode) == np.inf
+    assert find_output_error({"map": expected[:0]}, {"map": actual[:0]}, decode) == 0
+
+
 def test_other_shapes_and_what_is_no_number_are_infinitely_wrong() -> None:
     assert find_output_error({"a": np.ones((1, 2))}, {"a": np.ones((1, 3))}, PLAIN) == np.inf
     assert find_output_error({"a": np.ones((1, 2))}, {"a": np.array([[1, np.nan]])}, PLAIN) == np.inf

@@ -188,7 +188,7 @@ class Compilation:
         for place, (engine, candidate) in enumerate(own.items(), start=1):
             actual = infer_samples(candidate, self._input_name, self._check_samples)
             if self._is_quantised_already:
-                found.engine_checks[engine] = check_quantised(engine, expected, actual)
+                found.engine_checks[engine] = check_quantised(engine, expected, actual, found.manifest.decode)
             else:
                 found.engine_checks[engine] = check_fp32(engine, expected, actual, found.manifest.decode)
             self._stages.update(place / len(own))

@@ -16,7 +16,7 @@ from sightline.compiler.comparison import Comparison
 from sightline.compiler.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow, Tensors
-from sightline.runtime.output_error import find_output_error
+from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error
 
 MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
 MIN_NAMED_SHARE = 0.5  # of the layers that do the arithmetic; below it an Artifact called INT8 or BF16 would be none
@@ -125,23 +125,28 @@ def check_sameness(comparison: Comparison, max_drop: float) -> Check:
     return Check(name="agreement", passed=passed, value=comparison.change, limit=-max_drop, text=text)
 
 
-def check_quantised(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors]) -> Check:
+def check_quantised(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors], decode: DecodeSpec) -> Check:
     """Does the engine compute a network that came quantised as the reference does?
 
     Integer kernels may round otherwise than the reference's, once a layer; so the root mean square of the difference counts,
     over all pictures together: on a picture that a network is unsure of, one step of its scale is a large share of the output.
+    Of class indices it is the share that differs.
     """
     pairs = list(zip(expected, actual, strict=True))
     names = list(expected[0]) if expected else []
     sides = [[np.concatenate([pair[side][name] for pair in pairs]) for side in (0, 1)] for name in names]
-    error = max((find_rms_error(*pair) for pair in sides), default=float("inf"))
+    is_index = decode.head in INDEX_HEADS
+    find_error, measure = (
+        (find_index_error, "share of classes that differ") if is_index else (find_rms_error, "root mean square error")
+    )
+    error = max((find_error(*pair) for pair in sides), default=float("inf"))
     return Check(
         name="int8 error",
         passed=error < MAX_INT8_ERROR,
         value=error,
         limit=MAX_INT8_ERROR,
-        text=f"{engine} against the reference on {len(expected)} pictures, both INT8 as the network came: root mean square "
-        f"error {error:.1e} of the output, limit {MAX_INT8_ERROR:g}",
+        text=f"{engine} against the reference on {len(expected)} pictures, both INT8 as the network came: {measure} "
+        f"{error:.1e} of the output, limit {MAX_INT8_ERROR:g}",
     )
 
 

@@ -10,24 +10,34 @@ from sightline.core.manifests import DecodeSpec
 from sightline.runtime.backend import Tensors
 
 RANKED_HEADS = {"region_boxes"}  # outputs (N, R, ...), the first of them boxes, the best proposal first
+INDEX_HEADS = {"label_map"}  # outputs are class indices: 3 is no nearer to 4 than to 15, so the places that differ are counted
 CUT_SHARE = 0.01  # of the ranks, at the end: which proposals are just in and which just out is a matter of rounding too
 
 
 def find_output_error(expected: Tensors, actual: Tensors, decode: DecodeSpec) -> float:
-    """Largest difference over all outputs, relative to the largest magnitude of that output.
+    """Largest difference over all outputs, relative to its largest magnitude; of class indices `find_index_error`.
 
     Args:
         expected: outputs of the reference, by name, batch first.
         actual: outputs of the other run for the same inputs.
-        decode: of the Model; says whether the outputs are ranked.
+        decode: of the Model; says whether the outputs are ranked, or class indices.
 
     Returns: 0 or above; infinite when shapes differ or a value is not finite.
     """
     if any(actual[name].shape != value.shape for name, value in expected.items()):
         return float("inf")
+    if decode.head in INDEX_HEADS:
+        return max((find_index_error(value, actual[name]) for name, value in expected.items()), default=0.0)
     if decode.head in RANKED_HEADS:
         expected, actual = pair_proposals(expected, actual, decode.outputs[0])
     return max((_compare(value, actual[name]) for name, value in expected.items()), default=0.0)
+
+
+def find_index_error(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Share of the places whose class index differs, 0..1; infinite for other shapes."""
+    if expected.shape != actual.shape:
+        return float("inf")
+    return float(np.mean(expected != actual)) if expected.size else 0.0
 
 
 def pair_proposals(expected: Tensors, actual: Tensors, boxes_name: str) -> tuple[Tensors, Tensors]:
