@@ -11,6 +11,7 @@ from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 
 from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
+from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.commands.train import parse_settings
 from sightline.cli.options import parse_counts
 from sightline.cli.staging import stage
@@ -238,6 +239,21 @@ def test_the_limit_of_pixels_is_the_setting_on_import_and_names_with_colons_stay
     assert ":x:/1.png" in refused.out
     monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "600")
     assert run("import", tmp_path / "set", "--name", "whole", "--json").json["items"] == 2
+
+
+def test_a_datasets_name_means_the_dataset_also_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a folder that happens to lie there, such as the import's own source, would be read without its labels."""
+    home = Workspace(tmp_path / "workspace")
+    version = home.root / "datasets" / "cats" / "0123456789abcdef"
+    version.mkdir(parents=True)
+    (version / "manifest.json").write_text("{}")
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_plain_folder(home, "cats")
+    assert is_plain_folder(home, "dogs") and is_plain_folder(home, "./cats")
 
 
 @pytest.mark.slow

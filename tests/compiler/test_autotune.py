@@ -16,6 +16,7 @@ from sightline.compiler.autotune import (
     group_sessions,
     make_batches,
     time_candidates,
+    warm_up,
 )
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.goals import Goal, Timing, rank_timings
@@ -95,6 +96,39 @@ def test_every_candidate_is_timed_with_every_setting(model: Path) -> None:
     assert all((timing.latency_ms is not None) == (timing.streams == timing.batch == 1) for timing in timings)
     assert all(timing.p99_ms is not None and timing.p99_ms > 0 for timing in timings)
     assert turns[-1] == 1
+
+
+def test_no_candidate_is_timed_cold(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the compilation of a shape counts as its speed, and in the screening decides."""
+    given: list[str] = []
+
+    def take(*_: object) -> Turn:
+        given.append("turn")
+        return Turn(1.0, 1.0, 1.0, 1.0)
+
+    monkeypatch.setattr("sightline.compiler.autotune.warm_up", lambda *_: given.append("warm-up"))
+    monkeypatch.setattr("sightline.compiler.autotune.take_turn", take)
+    candidate = Candidate("onnxruntime", "fp32", None, model / "model.onnx", model / "model.onnx")
+    time_candidates([candidate], "images", [np.zeros((1, 3, SIDE, SIDE), np.float32)], [Setting(1, 1), Setting(1, 1, 2)], 0.02)
+    assert given == ["warm-up", "turn", "warm-up", "turn"]
+
+
+def test_a_session_is_warmed_up_twice_at_first_and_once_before_each_further_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    class CountedSession:
+        inferred = 0
+
+        def infer(self, inputs: object) -> None:
+            self.inferred += 1
+
+    monkeypatch.setattr("sightline.compiler.autotune.WARM_UPS", 2)
+    batches = [np.zeros((1, 1), np.float32)]
+    for entrant, expected in (
+        (Entrant(make_entrant("a", Setting(3, 1), 1).candidate, Setting(3, 1)), 6),
+        (make_entrant("a", Setting(3, 1), 1), 3),
+    ):
+        session = CountedSession()
+        warm_up(session, entrant, "images", batches)  # type: ignore[arg-type]
+        assert session.inferred == expected
 
 
 def test_latency_is_asked_for_with_single_pictures_only() -> None:

@@ -77,6 +77,16 @@ def test_a_probe_finds_how_the_network_was_fed(model: Path, version: DatasetVers
     assert [row["preset"] for row in kept] == [row.preset for row in result.probe]
 
 
+@pytest.mark.parametrize(("head", "parameters"), [("yolo", {}), ("yolo", {"anchors": 3}), ("label_map", {}), ("semantic", {})])
+def test_a_head_that_does_not_fit_the_outputs_is_refused_and_nothing_is_left(
+    head: str, parameters: dict[str, object], model: Path, tmp_path: Path
+) -> None:
+    meaning = Meaning(stated=STATED, head=head, head_parameters=parameters)
+    with pytest.raises(InvalidInput, match=r"anchors|class indices|logits"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="give --preset"):
         import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(categories=NAMES))

@@ -75,7 +75,7 @@ def test_large_classifiers_crop_and_small_ones_see_everything() -> None:
 
 def test_numbers_are_one_or_three() -> None:
     assert parse_numbers("104,117,123", "--mean") == (104, 117, 123)
-    for text in ("1,2", "a", ""):
+    for text in ("1,2", "a", "", "nan", "1,inf,2"):
         with pytest.raises(InvalidInput, match="--mean"):
             parse_numbers(text, "--mean")
 

@@ -33,7 +33,7 @@ from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.runtime.predictor import MODEL_GRAPH
+from sightline.runtime.predictor import MODEL_GRAPH, open_predictor
 
 VERIFIED_PICTURES = 16
 STAGE_SHARES = {"reading the network": 4.0, "probing presets": 10.0, "comparing with the source": 8.0, "writing": 1.0}
@@ -106,7 +106,8 @@ def import_network(
         Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source (`ImportFailed`).
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
-    stages = Stages(STAGE_SHARES, on_progress)
+    skipped = () if probe is not None else ("probing presets",)
+    stages = Stages({name: share for name, share in STAGE_SHARES.items() if name not in skipped}, on_progress)
     stages.begin("reading the network")
     imported = read_source(source, framework, options)
     with closing(imported.source), new_folder(out) as folder:
@@ -121,6 +122,7 @@ def import_network(
         stages.begin("writing")
         manifest = _complete(manifest, imported, spec, verification, rows, folder)
         write_manifest(folder, manifest)
+        check_decoding(folder, manifest, chosen.images[0])
     stages.finish()
     return ImportResult(out, manifest, verification, rows, list(manifest.source["notes"]))
 
@@ -197,6 +199,16 @@ def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int |
         found = find_head(imported.graph, category_count)
     check_head(found.decode)
     return found
+
+
+def check_decoding(folder: Path, manifest: ModelManifest, image: np.ndarray) -> None:
+    """Decode one picture: a head that does not fit the outputs is told now, not at the first prediction.
+
+    Raises: InvalidInput, NotFound.
+    """
+    if manifest.task != "raw":
+        with open_predictor(folder) as predictor:
+            predictor.predict([image])
 
 
 def count_parameters(imported: ImportedGraph) -> int:

@@ -4,6 +4,7 @@ Wrong preprocessing costs more accuracy than any quantiser (one SqueezeNet: 64.0
 and a network runs happily on it. So nothing is guessed: colour, mean and std are stated by someone, or the import is refused.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -149,7 +150,7 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if len(values) not in PICTURE_CHANNELS:
+    if len(values) not in PICTURE_CHANNELS or not all(map(math.isfinite, values)):
         raise InvalidInput(f"expected {option} as one or three numbers with commas, such as 104,117,123, got {text!r}")
     return values
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.staging import shelve, stage
@@ -87,7 +88,7 @@ def compile_command(
             precision=precision,
             max_drop=max_drop,
             objective=objective,
-            calibration_images=count or calibration_images,
+            calibration_images=calibration_images if count is None else count,
             seed=seed,
             slo_ms=slo_ms,
             calibrate_random=calibrate_random,
@@ -95,19 +96,19 @@ def compile_command(
             time_limit_s=parse_duration(time_limit) if time_limit is not None else None,
             tuning=None if fresh else home.root / "tuning",
         )
-    show_artifact(terminal, result, made)
+    show_artifact(terminal, result, made, is_shelved=out is None)
 
 
 def open_pictures(home: "Workspace", reference: str | None, temporary: Path, model: Path) -> "DatasetVersion | None":
     """A dataset version, or a folder of plain pictures as one without labels. Raises: NotFound, InvalidInput."""
-    from sightline.core.folders import MANIFEST_NAME, read_manifest
+    from sightline.core.folders import read_manifest
     from sightline.core.manifests import ModelManifest
     from sightline.data.unlabelled import write_unlabelled
     from sightline.data.versions import open_version
 
     if reference is None:
         return None
-    if Path(reference).is_dir() and not (Path(reference) / MANIFEST_NAME).is_file():
+    if is_plain_folder(home, reference):
         return write_unlabelled(Path(reference), temporary, read_manifest(model, ModelManifest).categories)
     return open_version(home.find("datasets", reference))
 
@@ -161,15 +162,16 @@ def keep_failed_report(staged: Path, home: "Workspace") -> Iterator[None]:
         raise GateFailed(str(error).replace(str(hidden), str(kept))) from error
 
 
-def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> None:
+def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path, is_shelved: bool) -> None:
     """What was made, and what it cost and gained."""
     from sightline.core.manifests import compute_manifest_id
 
     manifest = result.manifest
     identity = compute_manifest_id(manifest)
+    name = folder.parent.name if is_shelved else manifest.name
     terminal.say(result.report.verdict)
     terminal.say(
-        f"artifact {manifest.name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
+        f"artifact {name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
         f"{format_count(manifest.streams, 'stream')} of {format_count(manifest.threads, 'thread')}"
         + (f", {manifest.batch} pictures a batch" if manifest.batch > 1 else "")
         + ("" if manifest.verified else ", NOT verified on real pictures")
@@ -177,7 +179,5 @@ def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path) -> 
     for warning in result.report.warnings:
         terminal.say(f"careful: {warning}")
     terminal.say(f"folder: {folder}   report: {folder / 'report.html'}")
-    terminal.say(f"next: sightline deploy {manifest.name} --name {manifest.name}")
-    terminal.finish(
-        {"artifact": manifest.name, "id": identity, "folder": folder, "manifest": manifest, "report": result.report}
-    )
+    terminal.say(f"next: sightline deploy {name if is_shelved else folder} --name {name}")
+    terminal.finish({"artifact": name, "id": identity, "folder": folder, "manifest": manifest, "report": result.report})

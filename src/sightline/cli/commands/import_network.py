@@ -62,7 +62,7 @@ def import_network_file(
     probe = _open_version(home, asked.probe)
     pictures: DatasetVersion | Path | None = None
     if asked.pictures is not None:
-        pictures = Path(asked.pictures) if is_plain_folder(asked.pictures) else _open_version(home, asked.pictures)
+        pictures = Path(asked.pictures) if is_plain_folder(home, asked.pictures) else _open_version(home, asked.pictures)
     with stage(home, "models", name) as staged:
         with show_progress() as on_progress:
             result = import_network(
@@ -81,11 +81,11 @@ def import_network_file(
     show_model(terminal, result, folder)
 
 
-def is_plain_folder(text: str) -> bool:
-    """A folder of pictures rather than of a dataset version."""
+def is_plain_folder(home: "Workspace", text: str) -> bool:
+    """A folder of pictures rather than a dataset version; what is a dataset's name too means the dataset, as elsewhere."""
     from sightline.core.folders import MANIFEST_NAME
 
-    return Path(text).is_dir() and not (Path(text) / MANIFEST_NAME).is_file()
+    return Path(text).is_dir() and not (Path(text) / MANIFEST_NAME).is_file() and text not in home.names("datasets")
 
 
 def make_options(asked: NetworkArguments) -> "ImportOptions":
