@@ -1,5 +1,7 @@
 """The Keras importer on real files: what they state, what they answer, and that Keras itself answers the same."""
 
+import os
+import signal
 from contextlib import closing
 from pathlib import Path
 
@@ -106,7 +108,7 @@ def test_resnet8_agrees_with_keras(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="Keras cannot run this batch"):
             imported.source.run(batch[:, :2])
         assert imported.source.run(batch[:1])["dense"].shape == (1, 10)  # and goes on
-        imported.source._process.kill()
+        os.kill(imported.source._process.pid, signal.SIGKILL)
         with pytest.raises(Exhausted, match="ended with code"):
             imported.source.run(batch[:1])
     with pytest.raises(InvalidInput, match="closed"):

@@ -1,4 +1,4 @@
-"""What goes over the pipe to the process that runs Keras: a line of JSON, then arrays as .npy bytes; never pickles."""
+"""What goes over the pipe to a process that runs a framework: a line of JSON, then arrays as .npy bytes; never pickles."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ class _Stream:
 
 
 def send(pipe: IO[bytes], head: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
-    """Write a message. Raises: BrokenPipeError."""
-    pipe.write(json.dumps(head).encode() + b"\n")
+    """Write a message, with the number of its `arrays` in the head. Raises: BrokenPipeError."""
+    pipe.write(json.dumps({**head, "arrays": len(arrays)}).encode() + b"\n")
     for array in arrays:
         np.lib.format.write_array(_Stream(pipe), np.ascontiguousarray(array), allow_pickle=False)
     pipe.flush()

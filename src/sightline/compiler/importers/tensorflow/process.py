@@ -58,7 +58,7 @@ def serve(path: Path, signature: str, requests: IO[bytes], replies: IO[bytes]) -
     except Exception as error:  # noqa: BLE001 - a process border: whatever TensorFlow raises is the answer
         send(replies, {"error": _tell(error)})
         return
-    send(replies, {"tensors": 0})
+    send(replies, {})
     while head := read_head(requests):
         (batch,) = read_arrays(requests, 1)
         try:
@@ -66,7 +66,7 @@ def serve(path: Path, signature: str, requests: IO[bytes], replies: IO[bytes]) -
         except Exception as error:  # noqa: BLE001 - a process border
             send(replies, {"error": _tell(error)})
             continue
-        send(replies, {"tensors": len(arrays)}, arrays)
+        send(replies, {}, arrays)
 
 
 def _load_saved_model(path: Path, signature: str) -> Network:
