@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-BENCHMARKS = ("data_roundtrip", "data_scale", "bccd", "int8_speed", "trashnet", "camvid", "import_models")
+BENCHMARKS = (
+    "data_roundtrip",
+    "data_scale",
+    "bccd",
+    "int8_speed",
+    "trashnet",
+    "camvid",
+    "import_models",
+    "compile_time",
+    "compile_networks",
+)
 
 
 def run_benchmark(name: str, out: Path) -> Any:
