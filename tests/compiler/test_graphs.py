@@ -11,9 +11,11 @@ from sightline.compiler.graphs import (
     count_flops,
     count_operators,
     count_weights,
+    expose_tensors,
     load_graph,
     save_graph,
 )
+from sightline.compiler.importers.onnx.forms import open_unoptimised
 from sightline.core.errors import InvalidInput
 
 
@@ -59,6 +61,30 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no graph at all")
     with pytest.raises(InvalidInput, match="expected an ONNX file"):
         load_graph(tmp_path / "x.onnx")
+
+
+def test_tensors_inside_are_computed_too() -> None:
+    model = make_graph()
+    before = model.SerializeToString()
+    for keep_outputs, expected in ((True, ["y", "b", "a"]), (False, ["b", "y", "a"])):
+        shown = expose_tensors(model, ["b", "images", "y", "b", "a"], keep_outputs)
+        session = open_unoptimised(shown)
+        found = dict(zip(expected, session.run(None, {"images": -np.ones((2, 3, 24, 24), np.float32)}), strict=True))
+        assert [value.name for value in session.get_outputs()] == expected
+        assert found["a"].shape == found["b"].shape == (2, 6, 22, 22)
+        assert np.all(found["a"] == -9)  # nine pixels of -1, by hand
+        assert not found["b"].any()
+        assert np.all(found["y"] == 1)
+    assert model.SerializeToString() == before
+
+
+def test_tensors_that_are_no_floats_are_shown_as_they_are() -> None:
+    model = make_graph()
+    model.graph.node.append(helper.make_node("Shape", ["b"], ["sizes"]))
+    session = open_unoptimised(expose_tensors(model, ["sizes"], keep_outputs=False))
+    (sizes,) = session.run(None, {"images": np.ones((2, 3, 24, 24), np.float32)})
+    assert sizes.tolist() == [2, 6, 22, 22]
+    assert expose_tensors(model, [], keep_outputs=False).graph.output == []
 
 
 def test_layers_named_after_their_first_node_take_what_follows() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.fixed_point import TypeChooser
-from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.graphs import expose_tensors, load_graph, save_graph
 from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_dropout
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import SessionOptions
@@ -171,7 +171,7 @@ def record_values(
     share = max(KEPT_VALUES // len(samples), 16)
     with tempfile.TemporaryDirectory(prefix="sightline-fpga-") as folder:
         path = Path(folder) / "all-tensors.onnx"
-        save_graph(_expose_tensors(model, names), path)
+        save_graph(expose_tensors(model, names, keep_outputs=True), path)
         with closing(load_backend("reference").open(path, SessionOptions())) as session:
             for sample in samples:
                 inputs = sample if isinstance(sample, dict) else {facts.inputs[0]: sample}
@@ -184,17 +184,6 @@ def _pick_values(value: np.ndarray, count: int) -> np.ndarray:
     flat = value.reshape(-1)
     stride = max(flat.size // count, 1)
     return np.concatenate([flat[::stride], [flat.min(), flat.max()]])
-
-
-def _expose_tensors(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy whose every tensor is an output."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    known = {value.name for value in (*copy.graph.output, *copy.graph.input)}
-    copy.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in known
-    )
-    return copy
 
 
 def list_unsupported(model: onnx.ModelProto) -> list[str]:

@@ -47,6 +47,22 @@ def find_opset(model: onnx.ModelProto) -> int:
     return max((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
+def expose_tensors(model: onnx.ModelProto, names: Iterable[str], keep_outputs: bool) -> onnx.ModelProto:
+    """A copy of the graph whose outputs are these tensors, of the types that the engine infers.
+
+    Args:
+        names: of tensors that nodes compute; the graph's inputs among them are left out.
+        keep_outputs: whether the graph's own outputs stay, in front.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if not keep_outputs:
+        del copy.graph.output[:]
+    known = {value.name for value in (*copy.graph.input, *copy.graph.output)}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in known)
+    return copy
+
+
 def count_operators(model: onnx.ModelProto) -> dict[str, int]:
     """Number of nodes by operator, most frequent first."""
     counts: dict[str, int] = {}

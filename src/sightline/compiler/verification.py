@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import onnx
 
-from sightline.compiler.graphs import save_graph
+from sightline.compiler.graphs import expose_tensors, save_graph
 from sightline.compiler.importers.importer import ImportedGraph, SourceNetwork
 from sightline.compiler.output_heads import list_outputs
 from sightline.core.errors import Unsupported
@@ -170,13 +170,9 @@ def run_layers(graph: onnx.ModelProto, batch: np.ndarray, names: Sequence[str]) 
     """The named intermediate tensors of the graph, by the reference."""
     if not names:
         return {}
-    tapped = onnx.ModelProto()
-    tapped.CopyFrom(graph)
-    del tapped.graph.output[:]
-    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     with TemporaryDirectory(prefix="sightline-layers-") as folder:
         path = Path(folder) / "tapped.onnx"
-        save_graph(tapped, path)
+        save_graph(expose_tensors(graph, names, keep_outputs=False), path)
         with closing(load_backend("reference").open(path, SessionOptions())) as session:
             return session.infer({session.input_names[0]: batch})
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from sightline.compiler.graphs import expose_tensors
 from sightline.compiler.importers.onnx.forms import open_unoptimised
 from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput
@@ -71,11 +72,8 @@ class OnnxSource:
     def _open(self, outputs: Sequence[str] | Mapping[str, object]) -> Any:
         """A session that ends at these tensors as well."""
         model = self._need_model()
-        shown = onnx.ModelProto()
-        shown.CopyFrom(model)
+        shown = expose_tensors(model, outputs, keep_outputs=True)
         shown.ir_version = min(model.ir_version, NEWEST_RUN_IR)
-        own = {value.name for value in model.graph.output}
-        shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in own)
         try:
             return open_unoptimised(shown)
         except find_engine_errors() as error:
