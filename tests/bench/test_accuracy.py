@@ -84,6 +84,8 @@ def test_categories_are_merged_and_every_difference_is_noted() -> None:
 def test_a_subject_with_none_of_the_categories_is_refused() -> None:
     with pytest.raises(InvalidInput, match="any of the subject's cat"):
         merge_categories(("cat",), Categories(["screw"]))
+    with pytest.raises(InvalidInput, match="raw tensors"):
+        merge_categories((), Categories(["screw"]))
 
 
 def test_an_empty_background_is_cut_from_the_confusion_and_a_used_one_stays() -> None:

@@ -80,6 +80,16 @@ def test_a_background_class_is_no_category_of_a_box_head() -> None:
         assert decode.parameters["background"] == 0
 
 
+@pytest.mark.parametrize(("operator", "expected"), [("Softmax", ("class 1",)), ("Sigmoid", ("class 0", "class 1"))])
+def test_unnamed_classes_behind_a_softmax_over_boxes_begin_with_the_background(
+    operator: str, expected: tuple[str, ...]
+) -> None:
+    found = find_head(make_graph(("boxes", "Relu", (40, 4)), ("scores", operator, (40, 2))), None)
+    categories, decode = settle_categories(None, found)
+    assert categories == expected
+    assert decode.parameters.get("background") == (0 if operator == "Softmax" else None)
+
+
 @pytest.mark.parametrize("place", [0, 1, None])
 def test_a_named_box_head_counts_classes_in_the_graph_and_takes_a_stated_background(place: int | None) -> None:
     graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))

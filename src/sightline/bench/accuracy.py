@@ -53,8 +53,12 @@ def merge_categories(answers: Sequence[str], version: Categories) -> tuple[Categ
 
     A background category of the version needs no answer: a segmenter says it by saying nothing.
 
-    Raises: InvalidInput when they have none in common.
+    Raises: InvalidInput when they have none in common, or the subject answers in raw tensors.
     """
+    if not answers:
+        raise InvalidInput(
+            "expected a subject that gives annotations, got one of raw tensors; import it with --head and measure that"
+        )
     extra = [name for name in answers if name not in version]
     unknown = [name for name in version if name not in answers and name != BACKGROUND]
     if len(extra) == len(answers):

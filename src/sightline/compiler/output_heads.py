@@ -230,7 +230,13 @@ def _find_boxes(outputs: Sequence[Output], category_count: int | None) -> FoundH
         return None
     decode = DecodeSpec(head="scored_boxes", outputs=(scores.name, boxes.name), confidence_threshold=0.5, iou_threshold=0.45)
     classes = scores.shape[-1]
-    return FoundHead("detection", decode, classes, f"scores of {classes} classes and boxes over {boxes.shape[0]} places")
+    reason = f"scores of {classes} classes and boxes over {boxes.shape[0]} places"
+    if (
+        category_count is None and scores.operator == "Softmax"
+    ):  # probabilities of a place add up to 1: one of them is of nothing
+        decode = _set_parameter(decode, "background", 0)
+        reason += "; no categories are named, so the first class is taken as the background, as behind a softmax it usually is"
+    return FoundHead("detection", decode, classes, reason)
 
 
 def _order_boxes(outputs: Sequence[Output], head: str) -> list[str]:
