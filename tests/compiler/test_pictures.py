@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.compiler.pictures import ChosenPictures, choose_pictures
+from sightline.compiler.pictures import ChosenPictures, choose_pictures, draw_noise
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
+from sightline.core.manifests import InputSpec
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
@@ -50,3 +51,10 @@ def test_what_is_no_test_split_is_divided_when_there_is_one_other(rest: str | No
 def test_a_test_split_does_not_stand_in(splits: dict[str | None, int], tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="outside its test split"):
         choose_pictures(make_split_version(tmp_path, splits), 4, 4, seed=0)
+
+
+def test_noise_lies_where_the_networks_pictures_lie() -> None:
+    spec = InputSpec(name="images", width=32, height=32, mean=(100.0,) * 3, std=(2.0,) * 3, resize="stretch")
+    noise = np.concatenate(draw_noise(spec, 4, seed=0))
+    assert noise.shape == (4, 3, 32, 32) and noise.dtype == np.float32
+    assert (noise.min(), noise.max()) == (-50.0, 77.5)  # pixels 0 and 255

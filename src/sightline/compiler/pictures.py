@@ -10,7 +10,7 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.preprocessing import batch_shape, prepare_batch
+from sightline.imaging.preprocessing import prepare_batch
 
 TRAINING_SPLITS = ("train", "trainval")
 VALIDATION_SPLITS = ("val", "valid", "validation")
@@ -140,6 +140,10 @@ def read_contents(version: DatasetVersion, items: Sequence[Item]) -> Iterator[by
 
 
 def draw_noise(spec: InputSpec, count: int, seed: int) -> list[np.ndarray]:
-    """Seeded noise in place of pictures, for a compilation without any: an Artifact made so is marked unverified."""
+    """Pictures of seeded noise, for a compilation without any: an Artifact made so is marked unverified.
+
+    They are fed as pictures are, so that a network of pixels 0..255 is not calibrated on values around 0.
+    """
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=batch_shape(spec, 1)).astype(np.float32) for _ in range(count)]
+    images = (rng.integers(0, 256, (spec.height, spec.width, 3), np.uint8) for _ in range(count))
+    return [prepare_batch([image], spec)[0] for image in images]
