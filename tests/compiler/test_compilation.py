@@ -73,9 +73,10 @@ def test_raw_tensors_are_kept_alike(
     result = compile_model(raw, tmp_path / "out", version, max_drop=0.05, calibration_images=32)
     assert result.report.comparison is not None
     assert result.report.comparison.evidence == "tensors"
-    assert 0.95 < result.report.comparison.candidate < 1
+    assert 0.5 < result.report.comparison.candidate < 1
+    assert result.report.comparison.agreement > 0.99  # the cosine
     use_quantiser(monkeypatch, BrokenQuantiser)
-    with pytest.raises(GateFailed, match=r"mean cosine similarity of the outputs"):
+    with pytest.raises(GateFailed, match=r"relative error against FP32 counts: .* at most 10\.00% may be; mean cosine"):
         compile_model(raw, tmp_path / "broken", version, calibration_images=16)
 
 

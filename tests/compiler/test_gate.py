@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sightline.compiler.comparison import CategoryChange, Comparison
+from sightline.compiler.comparison import CategoryChange, Comparison, compare_tensors
 from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
@@ -94,3 +94,21 @@ def test_no_change_on_pictures_without_labels_proves_nothing() -> None:
     check = check_accuracy(unlabelled, 0.01)
     assert not check.passed
     assert "no label" in check.text
+
+
+def test_doubled_tensors_do_not_pass_though_their_cosine_is_one() -> None:
+    before = [{"y": np.array([[1.0, 2.0, 3.0]])} for _ in range(20)]
+    comparison, _ = compare_tensors(before, [{"y": 2 * one["y"]} for one in before], seed=0)
+    assert comparison.agreement == pytest.approx(1)
+    check = check_accuracy(comparison, 0.01)
+    assert (check.name, check.passed, check.value) == ("tensors", False, pytest.approx(1.0))
+
+
+def test_the_error_of_tensors_is_that_of_the_95th_picture_of_a_hundred() -> None:
+    before = [{"y": np.array([[10.0]])} for _ in range(101)]
+    after = [{"y": np.array([[10.0 + 0.01 * place]])} for place in range(101)]  # errors 0 to 10 %
+    comparison, _ = compare_tensors(before, after, seed=0)
+    assert comparison.change == pytest.approx(-0.095)
+    assert comparison.low <= comparison.change <= comparison.high
+    assert check_accuracy(comparison, 0.01).passed
+    assert not check_accuracy(comparison, 0.009).passed

@@ -64,27 +64,22 @@ def test_a_folder_of_pictures_is_compared_on(model: Path, tmp_path: Path) -> Non
         import_network(model / "model.onnx", tmp_path / "b", "net", meaning=meaning, pictures=tmp_path / "out")
 
 
-def test_a_probe_finds_how_the_network_was_fed(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
-    """The toy was fitted with mean 127.5 and std 64; stated, this way is among those tried, and wins over the presets."""
-    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED), probe=version)
-    assert result.probe[0].score == max(row.score for row in result.probe)
+def test_a_probe_takes_the_way_that_scores_best(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(stated=StatedInput(resize="stretch"))
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
     scores = {row.preset: row.score for row in result.probe}
-    assert scores["as stated"] == result.probe[0].score > scores["0-255"]
-    assert result.manifest.input.std == result.probe[0].input.std
+    assert result.probe[0].score == max(scores.values()) > scores["0-1"]
+    assert result.manifest.input == result.probe[0].input
     assert result.manifest.categories == NAMES
     assert any("categories taken from 'textures'" in note for note in result.notes)
     kept = result.manifest.source["probe"]
     assert [row["preset"] for row in kept] == [row.preset for row in result.probe]
 
 
-@pytest.mark.parametrize(("head", "parameters"), [("yolo", {}), ("yolo", {"anchors": 3}), ("label_map", {}), ("semantic", {})])
-def test_a_head_that_does_not_fit_the_outputs_is_refused_and_nothing_is_left(
-    head: str, parameters: dict[str, object], model: Path, tmp_path: Path
-) -> None:
-    meaning = Meaning(stated=STATED, head=head, head_parameters=parameters)
-    with pytest.raises(InvalidInput, match=r"anchors|class indices|logits"):
-        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
-    assert list(tmp_path.iterdir()) == []
+def test_nothing_is_tried_beside_a_way_that_the_user_states_whole(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED), probe=version)
+    assert [row.preset for row in result.probe] == ["as stated"]
+    assert result.manifest.input.std == SPEC.std
 
 
 def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
@@ -139,3 +134,9 @@ def test_means_are_said_for_red_green_blue_and_follow_the_channels(
     stated = StatedInput(colour=colour, mean=(1.0, 2.0, 3.0), std=(64.0,))  # type: ignore[arg-type]
     result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=stated, categories=NAMES))
     assert result.manifest.input.mean == mean
+
+
+def test_a_probe_does_not_contradict_what_the_user_says(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(stated=StatedInput(colour="RGB"))
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
+    assert {row.input.colour for row in result.probe} == {"RGB"}

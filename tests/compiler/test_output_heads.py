@@ -119,3 +119,7 @@ def test_equal_names_are_told_apart_by_their_class_index() -> None:
 def test_without_names_classes_are_numbered() -> None:
     found = find_head(make_graph(("y", "Softmax", (3,))), None)
     assert settle_categories(None, found)[0] == ("class 0", "class 1", "class 2")
+
+
+def test_a_name_that_another_was_given_is_told_apart_too() -> None:
+    assert make_unique(("a", "a (2)", "a")) == ("a", "a (2)", "a (2) again")

@@ -39,11 +39,11 @@ class Setting(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one turn measured; `latency_ms` is None with several streams or pictures."""
+    """What one turn measured: `busy_ms` of each batch with all streams busy; `latency_ms` is None with several of either."""
 
     throughput: float
     cpu_ms: float
-    p99_ms: float
+    busy_ms: tuple[float, ...]
     latency_ms: float | None
 
 
@@ -58,6 +58,7 @@ class Entrant:
     def sum_up(self) -> Timing:
         """Medians over the turns."""
         throughputs = [turn.throughput for turn in self.turns]
+        busy_ms = [one for turn in self.turns for one in turn.busy_ms]
         throughput = statistics.median(throughputs)
         latencies = [turn.latency_ms for turn in self.turns if turn.latency_ms is not None]
         return Timing(
@@ -67,7 +68,8 @@ class Entrant:
             batch=self.setting.batch,
             throughput=throughput,
             latency_ms=statistics.median(latencies) if latencies else None,
-            p99_ms=statistics.median(turn.p99_ms for turn in self.turns),
+            p99_ms=float(np.percentile(busy_ms, PERCENTILE)),
+            p99_count=len(busy_ms),
             cpu_ms=statistics.median(turn.cpu_ms for turn in self.turns),
             throughput_range=(min(throughputs), max(throughputs)),
             noise=statistics.median(abs(one - throughput) for one in throughputs) / throughput,
@@ -201,15 +203,15 @@ def take_turn(session: Session, setting: Setting, input_name: str, batches: Sequ
     """One turn."""
     is_alone = setting.streams == 1 and setting.batch == 1
     window = seconds / 2 if is_alone else seconds
-    throughput, cpu_ms, p99_ms = measure_stream(session, input_name, batches, window)
+    throughput, cpu_ms, busy_ms = measure_stream(session, input_name, batches, window)
     latency_ms = measure_latency_ms(session, input_name, batches, window) if is_alone else None
-    return Turn(throughput, cpu_ms, p99_ms, latency_ms)
+    return Turn(throughput, cpu_ms, busy_ms, latency_ms)
 
 
 def measure_stream(
     session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float
-) -> tuple[float, float, float]:
-    """Pictures a second, CPU milliseconds a picture, and the 99th percentile of a batch's latency with every stream busy.
+) -> tuple[float, float, tuple[float, ...]]:
+    """Pictures a second, CPU milliseconds a picture, and the milliseconds of each batch, with every stream busy.
 
     Args: samples: inputs of equal batch size, used in turn.
     """
@@ -226,8 +228,8 @@ def measure_stream(
     taken = [time.perf_counter() for _ in session.stream(give_inputs())]
     elapsed, cpu = taken[-1] - started, time.process_time() - cpu_started
     count = len(samples[0]) * len(taken)
-    p99_ms = 1e3 * float(np.percentile(np.subtract(taken, given[: len(taken)]), PERCENTILE))
-    return count / elapsed, 1e3 * cpu / count, p99_ms
+    busy_ms = tuple(1e3 * (end - begin) for begin, end in zip(given, taken, strict=False))
+    return count / elapsed, 1e3 * cpu / count, busy_ms
 
 
 def measure_latency_ms(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> float:

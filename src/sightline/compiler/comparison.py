@@ -2,7 +2,7 @@
 
 The best evidence there is decides. With labels it is the change of the task's metric. Without labels it is the share of answers
 that stay the same: when at most 1 % of them change, accuracy cannot have changed by more, whatever the truth. For tensors that
-nobody explained it is how alike they are.
+nobody explained it is their relative error.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ from sightline.metrics.comparison import RESAMPLES, compare_evaluators
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
 from sightline.runtime.backend import SessionOptions, Tensors
+from sightline.runtime.output_error import find_rms_error
 from sightline.runtime.predictor import Predictor
 
 CATEGORY_METRICS: dict[Task, str] = {
@@ -34,7 +35,7 @@ CATEGORY_METRICS: dict[Task, str] = {
     "detection": "AP",
     "instance": "AP",
     "semantic": "IoU",
-    "raw": "cosine similarity",
+    "raw": "relative error",
 }
 AGREEMENT_NAMES: dict[Task, str] = {
     "classification": "pictures with the same label",
@@ -46,6 +47,7 @@ AGREEMENT_NAMES: dict[Task, str] = {
 }
 Evidence = Literal["labels", "answers", "tensors"]
 TENSOR_PICTURES = 256  # whose raw outputs are held in memory
+ERROR_PERCENTILE = 95
 
 
 class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +164,7 @@ def compare_judged(
         return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
     agreement = find_agreement(manifest, items, baseline, candidate)
-    change = _bound(found.change)
+    change = _widen(_bound(found.change), _count_judged(baseline.evaluator))
     comparison = Comparison(
         metric=found.metric,
         category_metric=CATEGORY_METRICS[manifest.task],
@@ -207,14 +209,20 @@ def compare_answers(
 
 
 def compare_tensors(before: Sequence[Tensors], after: Sequence[Tensors], seed: int) -> tuple[Comparison, Agreement]:
-    """Without an explanation of the outputs: the cosine between both runs' tensors, the least alike output of each picture."""
-    alike = np.array(
-        [min(_find_cosine(one[name], other[name]) for name in one) for one, other in zip(before, after, strict=True)]
-    )
-    weights = draw_weights(len(alike), RESAMPLES, seed)
-    change = summarise_changes(float(alike.mean()) - 1, (weights @ alike) / len(alike) - 1)
-    agreement = Agreement(images=len(alike), label_agreement=float(alike.mean()), mean_iou=None, flipped=[])
-    return _make_unlabelled("tensors", "raw", len(alike), change, agreement), agreement
+    """Without an explanation of the outputs: the relative error of both runs' tensors, of each picture the worst output.
+
+    The error is the root mean square of the difference over that of the expected values; what counts is the error that 95 % of
+    the pictures stay below, so that neither a rare bad picture decides nor many are averaged away. The cosine, which a mere
+    change of scale does not touch, stands beside it.
+    """
+    pairs = list(zip(before, after, strict=True))
+    errors = np.array([max(find_rms_error(one[name], other[name]) for name in one) for one, other in pairs])
+    alike = float(np.mean([min(_find_cosine(one[name], other[name]) for name in one) for one, other in pairs]))
+    drawn = errors[np.random.default_rng(seed).integers(0, len(errors), (RESAMPLES, len(errors)))]
+    error = float(np.percentile(errors, ERROR_PERCENTILE))
+    change = summarise_changes(-error, -np.percentile(drawn, ERROR_PERCENTILE, axis=1))
+    agreement = Agreement(images=len(errors), label_agreement=alike, mean_iou=None, flipped=[])
+    return _make_unlabelled("tensors", "raw", len(errors), change, agreement), agreement
 
 
 def _find_cosine(one: np.ndarray, other: np.ndarray) -> float:
@@ -227,7 +235,7 @@ def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interv
     name = AGREEMENT_NAMES[task]
     return Comparison(
         evidence=evidence,
-        metric=name,
+        metric="accuracy of the tensors" if evidence == "tensors" else name,
         category_metric=CATEGORY_METRICS[task],
         images=images,
         baseline=1.0,
@@ -266,6 +274,15 @@ def _compare_categories(baseline: Evaluator, candidate: Evaluator, changes: dict
 def _bound(change: Interval) -> Interval:
     """A change of a metric in 0..1 lies in -1..1, also where the interval is unbounded for lack of pictures."""
     return Interval(change.estimate, max(change.low, -1.0), min(change.high, 1.0))
+
+
+def _widen(change: Interval, images: int) -> Interval:
+    """An interval that the bootstrap found empty, because no answer changed: N pictures without a change exclude, at 95 %,
+    changes in more than 3 / N of all (the rule of three; Hanley and Lippman-Hand 1983)."""
+    if change.low < change.high or not images:
+        return change
+    reach = min(1.0, 3 / images)
+    return Interval(change.estimate, max(-1.0, change.low - reach), min(1.0, change.high + reach))
 
 
 def _name_method(task: Task) -> str:

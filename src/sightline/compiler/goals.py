@@ -7,6 +7,7 @@ import msgspec
 
 Objective = Literal["throughput", "latency", "efficiency"]
 SAME_SPEED = 0.03  # medians closer than this, or than the noise of the rounds, are equal
+MOST_NOISE = 0.1  # however noisy the rounds were, a tenth more speed is not given away for CPU time
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,9 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         batch: pictures in one inference.
         throughput: pictures a second with all streams busy.
         latency_ms: of one picture alone, milliseconds; only with one stream and one picture a batch.
-        p99_ms: 99th percentile of the time from giving a batch to its result with all streams busy, milliseconds.
+        p99_ms: 99th percentile of the time from giving a batch to its result with all streams busy, milliseconds, over all
+            rounds.
+        p99_count: inferences it was read from.
         cpu_ms: processor time of one picture over all threads, milliseconds.
         throughput_range: slowest and fastest round.
         noise: median deviation of a round from the median of the rounds, as a part of it.
@@ -31,6 +34,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     throughput: float
     latency_ms: float | None
     p99_ms: float | None = None
+    p99_count: int = 0
     cpu_ms: float
     throughput_range: tuple[float, float]
     noise: float
@@ -79,7 +83,7 @@ def _pick_best(timings: Sequence[Timing], goal: Goal) -> Timing:
     best = goal.score(top)
     if best <= 0:
         return top
-    least = best * (1 - max(SAME_SPEED, top.noise))
+    least = best * (1 - min(max(SAME_SPEED, top.noise), MOST_NOISE))
     return min((timing for timing in timings if goal.score(timing) >= least), key=lambda timing: timing.cpu_ms)
 
 

@@ -1,4 +1,7 @@
-"""The Guide of a quantiser that looks at accuracy: validation pictures prepared once in batches, and the task's own metric."""
+"""The Guide of a quantiser that looks at accuracy: labelled pictures prepared once in batches, and the task's own metric.
+
+They are calibration pictures: those that judge at the gate must not guide.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

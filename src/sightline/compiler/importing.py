@@ -113,7 +113,7 @@ def import_network(
     with closing(imported.source), new_folder(out) as folder:
         save_graph(imported.graph, folder / MODEL_GRAPH)
         manifest, stated = describe_model(imported, name, meaning, probe)
-        rows = _probe(folder, manifest, stated, probe, seed, stages)
+        rows = _probe(folder, manifest, (stated, orient_stated(imported, meaning)), probe, seed, stages)
         spec = rows[0].input if rows else manifest.input
         stages.begin("comparing with the source")
         chosen = choose_import_pictures(pictures or probe, VERIFIED_PICTURES, seed)
@@ -174,17 +174,25 @@ def describe_model(
 
 
 def settle_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
-    """What is said of the input: by the user, else by the file, else by the preset; means and stds in the network's order."""
-    rest = imported.stated
-    if meaning.preset is not None:
-        channels = find_picture_input(imported.graph)[1][0]
-        colour = meaning.stated.colour or imported.stated.colour
-        rest = merge_stated(rest, make_preset_input(meaning.preset, colour, channels))
-    is_reversed = (meaning.stated.colour or rest.colour) == "BGR"
-    mean, std = (
-        values[::-1] if values is not None and is_reversed else values for values in (meaning.stated.mean, meaning.stated.std)
-    )
-    return merge_stated(msgspec.structs.replace(meaning.stated, mean=mean, std=std), rest)
+    """What is said of the input: by the user, else by the file, else by the preset."""
+    return merge_stated(orient_stated(imported, meaning), _state_rest(imported, meaning))
+
+
+def orient_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
+    """What the user says, with means and stds in the network's channel order instead of red, green, blue."""
+    said = meaning.stated
+    is_reversed = (said.colour or _state_rest(imported, meaning).colour) == "BGR"
+    mean, std = (values[::-1] if values is not None and is_reversed else values for values in (said.mean, said.std))
+    return msgspec.structs.replace(said, mean=mean, std=std)
+
+
+def _state_rest(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
+    """What the file says and, where it is silent, the preset."""
+    if meaning.preset is None:
+        return imported.stated
+    channels = find_picture_input(imported.graph)[1][0]
+    colour = meaning.stated.colour or imported.stated.colour
+    return merge_stated(imported.stated, make_preset_input(meaning.preset, colour, channels))
 
 
 def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int | None) -> FoundHead:
@@ -227,7 +235,12 @@ def _task_of(decode: DecodeSpec) -> Task:
 
 
 def _probe(
-    folder: Path, manifest: ModelManifest, stated: StatedInput, probe: DatasetVersion | None, seed: int, stages: Stages
+    folder: Path,
+    manifest: ModelManifest,
+    stated: tuple[StatedInput, StatedInput],
+    probe: DatasetVersion | None,
+    seed: int,
+    stages: Stages,
 ) -> list[ProbeRow]:
     """Scores of every way to feed the network, best first; none without pictures to probe on."""
     if probe is None:
@@ -235,7 +248,7 @@ def _probe(
     stages.begin("probing presets")
     write_manifest(folder, msgspec.structs.replace(manifest, files=hash_files(folder)))
     return probe_presets(
-        folder, manifest, list_ways(folder / MODEL_GRAPH, manifest, stated), probe, seed, on_part=stages.update
+        folder, manifest, list_ways(folder / MODEL_GRAPH, manifest, *stated), probe, seed, on_part=stages.update
     )
 
 

@@ -76,7 +76,7 @@ def make_preset_input(name: str, colour: Colour | None, channels: int) -> Stated
 
 
 def merge_stated(first: StatedInput, second: StatedInput) -> StatedInput:
-    """What the first says and, where it is silent, the second; colour, mean and std of one source stay together."""
+    """What the first says and, field by field where it is silent, the second."""
     known = {name: value for name, value in msgspec.structs.asdict(first).items() if value is not None}
     merged = msgspec.structs.asdict(second) | known
     return StatedInput(**merged)

@@ -144,8 +144,11 @@ def make_unique(names: Sequence[str]) -> tuple[str, ...]:
     made = []
     for index, name in enumerate(names):
         plain = " ".join(name.split()) or f"class {index}"
-        made.append(plain if plain not in seen else f"{plain} ({index})")
-        seen.add(made[-1])
+        free = plain
+        while free in seen:
+            free = f"{plain} ({index})" if free == plain else f"{free} again"
+        made.append(free)
+        seen.add(free)
     return tuple(made)
 
 

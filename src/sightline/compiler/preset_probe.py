@@ -9,7 +9,7 @@ import msgspec
 from sightline.compiler.graphs import load_graph
 from sightline.compiler.import_pictures import choose_items
 from sightline.compiler.importers.importer import StatedInput
-from sightline.compiler.input_specs import PRESETS, find_picture_input, make_input_spec, make_preset_input, merge_stated
+from sightline.compiler.input_specs import PRESETS, Colour, find_picture_input, make_input_spec, make_preset_input, merge_stated
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec, ModelManifest
@@ -36,17 +36,24 @@ class ProbeRow(msgspec.Struct, frozen=True, kw_only=True):
     score: float
 
 
-def list_ways(graph_file: Path, manifest: ModelManifest, stated: StatedInput) -> list[tuple[str, InputSpec]]:
-    """Every distinct way to try: what is stated already, then each preset in both channel orders; what was stated stays."""
+def list_ways(graph_file: Path, manifest: ModelManifest, stated: StatedInput, said: StatedInput) -> list[tuple[str, InputSpec]]:
+    """Every distinct way to try: what is stated already, then each preset in both channel orders.
+
+    Args:
+        stated: by the user or the file; how pictures are brought to size stays as it says.
+        said: by the user, in the network's channel order; no way contradicts it.
+    """
     graph = load_graph(graph_file)
     channels = find_picture_input(graph)[1][0]
-    sizes = StatedInput(resize=stated.resize, crop_fraction=stated.crop_fraction)
+    sizes = StatedInput(resize=stated.resize, crop_fraction=stated.crop_fraction, pad_value=stated.pad_value)
+    kept = merge_stated(said, sizes)
+    colours: tuple[Colour | None, ...] = (None,) if channels == 1 else ("RGB", "BGR") if said.colour is None else (said.colour,)
     ways: dict[InputSpec, str] = {}
     if stated.colour is not None and stated.mean is not None and stated.std is not None:
         ways[make_input_spec(graph, stated, manifest.task)] = "as stated"
     for name in PRESETS:
-        for colour in ("RGB", "BGR") if channels == 3 else (None,):
-            way = merge_stated(make_preset_input(name, colour, channels), sizes)
+        for colour in colours:
+            way = merge_stated(kept, make_preset_input(name, colour, channels))
             plain = colour in (None, PRESETS[name].colour)
             ways.setdefault(make_input_spec(graph, way, manifest.task), name if plain else f"{name}, {colour}")
     return [(name, spec) for spec, name in ways.items()]

@@ -172,6 +172,8 @@ def say_verdict(found: Findings) -> str:
     if chosen.name in found.compared:
         change = found.compared[chosen.name][0]
         words += f"; {change.metric} {100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+        if change.evidence == "labels" and change.low < -found.request.max_drop:
+            words += ", so a larger drop than the limit is not excluded"
     return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
 
@@ -196,9 +198,20 @@ def find_warnings(found: Findings, sample_count: int) -> list[str]:
             f"No setting keeps the 99th percentile below {found.request.goal.slo_ms:g} ms; this one comes nearest, with "
             f"{found.chosen_timing.p99_ms:.1f} ms."
         )
+    if is_slower_than_float(found):
+        warnings.append("INT8 is slower than FP32 for this network on this machine; precision auto takes the faster one.")
     if found.timed_at is not None:
         warnings.append(f"Timings are those of {found.timed_at}: the same files, engines and CPU were timed then.")
     return warnings
+
+
+def is_slower_than_float(found: Findings) -> bool:
+    """Whether the INT8 that was asked for loses against the network's own FP32."""
+    if found.chosen is None or found.chosen_timing is None or found.chosen.precision != "int8":
+        return False
+    floats = [timing for one in found.candidates if one.precision == "fp32" and (timing := found.find_best(one)) is not None]
+    goal = found.request.goal
+    return any(goal.score(timing) > goal.score(found.chosen_timing) for timing in floats)
 
 
 def has_learned(found: Findings, pictures: ChosenPictures) -> bool:

@@ -33,6 +33,14 @@ def find_output_error(expected: Tensors, actual: Tensors, decode: DecodeSpec) ->
     return max((_compare(value, actual[name]) for name, value in expected.items()), default=0.0)
 
 
+def find_rms_error(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Root mean square of the difference over that of the expected values; infinite for other shapes or no numbers."""
+    if expected.shape != actual.shape or not np.isfinite(actual).all():
+        return float("inf")
+    power = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64)))) or 1.0
+    return float(np.sqrt(np.mean(np.square(expected.astype(np.float64) - actual)))) / power
+
+
 def find_index_error(expected: np.ndarray, actual: np.ndarray) -> float:
     """Share of the places whose class index differs, 0..1; infinite for other shapes."""
     if expected.shape != actual.shape:
