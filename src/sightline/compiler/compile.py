@@ -6,6 +6,7 @@ Everything that is found out goes into the report, also when nothing passes.
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def compile_model(
     symmetric: bool = False,
     time_limit_s: float | None = None,
     tuning: Path | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> CompileResult:
     """Compile a Model folder into an Artifact folder.
 
@@ -89,6 +91,8 @@ def compile_model(
         calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
         symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.
         time_limit_s: no new quantiser is begun after so many seconds.
+        said: by option (`--data`, `--calibrate`), how pictures were named that are no version of a workspace; for the report's
+            command.
         tuning: folder of kept timings: the same files in the same engines on the same CPU are not timed twice.
 
     Raises:
@@ -114,18 +118,20 @@ def compile_model(
     verify_files(model, manifest.files)
     graph_file = model / MODEL_GRAPH
     found = Findings(graph_file, load_graph(graph_file), manifest, request, calibration, calibrate_on)
-    result = _run_compilation(model, out, found, stages, tuning)
+    result = _run_compilation(model, out, found, stages, tuning, said or {})
     stages.finish()
     return result
 
 
-def _run_compilation(model: Path, out: Path, found: Findings, stages: Stages, tuning: Path | None) -> CompileResult:
+def _run_compilation(
+    model: Path, out: Path, found: Findings, stages: Stages, tuning: Path | None, said: Mapping[str, str]
+) -> CompileResult:
     """Compile in a temporary folder and write what came of it. Raises: GateFailed, after writing its report."""
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
         compilation = Compilation(found, Path(work), stages, tuning)
         compilation.run()
         versions = (("--data", found.version), ("--calibrate", found.calibration_version))
-        command = describe_command(model, versions, found.request)
+        command = describe_command(model, versions, said, found.request)
         report, flip_pictures = build_report(found, command, compilation.check_samples, stages)
         stages.begin("writing")
         if report.passed:

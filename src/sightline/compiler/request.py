@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -138,15 +138,19 @@ def check_categories(version: DatasetVersion, manifest: ModelManifest) -> None:
         )
 
 
-def describe_command(model: Path, versions: Sequence[tuple[str, DatasetVersion | None]], request: Request) -> str:
+def describe_command(
+    model: Path, versions: Sequence[tuple[str, DatasetVersion | None]], said: Mapping[str, str], request: Request
+) -> str:
     """The command line that does the same again; folders by name and id, so it holds on another machine.
 
-    Args: versions: (option, version) pairs.
+    Args:
+        versions: (option, version) pairs.
+        said: by option, how the user named pictures that are no version of a workspace: a plain folder.
     """
     words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
     for option, version in versions:
         if version is not None:
-            words += [option, f"{version.manifest.name}@{version.id[:ID_LENGTH]}"]
+            words += [option, said.get(option) or f"{version.manifest.name}@{version.id[:ID_LENGTH]}"]
     words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
     words += ["--objective", request.goal.objective]
     if request.goal.slo_ms is not None:

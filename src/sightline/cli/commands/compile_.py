@@ -95,6 +95,11 @@ def compile_command(
             symmetric=symmetric,
             time_limit_s=parse_duration(time_limit) if time_limit is not None else None,
             tuning=None if fresh else home.root / "tuning",
+            said={
+                option: text
+                for option, text in (("--data", data), ("--calibrate", calibrate))
+                if text is not None and is_plain_folder(home, text)
+            },
         )
     show_artifact(terminal, result, made, is_shelved=out is None)
 
