@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(INSTALLED) ## make .venv with everything: train, compile, dev
+install: $(INSTALLED) ## make .venv with everything: all extras and dev
 
 $(INSTALLED): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)

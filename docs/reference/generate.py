@@ -147,7 +147,11 @@ def render_devices() -> str:
         operators = "all its engines read" if device.operators is None else ", ".join(sorted(device.operators))
         limits = [
             f"{count:,} {what}"
-            for count, what in ((device.max_weights, "weights"), (device.max_multiplications, "multiplications a picture"))
+            for count, what in (
+                (device.max_weights, "weights"),
+                (device.max_multiplications, "multiplications a picture"),
+                (device.max_tensor, "numbers in a tensor"),
+            )
             if count
         ]
         rows.append([f"`{device.name}`", ", ".join(device.precisions), operators, "; ".join(limits) or "none"])

@@ -40,7 +40,9 @@ def compile_command(
         bool,
         typer.Option("--calibrate-random", help="Without pictures: calibrate INT8 on noise; the artifact is NOT verified."),
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="Device to compile for.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", help="Device: cpu, fpga-emulator, or several, as in hetero:fpga-emulator,cpu.")
+    ] = "cpu",
     precision: Annotated[
         str, typer.Option("--precision", help="int8, int16, bf16 or fp32; auto takes the best that keeps its accuracy.")
     ] = "int8",
