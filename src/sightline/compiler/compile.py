@@ -78,7 +78,7 @@ def compile_model(
         model: Model folder; its files are verified.
         out: Artifact folder to make; must not exist.
         calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
-            by the answers of FP32. Without it only FP32 and BF16 are possible, and the Artifact is marked unverified.
+            by the answers of FP32. Without it the Artifact is marked unverified, and INT8 needs `calibrate_random`.
         device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
         precision: "int8", "int16", "bf16", "fp32", or "auto": the best of them that passes.
         max_drop: accuracy that may be lost, 0..1; 0.01 is one point.
@@ -86,7 +86,7 @@ def compile_model(
         calibration_images, validation_images: how many at most.
         seed: of the choice of pictures and of the bootstrap.
         on_progress: told stage, progress and time left.
-        calibrate_on: another version to calibrate on.
+        calibrate_on: another version to calibrate on; `calibration` then only decides.
         slo_ms: the 99th percentile of latency, all streams busy, must stay below it.
         calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
         symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.

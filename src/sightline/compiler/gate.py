@@ -1,8 +1,8 @@
 """The gate: what a candidate must prove before it may become an Artifact.
 
-Each engine first has to compute the FP32 network as the reference does, on real pictures. Then a candidate has to run as it
-claims (an INT8 file whose layers silently run in FP32 is refused) and keep its accuracy on labelled pictures that took no part
-in calibration, compared picture by picture with FP32.
+Each engine first has to compute the network, in the precision it came in, as the reference does. Then a candidate has to run
+as it claims (an INT8 file whose layers silently run in FP32 is refused) and keep its accuracy, or without labels the answers of
+FP32, on pictures that took no part in calibration, compared one by one with FP32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the gate looked at.
 
     Attributes:
-        name: "fp32 error", "int8 layers", "bf16 layers", "accuracy" or "agreement".
+        name: of an engine "fp32 error", "int8 error" (the network came quantised) or "engine" (it does not run the network in
+            its own precision); of a candidate "int8 layers" (or "int16", "bf16"), "accuracy", "agreement" or "tensors".
         passed: whether it holds.
         value, limit: what was measured and what is allowed; None where there is no limit.
         text: one line for people, with the numbers.
@@ -179,7 +180,7 @@ def judge_candidate(
     Args:
         fp32_checks: of each engine that runs the network in its own precision; a device of fixed point has none.
         rows: its layers as they ran; needed for INT8 and BF16.
-        comparison: with FP32 on labelled pictures; None for FP32 itself, or when an earlier check already failed.
+        comparison: with FP32 on the same pictures; None for FP32 itself, without pictures, or when an earlier check failed.
     """
     checks = [fp32_checks[candidate.engine]] if candidate.engine in fp32_checks else []
     if rows is not None and candidate.precision != "fp32":

@@ -24,7 +24,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for.
 
     Attributes:
-        device: kind of device.
+        device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
         precision: may be "auto": the fastest that passes.
         max_drop: accuracy that may be lost, 0..1; without labels, the share of answers that may change.
         goal: what is tuned for.

@@ -1,4 +1,4 @@
-"""Importers by name, in the order their `detect` is asked. A new framework is one file here and one row in this table."""
+"""Importers by name, in the order their `detect` is asked. A new framework is a file or folder here and a row."""
 
 import importlib
 from pathlib import Path

@@ -41,7 +41,7 @@ class NncfControlQuantiser:
     ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported, Exhausted; InvalidInput without a guide."""
         if guide is None:
-            raise InvalidInput("expected validation pictures for accuracy control, got none; compile with a data set version")
+            raise InvalidInput("expected labelled calibration pictures for accuracy control, got none; label some of --data")
 
         def validate(model: onnx.ModelProto, places: Iterable[int]) -> tuple[float, None]:
             return guide.score(run_batches(model, input_name, places, guide)), None

@@ -34,7 +34,7 @@ class Guide:
     """What a quantiser that looks at accuracy is given.
 
     Attributes:
-        batches: prepared validation inputs, several pictures each.
+        batches: prepared inputs of labelled calibration pictures, several pictures each.
         score: from (place of the batch, its outputs) pairs, of all batches or of some, to the metric that decides, 0..1.
         max_drop: of that metric.
         is_late: True when it must stop.
@@ -68,7 +68,7 @@ class Quantiser(Protocol):
 
         Args:
             graph: FP32 ONNX file.
-            out: QDQ ONNX file to write: uint8 activations, int8 weights per channel.
+            out: QDQ ONNX file to write: uint8 or symmetric int8 activations, int8 weights per channel.
             input_name: of the graph's only input.
             samples: prepared inputs `(1, ...)` float32 of real pictures.
             guide: for quantisers that look at accuracy; others leave it alone.
