@@ -184,3 +184,11 @@ def test_a_networks_file_is_imported_for_the_sweep(run: Run, model: Path, lmdb: 
     assert ran.code == 0, ran.err
     assert ran.json["content"]["subject"]["network"] == "onnx/colours.onnx"
     assert not (workspace / "models").exists()
+
+
+def test_options_of_pictures_are_refused_for_a_network(run: Run, model: Path, tmp_path: Path) -> None:
+    network = tmp_path / "colours.onnx"
+    network.write_bytes((model / "model.onnx").read_bytes())
+    refused = run("import", network, "--preset", "0-1", "--split", "0.8/0.1/0.1")
+    assert refused.code == 2
+    assert "got --split, which only pictures have" in refused.err

@@ -14,6 +14,8 @@ from sightline.compiler.compile import compile_model
 from sightline.compiler.pictures import PreparedSamples
 from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, ModelManifest
@@ -177,3 +179,25 @@ def test_the_command_names_a_folder_of_pictures_as_the_user_did(model: Path, ver
         model, tmp_path / "out", version, precision="fp32", calibration_images=8, said={"--data": "my pictures"}
     )
     assert "--data 'my pictures'" in result.report.command
+
+
+@pytest.mark.parametrize("changed", [{"precision": "auto"}, {"device": "fpga-emulator"}])
+def test_symmetric_int8_that_cannot_come_out_is_refused(
+    changed: dict[str, str], model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match="--symmetric makes INT8 of a float network"):
+        compile_model(model, tmp_path / "out", version, symmetric=True, **changed)  # type: ignore[arg-type]
+
+
+def test_accuracy_control_leaves_pictures_of_other_categories_alone(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("nncf-control",))
+    control = "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser"
+    monkeypatch.setitem(table.QUANTISERS, "nncf-control", control)
+    writer = VersionWriter(tmp_path / "foreign", "foreign", Categories(["other"]), version.blobs)
+    for item in version.items("train"):
+        writer.add(msgspec.structs.replace(item, annotations=(Annotation(category="other"),)))
+    with pytest.raises(GateFailed):
+        compile_model(model, tmp_path / "out", version, calibrate_on=writer.close(), calibration_images=16)

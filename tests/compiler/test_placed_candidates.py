@@ -7,8 +7,9 @@ import msgspec
 import onnx
 import pytest
 
+from sightline.bench.measure import measure_predictor
 from sightline.compiler.compile import compile_model
-from sightline.core.errors import Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.data.versions import DatasetVersion
@@ -35,6 +36,8 @@ def test_the_fpga_emulator_is_verified_and_gated_like_every_device(
     assert report.timings == [] and report.sweep == [] and report.peak is None  # no speed of an FPGA is ever stated
     assert "pictures/s" not in report.verdict
     assert any(name.endswith(".cpp") for name in result.manifest.files)  # the project for the vendor's tools
+    with open_predictor(result.folder) as emulated, pytest.raises(Unsupported, match="which is emulated"):
+        measure_predictor(emulated, version, split="val", out=tmp_path / "report", folder=result.folder)
     with open_predictor(model) as fp32, open_predictor(result.folder) as emulated:
         items = list(version.items("val"))[:12]
         images = [version.read_image(item) for item in items]
@@ -83,3 +86,8 @@ def test_a_precision_the_device_lacks_is_refused_before_any_work(model: Path, ve
         compile_model(model, tmp_path / "out", version, precision="int16")
     with pytest.raises(Unsupported, match=r"fpga-emulator computes here \(int16, int8\), got fp32"):
         compile_model(model, tmp_path / "out", version, device="fpga-emulator", precision="fp32")
+
+
+def test_a_goal_of_speed_is_refused_on_a_device_that_is_emulated(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="a device that can be timed"):
+        compile_model(model, tmp_path / "out", version, device="hetero:fpga-emulator,cpu", slo_ms=5)

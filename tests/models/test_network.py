@@ -43,3 +43,15 @@ def test_the_trunk_doubles_its_channels_at_each_stride() -> None:
 
 def test_the_segmenter_answers_at_a_quarter_of_its_input() -> None:
     assert SmallSegmenter(5, 96, 64)(torch.zeros(1, 3, 64, 96))[0].shape == (1, 5, 16, 24)
+
+
+def test_segmenters_of_torchvision_have_norms_that_follow_a_short_training() -> None:
+    """torchvision's MobileNetV3 has a momentum of 0.01: after 200 steps 13 % of the statistics would still be the first ones."""
+    from torch import nn
+
+    from sightline.models.table import build_network
+
+    for name in ("lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"):
+        network = build_network("semantic", name, 3, 64, 64)
+        momenta = {part.momentum for part in network.modules() if isinstance(part, nn.BatchNorm2d)}
+        assert momenta == {0.1}

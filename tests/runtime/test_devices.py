@@ -13,7 +13,7 @@ from graphs import FLOAT_GRAPHS, Nodes, Weights, node, weight, write_graph
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.runtime.backends.table import BACKENDS, make_backend
-from sightline.runtime.devices import CHECKS, DEVICES, check_supported, find_device, find_unsupported, parse_devices
+from sightline.runtime.devices import CHECKS, DEVICES, check_supported, find_device, find_unsupported, has_speed, parse_devices
 
 FPGA = DEVICES["fpga-emulator"]
 SAME = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
@@ -156,3 +156,11 @@ def test_a_device_is_named_alone_or_in_a_list() -> None:
     for wrong in ("hetero:cpu", "hetero:cpu,cpu"):
         with pytest.raises(InvalidInput, match="different devices"):
             parse_devices(wrong)
+
+
+def test_the_cpu_stands_last_and_an_emulated_device_has_no_speed() -> None:
+    with pytest.raises(InvalidInput, match="the cpu last"):
+        parse_devices("hetero:cpu,fpga-emulator")
+    assert has_speed("cpu")
+    assert not has_speed("fpga-emulator")
+    assert not has_speed("hetero:fpga-emulator,cpu")

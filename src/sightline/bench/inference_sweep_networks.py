@@ -20,12 +20,12 @@ from sightline.core.folders import verify_files
 from sightline.core.manifests import ArtifactManifest, ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
+from sightline.runtime.devices import has_speed
 from sightline.runtime.predictor import DEFAULT_ENGINE, MODEL_GRAPH, check_graph
 
 if TYPE_CHECKING:
     from sightline.compiler.quantisers.quantiser import QuantiserFacts
 
-EMULATOR = "emulator"  # how the names of devices end whose speed means nothing: "fpga-emulator"
 Manifest = ModelManifest | ArtifactManifest
 
 
@@ -67,7 +67,8 @@ def settle_precisions(manifest: Manifest, engine: str | None, wanted: Sequence[P
             f"{manifest.name} was {how} {own} and runs in no other precision, got {others}; leave --dtype out, or {remedy}"
         )
     backend = load_backend(chosen)
-    if backend.device.endswith(EMULATOR):
+    device = manifest.device if isinstance(manifest, ArtifactManifest) else backend.device
+    if not has_speed(device):
         raise Unsupported(
             f"{chosen} emulates its device: it says what the numbers will be, not how fast; choose another --engine"
         )

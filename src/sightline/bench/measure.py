@@ -28,11 +28,12 @@ from sightline.bench.records import (
 from sightline.bench.reports import Report, save_report
 from sightline.bench.speed import measure_latency, measure_throughput, open_lanes
 from sightline.bench.subjects import OpenVariant, Subject, describe_subject, predict_contents
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace
 from sightline.data.versions import DatasetVersion
+from sightline.runtime.devices import has_speed
 from sightline.runtime.predictor import open_predictor
 
 SPEED_PICTURES = 64  # encoded pictures held in memory for the speed part
@@ -85,11 +86,12 @@ def measure_predictor(
         worst_pictures: how many of the worst pictures to draw.
 
     Raises: InvalidInput when the subject does not state what a Report must hold (task, categories, precision), or for an empty
-        split; NotFound for an unknown split.
+        split; NotFound for an unknown split; Unsupported for an emulated device, which has no speed to measure.
     """
     _check_plan(batch_sizes, streams, point_s, repeats)
     subject = describe_subject(predictor, folder)
     _refuse_unknown_precision(subject)
+    _refuse_emulation(subject)
     watch, before = LoadWatch(), read_memory()
     total = version.count(split)
     images = total if max_images is None else min(max_images, total)
@@ -124,6 +126,15 @@ def measure_predictor(
     )
     on_progress(ProgressEvent(stage="report", progress=1.0))
     return save_report(content, out, lambda target: judged.worst.draw(version, target))
+
+
+def _refuse_emulation(subject: SubjectFacts) -> None:
+    """Raises: Unsupported for an Artifact whose device is emulated: a Report holds speed, and there is none to state."""
+    if subject.device is not None and not has_speed(subject.device):
+        raise Unsupported(
+            f"expected something that runs at its own speed, got {subject.name} on {subject.device}, which is emulated; its "
+            "accuracy stands in the Artifact's report.html"
+        )
 
 
 def _describe_dataset(version: DatasetVersion, split: str | None, images: int, total: int) -> DatasetFacts:

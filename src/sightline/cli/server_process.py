@@ -21,7 +21,7 @@ def serve_in_child(repository: Path, log: Path) -> Iterator[str]:
 
     Raises: Exhausted when it ends before it answers, with the last line of its log.
     """
-    command = [sys.executable, "-m", "sightline", "serve", str(repository), "--port", "0", "--json"]
+    command = [sys.executable, "-P", "-m", "sightline", "serve", str(repository), "--port", "0", "--json"]
     with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
         try:
             assert process.stdout is not None

@@ -170,8 +170,11 @@ class Compilation:
 
     def _can_guide(self) -> bool:
         """A quantiser is guided by calibration pictures, never by those that judge it; they must carry labels."""
-        pictures = self.found.pictures
-        return pictures is not None and any(item.annotations for item in pictures.calibration)
+        found, pictures = self.found, self.found.pictures
+        version = found.calibration_version or found.version
+        if pictures is None or version is None or not set(version.categories) <= set(found.manifest.categories):
+            return False
+        return any(item.annotations for item in pictures.calibration)
 
     def _make_guide(self, quantiser: str) -> Guide | None:
         found = self.found
@@ -198,7 +201,7 @@ class Compilation:
             else:
                 found.engine_checks[engine] = check_fp32(engine, expected, actual, found.manifest.decode)
             self._stages.update(place / len(own))
-        for engine in {one.engine for one in found.candidates} - set(own):
+        for engine in sorted({one.engine for one in found.candidates} - set(own)):
             text = (
                 f"{engine} does not run the network in {found.manifest.precision.upper()}, so nothing shows that it computes it"
             )

@@ -24,7 +24,7 @@ from sightline.runtime.backends.hls4ml_build import write_project
 from sightline.runtime.backends.hls4ml_layers import make_plan
 from sightline.runtime.backends.hls4ml_network import SUFFIX, FixedNetwork, FixedPoint, IoType, Port, write_network
 from sightline.runtime.backends.table import load_backend
-from sightline.runtime.devices import DEVICES, GraphFacts, check_supported, find_unsupported, read_attributes
+from sightline.runtime.devices import DEVICES, GraphFacts, check_supported, read_attributes
 from sightline.runtime.graph_files import PROJECT_SUFFIX
 
 FixedPrecision = Literal["int8", "int16"]
@@ -184,9 +184,3 @@ def _pick_values(value: np.ndarray, count: int) -> np.ndarray:
     flat = value.reshape(-1)
     stride = max(flat.size // count, 1)
     return np.concatenate([flat[::stride], [flat.min(), flat.max()]])
-
-
-def list_unsupported(model: onnx.ModelProto) -> list[str]:
-    """Why a network cannot go to the device whole, one line a layer; empty when it can."""
-    rows = find_unsupported(prepare_graph(model), DEVICES["fpga-emulator"])
-    return [f"{name} ({kind}): {reason}" for name, kind, reason in rows]

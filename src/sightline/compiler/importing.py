@@ -25,6 +25,7 @@ from sightline.compiler.input_specs import (
 )
 from sightline.compiler.output_heads import TASK_OF_HEAD, FoundHead, check_head, find_head, name_head, settle_categories
 from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
+from sightline.compiler.request import check_place
 from sightline.compiler.stages import Stages
 from sightline.compiler.verification import Verification, verify_import
 from sightline.core.folders import compute_file_hash, hash_files, new_folder, write_manifest
@@ -108,6 +109,7 @@ def import_network(
     """
     skipped = () if probe is not None else ("probing presets",)
     stages = Stages({name: share for name, share in STAGE_SHARES.items() if name not in skipped}, on_progress)
+    check_place(out)
     stages.begin("reading the network")
     imported = read_source(source, framework, options)
     with closing(imported.source), new_folder(out) as folder:

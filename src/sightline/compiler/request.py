@@ -14,8 +14,8 @@ from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
-from sightline.runtime.backends.table import make_backend
-from sightline.runtime.devices import DEVICES, parse_devices
+from sightline.runtime.backends.table import load_backend, make_backend
+from sightline.runtime.devices import DEVICES, has_speed, parse_devices
 
 WantedPrecision = Literal["auto", "int8", "int16", "bf16", "fp32"]
 
@@ -72,6 +72,8 @@ def check_request(request: Request, manifest: ModelManifest, versions: Sequence[
             f"{manifest.name} was quantised to INT8 before it was imported and stays so, got precision {request.precision!r}; "
             "compile it with int8, or import the float network"
         )
+    check_goal(request)
+    check_symmetric(request, manifest)
     is_quantised = request.precision in ("int8", "int16") and manifest.precision == "fp32"
     if is_quantised and not versions and not request.calibrate_random:
         raise InvalidInput(
@@ -106,14 +108,39 @@ def check_numbers(request: Request) -> None:
             raise InvalidInput(f"expected {name} above 0, got {value}; raise it or leave it out")
 
 
+def check_goal(request: Request) -> None:
+    """Raises: InvalidInput for a goal of speed on a device whose emulation has none."""
+    goal = request.goal
+    if not has_speed(request.device) and (goal.slo_ms is not None or goal.objective != "throughput"):
+        raise InvalidInput(
+            f"expected a device that can be timed for this goal, got {request.device}, an emulated one; leave --objective and "
+            "--slo-ms out"
+        )
+
+
+def check_symmetric(request: Request, manifest: ModelManifest) -> None:
+    """Raises: InvalidInput where symmetric INT8 for other engines cannot come out."""
+    if not request.symmetric:
+        return
+    if request.device != "cpu" or request.precision != "int8" or manifest.precision != "fp32":
+        raise InvalidInput(
+            f"--symmetric makes INT8 of a float network and proves it on the cpu, got device {request.device}, precision "
+            f"{request.precision} and a network in {manifest.precision}; leave it out or change these"
+        )
+
+
 def check_precision(request: Request) -> None:
-    """Raises: NotFound for an unknown device; Unsupported for a precision that its engines do not compute here."""
+    """Raises: NotFound for an unknown device; Unsupported for a precision that its engines do not compute here, or a missing
+    engine."""
     devices = parse_devices(request.device)
     if any(REFERENCE in device.engines for device in devices):
         raise Unsupported(
             f"expected a device to compile for, got {request.device}: the reference says what is right, compile for cpu"
         )
     first = devices[0]
+    for device in devices:
+        for engine in device.engines:
+            load_backend(engine)  # says what must be installed, before any work
     known = {precision for engine in first.engines for precision in make_backend(engine).precisions}
     if request.precision != "auto" and request.precision not in known:
         others = [device.name for device in DEVICES.values() if request.precision in device.precisions and device != first]

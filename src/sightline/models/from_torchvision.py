@@ -20,6 +20,8 @@ WEIGHT_URLS = {
     "deeplabv3_resnet50": "https://download.pytorch.org/models/deeplabv3_resnet50_coco-cd0a2569.pth",
 }
 
+QUICK_MOMENTUM = 0.1  # PyTorch's own
+
 
 class TorchvisionClassifier(Network):
     """A torchvision classifier: `(N, 3, H, W)` -> logits `(N, C)`."""
@@ -65,7 +67,21 @@ def build_resnet50(task: Task, category_count: int, width: int, height: int) -> 
 
 
 def _build_segmenter(function: Any, category_count: int, width: int, height: int) -> Network:
-    return TorchvisionSegmenter(function(weights=None, weights_backbone=None, num_classes=category_count), width, height)
+    body = function(weights=None, weights_backbone=None, num_classes=category_count)
+    quicken_norms(body)
+    return TorchvisionSegmenter(body, width, height)
+
+
+def quicken_norms(module: nn.Module) -> None:
+    """Let the statistics of batch norms follow within tens of steps.
+
+    torchvision's MobileNetV3 keeps a momentum of 0.01, made for the 600 epochs it was published with. In a budget of a few
+    hundred steps the statistics still hold early weights, and through fifty layers evaluation sees one class everywhere: LR-ASPP
+    on CamVid fell to a training loss of 0.9 in 265 steps and scored an mIoU of 0.03.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = max(part.momentum or 0.0, QUICK_MOMENTUM)
 
 
 def build_lraspp(task: Task, category_count: int, width: int, height: int) -> Network:

@@ -119,14 +119,27 @@ def find_device(name: str) -> Device:
 def parse_devices(name: str) -> list[Device]:
     """The devices that a name stands for, first choice first: one, or several as in "hetero:fpga-emulator,cpu".
 
-    Raises: NotFound for an unknown device, InvalidInput for a list that names fewer than two or one of them twice.
+    Raises: NotFound for an unknown device, InvalidInput for a list that names fewer than two, one of them twice, or the CPU
+        elsewhere than last.
     """
     if not name.startswith("hetero:"):
         return [find_device(name)]
     names = [part.strip() for part in name.removeprefix("hetero:").split(",")]
     if len(names) < 2 or len(set(names)) < len(names):
         raise InvalidInput(f"expected different devices, first choice first, as in hetero:fpga-emulator,cpu, got {name!r}")
-    return [find_device(part) for part in names]
+    devices = [find_device(part) for part in names]
+    if any(device.operators is None for device in devices[:-1]) or devices[-1].operators is not None:
+        raise InvalidInput(
+            f"expected the cpu last, as in hetero:fpga-emulator,cpu: it runs what the others do not, got {name!r}"
+        )
+    return devices
+
+
+def has_speed(name: str) -> bool:
+    """Whether running on a device, or on several, says how fast it is; emulation only says what the numbers will be."""
+    if name == "hetero":  # what the manifest of an older Artifact says
+        return False
+    return all(device.has_speed for device in parse_devices(name))
 
 
 class GraphFacts:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.core.errors import InvalidInput
+from sightline.runtime.backends.hetero import SUFFIX as HETERO_SUFFIX
 from sightline.runtime.backends.hetero import HeteroNetwork
 from sightline.runtime.backends.hls4ml_network import SUFFIX, FixedNetwork
 
@@ -27,6 +28,8 @@ def list_graph_files(graph: Path) -> list[Path]:
         raise InvalidInput(f"cannot read {graph} as a network of this version: {error}; compile the Model again") from error
     if isinstance(network, HeteroNetwork):
         parts = dict.fromkeys(segment.file for segment in network.segments)
+        if any(name.endswith(HETERO_SUFFIX) for name in parts):
+            raise InvalidInput(f"expected files of single devices in {graph}, got a list of segments in it; compile again")
         return [graph, *(path for name in parts for path in list_graph_files(graph.with_name(Path(name).name)))]
     project = graph.with_name(graph.name.removesuffix(SUFFIX) + PROJECT_SUFFIX)
     written = sorted(path for path in project.rglob("*") if path.is_file())

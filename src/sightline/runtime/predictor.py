@@ -191,7 +191,11 @@ def open_predictor(
         options = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
         graph, tuned_batch = folder / MODEL_GRAPH, 1
     session = load_backend(engine).open(graph, options)
-    check_graph(session, manifest)
+    try:
+        check_graph(session, manifest)
+    except Unsupported:
+        session.close()
+        raise
     return Predictor(manifest, session, engine, options, batch or tuned_batch)
 
 

@@ -54,7 +54,7 @@ def launch_training(
     job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume)
     job_path.write_bytes(msgspec.json.encode(job))
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", "sightline.training.worker", str(job_path), str(write_end)]
+    command = [sys.executable, "-P", "-m", "sightline.training.worker", str(job_path), str(write_end)]
     with log_path.open("wb") as log, os.fdopen(read_end, "rb") as messages:
         # A session of its own: a terminal's Ctrl-C reaches us only, and we pass it on.
         worker = subprocess.Popen(

@@ -76,7 +76,7 @@ def compile_command(
     """Quantise, verify and tune a model for a device; the report says what it cost in accuracy and gained in speed."""
     terminal, home = Terminal(as_json), open_workspace(workspace)
     folder = home.find("models", model)
-    count = int(calibrate) if calibrate is not None and calibrate.isdigit() else None
+    count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None
     with TemporaryDirectory(prefix="sightline-pictures-") as temporary:
         calibrate_on = None if count is not None else open_pictures(home, calibrate, Path(temporary) / "calibration", folder)
         result, made = compile_into(
@@ -99,11 +99,22 @@ def compile_command(
             tuning=None if fresh else home.root / "tuning",
             said={
                 option: text
-                for option, text in (("--data", data), ("--calibrate", calibrate))
+                for option, text in (("--data", calibrate if data is None else data), ("--calibrate", calibrate))
                 if text is not None and is_plain_folder(home, text)
             },
         )
     show_artifact(terminal, result, made, is_shelved=out is None)
+
+
+def check_compiler() -> None:
+    """Raises: MissingPackage on an install without the compiler's packages."""
+    from importlib.util import find_spec
+
+    from sightline.core.errors import MissingPackage
+
+    missing = [name for name in ("onnx", "onnxslim") if find_spec(name) is None]
+    if missing:
+        raise MissingPackage(f"compiling needs {' and '.join(missing)}; pip install 'sightline[compile]'")
 
 
 def open_pictures(home: "Workspace", reference: str | None, temporary: Path, model: Path) -> "DatasetVersion | None":
@@ -140,6 +151,7 @@ def compile_into(
 
     Returns: what was made, and the Artifact's folder.
     """
+    check_compiler()
     from sightline.compiler.compile import compile_model
     from sightline.core.folders import read_manifest
     from sightline.core.manifests import ModelManifest

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # What each part of Sightline needs beyond the base install: package to look for, and the extra that brings it.
 NEEDS = {
     "train": (("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript"), "train"),
-    "compile": (("nncf", "onnx"), "compile"),
+    "compile": (("nncf", "onnx", "onnxslim"), "compile"),
     "serve, predict, measure": (("openvino", "onnxruntime", "cv2", "starlette", "uvicorn", "httpx"), ""),
     "import video": (("av",), ""),
 }

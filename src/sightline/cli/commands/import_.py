@@ -109,12 +109,30 @@ def import_command(
         confidence=confidence,
     )
     if is_network(source, asked):
+        refuse_picture_options(
+            {
+                "--format": format_name != "auto",
+                "--split": split != "auto",
+                "--list": lists,
+                "--option": reader_options,
+                "--trust-pictures": allow_header_only,
+            }
+        )
         names = read_names(categories) if categories is not None else None
         import_network_file(terminal, open_workspace(workspace), source, name or make_name(source), names, asked, seed)
         return
     import_pictures(
         terminal, workspace, source, name, format_name, split, seed, lists, reader_options, categories, allow_header_only
     )
+
+
+def refuse_picture_options(options: dict[str, Any]) -> None:
+    """Refuse what only pictures have. Raises: InvalidInput naming the options that were given."""
+    from sightline.core.errors import InvalidInput
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InvalidInput(f"expected options of a network, got {', '.join(given)}, which only pictures have; leave them out")
 
 
 def import_pictures(

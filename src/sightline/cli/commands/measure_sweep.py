@@ -95,7 +95,6 @@ def open_network(reference: str, home: "Workspace", asked: SweepArguments) -> "I
     Raises: NotFound, InvalidInput; Unsupported for a file of no framework.
     """
     from sightline.compiler.importers.table import find_importer
-    from sightline.compiler.importing import import_network
     from sightline.core.folders import MANIFEST_NAME
     from sightline.serving.loading import find_subject
 
@@ -103,6 +102,8 @@ def open_network(reference: str, home: "Workspace", asked: SweepArguments) -> "I
     if not path.is_file() and ((path / MANIFEST_NAME).is_file() or not path.is_dir() or find_importer(path) is None):
         yield find_subject(reference, home)
         return
+    from sightline.compiler.importing import import_network
+
     with TemporaryDirectory(prefix="sightline-network-") as temporary, watch_progress(asked.quiet) as on_progress:
         meaning = make_meaning(asked)
         yield import_network(path, Path(temporary) / "model", make_name(path), meaning=meaning, on_progress=on_progress).folder

@@ -8,13 +8,15 @@ and what the user says), and it does not judge itself. It hands over the source 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 import numpy as np
-import onnx
 
 from sightline.core.manifests import DecodeSpec, Precision, ResizeRule
+
+if TYPE_CHECKING:
+    import onnx
 
 Tensors = Mapping[str, np.ndarray]  # tensor name of the ONNX graph -> array, batch first
 
@@ -95,7 +97,7 @@ class ImportedGraph:
     """
 
     framework: str
-    graph: onnx.ModelProto
+    graph: "onnx.ModelProto"
     stated: StatedInput
     source: SourceNetwork
     files: tuple[Path, ...]

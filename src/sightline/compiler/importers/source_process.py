@@ -55,7 +55,7 @@ class SourceProcess:
         self._framework, self._run_timeout_s = framework, run_timeout_s
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen([sys.executable, *arguments], stdin=pipe, stdout=pipe, stderr=self._log)
+        self._process = subprocess.Popen([sys.executable, "-P", *arguments], stdin=pipe, stdout=pipe, stderr=self._log)
         self.pid = self._process.pid
         try:
             self.greeting, _ = self._receive(start_timeout_s)
@@ -73,10 +73,14 @@ class SourceProcess:
         pipe = self._process.stdin
         if pipe is None or pipe.closed:
             raise InvalidInput("the source network is closed; import the file again")
+        watch = threading.Timer(self._run_timeout_s, self._process.kill)
+        watch.start()  # a child that is stuck does not read either
         try:
             send(pipe, request, [batch.astype(np.float32)])
         except BrokenPipeError:
             raise Exhausted(self._describe_death()) from None
+        finally:
+            watch.cancel()
         head, arrays = self._receive(self._run_timeout_s)
         if "error" in head:
             raise InvalidInput(f"{self._framework} cannot run this batch {batch.shape}: {head['error']}")

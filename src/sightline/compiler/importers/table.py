@@ -1,6 +1,7 @@
 """Importers by name, in the order their `detect` is asked. A new framework is a file or folder here and a row."""
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,13 @@ IMPORTERS = {
 }
 
 
+# Endings that only networks have: on an install without onnx they tell what is missing from what is no network.
+NETWORK_SUFFIXES = {
+    ".onnx", ".pt2", ".pth", ".tflite", ".keras", ".h5", ".hdf5", ".pb", ".prototxt", ".caffemodel", ".cfg", ".weights",
+}  # fmt: skip
+MISSING = "reading networks needs onnx; pip install 'sightline[compile]'"
+
+
 def load_importer(name: str) -> Importer:
     """Import an importer. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
     importer = _make_importer(name)
@@ -28,7 +36,14 @@ def load_importer(name: str) -> Importer:
 
 
 def find_importer(path: Path) -> Importer | None:
-    """The importer whose files look like this one, whether or not its packages are installed; None when none does."""
+    """The importer whose files look like this one, whether or not its packages are installed; None when none does.
+
+    Raises: MissingPackage for a network's file on an install that reads none.
+    """
+    if not can_read_networks():
+        if path.suffix.lower() in NETWORK_SUFFIXES:
+            raise MissingPackage(MISSING)
+        return None
     return next((importer for importer in map(_make_importer, IMPORTERS) if importer.detect(path)), None)
 
 
@@ -36,12 +51,19 @@ def choose_importer(path: Path, framework: str = "auto") -> Importer:
     """The importer for a file. Raises: NotFound, Unsupported when no framework is recognised, MissingPackage."""
     if not path.exists():
         raise NotFound(f"no network file {path}; check the path")
+    if not can_read_networks():
+        raise MissingPackage(MISSING)
     if framework != "auto":
         return load_importer(framework)
     importer = find_importer(path)
     if importer is None:
         raise Unsupported(f"{path} is a network of none of {', '.join(IMPORTERS)}; name its framework")
     return load_importer(importer.name)
+
+
+def can_read_networks() -> bool:
+    """Whether this install has what all importers write: ONNX. The base install, which serves and labels, has not."""
+    return importlib.util.find_spec("onnx") is not None
 
 
 def _make_importer(name: str) -> Importer:

@@ -80,7 +80,8 @@ def check_network(network: HeteroNetwork, path: Path) -> None:
     """Raises: InvalidInput unless every tensor is there when it is read and every file lies beside the list."""
     known = set(network.inputs)
     for segment in network.segments:
-        if Path(segment.file).name != segment.file or segment.engine == HeteroBackend.name:
+        is_list = segment.file.endswith(SUFFIX)
+        if Path(segment.file).name != segment.file or segment.engine == HeteroBackend.name or is_list:
             raise InvalidInput(f"cannot open {path}: expected a file beside it and one engine, got {segment.file!r}")
         known = _add_outputs(known, segment, path)
     if not network.segments or not set(network.outputs) <= known:

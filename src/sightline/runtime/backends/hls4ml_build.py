@@ -83,7 +83,10 @@ def _is_whole(entry: Path) -> bool:
     listed = entry / HASHES
     if not listed.is_file():
         return False
-    recorded = msgspec.json.decode(listed.read_bytes(), type=dict[str, FileHash])
+    try:
+        recorded = msgspec.json.decode(listed.read_bytes(), type=dict[str, FileHash])
+    except msgspec.DecodeError:
+        return False  # built again
     found = hash_files(entry)
     found.pop(HASHES, None)
     return found == recorded

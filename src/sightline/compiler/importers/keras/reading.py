@@ -44,7 +44,7 @@ class KerasContent:
 
 def read_keras_file(path: Path) -> KerasContent:
     """Read a file through a process that can fail. Raises: InvalidInput, Unsupported."""
-    command = [sys.executable, "-m", "sightline.compiler.importers.keras.reading", str(path.resolve())]
+    command = [sys.executable, "-P", "-m", "sightline.compiler.importers.keras.reading", str(path.resolve())]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         watch = threading.Timer(TIMEOUT_S, process.kill)
         watch.start()

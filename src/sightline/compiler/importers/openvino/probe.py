@@ -18,7 +18,7 @@ TIMEOUT_S = 300.0
 
 def check_readable(path: Path) -> None:
     """Have another process read the network. Raises: InvalidInput with OpenVINO's reason, or when it crashed or never ended."""
-    command = [sys.executable, "-m", "sightline.compiler.importers.openvino.probe", str(path.resolve())]
+    command = [sys.executable, "-P", "-m", "sightline.compiler.importers.openvino.probe", str(path.resolve())]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

@@ -16,9 +16,11 @@ from sightline.core.protobuf_wire import read_fields
 SAVED_MODEL = "saved_model.pb"
 SERVING = "serving_default"
 LARGEST_FILE = 1 << 31  # protobuf's own limit
-# What a checkpoint needs to be restored stays allowed; these have no part in a vision network.
+# These touch files or the world outside and have no part in a vision network. What a SavedModel's own checkpoint needs to be
+# restored (RestoreV2 and its kin) stays allowed.
 FORBIDDEN = re.compile(
     r"PyFunc|^ReadFile$|^WriteFile$|MatchingFiles|Dataset|Reader(V2)?$|Summary|^Print|^Debug|Rpc|Bigtable|Gcs"
+    r"|^ImmutableConst$|FromTextFile|LoadAndRemap|UnigramCandidateSampler"
 )
 
 

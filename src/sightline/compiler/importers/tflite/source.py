@@ -16,6 +16,7 @@ from sightline.compiler.importers.importer import SourceNetwork, Tensors
 from sightline.compiler.importers.tflite.files import NUMPY_KINDS, TensorRecord, TfliteFile
 from sightline.compiler.importers.tflite.graph import TO_NCHW, Layout, Shape, dequantise
 from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
+from sightline.runtime.telemetry import silence_telemetry
 
 Place = tuple[int, Layout]  # tensor of the file, and how our graph holds it
 THREADS = 2
@@ -101,6 +102,7 @@ class OpenVinoSource:
     is_own_framework = False
 
     def __init__(self, file: TfliteFile, picture_shape: Shape, outputs: Mapping[str, Place]) -> None:
+        silence_telemetry()
         import openvino
 
         self.engine = f"openvino {openvino.__version__.split('-')[0]}"

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline.compiler.importers.table import IMPORTERS, NETWORK_SUFFIXES, find_importer
+from sightline.core.errors import MissingPackage
+from sightline.imaging.reading import encode_image
+
+WITHOUT_ONNX = "import sys; sys.modules['onnx'] = None; from sightline.cli.main import run_arguments; "
+
+
+def hide_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.compiler.importers.table.can_read_networks", lambda: False)
+
+
+@pytest.mark.parametrize("suffix", sorted(NETWORK_SUFFIXES))
+def test_without_onnx_a_networks_file_names_the_extra(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_onnx(monkeypatch)
+    with pytest.raises(MissingPackage, match=r"pip install 'sightline\[compile\]'"):
+        find_importer(Path(f"network{suffix}"))
+
+
+def test_without_onnx_anything_else_is_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hide_onnx(monkeypatch)
+    assert find_importer(tmp_path) is None
+
+
+def test_pictures_are_imported_on_an_install_without_onnx(tmp_path: Path) -> None:
+    for name in ("red", "blue"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "1.png").write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), "png"))
+    code = f"{WITHOUT_ONNX}sys.exit(run_arguments(['import', 'set', '--name', 'parts', '--workspace', 'ws']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "dataset parts@" in done.stdout
+
+
+def test_nothing_in_an_empty_folder_is_a_network(tmp_path: Path) -> None:
+    assert len(IMPORTERS) == 8
+    assert find_importer(tmp_path) is None
