@@ -46,7 +46,7 @@ def test_the_segmenter_answers_at_a_quarter_of_its_input() -> None:
 
 
 def test_segmenters_of_torchvision_have_norms_that_follow_a_short_training() -> None:
-    """torchvision's MobileNetV3 has a momentum of 0.01: after 200 steps 13 % of the statistics would still be the first ones."""
+    """torchvision's MobileNetV3 has 0.01: after 200 steps 13 % of the statistics would still be the first ones."""
     from torch import nn
 
     from sightline.models.table import build_network

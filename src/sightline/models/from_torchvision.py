@@ -76,8 +76,8 @@ def quicken_norms(module: nn.Module) -> None:
     """Let the statistics of batch norms follow within tens of steps.
 
     torchvision's MobileNetV3 keeps a momentum of 0.01, made for the 600 epochs it was published with. In a budget of a few
-    hundred steps the statistics still hold early weights, and through fifty layers evaluation sees one class everywhere: LR-ASPP
-    on CamVid fell to a training loss of 0.9 in 265 steps and scored an mIoU of 0.03.
+    hundred steps the statistics still hold early weights, and through fifty layers evaluation sees one class everywhere:
+    LR-ASPP on CamVid fell to a training loss of 0.9 in 265 steps and scored an mIoU of 0.03.
     """
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
