@@ -76,7 +76,7 @@ def make_agreement_cells(row: Row) -> list[str]:
     if gate is not None:
         interval = f"{1 + gate['low']:.2%} to {1 + gate['high']:.2%}"
         iou = "-" if gate["mean_iou"] is None else f"{gate['mean_iou']:.3f}"
-        measured = [str(gate["images"]), gate["metric"], f"{gate['agreement']:.2%}", interval, iou]
+        measured = [str(gate["images"]), gate["metric"], f"{1 + gate['change']:.2%}", interval, iou]
     return [row["network"], row["format"], *measured, *describe_sides(row)]
 
 
