@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 from graphs import FLOAT_GRAPHS, Nodes, Weights, node, weight, write_graph
 from toy import SPEC
 
-from sightline.compiler.fpga import convert_network, list_unsupported, prepare_graph, record_values
+from sightline.compiler.fpga import convert_network, prepare_graph, record_values
 from sightline.compiler.graphs import load_graph
 from sightline.compiler.hetero import convert_hetero
 from sightline.compiler.passes import simplify_graph
@@ -23,7 +23,7 @@ from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.hls4ml import Hls4mlBackend
 from sightline.runtime.backends.hls4ml_network import read_network
 from sightline.runtime.backends.table import load_backend
-from sightline.runtime.devices import parse_devices
+from sightline.runtime.devices import DEVICES, find_unsupported, parse_devices
 from sightline.runtime.graph_files import list_graph_files
 
 pytest.importorskip("hls4ml")
@@ -98,13 +98,14 @@ def test_pictures_are_flattened_and_averaged_by_one_operator_each(tmp_path: Path
     assert [one.op_type for one in prepared.graph.node] == ["Flatten", "MatMul", "GlobalAveragePool"]
     assert [tensor.name for tensor in prepared.graph.initializer] == ["m"]
     assert model.graph.node[0].op_type == "Identity"  # the graph given is not changed
-    assert list_unsupported(model) == []
+    assert find_unsupported(prepared, DEVICES["fpga-emulator"]) == []
 
 
 def test_a_reshape_that_is_no_flattening_stays_and_is_refused(tmp_path: Path) -> None:
     nodes = [node("Reshape", ["images", "shape"], "out")]
     model = load(tmp_path, nodes, {"shape": np.array([0, 8, 3, 8], np.int64)}, {"out": 4})
-    assert list_unsupported(model) == ["out_Reshape (Reshape): fpga-emulator has no operator Reshape"]
+    found = find_unsupported(prepare_graph(model), DEVICES["fpga-emulator"])
+    assert found == [("out_Reshape", "Reshape", "fpga-emulator has no operator Reshape")]
 
 
 def test_a_network_that_does_not_fit_is_refused_with_every_reason_before_anything_is_written(tmp_path: Path) -> None:
