@@ -71,3 +71,17 @@ def test_no_pictures_agree(task):
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(InvalidInput):
         compare("detection", [[]], [[], []])
+
+
+@pytest.mark.parametrize(("confidence", "agreement"), [(0.2, 1.0), (0.1, 0.0)])
+def test_an_object_that_slips_below_the_threshold_is_still_there_and_one_that_fades_is_not(confidence, agreement):
+    """Shown from 0.25 on; a partner counts from 0.15 on, whichever side it is on."""
+    sure, unsure = [[box("a", (0, 0, 10, 10), confidence=0.27)]], [[box("a", (0, 0, 10, 10), confidence=confidence)]]
+    for before, after in ((sure, unsure), (unsure, sure)):
+        assert compare("detection", before, after).label_agreement == agreement
+
+
+def test_an_object_that_only_one_side_has_counts_against_both():
+    both = box("a", (0, 0, 10, 10), confidence=0.9)
+    result = compare("detection", [[both]], [[both, box("a", (20, 20, 30, 30), confidence=0.9)]])
+    assert (result.label_agreement, result.flipped, result.parts) == (0.5, [0], [(1, 2)])

@@ -13,6 +13,7 @@ from sightline.imaging.boxes import box_iou
 from sightline.imaging.masks import annotations_to_label_map, find_annotation_box
 from sightline.metrics.multilabel import DECISION_THRESHOLD
 
+CONFIDENCE_MARGIN = 0.1  # by which a partner may be less sure than what is shown
 LEAST_IOU = 0.5  # two boxes speak of the same object from here on
 FLIPPED_PIXEL_SHARE = 0.05  # a segmentation counts as flipped when more of its pixels changed
 
@@ -48,7 +49,8 @@ def compare_predictions(
 
     A picture's answer flips when: its first category changes (classification); its set of categories at confidence 0.5 or above
     changes (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other (detection,
-    instance); more than 5 % of its pixels change (semantic).
+    instance); more than 5 % of its pixels change (semantic). A partner may be less sure by 0.1 than what is shown: that an
+    object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
 
     Args:
         before, after: predictions of N pictures in the same order.
@@ -72,11 +74,20 @@ def compare_predictions(
     ious: list[float] = []
     counts = []
     for one, other in pairs:
-        matched = match_boxes(_pick_shown(one, confidence_threshold), _pick_shown(other, confidence_threshold))
+        agreeing, objects, matched = _count_objects(one, other, confidence_threshold)
         ious += matched
-        objects = max(len(_pick_shown(one, confidence_threshold)), len(_pick_shown(other, confidence_threshold)))
-        counts.append((len(matched), objects))
+        counts.append((agreeing, objects))
     return _summarise(counts, ious, largest_change=0.0)
+
+
+def _count_objects(before: Sequence[Annotation], after: Sequence[Annotation], threshold: float) -> tuple[int, int, list[float]]:
+    """Objects of a picture that both sides have, all objects, and the IoU of the pairs."""
+    shown = [_pick_shown(side, threshold) for side in (before, after)]
+    near = [_pick_shown(side, threshold - CONFIDENCE_MARGIN) for side in (before, after)]
+    matched = match_boxes(shown[0], near[1])
+    missing = max(len(shown[0]) - len(matched), len(shown[1]) - len(match_boxes(near[0], shown[1])))
+    objects = max(len(shown[0]), len(shown[1]))
+    return objects - missing, objects, matched
 
 
 def match_boxes(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[float]:
