@@ -90,6 +90,13 @@ def test_unnamed_classes_behind_a_softmax_over_boxes_begin_with_the_background(
     assert decode.parameters.get("background") == (0 if operator == "Softmax" else None)
 
 
+@pytest.mark.parametrize("head", ["scored_boxes", "prior_boxes"])
+def test_a_named_box_head_suppresses_as_a_found_one_does(head: str) -> None:
+    graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))
+    found, named = find_head(graph, 2).decode, name_head(graph, head, {"background": 0}, 2).decode
+    assert (named.iou_threshold, named.confidence_threshold) == (found.iou_threshold, found.confidence_threshold)
+
+
 @pytest.mark.parametrize("place", [0, 1, None])
 def test_a_named_box_head_counts_classes_in_the_graph_and_takes_a_stated_background(place: int | None) -> None:
     graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))

@@ -7,6 +7,7 @@ compared and measured, but gives no annotations until someone names its head.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import onnx
 from onnx import shape_inference
 
@@ -28,6 +29,7 @@ TASK_OF_HEAD: dict[str, Task] = {
     "region_boxes": "detection",
     RAW: "raw",
 }
+BOX_THRESHOLDS: dict[str, Any] = {"confidence_threshold": 0.5, "iou_threshold": 0.45}  # of imported detectors, found or named
 BOX_WORDS = ("box", "loc", "regress")
 BACKGROUND_NAMES = ("background", "__background__", "bg")
 IDENTITIES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Transpose", "DequantizeLinear", "QuantizeLinear"}
@@ -93,10 +95,11 @@ def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], 
     found = find_head(graph, category_count)
     if found.decode.head == head:
         merged = {**found.decode.parameters, **parameters}
-        decode = DecodeSpec(head=head, outputs=found.decode.outputs, parameters=merged)
+        decode = msgspec.structs.replace(found.decode, parameters=merged)
         return found._replace(decode=decode, reason="named by the user")
     outputs = list_outputs(graph)
-    decode = DecodeSpec(head=head, outputs=tuple(_order_boxes(outputs, head)), parameters=dict(parameters))
+    thresholds = BOX_THRESHOLDS if TASK_OF_HEAD[head] == "detection" else {}
+    decode = DecodeSpec(head=head, outputs=tuple(_order_boxes(outputs, head)), parameters=dict(parameters), **thresholds)
     class_count = _count_classes(outputs, head) or category_count or 0
     return FoundHead(TASK_OF_HEAD[head], decode, class_count, "named by the user")
 
@@ -203,7 +206,7 @@ def _find_grid(outputs: Sequence[Output], category_count: int | None) -> FoundHe
     (only,) = outputs
     if only.shape[0] != 5 + category_count:
         return None
-    decode = DecodeSpec(head="grid_objects", outputs=(only.name,), confidence_threshold=0.5, iou_threshold=0.45)
+    decode = DecodeSpec(head="grid_objects", outputs=(only.name,), **BOX_THRESHOLDS)
     return FoundHead("detection", decode, category_count, f"one map of 5 + {category_count} channels")
 
 
@@ -231,7 +234,7 @@ def _find_boxes(outputs: Sequence[Output], category_count: int | None) -> FoundH
     scores, boxes = by_name[names[0]], by_name[names[1]]
     if boxes.shape[-1] != 4 or scores.shape[0] != boxes.shape[0]:
         return None
-    decode = DecodeSpec(head="scored_boxes", outputs=(scores.name, boxes.name), confidence_threshold=0.5, iou_threshold=0.45)
+    decode = DecodeSpec(head="scored_boxes", outputs=(scores.name, boxes.name), **BOX_THRESHOLDS)
     classes = scores.shape[-1]
     reason = f"scores of {classes} classes and boxes over {boxes.shape[0]} places"
     if (
