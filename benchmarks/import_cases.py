@@ -33,7 +33,7 @@ class Case:
         presets: what probing may find; empty does not probe. Two are named where they score alike: those of CIFAR-10 and of
             torchvision are 0.05 and 0.35 points apart on 2,000 pictures of SampLeNet, which no 150 pictures tell apart.
         known_top1: 0..1, measured by others on the same pictures, all of them where they are divided.
-        known: picture file below the folder of models -> start of the category it must be given.
+        known: pictures that came with the network, below the folder of models, and how the name of what they show begins.
         mask: (picture, true label map) of a segmentation, files below the folder of models.
         refusal: words of the refusal; None for a network that must import.
     """
@@ -78,7 +78,7 @@ def find_unlisted(models: Path, cases: list[Case]) -> list[str]:
 def _list_imagenet(data: Path) -> list[Case]:
     names = read_imagenet_names(data)
     quantised = Meaning(categories=names, background=True)
-    photographs = (("coral-tflite/cat_720p.jpg", "tabby"), ("coral-tflite/parrot.jpg", "macaw"))
+    photographs = (("coral-tflite/cat_720p.jpg", "Egyptian cat"), ("coral-tflite/parrot.jpg", "macaw"))
     return [
         Case(
             "SqueezeNet 1.1",
@@ -88,7 +88,7 @@ def _list_imagenet(data: Path) -> list[Case]:
             Meaning(categories=names),
             presets=("imagenet-caffe",),
             known_top1=0.64,
-            known=(("winml-onnx/kitten_224.png", "tabby"), ("winml-onnx/fish.png", "goldfish")),
+            known=(("winml-onnx/kitten_224.png", "tabby"), ("winml-onnx/fish.png", "tench")),
         ),
         Case(
             "MobileNetV1 0.25 128",
@@ -148,9 +148,7 @@ def _list_cifar(data: Path) -> list[Case]:
 def _list_faces() -> list[Case]:
     decoded = Meaning(preset="ultraface", categories=("face",))
     priors = {"priors": make_ultraface_priors(), "variances": [0.1, 0.1, 0.2, 0.2]}
-    offsets = Meaning(
-        preset="ultraface", categories=("face",), background=True, head="prior_boxes", head_parameters=priors, confidence=0.5
-    )
+    offsets = Meaning(preset="ultraface", categories=("face",), background=True, head="prior_boxes", head_parameters=priors)
     folder = "ultraface-slim-320"
     return [
         Case(ULTRAFACE, "ONNX", f"{folder}/version-slim-320.onnx", meaning=decoded),

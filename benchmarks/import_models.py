@@ -92,7 +92,7 @@ def run_case(case: Case, models: Path, version: DatasetVersion, root: Path) -> R
     if case.pictures != "plain":
         row["accuracy"] = score_accuracy(model, artifact, version)
     if case.known:
-        row["known"] = count_known(artifact, [(models / file, start) for file, start in case.known])
+        row["known"] = count_known(model, artifact, [(models / file, start) for file, start in case.known])
     if case.mask:
         row["mask_iou"] = score_mask(model, artifact, *(models / file for file in case.mask))
     return row
@@ -181,14 +181,14 @@ def find_targets(rows: Sequence[Row], faces: Row, unlisted: Sequence[str]) -> di
     accepted = [row for row in rows if row["expected_refusal"] and row["outcome"] != "refused"]
     missed = [row for row in rows if row["outcome"] == "failed" or row["outcome"].startswith("INT8 refused")]
     presets = [row for row in rows if row.get("presets_wanted") and row["preset"] not in row["presets_wanted"]]
-    unknown = [row for row in rows if "known" in row and row["known"]["right"] < row["known"]["pictures"]]
+    worse = [row for row in rows if "known" in row and row["known"]["int8"] < row["known"]["fp32"]]
     targets: dict[str, tuple[float, str, float | None]] = {
         "files without a row": (0, "<=", len(unlisted)),
         "imports refused without a true reason": (0, "<=", len(wrongly_refused)),
         "imports that should have been refused": (0, "<=", len(accepted)),
         "networks that INT8 was refused for": (0, "<=", len(missed)),
         "probes that found another preset": (0, "<=", len(presets)),
-        "networks that know not their own picture": (0, "<=", len(unknown)),
+        "networks that know fewer of their own pictures": (0, "<=", len(worse)),
     }
     for row in rows:
         if "accuracy" in row:

@@ -51,13 +51,16 @@ def judge_answers(predictor: Predictor, version: DatasetVersion, splits: Sequenc
     return evaluator
 
 
-def count_known(artifact: Path, pictures: Sequence[tuple[Path, str]]) -> Row:
+def count_known(model: Path, artifact: Path, pictures: Sequence[tuple[Path, str]]) -> Row:
     """How many pictures get a category that begins as it must. Args: pictures: (file, begin of the category)."""
-    with open_predictor(artifact) as predictor:
-        answers = predictor.predict([read_image(path) for path, _ in pictures], 0.0)
-    first = [max(answer, key=lambda one: one.confidence or 0.0).category for answer in answers]
-    right = sum(category.startswith(start) for category, (_, start) in zip(first, pictures, strict=True))
-    return {"pictures": len(pictures), "right": right, "answers": first}
+    row: Row = {"pictures": len(pictures)}
+    for side, folder, engine in (("fp32", model, REFERENCE), ("int8", artifact, None)):
+        with open_predictor(folder, engine=engine) as predictor:
+            answers = predictor.predict([read_image(path) for path, _ in pictures], 0.0)
+        first = [max(answer, key=lambda one: one.confidence or 0.0).category for answer in answers]
+        row[side] = sum(category.startswith(start) for category, (_, start) in zip(first, pictures, strict=True))
+        row[f"{side}_answers"] = first
+    return row
 
 
 def score_mask(model: Path, artifact: Path, picture: Path, truth: Path) -> dict[str, float]:
