@@ -7,7 +7,7 @@ import pytest
 from toy import NAMES, SPEC
 
 from sightline.compiler.importers.importer import StatedInput
-from sightline.compiler.importing import Meaning, import_network
+from sightline.compiler.importing import Meaning, check_corners, import_network
 from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
@@ -140,3 +140,23 @@ def test_a_probe_does_not_contradict_what_the_user_says(model: Path, version: Da
     meaning = Meaning(stated=StatedInput(colour="RGB"))
     result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
     assert {row.input.colour for row in result.probe} == {"RGB"}
+
+
+def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:
+    corners = np.array([[[0.1, 0.1, 0.4, 0.5], [0.2, 0.3, 0.9, 0.8], [0.5, 0.5, 0.4, 0.6]]])  # one of three is inverted
+    check_corners(corners, "xyxy")
+    with pytest.raises(InvalidInput, match=r"got 100% that are inverted.*--head prior_boxes"):
+        check_corners(-corners, "xyxy")
+    check_corners(-corners, "cxcywh")
+
+
+def test_ways_that_few_pictures_cannot_tell_apart_are_tried_on_more(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sightline.compiler.preset_probe.PROBED", 30)
+    monkeypatch.setattr("sightline.compiler.preset_probe.NEAR", 1.0)
+    result = import_network(model / "model.onnx", tmp_path / "a", "net", probe=version)
+    assert {row.images for row in result.probe} == {210}  # all there are
+    monkeypatch.setattr("sightline.compiler.preset_probe.NEAR", 0.0)
+    result = import_network(model / "model.onnx", tmp_path / "b", "net", probe=version)
+    assert 30 in {row.images for row in result.probe}

@@ -28,6 +28,7 @@ from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
 from sightline.compiler.request import check_place
 from sightline.compiler.stages import Stages
 from sightline.compiler.verification import Verification, verify_import
+from sightline.core.errors import InvalidInput
 from sightline.core.folders import compute_file_hash, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
@@ -37,6 +38,7 @@ from sightline.imaging.preprocessing import prepare_batch
 from sightline.runtime.predictor import MODEL_GRAPH, open_predictor
 
 VERIFIED_PICTURES = 16
+MOST_INVERTED = 0.5  # of the boxes on one picture; corners are hardly ever inverted, offsets from priors in 19 of 20 places
 STAGE_SHARES = {"reading the network": 4.0, "probing presets": 10.0, "comparing with the source": 8.0, "writing": 1.0}
 
 
@@ -216,9 +218,28 @@ def check_decoding(folder: Path, manifest: ModelManifest, image: np.ndarray) -> 
 
     Raises: InvalidInput, NotFound.
     """
-    if manifest.task != "raw":
-        with open_predictor(folder) as predictor:
-            predictor.predict([image])
+    if manifest.task == "raw":
+        return
+    with open_predictor(folder) as predictor:
+        predictor.predict([image])
+        if manifest.decode.head == "scored_boxes":
+            boxes = predictor.predict_raw(prepare_batch([image], manifest.input)[0])[manifest.decode.outputs[1]]
+            check_corners(boxes, manifest.decode.parameters.get("order", "xyxy"))
+
+
+def check_corners(boxes: np.ndarray, order: str) -> None:
+    """Raises: InvalidInput when numbers that should be corners are mostly no boxes: an SSD's offsets look alike in shape.
+
+    Args: boxes: `(N, P, 4)`; order: of the head, "xyxy" or "yxyx" (the corners of "cxcywh" are never inverted).
+    """
+    if order == "cxcywh":
+        return
+    inverted = float(np.mean((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1])))
+    if inverted > MOST_INVERTED:
+        raise InvalidInput(
+            f"expected boxes with corners in the order {order}, got {inverted:.0%} that are inverted; these may be offsets from "
+            "prior boxes: name --head prior_boxes with its --head-parameters, or raw"
+        )
 
 
 def count_parameters(imported: ImportedGraph) -> int:
