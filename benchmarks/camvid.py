@@ -24,8 +24,8 @@ VOID = 11
 HELD_OUT = 20  # of the train pictures, the last ones by name, when tuning
 # Chosen on held-out train pictures (--tune, 180 steps at size 320, one seed): balanced 0.391 mIoU, unweighted 0.376.
 RECIPE = {"size": 480, "class_weights": "balanced"}
-# With our optimiser, and with AdamW in bf16, LR-ASPP ran into a loss that is not finite (steps 131 and 67). With the long
-# average of weights its slow batch norms (momentum 0.01) had not arrived after 228 steps (mIoU 0.026). These suit it:
+# With our optimiser, and with AdamW in bf16, LR-ASPP ran into a loss that is not finite (steps 131 and 67). These suit it. Its
+# norms have PyTorch's usual momentum: with torchvision's 0.01 they had not arrived after 265 steps (mIoU 0.03, now 0.44).
 PEER_RECIPE = {"optimiser": "adamw", "learning_rate": 1e-3, "precision": "fp32", "average_decay": 0.9}
 RECIPES = {"own": RECIPE, "peer": RECIPE | PEER_RECIPE}
 

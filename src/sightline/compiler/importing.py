@@ -237,8 +237,8 @@ def check_corners(boxes: np.ndarray, order: str) -> None:
     inverted = float(np.mean((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1])))
     if inverted > MOST_INVERTED:
         raise InvalidInput(
-            f"expected boxes with corners in the order {order}, got {inverted:.0%} that are inverted; these may be offsets from "
-            "prior boxes: name --head prior_boxes with its --head-parameters, or raw"
+            f"expected boxes with corners in the order {order}, got {inverted:.0%} that are inverted; these may be offsets "
+            "from prior boxes: name --head prior_boxes with its --head-parameters, or raw"
         )
 
 
