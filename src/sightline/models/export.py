@@ -16,7 +16,6 @@ from sightline.models.network import Network
 
 OPSET = 18
 IR_VERSION = 10
-INLINE_LIMIT_BYTES = 2_000_000_000  # protobuf's limit for one file
 
 
 def export_onnx(network: Network, path: Path) -> None:
