@@ -1,0 +1,110 @@
+"""What every protocol calls: find the version, put the call in its queue, wait for the answer, count it.
+
+`InferenceService.infer` is the only way from a protocol to a model. It runs on the event loop and never blocks: opening,
+decoding, inferring and encoding happen on other threads. A task that is cancelled, because its client hung up, takes its work
+out of the queue.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from sightline.core.errors import Exhausted
+from sightline.serving.inference.calls import Call, ServedFacts
+from sightline.serving.scheduling.work import Executable, Work
+
+
+class ServedVersion(Executable, Protocol):
+    """An executable with what protocols must know of it."""
+
+    @property
+    def facts(self) -> ServedFacts:
+        """Tensors, categories and where it runs."""
+
+    def check(self, call: Call) -> int:
+        """Rows of a call, checked against the graph. Raises: InvalidInput before anything is queued; decodes nothing."""
+
+
+class Host(Protocol):
+    """The opened models, by name and version; `hosting.host.ModelHost` is one."""
+
+    def acquire(self, name: str, version: str = "") -> ServedVersion:
+        """The version that answers now, held open until `release`. Never waits.
+
+        A version that is paged out is returned as well: paging in begins, and its work waits in the queue.
+
+        Raises: NotFound for unknown names and versions; Exhausted while the first version is still loading or failed.
+        """
+
+    def release(self, served: ServedVersion) -> None:
+        """Let go of an acquired version; an old one is closed when the last holder lets go."""
+
+
+class Submitter(Protocol):
+    """The queues; `scheduling.scheduler.Scheduler` is one."""
+
+    def submit(self, work: Work) -> None:
+        """Admit to the queue. Raises: QueueFull, an Exhausted, at once when the queue is full."""
+
+    def cancel(self, work: Work) -> None:
+        """Drop it if it still waits; it is never answered."""
+
+
+Observer = Callable[[Work, ServedFacts], None]
+
+
+class InferenceService:
+    """Models behind queues.
+
+    Args:
+        host: finds versions.
+        scheduler: holds the queues.
+        observers: told of every finished, refused or cancelled Work, on the event loop; statistics and metrics are two.
+    """
+
+    def __init__(self, host: Host, scheduler: Submitter, observers: Sequence[Observer] = ()) -> None:
+        self.host = host
+        self.scheduler = scheduler
+        self._observers = tuple(observers)
+
+    async def infer(self, call: Call) -> Any:
+        """Answer one call: what its `write_answer` returned.
+
+        Raises: NotFound, InvalidInput, Exhausted (full queue, timeout), and whatever preparing or writing raised on purpose.
+        """
+        loop = asyncio.get_running_loop()
+        served = self.host.acquire(call.model, call.version)
+        try:
+            answered: asyncio.Future[None] = loop.create_future()
+            work = Work(
+                served,
+                call,
+                lambda _: loop.call_soon_threadsafe(_wake, answered),
+                rows=served.check(call),
+                tenant=call.tenant,
+                priority=call.priority,
+                timeout_s=call.timeout_s,
+            )
+            try:
+                self.scheduler.submit(work)
+                await answered
+            except asyncio.CancelledError:
+                work.is_cancelled = True
+                self.scheduler.cancel(work)
+                raise
+            except Exhausted as error:
+                work.error = error
+                raise
+            finally:
+                for observe in self._observers:
+                    observe(work, served.facts)
+        finally:
+            self.host.release(served)
+        if work.error is not None:
+            raise work.error
+        return work.result
+
+
+def _wake(answered: "asyncio.Future[None]") -> None:
+    if not answered.done():
+        answered.set_result(None)

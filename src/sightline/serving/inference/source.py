@@ -1,0 +1,41 @@
+"""What the repository says of one version of a model: everything needed to open it, and nothing opened yet."""
+
+from pathlib import Path
+
+import msgspec
+
+from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
+from sightline.serving.scheduling.work import QueueSettings
+
+
+class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's folder as read: an Artifact, or a plain graph file with a configuration.
+
+    Attributes:
+        name, version: in the repository.
+        graph: the file that the engine opens.
+        engine, precision, streams, threads, device: how it runs; of an Artifact as it was tuned.
+        batch: rows that one execution should have for most throughput.
+        task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
+        queue: how its requests wait.
+        model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
+        size_bytes: of the files together.
+    """
+
+    name: str
+    version: int
+    graph: Path
+    engine: str
+    precision: Precision
+    streams: int
+    threads: int
+    device: str = "cpu"
+    batch: int = 1
+    task: Task = "raw"
+    categories: tuple[str, ...] = ()
+    input: InputSpec | None = None
+    decode: DecodeSpec | None = None
+    queue: QueueSettings = QueueSettings()
+    model_id: str = ""
+    artifact_id: str = ""
+    size_bytes: int = 0

@@ -1,0 +1,120 @@
+"""What stands in a queue: a Work, one request to one version of a model, from its admission to its answer.
+
+The scheduler sees only what is in here. It never looks into `payload`, which belongs to the model that executes it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from sightline.core.errors import SightlineError
+
+
+class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the requests of one model wait, gather and are shared out.
+
+    Attributes:
+        max_batch: rows of one execution at most. Requests are never split; a larger one runs alone.
+        preferred_batches: an execution begins at once when one of these row counts is waiting, largest first.
+        max_queue_delay_s: how long the oldest request may wait for others while a slot is free; 0 never waits.
+        max_waiting: requests in the queue; the next one is refused.
+        priority_levels: 1 (highest) .. this; a lower number is always taken before a higher one of the same model and user.
+        default_priority: of requests that name none.
+        default_timeout_s: a request that is still waiting then is refused; None: it waits for ever.
+        allow_timeout_override: whether a request may name its own timeout.
+        weight: of this model's share of the Device against the other models that have work.
+    """
+
+    max_batch: int = 1
+    preferred_batches: tuple[int, ...] = ()
+    max_queue_delay_s: float = 0.0
+    max_waiting: int = 256
+    priority_levels: int = 1
+    default_priority: int = 1
+    default_timeout_s: float | None = None
+    allow_timeout_override: bool = True
+    weight: float = 1.0
+
+
+class Executable(Protocol):
+    """What the scheduler's threads run: a model's version, or a pipeline of several.
+
+    Attributes:
+        name: whose share of the Device it uses; all versions of a model have the same.
+    """
+
+    name: str
+
+    @property
+    def queue(self) -> QueueSettings:
+        """How its requests wait."""
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether it could run now; work for one that is paged out waits without holding a slot."""
+
+    def execute(self, works: Sequence["Work"], alone: bool) -> None:
+        """Run one batch in the calling thread, giving each Work its `result` or `error`; raises nothing.
+
+        Args:
+            works: at least one, all of this executable.
+            alone: nothing else runs or waits on the Device, so all its threads may be used.
+        """
+
+
+class Work:
+    """One request in a queue.
+
+    Attributes:
+        executable: the version it was admitted to; that version stays open until the Work is done.
+        payload: what the executable needs; the scheduler never reads it.
+        rows: pictures or batch rows in it.
+        tenant: whose share it uses within the model's: the name of an API key; "" for callers without one.
+        priority: 1 is the highest; 0 takes the model's default.
+        timeout_s: the longest wait in the queue; None takes the model's default.
+        on_done: called once, from any thread, after `result` or `error` is set. Never called for a cancelled Work.
+        result, error: what came of it.
+        execution_rows: rows of the execution it shared; 0 until it ran. leads_execution: first Work of that execution.
+        enqueued_s, started_s, prepared_s, inferred_s, finished_s: on the monotonic clock; 0.0 until reached.
+        is_cancelled: the caller has gone; whoever holds the Work drops it at the next chance.
+    """
+
+    __slots__ = (
+        "deadline_s", "enqueued_s", "error", "executable", "execution_rows", "finished_s", "inferred_s", "is_cancelled",
+        "leads_execution", "on_done", "payload", "prepared_s", "priority", "result", "rows", "started_s", "tenant", "timeout_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        executable: Executable,
+        payload: Any,
+        on_done: Callable[["Work"], None],
+        *,
+        rows: int = 1,
+        tenant: str = "",
+        priority: int = 0,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.executable = executable
+        self.payload = payload
+        self.on_done = on_done
+        self.rows = rows
+        self.tenant = tenant
+        self.priority = priority
+        self.timeout_s = timeout_s
+        self.deadline_s: float | None = None  # set when it enters the queue
+        self.result: Any = None
+        self.error: SightlineError | None = None
+        self.enqueued_s = self.started_s = self.prepared_s = self.inferred_s = self.finished_s = 0.0
+        self.execution_rows = 0
+        self.leads_execution = False
+        self.is_cancelled = False
+
+    def finish(self, result: Any = None, error: SightlineError | None = None) -> None:
+        """Set what came of it and tell the caller, unless the caller has gone."""
+        self.result, self.error = result, error
+        self.finished_s = time.monotonic()
+        if not self.is_cancelled:
+            self.on_done(self)
