@@ -1,0 +1,277 @@
+"""Tensors of the Open Inference Protocol as numpy arrays: from and to JSON values and little-endian bytes.
+
+Whatever a client claims of a tensor is checked against what it sent before anything is allocated: a shape is bounded, and
+its number of elements must be that of the data. Numbers that come as bytes are not copied; the array looks into the body.
+`BYTES` elements are a u32 length and that many bytes each; `BF16` has no numpy type and is float32 here.
+
+Source: Open Inference Protocol V2, "Tensor Data"; binary tensor data extension of Triton Inference Server.
+"""
+
+import base64
+import binascii
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+
+MAX_RANK = 16
+MAX_ELEMENTS = 2**31 - 1
+LENGTH_BYTES = 4  # of the u32 before each BYTES element
+SHOWN_NAME = 100  # characters of a client's name that a message repeats
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BF16": np.dtype("<f4"),
+    "BYTES": np.dtype(object),
+}
+ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()} | {"BF16": 2}
+DATATYPES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+JSON_KINDS: dict[str, type] = {"b": bool, "i": int, "u": int, "f": float, "O": str}  # numpy's kind -> type of a JSON element
+
+_JSON_DECODERS = {kind: msgspec.json.Decoder(list[element]) for kind, element in JSON_KINDS.items()}  # type: ignore[valid-type]
+
+
+def find_datatype(array: np.ndarray) -> str:
+    """The protocol's word for an array's element type; `bytes` (dtype object or S) are BYTES. Raises: InvalidInput."""
+    if array.dtype.kind in "SO":
+        return "BYTES"
+    datatype = DATATYPES.get(array.dtype.newbyteorder("<"))
+    if datatype is None:
+        raise InvalidInput(f"expected a tensor of {', '.join(DATATYPES.values())}, got {array.dtype}; convert it first")
+    return datatype
+
+
+def find_dtype(name: str, datatype: str) -> np.dtype[Any]:
+    """Element type of a datatype; object for BYTES. Args: name: of the tensor, for the message. Raises: InvalidInput."""
+    dtype = DTYPES.get(datatype)
+    if dtype is None:
+        raise InvalidInput(f"expected input {shorten(name)} to be of {', '.join(DTYPES)}, got {datatype[:SHOWN_NAME]!r}")
+    return dtype
+
+
+def count_elements(name: str, shape: Sequence[int]) -> int:
+    """Elements of a tensor of this shape, which a client claims.
+
+    Raises: InvalidInput for negative dimensions, more than 16 of them, or more than 2**31 - 1 elements.
+    """
+    if len(shape) > MAX_RANK:
+        raise InvalidInput(f"expected input {shorten(name)} to have at most {MAX_RANK} dimensions, got {len(shape)}")
+    if any(dimension < 0 for dimension in shape):
+        raise InvalidInput(f"expected input {shorten(name)} to have dimensions from 0, got shape {list(shape)}")
+    # Empty dimensions must not hide huge ones, which numpy refuses in its own words.
+    if math.prod(max(dimension, 1) for dimension in shape) > MAX_ELEMENTS:
+        raise InvalidInput(f"expected input {shorten(name)} to have at most {MAX_ELEMENTS} elements, got shape {list(shape)}")
+    return math.prod(shape)
+
+
+def decode_binary(name: str, datatype: str, shape: Sequence[int], buffer: bytes | bytearray | memoryview) -> np.ndarray:
+    """An array from a tensor's little-endian bytes, row-major.
+
+    Args:
+        name: of the tensor, for messages.
+        buffer: exactly the tensor's bytes; numbers are not copied and the array is as writable as the buffer.
+
+    Returns: an array of `shape`; BF16 as float32, BYTES as an object array of `bytes`.
+    Raises: InvalidInput when the shape is impossible or asks for another number of bytes.
+    """
+    dtype = find_dtype(name, datatype)
+    count = count_elements(name, shape)
+    if datatype == "BYTES":
+        return _make_object_array([bytes(element) for element in read_bytes_elements(buffer, count, name)], shape)
+    expected_bytes = count * ITEM_BYTES[datatype]
+    if len(buffer) != expected_bytes:
+        raise InvalidInput(
+            f"expected input {shorten(name)} of {datatype} {list(shape)} to have {expected_bytes} bytes, got {len(buffer)}; "
+            "send the elements without gaps, little-endian"
+        )
+    if datatype == "BF16":
+        return _widen_bf16(np.frombuffer(buffer, "<u2")).reshape(shape)
+    array: np.ndarray = np.frombuffer(buffer, dtype if datatype != "BOOL" else np.uint8).reshape(shape)
+    return array != 0 if datatype == "BOOL" else array  # a byte other than 0 and 1 is no valid bool to numpy
+
+
+def read_bytes_elements(buffer: bytes | bytearray | memoryview, count: int, name: str = "BYTES") -> list[memoryview]:
+    """The elements of a BYTES tensor, as views into `buffer`.
+
+    Args:
+        buffer: u32 length, little-endian, and that many bytes, `count` times, and nothing else.
+        name: of the tensor, for messages.
+
+    Raises: InvalidInput when lengths and buffer do not fit.
+    """
+    view = memoryview(buffer)
+    if count * LENGTH_BYTES > len(view):
+        raise _wrong_elements(name, count, len(view))
+    elements, start = [], 0
+    for _ in range(count):
+        first = start + LENGTH_BYTES
+        start = first + int.from_bytes(view[start:first], "little")
+        if first > len(view) or start > len(view):
+            raise _wrong_elements(name, count, len(view))
+        elements.append(view[first:start])
+    if start != len(view):
+        raise _wrong_elements(name, count, len(view))
+    return elements
+
+
+def _wrong_elements(name: str, count: int, size_bytes: int) -> InvalidInput:
+    return InvalidInput(
+        f"expected input {shorten(name)} to hold {count} BYTES elements, each a u32 length and its bytes, and nothing after "
+        f"them; {size_bytes} bytes do not divide so"
+    )
+
+
+def decode_json(
+    name: str, datatype: str, shape: Sequence[int], data: bytes | memoryview, is_base64: bool = False
+) -> np.ndarray:
+    """An array from the JSON text of a tensor's `data`: a list in row-major order, flat or nested like the shape.
+
+    Args:
+        name: of the tensor, for messages.
+        data: JSON text.
+        is_base64: BYTES elements are base64; otherwise a string stands for its UTF-8.
+
+    Raises: InvalidInput for another number of elements, elements of another type or out of range, and BF16.
+    """
+    dtype = find_dtype(name, datatype)
+    count = count_elements(name, shape)
+    if datatype == "BF16":
+        raise InvalidInput(f"input {shorten(name)} of BF16 has no form in JSON; send it as binary data, or as FP32")
+    if len(data) < count:
+        raise _wrong_count(name, shape, "fewer")
+    try:
+        values = _parse_values(data, dtype.kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(
+            f"expected data of input {shorten(name)} to be a list of {datatype} elements, got {error}"
+        ) from error
+    if datatype == "BYTES":
+        if len(values) != count:
+            raise _wrong_count(name, shape, str(len(values)))
+        return _make_object_array([_read_text(name, text, is_base64) for text in values], shape)
+    return make_array(name, datatype, shape, values)
+
+
+def make_array(name: str, datatype: str, shape: Sequence[int], values: Sequence[Any]) -> np.ndarray:
+    """An array from Python numbers, bools or, for BYTES, `bytes`, in row-major order.
+
+    Raises: InvalidInput for another number of values, or values that the datatype cannot hold.
+    """
+    dtype = find_dtype(name, datatype)
+    if len(values) != count_elements(name, shape):
+        raise _wrong_count(name, shape, str(len(values)))
+    if datatype == "BYTES":
+        return _make_object_array(values, shape)
+    try:
+        with np.errstate(over="raise"):
+            return np.fromiter(values, dtype, len(values)).reshape(shape)
+    except (OverflowError, FloatingPointError, TypeError, ValueError) as error:
+        raise InvalidInput(f"expected input {shorten(name)} to hold {datatype} elements, got one that does not fit") from error
+
+
+def encode_binary(array: np.ndarray, datatype: str = "") -> bytes | memoryview:
+    """An array's elements, row-major and little-endian; numbers that lie so already are not copied.
+
+    Args:
+        datatype: "BF16" rounds float32 to it; otherwise the array's own is taken.
+    """
+    if datatype == "BF16":
+        return _narrow_to_bf16(array).data.cast("B") if array.size else b""
+    if array.dtype.kind in "SO":
+        return b"".join(itertools.chain.from_iterable((len(e).to_bytes(LENGTH_BYTES, "little"), e) for e in array.ravel()))
+    flat = np.ascontiguousarray(array, DTYPES[find_datatype(array)]).reshape(-1)
+    return flat.view(np.uint8).data if flat.size else b""
+
+
+def encode_json(name: str, array: np.ndarray, datatype: str = "") -> list[Any]:
+    """An array's elements as a flat list that JSON can hold, row-major; `NaN` and infinities become null when written.
+
+    Raises: InvalidInput for BF16, and for BYTES that are no UTF-8: such outputs travel as binary data only.
+    """
+    if datatype == "BF16":
+        raise InvalidInput(f"output {shorten(name)} of BF16 has no form in JSON; ask for binary_data")
+    if array.dtype.kind not in "SO":
+        values: list[Any] = array.ravel().tolist()
+        return values
+    try:
+        return [element.decode() for element in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"output {shorten(name)} holds bytes that are no UTF-8; ask for binary_data") from error
+
+
+def shorten(name: str) -> str:
+    """A client's name as a message may repeat it: quoted, without control characters, of bounded length."""
+    return repr(name[:SHOWN_NAME])
+
+
+def _parse_values(data: bytes | memoryview, kind: str) -> list[Any]:
+    """Elements of a JSON list. A flat one is checked and converted by msgspec at once; a nested one is flattened first."""
+    is_nested = bytes(data[:64]).lstrip()[1:].lstrip().startswith(b"[")
+    if not is_nested:
+        return _JSON_DECODERS[kind].decode(data)
+    return msgspec.convert(list(_flatten(msgspec.json.decode(data))), list[JSON_KINDS[kind]])  # type: ignore[valid-type]
+
+
+def _flatten(values: Any) -> Iterator[Any]:
+    waiting: list[Iterator[Any]] = [iter(values)]
+    while waiting:
+        for value in waiting[-1]:
+            if isinstance(value, list):
+                waiting.append(iter(value))
+                break
+            yield value
+        else:
+            waiting.pop()
+
+
+def _read_text(name: str, text: str, is_base64: bool) -> bytes:
+    if not is_base64:
+        return text.encode()
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput(f"expected elements of input {shorten(name)} to be base64, got one that is not: {error}") from error
+
+
+def _wrong_count(name: str, shape: Sequence[int], got: str) -> InvalidInput:
+    return InvalidInput(
+        f"expected input {shorten(name)} of shape {list(shape)} to have {math.prod(shape)} elements, got {got}; "
+        "make shape and data agree"
+    )
+
+
+def _make_object_array(elements: Iterable[bytes], shape: Sequence[int]) -> np.ndarray:
+    """An object array; filled one by one, since numpy would take `bytes` apart or strip their zeros."""
+    listed = list(elements)
+    array = np.empty(len(listed), object)
+    array[:] = listed
+    return array.reshape(shape)
+
+
+def _widen_bf16(halves: np.ndarray) -> np.ndarray:
+    """The upper 16 bits of float32 as float32."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
+def _narrow_to_bf16(array: np.ndarray) -> np.ndarray:
+    """Float32 rounded to the nearest bfloat16, ties to even, as u16; NaN stays NaN."""
+    bits = np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    quiet_nan = (bits >> 16) | 0x40
+    return np.where(np.isnan(array).reshape(-1), quiet_nan, rounded).astype("<u2")
