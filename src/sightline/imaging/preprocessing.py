@@ -16,6 +16,7 @@ from sightline.imaging.resizing import Placement, centre_crop_image, letterbox_i
 
 Image = np.ndarray[Any, Any]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def prepare_image(image: Image, spec: InputSpec) -> tuple[Floats, Placement]:
@@ -56,6 +57,43 @@ def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, lis
         _write_normalised(_split_channels(placed, spec.colour), scales, shifts, spec.layout, row)
         placements.append(placement)
     return batch, placements
+
+
+def place_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Pixels, list[Placement]]:
+    """Bring pictures of any sizes to the spec's size and leave them uint8, for engines that normalise inside the network.
+
+    Args:
+        images: N pictures `(H, W, 3)` uint8 RGB, upright; sizes may differ.
+        spec: what the network wants.
+
+    Returns:
+        `(N, H, W, 3)` uint8 RGB, or `(N, H, W, 1)` when the spec is GRAY, whatever its layout; and N placements.
+
+    Raises:
+        InvalidInput: as `prepare_image`.
+    """
+    batch = np.empty((len(images), spec.height, spec.width, 1 if spec.colour == "GRAY" else 3), np.uint8)
+    placements = []
+    for row, image in zip(batch, images, strict=True):
+        placed, placement = place_image(image, spec)
+        row[:] = cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY)[:, :, None] if spec.colour == "GRAY" else placed
+        placements.append(placement)
+    return batch, placements
+
+
+def normalise_batch(pixels: Pixels, spec: InputSpec) -> Floats:
+    """What `prepare_batch` makes, from what `place_batch` made: `(N, H, W, C)` uint8 to float32 in the spec's layout."""
+    scales, shifts = _read_normalisation(spec)
+    batch = np.empty(batch_shape(spec, len(pixels)), np.float32)
+    for row, image in zip(batch, pixels, strict=True):
+        planes = cv2.split(image)
+        _write_normalised(planes[::-1] if spec.colour == "BGR" else planes, scales, shifts, spec.layout, row)
+    return batch
+
+
+def is_identity(spec: InputSpec) -> bool:
+    """Whether the tensor holds just the numbers that `place_batch` makes, in the same order."""
+    return set(spec.mean) == {0.0} and set(spec.std) == {1.0} and spec.layout == "NHWC" and spec.colour != "BGR"
 
 
 def batch_shape(spec: InputSpec, count: int) -> tuple[int, int, int, int]:

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
-from sightline.core.manifests import Precision
+from sightline.core.manifests import InputSpec, Precision
+from sightline.imaging.preprocessing import is_identity, normalise_batch
 
 Tensors = dict[str, np.ndarray]  # tensor name -> array, batch first
 
@@ -26,12 +27,27 @@ class SessionOptions(msgspec.Struct, frozen=True):
         streams: inferences in flight; more than one raises throughput and latency.
         threads: threads for each stream.
         profile: record the time of every layer (slows inference); `Session.layers` needs it. Only with one stream.
+        pixels: how a picture becomes the input that it names. The session then also takes, in place of that float tensor, the
+            uint8 pictures of `imaging.preprocessing.place_batch`, and normalises them itself, inside the network where the
+            engine can.
+        fixed_shapes: this many of the first input shapes get a plan of their own where the engine gains by it; each holds its
+            own copy of the packed weights.
     """
 
     precision: Precision = "fp32"
     streams: int = 1
     threads: int = 2
     profile: bool = False
+    pixels: InputSpec | None = None
+    fixed_shapes: int = 3
+
+
+class TensorType(msgspec.Struct, frozen=True, kw_only=True):
+    """An input or output of a graph: its element type in numpy's words ("float32"), and its shape, -1 where it is free."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +77,10 @@ class Session(Protocol):
 
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        """Element types and shapes of the inputs and of the outputs, as the graph states them."""
+        ...
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch; the returned arrays are the caller's to keep. Raises: InvalidInput on wrong names, types or shapes."""
@@ -114,18 +134,29 @@ def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> No
         raise InvalidInput(f"expected one stream to profile layers, got {options.streams}; open a session of its own for it")
 
 
-def convert_inputs(inputs: Mapping[str, np.ndarray], types: Mapping[str, type | np.dtype[Any] | None]) -> Tensors:
+def convert_inputs(
+    inputs: Mapping[str, np.ndarray], types: Mapping[str, type | np.dtype[Any] | None], pixels: InputSpec | None = None
+) -> Tensors:
     """The inputs in the graph's order and element types, contiguous. Raises: InvalidInput for other names or no numbers.
 
     Args:
         types: element type of each input by name; None leaves an input as it is.
+        pixels: as in `SessionOptions`: uint8 pictures under its name are normalised here.
     """
+    inputs = normalise_pixels(inputs, pixels)
     if set(inputs) != set(types):
         raise InvalidInput(f"expected inputs {sorted(types)}, got {sorted(inputs)}; name them as the graph does")
     try:
         return {name: np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in types.items()}
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"expected inputs of numbers, got {error}; prepare pictures with imaging.preprocessing") from error
+
+
+def normalise_pixels(inputs: Mapping[str, np.ndarray], pixels: InputSpec | None) -> Mapping[str, np.ndarray]:
+    """The inputs with uint8 pictures `(N, H, W, C)` made the float tensor that `pixels` describes."""
+    if pixels is None or pixels.name not in inputs or inputs[pixels.name].dtype != np.uint8 or is_identity(pixels):
+        return inputs
+    return {**inputs, pixels.name: normalise_batch(inputs[pixels.name], pixels)}
 
 
 def check_open(is_open: bool) -> None:

@@ -22,7 +22,7 @@ from sightline.core.errors import InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.imaging.heads import decode_outputs
-from sightline.imaging.preprocessing import prepare_batch
+from sightline.imaging.preprocessing import place_batch
 from sightline.imaging.reading import decode_image, read_image
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
@@ -77,7 +77,7 @@ class Predictor:
         """
         answers: list[list[Annotation]] = []
         for first in range(0, len(images), LARGEST_BATCH):
-            batch, placements = prepare_batch(images[first : first + LARGEST_BATCH], self.input)
+            batch, placements = place_batch(images[first : first + LARGEST_BATCH], self.input)
             answers += self._decode(self.predict_raw(batch), placements, confidence_threshold)
         return answers
 
@@ -118,7 +118,7 @@ class Predictor:
         return flatten()
 
     def predict_raw(self, batch: np.ndarray) -> Tensors:
-        """Raw outputs by name for a prepared batch `(N, ...)` float32, as `imaging.preprocessing.prepare_batch` makes it."""
+        """Raw outputs by name for a batch of `imaging.preprocessing`: float32 of `prepare_batch`, or uint8 of `place_batch`."""
         return self._session.infer({self.input.name: batch})
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Predictor:
         self.close()
 
     def _prepare(self, picture: Picture) -> tuple[np.ndarray, list[Placement]]:
-        return prepare_batch([open_picture(picture)], self.input)
+        return place_batch([open_picture(picture)], self.input)
 
     def _decode(self, outputs: Tensors, placements: list[Placement], threshold: float | None) -> list[list[Annotation]]:
         return decode_outputs(self.decode, outputs, placements, self.categories, threshold)
@@ -184,12 +184,13 @@ def open_predictor(
     verify_files(folder, manifest.files)
     if isinstance(manifest, ArtifactManifest):
         engine = engine or manifest.engine
-        options = SessionOptions(manifest.precision, streams or manifest.streams, threads or manifest.threads)
+        plain = SessionOptions(manifest.precision, streams or manifest.streams, threads or manifest.threads)
         graph, tuned_batch = folder / manifest.graph_file, manifest.batch
     else:
         engine = engine or DEFAULT_ENGINE
-        options = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
+        plain = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
         graph, tuned_batch = folder / MODEL_GRAPH, 1
+    options = msgspec.structs.replace(plain, pixels=manifest.input)
     session = load_backend(engine).open(graph, options)
     try:
         check_graph(session, manifest)

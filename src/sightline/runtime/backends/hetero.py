@@ -20,9 +20,11 @@ from sightline.runtime.backend import (
     Session,
     SessionOptions,
     Tensors,
+    TensorType,
     check_open,
     check_openable,
     check_profiled,
+    normalise_pixels,
 )
 from sightline.runtime.ordered import map_in_order
 
@@ -114,12 +116,23 @@ class HeteroSession:
         self._needed = [self._read_after(place) for place in range(len(self._network.segments))]
         self._pool = ThreadPoolExecutor(options.streams, thread_name_prefix="hetero")
 
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        """Element types and shapes of the inputs and outputs, as the segments that read and make them state them."""
+        check_open(self._is_open)
+        read: dict[str, TensorType] = {}
+        made: dict[str, TensorType] = {}
+        for session in reversed(self._sessions):  # the first reader of an input and the first maker of an output count
+            inputs, outputs = session.describe_tensors()
+            read |= {tensor.name: tensor for tensor in inputs}
+            made |= {tensor.name: tensor for tensor in outputs}
+        return tuple(read[name] for name in self.input_names), tuple(made[name] for name in self.output_names)
+
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch through all segments. Raises: InvalidInput on wrong names, types or shapes."""
         check_open(self._is_open)
         if set(inputs) != set(self.input_names):
             raise InvalidInput(f"expected inputs {sorted(self.input_names)}, got {sorted(inputs)}; name them as the graph does")
-        tensors: Tensors = dict(inputs)
+        tensors: Tensors = dict(normalise_pixels(inputs, self._options.pixels))
         for segment, session, needed in zip(self._network.segments, self._sessions, self._needed, strict=True):
             tensors |= session.infer({name: tensors[name] for name in segment.inputs})
             tensors = {name: value for name, value in tensors.items() if name in needed}
@@ -180,7 +193,8 @@ class HeteroBackend:
 
 def _open_segment(segment: Segment, graph: Path, options: SessionOptions, engine: Backend) -> Session:
     """Open one segment. Raises: InvalidInput when its file has other inputs or outputs than the list states."""
-    session = engine.open(graph.with_name(segment.file), msgspec.structs.replace(options, precision=segment.precision))
+    of_segment = msgspec.structs.replace(options, precision=segment.precision, pixels=None)  # normalised before the first
+    session = engine.open(graph.with_name(segment.file), of_segment)
     if set(session.input_names) != set(segment.inputs) or not set(segment.outputs) <= set(session.output_names):
         session.close()
         raise InvalidInput(

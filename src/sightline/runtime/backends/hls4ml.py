@@ -21,6 +21,7 @@ from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
     Tensors,
+    TensorType,
     check_open,
     check_openable,
     check_profiled,
@@ -58,10 +59,18 @@ class EmulatedSession:
         self._pool = ThreadPoolExecutor(options.streams, thread_name_prefix="hls4ml")
         self._run([np.zeros(port.size, np.float32) for port in self._network.inputs])  # reads its weights the first time
 
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        """Element types and shapes of the inputs and outputs: float32 outside, whatever the emulation computes in."""
+        described = [
+            tuple(TensorType(name=port.name, dtype="float32", shape=(-1, *port.shape)) for port in ports)
+            for ports in (self._network.inputs, self._network.outputs)
+        ]
+        return described[0], described[1]
+
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch, picture by picture. Raises: InvalidInput on wrong names, types or shapes."""
         check_open(self._is_open)
-        arrays = convert_inputs(inputs, dict.fromkeys(self.input_names, np.float32))
+        arrays = convert_inputs(inputs, dict.fromkeys(self.input_names, np.float32), self._options.pixels)
         count = self._check_shapes(arrays)
         laid_out = [_put_channels_last(arrays[port.name]) for port in self._network.inputs]
         rows = [self._run([array[index].reshape(-1) for array in laid_out]) for index in range(count)]

@@ -23,6 +23,7 @@ from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
     Tensors,
+    TensorType,
     check_open,
     check_openable,
     check_profiled,
@@ -39,6 +40,12 @@ NUMPY_TYPES = {
     "tensor(int8)": np.int8,
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
+    "tensor(double)": np.float64,
+    "tensor(bool)": np.bool_,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
 }
 PRECISION_OF_TYPE = {"float": "fp32", "uint8": "int8", "int8": "int8", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -63,11 +70,17 @@ class OnnxRuntimeSession:
         self._inference_count = 0
         self._rows: list[LayerRow] | None = None
 
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        """Element types and shapes of the inputs and outputs."""
+        check_open(self._session is not None)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return tuple(map(_describe_tensor, inputs)), tuple(map(_describe_tensor, outputs))
+
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch. Raises: InvalidInput on wrong names, types or shapes."""
         session = self._session
         check_open(session is not None)
-        feed = convert_inputs(inputs, self._types)
+        feed = convert_inputs(inputs, self._types, self._options.pixels)
         try:
             outputs = session.run(self.output_names, feed)
         except self._engine_errors as error:
@@ -121,6 +134,13 @@ def find_engine_errors() -> tuple[type[Exception], ...]:
     state = onnxruntime.capi.onnxruntime_pybind11_state
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
     return tuple(getattr(state, name) for name in names)
+
+
+def _describe_tensor(value: Any) -> TensorType:
+    known = NUMPY_TYPES.get(value.type)
+    dtype = np.dtype(known).name if known else str(value.type).removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
+    return TensorType(name=value.name, dtype=dtype, shape=shape)
 
 
 def _remove_folder(folder: Path | None) -> None:

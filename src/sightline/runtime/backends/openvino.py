@@ -1,7 +1,8 @@
 """OpenVINO on the CPU.
 
 The graph is compiled once for each of the first few input shapes it meets, since a fixed shape is faster (mobilenet_v3_large
-BF16, batch 1: 3.6-4.0 ms against 4.9-5.2 ms), and once with a dynamic batch for all other shapes.
+BF16, batch 1: 3.6-4.0 ms against 4.9-5.2 ms), and once with a dynamic batch for all other shapes. Pictures as uint8 have
+plans of their own, in which normalisation, channel order and layout are part of the network.
 """
 
 import importlib.util
@@ -15,11 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sightline.core.errors import InvalidInput
-from sightline.core.manifests import Precision
+from sightline.core.manifests import InputSpec, Precision
+from sightline.imaging.preprocessing import is_identity
 from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
     Tensors,
+    TensorType,
     check_open,
     check_openable,
     check_profiled,
@@ -28,12 +31,12 @@ from sightline.runtime.backend import (
 from sightline.runtime.ordered import run_in_order
 from sightline.runtime.telemetry import silence_telemetry
 
-FIXED_SHAPES = 3  # each compiled shape holds its own copy of the packed weights
 PRECISION_OF_TYPE = {"i8": "int8", "u8": "int8", "f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}  # what an INT8 graph leaves in float stays FP32
 NO_WORK = {"Parameter", "Result", "Constant", "Input", "Output", "Const"}
 
 Shapes = tuple[tuple[int, ...], ...]
+PlanKey = tuple[Shapes | None, bool]  # shapes, or None for any; whether the input is pictures
 
 
 class _Running(NamedTuple):
@@ -78,12 +81,21 @@ class OpenVinoSession:
         self._types = {node.any_name: node.element_type.to_dtype() for node in self._model.inputs}
         self.input_names = tuple(self._types)
         self.output_names = tuple(find_output_name(output) for output in self._model.outputs)
-        self._plans: dict[Shapes | None, _Plan] = {}
+        self._folded = self._fold_pixels()  # the same network, which takes uint8 pictures
+        self._plans: dict[PlanKey, _Plan] = {}
         self._lock = threading.Lock()
         self._first_us: dict[str, float] = {}
         self._mean_us: dict[str, float] = {}
         self._inference_count = 0
         self._last_plan: _Plan | None = None
+
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        """Element types and shapes of the inputs and outputs."""
+        check_open(self._model is not None)
+        inputs = tuple(_describe_tensor(node, name) for name, node in zip(self.input_names, self._model.inputs, strict=True))
+        return inputs, tuple(
+            _describe_tensor(node, name) for name, node in zip(self.output_names, self._model.outputs, strict=True)
+        )
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch. Raises: InvalidInput on wrong names, types or shapes."""
@@ -108,12 +120,12 @@ class OpenVinoSession:
     def close(self) -> None:
         """Free memory. Requests in flight end first: their generators wait for them."""
         self._plans.clear()
-        self._last_plan = None
-        self._model = None
+        self._last_plan = self._model = self._folded = None
 
     def _start(self, inputs: Mapping[str, np.ndarray]) -> _Running:
-        arrays = convert_inputs(inputs, self._types)
-        plan = self._find_plan(tuple(array.shape for array in arrays.values()))
+        is_pixels = self._folded is not None and self._is_pixels(inputs)
+        arrays = dict(inputs) if is_pixels else convert_inputs(inputs, self._types, self._options.pixels)
+        plan = self._find_plan((tuple(array.shape for array in arrays.values()), is_pixels))
         request = plan.take_request()
         try:
             request.start_async(arrays, share_inputs=True)
@@ -153,26 +165,43 @@ class OpenVinoSession:
             if self._inference_count == 1:
                 self._first_us = self._mean_us
 
-    def _find_plan(self, shapes: Shapes) -> _Plan:
+    def _is_pixels(self, inputs: Mapping[str, np.ndarray]) -> bool:
+        return tuple(inputs) == self.input_names and inputs[self.input_names[0]].dtype == np.uint8
+
+    def _fold_pixels(self) -> Any:
+        """The network that takes uint8 pictures; None when it is not asked for, or is this network itself."""
+        spec = self._options.pixels
+        if spec is None or self.input_names != (spec.name,):
+            return None
+        return fold_normalisation(self._model, spec)
+
+    def _find_plan(self, key: PlanKey) -> _Plan:
         """The plan for these shapes; compiles it when it is new. Raises: InvalidInput for shapes the graph does not state."""
+        known = self._plans.get(key)  # without the lock: nobody waits while another shape is compiled
+        if known is not None:
+            return known
         with self._lock:
             check_open(self._model is not None)
-            if shapes not in self._plans:
-                self._check_shapes(shapes)
-            key = shapes if shapes in self._plans or len(self._plans) < FIXED_SHAPES else None
+            shapes, is_pixels = key
+            if key not in self._plans:
+                self._check_shapes(shapes or (), is_pixels)
+                if len(self._plans) >= self._options.fixed_shapes:
+                    key = (None, is_pixels)
             if key not in self._plans:
                 self._plans[key] = self._compile(key)
             return self._plans[key]
 
-    def _check_shapes(self, shapes: Shapes) -> None:
+    def _check_shapes(self, shapes: Shapes, is_pixels: bool) -> None:
         """A reshape would silently make another network of other channels or sizes, where the other engines refuse them."""
-        for name, shape, node in zip(self.input_names, shapes, self._model.inputs, strict=True):
+        model = self._folded if is_pixels else self._model
+        for name, shape, node in zip(self.input_names, shapes, model.inputs, strict=True):
             stated = node.get_partial_shape()
             if not stated.compatible(self._openvino.PartialShape(list(shape))):
                 raise InvalidInput(f"expected {name!r} of shape {stated}, got {shape}; prepare it by the Model's input spec")
 
-    def _compile(self, shapes: Shapes | None) -> _Plan:
-        model = self._model
+    def _compile(self, key: PlanKey) -> _Plan:
+        shapes, is_pixels = key
+        model = self._folded if is_pixels else self._model
         try:
             if shapes is not None:
                 model = model.clone()
@@ -217,6 +246,32 @@ def make_properties(options: SessionOptions) -> dict[str, object]:
         "ENABLE_CPU_PINNING": False,  # pinned processes fight for the same core when several share a machine
         "PERF_COUNT": options.profile,
     }
+
+
+def fold_normalisation(model: Any, spec: InputSpec) -> Any:
+    """The network with the steps from uint8 pictures `(N, H, W, C)` to its input in front; None when it has them already."""
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    node = model.inputs[0]
+    if is_identity(spec) and node.element_type == Type.u8:
+        return None
+    steps = PrePostProcessor(model.clone())
+    picture = steps.input()
+    picture.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+    picture.model().set_layout(Layout(spec.layout))
+    preprocess = picture.preprocess().convert_element_type(Type.f32)
+    if spec.colour == "BGR":
+        preprocess.reverse_channels()
+    preprocess.mean(list(spec.mean)).scale(list(spec.std))
+    if node.element_type != Type.f32:
+        preprocess.convert_element_type(node.element_type)
+    return steps.build()
+
+
+def _describe_tensor(node: Any, name: str) -> TensorType:
+    shape = tuple(-1 if size.is_dynamic else size.get_length() for size in node.get_partial_shape())
+    return TensorType(name=name, dtype=np.dtype(node.element_type.to_dtype()).name, shape=shape)
 
 
 def find_output_name(output: Any) -> str:

@@ -1,7 +1,7 @@
 """What a protocol asks for (`Call`) and what it is handed to write its answer from (`Inferred`).
 
 Protocols differ in how pictures and tensors travel and in how answers are written; between the two everything is the same. A
-protocol gives `write_answer`, which runs on the thread that inferred, so that the event loop neither decodes, infers nor encodes.
+protocol gives `write_answer`, which runs on the thread that inferred: the event loop neither decodes, infers nor encodes.
 """
 
 from collections.abc import Callable, Mapping

@@ -76,10 +76,14 @@ class InferenceService:
         served = self.host.acquire(call.model, call.version)
         try:
             answered: asyncio.Future[None] = loop.create_future()
+
+            def wake(_: Work) -> None:
+                loop.call_soon_threadsafe(_wake, answered)
+
             work = Work(
                 served,
                 call,
-                lambda _: loop.call_soon_threadsafe(_wake, answered),
+                wake,
                 rows=served.check(call),
                 tenant=call.tenant,
                 priority=call.priority,

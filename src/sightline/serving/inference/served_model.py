@@ -1,0 +1,258 @@
+"""One version of a model, opened for serving: prepares pictures, infers, and hands each call its rows.
+
+Two sessions on the same graph: one with the streams and threads that give the most throughput, and one that gives all threads
+to a lone request. Whoever calls `execute`, a slot thread of the Device, does everything from the encoded picture to the encoded
+answer: work is never handed from thread to thread, so a picture stays in one core's cache and no queue stands in between.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError
+from sightline.imaging.preprocessing import place_batch
+from sightline.imaging.reading import decode_image
+from sightline.imaging.resizing import Placement
+from sightline.runtime.backend import Session, SessionOptions, Tensors
+from sightline.runtime.backends.table import load_backend
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.inference.tensor_facts import check_tensors, cut_rows, describe_source, make_blank_inputs
+from sightline.serving.scheduling.work import QueueSettings, Work
+
+OpenSession = Callable[[ModelSource, SessionOptions], Session]
+
+
+class Prepared:
+    """A Work whose pictures or tensors are ready to be joined with others."""
+
+    __slots__ = ("images", "pixels", "placements", "tensors", "work")
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.images: list[np.ndarray] = []
+        self.placements: list[Placement] = []
+        self.pixels: np.ndarray | None = None
+        self.tensors: Mapping[str, np.ndarray] = {}
+
+
+class ServedModel:
+    """A version of a model behind a queue. Executions may overlap; `page_out` and `close` wait for them.
+
+    Args:
+        source: what the repository says of it.
+        all_threads: threads for a lone request.
+        max_pixels: largest picture that is decoded.
+        open_session: opens the graph; by default with the source's back end.
+    """
+
+    def __init__(self, source: ModelSource, all_threads: int, max_pixels: int, open_session: OpenSession | None = None) -> None:
+        self.name = source.name
+        self.source = source
+        self._all_threads = all_threads
+        self._max_pixels = max_pixels
+        self._open_session = open_session or open_source
+        self._many: Session | None = None
+        self._lone: Session | None = None
+        self._facts: ServedFacts | None = None
+        self._idle = threading.Condition()
+        self._running = 0
+
+    @property
+    def queue(self) -> QueueSettings:
+        """How its requests wait."""
+        return self.source.queue
+
+    @property
+    def facts(self) -> ServedFacts:
+        """Tensors, categories and where it runs; known since it was first opened."""
+        if self._facts is None:
+            raise Exhausted(f"{self.name} version {self.source.version} is not opened yet; ask again in a moment")
+        return self._facts
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether its sessions are open."""
+        return self._many is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its open sessions hold, estimated from its files: each session packs the weights for itself."""
+        sessions = 1 if self._lone is self._many else 2
+        return self.source.size_bytes * sessions if self.is_resident else 0
+
+    def open(self) -> None:
+        """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
+        source = self.source
+        shapes = 1 if source.batch == 1 else 2
+        many = SessionOptions(source.precision, source.streams, source.threads, pixels=source.input, fixed_shapes=shapes)
+        session = self._open_session(source, many)
+        try:
+            if self._facts is None:
+                self._facts = describe_source(source, session)
+            if source.streams == 1 and source.threads >= self._all_threads:
+                self._lone = session
+            else:
+                alone = SessionOptions(source.precision, 1, self._all_threads, pixels=source.input, fixed_shapes=1)
+                self._lone = self._open_session(source, alone)
+        except BaseException:
+            session.close()
+            raise
+        with self._idle:
+            self._many = session
+
+    def warm_up(self) -> None:
+        """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
+        for rows, alone in dict.fromkeys(((1, False), (1, True), (self.source.batch, False))):
+            if (inputs := make_blank_inputs(self.facts, rows)) is not None:
+                self._infer(inputs, alone)
+
+    def page_out(self) -> None:
+        """Wait for running executions and give the sessions' memory back; `open` brings them again."""
+        with self._idle:
+            many, lone = self._many, self._lone
+            self._many = self._lone = None
+            self._idle.wait_for(lambda: self._running == 0)
+        for session in {id(session): session for session in (many, lone) if session is not None}.values():
+            session.close()
+
+    def close(self) -> None:
+        """As `page_out`, for good."""
+        self.page_out()
+
+    def check(self, call: Call) -> int:
+        """Rows of a call. Raises: InvalidInput, before anything is queued, when they do not fit the graph."""
+        facts = self.facts
+        if call.tensors is None:
+            rows = len(call.pictures) + len(call.images)
+            if facts.input is None:
+                raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
+        else:
+            rows = check_tensors(call.tensors, facts)
+        if not 1 <= rows <= facts.max_batch:
+            raise InvalidInput(f"expected 1 to {facts.max_batch} rows for {self.name}, got {rows}; send several requests")
+        return rows
+
+    def execute(self, works: Sequence[Work], alone: bool) -> None:
+        """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
+        prepared = [ready for work in works if (ready := self._prepare(work)) is not None]
+        with_pictures = [ready for ready in prepared if ready.pixels is not None]
+        if with_pictures:
+            self._execute_group(with_pictures, alone)
+        for group in group_by_shape([ready for ready in prepared if ready.pixels is None]):
+            self._execute_group(group, alone)
+
+    def run_pictures(self, images: Sequence[np.ndarray], alone: bool = False) -> tuple[Tensors, list[Placement]]:
+        """Raw outputs for decoded pictures `uint8 (H, W, 3)` RGB, and how each lies in the network's input. Blocking."""
+        spec = self.facts.input
+        if spec is None:
+            raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
+        pixels, placements = place_batch(images, spec)
+        return self._infer({spec.name: pixels}, alone), placements
+
+    def run_tensors(self, tensors: Mapping[str, np.ndarray], alone: bool = False) -> Tensors:
+        """Raw outputs for tensors as the graph takes them. Blocking. Raises: InvalidInput."""
+        check_tensors(tensors, self.facts)
+        return self._infer(tensors, alone)
+
+    def _prepare(self, work: Work) -> Prepared | None:
+        """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
+        if work.is_cancelled:
+            return None
+        call: Call = work.payload
+        ready = Prepared(work)
+        try:
+            if call.tensors is not None:
+                ready.tensors = call.tensors
+            else:
+                spec = self.facts.input
+                assert spec is not None  # `check` refused pictures otherwise
+                images = [*call.images, *(self._decode(upload.content, upload.name) for upload in call.pictures)]
+                ready.pixels, ready.placements = place_batch(images, spec)
+                if call.keep_images:
+                    ready.images = images
+        except SightlineError as error:
+            work.finish(error=error)
+            return None
+        work.prepared_s = time.monotonic()
+        return ready
+
+    def _decode(self, content: bytes | memoryview, name: str) -> np.ndarray:
+        if not content:
+            raise InvalidInput(f"{name} is empty; send the bytes of a picture")
+        return decode_image(bytes(content), self._max_pixels, name)
+
+    def _execute_group(self, group: Sequence[Prepared], alone: bool) -> None:
+        """Infer several calls of one kind and shape together, and write their answers."""
+        try:
+            outputs = self._infer(self._join(group), alone)
+        except SightlineError as error:
+            for ready in group:
+                ready.work.finish(error=error)
+            return
+        inferred_s = time.monotonic()
+        first = 0
+        for ready in group:
+            ready.work.inferred_s = inferred_s
+            end = first + ready.work.rows
+            self._answer(ready, outputs if len(group) == 1 else cut_rows(outputs, first, end))
+            first = end
+
+    def _join(self, group: Sequence[Prepared]) -> Mapping[str, np.ndarray]:
+        if group[0].pixels is None:
+            if len(group) == 1:
+                return group[0].tensors
+            return {name: np.concatenate([ready.tensors[name] for ready in group]) for name in group[0].tensors}
+        assert self.facts.input is not None
+        parts = [ready.pixels for ready in group if ready.pixels is not None]
+        return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
+
+    def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
+        with self._use_sessions() as (many, lone):
+            return (lone if alone else many).infer(inputs)
+
+    def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray]) -> None:
+        work, call = ready.work, ready.work.payload
+        inferred = Inferred(
+            outputs=outputs,
+            placements=tuple(ready.placements),
+            images=tuple(ready.images),
+            decode_s=work.prepared_s - work.started_s,
+            infer_s=work.inferred_s - work.prepared_s,
+        )
+        try:
+            work.finish(call.write_answer(self.facts, inferred))
+        except SightlineError as error:
+            work.finish(error=error)
+
+    @contextmanager
+    def _use_sessions(self) -> Iterator[tuple[Session, Session]]:
+        with self._idle:
+            many, lone = self._many, self._lone
+            if many is None or lone is None:
+                raise Exhausted(f"{self.name} version {self.source.version} was paged out meanwhile; send the request again")
+            self._running += 1
+        try:
+            yield many, lone
+        finally:
+            with self._idle:
+                self._running -= 1
+                if self._running == 0:
+                    self._idle.notify_all()
+
+
+def open_source(source: ModelSource, options: SessionOptions) -> Session:
+    """Open a version's graph with its own engine. Raises: SightlineError."""
+    return load_backend(source.engine).open(source.graph, options)
+
+
+def group_by_shape(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
+    """Calls with tensors whose sizes, but for the batch, are the same."""
+    groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[Prepared]] = {}
+    for ready in prepared:
+        key = tuple((name, array.shape[1:]) for name, array in sorted(ready.tensors.items()))
+        groups.setdefault(key, []).append(ready)
+    return list(groups.values())

@@ -1,0 +1,99 @@
+"""What a graph takes and gives, in the words of the Open Inference Protocol, and whether a call's tensors fit it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sightline.core.errors import InvalidInput, Unsupported
+from sightline.runtime.backend import Session, TensorType
+from sightline.serving.inference.calls import ServedFacts, TensorFacts
+from sightline.serving.inference.source import ModelSource
+
+LARGEST_REQUEST = 64  # rows, where the graph's batch is free
+DATATYPES = {  # numpy -> Open Inference Protocol
+    "bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64",
+    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
+    "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
+}  # fmt: skip
+NUMPY_NAMES = {datatype: name for name, datatype in DATATYPES.items()}
+
+
+def describe_source(source: ModelSource, session: Session) -> ServedFacts:
+    """Facts of an opened version. Raises: InvalidInput when the graph has not the tensors that the source names."""
+    inputs, outputs = session.describe_tensors()
+    check_names(source, [tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
+    batches = {tensor.shape[0] if tensor.shape else 0 for tensor in inputs}
+    fixed = [size for size in batches if size > 0]
+    return ServedFacts(
+        name=source.name,
+        version=source.version,
+        task=source.task,
+        categories=source.categories,
+        input=source.input,
+        decode=source.decode,
+        inputs=tuple(describe_tensor(tensor) for tensor in inputs),
+        outputs=tuple(describe_tensor(tensor) for tensor in outputs),
+        max_batch=min(fixed) if fixed else max(LARGEST_REQUEST, source.queue.max_batch),
+        device=source.device,
+        engine=source.engine,
+        precision=source.precision,
+        streams=source.streams,
+        threads=source.threads,
+        model_id=source.model_id,
+        artifact_id=source.artifact_id,
+    )
+
+
+def describe_tensor(tensor: TensorType) -> TensorFacts:
+    """A tensor in the protocol's words. Raises: Unsupported for an element type that the protocol has no word for."""
+    if tensor.dtype not in DATATYPES:
+        raise Unsupported(f"expected tensors of {', '.join(DATATYPES)}, got {tensor.name!r} of {tensor.dtype}; export it again")
+    return TensorFacts(name=tensor.name, datatype=DATATYPES[tensor.dtype], shape=tensor.shape)
+
+
+def check_names(source: ModelSource, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raises: InvalidInput when the input or decode spec names a tensor that the graph has not."""
+    if source.input is not None and list(inputs) != [source.input.name]:
+        raise InvalidInput(
+            f"the input spec names {source.input.name!r}, the graph takes {list(inputs)}; correct the configuration"
+        )
+    wanted = source.decode.outputs if source.decode is not None else ()
+    if missing := [name for name in wanted if name not in outputs]:
+        raise InvalidInput(f"the decode spec names outputs {missing}, the graph has {list(outputs)}; correct the configuration")
+
+
+def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
+    """Rows of a call with tensors. Raises: InvalidInput for other names, element types or shapes than the graph takes."""
+    wanted = {tensor.name: tensor for tensor in facts.inputs}
+    if set(tensors) != set(wanted):
+        raise InvalidInput(
+            f"expected inputs {sorted(wanted)} for {facts.name}, got {sorted(tensors)}; name them as the graph does"
+        )
+    for name, array in tensors.items():
+        tensor = wanted[name]
+        if DATATYPES.get(array.dtype.name) != tensor.datatype:
+            raise InvalidInput(f"expected input {name!r} as {tensor.datatype}, got {array.dtype.name}; convert it")
+        if array.ndim != len(tensor.shape) or not all(
+            size in (-1, given) for size, given in zip(tensor.shape, array.shape, strict=True)
+        ):
+            raise InvalidInput(f"expected input {name!r} of shape {list(tensor.shape)}, got {list(array.shape)}; -1 is free")
+    rows = {array.shape[0] if array.ndim else 1 for array in tensors.values()}
+    if len(rows) != 1:
+        raise InvalidInput(f"expected inputs with one number of rows, got {sorted(rows)}; the first axis is the batch")
+    return rows.pop()
+
+
+def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[str, np.ndarray]:
+    """The rows of one call out of a batch's outputs."""
+    return {name: array[first:end] for name, array in outputs.items()}
+
+
+def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray] | None:
+    """Inputs of zeros to warm a session with, pictures as uint8; None where the graph's sizes are free or its batch another."""
+    spec = facts.input
+    if spec is not None:
+        channels = 1 if spec.colour == "GRAY" else 3
+        return {spec.name: np.zeros((rows, spec.height, spec.width, channels), np.uint8)}
+    if any(-1 in tensor.shape[1:] or (tensor.shape and tensor.shape[0] not in (-1, rows)) for tensor in facts.inputs):
+        return None
+    return {tensor.name: np.zeros((rows, *tensor.shape[1:]), NUMPY_NAMES[tensor.datatype]) for tensor in facts.inputs}
