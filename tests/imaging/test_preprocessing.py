@@ -3,7 +3,14 @@ import pytest
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
-from sightline.imaging.preprocessing import batch_shape, prepare_batch, prepare_image
+from sightline.imaging.preprocessing import (
+    batch_shape,
+    is_identity,
+    normalise_batch,
+    place_batch,
+    prepare_batch,
+    prepare_image,
+)
 from sightline.imaging.resizing import letterbox_image
 
 
@@ -78,3 +85,25 @@ def test_only_rgb_pictures_are_prepared(picture):
 def test_a_spec_that_contradicts_itself_is_refused(picture, fields):
     with pytest.raises(InvalidInput, match="input spec"):
         prepare_image(picture, InputSpec(width=8, height=8, **fields))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "GRAY"])
+def test_placing_and_normalising_is_preparing(rng, layout, colour):
+    channels = 1 if colour == "GRAY" else 3
+    spec = InputSpec(
+        width=20, height=16, layout=layout, colour=colour, mean=(10.0, 20.0, 30.0)[:channels], std=(2.0, 3.0, 4.0)[:channels]
+    )
+    images = [rng.integers(0, 256, (31, 17, 3), np.uint8), rng.integers(0, 256, (8, 40, 3), np.uint8)]
+    pixels, placed = place_batch(images, spec)
+    prepared, placements = prepare_batch(images, spec)
+    assert pixels.dtype == np.uint8 and pixels.shape == (2, 16, 20, channels)
+    assert placed == placements
+    assert np.array_equal(normalise_batch(pixels, spec), prepared)
+
+
+def test_only_pixels_in_their_own_order_are_the_tensor_already():
+    plain = {"width": 4, "height": 4, "layout": "NHWC", "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    assert is_identity(InputSpec(**plain))
+    for other in ({"layout": "NCHW"}, {"std": (2.0, 1.0, 1.0)}, {"mean": (0.0, 0.0, 1.0)}, {"colour": "BGR"}):
+        assert not is_identity(InputSpec(**{**plain, **other}))

@@ -12,10 +12,12 @@ import onnx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from graphs import FLOAT_GRAPHS, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
+from graphs import FLOAT_GRAPHS, node, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
-from sightline.runtime.backend import Session, SessionOptions
+from sightline.core.manifests import InputSpec
+from sightline.imaging.preprocessing import place_batch, prepare_batch
+from sightline.runtime.backend import Session, SessionOptions, TensorType
 from sightline.runtime.backends.hetero import HeteroNetwork, Segment, write_hetero
 from sightline.runtime.backends.table import BACKENDS, list_backends, load_backend
 
@@ -75,8 +77,6 @@ def test_fp32_outputs_equal_the_reference(
 def test_the_reference_follows_the_operators_definition(tmp_path: Path, rng: np.random.Generator) -> None:
     """Softmax over channels of a strided convolution, written out as loops."""
     w = rng.normal(size=(2, 3, 1, 1)).astype(np.float32)
-    from graphs import node
-
     nodes = [node("Conv", ["images", "w"], "a", strides=[8, 8]), node("Softmax", ["a"], "out", axis=1)]
     graph = write_graph(tmp_path / "graph.onnx", nodes, {"w": w}, {"out": 4})
     inputs = make_batch(rng, 1)
@@ -200,8 +200,6 @@ def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, r
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_stated_size_is_refused_even_where_the_operators_would_take_another(name: str, tmp_path: Path) -> None:
     """A pool takes any number of channels of any size, so only the graph's stated input can tell that this one is wrong."""
-    from graphs import node
-
     graph = write_graph(tmp_path / "graph.onnx", [node("GlobalAveragePool", ["images"], "out")], {}, {"out": 4})
     session = open_graph(name, graph)
     for count in (1, 2, 3, 4):  # the fourth runs with a dynamic batch
@@ -292,3 +290,34 @@ def test_back_ends_are_found_by_their_device() -> None:
     assert list_backends("cpu") == ["reference", "onnxruntime", "openvino"]
     assert list_backends("fpga-emulator") == ["hls4ml"]
     assert list_backends("gpu") == []
+
+
+@pytest.mark.parametrize("colour", ["RGB", "BGR", "GRAY"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", ENGINES)
+def test_pictures_as_uint8_give_what_the_prepared_tensor_gives(
+    name: str, layout: str, colour: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    channels = 1 if colour == "GRAY" else 3
+    mean, std = (120.0, 110.0, 100.0)[:channels], (60.0, 50.0, 40.0)[:channels]
+    spec = InputSpec(width=16, height=12, layout=layout, colour=colour, mean=mean, std=std)
+    shape = (channels, 12, 16) if layout == "NCHW" else (12, 16, channels)
+    graph = write_graph(tmp_path / "graph.onnx", [node("Abs", ["images"], "out")], {}, {"out": 4}, shape)
+    images = [rng.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(2)]
+    prepared, _ = prepare_batch(images, spec)
+    pixels, _ = place_batch(images, spec)
+    session = open_graph(name, graph, pixels=spec)
+    np.testing.assert_allclose(session.infer({"images": pixels})["out"], np.abs(prepared), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(session.infer({"images": prepared})["out"], np.abs(prepared), rtol=1e-6)
+    streamed = list(session.stream([{"images": pixels}] * 3))
+    assert all(np.array_equal(outputs["out"], streamed[0]["out"]) for outputs in streamed)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_tensors_are_described_as_the_graph_states_them(name: str, tmp_path: Path) -> None:
+    graph = write_conv_chain(tmp_path / "graph.onnx")
+    inputs, outputs = open_graph(name, graph).describe_tensors()
+    assert inputs == (TensorType(name="images", dtype="float32", shape=(-1, 3, 16, 16)),)
+    assert [(tensor.name, tensor.dtype, tensor.shape[0], len(tensor.shape)) for tensor in outputs] == [
+        ("logits", "float32", -1, 2)
+    ]
