@@ -16,6 +16,8 @@ Engine code raises these and knows nothing of HTTP or exit codes; `HTTP_STATUS` 
     ├── Unsupported           this build or device cannot do that                   501
     │   └── MissingPackage        an optional package is not installed
     └── Exhausted             a limit of time, memory or queue was reached          503
+        ├── QueueFull             a model's queue has no room; says when to come again
+        └── QueueTimeout          a request's time was up before its turn came
 """
 
 
@@ -73,6 +75,23 @@ class MissingPackage(Unsupported):
 
 class Exhausted(SightlineError):  # noqa: N818
     """A limit of time, memory or queue length was reached."""
+
+
+class QueueFull(Exhausted):
+    """A model's queue has no room for one more request; `retry_after_s` estimates when it will have.
+
+    Args:
+        message: one line fit for a user.
+        retry_after_s: seconds until what waits now will have been answered.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueTimeout(Exhausted):
+    """A request whose time was up while it still waited for its turn."""
 
 
 # Read by the border only (`cli`, `serving`): the first matching class wins.
