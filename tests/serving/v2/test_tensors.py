@@ -81,6 +81,15 @@ def test_json_data_may_be_flat_or_nested(text):
     assert decode_json("x", "FP32", [2, 2], text).tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_long_json_data_is_read_in_pieces():
+    values = np.random.default_rng(0).normal(size=(3, 20_000)).astype(np.float32)
+    np.testing.assert_array_equal(decode_json("x", "FP32", [3, 20_000], str(values.tolist()).encode()), values)
+    with pytest.raises(InvalidInput, match="got more"):
+        decode_json("x", "FP32", [2, 20_000], str(values.tolist()).encode())
+    with pytest.raises(InvalidInput, match="60000"):
+        decode_json("x", "FP32", [4, 20_000], str(values.tolist()).encode())
+
+
 def test_json_strings_are_utf8_or_base64():
     assert decode_json("x", "BYTES", [2], '["é", "a\\u0000"]'.encode()).tolist() == ["é".encode(), b"a\x00"]
     assert decode_json("x", "BYTES", [1], b'["/9g="]', is_base64=True).tolist() == [b"\xff\xd8"]
@@ -93,7 +102,7 @@ def test_json_strings_are_utf8_or_base64():
     [
         ("INT8", b"[128]"), ("UINT8", b"[-1]"), ("UINT64", b"[18446744073709551616]"), ("INT32", b"[1.5]"), ("FP32", b"[1e39]"),
         ("FP16", b"[70000]"), ("FP32", b"[NaN]"), ("FP32", b"[1e999]"), ("FP32", b'["1"]'), ("FP32", b"[null]"),
-        ("BOOL", b"[1]"), ("BYTES", b"[1]"), ("FP32", b'{"a": 1}'), ("FP32", b"1"), ("FP32", b"[1"), ("FP32", b""),
+        ("BOOL", b"[1]"), ("BYTES", b"[1]"), ("FP32", b'{"a": 1}'), ("FP32", b"1"), ("FP32", b""),
         ("FP32", b"[[1], {}]"), ("FP32", b"[" * 100_000), ("FP32", b"[]"), ("FP32", b"[1, 2]"), ("BYTES", b'["\xff"]'),
     ],
 )  # fmt: skip

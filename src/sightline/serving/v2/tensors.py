@@ -11,7 +11,7 @@ import base64
 import binascii
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from sightline.core.errors import InvalidInput
 MAX_RANK = 16
 MAX_ELEMENTS = 2**31 - 1
 LENGTH_BYTES = 4  # of the u32 before each BYTES element
+PIECE_BYTES = 64 * 1024  # of JSON text that is parsed at once
 SHOWN_NAME = 100  # characters of a client's name that a message repeats
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -42,9 +43,13 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()} | {"BF16": 2}
 DATATYPES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
-JSON_KINDS: dict[str, type] = {"b": bool, "i": int, "u": int, "f": float, "O": str}  # numpy's kind -> type of a JSON element
 
-_JSON_DECODERS = {kind: msgspec.json.Decoder(list[element]) for kind, element in JSON_KINDS.items()}  # type: ignore[valid-type]
+_JSON_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {  # by numpy's kind
+    "b": msgspec.json.Decoder(list[bool]),
+    "i": msgspec.json.Decoder(list[int]),
+    "u": msgspec.json.Decoder(list[int]),
+    "f": msgspec.json.Decoder(list[float]),
+}
 
 
 def find_datatype(array: np.ndarray) -> str:
@@ -144,7 +149,7 @@ def decode_json(
 
     Args:
         name: of the tensor, for messages.
-        data: JSON text.
+        data: valid JSON text; it need not be split or decoded before.
         is_base64: BYTES elements are base64; otherwise a string stands for its UTF-8.
 
     Raises: InvalidInput for another number of elements, elements of another type or out of range, and BF16.
@@ -156,16 +161,17 @@ def decode_json(
     if len(data) < count:
         raise _wrong_count(name, shape, "fewer")
     try:
-        values = _parse_values(data, dtype.kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+        if datatype == "BYTES":
+            return _make_object_array(_read_texts(name, shape, data, is_base64), shape)
+        return _read_numbers(data, dtype, count).reshape(shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise InvalidInput(
             f"expected data of input {shorten(name)} to be a list of {datatype} elements, got {error}"
         ) from error
-    if datatype == "BYTES":
-        if len(values) != count:
-            raise _wrong_count(name, shape, str(len(values)))
-        return _make_object_array([_read_text(name, text, is_base64) for text in values], shape)
-    return make_array(name, datatype, shape, values)
+    except (OverflowError, FloatingPointError) as error:
+        raise InvalidInput(f"expected input {shorten(name)} to hold {datatype} elements, got one that does not fit") from error
+    except _WrongCount as error:
+        raise _wrong_count(name, shape, str(error)) from error
 
 
 def make_array(name: str, datatype: str, shape: Sequence[int], values: Sequence[Any]) -> np.ndarray:
@@ -220,31 +226,49 @@ def shorten(name: str) -> str:
     return repr(name[:SHOWN_NAME])
 
 
-def _parse_values(data: bytes | memoryview, kind: str) -> list[Any]:
-    """Elements of a JSON list. A flat one is checked and converted by msgspec at once; a nested one is flattened first."""
-    is_nested = bytes(data[:64]).lstrip()[1:].lstrip().startswith(b"[")
-    if not is_nested:
-        return _JSON_DECODERS[kind].decode(data)
-    return msgspec.convert(list(_flatten(msgspec.json.decode(data))), list[JSON_KINDS[kind]])  # type: ignore[valid-type]
+class _WrongCount(Exception):  # noqa: N818
+    """Data with another number of elements than the shape has; the message says which."""
 
 
-def _flatten(values: Any) -> Iterator[Any]:
-    waiting: list[Iterator[Any]] = [iter(values)]
-    while waiting:
-        for value in waiting[-1]:
-            if isinstance(value, list):
-                waiting.append(iter(value))
-                break
-            yield value
-        else:
-            waiting.pop()
+def _read_numbers(data: bytes | memoryview, dtype: np.dtype[Any], count: int) -> np.ndarray:
+    """The numbers of a valid JSON list, however nested, in order.
+
+    Text is taken in pieces that end at a comma, its brackets deleted: no list of millions of Python objects is made, and other
+    threads run between the pieces.
+    """
+    if bytes(data[:PIECE_BYTES]).lstrip()[:1] != b"[":
+        raise msgspec.DecodeError("something else than a list")
+    decode = _JSON_DECODERS[dtype.kind].decode
+    values = np.empty(count, dtype)
+    view, start, filled = memoryview(data), 0, 0
+    with np.errstate(over="raise"):
+        while start < len(view):
+            piece = bytes(view[start : start + PIECE_BYTES])
+            if start + len(piece) < len(view):
+                piece = piece[: piece.rfind(b",") + 1]
+            if not piece:
+                raise msgspec.DecodeError("an element of impossible length")
+            start += len(piece)
+            numbers = decode(b"[" + piece.translate(None, b"[]").removesuffix(b",") + b"]")
+            if filled + len(numbers) > count:
+                raise _WrongCount("more")
+            values[filled : filled + len(numbers)] = np.fromiter(numbers, dtype, len(numbers))
+            filled += len(numbers)
+    if filled < count:
+        raise _WrongCount(str(filled))
+    return values
 
 
-def _read_text(name: str, text: str, is_base64: bool) -> bytes:
+def _read_texts(name: str, shape: Sequence[int], data: bytes | memoryview, is_base64: bool) -> list[bytes]:
+    """The elements of a JSON list of strings, nested at most twice: BYTES of pictures are `[N]` or `[N, 1]`."""
+    nested = msgspec.json.decode(data, type=list[str | list[str]])
+    texts = [text for one in nested for text in ([one] if isinstance(one, str) else one)]
+    if len(texts) != math.prod(shape):
+        raise _WrongCount(str(len(texts)))
     if not is_base64:
-        return text.encode()
+        return [text.encode() for text in texts]
     try:
-        return base64.b64decode(text, validate=True)
+        return [base64.b64decode(text, validate=True) for text in texts]
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"expected elements of input {shorten(name)} to be base64, got one that is not: {error}") from error
 

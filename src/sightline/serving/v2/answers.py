@@ -1,0 +1,124 @@
+"""Write the answer to an inference request: JSON, followed by the bytes of the outputs that travel as binary data.
+
+All of it runs on the thread that inferred. Outputs that lie contiguous in memory are copied once, into the body.
+
+Source: Open Inference Protocol V2, "Inference Response"; Triton's binary tensor data and classification extensions.
+"""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from starlette.responses import Response
+
+from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
+from sightline.imaging.heads import decode_outputs
+from sightline.serving.inference.calls import Inferred, ServedFacts
+from sightline.serving.v2.bodies import find_compressor
+from sightline.serving.v2.requests import ANNOTATIONS, InferRequest, RequestedOutput, offers_annotations
+from sightline.serving.v2.tensors import encode_binary, encode_json, find_datatype, shorten
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+BINARY = "application/octet-stream"
+
+
+def make_answer_writer(request: InferRequest, encoding: str = "") -> partial[Response]:
+    """The `write_answer` of a request. Args: encoding: Content-Encoding of the answer, "" for none."""
+    return partial(write_answer, request, encoding)
+
+
+def write_answer(request: InferRequest, encoding: str, facts: ServedFacts, inferred: Inferred) -> Response:
+    """The whole answer. Raises: InvalidInput for an output the model does not have, or that has no form in JSON."""
+    described: list[dict[str, Any]] = []
+    parts: list[bytes | memoryview] = [b""]  # the JSON comes first
+    for output, array in select_outputs(request, facts, inferred):
+        datatype = find_output_datatype(output.name, array, facts)
+        entry: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": array.shape}
+        if output.is_binary:
+            content = encode_binary(array, datatype)
+            entry["parameters"] = {"binary_data_size": len(content)}
+            parts.append(content)
+        else:
+            entry["data"] = encode_json(output.name, array, datatype)
+        described.append(entry)
+    answer = {"model_name": facts.name, "model_version": str(facts.version), "outputs": described}
+    if request.id:
+        answer["id"] = request.id
+    parts[0] = msgspec.json.encode(answer)
+    return _make_response(parts, encoding)
+
+
+def select_outputs(request: InferRequest, facts: ServedFacts, inferred: Inferred) -> list[tuple[RequestedOutput, np.ndarray]]:
+    """The arrays that were asked for, in that order; all of the graph's when none was.
+
+    Returns: each with its array; a classification is BYTES `(N, k)`, annotations are BYTES `(N,)`.
+    Raises: InvalidInput for an output the model does not have.
+    """
+    if not request.outputs:
+        return [(RequestedOutput(fact.name, request.is_binary), inferred.outputs[fact.name]) for fact in facts.outputs]
+    return [(output, _select_output(output, facts, inferred)) for output in request.outputs]
+
+
+def _select_output(output: RequestedOutput, facts: ServedFacts, inferred: Inferred) -> np.ndarray:
+    array = inferred.outputs.get(output.name)
+    if array is not None:
+        return classify_output(output.name, array, output.classes, facts.categories) if output.classes else array
+    if output.name == ANNOTATIONS and offers_annotations(facts):
+        return write_annotations(facts, inferred)
+    raise InvalidInput(f"expected outputs of {', '.join(fact.name for fact in facts.outputs)}, got {shorten(output.name)}")
+
+
+def find_output_datatype(name: str, array: np.ndarray, facts: ServedFacts) -> str:
+    """The array's own datatype, but BF16 where the graph says so, which is float32 in numpy."""
+    datatype = find_datatype(array)
+    is_bf16 = datatype == "FP32" and any(fact.datatype == "BF16" for fact in facts.outputs if fact.name == name)
+    return "BF16" if is_bf16 else datatype
+
+
+def classify_output(name: str, array: np.ndarray, classes: int, categories: tuple[str, ...]) -> np.ndarray:
+    """The best classes of each row, as Triton's classification extension writes them.
+
+    Args:
+        array: `(N, C)` float scores or logits.
+        classes: so many at most, best first; of equal scores the lower index comes first.
+        categories: labels, when there are C of them.
+
+    Returns: object array `(N, min(classes, C))` of `b"score:index"` or `b"score:index:label"`; scores as the graph gave them.
+    Raises: InvalidInput for an output that is no list of scores per row.
+    """
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise InvalidInput(
+            f"expected classification of a float output (N, C), got {shorten(name)} {array.dtype} {array.shape}; "
+            "ask for it without classification"
+        )
+    best = np.argsort(-array, axis=1, kind="stable")[:, :classes]  # NaN comes last
+    labels = [f":{category}" for category in categories] if len(categories) == array.shape[1] else [""] * array.shape[1]
+    answer = np.empty(best.shape, object)
+    for row, indices in enumerate(best):
+        answer[row] = [f"{array[row, index]:f}:{index}{labels[index]}".encode() for index in indices]
+    return answer
+
+
+def write_annotations(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
+    """What the decode head found: an object array `(N,)`, for each picture a JSON list of Annotations in its own pixels."""
+    assert facts.decode is not None
+    found = decode_outputs(facts.decode, inferred.outputs, inferred.placements, _index_categories(facts.categories))
+    answer = np.empty(len(found), object)
+    answer[:] = [msgspec.json.encode(annotations) for annotations in found]
+    return answer
+
+
+_index_categories = lru_cache(maxsize=64)(Categories)
+
+
+def _make_response(parts: list[bytes | memoryview], encoding: str) -> Response:
+    headers = {}
+    if len(parts) > 1:
+        headers[HEADER_LENGTH] = str(len(parts[0]))
+    body = b"".join(parts)
+    if encoding:
+        headers["Content-Encoding"] = encoding
+        body = find_compressor(encoding)(body)
+    return Response(body, headers=headers, media_type=BINARY if len(parts) > 1 else "application/json")

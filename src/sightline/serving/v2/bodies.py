@@ -1,0 +1,119 @@
+"""Read a request's body under limits of bytes and time, and undo its Content-Encoding; compress an answer when it is asked to.
+
+A body that arrives in one message, as most do, is not copied. Decompression stops at the same limit as reading does, so a
+small bomb costs no more memory than a large honest body.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
+
+from sightline.core.errors import InvalidInput
+
+BODY_TIMEOUT_S = 30.0
+GZIP, ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS  # "deflate" means the zlib format: RFC 9110 §8.4.1.2
+WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
+COMPRESSION_LEVEL = 1  # tensors of floats hardly shrink more at 6, which takes several times as long
+
+
+async def read_body(receive: Receive, max_bytes: int, announced: bytes = b"", timeout_s: float = BODY_TIMEOUT_S) -> bytes:
+    """The whole body.
+
+    Args:
+        receive: of the ASGI application.
+        max_bytes: largest body that is read.
+        announced: the Content-Length header; more than the limit is refused before the first byte is read.
+
+    Raises: HTTPException 413 or 408; ClientDisconnect when the client hung up.
+    """
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                return _check_size(message.get("body", b""), max_bytes)
+            return b"".join(await _read_chunks(message, receive, max_bytes))
+    except TimeoutError:
+        raise HTTPException(408, f"the body was not complete after {timeout_s:g} s; send it faster or smaller") from None
+
+
+async def _read_chunks(message: Message, receive: Receive, max_bytes: int) -> list[bytes]:
+    chunks, size_bytes = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
+            raise too_large(max_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks
+        message = await receive()
+
+
+def _check_size(body: bytes, max_bytes: int) -> bytes:
+    if len(body) > max_bytes:
+        raise too_large(max_bytes)
+    return body
+
+
+def too_large(max_bytes: int) -> HTTPException:
+    """413."""
+    return HTTPException(413, f"the body is larger than the limit of {max_bytes} bytes; send less at once")
+
+
+def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Undo a Content-Encoding, which the client states.
+
+    Args:
+        encoding: "gzip" or "deflate".
+        max_bytes: largest body when decompressed.
+
+    Raises: HTTPException 413 or 415; InvalidInput for a body that is damaged or cut off.
+    """
+    if encoding not in WINDOWS:
+        raise HTTPException(415, f"expected Content-Encoding gzip or deflate, got {encoding[:100]!r}; send the body as it is")
+    parts, left = [], max_bytes
+    while body:
+        decompressor = zlib.decompressobj(WINDOWS[encoding])
+        try:
+            parts.append(decompressor.decompress(body, left + 1))
+        except zlib.error as error:
+            raise InvalidInput(f"the body is no {encoding}: {error}; compress it again") from error
+        left -= len(parts[-1])
+        if left < 0:
+            raise too_large(max_bytes)
+        if not decompressor.eof:
+            raise InvalidInput(f"the {encoding} of the body is cut off; send all of it")
+        body = decompressor.unused_data  # gzip may hold several members: RFC 1952 §2.2
+        if body and encoding != "gzip":
+            raise InvalidInput(f"{len(body)} bytes follow the {encoding} of the body; send nothing after it")
+    return b"".join(parts)
+
+
+def choose_encoding(accepted: bytes) -> str:
+    """The coding an answer gets for an Accept-Encoding header, "" for none.
+
+    Only a header that names exactly one coding is a wish, as `tritonclient` states it; HTTP libraries send lists of all they
+    can undo with every request, and compressing for them would cost more time than it saves.
+    """
+    encoding = accepted.decode("latin-1").strip().lower()
+    return encoding if encoding in WINDOWS else ""
+
+
+def find_compressor(encoding: str) -> Callable[[bytes], bytes]:
+    """The function that applies a coding of `choose_encoding`."""
+    if not encoding:
+        return bytes
+
+    def compress(body: bytes) -> bytes:
+        compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=WINDOWS[encoding])
+        return compressor.compress(body) + compressor.flush()
+
+    return compress

@@ -1,0 +1,296 @@
+"""The handlers of the protocol's paths: they read, call and write; what a model is and does is found elsewhere.
+
+`infer` is the hot path: one look at the head, one parse of some hundred bytes of JSON, and the wait for the answer that the
+inferring thread wrote. Everything that may block, or take long for large requests, goes to a thread.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from importlib.metadata import version as find_package_version
+from typing import Any, Literal, Protocol
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.serving.inference.calls import ServedFacts, TensorFacts
+from sightline.serving.inference.service import Host, InferenceService
+from sightline.serving.v2.answers import make_answer_writer
+from sightline.serving.v2.bodies import choose_encoding, decompress_body, read_body
+from sightline.serving.v2.requests import ANNOTATIONS, make_call, offers_annotations, read_header_length, read_request
+from sightline.serving.v2.statistics import Statistics
+
+INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
+MAX_ADMINISTRATION_BYTES = 1024 * 1024
+SERVER_NAME = "sightline"
+EXTENSIONS = (  # Triton's names, then our own
+    "binary_tensor_data",
+    "classification",
+    "schedule_policy",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "statistics",
+    "sightline_pictures",
+    "sightline_annotations",
+)
+PICTURES = {
+    "datatype": "BYTES",
+    "shape": [-1],
+    "content": "encoded pictures (JPEG, PNG, WebP, BMP, TIFF), prepared on the server",
+}
+
+
+class VersionState(Protocol):
+    """A version in the repository, as `ModelHost.index` lists it."""
+
+    name: str
+    version: int
+    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+    reason: str
+
+
+class AdministeredHost(Host, Protocol):
+    """What the endpoints ask of the model host; all of it but `acquire` and `release` may block."""
+
+    def index(self) -> list[Any]:
+        """A VersionState for every version in the repository."""
+
+    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """Load or load again. Raises: NotFound, InvalidInput; Conflict in another mode than explicit."""
+
+    def unload(self, name: str, with_dependents: bool = False) -> None:
+        """Unload all versions. Raises: NotFound; Conflict in another mode than explicit."""
+
+    def list_versions(self, name: str) -> list[int]:
+        """Versions that answer, ascending. Raises: NotFound."""
+
+    def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
+        """Triton's ModelConfig as JSON has it, all defaults filled in. Raises: NotFound."""
+
+
+class _IndexRequest(msgspec.Struct):
+    ready: bool = False
+
+
+class _LoadRequest(msgspec.Struct):
+    parameters: dict[str, Any] = {}
+
+
+class _UnloadParameters(msgspec.Struct):
+    unload_dependents: bool = False
+
+
+class _UnloadRequest(msgspec.Struct):
+    parameters: _UnloadParameters | None = None
+
+
+class V2Endpoints:
+    """The handlers; `routes.make_routes` gives them their paths.
+
+    Args:
+        service: infers.
+        host: knows the models.
+        statistics: an observer of the service.
+        max_request_bytes: largest body, as it came and decompressed.
+        is_ready: whether the server as a whole takes requests.
+    """
+
+    def __init__(
+        self,
+        service: InferenceService,
+        host: AdministeredHost,
+        statistics: Statistics,
+        *,
+        max_request_bytes: int,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.service = service
+        self.host = host
+        self.statistics = statistics
+        self.max_request_bytes = max_request_bytes
+        self.is_ready = is_ready
+        self._version = find_package_version("sightline")
+
+    async def infer(self, request: Request) -> Response:
+        """Infer once."""
+        name, version = read_path(request)
+        facts = self.find_facts(name, version)
+        head = read_head(request.scope["headers"])
+        body = await read_body(request.receive, self.max_request_bytes, head[b"content-length"])
+        if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) not in ("", "identity"):
+            body = await asyncio.to_thread(decompress_body, body, encoding, self.max_request_bytes)
+        header_length = read_header_length(head[b"inference-header-content-length"], body)
+        is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
+        asked = await asyncio.to_thread(read_request, body, header_length) if is_large else read_request(body, header_length)
+        writer = make_answer_writer(asked, choose_encoding(head[b"accept-encoding"]))
+        tenant = request.scope.get("state", {}).get("tenant", "")
+        answer = await self.service.infer(make_call(asked, facts, writer, version, tenant))
+        assert isinstance(answer, Response)
+        return answer
+
+    async def read_live(self, request: Request) -> Response:
+        """200 as long as the process answers."""
+        return Response()
+
+    async def read_ready(self, request: Request) -> Response:
+        """200 when requests can be answered."""
+        if not self.is_ready():
+            raise HTTPException(400, "the server is not ready yet; its models are being loaded")
+        return Response()
+
+    async def read_server(self, request: Request) -> Response:
+        """Name, version and extensions of the server."""
+        return write_json({"name": SERVER_NAME, "version": self._version, "extensions": EXTENSIONS})
+
+    async def read_model(self, request: Request) -> Response:
+        """Metadata of a model."""
+        name, version = read_path(request)
+        facts = self.find_facts(name, version)
+        versions = await asyncio.to_thread(self._call_host, self.host.list_versions, name)
+        return write_json(describe_model(facts, versions))
+
+    async def read_model_ready(self, request: Request) -> Response:
+        """200 when the model, or this version of it, answers."""
+        name, version = read_path(request)
+        try:
+            self.find_facts(name, version)
+        except NotFound:
+            raise
+        except SightlineError as error:
+            raise HTTPException(400, str(error)) from error
+        return Response()
+
+    async def read_configuration(self, request: Request) -> Response:
+        """The complete configuration of a model."""
+        name, version = read_path(request)
+        return write_json(await asyncio.to_thread(self._call_host, self.host.describe_configuration, name, version))
+
+    async def read_statistics(self, request: Request) -> Response:
+        """Statistics of all models, one, or one version."""
+        name, version = read_path(request)
+        versions = await asyncio.to_thread(self._list_versions, name, version)
+        return write_json({"model_stats": [self.statistics.read(*one) for one in versions]})
+
+    async def list_repository(self, request: Request) -> Response:
+        """Every version in the repository and its state."""
+        asked = await self._read_json(request, _IndexRequest)
+        states = await asyncio.to_thread(self.host.index)
+        return write_json([describe_state(state) for state in states if state.state == "READY" or not asked.ready])
+
+    async def load(self, request: Request) -> Response:
+        """Load a model, or load it again, maybe with another configuration."""
+        asked = await self._read_json(request, _LoadRequest)
+        configuration = read_configuration(asked.parameters)
+        await asyncio.to_thread(self._call_host, self.host.load, request.path_params["name"], configuration)
+        return Response()
+
+    async def unload(self, request: Request) -> Response:
+        """Unload a model."""
+        asked = await self._read_json(request, _UnloadRequest)
+        with_dependents = asked.parameters is not None and asked.parameters.unload_dependents
+        await asyncio.to_thread(self._call_host, self.host.unload, request.path_params["name"], with_dependents)
+        return Response()
+
+    def find_facts(self, name: str, version: str) -> ServedFacts:
+        """Facts of the version that answers now. Raises: NotFound in the protocol's words; Exhausted."""
+        served = self._call_host(self.host.acquire, name, version)
+        try:
+            facts: ServedFacts = served.facts
+            return facts
+        finally:
+            self.host.release(served)
+
+    def _list_versions(self, name: str, version: str) -> list[tuple[str, int]]:
+        if not name:
+            return sorted({(state.name, state.version) for state in self.host.index() if state.state == "READY"})
+        versions = self._call_host(self.host.list_versions, name)
+        if version and version not in map(str, versions):
+            raise NotFound(f"Request for unknown model: {name[:100]!r} version {version[:20]!r} is not found")
+        return [(name, one) for one in versions if version in ("", str(one))]
+
+    def _call_host(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the host; its NotFound gets the words that clients look for."""
+        try:
+            return function(*arguments)
+        except NotFound as error:
+            raise NotFound(f"Request for unknown model: {error}") from error
+
+    async def _read_json(self, request: Request, kind: type[Any]) -> Any:
+        body = await read_body(request.receive, min(self.max_request_bytes, MAX_ADMINISTRATION_BYTES))
+        if not body.strip():
+            return kind()
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error
+
+
+def read_path(request: Request) -> tuple[str, str]:
+    """Name and version of the model in the path; "" where it has none."""
+    parameters = request.path_params
+    return parameters.get("name", ""), parameters.get("version", "")
+
+
+def read_head(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers that an inference request may carry, b"" where they are missing."""
+    head = dict.fromkeys((b"content-length", b"content-encoding", b"inference-header-content-length", b"accept-encoding"), b"")
+    for key, value in headers:
+        if key in head:
+            head[key] = value
+    return head
+
+
+def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
+    """Metadata of a model as JSON has it.
+
+    The protocol has no word for what an output means and for pictures as an input: they stand under `parameters`.
+    """
+    inputs = [describe_tensor(fact) for fact in facts.inputs]
+    outputs = [describe_tensor(fact) for fact in facts.outputs]
+    if facts.input is not None:
+        for tensor in inputs:
+            if tensor["name"] == facts.input.name:
+                tensor["parameters"] = {"also_accepts": PICTURES}
+    if offers_annotations(facts):
+        outputs.append({"name": ANNOTATIONS, "datatype": "BYTES", "shape": [-1]})
+    return {
+        "name": facts.name,
+        "versions": [str(version) for version in versions],
+        "platform": facts.engine,
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": {"task": facts.task, "categories": facts.categories, "max_batch_size": facts.max_batch},
+    }
+
+
+def describe_tensor(fact: TensorFacts) -> dict[str, Any]:
+    """A tensor as metadata has it."""
+    return {"name": fact.name, "datatype": fact.datatype, "shape": fact.shape}
+
+
+def describe_state(state: VersionState) -> dict[str, str]:
+    """A version as the repository index has it."""
+    return {"name": state.name, "version": str(state.version), "state": state.state, "reason": state.reason}
+
+
+def read_configuration(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The configuration that a load request carries as a JSON string. Raises: InvalidInput; files in requests are not taken."""
+    if files := [name for name in parameters if name.startswith("file:")]:
+        raise InvalidInput(f"this server takes no model files by request, got {files[0][:100]!r}; put them into its repository")
+    text = parameters.get("config")
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise InvalidInput("expected parameters.config to be a string that holds the configuration's JSON")
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidInput(f"expected parameters.config to be a JSON object, got {error}") from error
+
+
+def write_json(content: Any) -> Response:
+    """A 200 with a JSON body."""
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,313 @@
+"""Read an inference request: JSON, or JSON followed by the bytes of its tensors; then fit it to a model and make it a Call.
+
+Reading needs no model and may run on any thread; fitting needs the model's facts and costs next to nothing. A `BYTES` tensor
+for a model that has an InputSpec holds encoded pictures, prepared on the server; any other tensor goes to the graph as it is.
+
+Source: Open Inference Protocol V2, "Inference"; extensions of Triton Inference Server: binary tensor data (with its raw binary
+request), classification, schedule policy. OpenVINO Model Server lets a lone binary input leave its size out.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
+from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, decode_binary, decode_json, read_bytes_elements, shorten
+
+ANNOTATIONS = "annotations"  # our output: what the decode head makes of the graph's outputs
+MICROSECONDS = 1e-6
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Elements = list[bytes | memoryview]
+
+
+class RequestedOutput(msgspec.Struct, frozen=True):
+    """An output the client wants. Attributes: classes: > 0 wants the so many best as "score:index:label" instead."""
+
+    name: str
+    is_binary: bool
+    classes: int = 0
+
+
+class BytesTensor(msgspec.Struct, frozen=True):
+    """A BYTES tensor: its shape and its elements, row-major."""
+
+    shape: tuple[int, ...]
+    elements: Elements
+
+
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An inference request as read, not yet fitted to a model.
+
+    Attributes:
+        outputs: in the order asked for; empty asks for all of the graph.
+        is_binary: how outputs travel that are not asked for by name.
+        raw: the whole body, of a request without JSON; then there are no inputs.
+        priority, timeout_s: as in `Call`.
+    """
+
+    id: str = ""
+    inputs: Mapping[str, np.ndarray | BytesTensor] = {}
+    outputs: tuple[RequestedOutput, ...] = ()
+    is_binary: bool = False
+    raw: bytes | None = None
+    priority: int = 0
+    timeout_s: float | None = None
+
+
+class _RequestParameters(msgspec.Struct):
+    priority: Count = 0
+    timeout: Count = 0
+    binary_data_output: bool = False
+    sequence_id: int | str = 0
+
+
+class _InputParameters(msgspec.Struct):
+    binary_data_size: Count | None = None
+    content_type: str | None = None
+    shared_memory_region: str | None = None
+
+
+class _OutputParameters(msgspec.Struct):
+    binary_data: bool | None = None
+    classification: Count = 0
+    shared_memory_region: str | None = None
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: _InputParameters | None = None
+    data: msgspec.Raw = msgspec.Raw()  # empty without one
+
+    @property
+    def has_data(self) -> bool:
+        return bytes(memoryview(self.data)[:4]) not in (b"", b"null")
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: _OutputParameters | None = None
+
+
+class _Request(msgspec.Struct):
+    inputs: list[_Input]
+    id: str | None = None
+    parameters: _RequestParameters | None = None
+    outputs: list[_Output] | None = None
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+_NO_REQUEST, _NO_INPUT, _NO_OUTPUT = _RequestParameters(), _InputParameters(), _OutputParameters()
+
+
+def read_header_length(header: bytes, body: bytes) -> int | None:
+    """Bytes of JSON before the tensors, as `Inference-Header-Content-Length` says; None without it. Raises: InvalidInput."""
+    if not header:
+        return None
+    if not header.isdigit() or len(header) > 18 or int(header) > len(body):
+        raise InvalidInput(
+            f"expected Inference-Header-Content-Length to be 0..{len(body)}, the size of the body, got {header[:20]!r}"
+        )
+    return int(header)
+
+
+def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
+    """Read a body.
+
+    Args:
+        body: JSON, then the bytes of the binary inputs in their order.
+        header_length: bytes of JSON; None: all; 0: the body has no JSON and is the model's only input.
+
+    Raises: InvalidInput naming what does not fit.
+    """
+    if header_length == 0:
+        return InferRequest(raw=body, is_binary=True)
+    view = memoryview(body)
+    split = len(body) if header_length is None else header_length
+    try:
+        asked = _decode_request(view[:split])
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error
+    parameters = asked.parameters or _NO_REQUEST
+    if parameters.sequence_id not in (0, ""):
+        raise InvalidInput("this server keeps no state between requests; send them without sequence_id")
+    return InferRequest(
+        id=asked.id or "",
+        inputs=_read_inputs(asked.inputs, view[split:]),
+        outputs=_read_outputs(asked.outputs or [], parameters.binary_data_output),
+        is_binary=parameters.binary_data_output,
+        priority=parameters.priority,
+        timeout_s=parameters.timeout * MICROSECONDS if parameters.timeout else None,
+    )
+
+
+def _read_inputs(asked: list[_Input], tail: memoryview) -> dict[str, np.ndarray | BytesTensor]:
+    inputs: dict[str, np.ndarray | BytesTensor] = {}
+    start = 0
+    for one in asked:
+        if one.name in inputs:
+            raise InvalidInput(f"expected each input once, got {shorten(one.name)} twice")
+        parameters = one.parameters or _NO_INPUT
+        if parameters.shared_memory_region is not None:
+            raise InvalidInput(
+                f"input {shorten(one.name)} lies in shared memory, which this server does not offer; send its data"
+            )
+        if one.has_data:
+            if parameters.binary_data_size is not None:
+                raise InvalidInput(f"expected input {shorten(one.name)} to have data or binary_data_size, got both")
+            inputs[one.name] = _read_json_input(one, parameters.content_type == "base64")
+            continue
+        end = _find_end(one, parameters, start, len(tail), is_only=len(asked) == 1)
+        inputs[one.name] = _read_binary_input(one, tail[start:end], is_sized=parameters.binary_data_size is not None)
+        start = end
+    if start != len(tail):
+        raise InvalidInput(f"expected {start} bytes after the JSON, as binary_data_size says, got {len(tail)}")
+    return inputs
+
+
+def _find_end(one: _Input, parameters: _InputParameters, start: int, available: int, is_only: bool) -> int:
+    """Where an input's bytes end among those behind the JSON. Raises: InvalidInput."""
+    if parameters.binary_data_size is None:
+        if is_only and available:
+            return available
+        raise InvalidInput(f"expected input {shorten(one.name)} to have data, or binary_data_size and its bytes; got neither")
+    if start + parameters.binary_data_size > available:
+        raise InvalidInput(
+            f"expected {parameters.binary_data_size} bytes of input {shorten(one.name)} behind the JSON, got "
+            f"{available - start}; check binary_data_size and Inference-Header-Content-Length"
+        )
+    return start + parameters.binary_data_size
+
+
+def _read_json_input(one: _Input, is_base64: bool) -> np.ndarray | BytesTensor:
+    array = decode_json(one.name, one.datatype, one.shape, memoryview(one.data), is_base64)
+    return BytesTensor(array.shape, array.ravel().tolist()) if one.datatype == "BYTES" else array
+
+
+def _read_binary_input(one: _Input, content: memoryview, is_sized: bool) -> np.ndarray | BytesTensor:
+    if one.datatype != "BYTES":
+        return decode_binary(one.name, one.datatype, one.shape, content)
+    count = count_elements(one.name, one.shape)
+    if count == 1 and not is_sized and not _is_prefixed(content):
+        return BytesTensor(tuple(one.shape), [content])
+    return BytesTensor(tuple(one.shape), list(read_bytes_elements(content, count, one.name)))
+
+
+def _is_prefixed(content: memoryview) -> bool:
+    """Whether one element stands behind its own length; no picture's first bytes can be that."""
+    return len(content) >= 4 and int.from_bytes(content[:4], "little") == len(content) - 4
+
+
+def _read_outputs(asked: list[_Output], is_binary: bool) -> tuple[RequestedOutput, ...]:
+    if len({one.name for one in asked}) != len(asked):
+        raise InvalidInput(f"expected each output once, got {shorten(', '.join(one.name for one in asked))}")
+    outputs = []
+    for one in asked:
+        parameters = one.parameters or _NO_OUTPUT
+        if parameters.shared_memory_region is not None:
+            raise InvalidInput(f"output {shorten(one.name)} is wanted in shared memory, which this server does not offer")
+        binary = is_binary if parameters.binary_data is None else parameters.binary_data
+        outputs.append(RequestedOutput(one.name, binary, parameters.classification))
+    return tuple(outputs)
+
+
+def make_call(
+    request: InferRequest,
+    facts: ServedFacts,
+    write_answer: Callable[[ServedFacts, Inferred], Any],
+    version: str = "",
+    tenant: str = "",
+) -> Call:
+    """Fit a request to a model.
+
+    Args:
+        facts: of the version that would answer now.
+        version: as the client asked for it.
+
+    Raises: InvalidInput for inputs that are no pictures and no tensors of this graph, and for outputs it does not have.
+    """
+    pictures, tensors = _fit_inputs(request, facts)
+    check_outputs(request.outputs, facts, bool(pictures))
+    return Call(
+        model=facts.name,
+        version=version,
+        pictures=pictures,
+        tensors=None if pictures else tensors,
+        write_answer=write_answer,
+        tenant=tenant,
+        priority=request.priority,
+        timeout_s=request.timeout_s,
+    )
+
+
+def check_outputs(outputs: tuple[RequestedOutput, ...], facts: ServedFacts, has_pictures: bool) -> None:
+    """Check that the model has these outputs, before anything is inferred. Raises: InvalidInput naming what there is."""
+    for output in outputs:
+        if any(output.name == fact.name for fact in facts.outputs):
+            continue
+        if output.name != ANNOTATIONS or not offers_annotations(facts):
+            there = [fact.name for fact in facts.outputs] + [ANNOTATIONS] * offers_annotations(facts)
+            raise InvalidInput(f"expected outputs of {', '.join(there)}, got {shorten(output.name)}")
+        if not has_pictures:
+            raise InvalidInput(f"output {ANNOTATIONS} lies in the pixels of pictures; send BYTES with pictures, not tensors")
+        if output.classes:
+            raise InvalidInput(f"output {ANNOTATIONS} is a list of annotations already; ask for it without classification")
+
+
+def offers_annotations(facts: ServedFacts) -> bool:
+    """Whether the model can be asked for annotations: it takes pictures, and its outputs are understood."""
+    return (
+        facts.input is not None
+        and facts.decode is not None
+        and facts.decode.head != "raw"
+        and all(fact.name != ANNOTATIONS for fact in facts.outputs)
+    )
+
+
+def _fit_inputs(request: InferRequest, facts: ServedFacts) -> tuple[tuple[Upload, ...], dict[str, np.ndarray]]:
+    """Pictures, or tensors by name; the other is empty."""
+    if request.raw is not None:
+        return _fit_raw(request.raw, facts)
+    if facts.input is not None:
+        for name, tensor in request.inputs.items():
+            if isinstance(tensor, BytesTensor):
+                return _fit_pictures(name, tensor, len(request.inputs), facts.input.name), {}
+    return (), {name: _as_array(tensor) for name, tensor in request.inputs.items()}
+
+
+def _fit_pictures(name: str, tensor: BytesTensor, input_count: int, expected: str) -> tuple[Upload, ...]:
+    if input_count != 1 or name != expected:
+        raise InvalidInput(f"expected pictures in the input {shorten(expected)} and nothing else, got {shorten(name)}")
+    if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ((), (1,)) or not tensor.elements:
+        raise InvalidInput(f"expected pictures as BYTES of shape [N] or [N, 1], got {list(tensor.shape)}")
+    return tuple(Upload(f"picture {index}", content) for index, content in enumerate(tensor.elements))
+
+
+def _fit_raw(raw: bytes, facts: ServedFacts) -> tuple[tuple[Upload, ...], dict[str, np.ndarray]]:
+    """A body without JSON is the only input: a picture, or a tensor of which one dimension may be free."""
+    if facts.input is not None:
+        return (Upload("picture 0", raw),), {}
+    if len(facts.inputs) != 1:
+        raise InvalidInput(f"expected JSON that names the inputs {', '.join(fact.name for fact in facts.inputs)}, got none")
+    fact = facts.inputs[0]
+    shape = (1, *fact.shape[1:]) if fact.shape[:1] == (-1,) else fact.shape  # one row, as the extension says
+    free = [axis for axis, size in enumerate(shape) if size < 0]
+    if len(free) > 1 or fact.datatype == "BYTES":
+        raise InvalidInput(f"expected JSON that states the shape of input {shorten(fact.name)}, got none")
+    if free:
+        row_bytes = math.prod(size for size in shape if size >= 0) * ITEM_BYTES[fact.datatype]
+        shape = tuple(len(raw) // max(row_bytes, 1) if size < 0 else size for size in shape)
+    return (), {fact.name: decode_binary(fact.name, fact.datatype, shape, raw)}
+
+
+def _as_array(tensor: np.ndarray | BytesTensor) -> np.ndarray:
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    array = np.empty(len(tensor.elements), object)
+    array[:] = [bytes(element) for element in tensor.elements]
+    return array.reshape(tensor.shape)

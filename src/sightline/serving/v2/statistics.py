@@ -1,0 +1,122 @@
+"""What the statistics extension reports: per version of a model, how many requests came and where their time went.
+
+`Statistics` is an Observer of `InferenceService`. Requests are counted in `success` and `fail`; rows in `inference_count`;
+executions, each of one or more requests, in `execution_count` and by their size in `batch_stats`.
+
+Source: statistics extension of Triton Inference Server.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.scheduling.work import Work
+
+NANOSECONDS = 1e9
+
+
+class Duration(msgspec.Struct):
+    """How often, and how many nanoseconds in all."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.count += 1
+        self.ns += max(0, round(seconds * NANOSECONDS))
+
+
+class InferenceDurations(msgspec.Struct):
+    """Requests and where their time went. There is no response cache: its two counts stay 0."""
+
+    success: Duration = msgspec.field(default_factory=Duration)
+    fail: Duration = msgspec.field(default_factory=Duration)
+    queue: Duration = msgspec.field(default_factory=Duration)
+    compute_input: Duration = msgspec.field(default_factory=Duration)
+    compute_infer: Duration = msgspec.field(default_factory=Duration)
+    compute_output: Duration = msgspec.field(default_factory=Duration)
+    cache_hit: Duration = msgspec.field(default_factory=Duration)
+    cache_miss: Duration = msgspec.field(default_factory=Duration)
+
+
+class BatchDurations(msgspec.Struct):
+    """Executions of one size in rows."""
+
+    batch_size: int
+    compute_input: Duration = msgspec.field(default_factory=Duration)
+    compute_infer: Duration = msgspec.field(default_factory=Duration)
+    compute_output: Duration = msgspec.field(default_factory=Duration)
+
+
+class VersionStatistics(msgspec.Struct):
+    """One version of a model. `last_inference`: milliseconds since 1970 of the last request; 0 before the first."""
+
+    name: str
+    version: str
+    last_inference: int = 0
+    inference_count: int = 0
+    execution_count: int = 0
+    inference_stats: InferenceDurations = msgspec.field(default_factory=InferenceDurations)
+    batch_stats: list[BatchDurations] = []
+
+
+class Statistics:
+    """Counts finished, refused and cancelled works. May be called from any thread.
+
+    Args:
+        clock: of the works' times. wall_clock_s: seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wall_clock_s: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._wall_clock_s = wall_clock_s
+        self._lock = threading.Lock()
+        self._versions: dict[tuple[str, int], VersionStatistics] = {}
+
+    def __call__(self, work: Work, facts: ServedFacts) -> None:
+        """Count a work at its end."""
+        with self._lock:
+            counted = self._versions.get((facts.name, facts.version))
+            if counted is None:
+                counted = self._versions[facts.name, facts.version] = VersionStatistics(facts.name, str(facts.version))
+            counted.last_inference = round(self._wall_clock_s() * 1000)
+            if work.leads_execution and work.inferred_s:
+                _count_execution(counted, work)
+            if work.error is None and not work.is_cancelled and work.finished_s:
+                _count_success(counted, work)
+            else:
+                waited_s = (work.finished_s or self._clock()) - work.enqueued_s if work.enqueued_s else 0.0
+                counted.inference_stats.fail.add(waited_s)
+
+    def read(self, name: str, version: int) -> VersionStatistics:
+        """A copy of what was counted of one version; zeros before its first request."""
+        with self._lock:
+            counted = self._versions.get((name, version)) or VersionStatistics(name, str(version))
+            return msgspec.convert(msgspec.to_builtins(counted), VersionStatistics)
+
+
+def _count_success(counted: VersionStatistics, work: Work) -> None:
+    counted.inference_count += work.rows
+    durations = counted.inference_stats
+    durations.success.add(work.finished_s - work.enqueued_s)
+    durations.queue.add(work.started_s - work.enqueued_s)
+    _count_computing(durations, work)
+
+
+def _count_execution(counted: VersionStatistics, work: Work) -> None:
+    counted.execution_count += 1
+    batch = next((one for one in counted.batch_stats if one.batch_size == work.execution_rows), None)
+    if batch is None:
+        batch = BatchDurations(work.execution_rows)
+        counted.batch_stats = sorted([*counted.batch_stats, batch], key=lambda one: one.batch_size)
+    _count_computing(batch, work)
+
+
+def _count_computing(durations: InferenceDurations | BatchDurations, work: Work) -> None:
+    durations.compute_input.add(work.prepared_s - work.started_s)
+    durations.compute_infer.add(work.inferred_s - work.prepared_s)
+    durations.compute_output.add(work.finished_s - work.inferred_s)
