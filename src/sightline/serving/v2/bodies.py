@@ -79,22 +79,18 @@ def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """
     if encoding not in WINDOWS:
         raise HTTPException(415, f"expected Content-Encoding gzip or deflate, got {encoding[:100]!r}; send the body as it is")
-    parts, left = [], max_bytes
-    while body:
-        decompressor = zlib.decompressobj(WINDOWS[encoding])
-        try:
-            parts.append(decompressor.decompress(body, left + 1))
-        except zlib.error as error:
-            raise InvalidInput(f"the body is no {encoding}: {error}; compress it again") from error
-        left -= len(parts[-1])
-        if left < 0:
-            raise too_large(max_bytes)
-        if not decompressor.eof:
-            raise InvalidInput(f"the {encoding} of the body is cut off; send all of it")
-        body = decompressor.unused_data  # gzip may hold several members: RFC 1952 §2.2
-        if body and encoding != "gzip":
-            raise InvalidInput(f"{len(body)} bytes follow the {encoding} of the body; send nothing after it")
-    return b"".join(parts)
+    decompressor = zlib.decompressobj(WINDOWS[encoding])
+    try:
+        content = decompressor.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is no {encoding}: {error}; compress it again") from error
+    if len(content) > max_bytes:
+        raise too_large(max_bytes)
+    if not decompressor.eof:
+        raise InvalidInput(f"the {encoding} of the body is cut off; send all of it")
+    if decompressor.unused_data:  # gzip may hold many members, but no client sends them, and each would copy the rest
+        raise InvalidInput(f"{len(decompressor.unused_data)} bytes follow the {encoding} of the body; send nothing after it")
+    return content
 
 
 def choose_encoding(accepted: bytes) -> str:

@@ -24,7 +24,7 @@ logger = logging.getLogger("sightline.serving")
 
 
 def make_error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """One refusal. A message that repeats what the client sent may be long or broken: it becomes one line of 1,000 characters."""
+    """One refusal. A message that repeats what the client sent may be long: it becomes one line of at most 1,000 characters."""
     line = " ".join(message[:MAX_MESSAGE].split())
     return Response(msgspec.json.encode({"error": line}), status, headers, media_type="application/json")
 
