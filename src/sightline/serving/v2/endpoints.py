@@ -7,7 +7,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version as find_package_version
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -16,9 +16,10 @@ from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
-from sightline.serving.inference.service import Host, InferenceService
+from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding, decompress_body, read_body
+from sightline.serving.v2.models import AdministeredHost, Models, VersionState
 from sightline.serving.v2.requests import ANNOTATIONS, make_call, offers_annotations, read_header_length, read_request
 from sightline.serving.v2.statistics import Statistics
 
@@ -41,34 +42,6 @@ PICTURES = {
     "shape": [-1],
     "content": "encoded pictures (JPEG, PNG, WebP, BMP, TIFF), prepared on the server",
 }
-
-
-class VersionState(Protocol):
-    """A version in the repository, as `ModelHost.index` lists it."""
-
-    name: str
-    version: int
-    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
-    reason: str
-
-
-class AdministeredHost(Host, Protocol):
-    """What the endpoints ask of the model host; all of it but `acquire` and `release` may block."""
-
-    def index(self) -> list[Any]:
-        """A VersionState for every version in the repository."""
-
-    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
-        """Load or load again. Raises: NotFound, InvalidInput; Conflict in another mode than explicit."""
-
-    def unload(self, name: str, with_dependents: bool = False) -> None:
-        """Unload all versions. Raises: NotFound; Conflict in another mode than explicit."""
-
-    def list_versions(self, name: str) -> list[int]:
-        """Versions that answer, ascending. Raises: NotFound."""
-
-    def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
-        """Triton's ModelConfig as JSON has it, all defaults filled in. Raises: NotFound."""
 
 
 class _IndexRequest(msgspec.Struct):
@@ -108,7 +81,7 @@ class V2Endpoints:
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self.service = service
-        self.host = host
+        self.models = Models(host)
         self.statistics = statistics
         self.max_request_bytes = max_request_bytes
         self.is_ready = is_ready
@@ -117,7 +90,7 @@ class V2Endpoints:
     async def infer(self, request: Request) -> Response:
         """Infer once."""
         name, version = read_path(request)
-        facts = self.find_facts(name, version)
+        facts = self.models.find_facts(name, version)
         head = read_head(request.scope["headers"])
         body = await read_body(request.receive, self.max_request_bytes, head[b"content-length"])
         if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) not in ("", "identity"):
@@ -148,15 +121,15 @@ class V2Endpoints:
     async def read_model(self, request: Request) -> Response:
         """Metadata of a model."""
         name, version = read_path(request)
-        facts = self.find_facts(name, version)
-        versions = await asyncio.to_thread(self._call_host, self.host.list_versions, name)
-        return write_json(describe_model(facts, versions))
+        facts = self.models.find_facts(name, version)
+        versions = await asyncio.to_thread(self.models.list_versions, name)
+        return write_json(describe_model(facts, [number for _, number in versions]))
 
     async def read_model_ready(self, request: Request) -> Response:
         """200 when the model, or this version of it, answers."""
         name, version = read_path(request)
         try:
-            self.find_facts(name, version)
+            self.models.find_facts(name, version)
         except NotFound:
             raise
         except SightlineError as error:
@@ -166,57 +139,34 @@ class V2Endpoints:
     async def read_configuration(self, request: Request) -> Response:
         """The complete configuration of a model."""
         name, version = read_path(request)
-        return write_json(await asyncio.to_thread(self._call_host, self.host.describe_configuration, name, version))
+        host = self.models.host
+        return write_json(await asyncio.to_thread(self.models.call_host, host.describe_configuration, name, version))
 
     async def read_statistics(self, request: Request) -> Response:
         """Statistics of all models, one, or one version."""
         name, version = read_path(request)
-        versions = await asyncio.to_thread(self._list_versions, name, version)
+        versions = await asyncio.to_thread(self.models.list_versions, name, version)
         return write_json({"model_stats": [self.statistics.read(*one) for one in versions]})
 
     async def list_repository(self, request: Request) -> Response:
         """Every version in the repository and its state."""
         asked = await self._read_json(request, _IndexRequest)
-        states = await asyncio.to_thread(self.host.index)
+        states = await asyncio.to_thread(self.models.host.index)
         return write_json([describe_state(state) for state in states if state.state == "READY" or not asked.ready])
 
     async def load(self, request: Request) -> Response:
         """Load a model, or load it again, maybe with another configuration."""
         asked = await self._read_json(request, _LoadRequest)
         configuration = read_configuration(asked.parameters)
-        await asyncio.to_thread(self._call_host, self.host.load, request.path_params["name"], configuration)
+        await asyncio.to_thread(self.models.call_host, self.models.host.load, request.path_params["name"], configuration)
         return Response()
 
     async def unload(self, request: Request) -> Response:
         """Unload a model."""
         asked = await self._read_json(request, _UnloadRequest)
         with_dependents = asked.parameters is not None and asked.parameters.unload_dependents
-        await asyncio.to_thread(self._call_host, self.host.unload, request.path_params["name"], with_dependents)
+        await asyncio.to_thread(self.models.call_host, self.models.host.unload, request.path_params["name"], with_dependents)
         return Response()
-
-    def find_facts(self, name: str, version: str) -> ServedFacts:
-        """Facts of the version that answers now. Raises: NotFound in the protocol's words; Exhausted."""
-        served = self._call_host(self.host.acquire, name, version)
-        try:
-            facts: ServedFacts = served.facts
-            return facts
-        finally:
-            self.host.release(served)
-
-    def _list_versions(self, name: str, version: str) -> list[tuple[str, int]]:
-        if not name:
-            return sorted({(state.name, state.version) for state in self.host.index() if state.state == "READY"})
-        versions = self._call_host(self.host.list_versions, name)
-        if version and version not in map(str, versions):
-            raise NotFound(f"Request for unknown model: {name[:100]!r} version {version[:20]!r} is not found")
-        return [(name, one) for one in versions if version in ("", str(one))]
-
-    def _call_host(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the host; its NotFound gets the words that clients look for."""
-        try:
-            return function(*arguments)
-        except NotFound as error:
-            raise NotFound(f"Request for unknown model: {error}") from error
 
     async def _read_json(self, request: Request, kind: type[Any]) -> Any:
         body = await read_body(request.receive, min(self.max_request_bytes, MAX_ADMINISTRATION_BYTES))

@@ -8,7 +8,7 @@ request), classification, schedule policy. OpenVINO Model Server lets a lone bin
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -58,20 +58,26 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
 
 
-class _RequestParameters(msgspec.Struct):
+class RequestParameters(msgspec.Struct):
+    """Parameters of a request that mean something here; others are ignored. Attributes: timeout: µs; 0: none."""
+
     priority: Count = 0
     timeout: Count = 0
     binary_data_output: bool = False
     sequence_id: int | str = 0
 
 
-class _InputParameters(msgspec.Struct):
+class InputParameters(msgspec.Struct):
+    """Parameters of an input that mean something here."""
+
     binary_data_size: Count | None = None
     content_type: str | None = None
     shared_memory_region: str | None = None
 
 
-class _OutputParameters(msgspec.Struct):
+class OutputParameters(msgspec.Struct):
+    """Parameters of a requested output that mean something here."""
+
     binary_data: bool | None = None
     classification: Count = 0
     shared_memory_region: str | None = None
@@ -81,7 +87,7 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: _InputParameters | None = None
+    parameters: InputParameters | None = None
     data: msgspec.Raw = msgspec.Raw()  # empty without one
 
     @property
@@ -91,18 +97,18 @@ class _Input(msgspec.Struct):
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: _OutputParameters | None = None
+    parameters: OutputParameters | None = None
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
     id: str | None = None
-    parameters: _RequestParameters | None = None
+    parameters: RequestParameters | None = None
     outputs: list[_Output] | None = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
-_NO_REQUEST, _NO_INPUT, _NO_OUTPUT = _RequestParameters(), _InputParameters(), _OutputParameters()
+_NO_REQUEST, _NO_INPUT, _NO_OUTPUT = RequestParameters(), InputParameters(), OutputParameters()
 
 
 def read_header_length(header: bytes, body: bytes) -> int | None:
@@ -134,29 +140,57 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error
     parameters = asked.parameters or _NO_REQUEST
+    inputs = _read_inputs(asked.inputs, view[split:])
+    outputs = make_outputs([(one.name, one.parameters or _NO_OUTPUT) for one in asked.outputs or ()], parameters)
+    return make_request(asked.id or "", parameters, inputs, outputs)
+
+
+def make_request(
+    request_id: str,
+    parameters: RequestParameters,
+    inputs: Mapping[str, np.ndarray | BytesTensor],
+    outputs: tuple[RequestedOutput, ...],
+) -> InferRequest:
+    """A request from its parts, in whatever protocol they came. Raises: InvalidInput for one of a sequence."""
     if parameters.sequence_id not in (0, ""):
         raise InvalidInput("this server keeps no state between requests; send them without sequence_id")
     return InferRequest(
-        id=asked.id or "",
-        inputs=_read_inputs(asked.inputs, view[split:]),
-        outputs=_read_outputs(asked.outputs or [], parameters.binary_data_output),
+        id=request_id,
+        inputs=inputs,
+        outputs=outputs,
         is_binary=parameters.binary_data_output,
         priority=parameters.priority,
         timeout_s=parameters.timeout * MICROSECONDS if parameters.timeout else None,
     )
 
 
+def check_input(name: str, parameters: InputParameters, known: Container[str]) -> None:
+    """Raises: InvalidInput for an input that is among those `known` already, or lies in shared memory."""
+    if name in known:
+        raise InvalidInput(f"expected each input once, got {shorten(name)} twice")
+    if parameters.shared_memory_region is not None:
+        raise InvalidInput(f"input {shorten(name)} lies in shared memory, which this server does not offer; send its data")
+
+
+def make_outputs(asked: Sequence[tuple[str, OutputParameters]], request: RequestParameters) -> tuple[RequestedOutput, ...]:
+    """The outputs asked for by name. Raises: InvalidInput for a name that stands twice, or one wanted in shared memory."""
+    if len({name for name, _ in asked}) != len(asked):
+        raise InvalidInput(f"expected each output once, got {shorten(', '.join(name for name, _ in asked))}")
+    outputs = []
+    for name, parameters in asked:
+        if parameters.shared_memory_region is not None:
+            raise InvalidInput(f"output {shorten(name)} is wanted in shared memory, which this server does not offer")
+        binary = request.binary_data_output if parameters.binary_data is None else parameters.binary_data
+        outputs.append(RequestedOutput(name, binary, parameters.classification))
+    return tuple(outputs)
+
+
 def _read_inputs(asked: list[_Input], tail: memoryview) -> dict[str, np.ndarray | BytesTensor]:
     inputs: dict[str, np.ndarray | BytesTensor] = {}
     start = 0
     for one in asked:
-        if one.name in inputs:
-            raise InvalidInput(f"expected each input once, got {shorten(one.name)} twice")
         parameters = one.parameters or _NO_INPUT
-        if parameters.shared_memory_region is not None:
-            raise InvalidInput(
-                f"input {shorten(one.name)} lies in shared memory, which this server does not offer; send its data"
-            )
+        check_input(one.name, parameters, inputs)
         if one.has_data:
             if parameters.binary_data_size is not None:
                 raise InvalidInput(f"expected input {shorten(one.name)} to have data or binary_data_size, got both")
@@ -170,7 +204,7 @@ def _read_inputs(asked: list[_Input], tail: memoryview) -> dict[str, np.ndarray 
     return inputs
 
 
-def _find_end(one: _Input, parameters: _InputParameters, start: int, available: int, is_only: bool) -> int:
+def _find_end(one: _Input, parameters: InputParameters, start: int, available: int, is_only: bool) -> int:
     """Where an input's bytes end among those behind the JSON. Raises: InvalidInput."""
     if parameters.binary_data_size is None:
         if is_only and available:
@@ -201,19 +235,6 @@ def _read_binary_input(one: _Input, content: memoryview, is_sized: bool) -> np.n
 def _is_prefixed(content: memoryview) -> bool:
     """Whether one element stands behind its own length; no picture's first bytes can be that."""
     return len(content) >= 4 and int.from_bytes(content[:4], "little") == len(content) - 4
-
-
-def _read_outputs(asked: list[_Output], is_binary: bool) -> tuple[RequestedOutput, ...]:
-    if len({one.name for one in asked}) != len(asked):
-        raise InvalidInput(f"expected each output once, got {shorten(', '.join(one.name for one in asked))}")
-    outputs = []
-    for one in asked:
-        parameters = one.parameters or _NO_OUTPUT
-        if parameters.shared_memory_region is not None:
-            raise InvalidInput(f"output {shorten(one.name)} is wanted in shared memory, which this server does not offer")
-        binary = is_binary if parameters.binary_data is None else parameters.binary_data
-        outputs.append(RequestedOutput(one.name, binary, parameters.classification))
-    return tuple(outputs)
 
 
 def make_call(

@@ -1,0 +1,68 @@
+"""The models as the protocol's handlers ask for them, over HTTP and over gRPC: facts, versions, and the words of a refusal."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+from sightline.core.errors import NotFound
+from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.inference.service import Host
+
+
+class VersionState(Protocol):
+    """A version in the repository, as `ModelHost.index` lists it."""
+
+    name: str
+    version: int
+    state: Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+    reason: str
+
+
+class AdministeredHost(Host, Protocol):
+    """What the endpoints ask of the model host; all of it but `acquire` and `release` may block."""
+
+    def index(self) -> list[Any]:
+        """A VersionState for every version in the repository."""
+
+    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """Load or load again. Raises: NotFound, InvalidInput; Conflict in another mode than explicit."""
+
+    def unload(self, name: str, with_dependents: bool = False) -> None:
+        """Unload all versions. Raises: NotFound; Conflict in another mode than explicit."""
+
+    def list_versions(self, name: str) -> list[int]:
+        """Versions that answer, ascending. Raises: NotFound."""
+
+    def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
+        """Triton's ModelConfig as JSON has it, all defaults filled in. Raises: NotFound."""
+
+
+class Models:
+    """Asks the host. Only `find_facts` never waits: call the others from a thread."""
+
+    def __init__(self, host: AdministeredHost) -> None:
+        self.host = host
+
+    def find_facts(self, name: str, version: str) -> ServedFacts:
+        """Facts of the version that answers now. Raises: NotFound in the protocol's words; Exhausted."""
+        served = self.call_host(self.host.acquire, name, version)
+        try:
+            facts: ServedFacts = served.facts
+            return facts
+        finally:
+            self.host.release(served)
+
+    def list_versions(self, name: str, version: str = "") -> list[tuple[str, int]]:
+        """Names and numbers of all versions that answer, one model's, or one version's. Raises: NotFound."""
+        if not name:
+            return sorted({(state.name, state.version) for state in self.host.index() if state.state == "READY"})
+        versions = self.call_host(self.host.list_versions, name)
+        if version and version not in map(str, versions):
+            raise NotFound(f"Request for unknown model: {name[:100]!r} version {version[:20]!r} is not found")
+        return [(name, one) for one in versions if version in ("", str(one))]
+
+    def call_host(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the host; its NotFound gets the words that clients look for."""
+        try:
+            return function(*arguments)
+        except NotFound as error:
+            raise NotFound(f"Request for unknown model: {error}") from error
