@@ -17,6 +17,8 @@ _LAZY = {
     "deploy_artifact": "sightline.serving.deployments",
     "measure_predictor": "sightline.bench.measure",
     "load": "sightline.serving.loading",
+    "Client": "sightline.serving.client",
+    "AsyncClient": "sightline.serving.client_async",
 }
 
 __all__ = ["__version__", *_LAZY]

@@ -1,78 +1,296 @@
-from pathlib import Path
+"""Client and AsyncClient over real connections: to the plain server, and to servers that break where a test wants it."""
 
-import cv2
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import httpx
 import numpy as np
 import pytest
-from serving_fakes import FakePredictor, run_server
+from scripted_server import HANG_UP, Asked, serve_script, write_answer
 
-from sightline.core.errors import Exhausted, InvalidInput, NotFound
-from sightline.serving.client import RemotePredictor, read_problem
+import sightline
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.imaging.reading import encode_image
+from sightline.serving.client import Client
+from sightline.serving.client_async import AsyncClient
+from sightline.serving.client_calls import ModelState, TensorMetadata
+
+BRIGHT, DARK = (np.full((8, 8, 3), value, np.uint8) for value in (255, 0))
+FOUND = b'{"annotations":[{"category":"dog","confidence":0.5,"origin":"model"}]}'
+Ask = Callable[[str, Callable[[Any], Any]], Any]
 
 
-def test_arrays_paths_and_bytes_get_the_same_answer(server: str, tmp_path: Path) -> None:
-    image = np.full((20, 40, 3), 200, np.uint8)
+def ask_sync(url: str, question: Callable[[Any], Any], **settings: Any) -> Any:
+    with Client(url, **settings) as client:
+        return question(client)
+
+
+def ask_async(url: str, question: Callable[[Any], Any], **settings: Any) -> Any:
+    async def main() -> Any:
+        async with AsyncClient(url, **settings) as client:
+            return await question(client)
+
+    return asyncio.run(main())
+
+
+BOTH = pytest.mark.parametrize("ask", [ask_sync, ask_async], ids=["sync", "async"])
+
+
+def script(answers: dict[str, bytes]) -> Callable[[Asked], bytes]:
+    """Answers by `METHOD path`."""
+    return lambda asked: answers.get(
+        f"{asked.method} {asked.path.partition('?')[0]}", write_answer(404, b'{"error":"unknown"}')
+    )
+
+
+def test_they_are_part_of_the_package() -> None:
+    assert sightline.Client is Client and sightline.AsyncClient is AsyncClient
+
+
+@BOTH
+def test_pictures_of_every_kind_one_or_many(ask: Ask, server: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    cv2.imwrite(str(path), image)
-    with RemotePredictor(server, "parts") as remote:
-        answers = remote.predict([image, path, str(path), path.read_bytes()])
-        assert [[one.category for one in answer] for answer in answers] == [["bright"]] * 4
-        assert answers[0] == answers[1] == answers[2] == answers[3]
-        assert answers[0][0].box_xyxy == (0.0, 0.0, 20.0, 20.0)
-        assert remote.predict([]) == []
+    path.write_bytes(encode_image(BRIGHT, "png"))
+    one = ask(server, lambda client: client.predict("parts", path))
+    assert [found.category for found in one] == ["bright"] and one[0].box_xyxy == (0.0, 0.0, 4.0, 8.0)
+    for pictures in ([path, str(path), path.read_bytes(), BRIGHT, DARK], [DARK], []):
+        many = ask(server, lambda client, pictures=pictures: client.predict("parts", pictures))
+        assert [[found.category for found in answer] for answer in many] == [
+            ["dark"] if picture is DARK else ["bright"] for picture in pictures
+        ]
+    assert ask(server, lambda client: client.predict("parts", DARK, confidence_threshold=0.9)) == []
+    assert ask(server, lambda client: client.draw("parts", DARK)).startswith(b"\x89PNG")
 
 
-def test_it_says_what_measuring_asks_for(server: str) -> None:
-    with RemotePredictor(server + "/", "parts") as remote:
-        assert (remote.task, remote.categories.names) == ("detection", ("dark", "bright"))
-        assert (remote.precision, remote.engine, remote.device, remote.model_id) == ("fp32", "reference", "cpu", "m" * 64)
-        assert (remote.input.width, remote.input.height) == (32, 32)
-
-
-def test_a_stream_keeps_its_order(server: str) -> None:
-    images = [np.full((8, 8, 3), value, np.uint8) for value in [0, 255, 255, 0, 255, 0, 0]]
-    with RemotePredictor(server, "parts") as remote:
-        found = [answer[0].category for answer in remote.predict_stream(iter(images))]
-    assert found == ["dark", "bright", "bright", "dark", "bright", "dark", "dark"]
-
-
-def test_masks_arrive_as_they_left(repository: Path) -> None:
-    fake = FakePredictor("semantic")
-    image = np.full((20, 40, 3), 200, np.uint8)
-    with run_server(repository, fake) as url, RemotePredictor(url, "parts") as remote:
-        assert remote.predict([image]) == fake.predict([image])
-
-
-def test_the_confidence_is_passed_on(server: str) -> None:
-    with RemotePredictor(server, "parts") as remote:
-        assert remote.predict([np.zeros((8, 8, 3), np.uint8)], confidence_threshold=0.9) == [[]]
-
-
-def test_the_drawn_picture_is_a_png(server: str) -> None:
-    with RemotePredictor(server, "parts") as remote:
-        assert remote.draw(np.zeros((64, 64, 3), np.uint8)).startswith(b"\x89PNG")
-
-
-def test_errors_are_those_of_the_server(server: str, tmp_path: Path) -> None:
+@BOTH
+def test_errors_are_those_of_the_server(ask: Ask, server: str, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no deployment 'other'"):
-        RemotePredictor(server, "other")
-    with RemotePredictor(server, "parts") as remote:
-        with pytest.raises(InvalidInput):
-            remote.predict([b"no picture"])
-        with pytest.raises(NotFound, match="no picture"):
-            remote.predict([tmp_path / "absent.jpg"])
+        ask(server, lambda client: client.predict("other", DARK))
+    with pytest.raises(InvalidInput):
+        ask(server, lambda client: client.predict("parts", b"no picture"))
+    with pytest.raises(NotFound, match="no picture"):
+        ask(server, lambda client: client.predict("parts", [tmp_path / "absent.jpg"] * 3))
+    with pytest.raises(InvalidInput, match="got int"):
+        ask(server, lambda client: client.predict("parts", [3]))
 
 
-def test_nobody_at_the_url_is_one_clear_line() -> None:
+@BOTH
+def test_a_wrong_url_is_one_line(ask: Ask) -> None:
+    for url in ("not a url", "ftp://host", "http://", "http://[::1"):
+        with pytest.raises(InvalidInput, match="expected a URL like") as refused:
+            ask(url, lambda client: client.server_metadata())
+        assert len(str(refused.value).splitlines()) == 1
     with pytest.raises(Exhausted, match="sightline serve"):
-        RemotePredictor("http://127.0.0.1:9", "parts")
-    with pytest.raises(InvalidInput, match="expected a URL"):
-        RemotePredictor("not a url", "parts")
+        ask("http://127.0.0.1:9", lambda client: client.server_metadata(), retries=0)
+    with serve_script(lambda _: write_answer(200, b"<html>")) as other, pytest.raises(InvalidInput, match="is the URL right"):
+        ask(other.url, lambda client: client.predict("m", b"x"))
 
 
-def test_another_program_at_the_url_is_told_from_a_server_of_ours() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>"))
-    with pytest.raises(InvalidInput, match="is the URL right"):
-        RemotePredictor("http://example", "parts", transport=transport)
-    assert isinstance(read_problem(httpx.Response(502, text="bad gateway")), Exhausted)
-    assert isinstance(read_problem(httpx.Response(413, text="")), InvalidInput)
+@BOTH
+def test_a_list_keeps_its_order_with_several_requests_on_their_way(ask: Ask) -> None:
+    """The first four answers come in reverse: they are all on their way at once, or this would wait for ever."""
+    turns = [threading.Event() for _ in range(4)]
+    turns[3].set()
+
+    def answer(asked: Asked) -> bytes:
+        number = int(asked.body)
+        if number < 4:
+            assert turns[number].wait(20)
+            if number:
+                turns[number - 1].set()
+        return write_answer(200, json.dumps({"annotations": [{"category": str(number), "origin": "model"}]}).encode())
+
+    with serve_script(answer) as server:
+        found = ask(server.url, lambda client: client.predict("m", [b"%d" % number for number in range(10)]), in_flight=4)
+    assert [answer[0].category for answer in found] == [str(number) for number in range(10)]
+    assert server.connections <= 4  # kept alive and used again
+
+
+@BOTH
+def test_the_key_goes_with_every_request(ask: Ask) -> None:
+    with serve_script(script({"POST /predict/m": write_answer(200, FOUND), "GET /v2/health/ready": write_answer()})) as server:
+        ask(server.url, lambda client: client.predict("m", b"x"), api_key="k3y")
+        assert ask(server.url, lambda client: client.ready(), api_key="k3y")
+        assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer k3y"}
+        ask(server.url, lambda client: client.predict("m", b"x"))
+        assert "authorization" not in server.asked[-1].headers
+
+
+def close_at_the_second(asked: Asked) -> bytes:
+    """Close each connection as the second request on it arrives, as a server with a short idle time does."""
+    return HANG_UP if asked.on_connection == 1 else write_answer(200, FOUND)
+
+
+def test_a_question_goes_again_when_a_kept_connection_broke_but_loading_does_not() -> None:
+    with serve_script(close_at_the_second) as server, Client(server.url) as client:
+        assert [client.predict("m", b"x")[0].category for _ in range(3)] == ["dog"] * 3
+        assert len(server.asked) == 5 and server.connections == 3
+    with serve_script(close_at_the_second) as server, Client(server.url) as client:
+        client.load("m")
+        with pytest.raises(Exhausted, match="no answer from"):
+            client.load("m")
+        assert len(server.asked) == 2
+
+
+def test_so_it_is_for_the_async_client() -> None:
+    async def main(url: str) -> None:
+        async with AsyncClient(url) as client:
+            assert [(await client.predict("m", b"x"))[0].category for _ in range(3)] == ["dog"] * 3
+        async with AsyncClient(url) as client:
+            await client.load("m")
+            with pytest.raises(Exhausted, match="no answer from"):
+                await client.load("m")
+
+    with serve_script(close_at_the_second) as server:
+        asyncio.run(main(server.url))
+    assert [asked.path for asked in server.asked] == ["/predict/m?format=json"] * 5 + ["/v2/repository/models/m/load"] * 2
+
+
+@BOTH
+def test_a_full_queue_is_asked_again_after_the_time_it_says(ask: Ask) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def sleep_async(seconds: float) -> None:
+        waits.append(seconds)
+
+    busy = write_answer(503, b'{"detail":"the queue is full"}', Retry_After="1")
+    settings: dict[str, Any] = {"sleep": sleep_async if ask is ask_async else sleep, "rng": random.Random(1)}
+    with serve_script(lambda asked: busy if asked.number < 2 else write_answer(200, FOUND)) as server:
+        assert len(ask(server.url, lambda client: client.predict("m", b"x"), **settings)) == 1
+    assert len(waits) == 2 and all(1.0 <= wait_s < 1.2 for wait_s in waits)
+    with serve_script(lambda _: busy) as server:
+        with pytest.raises(Exhausted, match="the queue is full"):
+            ask(server.url, lambda client: client.predict("m", b"x"), **settings)
+        assert len(server.asked) == 4  # once, and three retries
+        with pytest.raises(Exhausted):
+            ask(server.url, lambda client: client.predict("m", b"x"), timeout_s=0.5, **settings)
+        assert len(server.asked) == 5  # a second later would be too late
+
+
+@BOTH
+def test_a_time_out_is_not_asked_again(ask: Ask) -> None:
+    gate = threading.Event()
+
+    def hold(asked: Asked) -> bytes:
+        gate.wait(20)
+        return HANG_UP
+
+    with serve_script(hold) as server:
+        with pytest.raises(Exhausted, match="did not answer in time"):
+            ask(server.url, lambda client: client.predict("m", b"x"), timeout_s=0.1)
+        gate.set()
+    assert len(server.asked) == 1
+
+
+@BOTH
+def test_the_repository_is_listed_loaded_and_unloaded(ask: Ask) -> None:
+    index = b'[{"name":"m","version":"2","state":"READY","reason":""},{"name":"n"}]'
+    answers = {
+        "POST /v2/repository/index": write_answer(200, index),
+        "POST /v2/repository/models/m/load": write_answer(200, b""),
+        "POST /v2/repository/models/m/unload": write_answer(200, b""),
+        "POST /v2/repository/models/n/load": write_answer(409, b'{"error":"explicit model load / unload is not allowed"}'),
+    }
+    with serve_script(script(answers)) as server:
+        listed = ask(server.url, lambda client: client.models())
+        assert listed == [ModelState(name="m", version="2", state="READY"), ModelState(name="n")]
+        ask(server.url, lambda client: client.load("m", {"max_batch_size": 4}))
+        assert json.loads(json.loads(server.asked[-1].body)["parameters"]["config"]) == {"max_batch_size": 4}
+        ask(server.url, lambda client: client.unload("m", with_dependents=True))
+        assert json.loads(server.asked[-1].body) == {"parameters": {"unload_dependents": True}}
+        with pytest.raises(Conflict, match="not allowed"):
+            ask(server.url, lambda client: client.load("n"))
+
+
+@BOTH
+def test_metadata_and_readiness(ask: Ask) -> None:
+    model = (
+        b'{"name":"m","versions":["1"],"platform":"x","inputs":[{"name":"i","datatype":"FP32","shape":[-1,3]}],"outputs":[]}'
+    )
+    answers = {
+        "GET /v2": write_answer(200, b'{"name":"sightline","version":"1","extensions":["binary_tensor_data"]}'),
+        "GET /v2/models/m": write_answer(200, model),
+        "GET /v2/health/ready": write_answer(),
+        "GET /v2/models/m/versions/1/ready": write_answer(),
+        "GET /v2/models/closed/ready": write_answer(401, b'{"error":"no key"}'),
+    }
+    with serve_script(script(answers)) as server:
+        assert ask(server.url, lambda client: client.server_metadata()).extensions == ("binary_tensor_data",)
+        assert ask(server.url, lambda client: client.metadata("m")).inputs == (
+            TensorMetadata(name="i", datatype="FP32", shape=(-1, 3)),
+        )
+        assert ask(server.url, lambda client: client.ready())
+        assert ask(server.url, lambda client: client.ready("m", "1"))
+        assert not ask(server.url, lambda client: client.ready("absent"))
+        with pytest.raises(InvalidInput, match="no key"):
+            ask(server.url, lambda client: client.ready("closed"))
+    assert not ask(server.url, lambda client: client.ready(), retries=0)
+
+
+@BOTH
+def test_tensors_go_and_come_as_bytes(ask: Ask) -> None:
+    """The server doubles the little-endian FP32 it is sent."""
+
+    def answer(asked: Asked) -> bytes:
+        size = int(asked.headers["inference-header-content-length"])
+        (tensor,) = json.loads(asked.body[:size])["inputs"]
+        doubled = (np.frombuffer(asked.body[size:], "<f4") * 2).tobytes()
+        output = {"name": "y", "shape": tensor["shape"], "datatype": "FP32", "parameters": {"binary_data_size": len(doubled)}}
+        head = json.dumps({"model_name": "m", "outputs": [output]}).encode()
+        return write_answer(200, head + doubled, Inference_Header_Content_Length=str(len(head)))
+
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with serve_script(answer) as server:
+        found = ask(server.url, lambda client: client.predict_raw("m", {"x": array}, version="3"))
+    assert server.asked[0].path == "/v2/models/m/versions/3/infer"
+    np.testing.assert_array_equal(found["y"], array * 2)
+
+
+def test_threads_share_a_client(server: str) -> None:
+    pictures = [BRIGHT, DARK] * 8
+    results: dict[int, list[str]] = {}
+    with Client(server) as client:
+
+        def work(number: int) -> None:
+            results[number] = [client.predict("parts", picture)[0].category for picture in pictures]
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert results == {number: ["bright", "dark"] * 8 for number in range(4)}
+
+
+def test_an_async_stream_that_is_left_early_leaves_no_task() -> None:
+    async def main() -> int:
+        async with AsyncClient(server.url) as client:
+            stream = client.predict_stream("m", [b"x"] * 50)
+            async for _ in stream:
+                break
+            await stream.aclose()  # type: ignore[attr-defined]
+        return len(asyncio.all_tasks()) - 1
+
+    with serve_script(lambda _: write_answer(200, FOUND)) as server:
+        assert asyncio.run(main()) == 0
+    assert len(server.asked) <= 5
+
+
+def test_the_environment_s_proxy_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with serve_script(lambda _: write_answer(200, FOUND)) as server, Client(server.url) as client:
+        assert client.predict("m", b"x")[0].category == "dog"
+
+
+def test_an_answer_of_another_transport_is_read_alike() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=FOUND))
+    with Client("http://example", transport=transport) as client:
+        assert client.predict("m", b"x")[0].category == "dog"

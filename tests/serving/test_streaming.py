@@ -10,7 +10,7 @@ from serving_fakes import CATEGORIES, FakePredictor
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
-from sightline.serving.client import RemotePredictor
+from sightline.serving.client_predictor import RemotePredictor
 from sightline.serving.saving import KEPT_RESULTS, OutcomeWriter
 from sightline.serving.streaming import Outcome, Source, find_sources, predict_sources
 

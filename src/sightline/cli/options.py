@@ -21,6 +21,10 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="Ask the server at this URL instead of opening the deployment here.")
 ]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key-env", help="Environment variable that holds the API key for the server at --url."),
+]
 ConfidenceOption = Annotated[
     float | None,
     typer.Option("--confidence", min=0.0, max=1.0, help="Drop predictions below this confidence; by default the model's own."),
@@ -46,3 +50,10 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     if not counts or min(counts) < 1:
         raise InvalidInput(f"expected {option} as numbers above 0 with commas, such as 1,8, got {text!r}")
     return counts
+
+
+def read_api_key(variable: str | None) -> str | None:
+    """The key in the variable of `--api-key-env`, if one was named. Raises: NotFound when it is not set."""
+    from sightline.core.settings import read_secret
+
+    return None if variable is None else read_secret(variable)

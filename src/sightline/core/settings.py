@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sightline.core.errors import NotFound
+
 
 class Settings(BaseSettings):
     """Settings of this machine."""
@@ -38,3 +40,11 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1, description="Largest request body `sightline serve` reads, in bytes."
     )
+
+
+def read_secret(variable: str) -> str:
+    """Value of an environment variable that a user named, so that no secret stands on a command line. Raises: NotFound."""
+    value = os.environ.get(variable, "")
+    if not value:
+        raise NotFound(f"expected a secret in the environment variable {variable!r}, got nothing; set it and try again")
+    return value

@@ -1,118 +1,180 @@
-"""Ask a Deployment over HTTP as if it were opened here: has `predict(images)`, so it can be measured and can annotate.
+"""`sightline.Client`: ask a server about pictures and tensors over kept-alive connections, sending again only what may be.
 
-Arrays travel as PNG: what the server decodes is what the caller holds, bit for bit.
+What may be sent again, and why, stands in `client_retries`; what is sent and how answers are read in `client_calls`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, overload
 
 import httpx
-import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
-from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, NotFound, SightlineError
-from sightline.core.manifests import InputSpec, Task
-from sightline.imaging.reading import encode_image
+from sightline.core.errors import InvalidInput
 from sightline.runtime.ordered import map_in_order
-from sightline.runtime.predictor import Picture
-from sightline.serving.hosting import DeploymentFacts, DeploymentState
+from sightline.serving.client_calls import (
+    ClientCall,
+    ModelMetadata,
+    ModelState,
+    ServerMetadata,
+    SourcePicture,
+    call_index,
+    call_infer,
+    call_load,
+    call_predict,
+    call_unload,
+    explain_failure,
+    make_headers,
+    make_model_path,
+    read_annotations,
+    read_json,
+    read_problem,
+    read_ready,
+    read_tensors,
+)
+from sightline.serving.client_retries import Outcome, RetryPolicy, converse
 
-SourcePicture = Picture | str
+DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
+MAX_CONNECTIONS = 64
+DEFAULT_IN_FLIGHT = 4
 
-ERROR_BY_STATUS = {status: head for head, status in HTTP_STATUS.items()}
 
-
-class RemotePredictor:
-    """A Deployment of a `sightline serve`. Safe to use from several threads.
+class Client:
+    """A server's client. Safe to use from several threads; close it, or use `with`.
 
     Args:
         url: of the server, for example `http://127.0.0.1:8000`.
-        name: of the Deployment.
-        timeout_s: for one answer.
+        api_key: sent as a bearer token; None: none.
+        timeout_s: for one answer, from the first sending to the last byte, retries and waits included.
+        retries: sendings after the first, of what may be sent again.
+        in_flight: requests on their way at once for a list of pictures.
+        ca_file: certificates to trust for https instead of the system's.
+        transport, sleep, clock, rng: for tests.
 
-    Raises: NotFound for an unknown name; Exhausted when no server answers at the URL.
+    Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; Exhausted when it refuses
+        (queue full, rate limit), does not answer in time, or is not there.
     """
 
-    def __init__(self, url: str, name: str, timeout_s: float = 60.0, transport: httpx.BaseTransport | None = None) -> None:
-        self.url = url.rstrip("/")
-        self.name = name
-        # trust_env=False: a proxy of the environment must not see pictures that were meant for this server.
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=False, transport=transport)
-        try:
-            self.facts = self._read_facts()
-        except BaseException:
-            self._http.close()
-            raise
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        ca_file: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.url = check_url(url)
+        self.policy = RetryPolicy(retries, timeout_s)
+        self._in_flight = in_flight
+        self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
+        self._http = httpx.Client(transport=transport, **make_settings(self.url, api_key, ca_file))
 
-    @property
-    def task(self) -> Task:
-        """What its annotations carry."""
-        return self.facts.task
+    @overload
+    def predict(self, model: str, pictures: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
 
-    @property
-    def categories(self) -> Categories:
-        """Names it can answer."""
-        return Categories(self.facts.categories)
+    @overload
+    def predict(
+        self, model: str, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[list[Annotation]]: ...
 
-    @property
-    def input(self) -> InputSpec:
-        """How the server prepares a picture."""
-        return self.facts.input
-
-    @property
-    def model_id(self) -> str:
-        """Id of the Model behind it."""
-        return self.facts.model_id
-
-    @property
-    def device(self) -> str:
-        """Device that answers."""
-        return self.facts.device
-
-    @property
-    def engine(self) -> str:
-        """Engine that answers."""
-        return self.facts.engine
-
-    @property
-    def precision(self) -> str:
-        """Precision of the Artifact that answers."""
-        return self.facts.precision
-
-    def predict(self, images: Sequence[SourcePicture], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-        """Annotations of each picture, best first.
+    def predict(
+        self, model: str, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """Annotations, best first: of one picture a list, of a list of pictures a list each.
 
         Args:
-            images: `uint8 (H, W, 3)` RGB arrays, paths of picture files, or their bytes.
+            model: name in the server's repository.
+            pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
             confidence_threshold: drop predictions below it, 0..1; None: the model's own.
         """
-        return [self.predict_one(image, confidence_threshold) for image in images]
+        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+            return self._ask(model, pictures, confidence_threshold)
+        return list(self.predict_stream(model, pictures, confidence_threshold))
 
     def predict_stream(
-        self, images: Iterable[SourcePicture], confidence_threshold: float | None = None, in_flight: int = 4
+        self,
+        model: str,
+        pictures: Iterable[SourcePicture],
+        confidence_threshold: float | None = None,
+        in_flight: int | None = None,
     ) -> Iterator[list[Annotation]]:
-        """Annotations of each picture in order, with `in_flight` requests on their way at once; memory stays bounded."""
-        with ThreadPoolExecutor(in_flight, thread_name_prefix="ask") as pool:
-            yield from map_in_order(pool, lambda image: self.predict_one(image, confidence_threshold), images, in_flight)
+        """Annotations of each picture in order, several requests on their way at once; memory stays bounded."""
 
-    def predict_encoded(self, contents: Sequence[bytes], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-        """Annotations of each encoded picture; its bytes travel as they are."""
-        return self.predict(contents, confidence_threshold)
+        def ask(picture: SourcePicture) -> list[Annotation]:
+            return self._ask(model, picture, confidence_threshold)
 
-    def predict_one(self, image: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]:
-        """Annotations of one picture."""
-        answer = self._post(image, "json", confidence_threshold).json()
-        return msgspec.convert(answer["annotations"], list[Annotation])
+        count = in_flight or self._in_flight
+        with ThreadPoolExecutor(count, thread_name_prefix="ask") as pool:
+            yield from map_in_order(pool, ask, pictures, count)
 
-    def draw(self, image: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+    def draw(self, model: str, picture: SourcePicture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
-        return self._post(image, "png", confidence_threshold).content
+        return self.send(call_predict(model, picture, confidence_threshold, "png")).content
+
+    def predict_raw(
+        self, model: str, tensors: Mapping[str, np.ndarray], version: str = "", outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """What the graph answers to tensors, both as binary tensors of the Open Inference Protocol V2.
+
+        Args:
+            tensors: input name -> array as `metadata(model)` says, batch axis first; BYTES as arrays of bytes or str objects.
+            version: number as text; "" lets the server choose.
+            outputs: names of the wanted outputs; empty asks for all.
+
+        Returns: output name -> array; BYTES as object arrays of bytes, BF16 as float32.
+        """
+        return read_tensors(self.send(call_infer(model, tensors, version, outputs)))
+
+    def models(self) -> list[ModelState]:
+        """Every version in the server's repository."""
+        found: list[ModelState] = read_json(self.send(call_index()), list[ModelState])
+        return found
+
+    def ready(self, model: str = "", version: str = "") -> bool:
+        """Whether the server, or a model of it, takes requests; False also when nobody answers at the URL."""
+        path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
+        outcome = self._exchange(ClientCall(method="GET", path=path))
+        return isinstance(outcome, httpx.Response) and read_ready(outcome)
+
+    def metadata(self, model: str, version: str = "") -> ModelMetadata:
+        """Inputs, outputs and versions of a model."""
+        call = ClientCall(method="GET", path=make_model_path(model, version))
+        found: ModelMetadata = read_json(self.send(call), ModelMetadata)
+        return found
+
+    def server_metadata(self) -> ServerMetadata:
+        """Name, version and protocol extensions of the server."""
+        found: ServerMetadata = read_json(self.send(ClientCall(method="GET", path="/v2")), ServerMetadata)
+        return found
+
+    def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """Load a model, or load it anew; sent again only if it never left. Args: configuration: instead of its file's."""
+        self.send(call_load(model, configuration))
+
+    def unload(self, model: str, with_dependents: bool = False) -> None:
+        """Unload a model; sent again only if it never left."""
+        self.send(call_unload(model, with_dependents))
+
+    def send(self, call: ClientCall) -> httpx.Response:
+        """The answer to a call, 2xx. Raises: whatever error the answer stands for."""
+        outcome = self._exchange(call)
+        if isinstance(outcome, httpx.TransportError):
+            raise explain_failure(outcome, self.url) from outcome
+        if not outcome.is_success:
+            raise read_problem(outcome)
+        return outcome
 
     def close(self) -> None:
         """Close the connections."""
@@ -124,54 +186,58 @@ class RemotePredictor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _read_facts(self) -> DeploymentFacts:
-        answer = self._request("GET", f"/deployments/{quote(self.name, safe='')}")
-        try:
-            state = msgspec.json.decode(answer.content, type=DeploymentState)
-            if state.state != "ready":
-                raise Exhausted(f"deployment {self.name!r} at {self.url} is not ready: {state.detail}")
-            return msgspec.json.decode(answer.content, type=DeploymentFacts)
-        except msgspec.DecodeError as error:
-            raise InvalidInput(f"{self.url} does not answer as a Sightline server does: {error}; is the URL right?") from error
+    def _ask(self, model: str, picture: SourcePicture, confidence_threshold: float | None) -> list[Annotation]:
+        return read_annotations(self.send(call_predict(model, picture, confidence_threshold)))
 
-    def _post(self, image: SourcePicture, answer_format: str, confidence: float | None) -> httpx.Response:
-        query = {"format": answer_format} | ({} if confidence is None else {"confidence": str(confidence)})
-        headers = {"Content-Type": "application/octet-stream"}
-        return self._request(
-            "POST", f"/predict/{quote(self.name, safe='')}", content=encode_picture(image), params=query, headers=headers
-        )
-
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **arguments)
-        except httpx.TimeoutException as error:
-            raise Exhausted(f"{self.url} did not answer in time; is it overloaded?") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {self.url!r}: {error}") from error
-        except httpx.TransportError as error:
-            raise Exhausted(f"no answer from {self.url}: {error}; start it with: sightline serve") from error
-        if answer.is_success:
-            return answer
-        raise read_problem(answer)
+    def _exchange(self, call: ClientCall) -> Outcome:
+        """Send, and send again as long as the rule says so; what came of the last sending."""
+        give_up_at = self._clock() + self.policy.timeout_s
+        talk = converse(self.policy, call.is_repeatable, self._clock, self._rng)
+        wait_s = next(talk)
+        while True:
+            if wait_s:
+                self._sleep(wait_s)
+            left_s = max(give_up_at - self._clock(), 0.001)
+            try:
+                outcome: Outcome = self._http.request(timeout=left_s, **make_request(call))
+            except httpx.TransportError as error:
+                outcome = error
+            try:
+                wait_s = talk.send(outcome)
+            except StopIteration as end:
+                last: Outcome = end.value
+                return last
 
 
-def encode_picture(image: SourcePicture) -> bytes:
-    """The bytes to send: files and bytes as they are, arrays as PNG."""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, np.ndarray):
-        return encode_image(image, "png")
-    path = Path(image)
-    if not path.is_file():
-        raise NotFound(f"no picture {path}; give a file, its bytes or an array")
-    return path.read_bytes()
+def make_settings(url: str, api_key: str | None, ca_file: Path | None) -> dict[str, Any]:
+    """Settings of both kinds of client."""
+    return {
+        "base_url": url,
+        "headers": make_headers(api_key),
+        "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        # A proxy of the environment must not see pictures that were meant for this server.
+        "trust_env": False,
+        "verify": ssl.create_default_context(cafile=str(ca_file)) if ca_file is not None else True,
+    }
 
 
-def read_problem(answer: httpx.Response) -> SightlineError:
-    """The error a problem+json answer stands for, with its detail; 4xx without a head of ours are InvalidInput."""
+def make_request(call: ClientCall) -> dict[str, Any]:
+    """Arguments of `httpx.Client.request`."""
+    return {
+        "method": call.method,
+        "url": call.path,
+        "content": call.content or None,
+        "params": dict(call.query) or None,
+        "headers": dict(call.headers),
+    }
+
+
+def check_url(url: str) -> str:
+    """The URL without a slash at its end. Raises: InvalidInput for what is no http or https URL."""
     try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        detail = f"the server answered {answer.status_code}, not as Sightline does; is the URL right?"
-    default = InvalidInput if answer.is_client_error else Exhausted
-    return ERROR_BY_STATUS.get(answer.status_code, default)(detail)
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
+    return url.rstrip("/")

@@ -18,7 +18,8 @@ from sightline.core.settings import Settings
 from sightline.core.workspace import Workspace
 from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.predictor import Predictor, open_predictor
-from sightline.serving.client import RemotePredictor, SourcePicture
+from sightline.serving.client_calls import SourcePicture
+from sightline.serving.client_predictor import RemotePredictor
 from sightline.serving.deployments import find_deployment, list_names, read_kind
 
 
@@ -121,10 +122,12 @@ def _find_in_folder(path: Path) -> Path:
     return path
 
 
-def open_subject(reference: str, workspace: Workspace, url: str | None = None) -> Predictor | RemotePredictor:
+def open_subject(
+    reference: str, workspace: Workspace, url: str | None = None, api_key: str | None = None
+) -> Predictor | RemotePredictor:
     """Open what answers under a name: at a server when `url` is given, else in this process. Close it, or use `with`."""
     if url is not None:
-        return RemotePredictor(url, reference)
+        return RemotePredictor(url, reference, api_key=api_key)
     return open_predictor(find_subject(reference, workspace))
 
 

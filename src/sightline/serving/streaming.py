@@ -17,7 +17,7 @@ from sightline.data.video import read_video_frames
 from sightline.imaging.reading import read_image
 from sightline.runtime.ordered import map_in_order
 from sightline.runtime.predictor import Predictor
-from sightline.serving.client import RemotePredictor
+from sightline.serving.client_predictor import RemotePredictor
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".webm"})

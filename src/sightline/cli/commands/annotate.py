@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.options import ConfidenceOption, JsonOption, UrlOption, WorkspaceOption, open_workspace
+from sightline.cli.options import (
+    ApiKeyOption,
+    ConfidenceOption,
+    JsonOption,
+    UrlOption,
+    WorkspaceOption,
+    open_workspace,
+    read_api_key,
+)
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, format_count
 
@@ -19,6 +27,7 @@ def annotate_command(
         bool, typer.Option("--every-picture", help="Also add predictions to pictures that a person has labelled.")
     ] = False,
     url: UrlOption = None,
+    api_key_env: ApiKeyOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder of the version; by default a place in the workspace.")
     ] = None,
@@ -32,7 +41,8 @@ def annotate_command(
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
     version = open_version(home.find("datasets", dataset))
-    with open_subject(subject, home, url) as predictor, show_progress() as on_progress:
+    api_key = read_api_key(api_key_env)
+    with open_subject(subject, home, url, api_key) as predictor, show_progress() as on_progress:
         result = annotate_version(
             version,
             predictor,

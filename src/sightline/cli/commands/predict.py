@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.options import ConfidenceOption, JsonOption, UrlOption, WorkspaceOption, open_workspace
+from sightline.cli.options import (
+    ApiKeyOption,
+    ConfidenceOption,
+    JsonOption,
+    UrlOption,
+    WorkspaceOption,
+    open_workspace,
+    read_api_key,
+)
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ def predict_command(
     subject: Annotated[str, typer.Argument(help="Deployment, artifact or model: a name, NAME@ID, or a folder.")],
     files: Annotated[list[Path], typer.Argument(help="Pictures, videos, or folders of them.")],
     url: UrlOption = None,
+    api_key_env: ApiKeyOption = None,
     confidence: ConfidenceOption = None,
     every_s: Annotated[
         float | None,
@@ -38,7 +47,7 @@ def predict_command(
 
     terminal = Terminal(as_json)
     with (
-        open_subject(subject, open_workspace(workspace), url) as predictor,
+        open_subject(subject, open_workspace(workspace), url, read_api_key(api_key_env)) as predictor,
         OutcomeWriter(predictor.categories, save, jsonl) as writer,
     ):
         for outcome in predict_sources(predictor, find_sources(files, every_s), confidence):

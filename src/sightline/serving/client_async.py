@@ -1,0 +1,190 @@
+"""`sightline.AsyncClient`: what `sightline.Client` does, for programs that run an event loop."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import httpx
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.serving.client import (
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_S,
+    check_url,
+    make_request,
+    make_settings,
+)
+from sightline.serving.client_calls import (
+    ClientCall,
+    ModelMetadata,
+    ModelState,
+    ServerMetadata,
+    SourcePicture,
+    call_index,
+    call_infer,
+    call_load,
+    call_predict,
+    call_unload,
+    explain_failure,
+    make_model_path,
+    read_annotations,
+    read_json,
+    read_problem,
+    read_ready,
+    read_tensors,
+)
+from sightline.serving.client_retries import Outcome, RetryPolicy, converse
+
+
+class AsyncClient:
+    """A server's client, to be used on one event loop; close it with `aclose`, or use `async with`. See `Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        ca_file: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.url = check_url(url)
+        self.policy = RetryPolicy(retries, timeout_s)
+        self._in_flight = in_flight
+        self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
+        self._http = httpx.AsyncClient(transport=transport, **make_settings(self.url, api_key, ca_file))
+
+    @overload
+    async def predict(  # type: ignore[overload-overlap]
+        self, model: str, pictures: SourcePicture, confidence_threshold: float | None = None
+    ) -> list[Annotation]: ...
+
+    @overload
+    async def predict(
+        self, model: str, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[list[Annotation]]: ...
+
+    async def predict(
+        self, model: str, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """See `Client.predict`. Arrays and files are encoded and read on a thread, not on the event loop."""
+        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+            return await self._ask(model, pictures, confidence_threshold)
+        return [found async for found in self.predict_stream(model, pictures, confidence_threshold)]
+
+    async def predict_stream(
+        self,
+        model: str,
+        pictures: Iterable[SourcePicture],
+        confidence_threshold: float | None = None,
+        in_flight: int | None = None,
+    ) -> AsyncIterator[list[Annotation]]:
+        """See `Client.predict_stream`."""
+        pending: list[asyncio.Task[list[Annotation]]] = []
+        try:
+            for picture in pictures:
+                pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold)))
+                if len(pending) >= (in_flight or self._in_flight):
+                    yield await pending.pop(0)
+            while pending:
+                yield await pending.pop(0)
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def draw(self, model: str, picture: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+        """See `Client.draw`."""
+        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, "png")
+        return (await self.send(call)).content
+
+    async def predict_raw(
+        self, model: str, tensors: Mapping[str, np.ndarray], version: str = "", outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """See `Client.predict_raw`."""
+        return read_tensors(await self.send(call_infer(model, tensors, version, outputs)))
+
+    async def models(self) -> list[ModelState]:
+        """See `Client.models`."""
+        found: list[ModelState] = read_json(await self.send(call_index()), list[ModelState])
+        return found
+
+    async def ready(self, model: str = "", version: str = "") -> bool:
+        """See `Client.ready`."""
+        path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
+        outcome = await self._exchange(ClientCall(method="GET", path=path))
+        return isinstance(outcome, httpx.Response) and read_ready(outcome)
+
+    async def metadata(self, model: str, version: str = "") -> ModelMetadata:
+        """See `Client.metadata`."""
+        call = ClientCall(method="GET", path=make_model_path(model, version))
+        found: ModelMetadata = read_json(await self.send(call), ModelMetadata)
+        return found
+
+    async def server_metadata(self) -> ServerMetadata:
+        """See `Client.server_metadata`."""
+        found: ServerMetadata = read_json(await self.send(ClientCall(method="GET", path="/v2")), ServerMetadata)
+        return found
+
+    async def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """See `Client.load`."""
+        await self.send(call_load(model, configuration))
+
+    async def unload(self, model: str, with_dependents: bool = False) -> None:
+        """See `Client.unload`."""
+        await self.send(call_unload(model, with_dependents))
+
+    async def send(self, call: ClientCall) -> httpx.Response:
+        """See `Client.send`."""
+        outcome = await self._exchange(call)
+        if isinstance(outcome, httpx.TransportError):
+            raise explain_failure(outcome, self.url) from outcome
+        if not outcome.is_success:
+            raise read_problem(outcome)
+        return outcome
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _ask(self, model: str, picture: SourcePicture, confidence_threshold: float | None) -> list[Annotation]:
+        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)
+        return read_annotations(await self.send(call))
+
+    async def _exchange(self, call: ClientCall) -> Outcome:
+        """See `Client._exchange`: the same talk, with awaits."""
+        give_up_at = self._clock() + self.policy.timeout_s
+        talk = converse(self.policy, call.is_repeatable, self._clock, self._rng)
+        wait_s = next(talk)
+        while True:
+            if wait_s:
+                await self._sleep(wait_s)
+            left_s = max(give_up_at - self._clock(), 0.001)
+            try:
+                outcome: Outcome = await self._http.request(timeout=left_s, **make_request(call))
+            except httpx.TransportError as error:
+                outcome = error
+            try:
+                wait_s = talk.send(outcome)
+            except StopIteration as end:
+                last: Outcome = end.value
+                return last

@@ -1,0 +1,213 @@
+"""What a client asks and how it reads the answer, free of any I/O: the sync and the async client only send these.
+
+Every refusal becomes an error of `core.errors`, with the server's own words.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, NotFound, SightlineError
+from sightline.imaging.reading import encode_image
+from sightline.runtime.predictor import Picture
+from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
+
+SourcePicture = Picture | str
+ERROR_BY_STATUS = {status: head for head, status in HTTP_STATUS.items()} | {429: Exhausted, 408: Exhausted}
+NEEDS_KEY = (401, 403)
+
+
+class ClientCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A request.
+
+    Attributes:
+        is_repeatable: sending it twice does what sending it once does.
+    """
+
+    method: str
+    path: str
+    content: bytes = b""
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    is_repeatable: bool = True
+
+
+class ModelState(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a model in the server's repository.
+
+    Attributes:
+        state: "READY", "LOADING", "UNLOADING" or "UNAVAILABLE"; "" where the server does not say.
+        reason: why it is not ready.
+    """
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+class TensorMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor of a served model; -1 in the shape stands for a free dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says of a model."""
+
+    name: str
+    versions: tuple[str, ...] = ()
+    platform: str = ""
+    inputs: tuple[TensorMetadata, ...] = ()
+    outputs: tuple[TensorMetadata, ...] = ()
+
+
+class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says of itself."""
+
+    name: str
+    version: str = ""
+    extensions: tuple[str, ...] = ()
+
+
+def make_model_path(model: str, version: str = "", end: str = "") -> str:
+    """Path of a model, or of something of it."""
+    if not model:
+        raise InvalidInput("expected the name of a model, got an empty one; models() lists what there is")
+    numbered = f"/versions/{quote(version, safe='')}" if version else ""
+    return f"/v2/models/{quote(model, safe='')}{numbered}{end}"
+
+
+def call_predict(model: str, picture: SourcePicture, confidence: float | None, answer_format: str = "json") -> ClientCall:
+    """Ask about a picture. Raises: NotFound, InvalidInput for a picture that cannot be sent."""
+    query = {"format": answer_format} | ({} if confidence is None else {"confidence": str(confidence)})
+    return ClientCall(
+        method="POST",
+        path=f"/predict/{quote(model, safe='')}",
+        content=encode_picture(picture),
+        query=query,
+        headers={"Content-Type": "application/octet-stream"},
+    )
+
+
+def call_infer(model: str, tensors: Mapping[str, np.ndarray], version: str, outputs: Sequence[str]) -> ClientCall:
+    """Ask about tensors. Raises: InvalidInput."""
+    content, headers = write_infer_request(tensors, outputs)
+    return ClientCall(method="POST", path=make_model_path(model, version, "/infer"), content=content, headers=headers)
+
+
+def call_load(model: str, configuration: Mapping[str, Any] | None) -> ClientCall:
+    """Load a model, with this configuration instead of its file's."""
+    parameters = {} if configuration is None else {"config": msgspec.json.encode(configuration).decode()}
+    return _call_repository(model, "load", parameters)
+
+
+def call_unload(model: str, with_dependents: bool) -> ClientCall:
+    """Unload a model."""
+    return _call_repository(model, "unload", {"unload_dependents": True} if with_dependents else {})
+
+
+def _call_repository(model: str, verb: str, parameters: Mapping[str, Any]) -> ClientCall:
+    return ClientCall(
+        method="POST",
+        path=f"/v2/repository/models/{quote(model, safe='')}/{verb}",
+        content=msgspec.json.encode({"parameters": parameters} if parameters else {}),
+        headers={"Content-Type": "application/json"},
+        is_repeatable=False,
+    )
+
+
+def call_index() -> ClientCall:
+    """List the repository; a POST that changes nothing."""
+    return ClientCall(method="POST", path="/v2/repository/index", content=b"{}", headers={"Content-Type": "application/json"})
+
+
+def read_annotations(answer: httpx.Response) -> list[Annotation]:
+    """Annotations of one picture. Raises: InvalidInput when another program answers."""
+    found: PredictAnswer = read_json(answer, PredictAnswer)
+    return found.annotations
+
+
+class PredictAnswer(msgspec.Struct, frozen=True):
+    """What a client needs of an answer about one picture."""
+
+    annotations: list[Annotation]
+
+
+def read_tensors(answer: httpx.Response) -> dict[str, np.ndarray]:
+    """Outputs of a V2 answer. Raises: InvalidInput."""
+    return read_infer_answer(answer.content, answer.headers.get(LENGTH_HEADER))
+
+
+def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
+    """The body as a record of this kind. Raises: InvalidInput when another program answers."""
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError as error:
+        line = f"{answer.url.copy_with(path='/', query=None)} does not answer as a Sightline server does"
+        raise InvalidInput(f"{line}: {error}; is the URL right?") from error
+
+
+def read_ready(answer: httpx.Response) -> bool:
+    """Whether a health answer says yes. Raises: the error of an answer that is about something else, such as a wrong key."""
+    if answer.status_code in NEEDS_KEY:
+        raise read_problem(answer)
+    return answer.is_success
+
+
+def encode_picture(image: SourcePicture) -> bytes:
+    """The bytes to send: files and bytes as they are, arrays as PNG. Raises: NotFound, InvalidInput."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, np.ndarray):
+        return encode_image(image, "png")
+    if not isinstance(image, (str, Path)):
+        raise InvalidInput(f"expected a path, encoded bytes or a uint8 (H, W, 3) RGB array, got {type(image).__name__}")
+    path = Path(image)
+    if not path.is_file():
+        raise NotFound(f"no picture {path}; give a file, its bytes or an array")
+    return path.read_bytes()
+
+
+def read_problem(answer: httpx.Response) -> SightlineError:
+    """The error an answer stands for, in the server's words: problem+json has them in "detail", V2 in "error".
+
+    4xx without a head of ours are InvalidInput, 5xx Exhausted.
+    """
+    detail = f"the server answered {answer.status_code}, not as Sightline does; is the URL right?"
+    try:
+        content = answer.json()
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        detail = str(content.get("detail") or content.get("error") or detail)
+    if answer.status_code in NEEDS_KEY:
+        detail += "; give the client an api_key that may do this (on the command line --api-key-env)"
+    default = InvalidInput if answer.is_client_error else Exhausted
+    return ERROR_BY_STATUS.get(answer.status_code, default)(detail)
+
+
+def explain_failure(error: Exception, url: str) -> SightlineError:
+    """The error for a request without an answer, or for a URL that is none."""
+    if isinstance(error, httpx.TimeoutException):
+        return Exhausted(f"{url} did not answer in time; is it overloaded?")
+    if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
+        return Exhausted(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
+    return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")
+
+
+def make_headers(api_key: str | None) -> dict[str, str]:
+    """Headers of every request. Raises: InvalidInput for a key that no header can hold; its text is not shown."""
+    if api_key is None:
+        return {}
+    if not (api_key and api_key.isascii() and api_key.isprintable()):
+        raise InvalidInput("expected an API key of printable ASCII characters; check where it comes from")
+    return {"Authorization": f"Bearer {api_key}"}

@@ -1,0 +1,149 @@
+"""A Deployment of a server as if it were opened here: has `predict(images)`, so it can be measured and can annotate.
+
+Arrays travel as PNG: what the server decodes is what the caller holds, bit for bit.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import Exhausted
+from sightline.core.manifests import InputSpec, Precision, Task
+from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client
+from sightline.serving.client_calls import ClientCall, SourcePicture, read_json
+
+
+class RemoteState(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a Deployment answers, and if not, why."""
+
+    state: Literal["ready", "failed"]
+    detail: str = ""
+
+
+class RemoteFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client needs of `GET /deployments/NAME` of one that is ready."""
+
+    task: Task
+    categories: tuple[str, ...]
+    input: InputSpec
+    device: str
+    engine: str
+    precision: Precision
+    model_id: str = ""
+
+
+class RemotePredictor:
+    """A Deployment of a `sightline serve`. Safe to use from several threads; close it, or use `with`.
+
+    Args:
+        url: of the server, for example `http://127.0.0.1:8000`.
+        name: of the Deployment.
+        timeout_s, api_key, retries: see `Client`.
+
+    Raises: NotFound for an unknown name; Exhausted when no server answers at the URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+        api_key: str | None = None,
+        retries: int = DEFAULT_RETRIES,
+    ) -> None:
+        self.client = Client(url, api_key, timeout_s=timeout_s, retries=retries, transport=transport)
+        self.url = self.client.url
+        self.name = name
+        try:
+            self.facts = self._read_facts()
+        except BaseException:
+            self.client.close()
+            raise
+
+    @property
+    def task(self) -> Task:
+        """What its annotations carry."""
+        return self.facts.task
+
+    @property
+    def categories(self) -> Categories:
+        """Names it can answer."""
+        return Categories(self.facts.categories)
+
+    @property
+    def input(self) -> InputSpec:
+        """How the server prepares a picture."""
+        return self.facts.input
+
+    @property
+    def model_id(self) -> str:
+        """Id of the Model behind it."""
+        return self.facts.model_id
+
+    @property
+    def device(self) -> str:
+        """Device that answers."""
+        return self.facts.device
+
+    @property
+    def engine(self) -> str:
+        """Engine that answers."""
+        return self.facts.engine
+
+    @property
+    def precision(self) -> str:
+        """Precision of the Artifact that answers."""
+        return self.facts.precision
+
+    def predict(self, images: Sequence[SourcePicture], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+        """Annotations of each picture, best first.
+
+        Args:
+            images: `uint8 (H, W, 3)` RGB arrays, paths of picture files, or their bytes.
+            confidence_threshold: drop predictions below it, 0..1; None: the model's own.
+        """
+        # One after the other: `measure` times this call, and several in flight are for `predict_stream`.
+        return [self.predict_one(image, confidence_threshold) for image in images]
+
+    def predict_stream(
+        self, images: Iterable[SourcePicture], confidence_threshold: float | None = None, in_flight: int = 4
+    ) -> Iterator[list[Annotation]]:
+        """Annotations of each picture in order, with `in_flight` requests on their way at once; memory stays bounded."""
+        return self.client.predict_stream(self.name, images, confidence_threshold, in_flight)
+
+    def predict_encoded(self, contents: Sequence[bytes], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+        """Annotations of each encoded picture; its bytes travel as they are."""
+        return self.predict(contents, confidence_threshold)
+
+    def predict_one(self, image: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]:
+        """Annotations of one picture."""
+        return self.client.predict(self.name, image, confidence_threshold)
+
+    def draw(self, image: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+        """The picture with its predictions drawn, as PNG."""
+        return self.client.draw(self.name, image, confidence_threshold)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _read_facts(self) -> RemoteFacts:
+        answer = self.client.send(ClientCall(method="GET", path=f"/deployments/{quote(self.name, safe='')}"))
+        state: RemoteState = read_json(answer, RemoteState)
+        if state.state != "ready":
+            raise Exhausted(f"deployment {self.name!r} at {self.url} is not ready: {state.detail}")
+        facts: RemoteFacts = read_json(answer, RemoteFacts)
+        return facts

@@ -1,0 +1,89 @@
+"""When a request may be sent again, and after how long: one rule for the sync and the async client, free of any I/O.
+
+`converse` is a generator that yields how long to wait before the next sending and is sent what came of it, so that a client
+only has to sleep and to send. The rule asks what may have happened at the server:
+
+- the connection was never made: nothing was sent, so anything may be sent again;
+- 429: refused before any work, by the server's own word; so is 503 with Retry-After, but as a gateway may say that too after
+  the work began, only what is repeatable is sent again then;
+- a kept-alive connection broke: the server may have closed it just as the request left, or it may have worked on it. Asking
+  about a picture changes nothing there, so what is repeatable is sent again. Loading or unloading a model is not;
+- a time-out: nothing is sent again. The server may be at work still, and to ask twice would load it twice.
+
+Waits grow by doubling and are drawn at random between 0 and that ("full jitter"; Brooker: Exponential Backoff And Jitter, AWS
+Architecture Blog, 2015), so that clients that were refused together do not come back together.
+"""
+
+import random
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+TOO_MANY, UNAVAILABLE = 429, 503
+Outcome = httpx.Response | httpx.TransportError
+Talk = Generator[float, Outcome | None, Outcome]
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """How often and how long.
+
+    Attributes:
+        retries: sendings after the first; 0 sends once.
+        timeout_s: from the first sending to the last answer, waits included.
+    """
+
+    retries: int = 3
+    timeout_s: float = 60.0
+
+
+def converse(policy: RetryPolicy, is_repeatable: bool, clock: Callable[[], float], rng: random.Random) -> Talk:
+    """Yield the seconds to wait before each sending, be sent its outcome, and return the last one.
+
+    Args:
+        is_repeatable: sending it twice does what sending it once does.
+        clock: seconds, monotonic.
+    """
+    give_up_at = clock() + policy.timeout_s
+    outcome = yield 0.0
+    assert outcome is not None
+    for attempt in range(policy.retries):
+        wait_s = choose_wait(outcome, is_repeatable, attempt, rng)
+        # A wait that ends after the deadline would only delay the bad news.
+        if wait_s is None or clock() + wait_s >= give_up_at:
+            break
+        outcome = yield wait_s
+        assert outcome is not None
+    return outcome
+
+
+def choose_wait(outcome: Outcome, is_repeatable: bool, attempt: int, rng: random.Random) -> float | None:
+    """Seconds until the request may be sent again; None when it may not. Args: attempt: from 0."""
+    jittered_s = rng.uniform(0.0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt))
+    if isinstance(outcome, httpx.Response):
+        asked_s = read_retry_after(outcome)
+        if outcome.status_code == TOO_MANY or (outcome.status_code == UNAVAILABLE and asked_s is not None and is_repeatable):
+            return (asked_s or 0.0) + jittered_s
+        return None
+    if isinstance(outcome, httpx.ConnectError):
+        return jittered_s
+    if isinstance(outcome, httpx.TimeoutException):
+        return None
+    return jittered_s if is_repeatable and isinstance(outcome, (httpx.NetworkError, httpx.RemoteProtocolError)) else None
+
+
+def read_retry_after(answer: httpx.Response) -> float | None:
+    """Seconds of a Retry-After header, given as seconds or as a date (RFC 9110 §10.2.3); None without a readable one."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from serving_fakes import FakePredictor, run_server
+
+from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.serving.client_predictor import RemotePredictor
+
+
+def test_arrays_paths_and_bytes_get_the_same_answer(server: str, tmp_path: Path) -> None:
+    image = np.full((20, 40, 3), 200, np.uint8)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image)
+    with RemotePredictor(server, "parts") as remote:
+        answers = remote.predict([image, path, str(path), path.read_bytes()])
+        assert [[one.category for one in answer] for answer in answers] == [["bright"]] * 4
+        assert answers[0] == answers[1] == answers[2] == answers[3]
+        assert answers[0][0].box_xyxy == (0.0, 0.0, 20.0, 20.0)
+        assert remote.predict([]) == []
+
+
+def test_it_says_what_measuring_asks_for(server: str) -> None:
+    with RemotePredictor(server + "/", "parts") as remote:
+        assert (remote.task, remote.categories.names) == ("detection", ("dark", "bright"))
+        assert (remote.precision, remote.engine, remote.device, remote.model_id) == ("fp32", "reference", "cpu", "m" * 64)
+        assert (remote.input.width, remote.input.height) == (32, 32)
+
+
+def test_a_stream_keeps_its_order(server: str) -> None:
+    images = [np.full((8, 8, 3), value, np.uint8) for value in [0, 255, 255, 0, 255, 0, 0]]
+    with RemotePredictor(server, "parts") as remote:
+        found = [answer[0].category for answer in remote.predict_stream(iter(images))]
+    assert found == ["dark", "bright", "bright", "dark", "bright", "dark", "dark"]
+
+
+def test_masks_arrive_as_they_left(repository: Path) -> None:
+    fake = FakePredictor("semantic")
+    image = np.full((20, 40, 3), 200, np.uint8)
+    with run_server(repository, fake) as url, RemotePredictor(url, "parts") as remote:
+        assert remote.predict([image]) == fake.predict([image])
+
+
+def test_the_confidence_is_passed_on(server: str) -> None:
+    with RemotePredictor(server, "parts") as remote:
+        assert remote.predict([np.zeros((8, 8, 3), np.uint8)], confidence_threshold=0.9) == [[]]
+
+
+def test_the_drawn_picture_is_a_png(server: str) -> None:
+    with RemotePredictor(server, "parts") as remote:
+        assert remote.draw(np.zeros((64, 64, 3), np.uint8)).startswith(b"\x89PNG")
+
+
+def test_errors_are_those_of_the_server(server: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no deployment 'other'"):
+        RemotePredictor(server, "other")
+    with RemotePredictor(server, "parts") as remote:
+        with pytest.raises(InvalidInput):
+            remote.predict([b"no picture"])
+        with pytest.raises(NotFound, match="no picture"):
+            remote.predict([tmp_path / "absent.jpg"])
+
+
+def test_nobody_at_the_url_is_one_clear_line() -> None:
+    with pytest.raises(Exhausted, match="sightline serve"):
+        RemotePredictor("http://127.0.0.1:9", "parts")
+    with pytest.raises(InvalidInput, match="expected a URL"):
+        RemotePredictor("not a url", "parts")
+
+
+def test_another_program_at_the_url_is_told_from_a_server_of_ours() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>"))
+    with pytest.raises(InvalidInput, match="is the URL right"):
+        RemotePredictor("http://example", "parts", transport=transport)
