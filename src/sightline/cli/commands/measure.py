@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightline.cli.commands.measure_load import LoadArguments, run_load
 from sightline.cli.commands.measure_sweep import SweepArguments, run_sweep
-from sightline.cli.options import JsonOption, SeedOption, UrlOption, WorkspaceOption, open_workspace, parse_counts
+from sightline.cli.options import (
+    ApiKeyOption,
+    JsonOption,
+    SeedOption,
+    UrlOption,
+    WorkspaceOption,
+    open_workspace,
+    parse_counts,
+    read_api_key,
+)
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
@@ -26,7 +36,11 @@ def measure_command(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Dataset version: NAME, NAME@ID, or its folder; with --iterations any folder or LMDB too."),
+        typer.Option(
+            "--data",
+            help="Dataset version: NAME, NAME@ID, or its folder; with --iterations any folder or LMDB too, "
+            "with --clients or --rate a picture or a folder of them.",
+        ),
     ] = None,
     split: Annotated[
         str | None,
@@ -47,6 +61,29 @@ def measure_command(
     ] = None,
     seed: SeedOption = 0,
     url: UrlOption = None,
+    api_key_env: ApiKeyOption = None,
+    clients: Annotated[
+        str | None, typer.Option("--clients", help="Load on the server at --url: so many clients in turn, such as 1,4,16,64.")
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option("--rate", help="Load: requests a second, or 80% of what the best --clients reached; may be repeated."),
+    ] = None,
+    duration_s: Annotated[
+        float | None, typer.Option("--duration-s", min=0.1, help="Load: seconds for each point, by default 8.")
+    ] = None,
+    warm_up_s: Annotated[
+        float | None, typer.Option("--warm-up-s", min=0.0, help="Load: seconds before each point, by default 1.5.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Load: predict (the default), or v2 with binary tensors.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Load: processes that make it, by default 1.")
+    ] = None,
+    server_pid: Annotated[
+        int | None, typer.Option("--server-pid", min=1, help="Load: process of the server, by default who listens there.")
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option("--iterations", min=1, help="Sweep: so many batches at every batch size, by default 20.")
     ] = None,
@@ -83,7 +120,9 @@ def measure_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="Sweep: no progress, only the Final Stats.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="New folder of the report or sweep, or page of --compare; by default in the workspace."),
+        typer.Option(
+            "--out", help="New folder of the report, sweep or load, or page of --compare; by default in the workspace."
+        ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
@@ -92,16 +131,19 @@ def measure_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a deployment, artifact or model: a report, a sweep over batch sizes and precisions, or two reports compared.
+    """Measure a deployment, artifact or model: a report, a sweep, a server under load, or two reports compared.
 
     A report tells accuracy, latency, throughput, memory and energy from encoded pictures to answers. With --iterations or
     --dtype a sweep is made instead: of a network's own time, a prepared batch copied in, run and copied out, it prints the
     Final Stats (total, mean, min, max, range, std, median, pictures/s, top-1, top-5) for every batch size and precision.
+    With --clients or --rate the server at --url is put under load: answers a second and latency percentiles for so many
+    clients (closed loop), or for requests that arrive at a rate whether or not answers come (open loop).
     """
     from sightline.core.errors import InvalidInput
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
-    of_report = {"--streams": streams, "--max-images": max_images, "--point-s": point_s, "--url": url}
+    of_report = {"--streams": streams, "--max-images": max_images, "--point-s": point_s}
+    of_server = {"--url": url, "--api-key-env": api_key_env}
     of_sweep = SweepArguments(
         iterations=iterations,
         dtype=dtype,
@@ -115,20 +157,34 @@ def measure_command(
         first_calibration_batch=first_calibration_batch,
         quiet=quiet,
     )
+    of_load = LoadArguments(
+        clients=clients,
+        rate=tuple(rate or ()),
+        duration_s=duration_s,
+        warm_up_s=warm_up_s,
+        protocol=protocol,
+        processes=processes,
+        server_pid=server_pid,
+    )
     if compare is not None:
-        refuse_options("--compare", of_report | of_sweep.given())
+        refuse_options("--compare", of_report | of_server | of_sweep.given() | of_load.given())
         compare_reports_of(terminal, home, compare, out)
     elif subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
+    elif of_load.wants_load:
+        refuse_options("load (--clients, --rate)", of_report | of_sweep.given() | {"--batch": batch})
+        run_load(terminal, home, subject, url, data, split, read_api_key(api_key_env), seed, of_load, out)
     elif of_sweep.wants_sweep:
-        refuse_options("a sweep (--iterations, --dtype)", of_report)
+        refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given())
         run_sweep(terminal, home, subject, data, split, parse_counts(batch or SWEEP_BATCHES, "--batch"), of_sweep, out)
     else:
         refuse_options("a report; --iterations or --dtype make it a sweep", of_sweep.given())
+        refuse_options("a report; --clients or --rate put load on a server", of_load.given())
         report = measure_subject(
             home,
             subject,
             url,
+            read_api_key(api_key_env),
             data,
             split=None if split == "all" else split or "test",
             batch_sizes=parse_counts(batch or REPORT_BATCHES, "--batch"),
@@ -150,7 +206,9 @@ def refuse_options(mode: str, options: dict[str, Any]) -> None:
         raise InvalidInput(f"expected the options of {mode}, got {', '.join(given)} too; leave one out")
 
 
-def measure_subject(home: "Workspace", subject: str, url: str | None, data: str, **options: Any) -> "Report":
+def measure_subject(
+    home: "Workspace", subject: str, url: str | None, api_key: str | None, data: str, **options: Any
+) -> "Report":
     """Open what a name stands for, here or at a server, and measure it. Args: options: of `measure_predictor`."""
     from sightline.bench.measure import measure_predictor
     from sightline.data.versions import open_version
@@ -158,7 +216,7 @@ def measure_subject(home: "Workspace", subject: str, url: str | None, data: str,
 
     version = open_version(home.find("datasets", data))
     folder = find_subject(subject, home) if url is None else None
-    with open_subject(subject, home, url) as predictor, show_progress() as on_progress:
+    with open_subject(subject, home, url, api_key) as predictor, show_progress() as on_progress:
         return measure_predictor(predictor, version, folder=folder, on_progress=on_progress, **options)
 
 

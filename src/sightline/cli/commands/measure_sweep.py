@@ -150,7 +150,7 @@ def show_sweep(terminal: Terminal, home: "Workspace", content: "SweepContent", c
     from sightline.core.folders import write_file_atomic
 
     terminal.show(build_sweep_table(content))
-    folder = out or choose_folder(home, content)
+    folder = out or choose_new_folder(home, SWEEPS_FOLDER, content.name, content.created_at)
     page = save_sweep(content, folder)
     if csv is not None:
         write_file_atomic(csv, render_csv(content).encode())
@@ -160,14 +160,14 @@ def show_sweep(terminal: Terminal, home: "Workspace", content: "SweepContent", c
     terminal.finish({"sweep": content.name, "folder": folder, "page": page, "csv": csv, "rows": rows, "content": content})
 
 
-def choose_folder(home: "Workspace", content: "SweepContent") -> Path:
-    """A new place in the workspace, named by the network and the moment."""
+def choose_new_folder(home: "Workspace", shelf: str, name: str, created_at: str) -> Path:
+    """A new place in the workspace, named by what was measured and the moment (ISO 8601)."""
     from sightline.bench.reports import make_report_name
 
-    shelf = home.root / SWEEPS_FOLDER / make_report_name(content.name)
-    stamp = content.created_at.partition("+")[0].replace(":", "").replace("-", "")
+    folder = home.root / shelf / make_report_name(name)
+    stamp = created_at.partition("+")[0].replace(":", "").replace("-", "")
     names = (stamp if number == 1 else f"{stamp}-{number}" for number in itertools.count(1))
-    return next(shelf / name for name in names if not (shelf / name).exists())
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 @contextmanager

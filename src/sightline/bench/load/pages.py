@@ -1,0 +1,126 @@
+"""A load measurement on disk: a folder of `load.json`, `load.html` (it needs nothing else) and plots."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from markupsafe import Markup
+
+from sightline.bench.load.plots import draw_load_plots
+from sightline.bench.load.records import LoadContent, LoadPoint
+from sightline.bench.load.tables import HEADINGS, count_failed, describe_load, format_ms, format_point, list_warnings
+from sightline.bench.pages import load_templates
+from sightline.bench.plots import Plot
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.folders import new_folder, write_file_atomic
+
+CONTENT_NAME, PAGE_NAME = "load.json", "load.html"
+PLOTS_FOLDER = "plots"
+COST_HEADINGS = (
+    "load",
+    "planned",
+    "statuses",
+    "refusal p50 / p99 ms",
+    "broken",
+    "unfinished",
+    "backlog",
+    "connections",
+    "server CPU s",
+    "memory MB, start / end",
+    "generator CPU us/request",
+    "late p99 ms",
+    "others' cores",
+)
+
+
+def save_load(content: LoadContent, target: Path) -> Path:
+    """Write the folder whole or not at all; returns its page. Raises: Conflict when it exists."""
+    with new_folder(target) as folder:
+        plots = draw_load_plots(content)
+        write_file_atomic(folder / CONTENT_NAME, msgspec.json.format(msgspec.json.encode(content), indent=2))
+        for plot in plots:
+            write_file_atomic(folder / PLOTS_FOLDER / f"{plot.name}.png", plot.png)
+        write_file_atomic(folder / PAGE_NAME, render_load(content, plots).encode())
+    return target / PAGE_NAME
+
+
+def read_load(folder: Path) -> LoadContent:
+    """A saved measurement. Raises: NotFound, InvalidInput."""
+    path = folder / CONTENT_NAME
+    if not path.is_file():
+        raise NotFound(f"expected a folder with a {CONTENT_NAME}, got {folder}")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LoadContent)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{path} is no load measurement of this version: {error}; measure again") from error
+
+
+def render_load(content: LoadContent, plots: Sequence[Plot]) -> str:
+    """The page."""
+    valid = [point for point in content.points if not point.generator_limited]
+    closed = [point for point in valid if point.clients is not None]
+    return (
+        load_templates()
+        .get_template("load.html")
+        .render(
+            content=content,
+            plots=[(plot.title, Markup(plot.svg)) for plot in plots],  # drawn by us, escaped there
+            best=max(closed, key=lambda point: point.answered_per_s, default=None),
+            lone=next((point for point in closed if point.clients == 1), None),
+            opened=[point for point in valid if point.clients is None and point.outcome is not None],
+            failed=sum(count_failed(point) for point in content.points),
+            planned=sum(point.planned for point in content.points),
+            facts=describe_load(content),
+            notes=[*content.notes, *list_warnings(content)],
+            tables=[
+                (HEADINGS, [format_point(point) for point in content.points]),
+                (COST_HEADINGS, [format_cost(point) for point in content.points]),
+            ],
+            model_facts=list_model_facts(content),
+        )
+    )
+
+
+def format_cost(point: LoadPoint) -> list[str]:
+    """A row under `COST_HEADINGS`."""
+    server, generator, refusal = point.server, point.generator, point.refusal
+    memory = (
+        f"{server.memory_before_bytes / 1e6:.1f} / {server.memory_after_bytes / 1e6:.1f} {server.memory_kind.upper()}"
+        if server is not None
+        else "–"
+    )
+    return [
+        point.label,
+        f"{point.planned:,}",
+        ", ".join(f"{status}: {count:,}" for status, count in point.statuses.items()) or "–",
+        f"{format_ms(refusal.p50)} / {format_ms(refusal.p99)}" if refusal is not None else "–",
+        f"{point.broken:,}",
+        f"{point.unfinished:,}",
+        f"{point.max_backlog:,}",
+        f"{point.connections_opened:,}",
+        f"{server.cpu_s:.2f}" if server is not None else "–",
+        memory,
+        f"{generator.us_per_request:.0f}" if generator.us_per_request is not None else "–",
+        format_ms(generator.late_p99_ms),
+        f"{point.other_cores:.2f}" if point.other_cores is not None else "–",
+    ]
+
+
+def list_model_facts(content: LoadContent) -> list[tuple[str, str]]:
+    """What the server says of the model, as far as it fits on a line."""
+    shown = []
+    for name, value in content.model_facts.items():
+        if name == "categories" and isinstance(value, list):
+            shown.append((name, f"{len(value)}"))
+        elif isinstance(value, (str, int, float)) and value != "":
+            shown.append((name, str(value)))
+        elif name in ("inputs", "outputs") and isinstance(value, list):
+            shown.append((name, ", ".join(describe_tensor(tensor) for tensor in value)))
+    return shown
+
+
+def describe_tensor(tensor: object) -> str:
+    """A tensor of a server's metadata: `images FP32 [-1, 3, 224, 224]`."""
+    if not isinstance(tensor, dict):
+        return str(tensor)
+    return f"{tensor.get('name')} {tensor.get('datatype')} {tensor.get('shape')}"

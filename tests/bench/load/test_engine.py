@@ -1,0 +1,164 @@
+"""The engine in this process, against servers that answer as each test writes."""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from scripted_server import HANG_UP, Asked, ScriptedServer, serve_script, write_answer
+
+from sightline.bench.load.engine import LoadEngine
+from sightline.bench.load.records import GeneratorJob, GeneratorResult
+
+BODY = b"p" * 5000
+
+
+def run(server: ScriptedServer, body: bytes = BODY, bodies: int = 1, **job: Any) -> GeneratorResult:
+    settings = {"duration_s": 0.3, "warm_up_s": 0.05, "drain_s": 5.0, "max_in_flight": 64, "seed": 1} | job
+    requests = [
+        b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (index, len(body)) + body for index in range(bodies)
+    ]
+    sizes = tuple(map(len, requests))
+    marks: list[str] = []
+    job_ = GeneratorJob(host="127.0.0.1", port=server.port, pack="", sizes=sizes, result="", **settings)
+    result = LoadEngine(job_, requests, marks.append).run()
+    assert marks == ["measuring", "measured"]
+    return result
+
+
+def wait(seconds: float) -> None:
+    """Let the time of a slow server pass."""
+    threading.Event().wait(seconds)
+
+
+def answer_slowly(asked: Asked) -> bytes:
+    wait(0.02)
+    return write_answer()
+
+
+def test_a_closed_loop_keeps_its_connections_and_sees_the_server_s_delay() -> None:
+    with serve_script(answer_slowly) as server:
+        result = run(server, clients=4)
+    assert result.connections_opened == server.connections == 4
+    assert set(result.status) == {200}
+    latency = np.array(result.latency_ms)
+    assert latency.min() >= 20.0
+    assert 20.0 <= np.median(latency) < 60.0
+    assert len(latency) >= 4 * 3
+    assert all(asked.body == BODY for asked in server.asked)
+
+
+def test_requests_are_sent_in_turn() -> None:
+    with serve_script(lambda _: write_answer()) as server:
+        run(server, clients=1, bodies=3, duration_s=0.1)
+    paths = [asked.path for asked in server.asked]
+    assert paths[:7] == ["/0", "/1", "/2", "/0", "/1", "/2", "/0"]
+
+
+def test_an_open_loop_offers_its_rate_whatever_the_server_does() -> None:
+    with serve_script(answer_slowly) as server:
+        result = run(server, rate_per_s=300.0, duration_s=0.6)
+    planned = len(result.planned_s)
+    assert 180 - 5 * 180**0.5 < planned < 180 + 5 * 180**0.5  # a Poisson count: variance is its mean
+    assert min(result.latency_ms) >= 20.0
+    assert len(result.late_ms) == planned
+
+
+def test_a_stall_is_in_the_latency_of_every_request_that_was_due_meanwhile() -> None:
+    """No coordinated omission: what a closed loop sees as one slow answer, an open loop sees as often as users would."""
+    stall_s = 0.4
+    ends: list[float] = []
+    lock = threading.Lock()
+
+    def stall_once(asked: Asked) -> bytes:
+        with lock:
+            if asked.number == 20:
+                ends.append(time.perf_counter() + stall_s)
+            end = ends[0] if ends else 0.0
+        wait(max(0.0, end - time.perf_counter()))
+        return write_answer()
+
+    with serve_script(stall_once) as server:
+        result = run(server, rate_per_s=200.0, duration_s=1.0, warm_up_s=0.0, max_in_flight=4)
+    assert len(result.status) == len(result.planned_s) and set(result.status) == {200}
+    order = np.argsort(result.planned_s)
+    planned, latency_s = np.array(result.planned_s)[order], np.array(result.latency_ms)[order] / 1e3
+    first = int(np.argmax(latency_s > stall_s * 0.9))
+    stall_end = planned[first] + stall_s
+    # A request that left beside the one that stalls may still have been answered.
+    meanwhile = (planned >= planned[first] + 0.02) & (planned < stall_end - 0.02)
+    assert meanwhile.sum() > 0.6 * 200 * stall_s
+    assert (latency_s[meanwhile] >= stall_end - planned[meanwhile] - 0.005).all()
+    assert result.max_backlog >= meanwhile.sum() - 4 - 1
+
+    ends.clear()
+    with serve_script(stall_once) as server:
+        closed = run(server, clients=1, duration_s=1.0, warm_up_s=0.0)
+    assert sum(ms > stall_s * 100 for ms in closed.latency_ms) == 1
+
+
+def test_refusals_are_counted_by_status_and_the_loop_goes_on() -> None:
+    with serve_script(lambda asked: write_answer(503 if asked.number % 3 == 0 else 200, b"queue is full")) as server:
+        result = run(server, clients=2)
+    refused = result.status.count(503)
+    assert refused == pytest.approx(len(result.status) / 3, abs=3)
+    assert result.samples == {503: "queue is full"}
+    assert result.connections_opened == 2
+
+
+def test_broken_connections_are_counted_and_opened_anew() -> None:
+    with serve_script(lambda asked: HANG_UP if asked.on_connection == 2 else write_answer()) as server:
+        result = run(server, clients=2, duration_s=0.5)
+    broken = result.status.count(0)
+    assert broken >= 4
+    # Two answers a connection, then it breaks.
+    assert result.status.count(200) == pytest.approx(2 * broken, abs=6)
+    assert result.connections_opened == server.connections >= broken
+
+
+def test_an_answer_that_is_cut_off_is_broken() -> None:
+    with serve_script(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhalf") as server:
+        result = run(server, clients=1)
+    assert set(result.status) == {0}
+    assert len(result.status) <= 0.3 / 0.05 + 2  # a client rests before it tries again
+
+
+def test_chunked_answers_and_answers_that_end_the_connection() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    with serve_script(lambda asked: chunked) as server:
+        result = run(server, clients=2)
+    assert set(result.status) == {200} and result.connections_opened == 2
+    with serve_script(lambda asked: write_answer(Connection="close")) as server:
+        result = run(server, clients=2)
+    assert set(result.status) == {200} and result.connections_opened >= len(result.status) > 4
+
+
+def test_a_large_request_leaves_whole_over_several_sendings() -> None:
+    body = bytes(range(256)) * 40_000  # 10 MB
+    with serve_script(lambda asked: write_answer()) as server:
+        result = run(server, body=body, clients=2, duration_s=0.2)
+    assert set(result.status) == {200}
+    assert all(asked.body == body for asked in server.asked)
+
+
+def test_a_server_that_never_answers_leaves_requests_unfinished_with_the_time_they_waited() -> None:
+    gate = threading.Event()
+
+    def hold(asked: Asked) -> bytes:
+        gate.wait(30)
+        return write_answer()
+
+    with serve_script(hold) as server:
+        result = run(server, rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
+        gate.set()
+    assert result.status == [] and len(result.unfinished_s) > 8
+    for planned_s, waited_ms in zip(result.unfinished_s, result.unfinished_ms, strict=True):
+        assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=60)
+
+
+def test_nobody_at_the_port_is_all_broken_and_no_busy_loop() -> None:
+    with serve_script(lambda _: write_answer()) as server:
+        pass
+    result = run(server, clients=2)
+    assert set(result.status) == {0} and len(result.status) <= 2 * (0.3 / 0.05 + 2)
