@@ -22,7 +22,7 @@ from sightline.core.errors import InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.imaging.heads import decode_outputs
-from sightline.imaging.preprocessing import place_batch
+from sightline.imaging.preprocessing import place_batch, prepare_batch
 from sightline.imaging.reading import decode_image, read_image
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
@@ -66,6 +66,7 @@ class Predictor:
         self.threads = options.threads
         self.batch = batch
         self._session = session
+        self._pixels = options.pixels
         self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
 
     def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
@@ -77,7 +78,7 @@ class Predictor:
         """
         answers: list[list[Annotation]] = []
         for first in range(0, len(images), LARGEST_BATCH):
-            batch, placements = place_batch(images[first : first + LARGEST_BATCH], self.input)
+            batch, placements = self._place(images[first : first + LARGEST_BATCH])
             answers += self._decode(self.predict_raw(batch), placements, confidence_threshold)
         return answers
 
@@ -133,7 +134,11 @@ class Predictor:
         self.close()
 
     def _prepare(self, picture: Picture) -> tuple[np.ndarray, list[Placement]]:
-        return place_batch([open_picture(picture)], self.input)
+        return self._place([open_picture(picture)])
+
+    def _place(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, list[Placement]]:
+        """Pictures for the session: uint8 where it normalises by this very input spec, else the prepared tensor."""
+        return place_batch(images, self.input) if self._pixels == self.input else prepare_batch(images, self.input)
 
     def _decode(self, outputs: Tensors, placements: list[Placement], threshold: float | None) -> list[list[Annotation]]:
         return decode_outputs(self.decode, outputs, placements, self.categories, threshold)
