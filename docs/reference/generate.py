@@ -162,8 +162,8 @@ def render_frameworks() -> str:
     """Every framework whose networks can be imported, the presets of the input, and the heads of the outputs."""
     from sightline.compiler.importers.table import IMPORTERS
     from sightline.compiler.input_specs import PRESETS
-    from sightline.compiler.output_heads import TASK_OF_HEAD
-    from sightline.imaging.heads import HEADS
+    from sightline.imaging.heads import HEADS, RAW, TASK_OF_HEAD
+    from sightline.imaging.picture_outputs import PICTURE
 
     frameworks = []
     for name, target in IMPORTERS.items():
@@ -173,8 +173,9 @@ def render_frameworks() -> str:
         [f"`{name}`", preset.description, preset.colour, format_numbers(preset.mean_rgb), format_numbers(preset.std_rgb)]
         for name, preset in PRESETS.items()
     ]
+    undecoded = {PICTURE: "A picture.", RAW: "Tensors, not decoded."}
     heads = [
-        [f"`{name}`", task, (HEADS[name].__doc__ or "").strip().splitlines()[0] if name in HEADS else "Tensors, not decoded."]
+        [f"`{name}`", task, undecoded.get(name) or (HEADS[name].__doc__ or "").strip().splitlines()[0]]
         for name, task in TASK_OF_HEAD.items()
     ]
     return (

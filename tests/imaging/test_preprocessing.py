@@ -107,3 +107,23 @@ def test_only_pixels_in_their_own_order_are_the_tensor_already():
     assert is_identity(InputSpec(**plain))
     for other in ({"layout": "NCHW"}, {"std": (2.0, 1.0, 1.0)}, {"mean": (0.0, 0.0, 1.0)}, {"colour": "BGR"}):
         assert not is_identity(InputSpec(**{**plain, **other}))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_padded_batch_has_the_pictures_own_size(layout: str) -> None:
+    spec = InputSpec(width=4, height=2, layout=layout, resize="pad", mean=(0, 0, 0), std=(1, 1, 1))  # type: ignore[arg-type]
+    images = [np.full((3, 5, 3), value, np.uint8) for value in (7, 9)]
+    batch, placements = prepare_batch(images, spec)
+    assert batch.shape == ((2, 3, 4, 8) if layout == "NCHW" else (2, 4, 8, 3))
+    assert [batch[row].max() for row in (0, 1)] == [batch[row].min() for row in (0, 1)] == [7, 9]
+    assert [(one.input_width, one.input_height) for one in placements] == [(8, 4), (8, 4)]
+    np.testing.assert_array_equal(normalise_batch(place_batch(images, spec)[0], spec), batch)
+
+
+def test_pictures_of_several_sizes_cannot_share_a_padded_batch() -> None:
+    spec = InputSpec(width=4, height=4, resize="pad")
+    images = [np.zeros((3, 3, 3), np.uint8), np.zeros((3, 5, 3), np.uint8)]
+    for make in (prepare_batch, place_batch):
+        with pytest.raises(InvalidInput, match="one size"):
+            make(images, spec)  # type: ignore[operator]
+    assert place_batch([np.zeros((3, 3, 3), np.uint8), np.zeros((4, 2, 3), np.uint8)], spec)[0].shape == (2, 4, 4, 3)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sightline.core.errors import InvalidInput
-from sightline.imaging.resizing import centre_crop_image, letterbox_image, resize_image, stretch_image
+from sightline.core.errors import ImageTooLarge, InvalidInput
+from sightline.imaging.resizing import centre_crop_image, letterbox_image, pad_image, resize_image, stretch_image
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -108,3 +108,24 @@ def test_boxes_of_the_wrong_shape_are_refused_and_none_are_fine():
 def test_clipping_cuts_at_the_edges_of_the_source():
     placement = letterbox_image(np.zeros((10, 20, 3), np.uint8), 40, 40)[1]
     assert placement.clip_to_source(np.array([[-5, -1, 25, 12]], np.float32)).tolist() == [[0, 0, 20, 10]]
+
+
+def test_padding_repeats_the_last_row_and_column_up_to_the_next_multiples() -> None:
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    padded, placement = pad_image(image, 4, 3)
+    assert padded.shape == (3, 4, 3)
+    np.testing.assert_array_equal(padded[:2, :3], image)
+    np.testing.assert_array_equal(padded[2, :3], image[1])
+    np.testing.assert_array_equal(padded[:, 3], padded[:, 2])
+    np.testing.assert_allclose(placement.boxes_to_source(np.array([[1, 1, 3, 2]])), [[1, 1, 3, 2]])
+
+
+def test_a_picture_of_fitting_size_is_not_padded() -> None:
+    image = np.zeros((6, 8, 3), np.uint8)
+    assert pad_image(image, 4, 3)[0] is image
+    assert pad_image(image, 1, 1)[0] is image
+
+
+def test_a_picture_that_would_need_too_much_memory_as_it_is_is_refused() -> None:
+    with pytest.raises(ImageTooLarge, match="4000000 pixels"):
+        pad_image(np.zeros((2000, 2001, 3), np.uint8), 1, 1)

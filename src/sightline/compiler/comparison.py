@@ -17,7 +17,7 @@ from sightline.compiler.candidates import Candidate
 from sightline.compiler.pictures import PreparedSamples, read_contents
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.manifests import ModelManifest, Task
+from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Task
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement, compare_predictions
@@ -35,6 +35,7 @@ CATEGORY_METRICS: dict[Task, str] = {
     "detection": "AP",
     "instance": "AP",
     "semantic": "IoU",
+    "image": "relative error",
     "raw": "relative error",
 }
 AGREEMENT_NAMES: dict[Task, str] = {
@@ -43,6 +44,7 @@ AGREEMENT_NAMES: dict[Task, str] = {
     "detection": "objects found by both",
     "instance": "objects found by both",
     "semantic": "pixels with the same label",
+    "image": "mean cosine similarity of the outputs",
     "raw": "mean cosine similarity of the outputs",
 }
 Evidence = Literal["labels", "answers", "tensors"]
@@ -121,7 +123,7 @@ def predict_items(
         setting: (streams, threads for each).
         on_part: told the part done, 0..1.
     """
-    if manifest.task == "raw":
+    if manifest.task in TENSOR_TASKS:
         return Judged([], None, infer_items(candidate, setting, manifest, version, items[:TENSOR_PICTURES], on_part))
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
     predictions = []
@@ -158,7 +160,7 @@ def compare_judged(
     manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
 ) -> tuple[Comparison, Agreement]:
     """Change from `baseline` to `candidate` with its interval, by the best evidence, and the pictures whose answer flipped."""
-    if manifest.task == "raw":
+    if manifest.task in TENSOR_TASKS:
         return compare_tensors(baseline.tensors, candidate.tensors, seed)
     if baseline.evaluator is None or candidate.evaluator is None:
         return compare_answers(manifest, items, baseline, candidate, seed)

@@ -23,7 +23,7 @@ from sightline.compiler.input_specs import (
     make_preset_input,
     merge_stated,
 )
-from sightline.compiler.output_heads import TASK_OF_HEAD, FoundHead, check_head, find_head, name_head, settle_categories
+from sightline.compiler.output_heads import FoundHead, check_head, find_head, name_head, settle_categories
 from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
 from sightline.compiler.request import check_place
 from sightline.compiler.stages import Stages
@@ -34,6 +34,8 @@ from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.data.versions import DatasetVersion
+from sightline.imaging.heads import TASK_OF_HEAD
+from sightline.imaging.picture_outputs import write_pictures
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.runtime.predictor import MODEL_GRAPH, open_predictor
 
@@ -221,6 +223,10 @@ def check_decoding(folder: Path, manifest: ModelManifest, image: np.ndarray) -> 
     if manifest.task == "raw":
         return
     with open_predictor(folder) as predictor:
+        if manifest.task == "image":
+            batch, placements = prepare_batch([image], manifest.input)
+            write_pictures(manifest.decode, predictor.predict_raw(batch), placements)
+            return
         predictor.predict([image])
         if manifest.decode.head == "scored_boxes":
             boxes = predictor.predict_raw(prepare_batch([image], manifest.input)[0])[manifest.decode.outputs[1]]

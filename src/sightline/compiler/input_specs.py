@@ -140,6 +140,8 @@ def make_input_spec(graph: onnx.ModelProto, stated: StatedInput, task: Task) -> 
 
 def choose_resize(task: Task, width: int, height: int) -> ResizeRule:
     """How pictures are brought to size when nobody says: a large classifier crops, everything else sees the whole picture."""
+    if task == "image":  # its answer keeps the aspect
+        return "letterbox"
     is_cropped = task in ("classification", "multilabel") and min(width, height) >= SMALLEST_CROPPED
     return "centre_crop" if is_cropped else "stretch"
 

@@ -13,7 +13,7 @@ from sightline.runtime.backends.openvino import find_output_name
 from sightline.runtime.telemetry import silence_telemetry
 
 MODEL_TYPES = {"softmax": "Classification", "sigmoid": "Classification", "semantic": "Segmentation"}
-RESIZE_TYPES = {"letterbox": "fit_to_window_letterbox", "stretch": "standard", "centre_crop": "crop"}
+RESIZE_TYPES = {"letterbox": "fit_to_window_letterbox", "stretch": "standard", "centre_crop": "crop", "pad": "standard"}
 
 
 def write_ir(source: Path, target: Path, manifest: ModelManifest) -> None:

@@ -12,23 +12,10 @@ import onnx
 from onnx import shape_inference
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.core.manifests import DecodeSpec, Task
-from sightline.imaging.heads import HEADS, RAW
+from sightline.core.manifests import TENSOR_TASKS, DecodeSpec, Task
+from sightline.imaging.heads import HEADS, RAW, TASK_OF_HEAD
+from sightline.imaging.picture_outputs import PICTURE, read_picture_spec
 
-TASK_OF_HEAD: dict[str, Task] = {
-    "softmax": "classification",
-    "probabilities": "classification",
-    "sigmoid": "multilabel",
-    "semantic": "semantic",
-    "label_map": "semantic",
-    "yolo": "detection",
-    "scored_boxes": "detection",
-    "prior_boxes": "detection",
-    "grid_objects": "detection",
-    "anchor_free": "detection",
-    "region_boxes": "detection",
-    RAW: "raw",
-}
 BOX_THRESHOLDS: dict[str, Any] = {"confidence_threshold": 0.5, "iou_threshold": 0.45}  # of imported detectors, found or named
 BOX_WORDS = ("box", "loc", "regress")
 BACKGROUND_NAMES = ("background", "__background__", "bg")
@@ -116,7 +103,7 @@ def settle_categories(
 
     Raises: InvalidInput when the counts differ.
     """
-    if found.task == "raw":
+    if found.task in TENSOR_TASKS:
         return (), found.decode
     count = found.class_count or len(names or ())
     given = list(names) if names is not None else [f"class {index}" for index in range(count)]
@@ -275,6 +262,9 @@ RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_boxes)
 
 
 def check_head(decode: DecodeSpec) -> None:
-    """Raises: InvalidInput when a head is named that nothing decodes."""
+    """Raises: InvalidInput when a head is named that nothing decodes, or that draws pictures by wrong parameters."""
+    if decode.head == PICTURE:
+        read_picture_spec(decode)
+        return
     if decode.head != RAW and decode.head not in HEADS:
         raise InvalidInput(f"expected a decode head of {', '.join(sorted(HEADS))} or raw, got {decode.head!r}")

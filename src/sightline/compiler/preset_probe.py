@@ -12,7 +12,7 @@ from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.input_specs import PRESETS, Colour, find_picture_input, make_input_spec, make_preset_input, merge_stated
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
-from sightline.core.manifests import InputSpec, ModelManifest
+from sightline.core.manifests import TENSOR_TASKS, InputSpec, ModelManifest
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
@@ -110,8 +110,8 @@ def _score_way(
 
 def check_probe_labels(manifest: ModelManifest, version: DatasetVersion, items: Sequence[Item]) -> None:
     """Raises: InvalidInput unless the labels are among the network's categories and there are some."""
-    if manifest.task == "raw":
-        raise InvalidInput("expected a network whose outputs are understood, got raw tensors; name its --head to probe it")
+    if manifest.task in TENSOR_TASKS:
+        raise InvalidInput("expected a network that annotates, got one of raw tensors or pictures; name its --head to probe it")
     unknown = sorted(set(version.categories) - set(manifest.categories))
     if unknown:
         raise InvalidInput(

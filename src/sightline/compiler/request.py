@@ -11,7 +11,7 @@ import msgspec
 from sightline.compiler.candidates import REFERENCE
 from sightline.compiler.goals import Goal, Objective
 from sightline.core.errors import Conflict, InvalidInput, Unsupported
-from sightline.core.manifests import ModelManifest, Precision
+from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Precision
 from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.backends.table import load_backend, make_backend
@@ -159,7 +159,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 def check_categories(version: DatasetVersion, manifest: ModelManifest) -> None:
     """Raises: InvalidInput when pictures are labelled with what the Model cannot name."""
     unknown = sorted(set(version.categories) - set(manifest.categories))
-    if unknown and manifest.task != "raw":
+    if unknown and manifest.task not in TENSOR_TASKS:
         raise InvalidInput(
             f"expected a data set with the Model's categories, got {unknown[:8]} besides; choose its own data set"
         )

@@ -11,9 +11,11 @@ import msgspec
 
 from sightline.core.errors import InvalidInput
 
-Task = Literal["classification", "multilabel", "detection", "instance", "semantic", "raw"]  # raw: tensors nobody explained
+# image: a picture for a picture (super-resolution, style, denoising); raw: tensors nobody explained
+Task = Literal["classification", "multilabel", "detection", "instance", "semantic", "image", "raw"]
+TENSOR_TASKS: tuple[Task, ...] = ("image", "raw")  # give no annotations; judged by the error of their tensors
 Precision = Literal["int8", "int16", "bf16", "fp32"]
-ResizeRule = Literal["letterbox", "stretch", "centre_crop"]
+ResizeRule = Literal["letterbox", "stretch", "centre_crop", "pad"]
 UnlabelledPixels = Literal["ignore", "background"]
 
 
@@ -31,12 +33,13 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         name: name of the graph's input.
-        width, height: size of the network's input, pixels.
+        width, height: size of the network's input, pixels; under "pad" its sides are multiples of them.
         layout: order of the tensor's axes.
         colour: order of the channels.
         mean, std: per channel in units of a pixel value 0..255.
         resize: "letterbox" keeps the aspect and pads with `pad_value`; "stretch" does not keep it; "centre_crop" resizes the
-            shorter side to size / crop_fraction and cuts the middle.
+            shorter side to size / crop_fraction and cuts the middle; "pad" leaves the picture as it is, for graphs that take
+            any size, and repeats its last row and column up to the next multiples of height and width.
         crop_fraction: share of the resized picture that the crop keeps, 0..1; only for "centre_crop".
         pad_value: pixel value of the letterbox's bands, 0..255.
     """

@@ -13,17 +13,34 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
-from sightline.core.manifests import DecodeSpec
+from sightline.core.manifests import DecodeSpec, Task
+from sightline.imaging.annotation_tensors import ANNOTATIONS, read_annotation_tensor
 from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes, sigmoid, softmax
 from sightline.imaging.grid_heads import decode_grid_objects, decode_yolo
 from sightline.imaging.imported_heads import decode_label_map, decode_prior_boxes, decode_scored_boxes
 from sightline.imaging.masks import label_map_to_annotations
+from sightline.imaging.picture_outputs import PICTURE
 from sightline.imaging.resizing import Placement
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Predictions = list[list[Annotation]]
 DEFAULT_TOP = 5
 RAW = "raw"  # not a head: what outputs are that nobody explained
+TASK_OF_HEAD: dict[str, Task] = {
+    "softmax": "classification",
+    "probabilities": "classification",
+    "sigmoid": "multilabel",
+    "semantic": "semantic",
+    "label_map": "semantic",
+    "yolo": "detection",
+    "scored_boxes": "detection",
+    "prior_boxes": "detection",
+    "grid_objects": "detection",
+    "anchor_free": "detection",
+    "region_boxes": "detection",
+    PICTURE: "image",
+    RAW: "raw",
+}
 
 
 def decode_outputs(
@@ -47,7 +64,7 @@ def decode_outputs(
 
     Raises:
         NotFound: no such head, or an output is missing.
-        Unsupported: outputs that nobody explained.
+        Unsupported: outputs that nobody explained, or that are pictures.
         InvalidInput: an output of the wrong shape.
     """
     if spec.head == RAW:
@@ -55,18 +72,25 @@ def decode_outputs(
             f"expected a Model whose outputs are understood, got raw tensors {list(spec.outputs)}; import it with --head, "
             "or read the tensors with predict_raw"
         )
-    if spec.head not in HEADS:
+    if spec.head == PICTURE:
+        raise Unsupported(
+            "expected a Model that annotates, got one that answers with pictures; read them with "
+            "imaging.picture_outputs.write_pictures, or serve it: POST /predict/NAME answers with the picture"
+        )
+    if spec.head not in (*HEADS, ANNOTATIONS):
         raise NotFound(f"expected a decode head of {sorted(HEADS)}, got {spec.head!r}; correct the decode spec")
     missing = [name for name in spec.outputs if name not in outputs]
     if missing:
         raise NotFound(f"expected the outputs {list(spec.outputs)}, got {sorted(outputs)}; correct the decode spec")
+    threshold = spec.confidence_threshold if confidence_threshold is None else confidence_threshold
+    if spec.head == ANNOTATIONS:
+        return read_annotation_tensor(outputs[spec.outputs[0]], threshold)
     arrays = [np.asarray(outputs[name], np.float32) for name in spec.outputs]
     for name, array in zip(spec.outputs, arrays, strict=True):
         if array.ndim == 0 or len(array) != len(placements):
             raise InvalidInput(
                 f"expected output {name} for {len(placements)} pictures, got shape {array.shape}; check the batch"
             )
-    threshold = spec.confidence_threshold if confidence_threshold is None else confidence_threshold
     return HEADS[spec.head](spec, arrays, placements, categories, threshold)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
-from sightline.imaging.resizing import Placement, centre_crop_image, letterbox_image, stretch_image
+from sightline.imaging.resizing import Placement, centre_crop_image, letterbox_image, pad_image, stretch_image
 
 Image = np.ndarray[Any, Any]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -30,7 +30,7 @@ def prepare_image(image: Image, spec: InputSpec) -> tuple[Floats, Placement]:
         `(C, H, W)` float32, or `(H, W, C)` when the layout is NHWC; and how the picture lies in it.
 
     Raises:
-        InvalidInput: not a uint8 RGB picture, or a spec that contradicts itself.
+        InvalidInput: not a uint8 RGB picture, or a spec that contradicts itself. ImageTooLarge: only under "pad".
     """
     batch, placements = prepare_batch([image], spec)
     return batch[0], placements[0]
@@ -40,7 +40,7 @@ def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, lis
     """Prepare pictures of any sizes into one tensor.
 
     Args:
-        images: N pictures `(H, W, 3)` uint8 RGB, upright; sizes may differ.
+        images: N pictures `(H, W, 3)` uint8 RGB, upright; sizes may differ, but for "pad".
         spec: what the network wants.
 
     Returns:
@@ -50,7 +50,7 @@ def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, lis
         InvalidInput: as `prepare_image`.
     """
     scales, shifts = _read_normalisation(spec)
-    batch = np.empty(batch_shape(spec, len(images)), np.float32)
+    batch = np.empty(arrange_axes(spec, len(images), *find_input_size(images, spec)), np.float32)
     placements = []
     for row, image in zip(batch, images, strict=True):
         placed, placement = place_image(image, spec)
@@ -72,7 +72,7 @@ def place_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Pixels, list[
     Raises:
         InvalidInput: as `prepare_image`.
     """
-    batch = np.empty((len(images), spec.height, spec.width, 1 if spec.colour == "GRAY" else 3), np.uint8)
+    batch = np.empty((len(images), *find_input_size(images, spec), 1 if spec.colour == "GRAY" else 3), np.uint8)
     placements = []
     for row, image in zip(batch, images, strict=True):
         placed, placement = place_image(image, spec)
@@ -84,7 +84,7 @@ def place_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Pixels, list[
 def normalise_batch(pixels: Pixels, spec: InputSpec) -> Floats:
     """What `prepare_batch` makes, from what `place_batch` made: `(N, H, W, C)` uint8 to float32 in the spec's layout."""
     scales, shifts = _read_normalisation(spec)
-    batch = np.empty(batch_shape(spec, len(pixels)), np.float32)
+    batch = np.empty(arrange_axes(spec, *pixels.shape[:3]), np.float32)
     for row, image in zip(batch, pixels, strict=True):
         planes = cv2.split(image)
         _write_normalised(planes[::-1] if spec.colour == "BGR" else planes, scales, shifts, spec.layout, row)
@@ -97,24 +97,51 @@ def is_identity(spec: InputSpec) -> bool:
 
 
 def batch_shape(spec: InputSpec, count: int) -> tuple[int, int, int, int]:
-    """Shape of the network's input for `count` pictures."""
+    """Shape of the network's input for `count` pictures; under "pad" the smallest one."""
+    return arrange_axes(spec, count, spec.height, spec.width)
+
+
+def arrange_axes(spec: InputSpec, count: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Shape of a tensor in the spec's layout, `(N, C, H, W)` or `(N, H, W, C)`."""
     channels = 1 if spec.colour == "GRAY" else 3
-    if spec.layout == "NCHW":
-        return count, channels, spec.height, spec.width
-    return count, spec.height, spec.width, channels
+    return (count, channels, height, width) if spec.layout == "NCHW" else (count, height, width, channels)
+
+
+def find_input_size(images: Sequence[Image], spec: InputSpec) -> tuple[int, int]:
+    """Height and width of the input for these pictures; under "pad" theirs, which must be one size. Raises: InvalidInput."""
+    if spec.resize != "pad" or not images:
+        return spec.height, spec.width
+    for image in images:
+        check_picture(image)
+    sizes = {
+        (-(-image.shape[0] // spec.height) * spec.height, -(-image.shape[1] // spec.width) * spec.width) for image in images
+    }
+    if len(sizes) > 1:
+        raise InvalidInput(
+            f"expected pictures of one size for a network that takes them as they are, got {sorted(sizes)} (height, width); "
+            "send a request for each"
+        )
+    return sizes.pop()
 
 
 def place_image(image: Image, spec: InputSpec) -> tuple[Image, Placement]:
     """Bring a picture to the spec's size by its resize rule; still uint8 RGB `(H, W, 3)`. Raises: InvalidInput."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InvalidInput(
-            f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; decode it with sightline.imaging.reading"
-        )
+    check_picture(image)
     if spec.resize == "letterbox":
         return letterbox_image(image, spec.width, spec.height, spec.pad_value)
     if spec.resize == "stretch":
         return stretch_image(image, spec.width, spec.height)
+    if spec.resize == "pad":
+        return pad_image(image, spec.width, spec.height)
     return centre_crop_image(image, spec.width, spec.height, spec.crop_fraction)
+
+
+def check_picture(image: Image) -> None:
+    """Raises: InvalidInput unless it is uint8 `(H, W, 3)`."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise InvalidInput(
+            f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; decode it with sightline.imaging.reading"
+        )
 
 
 def _read_normalisation(spec: InputSpec) -> tuple[Floats, Floats]:

@@ -29,6 +29,7 @@ from sightline.imaging.headers import (
     probe_image,
     quiet_pillow,
 )
+from sightline.imaging.jpeg_headers import read_jpeg_header
 
 __all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_image", "read_label_map"]
 
@@ -59,6 +60,11 @@ def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8I
 
 def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str = "image") -> UInt8Image:
     """Decode bytes; `name` is what messages call them. Returns and raises as `read_image`, but for NotFound."""
+    plain = read_jpeg_header(content)
+    if plain is not None and FILE_ENDS["jpeg"] in content[-TAIL_BYTES:]:
+        check_pixel_limit(plain.width, plain.height, max_pixels, name)
+        if (decoded := _decode_with_opencv(content, plain.width, plain.height)) is not None:
+            return turn_upright(decoded, plain.orientation)
     with quiet_pillow():
         picture, header = open_picture(content, name)
         check_pixel_limit(header.width, header.height, max_pixels, name)
@@ -147,9 +153,14 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
     # OpenCV invents the missing rows of a cut file, or writes to stderr about it; Pillow raises.
     if kind not in FILE_ENDS or FILE_ENDS[kind] not in content[-TAIL_BYTES:]:
         return None
+    return _decode_with_opencv(content, *picture.size)
+
+
+def _decode_with_opencv(content: bytes, width: int, height: int) -> UInt8Image | None:
+    """`(H, W, 3)` RGB as stored, not turned; None when OpenCV cannot decode it to the size that its header states."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     decoded: UInt8Image | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    return decoded if decoded is not None and decoded.shape[:2] == picture.size[::-1] else None
+    return decoded if decoded is not None and decoded.shape[:2] == (height, width) else None
 
 
 def _convert_to_rgb(picture: ImageFile, name: str) -> UInt8Image:

@@ -10,13 +10,14 @@ import cv2
 import msgspec
 import numpy as np
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import ImageTooLarge, InvalidInput
 from sightline.imaging.boxes import check_boxes
 
 Image = np.ndarray[Any, Any]
 Boxes = np.ndarray[Any, Any]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+MAX_FREE_PIXELS = 4_000_000  # 64 float channels of such a picture are 1 GB
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,3 +154,39 @@ def centre_crop_image(image: Image, width: int, height: int, crop_fraction: floa
     )
     resized = resize_image(image, outer_width, outer_height)
     return resized[top : top + height, left : left + width], placement
+
+
+def pad_image(image: Image, width_multiple: int, height_multiple: int) -> tuple[Image, Placement]:
+    """Leave a picture as it is, in the top left corner, and repeat its last column and row up to the next multiples.
+
+    Args:
+        image: `(H, W, C)` uint8.
+        width_multiple, height_multiple: what the sides of the result are multiples of, pixels; 1 pads nothing.
+
+    Returns:
+        `(H', W', C)` uint8 with H' >= H and W' >= W, and where the picture lies in it.
+
+    Raises: ImageTooLarge above `MAX_FREE_PIXELS`: what such a network needs of memory grows with the picture.
+    """
+    source_height, source_width = image.shape[:2]
+    width = -(-source_width // width_multiple) * width_multiple
+    height = -(-source_height // height_multiple) * height_multiple
+    if width * height > MAX_FREE_PIXELS:
+        raise ImageTooLarge(
+            f"expected at most {MAX_FREE_PIXELS} pixels for a network that takes pictures as they are, got {source_width} x "
+            f"{source_height}; send a smaller picture or parts of it"
+        )
+    placement = Placement(
+        source_width=source_width,
+        source_height=source_height,
+        input_width=width,
+        input_height=height,
+        scale_x=1.0,
+        scale_y=1.0,
+        offset_x=0.0,
+        offset_y=0.0,
+    )
+    right, bottom = width - source_width, height - source_height
+    if right == bottom == 0:
+        return image, placement
+    return np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)), placement
