@@ -1,0 +1,1 @@
+"""Several models declared as one: a detector whose finds a classifier sorts, networks in sequence, a head for raw tensors."""

@@ -1,0 +1,227 @@
+"""A pipeline behind a queue: to the scheduler and the protocols it is a model like any other.
+
+It holds no graph. Each execution takes from the host the versions of its models that answer at that moment, runs through the
+steps in its slot thread, and lets them go; so a swapped model is used from the next execution on, and no old one is kept.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
+
+import numpy as np
+
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError, UnreadableImage
+from sightline.imaging.reading import decode_image
+from sightline.imaging.resizing import Placement
+from sightline.runtime.backend import Tensors
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
+from sightline.serving.inference.service import Host
+from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
+from sightline.serving.pipelines.declaration import Pipeline, Step
+from sightline.serving.pipelines.planning import Plan, make_plan, naming
+from sightline.serving.pipelines.running import Execution, StepModel
+from sightline.serving.scheduling.work import QueueSettings, Work
+
+Decode = Callable[[bytes, int, str], np.ndarray]
+
+
+class PipelineModel:
+    """One version of a pipeline. Executions may overlap.
+
+    Args:
+        name, version: in the repository.
+        pipeline: as declared.
+        host: where the models of its steps are.
+        queue: how its requests wait.
+        max_pixels: largest picture that is decoded.
+    """
+
+    def __init__(self, name: str, version: int, pipeline: Pipeline, host: Host, queue: QueueSettings, max_pixels: int) -> None:
+        self.name = name
+        self.version = version
+        self.pipeline = pipeline
+        self.queue = queue
+        self._host = host
+        self._max_pixels = max_pixels
+        self._plan: Plan | None = None
+        self._last_models: tuple[StepModel, ...] = ()
+
+    @property
+    def facts(self) -> ServedFacts:
+        """What it takes and answers, over the versions of its models that it last met."""
+        if self._plan is None:
+            raise Exhausted(f"{self.name} version {self.version} is not opened yet; ask again in a moment")
+        return self._plan.facts
+
+    @property
+    def memory_bytes(self) -> int:
+        """None of its own: the models count for themselves."""
+        return 0
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all its models could run now; asking brings those in that are paged out."""
+        if self._last_models and all(model.is_resident for model in self._last_models):
+            return True
+        try:
+            with self._hold_models() as models:
+                return all(model.is_resident for model in models.values())
+        except SightlineError:
+            return True  # a model is gone: the execution says so to those who wait
+
+    def open(self) -> None:
+        """Check the steps against their models. Raises: SightlineError in one line that names the step."""
+        with self._hold_models() as models:
+            self._update_plan(models)
+
+    def warm_up(self) -> None:
+        """Nothing to do: models are warm before they answer."""
+
+    def page_out(self) -> None:
+        """Nothing to give back."""
+
+    def close(self) -> None:
+        """Forget the models."""
+        self._last_models = ()
+
+    def check(self, call: Call) -> int:
+        """Rows of a call. Raises: InvalidInput for what does not fit; NotFound, Exhausted for a step's model."""
+        with self._hold_models():  # paging in begins while the call waits in the queue
+            facts = self.facts
+        takes_pictures = self._plan is not None and self._plan.takes_pictures
+        if (call.tensors is None) != takes_pictures:
+            wanted, got = ("pictures", "tensors") if takes_pictures else ("tensors", "pictures")
+            raise InvalidInput(f"the pipeline {self.name} takes {wanted}, got {got}; GET its metadata to see its inputs")
+        rows = len(call.pictures) + len(call.images) if call.tensors is None else check_tensors(call.tensors, facts)
+        if not 1 <= rows <= facts.max_batch:
+            raise InvalidInput(f"expected 1 to {facts.max_batch} rows for {self.name}, got {rows}; send several requests")
+        return rows
+
+    def execute(self, works: Sequence[Work], alone: bool) -> None:
+        """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
+        ready = [(work, images) for work in works if (images := self._decode(work)) is not None]
+        if not ready:
+            return
+        try:
+            with self._hold_models() as models:
+                plan = self._update_plan(models)
+                for group in _group_works(ready, plan):
+                    self._execute_group(group, plan, models, alone)
+        except SightlineError as error:
+            for work, _ in ready:
+                if not work.finished_s:
+                    work.finish(error=error)
+
+    def _execute_group(self, group: "Sequence[Ready]", plan: Plan, models: Mapping[str, StepModel], alone: bool) -> None:
+        """Run several calls together; when that fails, each by itself, so that one bad picture spoils no other answer."""
+        try:
+            outputs, placements = run_plan(plan, models, group, alone)
+        except SightlineError as error:
+            if len(group) == 1:
+                group[0][0].finish(error=error)
+                return
+            for one in group:
+                self._execute_group([one], plan, models, alone)
+            return
+        inferred_s, first = time.monotonic(), 0
+        for work, images in group:
+            work.inferred_s, end = inferred_s, first + work.rows
+            _answer(work, images, plan, cut_rows(outputs, first, end), placements[first:end])
+            first = end
+
+    def _decode(self, work: Work) -> list[np.ndarray] | None:
+        """The decoded pictures of a Work, none for tensors; None when it failed or its caller has gone."""
+        if work.is_cancelled:
+            return None
+        call: Call = work.payload
+        try:
+            images = [*call.images, *(decode_upload(upload, self._max_pixels) for upload in call.pictures)]
+        except SightlineError as error:
+            work.finish(error=error)
+            return None
+        work.prepared_s = time.monotonic()
+        return images
+
+    @contextmanager
+    def _hold_models(self) -> Iterator[dict[str, StepModel]]:
+        """The versions that answer now, by step, held open; steps with one model share it. Raises: SightlineError."""
+        with ExitStack() as held:
+            found: dict[tuple[str, int | None], StepModel] = {}
+            models: dict[str, StepModel] = {}
+            for step in self.pipeline.steps:
+                if not step.model:
+                    continue
+                key = (step.model, step.version)
+                if key not in found:
+                    found[key] = self._acquire(step, held)
+                models[step.name] = found[key]
+            self._last_models = tuple(found.values())
+            yield models
+
+    def _acquire(self, step: Step, held: ExitStack) -> StepModel:
+        with naming(step):
+            if step.model == self.name:
+                raise InvalidInput("a pipeline cannot run itself; name a model")
+            served = self._host.acquire(step.model, "" if step.version is None else str(step.version))
+            held.callback(self._host.release, served)
+            if not hasattr(served, "run_pictures"):
+                raise InvalidInput(f"{step.model!r} is a pipeline itself; write its steps here")
+        return cast(StepModel, served)
+
+    def _update_plan(self, models: Mapping[str, StepModel]) -> Plan:
+        """The plan over these versions, made anew when one of them is another than before. Raises: SightlineError."""
+        plan, facts = self._plan, {name: model.facts for name, model in models.items()}
+        if plan is None or any(plan.made_from[name] is not one for name, one in facts.items()):
+            plan = self._plan = make_plan(self.name, self.version, self.pipeline, facts)
+        return plan
+
+
+Ready = tuple[Work, list[np.ndarray]]
+
+
+def decode_upload(upload: Upload, max_pixels: int) -> np.ndarray:
+    """An uploaded picture as `uint8 (H, W, 3)` RGB. Raises: UnreadableImage, ImageTooLarge naming it."""
+    if not upload.content:
+        raise UnreadableImage(f"{upload.name} is empty; send the bytes of a picture")
+    return decode_image(bytes(upload.content), max_pixels, upload.name)
+
+
+def run_plan(
+    plan: Plan, models: Mapping[str, StepModel], group: Sequence[Ready], alone: bool
+) -> tuple[Tensors, list[Placement]]:
+    """Outputs of the answer for several calls of one kind, rows in their order; no placements for tensors."""
+    execution = Execution(plan, models, alone)
+    if plan.takes_pictures:
+        return execution.run_pictures([image for _, images in group for image in images])
+    given = [work.payload.tensors for work, _ in group]
+    tensors = given[0] if len(given) == 1 else {name: np.concatenate([one[name] for one in given]) for name in given[0]}
+    return execution.run_tensors(tensors), []
+
+
+def _group_works(ready: Sequence[Ready], plan: Plan) -> list[list[Ready]]:
+    """Calls that can share an execution: all with pictures, but for networks of free size; tensors of one shape."""
+    if plan.is_free_size:
+        return [[one] for one in ready]
+    if plan.takes_pictures:
+        return [list(ready)]
+    groups: dict[Any, list[Ready]] = {}
+    for work, images in ready:
+        shapes = tuple(sorted((name, array.shape[1:]) for name, array in work.payload.tensors.items()))
+        groups.setdefault(shapes, []).append((work, images))
+    return list(groups.values())
+
+
+def _answer(work: Work, images: Sequence[np.ndarray], plan: Plan, outputs: Tensors, placements: Sequence[Placement]) -> None:
+    call: Call = work.payload
+    inferred = Inferred(
+        outputs=outputs,
+        placements=tuple(placements),
+        images=tuple(images) if call.keep_images else (),
+        decode_s=work.prepared_s - work.started_s,
+        infer_s=work.inferred_s - work.prepared_s,
+    )
+    try:
+        work.finish(call.write_answer(plan.facts, inferred))
+    except SightlineError as error:
+        work.finish(error=error)
