@@ -136,6 +136,19 @@ def test_statistics_of_all_models_one_and_a_version(client):
     assert client.get("/v2/models/sum/versions/2/stats").status_code == 404
 
 
+def test_a_key_for_some_models_sees_no_others(bench):
+    class Caller:
+        models = frozenset({"sum"})
+
+    async def with_caller(scope, receive, send):
+        scope["state"] = {"caller": Caller()}
+        await bench.app(scope, receive, send)
+
+    client = TestClient(with_caller)
+    assert [one["name"] for one in client.post("/v2/repository/index").json()] == ["sum"]
+    assert [one["name"] for one in client.get("/v2/models/stats").json()["model_stats"]] == ["sum"]
+
+
 def test_a_request_is_counted(client):
     body = {"inputs": [{"name": "x", "shape": [2, 1], "datatype": "INT8", "data": [1, 2]}]}
     assert client.post("/v2/models/echo-INT8/infer", json=body).status_code == 200

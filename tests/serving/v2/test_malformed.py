@@ -88,7 +88,7 @@ def test_hostile_values_in_json_are_4xx(client):
         b"null", b"true", b"-1", b"1e400", b"NaN", b"Infinity", b'""', b"{}", b"[]", b"[[]]", b"[null]", b'["\\ud800"]',
         b"9" * 10_000, b"-" + b"9" * 10_000, b"0." + b"9" * 10_000, b"[" * 5000 + b"]" * 5000, b"[" * 100_000,
         b'{"a":' * 100_000, b'"' + b"a" * 100_000 + b'"', b"[-1]", b"[2147483647,2147483647]", b"[9223372036854775807]",
-        b"[" + b"1," * 50_000 + b"1]", b"[1,2,3", b"\xff\xfe", b"\x00",
+        b"[" + b"1," * 50_000 + b"1]", b"[" + b" " * 2000 + b"1,3]", b"[1.0,3]", b"[true,3]", b"[1,2,3", b"\xff\xfe", b"\x00",
     ]  # fmt: skip
     whole = b'{"id":"1","parameters":{},"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}],"outputs":[]}'
     places = [b'"1"', b"{}", b'[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]', b'"x"', b"[1,3]", b'"FP32"',

@@ -146,6 +146,16 @@ def test_bytes_elements_that_do_not_fill_their_buffer_are_refused(buffer, count)
         read_bytes_elements(buffer, count, "x")
 
 
+def test_more_bytes_elements_than_are_taken_are_refused_before_they_become_objects():
+    with pytest.raises(InvalidInput, match="at most 65536"):
+        read_bytes_elements(bytes(4 * 65537), 65537, "x")
+    with pytest.raises(InvalidInput, match="at most 65536"):
+        decode_json("x", "BYTES", [65537], b"[" + b'"",' * 65536 + b'""]')
+    with pytest.raises(InvalidInput, match="got more"):
+        decode_json("x", "BYTES", [2], b'["a","b","c"]')
+    assert decode_json("x", "BYTES", [3], b'["\\"\\"","\\\\","\\\\\\""]').tolist() == [b'""', b"\\", b'\\"']
+
+
 def test_values_make_an_array_of_the_datatype():
     assert make_array("x", "FP32", [1, 2], [1, 2.5]).tolist() == [[1.0, 2.5]]
     with pytest.raises(InvalidInput, match="2 elements"):

@@ -5,7 +5,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from importlib.metadata import version as find_package_version
 from typing import Any
 
@@ -143,16 +143,22 @@ class V2Endpoints:
         return write_json(await asyncio.to_thread(self.models.call_host, host.describe_configuration, name, version))
 
     async def read_statistics(self, request: Request) -> Response:
-        """Statistics of all models, one, or one version."""
+        """Statistics of all models that the caller may use, one, or one version."""
         name, version = read_path(request)
         versions = await asyncio.to_thread(self.models.list_versions, name, version)
-        return write_json({"model_stats": [self.statistics.read(*one) for one in versions]})
+        return write_json({"model_stats": [self.statistics.read(*one) for one in versions if may_use(request, one[0])]})
 
     async def list_repository(self, request: Request) -> Response:
-        """Every version in the repository and its state."""
+        """Every version in the repository that the caller may use, and its state."""
         asked = await self._read_json(request, _IndexRequest)
         states = await asyncio.to_thread(self.models.host.index)
-        return write_json([describe_state(state) for state in states if state.state == "READY" or not asked.ready])
+        return write_json(
+            [
+                describe_state(state)
+                for state in states
+                if (state.state == "READY" or not asked.ready) and may_use(request, state.name)
+            ]
+        )
 
     async def load(self, request: Request) -> Response:
         """Load a model, or load it again, maybe with another configuration."""
@@ -182,6 +188,12 @@ def read_path(request: Request) -> tuple[str, str]:
     """Name and version of the model in the path; "" where it has none."""
     parameters = request.path_params
     return parameters.get("name", ""), parameters.get("version", "")
+
+
+def may_use(request: Request, model: str) -> bool:
+    """Whether the caller's key gives it this model; the edge puts the caller into the scope, where there are keys."""
+    models: Container[str] | None = getattr(request.scope.get("state", {}).get("caller"), "models", None)
+    return models is None or model in models
 
 
 def read_head(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

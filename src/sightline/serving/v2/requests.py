@@ -20,6 +20,7 @@ from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, decode_bina
 
 ANNOTATIONS = "annotations"  # our output: what the decode head makes of the graph's outputs
 MICROSECONDS = 1e-6
+MAX_SHAPE_BYTES = 1000
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Elements = list[bytes | memoryview]
 
@@ -85,10 +86,20 @@ class OutputParameters(msgspec.Struct):
 
 class _Input(msgspec.Struct):
     name: str
-    shape: list[int]
-    datatype: str
+    raw_shape: msgspec.Raw = msgspec.field(name="shape")
+    datatype: str = msgspec.field()
     parameters: InputParameters | None = None
     data: msgspec.Raw = msgspec.Raw()  # empty without one
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape; read apart so that one of millions of dimensions is refused before it becomes as many objects."""
+        if memoryview(self.raw_shape).nbytes > MAX_SHAPE_BYTES:
+            raise InvalidInput(f"expected a shape of input {shorten(self.name)} of at most {MAX_SHAPE_BYTES} characters")
+        try:
+            return _decode_shape(self.raw_shape)
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            raise InvalidInput(f"expected the shape of input {shorten(self.name)} to be a list of integers: {error}") from error
 
     @property
     def has_data(self) -> bool:
@@ -107,6 +118,7 @@ class _Request(msgspec.Struct):
     outputs: list[_Output] | None = None
 
 
+_decode_shape = msgspec.json.Decoder(tuple[int, ...]).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
 _NO_REQUEST, _NO_INPUT, _NO_OUTPUT = RequestParameters(), InputParameters(), OutputParameters()
 
@@ -224,12 +236,13 @@ def _read_json_input(one: _Input, is_base64: bool) -> np.ndarray | BytesTensor:
 
 
 def _read_binary_input(one: _Input, content: memoryview, is_sized: bool) -> np.ndarray | BytesTensor:
+    shape = one.shape
     if one.datatype != "BYTES":
-        return decode_binary(one.name, one.datatype, one.shape, content)
-    count = count_elements(one.name, one.shape)
+        return decode_binary(one.name, one.datatype, shape, content)
+    count = count_elements(one.name, shape)
     if count == 1 and not is_sized and not _is_prefixed(content):
-        return BytesTensor(tuple(one.shape), [content])
-    return BytesTensor(tuple(one.shape), list(read_bytes_elements(content, count, one.name)))
+        return BytesTensor(shape, [content])
+    return BytesTensor(shape, list(read_bytes_elements(content, count, one.name)))
 
 
 def _is_prefixed(content: memoryview) -> bool:

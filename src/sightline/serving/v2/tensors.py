@@ -22,6 +22,7 @@ from sightline.core.errors import InvalidInput
 MAX_RANK = 16
 MAX_ELEMENTS = 2**31 - 1
 LENGTH_BYTES = 4  # of the u32 before each BYTES element
+MAX_BYTES_ELEMENTS = 2**16  # each becomes an object of some hundred bytes, however short it is
 PIECE_BYTES = 64 * 1024  # of JSON text that is parsed at once
 SHOWN_NAME = 100  # characters of a client's name that a message repeats
 
@@ -120,6 +121,7 @@ def read_bytes_elements(buffer: bytes | bytearray | memoryview, count: int, name
 
     Raises: InvalidInput when lengths and buffer do not fit.
     """
+    check_bytes_count(name, count)
     view = memoryview(buffer)
     if count * LENGTH_BYTES > len(view):
         raise _wrong_elements(name, count, len(view))
@@ -133,6 +135,14 @@ def read_bytes_elements(buffer: bytes | bytearray | memoryview, count: int, name
     if start != len(view):
         raise _wrong_elements(name, count, len(view))
     return elements
+
+
+def check_bytes_count(name: str, count: int) -> None:
+    """Raises: InvalidInput for a BYTES tensor of more elements than are taken."""
+    if count > MAX_BYTES_ELEMENTS:
+        raise InvalidInput(
+            f"expected input {shorten(name)} of BYTES to have at most {MAX_BYTES_ELEMENTS} elements, got {count}"
+        )
 
 
 def _wrong_elements(name: str, count: int, size_bytes: int) -> InvalidInput:
@@ -261,9 +271,13 @@ def _read_numbers(data: bytes | memoryview, dtype: np.dtype[Any], count: int) ->
 
 def _read_texts(name: str, shape: Sequence[int], data: bytes | memoryview, is_base64: bool) -> list[bytes]:
     """The elements of a JSON list of strings, nested at most twice: BYTES of pictures are `[N]` or `[N, 1]`."""
-    nested = msgspec.json.decode(data, type=list[str | list[str]])
+    count, text = math.prod(shape), bytes(data)
+    check_bytes_count(name, count)
+    if text.count(b'"') - text.count(b'\\"') > 2 * count:  # before millions of strings are made
+        raise _WrongCount("more")
+    nested = msgspec.json.decode(text, type=list[str | list[str]])
     texts = [text for one in nested for text in ([one] if isinstance(one, str) else one)]
-    if len(texts) != math.prod(shape):
+    if len(texts) != count:
         raise _WrongCount(str(len(texts)))
     if not is_base64:
         return [text.encode() for text in texts]
