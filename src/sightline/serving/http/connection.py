@@ -1,0 +1,481 @@
+"""The server's end of a TCP connection: HTTP/1.1 under limits of size, time and number, for uvicorn's server loop.
+
+    edge = Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
+    uvicorn.Config(app, http=make_connector(edge), ...)
+
+A connection is always in one phase, and the phase has a deadline that the edge's sweep looks at, so a request costs no timers.
+A client that hangs up ends its request's task, and with it the work that waits in a queue. A request that breaks the rules is
+answered here, before any application sees it, and the connection then ends.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from sightline.serving.http.edge import Edge
+from sightline.serving.http.exchange import Exchange
+from sightline.serving.http.refusals import Refusal, write_refusal
+from sightline.serving.http.request_head import Headers, RequestHead, read_head
+
+Phase = Literal["idle", "head", "body", "busy", "closing"]
+
+FOREVER_S = float("inf")
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+MAX_PIPELINED = 64  # requests that may stand behind the one being answered
+DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, to keep the connection, when no more is left
+
+logger = logging.getLogger("sightline.serving")
+
+
+def make_connector(edge: Edge) -> type[asyncio.Protocol]:
+    """What uvicorn's `Config(http=...)` takes: makes the connections of an edge."""
+    return cast(type[asyncio.Protocol], partial(EdgeConnection, edge))  # uvicorn only calls it
+
+
+class EdgeConnection(asyncio.Protocol):
+    """One connection. Requests are answered one after the other, in the order they came.
+
+    Attributes:
+        deadline_s: when `expire` is to be called, on the loop's clock.
+        is_write_paused: the client reads slower than answers are written.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.deadline_s = FOREVER_S
+        self.is_write_paused = False
+        self._edge, self._limits = edge, edge.limits
+        self._config, self._server_state, self._app_state = config, server_state, app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._phase: Phase = "idle"
+        self._parser = httptools.HttpRequestParser(self)
+        # What follows a last request is ignored here rather than an error, so that the last request is answered.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._websocket: Any = None  # what the connection became
+        self._begin_head()
+        self._is_in_head = False
+        self._begun = 0  # requests that began in the bytes just parsed
+        self._incoming: Exchange | None = None  # whose body is being read
+        self._upgrade: RequestHead | None = None
+        self._error: Refusal | None = None  # raised in a callback; the parser raises another error in its place
+        self._body_due_s = 0.0
+        # In order: the request being answered, those behind it, and a refusal as the last words.
+        self._current: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._last_words = b""
+        self._is_deaf = False  # nothing more is parsed
+        self._is_reading_paused = False
+        self._unsent_bytes = 0
+        self._writable: asyncio.Future[None] | None = None
+
+    # What the transport tells it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._server_state.connections.add(cast(Any, self))
+        client = get_remote_addr(self._transport)
+        self._address = client[0] if client else ""
+        self._scope = {
+            "type": "http",
+            "asgi": ASGI,
+            "server": get_local_addr(self._transport),
+            "client": client,
+            "scheme": "https" if is_ssl(self._transport) else "http",
+            "root_path": "",
+        }
+        refusal = self._edge.admit(self, self._address, self._loop)
+        self._enter("idle", self._limits.header_timeout_s)
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client hung up, or the connection was closed here."""
+        self._server_state.connections.discard(cast(Any, self))
+        self._edge.discharge(self, self._address)
+        if self._websocket is not None:
+            self._websocket.connection_lost(exc)
+        self._is_deaf = True
+        self.deadline_s = FOREVER_S
+        self._forget_all()
+        self._resume_writers()
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more. It cannot be told from one that has gone, so the connection ends."""
+        if self._websocket is not None:
+            self._websocket.eof_received()
+        return None
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        if self._websocket is not None:
+            self._websocket.pause_writing()
+            return
+        self.is_write_paused = True
+        if self._phase == "busy":
+            self._enter("busy", self._limits.write_timeout_s)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        if self._websocket is not None:
+            self._websocket.resume_writing()
+            return
+        if self._phase == "busy":
+            self._enter("busy", FOREVER_S)
+        self._resume_writers()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._websocket is not None:
+            self._websocket.data_received(data)
+            return
+        if self._is_deaf:
+            return
+        is_between = self._incoming is None
+        self._begun = 0
+        try:
+            self._parser.feed_data(data)
+            if self._is_in_head and is_between and self._begun <= 1:
+                self._count_unfinished_head(len(data))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._become_websocket(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(self._error or self._describe_parser_error(error))
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    # What the parser tells it
+
+    def on_message_begin(self) -> None:
+        """First byte of a request."""
+        self._begun += 1
+        self._begin_head()
+        if self._current is None:
+            self._enter("head", self._limits.header_timeout_s)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; behind a body in chunks a trailer, which is counted and not used."""
+        if self._is_in_head:
+            self._headers.append((name.lower(), value))
+        self._remember_refusal(self._count_head, len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: check it and start the application, or let it wait for those before it."""
+        self._is_in_head = False
+        self._remember_refusal(self._take_request)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._incoming is not None:
+            self._remember_refusal(self._take_body, self._incoming, body)
+
+    def on_message_complete(self) -> None:
+        """The body is complete."""
+        exchange, self._incoming = self._incoming, None
+        if exchange is None:
+            return
+        exchange.end_body()
+        if exchange is self._current:
+            self._enter("busy", FOREVER_S)
+            if exchange.is_answered:
+                self._advance()
+
+    def _remember_refusal(self, check: Callable[..., None], *arguments: Any) -> None:
+        try:
+            check(*arguments)
+        except Refusal as refusal:
+            self._error = refusal
+            raise
+
+    def _describe_parser_error(self, error: httptools.HttpParserError) -> Refusal:
+        if isinstance(error, httptools.HttpParserCallbackError):
+            logger.error("a defect while reading a request", exc_info=error)
+            return Refusal(500, "the server failed on this request; its log has the details")
+        return Refusal(400, f"this is no sound HTTP/1.1 request: {str(error)[:100]}")
+
+    def _begin_head(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._head_bytes = self._unfinished_bytes = 0
+        self._is_in_head = True
+
+    def _count_head(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if len(self._headers) > self._limits.max_headers or self._head_bytes > self._limits.max_header_bytes:
+            raise self._too_many_headers()
+
+    def _count_unfinished_head(self, size_bytes: int) -> None:
+        """Count what came of a head by itself: a header reaches `on_header` only when its line ends, and it may never end."""
+        self._unfinished_bytes += size_bytes
+        if self._unfinished_bytes > self._limits.max_header_bytes:
+            raise self._too_many_headers()
+
+    def _too_many_headers(self) -> Refusal:
+        limits = self._limits
+        most = f"{limits.max_headers} headers of {limits.max_header_bytes} bytes together"
+        return Refusal(431, f"expected at most {most}; send fewer")
+
+    def _take_request(self) -> None:
+        if len(self._target) > self._limits.max_header_bytes:
+            raise Refusal(414, f"expected a URL of at most {self._limits.max_header_bytes} bytes; shorten it")
+        version, method = self._parser.get_http_version(), self._parser.get_method()
+        head = read_head(method, version, self._target, self._headers, self._edge.websocket_prefix)
+        if head.length is not None and head.length > self._limits.max_body_bytes:
+            raise self._too_large()
+        if head.is_websocket or self._parser.should_upgrade():
+            self._expect_websocket(head)
+            return
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is not None and not last.keep_alive:
+            return  # the client said that nothing would follow
+        scope = {
+            **self._scope,
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+        }
+        keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        self._line_up(Exchange(self, scope, head.length, head.expects_continue, keep_alive))
+
+    def _line_up(self, exchange: Exchange) -> None:
+        if self._current is None:
+            self._incoming = exchange
+            self._start(exchange)
+            return
+        if len(self._waiting) >= MAX_PIPELINED:
+            raise Refusal(400, f"expected at most {MAX_PIPELINED} requests ahead of their answers; wait for answers")
+        self._incoming = exchange
+        self._waiting.append(exchange)
+        self._pause_reading(True)
+
+    def _take_body(self, exchange: Exchange, body: bytes) -> None:
+        self._edge.buffered_bytes += exchange.add_body(body)
+        if exchange.received_bytes > self._limits.max_body_bytes:
+            raise self._too_large()
+        if self._edge.buffered_bytes > self._limits.max_buffered_bytes:
+            raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
+        if exchange is self._current:
+            due_s = self._body_due_s + exchange.received_bytes / self._limits.min_body_bytes_per_s
+            self.deadline_s = min(due_s, self._loop.time() + self._limits.body_grace_s)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"the body is larger than the limit of {self._limits.max_body_bytes} bytes; send less at once")
+
+    # What an exchange calls
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, unless the connection is closing."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def wait_writable(self) -> None:
+        """Return when the client has read on, or has gone."""
+        if self.is_write_paused:
+            if self._writable is None:
+                self._writable = self._loop.create_future()
+            await asyncio.shield(self._writable)
+
+    def default_header_lines(self) -> list[bytes]:
+        """Headers that stand in every answer."""
+        return self._edge.header_lines(self._server_state.default_headers)
+
+    def can_go_on(self, exchange: Exchange) -> bool:
+        """Whether the connection can be kept: the body is there, or what is left of it is small enough to be read."""
+        if exchange.is_whole:
+            return True
+        if exchange.length is None or exchange.expects_continue:
+            return False
+        return exchange.length - exchange.received_bytes <= DISCARDED_BYTES
+
+    def finish(self, exchange: Exchange) -> None:
+        """The answer is complete."""
+        self._server_state.total_requests += 1
+        self._unsent_bytes = 0
+        self._edge.buffered_bytes -= exchange.release_body()
+        if exchange.keep_alive:
+            if exchange.is_whole:
+                self._advance()
+            return
+        self._current = None
+        self._forget_all()
+        if exchange.is_whole:
+            self._close()
+        else:
+            self._linger()
+
+    def refuse_current(self, answer: bytes) -> None:
+        """The application broke off before it answered: send this in its place and end the connection."""
+        self._forget_all()
+        self._last_words = answer
+        self._advance()
+
+    def abort(self) -> None:
+        """End the connection now; what is not sent is lost."""
+        self._is_deaf = True
+        self._transport.abort()
+
+    # The order of answers
+
+    def _start(self, exchange: Exchange) -> None:
+        self._current = exchange
+        if exchange.is_whole:
+            self._enter("busy", FOREVER_S)
+        else:
+            self._enter("body", self._limits.body_grace_s)
+            self._body_due_s = self.deadline_s
+        task = self._loop.create_task(exchange.run(cast(Any, self._config.loaded_app)))
+        exchange.task = task
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    def _advance(self) -> None:
+        self._current = None
+        if self._waiting:
+            self._start(self._waiting.popleft())
+        elif self._last_words:
+            self._is_deaf = True
+            self.write(self._last_words)
+            self._linger()
+            return
+        elif self._is_in_head:
+            self._enter("head", self._limits.header_timeout_s)
+        else:
+            self._enter("idle", self._limits.idle_timeout_s)
+        self._pause_reading(bool(self._waiting))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer behind the answers that are still due, and end the connection."""
+        self._edge.refusals[refusal.status] += 1
+        self._is_deaf = True
+        self._last_words = write_refusal(refusal)
+        broken, self._incoming = self._incoming, None
+        if broken is not None:
+            self._forget(broken)
+            if broken is not self._current:
+                self._waiting.remove(broken)
+            elif broken.has_started:
+                self._current = None
+                self._linger()
+                return
+            else:
+                self._current = None
+        if self._current is None:
+            self._advance()
+
+    def _forget(self, exchange: Exchange) -> None:
+        self._edge.buffered_bytes -= exchange.release_body()
+        exchange.drop()
+
+    def _forget_all(self) -> None:
+        for exchange in (self._current, *self._waiting):
+            if exchange is not None:
+                self._forget(exchange)
+        self._waiting.clear()
+        self._current = self._incoming = None
+
+    # Becoming a WebSocket
+
+    def _expect_websocket(self, head: RequestHead) -> None:
+        if not head.is_websocket or not self._parser.should_upgrade() or self._config.ws_protocol_class is None:
+            raise Refusal(400, "expected a WebSocket request with Connection: Upgrade, or one without Upgrade")
+        if self._current is not None:
+            raise Refusal(400, "a WebSocket request must wait for the answers before it")
+        self._upgrade = head
+
+    def _become_websocket(self, rest: bytes) -> None:
+        """Hand the connection to uvicorn's WebSocket protocol; this one goes on counting it and passes everything on."""
+        assert self._upgrade is not None and self._config.ws_protocol_class is not None
+        lines = [b"GET " + self._target + b" HTTP/1.1", *(name + b": " + value for name, value in self._headers)]
+        make_websocket = cast(Callable[..., Any], self._config.ws_protocol_class)
+        self._server_state.connections.discard(cast(Any, self))
+        self._enter("busy", FOREVER_S)
+        self._websocket = make_websocket(
+            config=self._config, server_state=self._server_state, app_state=self._app_state, _loop=self._loop
+        )
+        self._websocket.connection_made(self._transport)
+        self._websocket.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
+    # Phases and ends
+
+    def expire(self) -> None:
+        """The phase's deadline has passed."""
+        if self._phase == "head":
+            seconds = self._limits.header_timeout_s
+            self._refuse(Refusal(408, f"the headers were not complete after {seconds:g} s; send them faster"))
+            return
+        if self._phase == "body":
+            self._refuse(Refusal(408, "the body came too slowly; send it faster or smaller"))
+            return
+        unsent_bytes, before = self._transport.get_write_buffer_size(), self._unsent_bytes
+        self._unsent_bytes = unsent_bytes
+        if unsent_bytes and (before == 0 or unsent_bytes < before):
+            self._enter(self._phase, self._limits.write_timeout_s)  # it reads, slowly
+        elif self._phase == "idle" and not unsent_bytes:
+            self._close()
+        else:
+            self.abort()
+
+    def shutdown(self) -> None:
+        """The server stops: what is being answered is answered, the connection then ends."""
+        if self._current is None:
+            self._close()
+        else:
+            self._current.keep_alive = False
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        self._phase = phase
+        self.deadline_s = self._loop.time() + seconds
+
+    def _close(self) -> None:
+        self._is_deaf = True
+        self._enter("closing", self._limits.write_timeout_s)
+        self._transport.close()
+
+    def _linger(self) -> None:
+        """Close for writing and read on for a moment: closing with unread bytes would reset the client before it has read."""
+        self._is_deaf = True
+        if not self._transport.can_write_eof():
+            self._close()
+            return
+        self._enter("closing", self._limits.linger_s)
+        self._pause_reading(False)
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _pause_reading(self, is_paused: bool) -> None:
+        if is_paused != self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = is_paused
+            if is_paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _resume_writers(self) -> None:
+        self.is_write_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None

@@ -1,0 +1,117 @@
+"""What the connections of one server share: limits of size, time and number, their count, and one sweep of deadlines."""
+
+import asyncio
+from collections import Counter
+from typing import Protocol
+
+import msgspec
+
+from sightline.serving.http.refusals import Refusal
+
+MAX_SWEEP_S = 0.5
+
+
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may cost before its request is even understood.
+
+    Attributes:
+        max_connections: open at once; the next one is answered 503 and closed.
+        max_connections_per_address: of one remote address. Behind a proxy all clients have one address.
+        max_header_bytes, max_headers: request line and headers together; more is 431, or 414 for the request line alone.
+        max_body_bytes: of one request; more is 413, before it is read when it is announced.
+        max_buffered_bytes: bodies of all connections together; more is 503.
+        header_timeout_s: from the first byte of a request to the end of its headers; later is 408.
+        body_grace_s, min_body_bytes_per_s: a body is late (408) when nothing of it came for the grace, or when, after the
+            grace, it came slower than that on average.
+        idle_timeout_s: a connection without a request is closed.
+        write_timeout_s: a client that reads nothing of its answer for so long is cut off.
+        linger_s: how long a refused client's further bytes are read and thrown away, so that it can read the refusal.
+    """
+
+    max_connections: int = 1024
+    max_connections_per_address: int = 512
+    max_header_bytes: int = 32 * 1024
+    max_headers: int = 100
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_buffered_bytes: int = 1024 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_grace_s: float = 10.0
+    min_body_bytes_per_s: int = 1024
+    idle_timeout_s: float = 60.0
+    write_timeout_s: float = 30.0
+    linger_s: float = 2.0
+
+
+class Expiring(Protocol):
+    """A connection as the sweep sees it."""
+
+    deadline_s: float
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+
+
+class Edge:
+    """What the connections of one server share. Used on the event loop only.
+
+    Args:
+        limits: of every connection.
+        websocket_prefix: only paths below it may become WebSockets; None: none may.
+
+    Attributes:
+        refusals: status -> how many were refused before any application saw the request.
+        buffered_bytes: of bodies that wait for their answers.
+    """
+
+    def __init__(self, limits: ConnectionLimits | None = None, websocket_prefix: str | None = None) -> None:
+        self.limits = limits or ConnectionLimits()
+        self.websocket_prefix = websocket_prefix
+        self.connections: set[Expiring] = set()
+        self.buffered_bytes = 0
+        self.refusals: Counter[int] = Counter()
+        self._addresses: Counter[str] = Counter()
+        shared = self.limits
+        shortest_s = min(
+            shared.header_timeout_s, shared.body_grace_s, shared.idle_timeout_s, shared.write_timeout_s, shared.linger_s
+        )
+        self._sweep_s = min(MAX_SWEEP_S, shortest_s / 4)
+        self._is_sweeping = False
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_lines: list[bytes] = []
+
+    def admit(self, connection: Expiring, address: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
+        """Count a connection in, or say why not. A refused one is counted too, until it is gone."""
+        is_full = len(self.connections) >= self.limits.max_connections
+        is_greedy = self._addresses[address] >= self.limits.max_connections_per_address
+        self.connections.add(connection)
+        self._addresses[address] += 1
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            loop.call_later(self._sweep_s, self._sweep, loop)
+        if is_full:
+            return Refusal(503, "too many connections are open; connect again in a moment", 1)
+        if is_greedy:
+            return Refusal(503, "too many connections from this address; reuse those that are open", 1)
+        return None
+
+    def discharge(self, connection: Expiring, address: str) -> None:
+        """Count a connection out."""
+        self.connections.discard(connection)
+        self._addresses[address] -= 1
+        if self._addresses[address] <= 0:
+            del self._addresses[address]
+
+    def header_lines(self, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+        """Headers of every answer as lines; the server makes a new list of them once a second, for the date."""
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_lines = [name + b": " + value for name, value in headers]
+        return self._default_lines
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now_s = loop.time()
+        for connection in [one for one in self.connections if one.deadline_s <= now_s]:
+            connection.expire()
+        self._is_sweeping = bool(self.connections)
+        if self._is_sweeping:
+            loop.call_later(self._sweep_s, self._sweep, loop)

@@ -1,0 +1,225 @@
+"""The guard: one thin ASGI layer around the whole application that decides who comes in and adds what every answer carries.
+
+In order: the Host must be one of ours (a web page can make the browser ask loopback under a name of its own: DNS rebinding),
+a browser's Origin must be ours too when something is to be done, the key must be known and may do what is asked, and its
+limits must not be reached. Then the application answers, and log and metrics are told. Everything that can be is computed
+once: a request costs one pass over its headers.
+"""
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
+from sightline.serving.http.limits import Clock, TokenBucket
+from sightline.serving.http.refusals import Refusal, answer_refusal
+from sightline.serving.http.request_record import RECORD, RequestRecord
+
+SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+# What answers without a key: whether the server is well, and pages that say how to ask it.
+OPEN_PATHS = frozenset(
+    ("/", "/page.js", "/page.css", "/docs", "/docs.css", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
+)
+METRICS_PATH = "/metrics"
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+WANTED = frozenset(
+    (b"host", b"origin", b"authorization", b"x-api-key", b"x-request-id", b"content-length", b"transfer-encoding")
+)
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+REMEMBERED_HOSTS = 64
+
+Teller = Callable[[RequestRecord], None]
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a path asks of its caller: nothing (`is_open`), the right to a model, the right to change the server."""
+
+    is_open: bool = False
+    model: str | None = None
+    is_admin: bool = False
+
+
+class Guard:
+    """The ASGI layer. Used on the event loop only.
+
+    Args:
+        app: what answers those who come in; finds `tenant` (name of the key, "" without keys) and `caller` (a `Caller`) in
+            `scope["state"]`.
+        authenticator: knows the keys; None: the server has none.
+        allowed_hosts: names that the Host header may hold, in lower case; None: any.
+        allowed_origins: origins of other sites' pages that may send requests, as "https://name:port".
+        max_requests_per_s: of all callers together, open paths aside; above it the answer is 503. None: unlimited.
+        has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
+            like it: with one, say False.
+        tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator | None = None,
+        allowed_hosts: frozenset[str] | None = None,
+        allowed_origins: frozenset[str] = frozenset(),
+        max_requests_per_s: float | None = None,
+        has_open_metrics: bool = True,
+        tellers: Sequence[Teller] = (),
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.app = app
+        self.authenticator = authenticator
+        self.allowed_hosts = allowed_hosts
+        self.allowed_origins = frozenset(origin.lower().encode() for origin in allowed_origins)
+        self.has_open_metrics = has_open_metrics
+        self._tellers = tuple(tellers)
+        self._bucket = TokenBucket(max_requests_per_s, clock=clock) if max_requests_per_s is not None else None
+        self._good_hosts: set[bytes | None] = set()
+        self._id_prefix = secrets.token_hex(4)
+        self._id_numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        record = RequestRecord(scope)
+        RECORD.set(record)
+        guarded_send = self._make_send(record, send)
+        try:
+            caller = self._let_in(scope, record)
+        except Refusal as refusal:
+            await answer_refusal(refusal, scope["path"])(scope, receive, guarded_send)
+            self._tell(record)
+            return
+        try:
+            await self.app(scope, receive, guarded_send)
+        finally:
+            caller.quota.leave()
+            self._tell(record)
+
+    def _let_in(self, scope: Scope, record: RequestRecord) -> Caller:
+        """The caller, whose quota is entered. Raises: Refusal."""
+        wanted = {name: value for name, value in scope["headers"] if name in WANTED}
+        self._set_request_id(record, wanted.get(b"x-request-id"))
+        length = wanted.get(b"content-length", b"0")
+        record.bytes_in = None if b"transfer-encoding" in wanted or not length.isdigit() else int(length)
+        host = wanted.get(b"host")
+        if host not in self._good_hosts:
+            self._check_host(host)
+        if b"origin" in wanted and (record.method not in SAFE_METHODS or scope["type"] == "websocket"):
+            self._check_origin(wanted[b"origin"], host)
+        need = find_need(record.method, record.path)
+        caller = self._find_caller(need, record, wanted)
+        if not need.is_open:
+            self._take_turn()
+        caller.quota.enter()
+        record.tenant = caller.name
+        state = scope.setdefault("state", {})
+        state["tenant"], state["caller"] = caller.name, caller
+        return caller
+
+    def _find_caller(self, need: Need, record: RequestRecord, wanted: dict[bytes, bytes]) -> Caller:
+        if self.authenticator is None or need.is_open:
+            return ANYBODY
+        if record.path == METRICS_PATH and self.has_open_metrics and is_loopback_address(record.remote):
+            return ANYBODY
+        caller = self.authenticator.authenticate(_read_token(wanted))
+        if need.is_admin:
+            caller.check_admin()
+        if need.model is not None:
+            caller.check_model(need.model)
+        return caller
+
+    def _take_turn(self) -> None:
+        wait_s = self._bucket.take() if self._bucket is not None else 0.0
+        if wait_s > 0:
+            raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
+
+    def _check_host(self, host: bytes | None) -> None:
+        if self.allowed_hosts is not None and strip_port((host or b"").decode("latin-1")) not in self.allowed_hosts:
+            raise Refusal(400, f"expected a Host of {', '.join(sorted(self.allowed_hosts))}; this server answers to no other")
+        if len(self._good_hosts) < REMEMBERED_HOSTS:
+            self._good_hosts.add(host)
+
+    def _check_origin(self, origin: bytes, host: bytes | None) -> None:
+        own = origin.lower().partition(b"://")[2]
+        if origin.lower() not in self.allowed_origins and (not own or own != (host or b"").lower()):
+            raise Refusal(403, "a page of another site asked for this; the server allows that to listed origins only")
+
+    def _set_request_id(self, record: RequestRecord, given: bytes | None) -> None:
+        if given is not None and REQUEST_ID.fullmatch(given):
+            record.request_id = given.decode("ascii")
+        else:
+            record.request_id = f"{self._id_prefix}-{next(self._id_numbers)}"
+
+    def _make_send(self, record: RequestRecord, send: Send) -> Send:
+        def guarded_send(message: Message) -> Any:  # not async itself: it hands on the coroutine of `send`
+            kind = message["type"]
+            if kind == "http.response.body":
+                record.bytes_out += len(message.get("body", b""))
+            elif kind in ("http.response.start", "websocket.http.response.start"):
+                record.status = message["status"]
+                named = (b"x-request-id", record.request_id.encode("ascii"))
+                message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS, named]}
+            elif kind == "websocket.accept":
+                record.status = 101
+            return send(message)
+
+        return guarded_send
+
+    def _tell(self, record: RequestRecord) -> None:
+        record.duration_s = time.perf_counter() - record.started_s
+        for tell in self._tellers:
+            tell(record)
+
+
+@lru_cache(maxsize=1024)
+def find_need(method: str, path: str) -> Need:
+    """What a path asks of its caller. Paths with a model's name in them ask for the right to it."""
+    if path in OPEN_PATHS:
+        return Need(is_open=True)
+    parts = path.split("/")[1:]
+    if len(parts) >= 2 and parts[0] in ("predict", "deployments"):
+        return Need(model=parts[1], is_admin=parts[0] == "deployments" and method not in SAFE_METHODS)
+    if parts[:2] == ["v2", "models"] and len(parts) >= 3 and parts[2:] != ["stats"]:
+        return Need(model=parts[2])
+    if parts[:2] == ["v2", "repository"] and parts[2:] != ["index"]:
+        return Need(is_admin=True)
+    return Need()
+
+
+def strip_port(host: str) -> str:
+    """Host name of a Host header: `localhost:8000` -> `localhost`, `[::1]:8000` -> `::1`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def is_loopback_address(address: str) -> bool:
+    """Whether a numeric address is this machine's own; also one that stands in IPv6 form, `::ffff:127.0.0.1`."""
+    address = address.removeprefix("::ffff:")
+    return address == "::1" or address.startswith("127.")
+
+
+def _read_token(wanted: dict[bytes, bytes]) -> str | None:
+    scheme, _, token = wanted.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and token:
+        return token.strip().decode("latin-1")
+    key = wanted.get(b"x-api-key")
+    return key.decode("latin-1") if key is not None else None

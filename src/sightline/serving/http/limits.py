@@ -1,0 +1,66 @@
+"""How often and how much at once: token buckets for rates, and counts of what runs. Both are told the time, never ask a timer.
+
+A token bucket (RFC 2697's, in single requests) fills at `rate_per_s` up to `burst`; a request takes one token or learns how
+long until there is one. All of it runs on the event loop, so no counter needs a lock.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.http.refusals import Refusal
+
+Clock = Callable[[], float]
+
+
+class TokenBucket:
+    """Admits `rate_per_s` requests a second on average and `burst` at once.
+
+    Args:
+        rate_per_s: above 0.
+        burst: at least 1; None: one second's worth.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, rate_per_s: float, burst: float | None = None, clock: Clock = time.monotonic) -> None:
+        if not (math.isfinite(rate_per_s) and rate_per_s > 0) or (burst is not None and not burst >= 1):
+            raise InvalidInput(f"expected a rate above 0 and a burst of at least 1, got {rate_per_s} and {burst}")
+        self.rate_per_s = rate_per_s
+        self.burst = max(1.0, rate_per_s) if burst is None else burst
+        self._clock = clock
+        self._tokens = self.burst
+        self._filled_s = clock()
+
+    def take(self) -> float:
+        """Take a token. Returns: 0.0, or the seconds until there is one, and then none was taken."""
+        now_s = self._clock()
+        self._tokens = min(self.burst, self._tokens + (now_s - self._filled_s) * self.rate_per_s)
+        self._filled_s = now_s
+        if self._tokens < 1.0:
+            return (1.0 - self._tokens) / self.rate_per_s
+        self._tokens -= 1.0
+        return 0.0
+
+
+class Quota:
+    """What one caller may do: a rate, and requests at once. None: no limit."""
+
+    def __init__(self, bucket: TokenBucket | None = None, max_concurrent: int | None = None) -> None:
+        self.bucket = bucket
+        self.max_concurrent = max_concurrent
+        self.running = 0
+
+    def enter(self) -> None:
+        """Begin a request; `leave` must follow. Raises: Refusal 429 with Retry-After; nothing is to be left then."""
+        if self.max_concurrent is not None and self.running >= self.max_concurrent:
+            raise Refusal(429, f"{self.running} requests of this key run already; wait for an answer", 1)
+        wait_s = self.bucket.take() if self.bucket is not None else 0.0
+        if wait_s > 0:
+            assert self.bucket is not None
+            raise Refusal(429, f"this key may send {self.bucket.rate_per_s:g} requests a second; slow down", wait_s)
+        self.running += 1
+
+    def leave(self) -> None:
+        """A request has ended."""
+        self.running -= 1

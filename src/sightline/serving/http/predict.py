@@ -1,0 +1,80 @@
+"""`POST /predict/{name}`: a picture in, annotations or a PNG out. It parses and calls; everything slow happens elsewhere."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.http.predict_answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
+from sightline.serving.http.predict_requests import FetchImage, read_options, read_pictures
+from sightline.serving.inference.calls import Call
+from sightline.serving.inference.service import InferenceService
+
+LIST_IN_FLIGHT = 8
+
+
+class PredictEndpoint:
+    """The handler.
+
+    Args:
+        service: answers calls.
+        max_bytes: of a body.
+        fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
+    """
+
+    def __init__(self, service: InferenceService, max_bytes: int, fetch_image: FetchImage | None = None) -> None:
+        self.service = service
+        self.max_bytes = max_bytes
+        self.fetch_image = fetch_image
+
+    async def predict(self, request: Request) -> Answer:
+        """Answer one request. Raises: Refusal, and what `InferenceService.infer` raises."""
+        options = read_options(request)
+        pictures = await read_pictures(request, self.max_bytes, self.fetch_image)
+        count = len(pictures.uploads)
+        if options.format != "json" and count != 1:
+            raise InvalidInput(
+                f"expected one picture for format={options.format}, got {count}; ask for each, or for format=json"
+            )
+        name: str = request.path_params["name"]
+        tenant: str = request.scope.get("state", {}).get("tenant", "")
+        is_list = pictures.is_list and options.format == "json"
+        calls = [
+            Call(
+                model=name,
+                version=options.version,
+                pictures=(upload,),
+                write_answer=partial(describe_picture, upload.name, options) if is_list else partial(write_answer, options),
+                keep_images=options.format == "png",
+                tenant=tenant,
+            )
+            for upload in pictures.uploads
+        ]
+        if is_list:
+            return join_pictures(await self._infer_all(calls))
+        answer: Answer = await self.service.infer(calls[0])
+        return answer
+
+    async def _infer_all(self, calls: Sequence[Call]) -> list[DescribedPicture]:
+        """A call for each picture, a few at once, so that a long list neither exceeds a batch nor fills the queue."""
+        places = asyncio.Semaphore(LIST_IN_FLIGHT)
+
+        async def infer(call: Call) -> DescribedPicture:
+            async with places:
+                described: DescribedPicture = await self.service.infer(call)
+                return described
+
+        tasks = [asyncio.create_task(infer(call)) for call in calls]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # when one failed, nobody waits for the others
+                task.cancel()
+
+
+def make_routes(endpoint: PredictEndpoint) -> list[Route]:
+    """The one route."""
+    return [Route("/predict/{name}", endpoint.predict, methods=["POST"])]

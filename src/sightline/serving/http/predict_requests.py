@@ -1,0 +1,266 @@
+"""Read a request to `/predict`: what the query asks for, and the pictures in the body.
+
+A body is one of: a picture's bytes; a multipart form of picture files; JSON with `image` (base64), `images` (several) or
+`imageUrl`. The connection has bounded the body before it gets here; the bound is held again, for servers other than ours.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, get_args
+
+import msgspec
+import python_multipart
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.http.refusals import Refusal
+from sightline.serving.inference.calls import Upload
+
+AnswerFormat = Literal["json", "png", "mask"]
+MaskForm = Literal["rle", "polygons", "png"]
+FetchImage = Callable[[str], Awaitable[bytes]]
+
+MAX_PICTURES = 64
+MAX_FIELDS = 16
+INLINE_BYTES = 256 * 1024  # larger forms and JSON are taken apart on a thread
+# What carries one picture as the whole body; the last is what `curl --data-binary` says when it is not told.
+RAW_TYPES = frozenset(("", "application/octet-stream", "application/x-www-form-urlencoded"))
+EMPTY_BODY = "the body is empty; send the bytes of a JPEG, PNG, WebP, BMP or TIFF picture"
+
+
+class PredictOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the query string asks for.
+
+    Attributes:
+        confidence: predictions below it are dropped, 0..1; None: the model's own threshold.
+        format: "json", "png" (the picture with its predictions drawn) or "mask" (a gray PNG of category indices, 255: none).
+        mask: how masks stand in the JSON.
+        version: of the model, as text; "" for what the version policy chooses.
+    """
+
+    confidence: float | None = None
+    format: AnswerFormat = "json"
+    mask: MaskForm = "rle"
+    version: str = ""
+
+
+DEFAULT_OPTIONS = PredictOptions()
+
+
+class Pictures(msgspec.Struct, frozen=True):
+    """Pictures of one request. Attributes: is_list: they came as a list, and are answered with one."""
+
+    uploads: tuple[Upload, ...]
+    is_list: bool = False
+
+
+class _JsonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    image: bytes | None = None  # msgspec reads base64 into bytes
+    images: list[bytes] | None = None
+    image_url: str | None = msgspec.field(default=None, name="imageUrl")
+
+
+_JSON_BODY = msgspec.json.Decoder(_JsonBody)
+
+
+def read_options(request: Request) -> PredictOptions:
+    """Parse the query string. Raises: InvalidInput for unknown names and values."""
+    if not request.scope["query_string"]:
+        return DEFAULT_OPTIONS
+    query = request.query_params
+    if unknown := sorted(set(query) - set(PredictOptions.__struct_fields__)):
+        raise InvalidInput(
+            f"unknown query parameter {unknown[0][:100]!r}; there is {', '.join(PredictOptions.__struct_fields__)}"
+        )
+    for name, choices in (("format", get_args(AnswerFormat)), ("mask", get_args(MaskForm))):
+        if name in query and query[name] not in choices:
+            raise InvalidInput(f"expected {name} to be one of {', '.join(choices)}, got {query[name][:100]!r}")
+    return msgspec.convert({**query, "confidence": _read_confidence(query.get("confidence"))}, PredictOptions)
+
+
+async def read_pictures(request: Request, max_bytes: int, fetch_image: FetchImage | None = None) -> Pictures:
+    """Read the body.
+
+    Args:
+        max_bytes: of the body.
+        fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
+
+    Raises: Refusal 413 for a larger body, 415 for a type that holds no pictures, 400 for a broken form; InvalidInput when
+        there is no picture in it, or for JSON of another form.
+    """
+    content_type = _read_content_type(request)
+    kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if kind in RAW_TYPES or kind.startswith("image/"):
+        body = await read_body(request, max_bytes)
+        if not body:
+            raise InvalidInput(EMPTY_BODY)
+        return Pictures((Upload("image", body),))
+    if kind == "multipart/form-data":
+        form: Pictures = await _run_by_size(read_form, await read_body(request, max_bytes), content_type)
+        return form
+    if kind == "application/json":
+        body = await read_body(request, max_bytes)
+        content: _JsonBody = await _run_by_size(_read_json, body)
+        return await _find_pictures(content, fetch_image)
+    raise Refusal(
+        415,
+        "expected a picture (image/*, application/octet-stream), multipart/form-data or application/json, "
+        f"got {kind[:100]!r}; name the body's type",
+    )
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body; one message when the server is ours. Raises: Refusal 413; ClientDisconnect."""
+    chunks: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
+            raise Refusal(413, f"the body is larger than the limit of {max_bytes} bytes; send a smaller picture or fewer")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def read_form(body: bytes, content_type: bytes) -> Pictures:
+    """Files of a multipart form, as views into its body. Raises: Refusal 400 for a broken form; InvalidInput for no file."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise Refusal(400, "the multipart form names no boundary; let your HTTP library write the Content-Type")
+    reader = _FormReader(body)
+    try:
+        parser = python_multipart.MultipartParser(boundary, reader.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise Refusal(400, f"the multipart form cannot be read: {str(error)[:200]}") from None
+    if not reader.is_complete:
+        raise Refusal(400, "the multipart form ends before its last boundary; send all of it")
+    if not reader.uploads:
+        raise InvalidInput("the form holds no file; send pictures as file fields, for example curl -F image=@dog.jpg")
+    return Pictures(tuple(reader.uploads), is_list=True)
+
+
+class _FormReader:
+    """Notes where the files of a form lie. The body is parsed in one piece, so a file is one slice of it."""
+
+    def __init__(self, body: bytes) -> None:
+        self.uploads: list[Upload] = []
+        self.is_complete = False
+        self._body = memoryview(body)
+        self._fields = 0
+        self._begin()
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_name,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._end_headers,
+            "on_part_data": self._add_data,
+            "on_part_end": self._end,
+            "on_end": self._complete,
+        }
+
+    def _complete(self) -> None:
+        self.is_complete = True
+
+    def _begin(self) -> None:
+        self._name = self._value = self._disposition = b""
+        self._file_name: str | None = None
+        self._slices: list[tuple[int, int]] = []
+
+    def _add_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._name = self._value = b""
+
+    def _end_headers(self) -> None:
+        options = parse_options_header(self._disposition)[1]
+        if b"filename" in options:
+            self._file_name = options[b"filename"].decode("utf-8", "replace")
+            return
+        self._fields += 1
+        if self._fields > MAX_FIELDS:
+            raise Refusal(400, f"expected at most {MAX_FIELDS} fields that are no files; leave them out")
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        assert data is self._body.obj, "the parser was given the body in one piece"
+        if self._slices and self._slices[-1][1] == start:
+            self._slices[-1] = (self._slices[-1][0], end)
+        else:
+            self._slices.append((start, end))
+
+    def _end(self) -> None:
+        if self._file_name is None:
+            return
+        if len(self.uploads) >= MAX_PICTURES:
+            raise Refusal(400, f"expected at most {MAX_PICTURES} pictures in a form; send several requests")
+        views = [self._body[start:end] for start, end in self._slices]
+        content = views[0] if len(views) == 1 else b"".join(views)
+        self.uploads.append(Upload(self._file_name or f"image {len(self.uploads)}", content))
+
+
+def _read_json(body: bytes) -> _JsonBody:
+    try:
+        return _JSON_BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f'expected JSON like {{"image": "<base64>"}}, {{"images": [...]}} or {{"imageUrl": "..."}}: {str(error)[:200]}'
+        ) from None
+
+
+async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> Pictures:
+    if sum(value is not None for value in (content.image, content.images, content.image_url)) != 1:
+        raise InvalidInput("expected one of image, images and imageUrl in the JSON; send exactly one")
+    if content.image is not None:
+        if not content.image:
+            raise InvalidInput(EMPTY_BODY)
+        return Pictures((Upload("image", content.image),))
+    if content.images is not None:
+        if not 1 <= len(content.images) <= MAX_PICTURES:
+            raise InvalidInput(f"expected 1 to {MAX_PICTURES} images, got {len(content.images)}; send several requests")
+        uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(content.images)]
+        return Pictures(tuple(uploads), is_list=True)
+    if fetch_image is None:
+        raise InvalidInput("this server fetches no URLs (it was not started with --allow-urls); send the picture itself")
+    assert content.image_url is not None
+    return Pictures((Upload("image", await fetch_image(content.image_url)),))
+
+
+async def _run_by_size(read: Callable[..., Any], body: bytes, *arguments: Any) -> Any:
+    if len(body) <= INLINE_BYTES:
+        return read(body, *arguments)
+    return await asyncio.to_thread(read, body, *arguments)
+
+
+def _read_content_type(request: Request) -> bytes:
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            return bytes(value)
+    return b""
+
+
+def _read_confidence(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise InvalidInput(f"expected confidence to be a number from 0 to 1, got {text[:100]!r}")
+    return value

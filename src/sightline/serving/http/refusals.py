@@ -1,0 +1,53 @@
+"""Refusal: an answer that only HTTP knows (401, 403, 408, 413, 429, ...), raised where it is found out, written at the border.
+
+The five heads of `core.errors` speak of data and models. Who may ask, how often and how fast is no matter of theirs, so it
+has an exception of its own; gRPC maps the same statuses to its codes.
+"""
+
+import math
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+from sightline.serving.problems import make_problem
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+
+
+class Refusal(Exception):  # noqa: N818 - it is no defect of ours
+    """A request that is not let in.
+
+    Args:
+        status: of HTTP, 4xx or 5xx.
+        detail: one line for the client; no path of this machine.
+        retry_after_s: when it may come again; written rounded up to whole seconds, at least 1.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, status: int, detail: str, retry_after_s: float | None = None, headers: dict[str, str] | None = None):
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+
+
+def answer_refusal(refusal: Refusal, path: str = "") -> Response:
+    """The Refusal as problem+json; below /v2 in that protocol's own form, `{"error": ...}`."""
+    if path == "/v2" or path.startswith("/v2/"):
+        body = msgspec.json.encode({"error": refusal.detail})
+        return Response(body, refusal.status, refusal.headers, media_type="application/json")
+    return make_problem(refusal.status, refusal.detail, headers=refusal.headers)
+
+
+def write_refusal(refusal: Refusal) -> bytes:
+    """The Refusal as the bytes of a whole HTTP/1.1 answer after which the connection closes; for requests no app has seen."""
+    response = answer_refusal(refusal)
+    lines = [
+        STATUS_LINES[refusal.status],
+        *(name + b": " + value for name, value in response.raw_headers),
+        b"connection: close",
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

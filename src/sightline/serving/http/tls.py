@@ -1,0 +1,58 @@
+"""TLS for the server: certificate and key to an SSL context, with errors that say which file is wrong and why."""
+
+import ssl
+from pathlib import Path
+
+from sightline.core.errors import InvalidInput, NotFound
+
+
+def make_tls_context(certificate: Path, key: Path | None = None, client_authority: Path | None = None) -> ssl.SSLContext:
+    """A context for serving over TLS 1.2 and 1.3.
+
+    Args:
+        certificate: PEM file with the server's certificate, followed by those between it and the authority's.
+        key: PEM file with its private key, not encrypted; None: it stands in the certificate's file.
+        client_authority: PEM file of an authority; only clients with a certificate of it are served. None: any client.
+
+    Raises: NotFound for a file that is not there; InvalidInput for one that does not hold what it should.
+    """
+    for path in (certificate, key, client_authority):
+        if path is not None and not path.is_file():
+            raise NotFound(f"no file {path}; name a PEM file")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    _load_certificate(context, certificate, key)
+    if client_authority is not None:
+        try:
+            context.load_verify_locations(client_authority)
+        except (ssl.SSLError, OSError) as error:
+            raise InvalidInput(
+                f"expected certificates of an authority in PEM form in {client_authority}; {_why(error)}"
+            ) from error
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    def refuse_password() -> str:
+        raise InvalidInput(f"the key in {key or certificate} is encrypted; decrypt it and let only the server's user read it")
+
+    try:
+        context.load_cert_chain(certificate, key, password=refuse_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise InvalidInput(
+                f"the key in {key or certificate} does not belong to the certificate in {certificate}"
+            ) from error
+        raise InvalidInput(
+            f"expected a certificate and its key in PEM form in {certificate} and {key or 'the same file'}; {_why(error)}"
+        ) from error
+    except OSError as error:
+        raise InvalidInput(f"cannot read {certificate} or {key or 'its key'}: {error.strerror}") from error
+
+
+def _why(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return f"OpenSSL says {reason}" if reason else str(error)

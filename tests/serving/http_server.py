@@ -1,0 +1,90 @@
+"""A real uvicorn server with our connections, on a loopback port, in a thread, over any ASGI application; raw sockets to it."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from sightline.serving.http.connection import make_connector
+from sightline.serving.http.edge import Edge
+
+READ_TIMEOUT_S = 20
+
+
+@contextmanager
+def serve_app(app: Any, edge: Edge | None = None, **options: Any) -> Iterator[int]:
+    """Serve; gives the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app,
+        http=make_connector(edge or Edge()),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+        **options,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(READ_TIMEOUT_S)
+        listener.close()
+        assert not thread.is_alive()
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to a server of `serve_app`."""
+    return socket.create_connection(("127.0.0.1", port), timeout=READ_TIMEOUT_S)
+
+
+def ask_raw(port: int, sent: bytes) -> bytes:
+    """Send bytes and return what comes back until the server closes."""
+    with connect(port) as connection:
+        connection.sendall(sent)
+        return read_to_end(connection)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    return received
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """One answer with a Content-Length: head and body."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += read_some(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < length:
+        body += read_some(connection)
+    assert len(body) == length, "more came than one answer"
+    return head + b"\r\n\r\n" + body
+
+
+def read_some(connection: socket.socket) -> bytes:
+    """At least one byte."""
+    chunk = connection.recv(65536)
+    assert chunk, "the server closed before its answer was complete"
+    return chunk
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Return when the condition holds; fail when it does not in time."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.005)):
+        if condition():
+            return
+        pause.wait(0.005)
+    raise AssertionError("the condition did not come true in time")
