@@ -9,8 +9,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from sightline.core.errors import SightlineError
-
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the requests of one model wait, gather and are shared out.
@@ -106,13 +104,13 @@ class Work:
         self.timeout_s = timeout_s
         self.deadline_s: float | None = None  # set when it enters the queue
         self.result: Any = None
-        self.error: SightlineError | None = None
+        self.error: Exception | None = None  # no SightlineError: a defect of ours
         self.enqueued_s = self.started_s = self.prepared_s = self.inferred_s = self.finished_s = 0.0
         self.execution_rows = 0
         self.leads_execution = False
         self.is_cancelled = False
 
-    def finish(self, result: Any = None, error: SightlineError | None = None) -> None:
+    def finish(self, result: Any = None, error: Exception | None = None) -> None:
         """Set what came of it and tell the caller, unless the caller has gone."""
         self.result, self.error = result, error
         self.finished_s = time.monotonic()

@@ -1,0 +1,84 @@
+"""The threads that own the Device: each takes works from the scheduler, executes them to the end and says how long it took.
+
+All are alike; the scheduler alone decides which execution counts as an express one. One more thread keeps the time: it refuses
+requests whose time is up while every slot is busy, and otherwise sleeps.
+"""
+
+import logging
+import threading
+import time
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.scheduling.scheduler import Batch, Scheduler, answer_error
+
+logger = logging.getLogger("sightline.serving")
+
+
+class DeviceThreads:
+    """`slots + express_slots` threads around a Scheduler. They survive whatever an executable does but hanging.
+
+    Args:
+        scheduler: made for as many slots.
+        slots, express_slots: as the scheduler's.
+
+    Raises: InvalidInput when they are others than the scheduler's.
+    """
+
+    def __init__(self, scheduler: Scheduler, slots: int, express_slots: int) -> None:
+        if (slots, express_slots) != (scheduler.slots, scheduler.express_slots):
+            raise InvalidInput(
+                f"expected the scheduler's {scheduler.slots} slots and {scheduler.express_slots} express slots, "
+                f"got {slots} and {express_slots}; pass the same numbers to both"
+            )
+        self._scheduler = scheduler
+        # Daemons: an engine that hangs must not keep the process from ending.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"slot-{number}", daemon=True) for number in range(slots + express_slots)
+        ]
+        self._threads.append(threading.Thread(target=scheduler.keep_time, name="scheduler-time", daemon=True))
+
+    def start(self) -> None:
+        """Begin to take works. Once."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self, timeout_s: float) -> bool:
+        """Close the scheduler, refuse what waits and let running executions end. Returns: whether all did within the time."""
+        self._scheduler.close()
+        deadline_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.ident is not None:  # it was started
+                thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        while (batch := self._scheduler.take()) is not None:
+            busy_s = 0.0
+            try:
+                busy_s = execute_batch(batch)
+            finally:
+                self._scheduler.finish(batch, busy_s)
+
+
+def execute_batch(batch: Batch) -> float:
+    """Execute the works of a batch that were not cancelled; each has a result or an error afterwards, whatever happens.
+
+    Returns: seconds it took; 0 when nothing was left to do.
+    """
+    works = [work for work in batch.works if not work.is_cancelled]
+    if not works:
+        return 0.0
+    started_s = time.monotonic()
+    rows = sum(work.rows for work in works)
+    for work in works:
+        work.started_s = started_s
+        work.execution_rows = rows
+    works[0].leads_execution = True
+    try:
+        works[0].executable.execute(works, batch.alone)
+    except BaseException:  # also SystemExit, which would end the thread without a word
+        logger.exception("defect: %s raised out of an execution", works[0].executable.name)
+    for work in works:
+        if not (work.finished_s or work.is_cancelled):  # a defect of ours, so it is none of the five heads
+            answer_error(work, RuntimeError(f"{work.executable.name} left a request without an answer; the log says why"))
+    return time.monotonic() - started_s

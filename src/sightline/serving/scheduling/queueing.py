@@ -1,0 +1,219 @@
+"""The queue of one executable: its works by tenant, priority and deadline, and when and how they gather to an execution.
+
+Nothing is searched: removed works leave dead entries in the heaps, which drop out when they reach the top or outnumber the
+living. A dead entry holds no Work, so nobody's pictures stay in memory for it.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping
+from math import inf
+
+import msgspec
+
+from sightline.serving.scheduling.fair_share import FairShares, Share
+from sightline.serving.scheduling.work import Executable, Work
+
+# What a tenant used in other queues makes a work here at most this much dearer: it keeps a tenth of its weight at least.
+MOST_FOREIGN = 9.0
+
+
+class Place:
+    """A Work's place in its queue; `work` is None once it has left."""
+
+    __slots__ = ("tenant", "work")
+
+    def __init__(self, work: Work, tenant: "Tenant") -> None:
+        self.work: Work | None = work
+        self.tenant = tenant
+
+
+class PlaceHeap:
+    """Places ordered by a key and, when equal, by arrival; places that were left do not count."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[tuple[float, ...], int, Place]] = []
+
+    def push(self, key: tuple[float, ...], number: int, place: Place, living: int) -> None:
+        """Add a place. Args: number: of its arrival; living: places in here that were not left, or more."""
+        if len(self._entries) > 2 * living + 32:
+            self._entries = [entry for entry in self._entries if entry[2].work is not None]
+            heapq.heapify(self._entries)
+        heapq.heappush(self._entries, (key, number, place))
+
+    def first(self) -> tuple[tuple[float, ...], Work] | None:
+        """Key and Work of the first place."""
+        entries = self._entries
+        while entries:
+            key, _, place = entries[0]
+            if place.work is not None:
+                return key, place.work
+            heapq.heappop(entries)
+        return None
+
+
+class Tenant(Share):
+    """One tenant's works in a queue.
+
+    Attributes:
+        waiting: places in `places` that were not left.
+        seen_s: how much of the tenant's use of the whole Device is in its clock here, device seconds.
+    """
+
+    __slots__ = ("places", "seen_s", "waiting")
+
+    def __init__(self, name: str, weight: float) -> None:
+        super().__init__(name, weight)
+        self.places = PlaceHeap()
+        self.waiting = 0
+        self.seen_s = 0.0
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A Work that left the queue to be executed, and what its tenant was charged."""
+
+    work: Work
+    tenant: Tenant
+    charge: float
+
+
+class ExecutableQueue:
+    """Works that wait for one executable. Not thread-safe.
+
+    Args:
+        executable: whose they are.
+        tenant_weights: by name of the tenant; others have 1.
+        used_s: device seconds by name of the tenant over all queues, shared with the other queues.
+
+    Attributes:
+        rows: of all that waits. running: executions in flight.
+        served_s: estimated device seconds begun, for turns between versions of the same model.
+        is_ready: it stands among those that may start. is_parked: found paged out, until the next wake.
+        ripens_s: when the scheduler will look whether the oldest has waited long enough; None: it need not.
+    """
+
+    def __init__(self, executable: Executable, tenant_weights: Mapping[str, float], used_s: MutableMapping[str, float]) -> None:
+        self.executable = executable
+        self.settings = executable.queue
+        self.rows = 0
+        self.running = 0
+        self.served_s = 0.0
+        self.is_ready = False
+        self.is_parked = False
+        self.ripens_s: float | None = None
+        self._delay_s = self.settings.max_queue_delay_s if self.settings.max_batch > 1 else 0.0
+        preferred = {rows for rows in self.settings.preferred_batches if 0 < rows <= self.settings.max_batch}
+        self._preferred = sorted(preferred, reverse=True)
+        self._enough_rows = self._preferred[-1] if preferred else self.settings.max_batch
+        self._tenant_weights = tenant_weights
+        self._used_s = used_s
+        self._tenants: dict[str, Tenant] = {}
+        self._shares: FairShares[Tenant] = FairShares()
+        self._places: OrderedDict[Work, Place] = OrderedDict()  # in the order of arrival
+
+    @property
+    def waiting(self) -> int:
+        """Works that wait."""
+        return len(self._places)
+
+    def list_works(self) -> list[Work]:
+        """What waits, in the order of arrival."""
+        return list(self._places)
+
+    def push(self, work: Work, now: float, number: int) -> Place:
+        """Let a Work wait: its priority, deadline and time of arrival are set."""
+        settings = self.settings
+        if not 0 < work.priority <= settings.priority_levels:
+            work.priority = settings.default_priority
+        timeout_s = self._choose_timeout(work.timeout_s or None)
+        work.deadline_s = None if timeout_s is None else now + timeout_s
+        work.enqueued_s = now
+        tenant = self._tenants.get(work.tenant) or self._add_tenant(work.tenant)
+        if not (tenant.waiting or tenant.running):
+            tenant.seen_s = self._used_s.get(tenant.name, 0.0)
+        place = self._places[work] = Place(work, tenant)
+        self.rows += work.rows
+        tenant.waiting += 1
+        deadline_s = inf if work.deadline_s is None else work.deadline_s
+        tenant.places.push((work.priority, deadline_s), number, place, tenant.waiting)
+        self._shares.offer(tenant)
+        return place
+
+    def remove(self, work: Work) -> bool:
+        """Let a Work leave; False when it does not wait here."""
+        place = self._places.pop(work, None)
+        if place is None:
+            return False
+        place.work = None
+        self.rows -= work.rows
+        tenant = place.tenant
+        tenant.waiting -= 1
+        if not tenant.waiting:
+            self._shares.withdraw(tenant)
+        return True
+
+    def find_ready_s(self) -> float:
+        """When the works that wait may start: -inf now, or once the oldest has waited long enough. There must be one."""
+        if not self._delay_s or self.rows >= self._enough_rows:
+            return -inf
+        return next(iter(self._places)).enqueued_s + self._delay_s
+
+    def find_batch_rows(self) -> int:
+        """Rows that the next execution gathers: the largest preferred batch that is there, or all up to the most."""
+        return next((rows for rows in self._preferred if rows <= self.rows), self.settings.max_batch)
+
+    def take(self, row_s: float) -> list[Taken]:
+        """The works of the next execution, in the order of shares, priorities and deadlines.
+
+        The first is taken however large it is; then as many as fit, none is passed over. Empty when all were cancelled.
+
+        Args:
+            row_s: estimated device seconds of a row.
+        """
+        most = self.find_batch_rows()
+        taken: list[Taken] = []
+        rows = 0
+        while rows < most and (tenant := self._shares.first()) is not None:
+            first = tenant.places.first()
+            assert first is not None
+            work = first[1]
+            if work.is_cancelled:
+                self.remove(work)
+                continue
+            if taken and rows + work.rows > most:
+                break
+            estimated_s = row_s * work.rows
+            taken.append(Taken(work, tenant, self._shares.start(tenant, estimated_s)))
+            self._charge_foreign(tenant, estimated_s)
+            self.remove(work)
+            rows += work.rows
+        return taken
+
+    def settle(self, taken: list[Taken], device_s: float) -> None:
+        """Share out the device seconds of an execution that has ended among its tenants, by rows."""
+        row_s = device_s / sum(one.work.rows for one in taken)
+        for work, tenant, charge in ((one.work, one.tenant, one.charge) for one in taken):
+            used_s = row_s * work.rows
+            self._shares.settle(tenant, charge, used_s)
+            self._used_s[tenant.name] = self._used_s.get(tenant.name, 0.0) + used_s
+            tenant.seen_s += used_s
+
+    def _choose_timeout(self, wanted_s: float | None) -> float | None:
+        default_s = self.settings.default_timeout_s
+        if wanted_s is None or not self.settings.allow_timeout_override:
+            return default_s
+        return wanted_s if default_s is None else min(wanted_s, default_s)
+
+    def _add_tenant(self, name: str) -> Tenant:
+        tenant = self._tenants[name] = Tenant(name, self._tenant_weights.get(name, 1.0))
+        return tenant
+
+    def _charge_foreign(self, tenant: Tenant, estimated_s: float) -> None:
+        """Add to a tenant's clock what it used in other queues since that was last done here."""
+        used_s = self._used_s.get(tenant.name, 0.0)
+        foreign_s = used_s - tenant.seen_s
+        if foreign_s > 1e-9:  # not a mere rounding error
+            tenant.seen_s = used_s
+            self._shares.charge(tenant, min(foreign_s, MOST_FOREIGN * estimated_s))
