@@ -47,6 +47,12 @@ ResizeOption = Annotated[
     str | None,
     typer.Option("--resize", help="Network: letterbox, stretch, or centre_crop; by default what the task usually does."),
 ]
+ShrinkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shrink", help="Network: how larger pictures were made smaller in its training: area (default) or bilinear."
+    ),
+]
 HeadOption = Annotated[
     str | None,
     typer.Option("--head", help="Network: what its outputs mean: probabilities, yolo, scored_boxes, ...; found by default."),

@@ -133,6 +133,7 @@ def make_input_spec(graph: onnx.ModelProto, stated: StatedInput, task: Task) -> 
         mean=_spread(stated.mean, channels),
         std=_spread(stated.std, channels),
         resize=resize,
+        shrink=stated.shrink or "area",
         crop_fraction=stated.crop_fraction or (CROP_FRACTION if resize == "centre_crop" else 1.0),
         pad_value=PAD_VALUE if stated.pad_value is None else stated.pad_value,
     )

@@ -16,6 +16,7 @@ Task = Literal["classification", "multilabel", "detection", "instance", "semanti
 TENSOR_TASKS: tuple[Task, ...] = ("image", "raw")  # give no annotations; judged by the error of their tensors
 Precision = Literal["int8", "int16", "bf16", "fp32"]
 ResizeRule = Literal["letterbox", "stretch", "centre_crop", "pad"]
+ShrinkRule = Literal["area", "bilinear"]
 UnlabelledPixels = Literal["ignore", "background"]
 
 
@@ -40,6 +41,9 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         resize: "letterbox" keeps the aspect and pads with `pad_value`; "stretch" does not keep it; "centre_crop" resizes the
             shorter side to size / crop_fraction and cuts the middle; "pad" leaves the picture as it is, for graphs that take
             any size, and repeats its last row and column up to the next multiples of height and width.
+        shrink: how a larger picture is made smaller: "area" averages the pixels that fall together and keeps fine detail from
+            turning into noise; "bilinear" samples four pixels, as networks trained with plain OpenCV saw it, for a quarter of
+            the time.
         crop_fraction: share of the resized picture that the crop keeps, 0..1; only for "centre_crop".
         pad_value: pixel value of the letterbox's bands, 0..255.
     """
@@ -52,6 +56,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
     resize: ResizeRule = "letterbox"
+    shrink: ShrinkRule = "area"
     crop_fraction: float = 1.0
     pad_value: int = 114
 

@@ -128,12 +128,12 @@ def place_image(image: Image, spec: InputSpec) -> tuple[Image, Placement]:
     """Bring a picture to the spec's size by its resize rule; still uint8 RGB `(H, W, 3)`. Raises: InvalidInput."""
     check_picture(image)
     if spec.resize == "letterbox":
-        return letterbox_image(image, spec.width, spec.height, spec.pad_value)
+        return letterbox_image(image, spec.width, spec.height, spec.pad_value, spec.shrink)
     if spec.resize == "stretch":
-        return stretch_image(image, spec.width, spec.height)
+        return stretch_image(image, spec.width, spec.height, spec.shrink)
     if spec.resize == "pad":
         return pad_image(image, spec.width, spec.height)
-    return centre_crop_image(image, spec.width, spec.height, spec.crop_fraction)
+    return centre_crop_image(image, spec.width, spec.height, spec.crop_fraction, spec.shrink)
 
 
 def check_picture(image: Image) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import ImageTooLarge, InvalidInput
+from sightline.core.manifests import ShrinkRule
 from sightline.imaging.boxes import check_boxes
 
 Image = np.ndarray[Any, Any]
@@ -59,8 +60,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         return np.array([self.offset_x, self.offset_y] * 2)
 
 
-def resize_image(image: Image, width: int, height: int) -> Image:
+def resize_image(image: Image, width: int, height: int, shrink: ShrinkRule = "area") -> Image:
     """Resize `(H, W)` or `(H, W, C)` to `(height, width[, C])`, same dtype; the same array when it has that size already.
+
+    A picture that grows in either direction is interpolated bilinearly; `shrink` says how one that only shrinks is sampled.
 
     Raises: InvalidInput when a size is below 1 pixel.
     """
@@ -69,17 +72,20 @@ def resize_image(image: Image, width: int, height: int) -> Image:
     if image.shape[:2] == (height, width):
         return image
     shrinks = width <= image.shape[1] and height <= image.shape[0]
-    rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    rule = cv2.INTER_AREA if shrinks and shrink == "area" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=rule)).reshape(height, width, *image.shape[2:])
 
 
-def letterbox_image(image: Image, width: int, height: int, pad_value: int = 114) -> tuple[Image, Placement]:
+def letterbox_image(
+    image: Image, width: int, height: int, pad_value: int = 114, shrink: ShrinkRule = "area"
+) -> tuple[Image, Placement]:
     """Fit a picture into `width` x `height`, keep its aspect, centre it, fill the bands.
 
     Args:
         image: `(H, W, C)` uint8.
         width, height: of the result, pixels.
         pad_value: of the bands, 0..255.
+        shrink: as in `resize_image`.
 
     Returns:
         `(height, width, C)` uint8, and where the picture lies in it.
@@ -99,7 +105,7 @@ def letterbox_image(image: Image, width: int, height: int, pad_value: int = 114)
         offset_x=left,
         offset_y=top,
     )
-    inner = resize_image(image, inner_width, inner_height)
+    inner = resize_image(image, inner_width, inner_height, shrink)
     if (inner_width, inner_height) == (width, height):
         return inner, placement
     canvas = np.full((height, width, *image.shape[2:]), pad_value, np.uint8)
@@ -107,7 +113,7 @@ def letterbox_image(image: Image, width: int, height: int, pad_value: int = 114)
     return canvas, placement
 
 
-def stretch_image(image: Image, width: int, height: int) -> tuple[Image, Placement]:
+def stretch_image(image: Image, width: int, height: int, shrink: ShrinkRule = "area") -> tuple[Image, Placement]:
     """Resize a picture to `width` x `height` without keeping its aspect. Returns the result and its placement."""
     source_height, source_width = image.shape[:2]
     placement = Placement(
@@ -120,10 +126,12 @@ def stretch_image(image: Image, width: int, height: int) -> tuple[Image, Placeme
         offset_x=0.0,
         offset_y=0.0,
     )
-    return resize_image(image, width, height), placement
+    return resize_image(image, width, height, shrink), placement
 
 
-def centre_crop_image(image: Image, width: int, height: int, crop_fraction: float) -> tuple[Image, Placement]:
+def centre_crop_image(
+    image: Image, width: int, height: int, crop_fraction: float, shrink: ShrinkRule = "area"
+) -> tuple[Image, Placement]:
     """Resize a picture to cover `width` x `height` / `crop_fraction`, and cut `width` x `height` from its middle.
 
     With a square input that is the usual evaluation transform: shorter side to size / crop_fraction, then a centre crop.
@@ -132,6 +140,7 @@ def centre_crop_image(image: Image, width: int, height: int, crop_fraction: floa
         image: `(H, W, C)` uint8.
         width, height: of the result, pixels.
         crop_fraction: share of the resized picture that the crop keeps, above 0, at most 1.
+        shrink: as in `resize_image`.
 
     Returns:
         `(height, width, C)` uint8, and where the picture lies in it (its offsets are zero or negative).
@@ -152,7 +161,7 @@ def centre_crop_image(image: Image, width: int, height: int, crop_fraction: floa
         offset_x=-left,
         offset_y=-top,
     )
-    resized = resize_image(image, outer_width, outer_height)
+    resized = resize_image(image, outer_width, outer_height, shrink)
     return resized[top : top + height, left : left + width], placement
 
 

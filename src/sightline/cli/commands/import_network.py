@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("RGB", "BGR", "GRAY")
 RESIZES = ("letterbox", "stretch", "centre_crop")
+SHRINKS = ("area", "bilinear")
 
 
 class NetworkArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ class NetworkArguments(msgspec.Struct, frozen=True, kw_only=True):
     mean: str | None = None
     std: str | None = None
     resize: str | None = None
+    shrink: str | None = None
     head: str | None = None
     head_parameters: str | None = None
     outputs: str | None = None
@@ -174,6 +176,7 @@ def _make_stated(asked: NetworkArguments) -> "StatedInput":
         colour=_check_choice("--colour", asked.colour, COLOURS),  # type: ignore[arg-type]
         mean=parse_numbers(asked.mean, "--mean") if asked.mean else None,
         std=parse_numbers(asked.std, "--std") if asked.std else None,
+        shrink=_check_choice("--shrink", asked.shrink, SHRINKS),  # type: ignore[arg-type]
         resize=_check_choice("--resize", asked.resize, RESIZES),  # type: ignore[arg-type]
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 import numpy as np
 
-from sightline.core.manifests import DecodeSpec, Precision, ResizeRule
+from sightline.core.manifests import DecodeSpec, Precision, ResizeRule, ShrinkRule
 
 if TYPE_CHECKING:
     import onnx
@@ -31,6 +31,7 @@ class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resize: ResizeRule | None = None
+    shrink: ShrinkRule | None = None
     crop_fraction: float | None = None
     pad_value: int | None = None
 
