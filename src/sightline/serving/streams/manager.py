@@ -1,0 +1,220 @@
+"""The streams of a server: who may have how many, where their videos may lie, and the end of all when the server ends."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.serving.inference.service import InferenceService
+from sightline.serving.streams.events import EventLog
+from sightline.serving.streams.messages import DecoderSettings
+from sightline.serving.streams.sources import VideoSource, open_file_source, parse_url
+from sightline.serving.streams.stream import Stream, StreamOptions
+
+CheckUrl = Callable[[str], None]
+
+
+class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of what streams may use.
+
+    Attributes:
+        streams, streams_per_tenant: that run at the same time.
+        kept: streams that are over and can still be read; the oldest go first.
+        viewers: connections that read one stream's events.
+        waiting_frames: largest `max_waiting_frames` of a stream.
+        upload_bytes: of one uploaded video.
+        frame_pixels: of one frame.
+        decoder_bytes: address space of one decoder process.
+        open_timeout_s, read_timeout_s: how long a URL may stay silent.
+        reconnect_s: before a live source that ended is opened again; doubles up to 30 s.
+        kept_events, kept_event_bytes: of each stream, for viewers who come late or back.
+        keep_alive_s: between comments to a viewer while nothing happens.
+    """
+
+    streams: int = 16
+    streams_per_tenant: int = 8
+    kept: int = 16
+    viewers: int = 32
+    waiting_frames: int = 32
+    upload_bytes: int = 512 << 20
+    frame_pixels: int = 4096 * 2304
+    decoder_bytes: int = 1 << 30
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0
+    reconnect_s: float = 1.0
+    kept_events: int = 512
+    kept_event_bytes: int = 4 << 20
+    keep_alive_s: float = 15.0
+
+
+def refuse_every_url(url: str) -> None:
+    """The rule for addresses when the operator allows none. Raises: InvalidInput."""
+    raise InvalidInput("this server opens no addresses; upload the video, or ask its operator for --allow-stream-urls")
+
+
+class StreamManager:
+    """Starts, finds and ends streams. All on one event loop.
+
+    Args:
+        service: analyses frames.
+        folder: whose files may be named as a source; None: none.
+        check_url: raises SightlineError for addresses that may not be opened; may block, is called off the event loop.
+        limits: see there.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        service: InferenceService,
+        *,
+        folder: Path | None = None,
+        check_url: CheckUrl = refuse_every_url,
+        limits: StreamLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or StreamLimits()
+        self._service = service
+        self._folder = folder
+        self._check_url = check_url
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """Take streams. Raises: NotFound when the folder of videos is not there."""
+        if self._folder is not None and not self._folder.is_dir():
+            raise NotFound(f"expected a folder of videos, got {self._folder}, which is none; correct --stream-files")
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """End every stream and wait until its decoder is gone; viewers are told. Takes no streams afterwards."""
+        self._is_closed = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def open_file(self, name: str) -> VideoSource:
+        """A file of the operator's folder. Raises: InvalidInput, NotFound."""
+        if self._folder is None:
+            raise InvalidInput("this server has no folder of videos; upload the video, or ask its operator for --stream-files")
+        return await asyncio.to_thread(open_file_source, self._folder, name)
+
+    async def open_url(self, url: str) -> VideoSource:
+        """An address that may be opened. Raises: InvalidInput, or what the rule raises."""
+        source = parse_url(url)
+        await asyncio.to_thread(self._check_url, url)
+        return source
+
+    def check_room(self, tenant: str) -> None:
+        """Raises: Exhausted when no further stream may run."""
+        running = [stream for stream in self._streams.values() if not stream.is_over]
+        mine = sum(stream.tenant == tenant for stream in running)
+        if self._is_closed:
+            raise Exhausted("the server is ending; try again in a moment")
+        if mine >= self.limits.streams_per_tenant:
+            raise Exhausted(f"{mine} of your streams run, which is the limit; delete one with DELETE /v2/streams/ID")
+        if len(running) >= self.limits.streams:
+            raise Exhausted(f"{len(running)} streams run, which is the limit of this server; try again later")
+
+    def check_model(self, options: StreamOptions) -> None:
+        """Raises: NotFound, Exhausted while it loads, InvalidInput for a model without annotations."""
+        served = self._service.host.acquire(options.model, options.version)
+        try:
+            facts = served.facts
+        finally:
+            self._service.host.release(served)
+        if facts.input is None or facts.decode is None:
+            raise InvalidInput(
+                f"expected a model that answers pictures with annotations, got {facts.name} of task {facts.task}"
+            )
+
+    def create(self, source: VideoSource, options: StreamOptions, tenant: str) -> Stream:
+        """Start a stream; from now on the source is the stream's to close, also when this raises.
+
+        Raises: Exhausted, NotFound, InvalidInput.
+        """
+        try:
+            self.check_room(tenant)
+            self.check_model(options)
+            settings = self._make_settings(source, options)
+        except BaseException:
+            source.close()
+            raise
+        stream = Stream(
+            secrets.token_hex(8),
+            tenant,
+            source,
+            options,
+            settings,
+            self._service,
+            lambda: self._check_url(source.url),
+            EventLog(self.limits.kept_events, self.limits.kept_event_bytes),
+            self._clock,
+            self.limits.reconnect_s,
+        )
+        self._streams[stream.id] = stream
+        task = self._tasks[stream.id] = asyncio.create_task(stream.run(), name=f"stream {stream.id}")
+        task.add_done_callback(lambda _: self._finish(stream))
+        return stream
+
+    def list_streams(self, tenant: str) -> list[Stream]:
+        """The streams of a caller, oldest first."""
+        return [stream for stream in self._streams.values() if stream.tenant == tenant]
+
+    def find(self, identity: str, tenant: str) -> Stream:
+        """Raises: NotFound, also for the streams of others."""
+        stream = self._streams.get(identity)
+        if stream is None or stream.tenant != tenant:
+            raise NotFound(f"there is no stream {identity[:64]!r}; GET /v2/streams lists them")
+        return stream
+
+    async def delete(self, identity: str, tenant: str) -> None:
+        """End a stream, wait until its decoder is gone, and forget it. Raises: NotFound."""
+        stream = self.find(identity, tenant)
+        task = self._tasks.get(identity)
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(asyncio.wait([task]))
+        self._streams.pop(stream.id, None)
+
+    def _finish(self, stream: Stream) -> None:
+        stream.close()
+        self._tasks.pop(stream.id, None)
+        self._forget_old()
+
+    def _make_settings(self, source: VideoSource, options: StreamOptions) -> DecoderSettings:
+        limits = self.limits
+        if options.max_waiting_frames > limits.waiting_frames:
+            raise InvalidInput(
+                f"expected max_waiting_frames of at most {limits.waiting_frames}, got {options.max_waiting_frames}"
+            )
+        if options.loop and source.url:
+            raise InvalidInput("loop is for files; a live source is opened again by itself")
+        return DecoderSettings(
+            url=source.url,
+            descriptor=source.descriptor,
+            frames_per_second=options.frames_per_second,
+            realtime=options.realtime,
+            drop=options.drop if options.realtime else "none",
+            max_waiting_frames=options.max_waiting_frames,
+            loop=options.loop,
+            max_pixels=limits.frame_pixels,
+            memory_bytes=limits.decoder_bytes,
+            open_timeout_s=limits.open_timeout_s,
+            read_timeout_s=limits.read_timeout_s,
+            formats=source.formats,
+            protocols=source.protocols,
+        )
+
+    def _forget_old(self) -> None:
+        over = [stream.id for stream in self._streams.values() if stream.is_over]
+        for identity in over[: max(0, len(over) - self.limits.kept)]:
+            del self._streams[identity]

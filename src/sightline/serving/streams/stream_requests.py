@@ -1,0 +1,135 @@
+"""Read `POST /v2/streams`: JSON that names a source, or the video itself with its options in the query."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+
+import msgspec
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.streams.sources import VideoSource
+from sightline.serving.streams.stream import StreamOptions
+
+JSON_LIMIT_BYTES = 64 * 1024
+CHUNK_TIMEOUT_S = 30.0  # a body that stands still for so long is given up
+WRITE_BYTES = 1 << 20
+RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")  # the last: curl that was not told
+
+
+class SourceField(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the video is: one of the two."""
+
+    file: str = ""
+    url: str = ""
+
+
+class StreamRequest(StreamOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The JSON body: options and source."""
+
+    source: SourceField
+
+    @property
+    def options(self) -> StreamOptions:
+        """The options alone."""
+        return StreamOptions(**{name: getattr(self, name) for name in StreamOptions.__struct_fields__})
+
+
+async def read_request(request: Request) -> StreamRequest:
+    """The JSON body. Raises: InvalidInput; HTTPException 408, 413."""
+    content = b"".join([chunk async for chunk in read_bounded(request, JSON_LIMIT_BYTES)])
+    try:
+        parsed = msgspec.json.decode(content, type=StreamRequest)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the body describes no stream: {error}") from None
+    except msgspec.DecodeError:
+        raise InvalidInput('the body is no JSON; send {"model": NAME, "source": {"file": NAME}}') from None
+    if bool(parsed.source.file) == bool(parsed.source.url):
+        raise InvalidInput('expected a source of {"file": NAME} or {"url": ADDRESS}, got both or neither')
+    return parsed
+
+
+def read_options(query: Mapping[str, str]) -> StreamOptions:
+    """The options of an upload. Raises: InvalidInput."""
+    try:
+        return msgspec.convert(dict(query), StreamOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the query describes no stream: {error}; it may have {list_options()}") from None
+
+
+async def receive_video(request: Request, max_bytes: int) -> VideoSource:
+    """Write the uploaded video to a file without a name.
+
+    Raises: InvalidInput when there is none; HTTPException 400 for a broken form, 408, 413, 415.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        return await _receive_form(request, max_bytes)
+    if content_type in RAW_TYPES or content_type.startswith("video/"):
+        return await _receive_raw(request, max_bytes)
+    raise HTTPException(415, f"expected application/json, a video (video/*) or multipart/form-data, got {content_type[:100]!r}")
+
+
+async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks. Raises: HTTPException 413 beyond the limit, 408 when the client stops sending."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    size_bytes = 0
+    stream = request.stream()
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream, None), CHUNK_TIMEOUT_S)
+        except TimeoutError:
+            raise HTTPException(408, f"nothing of the body came for {CHUNK_TIMEOUT_S:g} s; send it again") from None
+        if chunk is None:
+            return
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
+            raise _too_large(max_bytes)
+        yield chunk
+
+
+async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        waiting = bytearray()
+        size_bytes = 0
+        async for chunk in read_bounded(request, max_bytes):
+            waiting += chunk
+            size_bytes += len(chunk)
+            if len(waiting) >= WRITE_BYTES:
+                await asyncio.to_thread(file.write, waiting)
+                waiting = bytearray()
+        await asyncio.to_thread(file.write, waiting)
+        if not size_bytes:
+            raise InvalidInput("the body is empty; send the bytes of a video, or JSON that names its source")
+        return VideoSource(name="upload", descriptor=os.dup(file.fileno()))
+
+
+async def _receive_form(request: Request, max_bytes: int) -> VideoSource:
+    parser = MultiPartParser(request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=0)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, f"the form must hold one video and nothing else: {error.message}") from None
+    try:
+        file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
+        if file is None or not file.size:
+            raise InvalidInput("the form holds no video; send it as a file field, for example curl -F video=@road.mp4")
+        descriptor = await asyncio.to_thread(lambda: os.dup(file.file.fileno()))
+        return VideoSource(name=(file.filename or "upload")[:200], descriptor=descriptor)
+    finally:
+        await form.close()
+
+
+def list_options() -> str:
+    """Names of the options."""
+    return ", ".join(StreamOptions.__struct_fields__)
+
+
+def _too_large(max_bytes: int) -> HTTPException:
+    return HTTPException(413, f"the body is larger than the limit of {max_bytes} bytes; send a shorter video")

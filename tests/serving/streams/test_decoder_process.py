@@ -1,0 +1,306 @@
+"""A real decoder process against real and generated videos."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
+
+from sightline.data.video import CONTAINERS, read_video_frames
+from sightline.serving.streams.decoder_process import DecoderProcess
+from sightline.serving.streams.messages import DecoderSettings, Finished, FrameHead, Message, Opened, Progress
+from sightline.serving.streams.sources import URL_FORMATS, URL_PROTOCOLS
+
+Heard = tuple[Message, np.ndarray | None]
+
+
+@contextmanager
+def decode(path: Path | None, **settings: object) -> Iterator[tuple[DecoderProcess, Callable[[], Heard]]]:
+    """A running decoder and what it says, message by message."""
+    heard: queue.Queue[Heard] = queue.Queue()
+    descriptor = -1 if path is None else os.open(path, os.O_RDONLY)
+    chosen = DecoderSettings(**{"descriptor": descriptor, "formats": CONTAINERS, "realtime": False, "drop": "none"} | settings)  # type: ignore[arg-type]
+    process = DecoderProcess(chosen, lambda message, image: heard.put((message, image)))
+    process.start()
+    try:
+        yield process, lambda: heard.get(timeout=DEADLINE_S)
+    finally:
+        process.stop()
+        process.join()
+        if path is not None:
+            os.close(descriptor)
+
+
+def read_all(path: Path | None, **settings: object) -> tuple[list[tuple[FrameHead, np.ndarray]], Finished]:
+    """Every frame to the end."""
+    frames = []
+    with decode(path, **settings) as (process, hear):
+        while True:
+            message, image = hear()
+            if isinstance(message, Opened):
+                process.ask(2)
+            elif isinstance(message, FrameHead):
+                assert image is not None
+                frames.append((message, image))
+                process.ask()
+            elif isinstance(message, Finished):
+                return frames, message
+
+
+@pytest.mark.parametrize(
+    "name", ["imageio/realshort.mp4", "intel-sample-videos/asl_gestures/milk.mkv", "datumaro-tiny-avi/video_1.avi"]
+)
+def test_frames_are_those_of_the_file_reader_bit_for_bit(shared_data: Path, name: str) -> None:
+    path = shared_data / "video" / name
+    frames, last = read_all(path)
+    expected = list(read_video_frames(path))
+    assert last.error == "" and len(frames) == len(expected)
+    for (head, image), frame in zip(frames, expected, strict=True):
+        assert (head.index, head.pts) == (frame.index, frame.pts)
+        np.testing.assert_array_equal(image, frame.image)
+
+
+@pytest.mark.parametrize("rate", [5, 7.5, 12])
+def test_a_rate_picks_what_the_file_reader_picks_though_others_are_not_decoded(shared_data: Path, rate: float) -> None:
+    path = shared_data / "video" / "intel-sample-videos" / "asl_gestures" / "bird.mkv"
+    frames, _ = read_all(path, frames_per_second=rate)
+    expected = list(read_video_frames(path, every_s=1 / rate))
+    assert [head.index for head, _ in frames] == [frame.index for frame in expected]
+    for (_, image), frame in zip(frames, expected, strict=True):
+        np.testing.assert_array_equal(image, frame.image)
+
+
+def test_frames_nobody_refers_to_are_numbered_though_never_decoded(tmp_path: Path) -> None:
+    grays = [number * 6 for number in range(40)]
+    path = write_video(tmp_path / "a.mp4", grays, rate=24, codec="libx264")
+    frames, last = read_all(path, frames_per_second=4)
+    assert [head.index for head, _ in frames] == [0, 6, 12, 18, 24, 30, 36]
+    assert [round(float(image.mean())) for _, image in frames] == pytest.approx(
+        [grays[head.index] for head, _ in frames], abs=4
+    )
+    assert last.counts.read == 40
+
+
+def test_nothing_is_sent_before_it_is_asked_for(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0] * 9), max_waiting_frames=3) as (process, hear):
+        assert isinstance(hear()[0], Opened)
+        message, _ = hear()
+        assert isinstance(message, Progress) and message.counts.waiting == 3
+        process.ask()
+        assert isinstance(hear()[0], FrameHead)
+
+
+def test_in_real_time_the_policy_drops_what_nobody_asks_for(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0] * 12, rate=50), realtime=True, drop="oldest", max_waiting_frames=2) as (
+        process,
+        hear,
+    ):
+        assert isinstance(hear()[0], Opened)
+        message, _ = hear()  # a second later all are due
+        assert (message.counts.dropped, message.counts.waiting) == (10, 2)
+        process.ask(2)
+        assert [hear()[0].index for _ in range(2)] == [10, 11]
+        assert isinstance(hear()[0], Finished)
+
+
+def test_in_real_time_frames_come_when_they_are_due(tmp_path: Path) -> None:
+    frames, last = read_all(write_video(tmp_path / "a.mp4", [0] * 6, rate=20), realtime=True, drop="oldest")
+    due_s = [head.due_s for head, _ in frames]
+    assert np.diff(due_s) == pytest.approx(np.full(5, 0.05), abs=1e-4)
+    assert last.counts.dropped == 0
+
+
+def test_a_loop_begins_again(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0, 80, 160]), loop=True) as (process, hear):
+        assert isinstance(hear()[0], Opened)
+        process.ask(8)
+        heads = [hear()[0] for _ in range(8)]
+    assert [(head.repeat, head.index) for head in heads] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+
+
+def test_rotated_video_stands_upright(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [0, 0], size=(64, 48))
+    turned = tmp_path / "turned.mp4"
+    import av
+
+    with av.open(str(path)) as source, av.open(str(turned), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    frames, _ = read_all(turned)
+    expected = list(read_video_frames(turned))
+    assert frames[0][1].shape == expected[0].image.shape == (64, 48, 3)
+
+
+def make_picture(path: Path) -> Path:
+    import cv2
+
+    cv2.imwrite(str(path.with_suffix(".jpg")), np.zeros((32, 32, 3), np.uint8))
+    return path.with_suffix(".jpg").rename(path)
+
+
+def make_garbage(path: Path) -> Path:
+    path.write_bytes(bytes(range(256)) * 100)
+    return path
+
+
+def make_empty(path: Path) -> Path:
+    path.write_bytes(b"")
+    return path
+
+
+def make_play_list(path: Path) -> Path:
+    path.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    return path
+
+
+@pytest.mark.parametrize("make", [make_picture, make_garbage, make_empty, make_play_list])
+def test_files_that_are_no_videos_are_refused_in_one_line(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    frames, last = read_all(make(tmp_path / "a.mp4"))
+    assert not frames
+    assert "expected a video" in last.error and "\n" not in last.error and str(tmp_path) not in last.error
+
+
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
+    assert "without a picture stream" in read_all(write_sound(tmp_path / "a.mp4"))[1].error
+
+
+def test_a_truncated_video_shows_what_is_there_and_says_so(tmp_path: Path, shared_data: Path) -> None:
+    whole = (shared_data / "video" / "imageio" / "realshort.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(whole[: len(whole) // 2])
+    frames, last = read_all(tmp_path / "a.mp4")
+    if whole.find(b"moov") < len(whole) // 2:
+        assert 0 < len(frames) < 36 and "ends early" in last.remark
+    else:
+        assert not frames and "expected a video" in last.error
+
+
+def test_a_truncated_matroska_ends(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", [0, 200] * 30)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    frames, last = read_all(path)
+    assert 0 < len(frames) < 60 and last.error == ""
+
+
+def test_large_frames_are_refused_before_decoding(tmp_path: Path) -> None:
+    frames, last = read_all(write_video(tmp_path / "a.mp4", [0]), max_pixels=64 * 48 - 1)
+    assert not frames and "64x48" in last.error
+
+
+def test_a_killed_decoder_is_reported(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0] * 9)) as (process, hear):
+        assert isinstance(hear()[0], Opened)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        last = hear()[0]
+        while not isinstance(last, Finished):
+            last = hear()[0]
+    assert "SIGKILL" in last.error
+
+
+def test_a_stopped_decoder_is_gone(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0] * 9), loop=True) as (process, hear):
+        hear()
+        pid = process.pid
+    assert pid is not None and not Path(f"/proc/{pid}").exists()
+
+
+def test_a_silent_decoder_is_ended(tmp_path: Path) -> None:
+    heard: queue.Queue[Message] = queue.Queue()
+    descriptor = os.open(write_video(tmp_path / "a.mp4", [0] * 9), os.O_RDONLY)
+    settings = DecoderSettings(descriptor=descriptor, formats=CONTAINERS, loop=True)
+    process = DecoderProcess(settings, lambda message, image: heard.put(message), silence_s=3.0)
+    process.start()
+    assert isinstance(heard.get(timeout=DEADLINE_S), Opened)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    messages = [heard.get(timeout=DEADLINE_S)]
+    while not isinstance(messages[-1], Finished):
+        messages.append(heard.get(timeout=DEADLINE_S))
+    process.join()
+    os.close(descriptor)
+    assert "silent" in messages[-1].error
+
+
+def test_an_address_that_hangs_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/live"
+        _, last = read_all(None, url=url, formats=URL_FORMATS, protocols=URL_PROTOCOLS["http"], open_timeout_s=0.3)
+    assert "did not answer within 0.3 s" in last.error
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        target = elsewhere.getsockname()[1]
+        with decode(None, url=f"http://127.0.0.1:{listener.getsockname()[1]}/", formats=URL_FORMATS, protocols="http,tcp") as (
+            _,
+            hear,
+        ):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                answer = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{target}/\r\nContent-Length: 0\r\n\r\n"
+                connection.sendall(answer.encode())
+                last = hear()[0]
+        elsewhere.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert isinstance(last, Finished) and "does not open" in last.error
+
+
+OWNER = """
+import os, sys, threading
+from sightline.serving.streams.decoder_process import DecoderProcess
+from sightline.serving.streams.messages import DecoderSettings
+settings = DecoderSettings(descriptor=os.open(sys.argv[1], os.O_RDONLY), formats="mov", loop=True)
+process = DecoderProcess(settings, lambda message, image: print(process.pid, flush=True))
+process.start()
+threading.Event().wait()
+"""
+
+
+def test_no_decoder_outlives_a_killed_server(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [0] * 9)
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(path)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.kill()
+    wait_until(lambda: is_gone(pid), "the decoder outlived its server")
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_the_decoder_does_not_see_the_servers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_SECRET_KEY", "hidden")
+    with decode(write_video(tmp_path / "a.mp4", [0] * 9)) as (process, hear):
+        hear()
+        assert b"hidden" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+
+
+def test_the_decoder_needs_no_numpy(tmp_path: Path) -> None:
+    with decode(write_video(tmp_path / "a.mp4", [0] * 9)) as (process, hear):
+        hear()
+        maps = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "libavcodec" in maps and "numpy" not in maps and "openvino" not in maps
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    _, last = read_all(write_video(tmp_path / "a.mp4", [0] * 3, size=(4096, 2304)), memory_bytes=170 << 20)
+    assert "more than the 170 MiB" in last.error
