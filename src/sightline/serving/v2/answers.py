@@ -15,9 +15,11 @@ from starlette.responses import Response
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.imaging.heads import decode_outputs
+from sightline.imaging.picture_outputs import write_pictures
+from sightline.imaging.reading import encode_image
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.v2.bodies import find_compressor
-from sightline.serving.v2.requests import ANNOTATIONS, InferRequest, RequestedOutput, offers_annotations
+from sightline.serving.v2.requests import IMAGE, InferRequest, RequestedOutput, find_made_output
 from sightline.serving.v2.tensors import encode_binary, encode_json, find_datatype, shorten
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -53,7 +55,7 @@ def write_answer(request: InferRequest, encoding: str, facts: ServedFacts, infer
 def select_outputs(request: InferRequest, facts: ServedFacts, inferred: Inferred) -> list[tuple[RequestedOutput, np.ndarray]]:
     """The arrays that were asked for, in that order; all of the graph's when none was.
 
-    Returns: each with its array; a classification is BYTES `(N, k)`, annotations are BYTES `(N,)`.
+    Returns: each with its array; a classification is BYTES `(N, k)`, annotations and drawn pictures are BYTES `(N,)`.
     Raises: InvalidInput for an output the model does not have.
     """
     if not request.outputs:
@@ -65,8 +67,8 @@ def _select_output(output: RequestedOutput, facts: ServedFacts, inferred: Inferr
     array = inferred.outputs.get(output.name)
     if array is not None:
         return classify_output(output.name, array, output.classes, facts.categories) if output.classes else array
-    if output.name == ANNOTATIONS and offers_annotations(facts):
-        return write_annotations(facts, inferred)
+    if output.name == find_made_output(facts):
+        return write_drawn(facts, inferred) if output.name == IMAGE else write_annotations(facts, inferred)
     raise InvalidInput(f"expected outputs of {', '.join(fact.name for fact in facts.outputs)}, got {shorten(output.name)}")
 
 
@@ -107,6 +109,15 @@ def write_annotations(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
     found = decode_outputs(facts.decode, inferred.outputs, inferred.placements, _index_categories(facts.categories))
     answer = np.empty(len(found), object)
     answer[:] = [msgspec.json.encode(annotations) for annotations in found]
+    return answer
+
+
+def write_drawn(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
+    """The pictures that the network draws: an object array `(N,)` of PNG bytes."""
+    assert facts.decode is not None
+    pictures = write_pictures(facts.decode, inferred.outputs, inferred.placements)
+    answer = np.empty(len(pictures), object)
+    answer[:] = [encode_image(picture, "png") for picture in pictures]
     return answer
 
 

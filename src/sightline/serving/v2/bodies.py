@@ -1,7 +1,7 @@
 """Read a request's body up to a limit and undo its Content-Encoding; compress an answer for those who ask for it.
 
-A body that arrives in one message, as all do behind our own edge, is not copied; the edge also sees to bodies that are late. Decompression stops at the same limit as reading does, so a
-small bomb costs no more memory than a large honest body.
+A body that arrives in one message, as all do behind our own edge, is not copied; the edge also sees to bodies that are late.
+Decompression stops at the same limit as reading does, so a small bomb costs no more memory than a large honest body.
 """
 
 import zlib

@@ -20,7 +20,7 @@ from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding, decompress_body, read_body
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
-from sightline.serving.v2.requests import ANNOTATIONS, make_call, offers_annotations, read_header_length, read_request
+from sightline.serving.v2.requests import find_made_output, make_call, read_header_length, read_request
 from sightline.serving.v2.statistics import Statistics
 
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
@@ -216,8 +216,8 @@ def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
         for tensor in inputs:
             if tensor["name"] == facts.input.name:
                 tensor["parameters"] = {"also_accepts": PICTURES}
-    if offers_annotations(facts):
-        outputs.append({"name": ANNOTATIONS, "datatype": "BYTES", "shape": [-1]})
+    if (made := find_made_output(facts)) is not None:
+        outputs.append({"name": made, "datatype": "BYTES", "shape": [-1]})
     return {
         "name": facts.name,
         "versions": [str(version) for version in versions],

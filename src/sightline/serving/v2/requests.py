@@ -15,10 +15,13 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
+from sightline.imaging.heads import RAW
+from sightline.imaging.picture_outputs import PICTURE
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
 from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, decode_binary, decode_json, read_bytes_elements, shorten
 
 ANNOTATIONS = "annotations"  # our output: what the decode head makes of the graph's outputs
+IMAGE = "image"  # our output, in its place: the picture that the network draws, as PNG
 MICROSECONDS = 1e-6
 MAX_SHAPE_BYTES = 1000
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -284,23 +287,25 @@ def check_outputs(outputs: tuple[RequestedOutput, ...], facts: ServedFacts, has_
     for output in outputs:
         if any(output.name == fact.name for fact in facts.outputs):
             continue
-        if output.name != ANNOTATIONS or not offers_annotations(facts):
-            there = [fact.name for fact in facts.outputs] + [ANNOTATIONS] * offers_annotations(facts)
+        made = find_made_output(facts)
+        if output.name != made:
+            there = [*(fact.name for fact in facts.outputs), *([made] if made else [])]
             raise InvalidInput(f"expected outputs of {', '.join(there)}, got {shorten(output.name)}")
         if not has_pictures:
-            raise InvalidInput(f"output {ANNOTATIONS} lies in the pixels of pictures; send BYTES with pictures, not tensors")
+            raise InvalidInput(f"output {made} lies in the pixels of pictures; send BYTES with pictures, not tensors")
         if output.classes:
-            raise InvalidInput(f"output {ANNOTATIONS} is a list of annotations already; ask for it without classification")
+            raise InvalidInput(f"output {made} is no list of scores; ask for it without classification")
 
 
-def offers_annotations(facts: ServedFacts) -> bool:
-    """Whether the model can be asked for annotations: it takes pictures, and its outputs are understood."""
-    return (
-        facts.input is not None
-        and facts.decode is not None
-        and facts.decode.head != "raw"
-        and all(fact.name != ANNOTATIONS for fact in facts.outputs)
-    )
+def find_made_output(facts: ServedFacts) -> str | None:
+    """The output that is made of the graph's: annotations, or a drawn picture.
+
+    None where the model takes no pictures, its outputs are not understood, or one of them has that name.
+    """
+    if facts.input is None or facts.decode is None or facts.decode.head == RAW:
+        return None
+    name = IMAGE if facts.decode.head == PICTURE else ANNOTATIONS
+    return name if all(fact.name != name for fact in facts.outputs) else None
 
 
 def _fit_inputs(request: InferRequest, facts: ServedFacts) -> tuple[tuple[Upload, ...], dict[str, np.ndarray]]:
