@@ -48,10 +48,10 @@ def measure_load(
     """
     check_plan(plan, pictures)
     target = find_target(url, api_key)
+    watch = ServerWatch.of_pid(server_pid) if server_pid is not None else find_watch(target)
     model_facts, server, notes = read_facts(target, model)
     requests = write_picture_requests(target, protocol, model, pictures, model_facts)
     check_answers(target, requests[0], model)
-    watch = ServerWatch.of_pid(server_pid) if server_pid is not None else find_watch(target)
     if watch is None:
         notes.append("the server's CPU and memory are not known: it is another machine's or another user's")
     with write_pack(requests, target.host, target.port) as pack:

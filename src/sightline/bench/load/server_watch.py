@@ -66,8 +66,9 @@ class ServerWatch:
                 # Children that have ended are in the last two, so that a worker that is replaced is not forgotten.
                 cpu_s += times.user + times.system + times.children_user + times.children_system
                 pss = getattr(memory, "pss", 0)
-                kinds.add("pss" if pss else "rss")
                 size_bytes += pss or memory.rss
+                if memory.rss:  # a process that has ended and is not waited for yet has no memory of either kind
+                    kinds.add("pss" if pss else "rss")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return None
         return ServerReading(

@@ -1,0 +1,186 @@
+"""Whole measurements through generator processes, and what is kept of them."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+from scripted_server import Asked, ScriptedServer, serve_script, write_answer
+
+from sightline.bench.load.measure import check_plan, compute_rate, measure_load
+from sightline.bench.load.pages import read_load, render_load, save_load
+from sightline.bench.load.plots import draw_load_plots
+from sightline.bench.load.records import LoadContent, LoadPlan, PictureFacts
+from sightline.bench.load.tables import build_load_table
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+
+PICTURES = [b"a" * 100, b"b" * 5000]
+FACTS = PictureFacts(
+    source="set", version=None, split=None, pictures=2, available=2, mean_bytes=2550, median_bytes=2550, largest_bytes=5000
+)
+METADATA = {"name": "m", "platform": "onnx", "inputs": [{"name": "i", "datatype": "BYTES", "shape": [-1]}], "outputs": []}
+
+
+def answer(asked: Asked) -> bytes:
+    if asked.path == "/v2":
+        return write_answer(200, b'{"name":"other","version":"7","extensions":["<script>"]}')
+    if asked.path == "/v2/models/m":
+        return write_answer(200, json.dumps(METADATA).encode())
+    if asked.method != "POST":
+        return write_answer(404)
+    threading.Event().wait(0.01)
+    return write_answer(503, b"<b>full</b>") if asked.number % 5 == 0 else write_answer()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    with serve_script(answer) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def content(server: ScriptedServer) -> LoadContent:
+    plan = LoadPlan(clients=(1, 4), rates=("50%", "80"), duration_s=0.6, warm_up_s=0.1, processes=2)
+    return measure_load(server.url, "m", PICTURES, FACTS, plan=plan, protocol="v2", seed=3)
+
+
+def test_closed_loops_come_first_and_shares_are_of_the_best_of_them(content: LoadContent) -> None:
+    one, four, half, eighty = content.points
+    assert (one.clients, four.clients) == (1, 4)
+    assert one.answered is not None and 10.0 <= one.answered.p50 < 60.0
+    assert four.answered_per_s > 2 * one.answered_per_s
+    assert one.connections_opened == 1 and four.connections_opened == 4
+    expected = 0.5 * four.answered_per_s * 0.6
+    assert half.planned == pytest.approx(expected, abs=5 * expected**0.5)
+    assert eighty.planned == pytest.approx(48, abs=5 * 48**0.5)
+    assert (one.generator.processes, four.generator.processes) == (1, 2)  # one client cannot be shared
+
+
+def test_every_request_is_accounted_for(content: LoadContent) -> None:
+    for point in content.points:
+        answered = point.answered.count if point.answered else 0
+        assert point.planned == answered + point.refused + point.broken + point.unfinished
+        assert point.refused == point.statuses.get("503", 0) > 0
+        assert point.refusal is not None and point.refusal.count == point.refused
+        assert sum(moment.planned for moment in point.timeline) == answered + point.unfinished
+        assert point.sent_bytes > 1000 < point.received_bytes
+        assert point.error_samples == {"503": "<b>full</b>"}
+        assert point.generator.us_per_request is not None and point.generator.us_per_request > 0
+
+
+def test_the_server_is_described_and_its_cost_known(content: LoadContent) -> None:
+    assert content.server == {"name": "other", "version": "7", "extensions": ["<script>"]}
+    assert content.model_facts == METADATA
+    assert content.host["cpu"] and content.seed == 3
+    for point in content.points:
+        assert point.server is not None and point.server.memory_kind == "pss" and point.server.memory_after_bytes > 1e7
+
+
+def test_both_pictures_were_sent_as_v2(content: LoadContent, server: ScriptedServer) -> None:
+    bodies = {asked.body[int(asked.headers["inference-header-content-length"]) + 4 :] for asked in server.asked if asked.body}
+    assert bodies == set(PICTURES)
+
+
+def test_what_is_kept_can_be_read_back_and_shows_plots(content: LoadContent, tmp_path: Path) -> None:
+    page = save_load(content, tmp_path / "load")
+    assert read_load(tmp_path / "load") == content
+    text = page.read_text()
+    assert "<script>" not in text and "&lt;b&gt;full" in text
+    assert "src=" not in text and "http-equiv" not in text  # it needs nothing else
+    pngs = sorted(path.name for path in (tmp_path / "load" / "plots").iterdir())
+    rates = [f"latency_time_{point.offered_per_s:.0f}.png" for point in content.points if point.offered_per_s]
+    assert pngs == sorted(["throughput.png", "latency_clients.png", "latency_distribution.png", *rates])
+    for name in pngs:
+        image = cv2.imread(str(tmp_path / "load" / "plots" / name))
+        assert image is not None and image.std() > 5
+    with pytest.raises(Conflict):
+        save_load(content, tmp_path / "load")
+    with pytest.raises(NotFound):
+        read_load(tmp_path)
+    (tmp_path / "load" / "load.json").write_text("{}")
+    with pytest.raises(InvalidInput, match="measure again"):
+        read_load(tmp_path / "load")
+
+
+def test_the_table_has_a_line_a_point_and_says_what_went_wrong(content: LoadContent) -> None:
+    console = Console(width=200, no_color=True)
+    with console.capture() as captured:
+        console.print(build_load_table(content))
+    text = captured.get()
+    for point in content.points:
+        assert f"{point.answered_per_s:.1f}" in text
+    assert "4 clients: HTTP 503, for example: <b>full</b>" in text
+
+
+def test_a_point_the_generator_spoilt_is_marked_and_is_not_the_best(content: LoadContent) -> None:
+    best = content.points[1]
+    spoilt = msgspec.structs.replace(
+        best,
+        generator_limited=True,
+        generator=msgspec.structs.replace(best.generator, limited_by=("it was slow",)),
+    )
+    changed = msgspec.structs.replace(content, points=(content.points[0], spoilt))
+    page = render_load(changed, draw_load_plots(changed))
+    assert "4 clients !" in page and "it was slow" in page
+    tile = page[page.index("most answers") :]
+    assert "1 client<" in tile[:300]
+
+
+def test_pages_without_numbers_are_made_too(content: LoadContent) -> None:
+    nothing = msgspec.structs.replace(
+        content.points[0], answered=None, outcome=None, quantiles_ms=(), server=None, answered_per_s=0.0, statuses={}
+    )
+    changed = msgspec.structs.replace(content, points=(nothing,), server=None, model_facts={})
+    assert "under load" in render_load(changed, draw_load_plots(changed))
+
+
+def test_a_wrong_name_is_told_before_anything_is_measured(server: ScriptedServer) -> None:
+    asked = len(server.asked)
+    with pytest.raises(InvalidInput, match="--protocol predict"):
+        measure_load(server.url, "absent", PICTURES, FACTS, protocol="v2")
+    with serve_script(lambda _: write_answer(404, b"no model")) as other, pytest.raises(NotFound, match="no model"):
+        measure_load(other.url, "m", PICTURES, FACTS)
+    with pytest.raises(Exhausted, match="sightline serve"):
+        measure_load("http://127.0.0.1:9", "m", PICTURES, FACTS)
+    assert len(server.asked) < asked + 10
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        LoadPlan(),
+        LoadPlan(clients=(0,)),
+        LoadPlan(rates=("80%",)),
+        LoadPlan(rates=("fast",)),
+        LoadPlan(rates=("-1",)),
+        LoadPlan(rates=("nan",)),
+        LoadPlan(clients=(1,), duration_s=0.0),
+        LoadPlan(clients=(1,), processes=0),
+    ],
+)
+def test_plans_that_cannot_be_are_refused(plan: LoadPlan) -> None:
+    with pytest.raises(InvalidInput):
+        check_plan(plan, PICTURES)
+    with pytest.raises(InvalidInput, match="0 bytes"):
+        check_plan(LoadPlan(clients=(1,)), [b""])
+
+
+def test_rates_are_numbers_or_shares() -> None:
+    assert compute_rate("120.5", None) == 120.5
+    assert compute_rate("80%", 200.0) == pytest.approx(160.0)
+
+
+def test_a_seed_gives_the_same_arrivals() -> None:
+    gaps = []
+    for seed in (5, 5, 6):
+        with serve_script(lambda _: write_answer()) as server:
+            plan = LoadPlan(rates=("100",), duration_s=0.3, warm_up_s=0.0)
+            content = measure_load(server.url, "m", PICTURES, FACTS, plan=plan, seed=seed)
+        gaps.append(content.points[0].planned)
+    assert gaps[0] == gaps[1]
+    assert np.isfinite(gaps).all()
