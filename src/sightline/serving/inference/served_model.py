@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -139,10 +140,7 @@ class ServedModel:
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
         prepared = [ready for work in works if (ready := self._prepare(work)) is not None]
-        with_pictures = [ready for ready in prepared if ready.pixels is not None]
-        if with_pictures:
-            self._execute_group(with_pictures, alone)
-        for group in group_by_shape([ready for ready in prepared if ready.pixels is None]):
+        for group in group_by_shape(prepared):
             self._execute_group(group, alone)
 
     def run_pictures(self, images: Sequence[np.ndarray], alone: bool = False) -> tuple[Tensors, list[Placement]]:
@@ -250,9 +248,9 @@ def open_source(source: ModelSource, options: SessionOptions) -> Session:
 
 
 def group_by_shape(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
-    """Calls with tensors whose sizes, but for the batch, are the same."""
-    groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[Prepared]] = {}
+    """Calls whose sizes, but for the batch, are the same; pictures that keep their size differ in it as tensors do."""
+    groups: dict[tuple[Any, ...], list[Prepared]] = {}
     for ready in prepared:
-        key = tuple((name, array.shape[1:]) for name, array in sorted(ready.tensors.items()))
-        groups.setdefault(key, []).append(ready)
+        tensors = tuple((name, array.shape[1:]) for name, array in sorted(ready.tensors.items()))
+        groups.setdefault((None if ready.pixels is None else ready.pixels.shape[1:], tensors), []).append(ready)
     return list(groups.values())

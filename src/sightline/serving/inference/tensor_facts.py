@@ -91,6 +91,8 @@ def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[st
 def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray] | None:
     """Inputs of zeros to warm a session with, pictures as uint8; None where the graph's sizes are free or its batch another."""
     spec = facts.input
+    if spec is not None and spec.resize == "pad":
+        return None
     if spec is not None:
         channels = 1 if spec.colour == "GRAY" else 3
         return {spec.name: np.zeros((rows, spec.height, spec.width, channels), np.uint8)}

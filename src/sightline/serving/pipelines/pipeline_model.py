@@ -78,6 +78,9 @@ class PipelineModel:
     def warm_up(self) -> None:
         """Nothing to do: models are warm before they answer."""
 
+    def suspend(self) -> None:
+        """Nothing to do: a host never pages out what holds no memory of its own."""
+
     def page_out(self) -> None:
         """Nothing to give back."""
 
