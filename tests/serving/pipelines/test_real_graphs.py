@@ -1,13 +1,16 @@
 """Real graphs in real engines: networks that draw, and pipelines over them."""
 
+import base64
+import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from pipeline_fakes import FakeHost, open_pipeline, read_annotations, run, upload
+from pipeline_fakes import FakeHost, make_work, open_pipeline, read_annotations, run, upload
 from pipeline_graphs import (
     make_enlarger_source,
     make_source,
@@ -21,10 +24,15 @@ from pipeline_graphs import (
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.picture_outputs import write_pictures
 from sightline.imaging.resizing import resize_image
+from sightline.serving.http.predict_answers import describe_picture, join_pictures, write_answer
+from sightline.serving.http.predict_requests import PredictOptions
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.scheduling.work import Work
+from sightline.serving.v2.answers import select_outputs
+from sightline.serving.v2.endpoints import describe_model
+from sightline.serving.v2.requests import InferRequest, RequestedOutput
 
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}
 COLOURS = ("red", "green", "blue")
@@ -172,11 +180,6 @@ def test_a_picture_drawn_large_is_annotated_in_the_pixels_of_the_request(tmp_pat
 
 
 def test_v2_and_predict_answer_for_pipelines_and_for_networks_that_draw(tmp_path: Path) -> None:
-    import json
-
-    from sightline.serving.v2.answers import select_outputs
-    from sightline.serving.v2.requests import InferRequest, RequestedOutput
-
     def ask(*names: str) -> Any:
         request = InferRequest(inputs={}, outputs=tuple(RequestedOutput(name, True) for name in names))
         return lambda facts, inferred: select_outputs(request, facts, inferred)
@@ -195,3 +198,61 @@ def test_v2_and_predict_answer_for_pipelines_and_for_networks_that_draw(tmp_path
     np.testing.assert_array_equal(decoded, double(image))
     assert outputs["drawn"].shape == (1, 3, 96, 128)
     assert [one.category for one in run(zoo, image, write_answer=read_annotations)[0]] == ["patch"] * len(expected)
+
+
+def read_picture(content: bytes) -> np.ndarray:
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
+def test_predict_answers_with_the_picture_that_a_network_draws(tmp_path: Path) -> None:
+    enlarger = open_model(make_enlarger_source(write_enlarger(tmp_path / "enlarger.onnx")))
+    image = noise(6, 24, 16)
+
+    def ask(options: PredictOptions) -> Any:
+        work = Work(
+            enlarger, Call(model="enlarger", write_answer=partial(write_answer, options), images=(image,)), lambda _: None
+        )
+        enlarger.execute([work], alone=True)
+        return work.error or work.result
+
+    for options in (PredictOptions(), PredictOptions(format="png")):
+        answer = ask(options)
+        assert answer.media_type == b"image/png"
+        np.testing.assert_array_equal(read_picture(answer.body), double(image))
+    answer = ask(PredictOptions(format="jpeg"))
+    assert (answer.media_type, answer.body[:2]) == (b"image/jpeg", b"\xff\xd8")
+    assert read_picture(answer.body).shape == (32, 48, 3)
+    assert "format=mask needs a task of instance, semantic" in str(ask(PredictOptions(format="mask")))
+
+
+def test_predict_answers_a_list_of_pictures_with_a_list_of_drawn_ones(tmp_path: Path) -> None:
+    chain = open_pipeline(
+        b'{"steps": [{"name": "large", "model": "enlarger"}]}',
+        open_model(make_enlarger_source(write_enlarger(tmp_path / "enlarger.onnx"))),  # type: ignore[arg-type]
+    )
+    images = [noise(7, 24, 16), noise(8, 5, 9)]
+    described = [run(chain, image, write_answer=partial(describe_picture, "a.png", PredictOptions())) for image in images]
+    pictures = json.loads(join_pictures(described).body)["pictures"]
+    assert [one["image"] for one in pictures] == [{"width": 24, "height": 16}, {"width": 5, "height": 9}]
+    for one, image in zip(pictures, images, strict=True):
+        np.testing.assert_array_equal(read_picture(base64.b64decode(one["picture_png"])), double(image))
+
+
+def test_predict_answers_for_a_pipeline_as_for_a_detector_and_draws_it(tmp_path: Path) -> None:
+    model = open_pipeline(ZOO, host=make_zoo(tmp_path))
+    image, expected = paint_quadrants(5)
+    found = json.loads(run(model, image, write_answer=partial(write_answer, PredictOptions())).body)
+    assert {tuple(one["box_xyxy"]): one["attributes"]["colour"] for one in found["annotations"]} == expected
+    assert (found["deployment"], found["image"]) == ("zoo", {"width": 64, "height": 48})
+    work = make_work(model, partial(write_answer, PredictOptions(format="png")), images=(image,), keep_images=True)
+    model.execute([work], alone=True)
+    drawn = read_picture(work.result.body)
+    assert drawn.shape == image.shape
+    assert (drawn != image).any()
+
+
+def test_metadata_names_the_outputs_that_are_made_of_the_graphs(tmp_path: Path) -> None:
+    enlarger = open_model(make_enlarger_source(write_enlarger(tmp_path / "enlarger.onnx")))
+    zoo = open_pipeline(ZOO, host=make_zoo(tmp_path))
+    assert [output["name"] for output in describe_model(enlarger.facts, [1])["outputs"]] == ["drawn", "image"]
+    assert [output["name"] for output in describe_model(zoo.facts, [1])["outputs"]] == ["annotations"]

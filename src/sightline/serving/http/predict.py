@@ -1,4 +1,4 @@
-"""`POST /predict/{name}`: a picture in, annotations or a PNG out. It parses and calls; everything slow happens elsewhere."""
+"""`POST /predict/{name}`: a picture in, annotations or a picture out. It parses and calls; what is slow happens elsewhere."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.predict_answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
-from sightline.serving.http.predict_requests import FetchImage, read_options, read_pictures
+from sightline.serving.http.predict_requests import DRAWN, FetchImage, read_options, read_pictures
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.service import InferenceService
 
@@ -48,7 +48,7 @@ class PredictEndpoint:
                 version=options.version,
                 pictures=(upload,),
                 write_answer=partial(describe_picture, upload.name, options) if is_list else partial(write_answer, options),
-                keep_images=options.format == "png",
+                keep_images=options.format in DRAWN,
                 tenant=tenant,
             )
             for upload in pictures.uploads

@@ -1,4 +1,7 @@
-"""Write answers of `/predict` on the thread that inferred: annotations as JSON, the drawn picture or the label map as PNG."""
+"""Write answers of `/predict` on the thread that inferred.
+
+That is annotations as JSON, the picture with them drawn, the label map as PNG, or the picture that the network itself draws.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -16,15 +19,17 @@ from sightline.core.manifests import Task
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.masks import annotations_to_label_map, decode_mask, trace_mask
+from sightline.imaging.picture_outputs import PICTURE, write_pictures
 from sightline.imaging.reading import encode_image
 from sightline.imaging.resizing import Placement
-from sightline.serving.http.predict_requests import MaskForm, PredictOptions
+from sightline.serving.http.predict_requests import DRAWN, MaskForm, PredictOptions
 from sightline.serving.inference.calls import Inferred, ServedFacts
 
 MASK_TASKS: tuple[Task, ...] = ("instance", "semantic")
 NO_CATEGORY = 255
 JSON = b"application/json"
 PNG = b"image/png"
+JPEG = b"image/jpeg"
 
 index_categories = lru_cache(maxsize=64)(Categories)
 
@@ -69,6 +74,12 @@ class _Listed(msgspec.Struct, frozen=True):
     annotations: Sequence[Any]
 
 
+class _ListedDrawn(msgspec.Struct, frozen=True):
+    name: str
+    image: dict[str, int]
+    picture_png: bytes  # base64 in JSON
+
+
 class _Many(msgspec.Struct, frozen=True):
     deployment: str
     version: int
@@ -87,11 +98,12 @@ def write_answer(options: PredictOptions, facts: ServedFacts, inferred: Inferred
     """
     if options.format == "mask":
         check_mask(facts)
+    if draws_pictures(facts):
+        return _write_picture(draw_picture(facts, inferred), options)
     annotations = find_annotations(options, facts, inferred)
     placement = inferred.placements[0]
-    if options.format == "png":
-        drawn = draw_annotations(inferred.images[0], annotations, index_categories(facts.categories))
-        return Answer(encode_image(drawn, "png"), PNG)
+    if options.format in DRAWN:
+        return _write_picture(draw_annotations(inferred.images[0], annotations, index_categories(facts.categories)), options)
     if options.format == "mask":
         return Answer(encode_image(_paint_label_map(annotations, facts, placement), "png"), PNG)
     content = _One(
@@ -106,7 +118,11 @@ def write_answer(options: PredictOptions, facts: ServedFacts, inferred: Inferred
 
 
 def describe_picture(name: str, options: PredictOptions, facts: ServedFacts, inferred: Inferred) -> DescribedPicture:
-    """One picture of a list. Args: name: the client's, of the picture."""
+    """One picture of a list; what the network draws stands in it as base64 PNG. Args: name: the client's, of the picture."""
+    if draws_pictures(facts):
+        content = encode_image(draw_picture(facts, inferred), "png")
+        drawn = _ListedDrawn(name, _describe_size(inferred.placements[0]), content)
+        return DescribedPicture(facts, msgspec.Raw(_encoder.encode(drawn)), inferred.decode_s, inferred.infer_s)
     annotations = _write_annotations(find_annotations(options, facts, inferred), options.mask)
     listed = _Listed(name, _describe_size(inferred.placements[0]), annotations)
     return DescribedPicture(facts, msgspec.Raw(_encoder.encode(listed)), inferred.decode_s, inferred.infer_s)
@@ -128,6 +144,17 @@ def find_annotations(options: PredictOptions, facts: ServedFacts, inferred: Infe
         )
     categories = index_categories(facts.categories)
     return decode_outputs(facts.decode, inferred.outputs, inferred.placements, categories, options.confidence)[0]
+
+
+def draws_pictures(facts: ServedFacts) -> bool:
+    """Whether the network answers a picture with a picture."""
+    return facts.decode is not None and facts.decode.head == PICTURE
+
+
+def draw_picture(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
+    """The picture `uint8 (H, W, 3)` RGB that the network draws for the one of a call. Raises: InvalidInput."""
+    assert facts.decode is not None
+    return write_pictures(facts.decode, inferred.outputs, inferred.placements)[0]
 
 
 def check_mask(facts: ServedFacts) -> None:
@@ -155,6 +182,12 @@ def _write_annotation(annotation: Annotation, mask_form: MaskForm) -> dict[str, 
         return {**fields, "polygons": trace_mask(mask)}
     gray = mask.astype(np.uint8) * 255
     return {**fields, "mask_png": base64.b64encode(encode_image(gray, "png")).decode()}
+
+
+def _write_picture(image: np.ndarray, options: PredictOptions) -> Answer:
+    if options.format == "jpeg":
+        return Answer(encode_image(image, "jpeg"), JPEG)
+    return Answer(encode_image(image, "png"), PNG)
 
 
 def _paint_label_map(annotations: Sequence[Annotation], facts: ServedFacts, placement: Placement) -> np.ndarray:

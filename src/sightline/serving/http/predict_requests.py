@@ -18,7 +18,8 @@ from sightline.core.errors import InvalidInput
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.inference.calls import Upload
 
-AnswerFormat = Literal["json", "png", "mask"]
+AnswerFormat = Literal["json", "png", "jpeg", "mask"]
+DRAWN: tuple[AnswerFormat, ...] = ("png", "jpeg")
 MaskForm = Literal["rle", "polygons", "png"]
 FetchImage = Callable[[str], Awaitable[bytes]]
 
@@ -35,7 +36,8 @@ class PredictOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         confidence: predictions below it are dropped, 0..1; None: the model's own threshold.
-        format: "json", "png" (the picture with its predictions drawn) or "mask" (a gray PNG of category indices, 255: none).
+        format: "json", "png" or "jpeg" (the picture with its predictions drawn), or "mask" (a gray PNG of category indices,
+            255: none). A network that draws answers with its picture, as PNG unless "jpeg" is asked for.
         mask: how masks stand in the JSON.
         version: of the model, as text; "" for what the version policy chooses.
     """
