@@ -10,7 +10,8 @@ from itertools import count
 from math import inf
 
 from sightline.core.errors import QueueFull
-from sightline.serving.scheduling.scheduler import Batch, Scheduler
+from sightline.serving.scheduling.dispatch import Batch
+from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.scheduling.work import QueueSettings, Work
 
 

@@ -4,13 +4,14 @@ import logging
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
 from sightline.core.errors import InvalidInput, QueueFull, QueueTimeout
-from sightline.serving.scheduling.device_threads import DeviceThreads
+from sightline.serving.scheduling.device_threads import DeviceThreads, execute_batch
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.scheduling.work import QueueSettings, Work
 
@@ -204,12 +205,60 @@ def test_the_light_model_runs_beside_executions_that_hold_every_slot() -> None:
         caller.wait_for(4)
 
 
+def test_no_thread_is_woken_for_what_it_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, running = threading.Event(), threading.Semaphore(0)
+
+    def hold(works: Sequence[Work], alone: bool) -> None:
+        running.release()
+        assert gate.wait(PATIENCE_S)
+        finish_all(works, alone)
+
+    with run_threads(slots=2) as scheduler:
+        caller = Caller(scheduler)
+        heavy = Runner(hold, "heavy")
+        for _ in range(2):
+            caller.send(heavy)
+            assert running.acquire(timeout=PATIENCE_S)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while scheduler._idle != 1:
+            assert time.monotonic() < deadline_s
+        woken: list[int] = []
+        notify = scheduler._work_came.notify
+
+        def count_notify(threads: int = 1) -> None:
+            woken.append(threads)
+            notify(threads)
+
+        monkeypatch.setattr(scheduler._work_came, "notify", count_notify)
+        for _ in range(20):
+            caller.send(heavy)
+        assert woken == []  # the express thread sleeps on: the flood has no right to it
+        caller.send(Runner(finish_all, "light"))
+        assert woken == [1]
+        gate.set()
+        caller.wait_for(23)
+
+
+def test_idle_threads_keep_nothing_of_the_last_request() -> None:
+    class Payload:
+        pass
+
+    with run_threads(slots=1, express_slots=0) as scheduler:
+        payload = Payload()
+        gone = weakref.ref(payload)
+        done = threading.Event()
+        scheduler.submit(Work(Runner(finish_all), payload, lambda work: done.set()))
+        del payload
+        assert done.wait(PATIENCE_S)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while gone() is not None:
+            assert time.monotonic() < deadline_s
+
+
 def test_a_work_cancelled_after_it_was_taken_is_not_executed() -> None:
     scheduler = Scheduler(1)
     executed: list[Work] = []
     model = Runner(lambda works, alone: executed.extend(works), max_batch=2)
-    from sightline.serving.scheduling.device_threads import execute_batch
-
     works = [Work(model, None, lambda work: None) for _ in range(2)]
     for work in works:
         scheduler.submit(work)

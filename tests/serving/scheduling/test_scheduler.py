@@ -1,13 +1,14 @@
 """The rules of queues, one at a time: order, batches, limits, refusals, and when a slot may be had."""
 
 import random
-from math import inf
+from math import inf, nan
 
 import pytest
 from scheduling_fakes import Clock, FakeExecutable, Simulation, try_send
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, QueueFull, QueueTimeout
-from sightline.serving.scheduling.scheduler import Batch, Scheduler
+from sightline.serving.scheduling.dispatch import Batch
+from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.scheduling.work import Work
 
 
@@ -284,6 +285,8 @@ def test_what_cannot_be_is_refused() -> None:
         Scheduler(1).submit(make_work(FakeExecutable("m", weight=-1.0)))
     with pytest.raises(InvalidInput, match="at least 1 row"):
         Scheduler(1).submit(make_work(FakeExecutable("m"), rows=0))
+    with pytest.raises(InvalidInput, match="NaN"):
+        Scheduler(1).submit(make_work(FakeExecutable("m"), timeout_s=nan))
     scheduler = Scheduler(1)
     (_,) = block(scheduler)
     with pytest.raises(QueueFull):

@@ -9,7 +9,8 @@ import threading
 import time
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.scheduling.scheduler import Batch, Scheduler, answer_error
+from sightline.serving.scheduling.dispatch import Batch
+from sightline.serving.scheduling.scheduler import Scheduler, answer_error
 
 logger = logging.getLogger("sightline.serving")
 
@@ -52,12 +53,19 @@ class DeviceThreads:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        while (batch := self._scheduler.take()) is not None:
-            busy_s = 0.0
-            try:
-                busy_s = execute_batch(batch)
-            finally:
-                self._scheduler.finish(batch, busy_s)
+        while self._take_and_execute():
+            pass  # nothing of the last batch stays in this frame while the next is waited for
+
+    def _take_and_execute(self) -> bool:
+        batch = self._scheduler.take()
+        if batch is None:
+            return False
+        busy_s = 0.0
+        try:
+            busy_s = execute_batch(batch)
+        finally:
+            self._scheduler.finish(batch, busy_s)
+        return True
 
 
 def execute_batch(batch: Batch) -> float:

@@ -43,6 +43,10 @@ class PlaceHeap:
             heapq.heapify(self._entries)
         heapq.heappush(self._entries, (key, number, place))
 
+    def pop(self) -> None:
+        """Throw away the first entry; after `first`, that of the place it returned."""
+        heapq.heappop(self._entries)
+
     def first(self) -> tuple[tuple[float, ...], Work] | None:
         """Key and Work of the first place."""
         entries = self._entries
@@ -179,11 +183,12 @@ class ExecutableQueue:
             first = tenant.places.first()
             assert first is not None
             work = first[1]
+            if taken and rows + work.rows > most and not work.is_cancelled:
+                break
+            tenant.places.pop()
             if work.is_cancelled:
                 self.remove(work)
                 continue
-            if taken and rows + work.rows > most:
-                break
             estimated_s = row_s * work.rows
             taken.append(Taken(work, tenant, self._shares.start(tenant, estimated_s)))
             self._charge_foreign(tenant, estimated_s)

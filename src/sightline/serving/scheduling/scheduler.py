@@ -1,99 +1,23 @@
-"""Who runs next: the one place that decides which works of which model a slot of the Device executes, and who is refused.
+"""The Dispatcher shared between threads: one lock, and two places to sleep, for slots without work and for the timer.
 
-A slot is one core's worth of executions. The next to start is the model that has used least of the Device for its weight, in it
-the tenant that has used least for its own, and of its works the one of the highest priority, then of the earliest deadline,
-then the first to come. All is one state behind one lock; a thread is woken only when there is something for it to start.
-
-Between users: inside a model tenants share by weight, and what a tenant uses in other models counts while it competes here, but
-leaves it a tenth of its weight. Models come first, so a tenant alone in a model of its own may still have more than the others.
-
-The express slot: while every slot is taken, `express_slots` more executions may begin, of the model next in line and only if
-- it holds fewer slots than it is due by weight, or none at all, and
-- even with this execution it will have used less than every other running model will have by the end of its own.
-So a light model need not wait for the long executions of a flooded one, and no model gains more than its share by it.
+A thread is woken only when there is something for it to start, and callers are answered only while the lock is not held. Who
+runs next is told in `dispatch`.
 """
 
 import copy
-import heapq
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from math import inf
+from math import inf, isnan
 
-import msgspec
-
-from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError
-from sightline.serving.scheduling.fair_share import DeviceMeter, FairShares, Share
-from sightline.serving.scheduling.queueing import ExecutableQueue, PlaceHeap, Taken
+from sightline.core.errors import Exhausted, InvalidInput, QueueTimeout, SightlineError
+from sightline.serving.scheduling.dispatch import Batch, Dispatcher, Snapshot
 from sightline.serving.scheduling.work import Executable, Work
 
-FIRST_ROW_S = 0.01  # estimate for a model that has never run
-LEARNING_RATE = 0.2  # of the estimate of a row's cost, from execution to execution
 LONGEST_SLEEP_S = 3600.0  # of the timer; a sleep has a limit in the platform
 
 logger = logging.getLogger("sightline.serving")
-
-
-class ModelShare(Share):
-    """A model's share of the Device, for all its versions.
-
-    Attributes:
-        ready: its queues that could start now, one of each version.
-        served_s: of the version that started last; one that begins to wait is moved up to it and so earns no credit.
-        row_s: device seconds of a row, measured; None until it ran.
-    """
-
-    __slots__ = ("ready", "row_s", "served_s")
-
-    def __init__(self, name: str, weight: float) -> None:
-        super().__init__(name, weight)
-        self.ready: list[ExecutableQueue] = []
-        self.served_s = 0.0
-        self.row_s: float | None = None
-
-    @property
-    def expected_row_s(self) -> float:
-        """Device seconds of a row."""
-        return FIRST_ROW_S if self.row_s is None else self.row_s
-
-    def learn(self, row_s: float) -> None:
-        """Take the measured cost of a row into the estimate."""
-        self.row_s = row_s if self.row_s is None else self.row_s + LEARNING_RATE * (row_s - self.row_s)
-
-
-class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Works that one thread executes together.
-
-    Attributes:
-        works: all of one executable, at least one. alone: nothing else runs or waits.
-        is_express: began although every slot was taken.
-        queue, model, taken, charge, began_s, load, reading: the scheduler's, for `finish`.
-    """
-
-    works: tuple[Work, ...]
-    alone: bool
-    is_express: bool
-    queue: ExecutableQueue
-    model: ModelShare
-    taken: list[Taken]
-    charge: float
-    began_s: float
-    load: int
-    reading: float
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits and runs at one moment.
-
-    Attributes:
-        waiting: requests by name of the model. running: executions by name of the model.
-        express_started: executions that began on an express slot since the start.
-    """
-
-    waiting: dict[str, int]
-    running: dict[str, int]
-    express_started: int
 
 
 class Scheduler:
@@ -106,7 +30,7 @@ class Scheduler:
         slots: executions at a time.
         clock: monotonic seconds.
         tenant_weights: by name of the tenant; others have 1.
-        express_slots: executions beyond `slots`, see above.
+        express_slots: executions beyond `slots`, for models that are behind the others.
 
     Raises: InvalidInput for weights and numbers of slots that cannot be.
     """
@@ -118,108 +42,75 @@ class Scheduler:
         tenant_weights: Mapping[str, float] | None = None,
         express_slots: int = 1,
     ) -> None:
-        if slots < 1 or express_slots < 0:
-            raise InvalidInput(f"expected at least 1 slot and 0 express slots, got {slots} and {express_slots}")
         self.slots = slots
         self.express_slots = express_slots
         self._clock = clock
-        self._tenant_weights = {name: _check_weight(name, weight) for name, weight in (tenant_weights or {}).items()}
-        self._tenant_used_s: dict[str, float] = {}
-        self._shares: FairShares[ModelShare] = FairShares()
-        self._models: dict[str, ModelShare] = {}
-        self._queues: dict[int, ExecutableQueue] = {}  # by id of the executable; each has works that wait or run
-        self._parked: dict[ExecutableQueue, None] = {}
-        self._deadlines = PlaceHeap()
-        self._ripening: list[tuple[float, int, ExecutableQueue]] = []
-        self._meter = DeviceMeter(slots)
-        self._arrivals = 0
-        self._waiting = 0
-        self._running = 0
-        self._express_started = 0
+        self._dispatcher = Dispatcher(slots, tenant_weights or {}, express_slots)
         self._is_closed = False
         self._lock = threading.Lock()
-        self._slot_free = threading.Condition(self._lock)
+        self._work_came = threading.Condition(self._lock)
         self._idle = 0  # threads in `take` that sleep
         self._rung = 0  # threads in `take` that were woken and have not looked yet
         self._timer = threading.Condition(self._lock)
         self._alarm_s = -inf  # when the timer will wake by itself; -inf: it is awake, or there is none
 
     def submit(self, work: Work) -> None:
-        """Admit to the queue of its executable. Raises: QueueFull, at once; Exhausted once closed; InvalidInput for no rows."""
+        """Admit to the queue of its executable.
+
+        Raises: QueueFull, at once; Exhausted once closed; InvalidInput for no rows, or a time that is none.
+        """
         if work.rows < 1:
             raise InvalidInput(f"expected at least 1 row in a request to {work.executable.name}, got {work.rows}")
-        now = self._clock()
+        if work.timeout_s is not None and isnan(work.timeout_s):
+            raise InvalidInput("expected a timeout in seconds, got NaN; leave it out for the model's own")
         with self._lock:
             if self._is_closed:
                 raise _refuse_closed()
-            queue = self._queues.get(id(work.executable))
-            if queue is None:
-                queue = self._open_queue(work.executable)
-            self._check_room(queue)
-            self._arrivals += 1
-            place = queue.push(work, now, self._arrivals)
-            self._waiting += 1
-            if work.deadline_s is not None:
-                self._deadlines.push((work.deadline_s,), self._arrivals, place, self._waiting)
-                self._wake_timer(work.deadline_s)
-            if queue.is_parked and work.executable.is_resident:
-                self._unpark(queue)
-            self._update(queue, now)
+            self._dispatcher.add(work, self._clock())
+            self._set_timer()
             self._ring()
 
     def cancel(self, work: Work) -> None:
         """Drop it if it still waits; it is never answered."""
         work.is_cancelled = True
         with self._lock:
-            self._remove(work)
+            self._dispatcher.remove(work, self._clock())
 
     def drop(self, executable: Executable, error: SightlineError) -> None:
         """Refuse everything that waits for an executable."""
         with self._lock:
-            queue = self._queues.get(id(executable))
-            works = [] if queue is None else queue.list_works()
-            for work in works:
-                self._remove(work)
+            works = self._remove_all(executable)
         _refuse(works, error)
 
     def wake(self) -> None:
         """An executable became resident: look at those again that were not."""
         with self._lock:
-            now = self._clock()
-            for queue in list(self._parked):
-                self._unpark(queue)
-                self._update(queue, now)
+            self._dispatcher.wake(self._clock())
+            self._set_timer()
             self._ring()
 
     def depth(self, name: str) -> int:
         """Requests that wait for a model."""
         with self._lock:
-            return sum(queue.waiting for queue in self._queues.values() if queue.executable.name == name)
+            return self._dispatcher.depth(name)
 
     def snapshot(self) -> Snapshot:
         """What waits and runs now."""
-        waiting: dict[str, int] = {}
-        running: dict[str, int] = {}
         with self._lock:
-            for queue in self._queues.values():
-                name = queue.executable.name
-                waiting[name] = waiting.get(name, 0) + queue.waiting
-                running[name] = running.get(name, 0) + queue.running
-            return Snapshot(waiting=waiting, running=running, express_started=self._express_started)
+            return self._dispatcher.snapshot()
 
     def take(self) -> Batch | None:
         """The next works to execute; blocks until there are some, None once closed. Every one must be given to `finish`."""
-        batch = None
-        while batch is None:
+        while True:
             with self._lock:
                 expired, batch = self._advance()
                 while batch is None and not expired and not self._is_closed:
                     self._sleep()
                     expired, batch = self._advance()
-                if self._is_closed and batch is None:
-                    break
+                is_over = self._is_closed
             _refuse_late(expired)
-        return batch
+            if batch is not None or is_over:
+                return batch
 
     def try_take(self) -> Batch | None:
         """As `take`, but None when nothing may start now."""
@@ -231,23 +122,14 @@ class Scheduler:
     def finish(self, batch: Batch, busy_s: float) -> None:
         """A batch has ended, after so many seconds on the wall."""
         with self._lock:
-            now = self._clock()
-            device_s = self._meter.stop(now, batch.load, batch.began_s, batch.reading, busy_s)
-            queue, model = batch.queue, batch.model
-            self._running -= 1
-            queue.running -= 1
-            self._shares.settle(model, batch.charge, device_s)
-            queue.settle(batch.taken, device_s)
-            if busy_s > 0:
-                model.learn(device_s / sum(work.rows for work in batch.works))
-            self._update(queue, now)
+            self._dispatcher.finish(batch, busy_s, self._clock())
 
     def tick(self) -> float:
         """Refuse what is late and let start what has gathered long enough. Returns: when to call again; inf if never."""
         with self._lock:
-            expired = self._look_at_clock()
+            expired = self._dispatcher.look_at_clock(self._clock())
             self._ring()
-            alarm_s = self._find_alarm_s()
+            alarm_s = self._dispatcher.alarm_s
         _refuse_late(expired)
         return alarm_s
 
@@ -258,7 +140,7 @@ class Scheduler:
             with self._lock:
                 if self._is_closed:
                     return
-                self._alarm_s = self._find_alarm_s()
+                self._alarm_s = self._dispatcher.alarm_s
                 sleep_s = self._alarm_s - self._clock()
                 if sleep_s > 0:
                     self._timer.wait(min(sleep_s, LONGEST_SLEEP_S))
@@ -268,192 +150,47 @@ class Scheduler:
         """Let `take` return None everywhere and refuse what still waits; what runs may finish."""
         with self._lock:
             self._is_closed = True
-            works = [work for queue in self._queues.values() for work in queue.list_works()]
-            for work in works:
-                self._remove(work)
-            self._slot_free.notify_all()
+            works = self._remove_all()
+            self._work_came.notify_all()
             self._timer.notify_all()
         _refuse(works, _refuse_closed())
 
     # Below, the lock is held.
 
-    def _open_queue(self, executable: Executable) -> ExecutableQueue:
-        queue = ExecutableQueue(executable, self._tenant_weights, self._tenant_used_s)
-        weight = _check_weight(executable.name, queue.settings.weight)
-        model = self._models.get(executable.name)
-        if model is None:
-            model = self._models[executable.name] = ModelShare(executable.name, weight)
-        elif model.weight != weight:
-            self._shares.reweigh(model, weight)
-        self._queues[id(executable)] = queue
-        return queue
-
-    def _check_room(self, queue: ExecutableQueue) -> None:
-        """Raise QueueFull for one work too many; works that a free slot is about to take do not count."""
-        settings = queue.settings
-        room = settings.max_waiting if settings.max_queue_delay_s else settings.max_waiting + max(0, self.slots - self._running)
-        if queue.waiting < room:
-            return
-        model = self._models[queue.executable.name]
-        speed = self.slots * self._shares.entitle(model)  # device seconds per second
-        if not (queue.waiting or queue.running):
-            del self._queues[id(queue.executable)]
-        raise QueueFull(
-            f"the queue of {model.name} is full: {queue.waiting} requests wait, expected at most {settings.max_waiting}; "
-            "send the request again in a moment",
-            retry_after_s=max(0.01, queue.rows * model.expected_row_s / speed),
-        )
-
     def _advance(self) -> tuple[list[Work], Batch | None]:
         """Bring everything up to now. Returns: works to refuse, and what starts."""
-        expired = self._look_at_clock()
-        batch = None
-        while batch is None and (model := self._find_next()) is not None:
-            batch = self._start(model)
+        now = self._clock()
+        expired = self._dispatcher.look_at_clock(now)
+        batch = self._dispatcher.start_next(now)
         if batch is not None:
             self._ring()
         return expired, batch
 
-    def _find_next(self, claimed: int = 0) -> ModelShare | None:
-        """The model next in line, if a slot may be had. Args: claimed: slots that woken threads are about to take."""
-        model = self._shares.first()
-        if model is None:
-            return None
-        running = self._running + claimed
-        if running < self.slots:
-            return model
-        if running >= self.slots + self.express_slots:
-            return None
-        queue = self._choose_queue(model)
-        estimated_s = model.expected_row_s * min(queue.rows, queue.find_batch_rows())
-        return model if self._shares.is_behind(model, estimated_s, self.slots) else None
-
-    def _choose_queue(self, model: ModelShare) -> ExecutableQueue:
-        """Of several versions of a model the one that was served least."""
-        return model.ready[0] if len(model.ready) == 1 else min(model.ready, key=lambda queue: queue.served_s)
-
-    def _start(self, model: ModelShare) -> Batch | None:
-        """Begin an execution; None when there is none after all."""
-        now = self._clock()
-        queue = self._choose_queue(model)
-        if not queue.executable.is_resident:
-            queue.is_parked = True
-            self._parked[queue] = None
-            self._update(queue, now)
-            return None
-        before = queue.waiting
-        taken = queue.take(model.expected_row_s)
-        self._waiting -= before - queue.waiting
-        if not taken:
-            self._update(queue, now)
-            return None
-        works = tuple(one.work for one in taken)
-        estimated_s = model.expected_row_s * sum(work.rows for work in works)
-        alone = not (self._running or self._waiting)
-        is_express = self._running >= self.slots
-        load = self.slots if alone else 1
-        batch = Batch(
-            works=works,
-            alone=alone,
-            is_express=is_express,
-            queue=queue,
-            model=model,
-            taken=taken,
-            charge=self._shares.start(model, estimated_s),
-            began_s=now,
-            load=load,
-            reading=self._meter.start(now, load),
-        )
-        model.served_s = queue.served_s
-        queue.served_s += estimated_s
-        queue.running += 1
-        self._running += 1
-        self._express_started += is_express
-        self._update(queue, now)
-        return batch
-
-    def _update(self, queue: ExecutableQueue, now: float) -> None:
-        """Put a queue where it belongs after whatever happened to it: ready, ripening, or gone."""
-        ready = False
-        if queue.waiting and not queue.is_parked:
-            ready_s = queue.find_ready_s()
-            ready = ready_s <= now
-            if not ready and queue.ripens_s is None:
-                queue.ripens_s = ready_s
-                self._arrivals += 1
-                heapq.heappush(self._ripening, (ready_s, self._arrivals, queue))
-                if self._has_slot():
-                    self._wake_timer(ready_s)
-        if ready != queue.is_ready:
-            self._set_ready(queue, ready)
-        if not queue.waiting and not queue.running:
-            self._unpark(queue)
-            del self._queues[id(queue.executable)]
-
-    def _set_ready(self, queue: ExecutableQueue, ready: bool) -> None:
-        model = self._models[queue.executable.name]
-        queue.is_ready = ready
-        if ready:
-            queue.served_s = max(queue.served_s, model.served_s)
-            model.ready.append(queue)
-            self._shares.offer(model)
-        else:
-            model.ready.remove(queue)
-            if not model.ready:
-                self._shares.withdraw(model)
-
-    def _unpark(self, queue: ExecutableQueue) -> None:
-        queue.is_parked = False
-        self._parked.pop(queue, None)
-
-    def _remove(self, work: Work) -> None:
-        queue = self._queues.get(id(work.executable))
-        if queue is not None and queue.remove(work):
-            self._waiting -= 1
-            self._update(queue, self._clock())
-
-    def _look_at_clock(self) -> list[Work]:
-        """Remove the works whose time is up, and let start the queues whose oldest has waited long enough."""
-        now = self._clock()
-        expired = []
-        while (late := self._deadlines.first()) is not None and late[0][0] <= now:
-            self._remove(late[1])
-            expired.append(late[1])
-        while self._ripening and self._ripening[0][0] <= now:
-            queue = heapq.heappop(self._ripening)[2]
-            queue.ripens_s = None
-            if queue.waiting:
-                self._update(queue, now)
-        return expired
-
-    def _find_alarm_s(self) -> float:
-        """When the clock must be looked at, if nothing happens before."""
-        late = self._deadlines.first()
-        deadline_s = inf if late is None else late[0][0]
-        return min(deadline_s, self._ripening[0][0]) if self._ripening and self._has_slot() else deadline_s
-
-    def _has_slot(self) -> bool:
-        return self._running < self.slots + self.express_slots
-
-    def _wake_timer(self, due_s: float) -> None:
-        if due_s < self._alarm_s:
-            self._alarm_s = -inf
-            self._timer.notify()
+    def _remove_all(self, executable: Executable | None = None) -> list[Work]:
+        works = self._dispatcher.list_works(executable)
+        for work in works:
+            self._dispatcher.remove(work, self._clock())
+        return works
 
     def _ring(self) -> None:
-        """Wake one sleeping thread, if there is something that it may start."""
-        if self._idle and self._find_next(self._rung) is not None:
+        """Wake one sleeping thread, if there is something that it may start; it wakes the next."""
+        if self._idle and self._dispatcher.find_next(self._rung) is not None:
             self._idle -= 1
             self._rung += 1
-            self._slot_free.notify()
+            self._work_came.notify()
 
     def _sleep(self) -> None:
         """Wait in `take` until rung or closed."""
-        if self._ripening:
-            self._wake_timer(self._ripening[0][0])
+        self._set_timer()
         self._idle += 1
-        self._slot_free.wait()
+        self._work_came.wait()
         self._rung -= 1
+
+    def _set_timer(self) -> None:
+        """Wake the timer when it would sleep too long."""
+        if self._alarm_s > self._dispatcher.alarm_s:
+            self._alarm_s = -inf
+            self._timer.notify()
 
 
 def answer_error(work: Work, error: Exception) -> None:
@@ -462,12 +199,6 @@ def answer_error(work: Work, error: Exception) -> None:
         work.finish(error=error)
     except Exception:
         logger.exception("defect: a caller of %s could not be told of an error", work.executable.name)
-
-
-def _check_weight(name: str, weight: float) -> float:
-    if not 0 < weight < inf:
-        raise InvalidInput(f"expected a weight above 0 for {name!r}, got {weight}")
-    return weight
 
 
 def _refuse(works: Iterable[Work], error: SightlineError) -> None:
