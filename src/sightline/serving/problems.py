@@ -1,6 +1,7 @@
 """Errors on the wire: every refusal is `application/problem+json` (RFC 9457) with type, title, status and detail."""
 
 import logging
+import math
 import re
 from http import HTTPStatus
 
@@ -34,7 +35,9 @@ def make_problem(status: int, detail: str, kind: str | None = None, headers: dic
 async def answer_sightline_error(request: Request, error: Exception) -> Response:
     """An error raised on purpose: its head gives the status."""
     assert isinstance(error, SightlineError)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Exhausted) else None
+    headers = None
+    if isinstance(error, Exhausted):
+        headers = {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S))))}
     return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, headers)
 
 

@@ -154,6 +154,10 @@ class Authenticator:
             raise Refusal(401, "this API key is not known here; check it, or ask for a new one", headers=CHALLENGE)
         return self._callers[name]
 
+    def weights(self) -> dict[str, float]:
+        """Shares of all callers, by name."""
+        return {name: caller.weight for name, caller in self._callers.items()}
+
     def weight_of(self, name: str) -> float:
         """Share of the caller of that name; 1.0 for one that is not known."""
         caller = self._callers.get(name)

@@ -8,8 +8,10 @@ import math
 from http import HTTPStatus
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 
+from sightline.serving.problems import EXCEPTION_HANDLERS as PROBLEM_HANDLERS
 from sightline.serving.problems import make_problem
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
@@ -51,3 +53,12 @@ def write_refusal(refusal: Refusal) -> bytes:
         b"connection: close",
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
+
+
+async def answer_refusal_error(request: Request, error: Exception) -> Response:
+    """A Refusal that a handler raised."""
+    assert isinstance(error, Refusal)
+    return answer_refusal(error, request.url.path)
+
+
+EXCEPTION_HANDLERS = {**PROBLEM_HANDLERS, Refusal: answer_refusal_error}  # of the whole application

@@ -1,0 +1,247 @@
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.types import Message
+
+from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
+from sightline.serving.http.keys import Authenticator, create_key
+from sightline.serving.http.request_record import RequestRecord
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class App:
+    """Answers 200 with who came in; waits while `gate` is set to an unset event."""
+
+    def __init__(self) -> None:
+        self.gate: asyncio.Event | None = None
+        self.calls = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.calls += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        body = json.dumps({"tenant": scope["state"]["tenant"]}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Answer(msgspec.Struct):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+async def ask(guard: Guard, path: str = "/predict/parts", method: str = "POST", kind: str = "http", **headers: str) -> Answer:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    given = {"host": "localhost:8000", "content-length": "3"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    remote = given.pop("remote", "127.0.0.1")
+    raw = [(name.encode(), text.encode("latin-1")) for name, text in given.items()]
+    await guard({"type": kind, "method": method, "path": path, "headers": raw, "client": (remote, 5)}, receive, send)
+    assert all(message["type"].startswith(("http.", "websocket.http.")) for message in sent)
+    body = sent[1]["body"]
+    named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], named, json.loads(body) if body else None)
+
+
+def ask_once(guard: Guard, path: str = "/predict/parts", method: str = "POST", kind: str = "http", **headers: str) -> Answer:
+    return asyncio.run(ask(guard, path, method, kind, **headers))
+
+
+def test_answers_carry_the_security_headers_and_a_request_id() -> None:
+    answer = ask_once(Guard(App()))
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert ask_once(Guard(App()), x_request_id="order-7").headers["x-request-id"] == "order-7"
+    forged = ask_once(Guard(App()), x_request_id='x" evil').headers["x-request-id"]
+    assert "evil" not in forged and forged
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:80"])
+def test_hosts_of_ours_are_served(host: str) -> None:
+    assert ask_once(Guard(App(), allowed_hosts=LOOPBACK), host=host).status == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "[::2]"])
+def test_foreign_hosts_are_400(host: str) -> None:
+    app = App()
+    answer = ask_once(Guard(app, allowed_hosts=LOOPBACK), host=host)
+    assert (answer.status, app.calls) == (400, 0)
+    assert answer.body["status"] == 400
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_of_other_sites_may_look_but_not_act() -> None:
+    guard = Guard(App(), allowed_origins=frozenset({"https://lab.example"}))
+    assert ask_once(guard, origin="http://localhost:8000").status == 200
+    assert ask_once(guard, origin="https://lab.example").status == 200
+    for origin in ("http://evil.example", "null", "http://localhost:9999", ""):
+        assert ask_once(guard, origin=origin).status == 403
+        assert ask_once(guard, method="GET", origin=origin).status == 200
+        assert ask_once(guard, "/v2/streams/1", method="GET", kind="websocket", origin=origin).status == 403
+
+
+def test_keys_come_as_bearer_or_x_api_key() -> None:
+    token, record = create_key("line-3")
+    guard = Guard(App(), Authenticator([record]))
+    assert ask_once(guard, authorization=f"Bearer {token}").body == {"tenant": "line-3"}
+    assert ask_once(guard, authorization=f"bearer  {token} ").body == {"tenant": "line-3"}
+    assert ask_once(guard, x_api_key=token).body == {"tenant": "line-3"}
+    for headers in ({}, {"authorization": token}, {"authorization": "Basic x"}, {"x_api_key": token + "x"}):
+        answer = ask_once(guard, **headers)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_refusals_below_v2_have_that_protocols_form() -> None:
+    guard = Guard(App(), Authenticator([create_key("a")[1]]))
+    assert set(ask_once(guard, "/v2/models/parts/infer").body) == {"error"}
+    assert set(ask_once(guard, "/predict/parts").body) == {"type", "title", "status", "detail"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json"])
+def test_health_and_pages_need_no_key(path: str) -> None:
+    assert ask_once(Guard(App(), Authenticator([create_key("a")[1]])), path, "GET").body == {"tenant": ""}
+
+
+def test_metrics_need_a_key_but_from_this_machine() -> None:
+    token, record = create_key("prometheus")
+    guard = Guard(App(), Authenticator([record]))
+    assert ask_once(guard, "/metrics", "GET").status == 200
+    assert ask_once(guard, "/metrics", "GET", remote="10.0.0.7").status == 401
+    assert ask_once(guard, "/metrics", "GET", remote="10.0.0.7", x_api_key=token).status == 200
+    behind_proxy = Guard(App(), Authenticator([record]), has_open_metrics=False)
+    assert ask_once(behind_proxy, "/metrics", "GET").status == 401
+
+
+def test_a_key_of_some_models_reaches_no_other() -> None:
+    token, record = create_key("a")
+    guard = Guard(App(), Authenticator([msgspec.structs.replace(record, models=("parts",))]))
+    for path in ("/predict/parts", "/v2/models/parts/infer", "/v2/models/parts/versions/1/infer", "/v2/models/stats", "/v2"):
+        assert ask_once(guard, path, x_api_key=token).status == 200, path
+    for path in (
+        "/predict/secret",
+        "/v2/models/secret/infer",
+        "/v2/models/secret",
+        "/deployments/secret",
+        "/v2/models/stats/infer",
+    ):
+        assert ask_once(guard, path, "GET", x_api_key=token).status == 403, path
+
+
+def test_only_admin_keys_change_what_the_server_does() -> None:
+    (user_token, user), (admin_token, admin) = create_key("user"), create_key("admin")
+    guard = Guard(App(), Authenticator([user, msgspec.structs.replace(admin, is_admin=True)]))
+    for path in ("/v2/repository/models/parts/load", "/v2/repository/models/parts/unload", "/deployments/parts/reload"):
+        assert ask_once(guard, path, x_api_key=user_token).status == 403
+        assert ask_once(guard, path, x_api_key=admin_token).status == 200
+        assert ask_once(Guard(App()), path).status == 200  # a server without keys
+    assert ask_once(guard, "/v2/repository/index", x_api_key=user_token).status == 200
+
+
+def test_a_keys_requests_at_once_are_counted_and_given_back() -> None:
+    token, record = create_key("a")
+    app = App()
+    guard = Guard(app, Authenticator([msgspec.structs.replace(record, max_concurrent=1)]))
+
+    async def scenario() -> list[int]:
+        app.gate = asyncio.Event()
+        first = asyncio.create_task(ask(guard, x_api_key=token))
+        while not app.calls:
+            await asyncio.sleep(0)
+        refused = await ask(guard, x_api_key=token)
+        assert refused.headers["retry-after"] == "1"
+        first.cancel()  # the client hangs up
+        await asyncio.gather(first, return_exceptions=True)
+        app.gate.set()
+        return [refused.status, (await ask(guard, x_api_key=token)).status]
+
+    assert asyncio.run(scenario()) == [429, 200]
+
+
+def test_the_servers_rate_is_503_with_the_time_to_wait_and_spares_health() -> None:
+    clock = Clock()
+    guard = Guard(App(), max_requests_per_s=0.5, clock=clock)
+    assert ask_once(guard).status == 200
+    refused = ask_once(guard)
+    assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+    assert ask_once(guard, "/health", "GET").status == 200
+    clock.now_s += 2
+    assert ask_once(guard).status == 200
+
+
+def test_tellers_learn_of_every_request() -> None:
+    told: list[RequestRecord] = []
+    guard = Guard(App(), allowed_hosts=LOOPBACK, tellers=[told.append])
+    ask_once(guard, x_request_id="one")
+    ask_once(guard, host="evil.example")
+    assert [(record.status, record.path, record.bytes_in) for record in told] == [
+        (200, "/predict/parts", 3),
+        (400, "/predict/parts", 3),
+    ]
+    assert told[0].request_id == "one" and told[0].bytes_out == len('{"tenant": ""}') and told[0].duration_s > 0
+
+
+def test_a_client_that_hangs_up_is_499() -> None:
+    told: list[RequestRecord] = []
+    app = App()
+    guard = Guard(app, tellers=[told.append])
+
+    async def scenario() -> None:
+        app.gate = asyncio.Event()
+        task = asyncio.create_task(ask(guard))
+        while not app.calls:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert [record.status for record in told] == [499]
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/predict/parts", "parts"),
+        ("/predict/parts/", "parts"),
+        ("/v2/models/parts", "parts"),
+        ("/v2/models/parts/versions/3/infer", "parts"),
+        ("/v2/models/stats", None),
+        ("/v2/models/stats/infer", "stats"),
+        ("/v2", None),
+        ("/predict", None),
+    ],
+)
+def test_the_model_is_found_in_the_path(path: str, model: str | None) -> None:
+    assert find_need("POST", path).model == model
+
+
+@pytest.mark.parametrize(("host", "name"), [("a:1", "a"), ("LOCALHOST", "localhost"), ("[::1]:80", "::1"), ("", "")])
+def test_the_port_is_stripped(host: str, name: str) -> None:
+    assert strip_port(host) == name
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False), ("", False)],
+)
+def test_loopback_addresses_are_told_apart(address: str, expected: bool) -> None:
+    assert is_loopback_address(address) is expected

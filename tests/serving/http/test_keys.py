@@ -1,0 +1,191 @@
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sightline.core.errors import InvalidInput, NotFound
+from sightline.serving.http.keys import Authenticator, KeyRecord, create_key, read_key_file, read_key_line
+from sightline.serving.http.refusals import Refusal
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def write_keys(path: Path, *records: KeyRecord) -> Path:
+    path.write_bytes(msgspec.json.encode({"keys": records}))
+    return path
+
+
+def test_a_new_key_opens_and_its_record_does_not_hold_it() -> None:
+    token, record = create_key("camera-1")
+    assert token.startswith("sk.camera-1.") and len(token) >= len("sk.camera-1.") + 43  # 32 bytes in base64
+    assert token.split(".")[2] not in record.hash
+    caller = Authenticator([record]).authenticate(token)
+    assert (caller.name, caller.is_admin, caller.models) == ("camera-1", False, None)
+
+
+def test_two_keys_of_a_name_share_nothing() -> None:
+    (first, one), (second, two) = create_key("a"), create_key("a")
+    assert first != second and one.hash != two.hash
+    with pytest.raises(Refusal):
+        Authenticator([one]).authenticate(second)
+
+
+def test_the_hash_is_sha256_of_salt_and_key() -> None:
+    token, record = create_key("a")
+    _, salt, digest = record.hash.split(":")
+    assert hashlib.sha256(bytes.fromhex(salt) + token.encode()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    "token", [None, "", "x", "sk.a", "sk.a.", "sk.a.wrong", "sk.b.wrong", "sk..", "a.b.c.d", "sk.a.\xff", "é"]
+)
+def test_other_keys_are_401_with_a_challenge(token: str | None) -> None:
+    with pytest.raises(Refusal) as refused:
+        Authenticator([create_key("a")[1]]).authenticate(token)
+    assert refused.value.status == 401
+    assert refused.value.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_an_unknown_name_and_a_wrong_secret_read_the_same() -> None:
+    authenticator = Authenticator([create_key("a")[1]])
+    details = []
+    for token in ("sk.a.wrong", "sk.nobody.wrong"):
+        with pytest.raises(Refusal) as refused:
+            authenticator.authenticate(token)
+        details.append(refused.value.detail)
+    assert details[0] == details[1]
+
+
+def test_without_keys_everybody_may_do_everything() -> None:
+    authenticator = Authenticator()
+    assert not authenticator.has_keys
+    caller = authenticator.authenticate(None)
+    caller.check_admin()
+    caller.check_model("any")
+    assert caller.name == ""
+
+
+def test_a_file_without_keys_lets_nobody_in(tmp_path: Path) -> None:
+    authenticator = Authenticator(file=write_keys(tmp_path / "keys.json"))
+    with pytest.raises(Refusal, match="expected an API key"):
+        authenticator.authenticate(None)
+
+
+def test_rights_are_the_records() -> None:
+    token, record = create_key("a")
+    restricted = msgspec.structs.replace(record, models=("parts",), weight=3.0)
+    authenticator = Authenticator([restricted])
+    caller = authenticator.authenticate(token)
+    caller.check_model("parts")
+    with pytest.raises(Refusal) as refused:
+        caller.check_model("secret")
+    assert refused.value.status == 403
+    with pytest.raises(Refusal, match="admin key"):
+        caller.check_admin()
+    assert (authenticator.weight_of("a"), authenticator.weight_of("nobody")) == (3.0, 1.0)
+
+
+def test_keys_stand_in_json_and_toml(tmp_path: Path) -> None:
+    _, record = create_key("a")
+    written = msgspec.structs.replace(record, requests_per_s=2.5, is_admin=True)
+    toml = tmp_path / "keys.toml"
+    toml.write_text(f'[[keys]]\nname = "a"\nhash = "{record.hash}"\nrequests_per_s = 2.5\nis_admin = true\n')
+    assert read_key_file(toml) == read_key_file(write_keys(tmp_path / "keys.json", written)) == (written,)
+
+
+def test_keys_stand_in_one_line() -> None:
+    (_, one), (token, two) = create_key("a"), create_key("b")
+    records = read_key_line(f" a={one.hash} , b={two.hash},")
+    assert records == (one, two)
+    assert Authenticator(records).authenticate(token).name == "b"
+    assert read_key_line("") == ()
+
+
+@pytest.mark.parametrize(
+    "line", ["a", "a=", "a=md5:00:00", "a=sha256:00:zz", "a=sha256::" + "0" * 64, "a.b=sha256:00:" + "0" * 64, "=sha256:00:00"]
+)
+def test_lines_that_hold_no_keys_are_refused(line: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_key_line(line)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"keys": 3}',
+        b'{"keys": [{"name": "a"}]}',
+        b'{"keys": [{"name": "a", "hash": "x", "colour": "red"}]}',
+        b"\xff\xfe",
+    ],
+)
+def test_files_that_hold_no_keys_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match="no file of API keys"):
+        read_key_file(path)
+    with pytest.raises(NotFound):
+        read_key_file(tmp_path / "absent.json")
+
+
+def test_a_name_that_stands_twice_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        Authenticator([create_key("a")[1], create_key("a")[1]])
+
+
+@pytest.mark.parametrize("change", [{"weight": 0.0}, {"weight": float("nan")}, {"max_concurrent": 0}, {"requests_per_s": 0.0}])
+def test_limits_that_are_none_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput):
+        Authenticator([msgspec.structs.replace(create_key("a")[1], **change)])
+
+
+def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, path = Clock(), tmp_path / "keys.json"
+    (first_token, first), (second_token, second) = create_key("first"), create_key("second")
+    authenticator = Authenticator(file=write_keys(path, first), clock=clock)
+    running = authenticator.authenticate(first_token)
+    running.quota.enter()
+
+    write_keys(tmp_path / "new.json", first, second).replace(path)
+    with pytest.raises(Refusal):
+        authenticator.authenticate(second_token)  # it was looked at a moment ago
+    clock.now_s += 1
+    assert authenticator.authenticate(second_token).name == "second"
+    assert authenticator.authenticate(first_token) is running  # what runs is not forgotten
+
+    (tmp_path / "broken.json").write_text(json.dumps({"keys": 3}))
+    (tmp_path / "broken.json").replace(path)
+    clock.now_s += 1
+    assert authenticator.authenticate(second_token).name == "second"
+    assert "stay as they were" in caplog.text
+
+    path.unlink()
+    clock.now_s += 1
+    assert authenticator.authenticate(second_token).name == "second"
+
+    write_keys(path, second)
+    clock.now_s += 1
+    with pytest.raises(Refusal):
+        authenticator.authenticate(first_token)
+
+
+def test_the_rate_of_a_key_is_its_own() -> None:
+    clock = Clock()
+    (slow_token, slow), (other_token, other) = create_key("slow"), create_key("other")
+    limited = msgspec.structs.replace(slow, requests_per_s=1.0, burst=1.0)
+    authenticator = Authenticator([limited, other], clock=clock)
+    authenticator.authenticate(slow_token).quota.enter()
+    with pytest.raises(Refusal, match="1 requests a second"):
+        authenticator.authenticate(slow_token).quota.enter()
+    authenticator.authenticate(other_token).quota.enter()

@@ -1,0 +1,67 @@
+import pytest
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.http.limits import Quota, TokenBucket
+from sightline.serving.http.refusals import Refusal
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
+    clock = Clock()
+    bucket = TokenBucket(2.0, burst=3, clock=clock)
+    assert [bucket.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]  # 3 at once; the next token after 1 / 2 s
+    clock.now_s += 0.25
+    assert bucket.take() == pytest.approx(0.25)
+    clock.now_s += 0.25
+    assert bucket.take() == 0.0
+    clock.now_s += 1000  # it never holds more than its burst
+    assert [bucket.take() for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+
+
+def test_ten_seconds_of_a_bucket_are_ten_times_its_rate() -> None:
+    clock = Clock()
+    bucket = TokenBucket(5.0, burst=1, clock=clock)
+    taken = 0
+    for _ in range(10_000):
+        taken += bucket.take() == 0.0
+        clock.now_s += 0.001
+    assert taken == pytest.approx(50, abs=1)
+
+
+def test_a_slow_rate_still_admits_one() -> None:
+    assert TokenBucket(0.1, clock=Clock()).take() == 0.0
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0.0, None), (-1.0, None), (float("nan"), None), (float("inf"), None), (1.0, 0.5)])
+def test_rates_that_are_none_are_refused(rate: float, burst: float | None) -> None:
+    with pytest.raises(InvalidInput, match="rate above 0"):
+        TokenBucket(rate, burst)
+
+
+def test_a_quota_bounds_what_runs_at_once() -> None:
+    quota = Quota(max_concurrent=2)
+    quota.enter()
+    quota.enter()
+    with pytest.raises(Refusal) as refused:
+        quota.enter()
+    assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+    quota.leave()
+    quota.enter()
+    assert quota.running == 2
+
+
+def test_a_quota_that_is_too_fast_says_when_to_come_again() -> None:
+    clock = Clock()
+    quota = Quota(TokenBucket(0.1, clock=clock))
+    quota.enter()
+    with pytest.raises(Refusal) as refused:
+        quota.enter()
+    assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "10"})
+    assert quota.running == 1  # the refused one is not to be left
