@@ -126,6 +126,24 @@ def test_threads_survive_an_executable_that_raises(error: BaseException, caplog:
     assert "bad raised" in caplog.text and type(error).__name__ in caplog.text
 
 
+def test_threads_survive_an_executable_that_cannot_say_whether_it_is_resident(caplog: pytest.LogCaptureFixture) -> None:
+    class Undecided(Runner):
+        @property
+        def is_resident(self) -> bool:
+            raise KeyError("bug")
+
+        @is_resident.setter
+        def is_resident(self, value: bool) -> None:
+            pass
+
+    with run_threads(slots=1, express_slots=0) as scheduler:
+        caller = Caller(scheduler)
+        works = [caller.send(Undecided(finish_all)), caller.send(Runner(finish_all, "good"))]
+        caller.wait_for(2)
+    assert [work.error for work in works] == [None, None]
+    assert "resident" in caplog.text
+
+
 def test_a_work_that_its_executable_forgets_is_answered() -> None:
     with run_threads() as scheduler:
         caller = Caller(scheduler)

@@ -14,6 +14,7 @@ So a light model need not wait for the long executions of a flooded one, and no 
 """
 
 import heapq
+import logging
 from collections.abc import Mapping
 from math import inf
 
@@ -26,6 +27,8 @@ from sightline.serving.scheduling.work import Executable, Work
 
 FIRST_ROW_S = 0.01  # estimate for a model that has never run
 LEARNING_RATE = 0.2  # of the estimate of a row's cost, from execution to execution
+
+logger = logging.getLogger("sightline.serving")
 
 
 class ModelShare(Share):
@@ -147,7 +150,7 @@ class Dispatcher:
         self._waiting += 1
         if work.deadline_s is not None:
             self._deadlines.push((work.deadline_s,), self._arrivals, place, self._waiting)
-        if queue.is_parked and work.executable.is_resident:
+        if queue.is_parked and _is_resident(queue.executable):
             self._unpark(queue)
         self._update(queue, now)
 
@@ -267,7 +270,7 @@ class Dispatcher:
     def _start(self, model: ModelShare, now: float) -> Batch | None:
         """Begin an execution; None when there is none after all."""
         queue = self._choose_queue(model)
-        if not queue.executable.is_resident:
+        if not _is_resident(queue.executable):
             queue.is_parked = True
             self._parked[queue] = None
             self._update(queue, now)
@@ -334,6 +337,15 @@ class Dispatcher:
     def _unpark(self, queue: ExecutableQueue) -> None:
         queue.is_parked = False
         self._parked.pop(queue, None)
+
+
+def _is_resident(executable: Executable) -> bool:
+    """Whether it could run now; one that cannot even say so is let run, and its execution tells the callers what is wrong."""
+    try:
+        return executable.is_resident
+    except Exception:
+        logger.exception("defect: %s could not say whether it is resident", executable.name)
+        return True
 
 
 def _check_weight(name: str, weight: float) -> float:
