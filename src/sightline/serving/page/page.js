@@ -1,5 +1,5 @@
 "use strict";
-// The page to try a picture: lists the deployments, posts a picture twice (JSON and drawn PNG), shows both answers.
+// The page to try a picture: lists the deployments, posts a picture twice (JSON and drawn PNG), shows both answers; a network that draws gives its picture both times.
 const find = (id) => document.getElementById(id);
 const thresholds = new Map(); // of each deployment, its model's own confidence threshold
 let drawnUrl = null;
@@ -16,7 +16,7 @@ function addRow(deployment) {
   row.classList.toggle("failed", failed);
   if (failed) return;
   find("name").add(new Option(deployment.name, deployment.name));
-  thresholds.set(deployment.name, deployment.decode.confidence_threshold);
+  thresholds.set(deployment.name, deployment.decode?.confidence_threshold);
 }
 
 async function listDeployments() {
@@ -49,10 +49,14 @@ function showResult(file, result, drawn) {
   if (drawnUrl) URL.revokeObjectURL(drawnUrl);
   drawnUrl = URL.createObjectURL(drawn);
   find("answer").src = drawnUrl;
-  showFound(result.annotations);
-  find("json").textContent = JSON.stringify(result, null, 1);
-  find("command").textContent = `curl --data-binary @PICTURE ${location.origin}/predict/${result.deployment}`;
+  showFound(result?.annotations ?? []);
+  find("json").textContent = result ? JSON.stringify(result, null, 1) : "";
+  find("command").textContent = `curl --data-binary @PICTURE ${location.origin}/predict/${find("name").value}${result ? "" : " -o drawn.png"}`;
   find("result").hidden = false;
+  if (!result) {
+    find("status").textContent = `drawn from ${file.name}`;
+    return;
+  }
   const { decode, infer } = result.timing_ms;
   const count = `${result.annotations.length || "nothing"} found in ${file.name}`;
   find("status").textContent = `${count}; decoding ${decode.toFixed(1)} ms, inference ${infer.toFixed(1)} ms`;
@@ -64,10 +68,9 @@ async function predict() {
   const turn = ++lastTurn;
   find("status").textContent = `Asking about ${file.name}…`;
   try {
-    const [result, drawn] = await Promise.all([
-      send(file, "json").then((answer) => answer.json()),
-      send(file, "png").then((answer) => answer.blob()),
-    ]);
+    const [answer, drawn] = await Promise.all([send(file, "json"), send(file, "png").then((answer) => answer.blob())]);
+    const isPicture = answer.headers.get("Content-Type").startsWith("image/"); // of a network that draws
+    const result = isPicture ? null : await answer.json();
     if (turn === lastTurn) showResult(file, result, drawn); // an answer that a later question has overtaken is dropped
   } catch (error) {
     if (turn !== lastTurn) return;
