@@ -20,8 +20,8 @@ from sightline.imaging.reading import decode_image
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
+from sightline.serving.listening import format_url, open_listener
 from sightline.serving.scheduling.work import QueueSettings, Work
-from sightline.serving.server import format_url, open_listener
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.routes import make_fallback_route, make_routes
 from sightline.serving.v2.statistics import Statistics

@@ -1,0 +1,36 @@
+"""Make `inference.binpb` from `inference.proto`: `python -m sightline.serving.v2_grpc.compile_proto`, which needs grpcio-tools.
+
+The server reads the compiled descriptors and makes its message classes from them, so no generated code is kept, and clients'
+own generated code of the same package can live in the same process.
+"""
+
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sightline.core.errors import InvalidInput, MissingPackage
+
+PROTO = Path(__file__).with_name("inference.proto")
+DESCRIPTORS = PROTO.with_suffix(".binpb")
+
+
+def compile_proto(proto: Path) -> bytes:
+    """A serialised `FileDescriptorSet` of one file, without its comments.
+
+    Raises: MissingPackage without grpcio-tools; InvalidInput for a file that does not compile; the compiler says why on stderr.
+    """
+    try:
+        from grpc_tools import protoc
+    except ModuleNotFoundError as error:
+        raise MissingPackage(f"compiling {proto.name} needs grpcio-tools; pip install grpcio-tools") from error
+    with TemporaryDirectory() as folder:
+        compiled = Path(folder) / "compiled.binpb"
+        well_known = resources.files("grpc_tools") / "_proto"
+        arguments = ["protoc", f"-I{proto.parent}", f"-I{well_known}", f"--descriptor_set_out={compiled}", str(proto)]
+        if protoc.main(arguments):
+            raise InvalidInput(f"{proto.name} does not compile; mend what the compiler named")
+        return compiled.read_bytes()
+
+
+if __name__ == "__main__":
+    DESCRIPTORS.write_bytes(compile_proto(PROTO))

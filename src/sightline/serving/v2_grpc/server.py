@@ -1,0 +1,132 @@
+"""The gRPC server: one port, on the event loop of the HTTP server, over the same service.
+
+It runs on that loop, not on threads of its own: a call is a task there, so a client that cancels or runs out of time cancels
+the work, and the only other threads are those that infer.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.core.errors import Conflict, MissingPackage
+from sightline.serving.http.tls import make_tls_context
+from sightline.serving.inference.service import InferenceService
+from sightline.serving.v2.models import AdministeredHost
+from sightline.serving.v2.statistics import Statistics
+
+if TYPE_CHECKING:
+    import grpc
+
+    from sightline.serving.v2_grpc.dispatch import Authenticator
+
+MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
+MAX_CONCURRENT_CALLS = 1024
+MAX_CALLS_PER_CONNECTION = 256
+MAX_METADATA_BYTES = 16 * 1024
+HANDSHAKE_TIMEOUT_S = 10
+KEEPALIVE_S = 60  # a peer that vanished without a word is found after this long
+
+
+class GrpcServer:
+    """A server that is made now and bound by `start`. Use `create_grpc_server`.
+
+    Args:
+        handler: gRPC's generic handler of all calls.
+        max_request_bytes: of one message.
+    """
+
+    def __init__(self, handler: "grpc.GenericRpcHandler", max_request_bytes: int) -> None:
+        self._handler = handler
+        self._max_request_bytes = max_request_bytes
+        self._server: Any = None
+
+    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+        """Bind and answer calls, on the running event loop.
+
+        Args:
+            port: 0 picks a free one.
+            tls: certificate chain and private key, PEM files; None: no encryption.
+
+        Returns: the port.
+        Raises: Conflict when it is taken or is not this machine's; NotFound, InvalidInput for TLS files that are none.
+        """
+        import grpc
+
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        server = grpc.aio.server(
+            handlers=[self._handler],
+            options=_list_options(self._max_request_bytes),
+            maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+        )
+        try:
+            bound: int = server.add_secure_port(address, read_tls(*tls)) if tls else server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise Conflict(f"cannot listen for gRPC on {host} port {port}; port 0 picks a free one") from error
+        await server.start()
+        self._server = server
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls, let running ones end for so long, then cancel them."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+
+
+def create_grpc_server(
+    service: InferenceService,
+    host: AdministeredHost,
+    statistics: Statistics,
+    *,
+    max_request_bytes: int,
+    authenticator: "Authenticator | None" = None,
+    is_ready: Callable[[], bool] = lambda: True,
+    message_timeout_s: float = MESSAGE_TIMEOUT_S,
+) -> GrpcServer:
+    """The gRPC server over what the HTTP server uses too.
+
+    Args:
+        service, host, statistics: as `v2.endpoints.V2Endpoints` takes them.
+        max_request_bytes: largest message that is read, as it came and decompressed.
+        authenticator: knows the API keys; None: whoever reaches the server may do everything.
+        is_ready: whether the server as a whole takes requests.
+        message_timeout_s: how long the message of a call may take to come.
+
+    Raises: MissingPackage without the extra `grpc`.
+    """
+    if missing := [name for name in ("grpc", "google.protobuf") if not _is_installed(name)]:
+        raise MissingPackage(f"gRPC needs the package {missing[0]}; pip install 'sightline[grpc]'")
+    from sightline.serving.v2_grpc.dispatch import Dispatcher
+    from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
+
+    endpoints = GrpcEndpoints(service, host, statistics, is_ready)
+    return GrpcServer(Dispatcher(endpoints, authenticator, message_timeout_s).make_handler(), max_request_bytes)
+
+
+def read_tls(certificate: Path, key: Path) -> "grpc.ServerCredentials":
+    """Credentials from PEM files. Raises: NotFound, InvalidInput, where gRPC itself would start and refuse every client."""
+    import grpc
+
+    make_tls_context(certificate, key)
+    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+
+
+def _list_options(max_request_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", MAX_CALLS_PER_CONNECTION),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+        ("grpc.so_reuseport", 0),  # else two servers share a port without a word
+    ]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False

@@ -1,0 +1,133 @@
+"""Inference requests and answers between the protocol's messages and what `serving.v2` works with.
+
+A tensor's elements come raw, little-endian, in the message's list of raw contents, or typed, in one of the fields of the tensor
+itself; answers are always raw. Raw numbers are not copied: the array looks into the message.
+
+Source: Open Inference Protocol V2, "GRPC", "Tensor Data".
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.inference.calls import Inferred, ServedFacts
+from sightline.serving.v2.answers import find_output_datatype, select_outputs
+from sightline.serving.v2.requests import (
+    BytesTensor,
+    InferRequest,
+    InputParameters,
+    OutputParameters,
+    RequestParameters,
+    check_input,
+    make_outputs,
+    make_request,
+)
+from sightline.serving.v2.tensors import count_elements, decode_binary, encode_binary, make_array, read_bytes_elements, shorten
+from sightline.serving.v2_grpc.messages import Message, find_message
+
+Parameters = TypeVar("Parameters")
+
+FIELDS = {  # of InferTensorContents; the other datatypes travel raw only
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def read_parameters(parameters: Mapping[str, Message]) -> dict[str, Any]:
+    """Parameters as Python values; one without a value is left out."""
+    chosen = {name: (parameter, parameter.WhichOneof("parameter_choice")) for name, parameter in parameters.items()}
+    return {name: getattr(parameter, field) for name, (parameter, field) in chosen.items() if field is not None}
+
+
+def read_request(message: Message) -> InferRequest:
+    """A `ModelInferRequest`. Raises: InvalidInput naming what does not fit."""
+    parameters = _convert_parameters("the request", message.parameters, RequestParameters)
+    outputs = [
+        (one.name, _convert_parameters(f"output {shorten(one.name)}", one.parameters, OutputParameters))
+        for one in message.outputs
+    ]
+    return make_request(message.id, parameters, _read_inputs(message), make_outputs(outputs, parameters))
+
+
+def is_slow_to_read(message: Message, inline_bytes: int) -> bool:
+    """Whether reading takes so long that it belongs into a thread: typed elements become Python objects one by one."""
+    return not message.raw_input_contents and message.ByteSize() > inline_bytes
+
+
+def make_answer_writer(request: InferRequest, is_in_stream: bool = False) -> partial[bytes]:
+    """The `write_answer` of a request. Args: is_in_stream: the answer is a message of a stream."""
+    return partial(write_answer, request, is_in_stream)
+
+
+def write_answer(request: InferRequest, is_in_stream: bool, facts: ServedFacts, inferred: Inferred) -> bytes:
+    """The bytes of a `ModelInferResponse`, or of the `ModelStreamInferResponse` around it. Runs on the inferring thread.
+
+    Raises: InvalidInput for an output the model does not have.
+    """
+    response = find_message("ModelInferResponse")(model_name=facts.name, model_version=str(facts.version), id=request.id)
+    for output, array in select_outputs(request, facts, inferred):
+        datatype = find_output_datatype(output.name, array, facts)
+        response.outputs.add(name=output.name, datatype=datatype, shape=array.shape)
+        response.raw_output_contents.append(bytes(encode_binary(array, datatype)))
+    if is_in_stream:
+        response.parameters["triton_final_response"].bool_param = True  # each request has one answer, which is its last
+        response = find_message("ModelStreamInferResponse")(infer_response=response)
+    return bytes(response.SerializeToString())
+
+
+def _convert_parameters(owner: str, parameters: Mapping[str, Message], kind: type[Parameters]) -> Parameters:
+    try:
+        return msgspec.convert(read_parameters(parameters), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the parameters of {owner} cannot be read: {error}") from error
+
+
+def _read_inputs(message: Message) -> dict[str, np.ndarray | BytesTensor]:
+    raws = message.raw_input_contents
+    if raws and len(raws) != len(message.inputs):
+        raise InvalidInput(
+            f"expected raw_input_contents for each of {len(message.inputs)} inputs, got {len(raws)}; send all raw or none"
+        )
+    inputs: dict[str, np.ndarray | BytesTensor] = {}
+    for index, one in enumerate(message.inputs):
+        check_input(one.name, _convert_parameters(f"input {shorten(one.name)}", one.parameters, InputParameters), inputs)
+        inputs[one.name] = _read_tensor(one, raws[index] if raws else None)
+    return inputs
+
+
+def _read_tensor(tensor: Message, raw: bytes | None) -> np.ndarray | BytesTensor:
+    if raw is None:
+        return _read_typed(tensor)
+    if tensor.HasField("contents"):
+        raise InvalidInput(f"expected input {shorten(tensor.name)} to have contents or raw_input_contents, got both")
+    if tensor.datatype != "BYTES":
+        return decode_binary(tensor.name, tensor.datatype, tensor.shape, raw)
+    count = count_elements(tensor.name, tensor.shape)
+    return BytesTensor(tuple(tensor.shape), list(read_bytes_elements(raw, count, tensor.name)))
+
+
+def _read_typed(tensor: Message) -> np.ndarray | BytesTensor:
+    name, datatype, shape = tensor.name, tensor.datatype, tuple(tensor.shape)
+    field = FIELDS.get(datatype)
+    if field is None:
+        raise InvalidInput(f"expected input {shorten(name)} of {shorten(datatype)} in raw_input_contents, got none")
+    values = getattr(tensor.contents, field)
+    if len(values) != (count := count_elements(name, shape)):
+        raise InvalidInput(
+            f"expected input {shorten(name)} of {datatype} {list(shape)} to have {count} elements in {field}, got {len(values)}"
+        )
+    return BytesTensor(shape, list(values)) if datatype == "BYTES" else make_array(name, datatype, shape, values)
