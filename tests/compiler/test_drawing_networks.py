@@ -44,7 +44,7 @@ def test_a_named_head_makes_an_imported_network_one_that_draws(tmp_path: Path) -
 
 @pytest.mark.parametrize("parameters", [{}, {"range": [1, 0]}, {"range": [0, 1], "colour": "GRAY"}])
 def test_parameters_that_do_not_fit_are_told_at_the_import(tmp_path: Path, parameters: dict[str, object]) -> None:
-    with pytest.raises(InvalidInput, match="range|GRAY"):
+    with pytest.raises(InvalidInput, match=r"range|GRAY"):
         import_enlarger(tmp_path, **parameters)
 
 
