@@ -158,11 +158,6 @@ class Authenticator:
         """Shares of all callers, by name."""
         return {name: caller.weight for name, caller in self._callers.items()}
 
-    def weight_of(self, name: str) -> float:
-        """Share of the caller of that name; 1.0 for one that is not known."""
-        caller = self._callers.get(name)
-        return caller.weight if caller is not None else 1.0
-
     def _look_at_file(self) -> None:
         now_s = self._clock()
         if self._file is None or now_s - self._checked_s < CHECK_FILE_EVERY_S:

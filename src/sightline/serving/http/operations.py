@@ -1,0 +1,292 @@
+"""The table of everything that can be asked over HTTP: one row each, in the words of its users.
+
+The OpenAPI document and the page at /docs are made from it, and a test holds it against the routes of the server, so that none
+is undocumented and none is promised that is not there.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+Right = Literal["none", "key", "admin"]
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, BMP, TIFF or GIF"}
+
+
+class Query(msgspec.Struct, frozen=True):
+    """A parameter in the query. Attributes: schema: JSON Schema."""
+
+    name: str
+    schema: dict[str, Any]
+    text: str
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method on one path.
+
+    Attributes:
+        path: with `{parameters}`.
+        text: one line.
+        group: heading it stands under.
+        right: what a caller needs when the server has keys.
+        query: parameters in the query.
+        body: media type -> JSON Schema of the request's body.
+        answer: media type -> JSON Schema of the answer.
+        status: of the answer when all is well.
+        refusals: statuses of other answers, beside those that every operation has.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    text: str
+    group: str
+    right: Right = "key"
+    query: tuple[Query, ...] = ()
+    body: dict[str, Any] = {}
+    answer: dict[str, Any] = {JSON: {"type": "object"}}
+    status: int = 200
+    refusals: tuple[int, ...] = ()
+
+
+def refer(name: str) -> dict[str, str]:
+    """Schema of that name in SCHEMAS."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def take_properties(*required: str, **properties: Any) -> dict[str, Any]:
+    """Schema of an object."""
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+TEXT = {"type": "string"}
+NUMBER = {"type": "number"}
+WHOLE = {"type": "integer"}
+SCHEMAS: dict[str, Any] = {
+    "Annotation": take_properties(
+        "category",
+        "confidence",
+        category=TEXT,
+        confidence={"type": "number", "minimum": 0, "maximum": 1},
+        box_xyxy={"type": "array", "items": NUMBER, "minItems": 4, "maxItems": 4, "description": "pixels: x, y, x, y"},
+        mask=take_properties("height", "width", "counts", height=WHOLE, width=WHOLE, counts=TEXT),
+        polygons={"type": "array", "items": {"type": "array", "items": NUMBER}},
+        mask_png={"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+        origin={"const": "model"},
+    ),
+    "Prediction": take_properties(
+        "deployment",
+        "version",
+        "timing_ms",
+        deployment=TEXT,
+        version=WHOLE,
+        model_id=TEXT,
+        image=take_properties("width", "height", width=WHOLE, height=WHOLE),
+        annotations={"type": "array", "items": refer("Annotation")},
+        pictures={"type": "array", "items": {"type": "object"}, "description": "in place of image and annotations: of a list"},
+        timing_ms=take_properties("decode", "infer", decode=NUMBER, infer=NUMBER),
+    ),
+    "PictureJson": {
+        "type": "object",
+        "description": "exactly one of the three",
+        "properties": {
+            "image": {"type": "string", "contentEncoding": "base64"},
+            "images": {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}, "maxItems": 64},
+            "imageUrl": {"type": "string", "format": "uri", "description": "only where the server allows it"},
+        },
+    },
+    "Problem": take_properties("type", "title", "status", "detail", type=TEXT, title=TEXT, status=WHOLE, detail=TEXT),
+    "V2Error": take_properties("error", error=TEXT),
+    "Tensor": take_properties(
+        "name",
+        "shape",
+        "datatype",
+        name=TEXT,
+        shape={"type": "array", "items": WHOLE},
+        datatype=TEXT,
+        parameters={"type": "object"},
+        data={"description": "values in row order; left out of binary tensors"},
+    ),
+    "InferRequest": take_properties(
+        "inputs",
+        id=TEXT,
+        parameters={"type": "object"},
+        inputs={"type": "array", "items": refer("Tensor")},
+        outputs={"type": "array", "items": take_properties("name", name=TEXT, parameters={"type": "object"})},
+    ),
+    "InferAnswer": take_properties(
+        "model_name",
+        "outputs",
+        model_name=TEXT,
+        model_version=TEXT,
+        id=TEXT,
+        outputs={"type": "array", "items": refer("Tensor")},
+    ),
+    "StreamRequest": {
+        **take_properties("model", "source", model=TEXT, source=take_properties(file=TEXT, url=TEXT)),
+        "description": "further fields are the stream's options",
+    },
+}  # fmt: skip
+
+PREDICT_QUERY = (
+    Query("confidence", {"type": "number", "minimum": 0, "maximum": 1}, "least confidence; by default the model's own"),
+    Query("format", {"enum": ["json", "png", "mask"]}, "annotations, the drawn picture, or a gray PNG of category indices"),
+    Query("mask", {"enum": ["rle", "polygons", "png"]}, "how masks stand in the JSON"),
+    Query("version", TEXT, "number of the model's version; by default the policy chooses"),
+)
+BINARY = {"type": "string", "format": "binary", "description": "JSON, then tensors; see Inference-Header-Content-Length"}
+INFER_BODY = {JSON: refer("InferRequest"), "application/octet-stream": BINARY}
+INFER_ANSWER = {JSON: refer("InferAnswer"), "application/octet-stream": BINARY}
+PAGE = {"text/html": TEXT}
+
+
+def _list_model_operations(model: str) -> list[Operation]:
+    group = "Open Inference Protocol V2"
+    return [
+        Operation(
+            method="POST",
+            path=f"{model}/infer",
+            text="Infer on tensors or encoded pictures",
+            group=group,
+            body=INFER_BODY,
+            answer=INFER_ANSWER,
+            refusals=(400, 404, 503),
+        ),
+        Operation(method="GET", path=model, text="Tensors of a model", group=group, refusals=(404,)),
+        Operation(
+            method="GET", path=f"{model}/ready", text="Whether a model answers", group=group, answer={}, refusals=(400, 404)
+        ),
+        Operation(
+            method="GET", path=f"{model}/config", text="Configuration, all defaults filled in", group=group, refusals=(404,)
+        ),
+        Operation(method="GET", path=f"{model}/stats", text="Counts and times of a model", group=group, refusals=(404,)),
+    ]
+
+
+V2 = "Open Inference Protocol V2"
+REPOSITORY = "Model repository"
+STREAMS = "Streams"
+SERVER = "Server"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="POST",
+        path="/predict/{name}",
+        text="Pictures in, annotations or a picture out",
+        group="Predict",
+        query=PREDICT_QUERY,
+        body={
+            "image/*": PICTURE,
+            "application/octet-stream": PICTURE,
+            "multipart/form-data": {"type": "object", "additionalProperties": PICTURE},
+            JSON: refer("PictureJson"),
+        },
+        answer={JSON: refer("Prediction"), "image/png": {"type": "string", "format": "binary"}},
+        refusals=(404, 413, 415, 422, 503),
+    ),
+    Operation(method="GET", path="/deployments", text="What answers, and its state", group="Predict"),
+    Operation(method="GET", path="/deployments/{name}", text="One deployment", group="Predict", refusals=(404,)),
+    Operation(
+        method="POST",
+        path="/deployments/{name}/reload",
+        text="Look for a new version now, and try one again that failed",
+        group="Predict",
+        right="admin",
+        refusals=(404,),
+    ),
+    Operation(method="GET", path="/v2", text="Name, version and extensions of the server", group=V2),
+    Operation(method="GET", path="/v2/health/live", text="Whether the server runs", group=V2, right="none", answer={}),
+    Operation(
+        method="GET",
+        path="/v2/health/ready",
+        text="Whether all models answer",
+        group=V2,
+        right="none",
+        answer={},
+        refusals=(400,),
+    ),
+    *_list_model_operations("/v2/models/{name}"),
+    *_list_model_operations("/v2/models/{name}/versions/{version}"),
+    Operation(method="GET", path="/v2/models/stats", text="Counts and times of all models", group=V2),
+    Operation(
+        method="POST",
+        path="/v2/repository/index",
+        text="Every version in the repository and its state",
+        group=REPOSITORY,
+        body={JSON: take_properties(ready={"type": "boolean"})},
+        answer={JSON: {"type": "array", "items": {"type": "object"}}},
+    ),
+    Operation(
+        method="POST",
+        path="/v2/repository/models/{name}/load",
+        text="Load a model, or load it again with another configuration",
+        group=REPOSITORY,
+        right="admin",
+        body={JSON: take_properties(parameters={"type": "object"})},
+        answer={},
+        refusals=(400, 404, 503),
+    ),
+    Operation(
+        method="POST",
+        path="/v2/repository/models/{name}/unload",
+        text="Unload all versions of a model",
+        group=REPOSITORY,
+        right="admin",
+        body={JSON: take_properties(parameters={"type": "object"})},
+        answer={},
+        refusals=(400, 404, 503),
+    ),
+    Operation(
+        method="POST",
+        path="/v2/streams",
+        text="Run a model over a video: an uploaded one, or one that the server can open",
+        group=STREAMS,
+        body={JSON: refer("StreamRequest"), "video/*": {"type": "string", "format": "binary"}},
+        status=201,
+        refusals=(404, 413, 415, 422, 503),
+    ),
+    Operation(method="GET", path="/v2/streams", text="The caller's streams", group=STREAMS),
+    Operation(method="GET", path="/v2/streams/{id}", text="State and statistics of a stream", group=STREAMS, refusals=(404,)),
+    Operation(
+        method="DELETE", path="/v2/streams/{id}", text="End a stream", group=STREAMS, status=204, answer={}, refusals=(404,)
+    ),
+    Operation(
+        method="GET",
+        path="/v2/streams/{id}/events",
+        text="Results of a stream as server-sent events",
+        group=STREAMS,
+        query=(Query("after", WHOLE, "number of the last event that was seen"),),
+        answer={"text/event-stream": TEXT},
+        refusals=(404,),
+    ),
+    Operation(
+        method="GET",
+        path="/v2/streams/{id}/ws",
+        text="Results of a stream over a WebSocket",
+        group=STREAMS,
+        query=(
+            Query("after", WHOLE, "number of the last event that was seen"),
+            Query("window", WHOLE, "most messages under way"),
+        ),
+        status=101,
+        answer={},
+        refusals=(403, 404),
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        text="Counts and times in Prometheus' text format",
+        group=SERVER,
+        answer={"text/plain": TEXT},
+    ),
+    Operation(method="GET", path="/health", text="200 as long as the process answers", group=SERVER, right="none"),
+    Operation(method="GET", path="/openapi.json", text="This interface as an OpenAPI document", group=SERVER, right="none"),
+    Operation(method="GET", path="/docs", text="This interface as a page", group=SERVER, right="none", answer=PAGE),
+    Operation(method="GET", path="/docs.css", text="Style of that page", group=SERVER, right="none", answer={"text/css": TEXT}),
+    Operation(method="GET", path="/", text="A page to try a picture", group=SERVER, right="none", answer=PAGE),
+    Operation(
+        method="GET", path="/page.js", text="Script of that page", group=SERVER, right="none", answer={"text/javascript": TEXT}
+    ),
+    Operation(method="GET", path="/page.css", text="Style of that page", group=SERVER, right="none", answer={"text/css": TEXT}),
+)
