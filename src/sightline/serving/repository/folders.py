@@ -1,0 +1,304 @@
+"""Read a model's folder into the sources of its versions; what is wrong in it is told, not raised.
+
+config.json is optional beside a Deployment and beside a graph of raw tensors. One broken version hides no other one, and a
+broken configuration leaves what is already open alone.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
+from sightline.core.manifests import TENSOR_TASKS, ArtifactManifest, DeploymentManifest, compute_manifest_id
+from sightline.core.workspace import NAME_PATTERN
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.repository.configuration import (
+    CONFIGURATION_NAME,
+    MAX_FILE_BYTES,
+    ModelConfiguration,
+    choose_versions,
+    make_queue,
+    parse_configuration,
+    read_categories,
+    read_configuration,
+)
+from sightline.serving.repository.looking import (
+    PIPELINE_NAME,
+    PIPELINE_VERSION,
+    Kind,
+    Stamp,
+    find_kind,
+    list_files,
+    list_graphs,
+    list_versions,
+    stamp_files,
+    stamp_version,
+)
+
+DEFAULT_ENGINE = "openvino"  # opens both kinds of graph
+WHOLE_FOLDER = 0  # version number of problems that no version has for itself
+
+
+class PipelineSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline's declaration, unread but for the models it needs.
+
+    Attributes:
+        text: pipeline.json.
+        depends_on: names of the models it runs, each once, in order of mention.
+    """
+
+    name: str
+    version: int = PIPELINE_VERSION
+    text: str
+    depends_on: tuple[str, ...]
+
+
+Source = ModelSource | PipelineSource
+
+
+class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's folder as it was at one look.
+
+    Attributes:
+        sources: of the versions that should answer by the version policy, ascending.
+        versions: numbers of every version that is complete on disk, ascending.
+        default: version that answers a request which names none; None where nothing can be chosen.
+        problems: version -> why there is no source of it; `WHOLE_FOLDER` -> what keeps the folder from being read.
+        stamps: version -> stamp of its files.
+        configuration: its config.json, or what was given in its place.
+        deployed_at: of a Deployment, UTC; "" otherwise.
+    """
+
+    name: str
+    kind: Kind
+    sources: tuple[Source, ...] = ()
+    versions: tuple[int, ...] = ()
+    default: int | None = None
+    problems: dict[int, str] = {}
+    stamps: dict[int, Stamp] = {}
+    configuration: ModelConfiguration = ModelConfiguration()
+    deployed_at: str = ""
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Models that must be open before this one."""
+        return tuple(name for source in self.sources if isinstance(source, PipelineSource) for name in source.depends_on)
+
+
+def read_folder(repository: Path, name: str, cores: int, override: Mapping[str, Any] | None = None) -> ModelFolder:
+    """Read a model's folder; what is wrong in it is told in `problems`, not raised.
+
+    Args:
+        name: as a caller gave it; unchecked.
+        cores: of the machine: executions of a plain graph at the same time, where its configuration does not say.
+        override: a configuration as decoded from JSON that stands in for config.json.
+
+    Raises: NotFound when there is no model; InvalidInput for an override that cannot be.
+    """
+    home = repository / name
+    kind = find_kind(home) if NAME_PATTERN.fullmatch(name) and home.is_dir() else None
+    if kind is None:
+        raise NotFound(f"no model {name[:100]!r} in the repository")
+    if override is not None and kind == "pipeline":
+        raise InvalidInput("configuration: a pipeline is configured by its steps' models; load it without one")
+    given = None if override is None else parse_configuration(override, name, "configuration")
+    versions = tuple(list_versions(home, kind))
+    try:
+        return _read_kind(home, kind, versions, cores, given)
+    except (SightlineError, OSError) as error:
+        return ModelFolder(name=name, kind=kind, versions=versions, problems={WHOLE_FOLDER: tell_reason(error, repository)})
+
+
+def verify_source(source: Source) -> None:
+    """Check the files of an Artifact against their hashes before an engine reads them. Raises: NotFound, CorruptFile."""
+    if isinstance(source, ModelSource) and source.artifact_id:
+        folder = source.graph.parent
+        while not (folder / MANIFEST_NAME).is_file() and folder != folder.parent:  # a graph may lie deeper in its Artifact
+            folder = folder.parent
+        verify_files(folder, read_manifest(folder, ArtifactManifest).files)
+
+
+def sort_by_dependence(folders: Sequence[ModelFolder]) -> list[ModelFolder]:
+    """Models before the pipelines that need them; in the order given where they need each other."""
+    by_name = {folder.name: folder for folder in folders}
+    try:
+        order = TopologicalSorter({folder.name: folder.depends_on for folder in folders}).static_order()
+        return [by_name[name] for name in order if name in by_name]
+    except CycleError:
+        return list(folders)
+
+
+def tell_reason(error: Exception, repository: Path) -> str:
+    """What an error says, without any path of this machine: files are named as they lie in the repository.
+
+    Errors that nobody raised on purpose are an engine's own words, for the log alone.
+    """
+    if isinstance(error, OSError):
+        return f"{Path(str(error.filename or 'a file')).name} cannot be read: {error.strerror or type(error).__name__}"
+    if not isinstance(error, SightlineError):
+        return "it cannot be opened; the server's log says why"
+    text = " ".join(str(error).split())
+    for prefix in {str(repository), str(repository.resolve()), str(repository.absolute())}:
+        text = text.replace(f"{prefix}{os.sep}", "")
+    return re.sub(r"(?<![\w.~-])~?(?:/[\w.@+~-]+)+/?", lambda found: found.group().rstrip("/").rpartition("/")[2], text)
+
+
+def _read_kind(home: Path, kind: Kind, versions: tuple[int, ...], cores: int, given: ModelConfiguration | None) -> ModelFolder:
+    if kind == "pipeline":
+        return _read_pipeline(home)
+    manifest = read_manifest(home, DeploymentManifest) if kind == "deployment" else None
+    configuration = given or read_configuration(home)
+    named = manifest.version if manifest else None
+    sources: list[Source] = []
+    problems: dict[int, str] = {}
+    chosen = choose_versions(configuration.version_policy, versions, named)
+    for version in chosen:
+        try:
+            if version not in versions:
+                raise NotFound(f"expected version {version} beside {list(versions)} in the repository, got none; add it")
+            read = _read_artifact if manifest else _read_graph
+            sources.append(read(home, version, configuration, cores))
+        except (SightlineError, OSError) as error:
+            problems[version] = tell_reason(error, home.parent)
+    return ModelFolder(
+        name=home.name,
+        kind=kind,
+        sources=tuple(sources),
+        versions=versions,
+        default=named if named in chosen else max(chosen, default=None),
+        problems=problems,
+        stamps={version: stamp_version(home, version, kind) for version in versions},
+        configuration=configuration,
+        deployed_at=manifest.created_at if manifest else "",
+    )
+
+
+def _read_pipeline(home: Path) -> ModelFolder:
+    path = home / PIPELINE_NAME
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InvalidInput(f"{PIPELINE_NAME}: expected at most {MAX_FILE_BYTES} bytes, got {path.stat().st_size}; shorten it")
+    try:
+        text = path.read_text(encoding="utf-8")
+        names = tuple(dict.fromkeys(_find_step_models(json.loads(text))))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{PIPELINE_NAME}: expected JSON, got something else: {error}; correct the file") from error
+    source = PipelineSource(name=home.name, text=text, depends_on=names)
+    return ModelFolder(
+        name=home.name,
+        kind="pipeline",
+        sources=(source,),
+        versions=(source.version,),
+        default=source.version,
+        stamps={source.version: stamp_files(home)},
+    )
+
+
+def _find_step_models(declaration: Any) -> list[str]:
+    """Names of the models that its steps run; whether the declaration is sound is for whoever opens it to say."""
+    steps = declaration.get("steps") if isinstance(declaration, dict) else None
+    models = [step.get("model") for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return [model for model in models if isinstance(model, str) and model]
+
+
+def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, cores: int) -> ModelSource:
+    folder = home / str(version)
+    artifact = read_manifest(folder, ArtifactManifest)
+    own = configuration.sightline
+    _refuse_contradictions(configuration, artifact, home)
+    graph = folder / artifact.graph_file
+    if not graph.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInput(
+            f"version {version}: expected its graph inside it, got {artifact.graph_file[:100]!r}; compile it again"
+        )
+    return ModelSource(
+        name=home.name,
+        version=version,
+        graph=graph,
+        engine=artifact.engine,
+        precision=artifact.precision,
+        streams=configuration.streams or artifact.streams,
+        threads=own.threads or artifact.threads,
+        device=artifact.device,
+        batch=artifact.batch,
+        task=artifact.task,
+        categories=artifact.categories,
+        input=artifact.input,
+        decode=artifact.decode,
+        queue=make_queue(configuration, artifact.batch),
+        model_id=artifact.model_id,
+        artifact_id=compute_manifest_id(artifact),
+        size_bytes=sum(file.size_bytes for file in artifact.files.values()),
+    )
+
+
+def _refuse_contradictions(configuration: ModelConfiguration, artifact: ArtifactManifest, home: Path) -> None:
+    """An Artifact was verified as it is: a file beside it may say the same, nothing else."""
+    own = configuration.sightline
+    stated = {
+        "task": own.task,
+        "input": own.input,
+        "decode": own.decode,
+        "categories": read_categories(configuration, home) or None,
+        "engine": configuration.engine,
+        "precision": own.precision,
+    }
+    for field, value in stated.items():
+        if value is not None and value != getattr(artifact, field):
+            raise InvalidInput(
+                f"{CONFIGURATION_NAME}: sightline.{field}: an Artifact has its own, got another; leave it out, or compile anew"
+            )
+
+
+def _read_graph(home: Path, version: int, configuration: ModelConfiguration, cores: int) -> ModelSource:
+    folder = home / str(version)
+    own = configuration.sightline
+    graph = _find_graph(folder, configuration.default_model_filename)
+    task = own.task or "raw"
+    if task != "raw" and (own.input is None or own.decode is None):
+        missing = " and ".join(f"sightline.{field}" for field in ("input", "decode") if getattr(own, field) is None)
+        raise InvalidInput(f"{CONFIGURATION_NAME}: {missing}: expected for the task {task!r}, got none; add it")
+    categories = read_categories(configuration, home)
+    if task not in TENSOR_TASKS and not categories:
+        raise InvalidInput(
+            f"{CONFIGURATION_NAME}: sightline.categories: expected names for the task {task!r}, got none; add them"
+        )
+    queue = make_queue(configuration, batch=1)
+    streams = configuration.streams or cores
+    return ModelSource(
+        name=home.name,
+        version=version,
+        graph=graph,
+        engine=configuration.engine or DEFAULT_ENGINE,
+        precision=own.precision or "fp32",
+        streams=streams,
+        threads=own.threads or max(1, cores // streams),
+        batch=queue.max_batch,
+        task=task,
+        categories=categories,
+        input=own.input,
+        decode=own.decode,
+        queue=queue,
+        size_bytes=sum(entry.stat().st_size for entry in list_files(folder)),
+    )
+
+
+def _find_graph(folder: Path, stated: str) -> Path:
+    """The graph of a version: the one stated, `model.*`, or the only one. Raises: InvalidInput."""
+    graphs = list_graphs(folder)
+    wanted = [stated] if stated else [name for name in graphs if Path(name).stem == "model"] or graphs
+    if len(wanted) != 1 or wanted[0] not in graphs:
+        expected = stated or "one graph file, or one named model.onnx or model.xml"
+        raise InvalidInput(f"version {folder.name}: expected {expected}, got {', '.join(graphs)[:200]}; rename or remove files")
+    graph = folder / wanted[0]
+    if graph.suffix == ".xml" and not graph.with_suffix(".bin").is_file():
+        raise InvalidInput(
+            f"version {folder.name}: expected the weights {graph.stem}.bin beside {graph.name}, got none; add them"
+        )
+    return graph

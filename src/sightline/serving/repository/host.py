@@ -1,0 +1,260 @@
+"""The models a server answers with. Requests acquire and release them without ever waiting.
+
+Everything that takes time happens on the loader's thread, one thing after another: see `updating` for how versions change and
+`paging` for how memory is kept.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.inference.service import ServedVersion
+from sightline.serving.repository.describing import (
+    DeploymentFacts,
+    DeploymentState,
+    VersionState,
+    describe_configuration,
+    describe_deployment,
+    describe_draining,
+    describe_versions,
+)
+from sightline.serving.repository.loader import Loader, Urgency
+from sightline.serving.repository.looking import stamp_repository
+from sightline.serving.repository.paging import Pager, Queues
+from sightline.serving.repository.updating import OpenModel, OpenPipeline, Updater
+from sightline.serving.repository.versions import HostedModel, OpenedModel
+
+__all__ = ["Mode", "ModelHost", "OpenedModel", "Queues", "VersionState"]
+
+Mode = Literal["none", "poll", "explicit"]
+PAGE_IN_PATIENCE_S = 10.0
+ALL = "*"
+logger = logging.getLogger("sightline.serving")
+
+
+class ModelHost:
+    """Opens and keeps the models of one repository. Safe to use from many threads; only `acquire` and `release` never block.
+
+    Args:
+        repository: the model repository.
+        open_model: makes the opened thing of a version's source; the host calls its `open`.
+        queues: the scheduler, told when a version was paged in or cannot be.
+        mode: "none" loads everything at `start` and never looks again; "poll" looks every `check_every_s`; "explicit" loads
+            and unloads what it is told.
+        load_at_start: names to load in mode "explicit"; "*" stands for all.
+        open_pipeline: as `open_model`, for folders with a pipeline.json; None: there are no pipelines.
+        cores: executions of a plain graph at the same time, where its configuration does not say.
+        check_every_s: time between two looks at the repository.
+        memory_budget_bytes: for everything resident; None: no bound.
+        page_in_patience_s: how long requests for a paged-out model wait while those in use fill the budget.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        open_model: OpenModel,
+        queues: Queues,
+        *,
+        mode: Mode = "poll",
+        load_at_start: Sequence[str] = (),
+        open_pipeline: OpenPipeline | None = None,
+        cores: int = 1,
+        check_every_s: float = 1.0,
+        memory_budget_bytes: int | None = None,
+        page_in_patience_s: float = PAGE_IN_PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.repository = repository
+        self.mode: Mode = mode
+        self._load_at_start = load_at_start
+        self._check_every_s = check_every_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._loader = Loader()
+        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, clock)
+        self._pager = Pager(
+            memory_budget_bytes, page_in_patience_s, self._lock, self._loader, queues, self._updater.list_answering, clock
+        )
+        self._updater.pager = self._pager
+        self._stop = threading.Event()
+        self._ticker: threading.Thread | None = None
+
+    def acquire(self, name: str, version: str = "") -> ServedVersion:
+        """The version that answers now, held open until `release`. One that is paged out is returned as well, and paged in.
+
+        Raises: NotFound for unknown names and versions; Exhausted, with the reason, while there is none that could answer.
+        """
+        with self._lock:
+            held = self._find(name).choose(version)
+            self._pager.want(held)
+            held.holders += 1
+            held.last_used_s = self._clock()
+            return held.opened
+
+    def release(self, served: ServedVersion) -> None:
+        """Let go of an acquired version; an old one is closed when the last holder lets go."""
+        with self._lock:
+            held = self._updater.held.get(id(served))
+            if held is None:
+                return  # the host was closed meanwhile
+            held.holders -= 1
+            held.last_used_s = self._clock()
+            if held.holders:
+                return
+            if held.is_draining:
+                self._loader.submit(Urgency.CLOSE, partial(self._updater.close_version, held))
+            else:
+                self._pager.note_idle()
+
+    def read_facts(self, name: str, version: str = "") -> ServedFacts:
+        """Facts of the version that answers now, without holding it or paging it in: for whoever only asks what it is.
+
+        Raises: as `acquire`. Never blocks.
+        """
+        with self._lock:
+            return self._find(name).choose(version).opened.facts
+
+    def start(self) -> list[str]:
+        """Load what the mode wants at start; a broken model is logged and keeps no other from answering. Blocking.
+
+        Returns: names that answer. Raises: NotFound when the repository, or a name to load at start, is not there.
+        """
+        if not self.repository.is_dir():
+            raise NotFound(f"expected a model repository, a folder of models, at {self.repository}; make one: sightline deploy")
+        self._loader.run(self._load_first)
+        self._ticker = threading.Thread(target=self._tick, name="repository", daemon=True)
+        self._ticker.start()
+        with self._lock:
+            return sorted(name for name, model in self._updater.models.items() if model.ready)
+
+    def close(self) -> None:
+        """Close every version, whoever holds it, and end the threads. Executions that run are waited for."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        self._loader.run(self._updater.close_all)
+        self._loader.close()
+
+    def index(self) -> list[VersionState]:
+        """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""
+        try:
+            names = list(stamp_repository(self.repository))
+        except OSError:
+            logger.exception("the repository cannot be listed; the index shows what is loaded")
+            names = []
+        with self._lock:
+            unloaded = [name for name in names if name not in self._updater.models]
+        folders = [folder for name in unloaded if (folder := self._updater.read(name)) is not None]
+        states = [state for folder in folders for state in describe_versions(folder.name, folder, None)]
+        return sorted([*states, *self.list_loaded()], key=lambda state: (state.name, state.version))
+
+    def list_loaded(self) -> list[VersionState]:
+        """As `index`, but for loaded models only; looks at no disk, so that metrics may ask at any time."""
+        with self._lock:
+            models = self._updater.models
+            states = [state for name in sorted(models) for state in describe_versions(name, models[name].folder, models[name])]
+            return states + describe_draining((held for held in self._updater.held.values() if held.is_draining), states)
+
+    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """Load a model, or bring a loaded one up to date; returns when its versions take traffic.
+
+        Args:
+            configuration: as decoded from JSON; stands in for config.json until the next load.
+
+        Raises: Conflict in another mode than "explicit"; NotFound; InvalidInput for a configuration that cannot be, and when a
+            version cannot be opened, saying why: what was loaded before goes on.
+        """
+        self._check_explicit()
+        self._loader.run(partial(self._updater.load, name, configuration))
+
+    def unload(self, name: str, with_dependents: bool = False) -> None:
+        """Take a model out of traffic; requests that hold it are still answered, then it is closed.
+
+        Args:
+            with_dependents: also the models that a pipeline runs, but for those that other pipelines need.
+
+        Raises: Conflict in another mode than "explicit", and while a loaded pipeline needs the model; NotFound.
+        """
+        self._check_explicit()
+        self._loader.run(partial(self._updater.unload, name, with_dependents))
+
+    def reload(self, name: str) -> None:
+        """Look at one model's folder now, and try versions again that failed; why one fails is told by `describe`.
+
+        Raises: NotFound; Conflict in mode "none".
+        """
+        if self.mode == "none":
+            raise Conflict("this server loads its models once; start it with --model-control poll or explicit")
+        if self.mode == "explicit":
+            with self._lock:
+                self._find(name)
+        self._loader.run(partial(self._updater.reload, name))
+
+    def list_versions(self, name: str) -> list[int]:
+        """Versions that answer, ascending. Raises: NotFound."""
+        with self._lock:
+            return sorted(self._find(name).ready)
+
+    def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
+        """The complete configuration of a version in Triton's words. Raises: NotFound; Exhausted while it cannot answer."""
+        with self._lock:
+            return describe_configuration(self._find(name).choose(version))
+
+    def describe(self, name: str) -> DeploymentState | DeploymentFacts:
+        """State and facts of one loaded model. Raises: NotFound."""
+        with self._lock:
+            return describe_deployment(self._find(name))
+
+    def describe_all(self) -> list[DeploymentState | DeploymentFacts]:
+        """State and facts of every loaded model, by name."""
+        with self._lock:
+            return [describe_deployment(model) for _, model in sorted(self._updater.models.items())]
+
+    def look(self) -> None:
+        """Look at the whole repository now, as mode "poll" does every `check_every_s`. Blocking."""
+        try:
+            self._loader.run(self._updater.look)
+        except OSError:  # a disk that is away for a moment is no reason to unload anything
+            logger.exception("the repository cannot be listed; what is loaded goes on")
+
+    def _find(self, name: str) -> HostedModel:
+        if self._stop.is_set():
+            raise Exhausted("the server is shutting down; ask another one")
+        model = self._updater.models.get(name)
+        if model is None:
+            known = ", ".join(sorted(self._updater.models)[:20]) or "none"
+            raise NotFound(f"no model {name[:100]!r} is loaded; those that are: {known}")
+        return model
+
+    def _load_first(self) -> None:
+        if self.mode != "explicit" or ALL in self._load_at_start:
+            self._updater.look()
+            return
+        for name in self._load_at_start:
+            try:
+                self._updater.load(name, None)
+            except InvalidInput as error:
+                logger.error("%s", error)
+
+    def _tick(self) -> None:
+        """Every now and then: look at the repository, and let those that wait for room try again."""
+        while not self._stop.wait(self._check_every_s):
+            if self.mode == "poll":
+                self.look()
+            self._pager.look_after(self._updater.held.values())
+
+    def _check_explicit(self) -> None:
+        if self.mode != "explicit":
+            raise Conflict(
+                f"explicit model load / unload is not allowed in mode {self.mode!r}; start the server with "
+                "--model-control explicit"
+            )

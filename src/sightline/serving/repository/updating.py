@@ -1,0 +1,287 @@
+"""Brings what is opened in line with the repository. Everything in here runs on the loader's thread, so nothing of it races.
+
+A version is opened and warmed up beside the old one and takes its place in one step; requests on the old one end on it, and its
+memory goes when the last of them lets go. A version that cannot be opened leaves the old one answering and says why.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.repository.configuration import ModelConfiguration, check_tensors
+from sightline.serving.repository.folders import (
+    WHOLE_FOLDER,
+    ModelFolder,
+    PipelineSource,
+    Source,
+    read_folder,
+    sort_by_dependence,
+    tell_reason,
+    verify_source,
+)
+from sightline.serving.repository.looking import Stamp, stamp_repository
+from sightline.serving.repository.paging import Pager, give_memory_back
+from sightline.serving.repository.versions import Failure, HeldVersion, HostedModel, OpenedModel
+
+OpenModel = Callable[[ModelSource], OpenedModel]
+OpenPipeline = Callable[[PipelineSource], OpenedModel]
+logger = logging.getLogger("sightline.serving")
+
+
+class Updater:
+    """Opens, swaps and closes versions.
+
+    Args:
+        open_model, open_pipeline: make the opened thing of a source; `open_pipeline` None: there are no pipelines.
+        cores: executions of a plain graph at the same time, where its configuration does not say.
+        lock: guards the two tables below; held for a moment only, never while something is opened or closed.
+        clock: seconds, monotonic.
+
+    Attributes:
+        models: what is loaded, by name.
+        held: every version that is not closed yet, by the identity of its opened thing.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        open_model: OpenModel,
+        open_pipeline: OpenPipeline | None,
+        cores: int,
+        lock: threading.Lock,
+        clock: Callable[[], float],
+    ) -> None:
+        self.models: dict[str, HostedModel] = {}
+        self.held: dict[int, HeldVersion] = {}
+        self.pager: Pager  # set by the host: the pager and the updater know each other
+        self._repository = repository
+        self._open_model = open_model
+        self._open_pipeline = open_pipeline
+        self._cores = cores
+        self._lock = lock
+        self._clock = clock
+        self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
+        self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
+
+    def look(self) -> None:
+        """Bring everything up to date. Raises: OSError when the repository cannot be listed.
+
+        Plain files may be half copied, and a folder may be away for a moment while it is replaced: after the first look, both
+        are believed only when they are found twice. A Deployment appears in one step and is believed at once.
+        """
+        stamps, seen = stamp_repository(self._repository), self._seen
+        self._seen = stamps
+        changed = [
+            name
+            for name, stamp in stamps.items()
+            if stamp != self._applied.get(name) and (stamp[0] != "graph" or seen is None or seen.get(name) == stamp)
+        ]
+        for name in [name for name in self.models if name not in stamps and name not in (seen or {})]:
+            self.remove(name)
+        folders = [folder for name in changed if (folder := self.read(name)) is not None]
+        with self._lock:
+            for folder in folders:
+                self.models.setdefault(folder.name, HostedModel(folder.name))
+        for folder in sort_by_dependence(folders):
+            self._applied[folder.name] = stamps[folder.name]
+            self._apply(folder)
+        if folders:
+            self._retry_pipelines()
+
+    def read(self, name: str) -> ModelFolder | None:
+        """A folder as it is now; None when it is not there any more. Opens nothing, so any thread may call it."""
+        try:
+            return read_folder(self._repository, name, self._cores)
+        except (NotFound, FileNotFoundError):
+            return None
+        except OSError as error:
+            return ModelFolder(name=name, kind="graph", problems={WHOLE_FOLDER: tell_reason(error, self._repository)})
+
+    def reload(self, name: str) -> None:
+        """Look at one folder now, and try versions again that failed. Raises: NotFound."""
+        try:
+            folder = read_folder(self._repository, name, self._cores)
+        except (NotFound, FileNotFoundError) as error:
+            self.remove(name)
+            raise NotFound(f"no model {name[:100]!r} in the repository") from error
+        self._apply(folder, retry=True)
+        self._retry_pipelines()
+
+    def load(self, name: str, configuration: Mapping[str, Any] | None, users: tuple[str, ...] = ()) -> None:
+        """Load a model after those it needs. Args: users: pipelines that wait for it.
+
+        Raises: NotFound; InvalidInput when a version cannot be opened.
+        """
+        folder = read_folder(self._repository, name, self._cores, configuration)
+        for step in folder.depends_on:
+            if step not in self.models and step not in (*users, name):
+                self.load(step, None, (*users, name))
+        self._apply(folder, retry=True)
+        if failures := self.models[name].failures:
+            reasons = "; ".join(
+                failure.reason if number == WHOLE_FOLDER else f"version {number}: {failure.reason}"
+                for number, failure in sorted(failures.items())
+            )
+            raise InvalidInput(f"failed to load {name!r}: {reasons}")
+
+    def unload(self, name: str, with_dependents: bool) -> None:
+        """Take a model out of traffic. Raises: NotFound; Conflict while a loaded pipeline needs it."""
+        model = self.models.get(name)
+        if model is None:
+            read_folder(self._repository, name, self._cores)  # NotFound for a name that is not even in the repository
+            return
+        if users := self._list_users(name):
+            raise Conflict(f"model {name!r} is used by {', '.join(users)}; unload that first")
+        steps = model.folder.depends_on if model.folder is not None else ()
+        self.remove(name)
+        for step in steps if with_dependents else ():
+            if step in self.models and not self._list_users(step):
+                self.unload(step, with_dependents)
+
+    def remove(self, name: str) -> None:
+        """Take a name out of traffic."""
+        self._applied.pop(name, None)
+        with self._lock:
+            model = self.models.pop(name, None)
+            left = list(model.ready.values()) if model else []
+        self._drain(left)
+
+    def close_version(self, version: HeldVersion) -> None:
+        """Close a version for good, once."""
+        with self._lock:
+            if version.is_closed:
+                return
+            version.is_closed = True
+            self.held.pop(id(version.opened), None)
+            self.pager.forget(version)
+        try:
+            version.opened.close()
+        except Exception:  # an engine may raise anything; the version is gone all the same
+            logger.exception("%s cannot be closed", version.label)
+        give_memory_back()
+        logger.info("%s is closed", version.label)
+
+    def close_all(self) -> None:
+        """Close everything, whoever holds it."""
+        with self._lock:
+            versions = list(self.held.values())
+            self.models.clear()
+        for version in versions:
+            self.close_version(version)
+
+    def list_answering(self) -> Iterator[HeldVersion]:
+        """Every version that answers. Call with the lock held."""
+        for model in self.models.values():
+            yield from model.ready.values()
+
+    def _list_users(self, name: str) -> list[str]:
+        """Loaded pipelines that run a model."""
+        return sorted(user.name for user in self.models.values() if user.folder is not None and name in user.folder.depends_on)
+
+    def _retry_pipelines(self) -> None:
+        """Something changed, so a pipeline that lacked a model may have it now."""
+        for model in list(self.models.values()):
+            if model.folder is not None and model.folder.depends_on and model.failures:
+                self._apply(model.folder, retry=True)
+
+    def _apply(self, folder: ModelFolder, retry: bool = False) -> None:
+        """Make what answers under a name what its folder says. Args: retry: open again what failed before."""
+        with self._lock:
+            model = self.models.setdefault(folder.name, HostedModel(folder.name))
+        failures = {number: Failure(reason) for number, reason in folder.problems.items()}
+        for source in folder.sources:
+            stamp, known = folder.stamps[source.version], model.failures.get(source.version)
+            current = model.ready.get(source.version)
+            if current is not None and (current.source, current.stamp) == (source, stamp):
+                current.configuration = folder.configuration  # it may differ in what needs no reopening
+            elif known is not None and (known.source, known.stamp) == (source, stamp) and not retry:
+                failures[source.version] = known
+            elif (failure := self._replace(model, source, stamp, folder.configuration)) is not None:
+                failures[source.version] = failure
+        log_news(folder.name, model.failures, failures)
+        self._drain(self._finish(model, folder, failures))
+        self.pager.settle()
+
+    def _finish(self, model: HostedModel, folder: ModelFolder, failures: dict[int, Failure]) -> list[HeldVersion]:
+        """Take over what was found. Returns: versions that no longer answer; while something is broken, old ones stay."""
+        wanted = {source.version for source in folder.sources}
+        is_broken = any(number == WHOLE_FOLDER or number in folder.versions for number in failures)
+        with self._lock:
+            if model.folder is None or WHOLE_FOLDER not in failures:  # else the last good reading goes on to count
+                model.folder = folder
+            model.failures = failures
+            return [] if is_broken else [model.ready.pop(number) for number in set(model.ready) - wanted]
+
+    def _replace(self, model: HostedModel, source: Source, stamp: Stamp, configuration: ModelConfiguration) -> Failure | None:
+        """Open a version and put it in the place of the one that has its number. Returns: why that failed."""
+        with self._lock:
+            model.loading = source.version
+        begun_s = self._clock()
+        try:
+            held = self._open(source, stamp, configuration)
+        except Exception as error:  # an engine on foreign files may raise anything, and the old version must go on
+            logger.exception("version %d of model %s cannot be opened", source.version, source.name)
+            return Failure(tell_reason(error, self._repository), source, stamp)
+        finally:
+            with self._lock:
+                model.loading = None
+        with self._lock:
+            self.held[id(held.opened)] = held
+            old = model.ready.get(source.version)
+            model.ready[source.version] = held
+        logger.info("%s took %.3f s to open", held.label, self._clock() - begun_s)
+        self._drain([] if old is None else [old])
+        return None
+
+    def _open(self, source: Source, stamp: Stamp, configuration: ModelConfiguration) -> HeldVersion:
+        verify_source(source)
+        opened = self._make_opened(source)
+        if isinstance(source, ModelSource) and self.pager.budget_bytes is not None:
+            self.pager.make_room(min(source.size_bytes, self.pager.budget_bytes))  # its memory is known only when it is open
+        try:
+            opened.open()
+            check_tensors(configuration, opened.facts.inputs, opened.facts.outputs)
+            opened.warm_up()
+            held = HeldVersion(source, stamp, opened, configuration, self._clock())
+            self.pager.check_fits(held.memory_bytes or self._count_steps(source))
+            return held
+        except BaseException:
+            opened.close()
+            give_memory_back()
+            raise
+
+    def _count_steps(self, source: Source) -> int:
+        """Bytes that a pipeline's models hold together while it runs."""
+        steps = source.depends_on if isinstance(source, PipelineSource) else ()
+        return sum(
+            self.models[step].choose("").memory_bytes for step in steps if step in self.models and self.models[step].ready
+        )
+
+    def _make_opened(self, source: Source) -> OpenedModel:
+        if isinstance(source, ModelSource):
+            return self._open_model(source)
+        if self._open_pipeline is None:
+            raise Unsupported("pipelines are not enabled")
+        return self._open_pipeline(source)
+
+    def _drain(self, versions: Iterable[HeldVersion]) -> None:
+        """Close versions that no longer answer, as soon as nobody holds them."""
+        idle = []
+        with self._lock:
+            for version in versions:
+                version.is_draining = True
+                if not version.holders:
+                    idle.append(version)
+        for version in idle:
+            self.close_version(version)
+
+
+def log_news(name: str, before: Mapping[int, Failure], now: Mapping[int, Failure]) -> None:
+    """Log what was not wrong before."""
+    for number, failure in now.items():
+        if number not in before or before[number].reason != failure.reason:
+            logger.error("model %s%s: %s", name, f" version {number}" if number else "", failure.reason)

@@ -1,0 +1,131 @@
+"""The opened things the host keeps: a version with its holders, and a model with its versions. Guarded by the host's lock."""
+
+from typing import Protocol
+
+from sightline.core.errors import Exhausted, NotFound
+from sightline.serving.inference.service import ServedVersion
+from sightline.serving.repository.configuration import ModelConfiguration
+from sightline.serving.repository.folders import WHOLE_FOLDER, ModelFolder, Source
+from sightline.serving.repository.looking import VERSION_PATTERN, Stamp
+
+
+class OpenedModel(ServedVersion, Protocol):
+    """What a source is opened as: `inference.served_model.ServedModel`, or a pipeline. Only the loader's thread calls these.
+
+    `facts` and `memory_bytes` are known once `open` returned; `facts` stay known when it is paged out.
+    """
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds while it is resident; 0 for something that holds nothing of its own, which is never paged out."""
+
+    def open(self) -> None:
+        """Open the sessions, also again after `page_out`. Blocking."""
+
+    def warm_up(self) -> None:
+        """Infer once in every way that requests will. Blocking."""
+
+    def suspend(self) -> None:
+        """From now on `is_resident` is False, until `open`. Never waits: the host calls it while nobody can acquire."""
+
+    def page_out(self) -> None:
+        """Give the memory back when running executions have ended. Blocking."""
+
+    def close(self) -> None:
+        """As `page_out`, for good."""
+
+
+class HeldVersion:
+    """One opened version.
+
+    Attributes:
+        stamp: of the files it was opened from.
+        memory_bytes: measured when it was last opened.
+        holders: requests that hold it now, waiting or running.
+        last_used_s: when it was last acquired or released, on the host's clock.
+        is_draining: nobody acquires it any more; it is closed when the last holder lets go.
+        is_closed: its memory is given back.
+        wants_page_in: a job is on its way, or waits for room.
+        last_page_in_s: seconds that the last page-in took; None: never paged in.
+    """
+
+    def __init__(
+        self, source: Source, stamp: Stamp, opened: OpenedModel, configuration: ModelConfiguration, now_s: float
+    ) -> None:
+        self.source = source
+        self.stamp = stamp
+        self.opened = opened
+        self.configuration = configuration
+        self.memory_bytes = opened.memory_bytes
+        self.holders = 0
+        self.last_used_s = now_s
+        self.is_draining = False
+        self.is_closed = False
+        self.wants_page_in = False
+        self.page_in_count = 0
+        self.last_page_in_s: float | None = None
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether it could run now. A pipeline is asked nothing: it would ask the host, whose lock is held."""
+        return not self.memory_bytes or self.opened.is_resident
+
+    @property
+    def label(self) -> str:
+        """For messages."""
+        return f"version {self.source.version} of {self.source.name}"
+
+
+class Failure:
+    """Why a version, or a whole folder, is not as it should be; `source` and `stamp` tell whether trying again is of use."""
+
+    def __init__(self, reason: str, source: Source | None = None, stamp: Stamp = ()) -> None:
+        self.reason = reason
+        self.source = source
+        self.stamp = stamp
+
+
+class HostedModel:
+    """One name with its opened versions.
+
+    Attributes:
+        folder: as last read; None while that still has to happen.
+        ready: version -> what answers.
+        failures: version, or `WHOLE_FOLDER` -> why it is not there. A version may be ready and have a failure: the old one
+            goes on while its replacement could not be opened.
+        loading: version that is being opened now.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder: ModelFolder | None = None
+        self.ready: dict[int, HeldVersion] = {}
+        self.failures: dict[int, Failure] = {}
+        self.loading: int | None = None
+
+    def choose(self, version: str) -> HeldVersion:
+        """The version that answers now. Args: version: number as text; "" takes the default.
+
+        Raises: NotFound for a version that is not there; Exhausted while it is loading or when it failed.
+        """
+        if not version:
+            if self.ready:
+                default = self.folder.default if self.folder else None
+                return self.ready[default if default in self.ready else max(self.ready)]
+            reasons = [f"{self._label(number)}{failure.reason}" for number, failure in sorted(self.failures.items())]
+            if reasons and self.loading is None:
+                raise Exhausted(f"model {self.name!r} cannot answer: {reasons[-1]}")
+            raise Exhausted(f"model {self.name!r} is still loading; ask again in a moment")
+        number = int(version) if VERSION_PATTERN.fullmatch(version) else -1
+        if number in self.ready:
+            return self.ready[number]
+        if number == self.loading or (self.folder is None and number > 0):
+            raise Exhausted(f"version {number} of model {self.name!r} is still loading; ask again in a moment")
+        if number in self.failures:
+            raise Exhausted(f"version {number} of model {self.name!r} cannot answer: {self.failures[number].reason}")
+        there = ", ".join(map(str, sorted(self.ready))) or "none"
+        raise NotFound(f"no version {version[:20]!r} of model {self.name!r}; those that answer: {there}")
+
+    @staticmethod
+    def _label(number: int) -> str:
+        return "" if number == WHOLE_FOLDER else f"version {number}: "

@@ -1,0 +1,290 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, open_host, wait_until, write_graph
+
+from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.serving.inference.service import ServedVersion
+from sightline.serving.repository.describing import DeploymentFacts
+from sightline.serving.repository.folders import PipelineSource
+from sightline.serving.repository.host import ModelHost
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        write_graph(tmp_path / "repository", name, 1, "four")  # 4 MiB each
+    return tmp_path / "repository"
+
+
+@pytest.fixture
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture
+def queues() -> FakeQueues:
+    return FakeQueues()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def list_resident(host: ModelHost) -> list[str]:
+    return [state.name for state in host.list_loaded() if state.is_resident]
+
+
+def use(host: ModelHost, name: str) -> None:
+    """Ask and wait until it is in memory, as a request would."""
+    served = host.acquire(name)
+    wait_until(lambda: served.is_resident)
+    host._loader.run(lambda: None)  # and the host has noted it
+    host.release(served)
+
+
+def test_without_a_budget_everything_stays(repository: Path, maker: Maker) -> None:
+    with open_host(repository, maker) as host:
+        assert list_resident(host) == ["a", "b", "c"]
+
+
+def test_what_was_used_longest_ago_goes_first_and_comes_back_on_demand(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=9 * MIB, clock=clock) as host:
+        assert list_resident(host) == ["b", "c"]  # a was opened first
+        assert maker.opened == [("a", 1), ("b", 1), ("c", 1)]  # it still answers
+        assert host.acquire("a").facts.name == "a"  # known without opening
+        assert queues.woken.acquire(timeout=20)
+        assert list_resident(host) == ["a", "c"]
+        clock.now_s += 1
+        use(host, "c")
+        clock.now_s += 1
+        use(host, "b")  # a is held, so c goes although it was used later
+        assert list_resident(host) == ["a", "b"]
+
+
+def test_the_time_of_a_page_in_is_told(repository: Path, maker: Maker, queues: FakeQueues, clock: Clock) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB, clock=clock) as host:
+        (model,) = [model for model in maker.alive if model.name == "a"]
+        open_before = model.open
+
+        def open_slowly() -> None:
+            clock.now_s += 0.25
+            open_before()
+
+        model.open = open_slowly  # type: ignore[method-assign]
+        use(host, "a")
+        state = next(state for state in host.index() if state.name == "a")
+        assert (state.page_in_count, state.last_page_in_s, state.memory_bytes) == (1, 0.25, 4 * MIB)
+        facts = host.describe("a")
+        assert isinstance(facts, DeploymentFacts)
+        assert (facts.is_resident, facts.page_in_count, facts.last_page_in_s) == (True, 1, 0.25)
+        assert model.calls == ["open", "warm_up", "page_out", "open", "warm_up"]
+        assert next(state for state in host.index() if state.name == "c").last_page_in_s is None
+
+
+def test_many_requests_for_one_that_is_out_page_it_in_once(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        held = [host.acquire("a") for _ in range(10)]
+        assert queues.woken.acquire(timeout=20)
+        assert isinstance(held[0], FakeModel) and held[0].calls.count("open") == 2
+        for served in held:
+            host.release(served)
+
+
+def test_what_is_in_use_is_never_paged_out_and_room_is_made_when_it_is_let_go(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        busy = [host.acquire("b"), host.acquire("c")]
+        waiting = host.acquire("a")
+        host._loader.run(lambda: None)  # whatever was asked for is done or waits
+        assert list_resident(host) == ["b", "c"] and not waiting.is_resident
+        host.release(busy[1])
+        assert queues.woken.acquire(timeout=20)
+        assert list_resident(host) == ["a", "b"]
+        assert queues.dropped == []
+
+
+def test_requests_that_wait_too_long_for_room_are_refused(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    settings = {
+        "memory_budget_bytes": 8 * MIB,
+        "page_in_patience_s": 5.0,
+        "clock": clock,
+        "check_every_s": 0.01,
+        "mode": "none",
+    }
+    with open_host(repository, maker, queues, **settings) as host:
+        busy = [host.acquire("b"), host.acquire("c")]
+        waiting = host.acquire("a")
+        assert not queues.has_dropped.acquire(timeout=0.05)
+        clock.now_s += 5
+        assert queues.has_dropped.acquire(timeout=20)
+        refused, error = queues.dropped[0]
+        assert refused is waiting and isinstance(error, Exhausted) and "no memory for version 1 of a" in str(error)
+        host.release(waiting)
+        for served in busy:
+            host.release(served)
+        wait_until(lambda: not host._pager._waiting)
+        use(host, "a")  # and later it works
+
+
+def test_nobody_is_paged_out_for_one_that_would_not_fit_even_then(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    write_graph(repository, "d", 1, "seven77")
+    with open_host(repository, maker, queues, memory_budget_bytes=12 * MIB) as host:
+        use(host, "b")
+        use(host, "c")
+        busy = [host.acquire("b"), host.acquire("c")]
+        assert list_resident(host) == ["b", "c"]
+        host.acquire("d")
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["b", "c"]
+        for served in busy:
+            host.release(served)
+        assert queues.woken.acquire(timeout=20)
+
+
+def test_a_page_in_that_fails_refuses_those_who_wait_and_is_tried_again_for_the_next(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        maker.broken_now.add("a")
+        waiting = host.acquire("a")
+        assert queues.has_dropped.acquire(timeout=20)
+        refused, error = queues.dropped[0]
+        assert refused is waiting and isinstance(error, Exhausted)
+        assert str(error) == "version 1 of a cannot be paged in; the server's log says why"
+        host.release(waiting)
+        maker.broken_now.clear()
+        use(host, "a")
+
+
+def test_one_queued_just_after_its_refusal_is_not_forgotten(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    settings = {"memory_budget_bytes": 8 * MIB, "check_every_s": 0.01, "mode": "none"}
+    with open_host(repository, maker, queues, **settings) as host:
+        maker.broken_now.add("a")
+        held = host.acquire("a")
+        for _ in range(3):  # as long as it is held somebody may wait for it
+            assert queues.has_dropped.acquire(timeout=20)
+        maker.broken_now.clear()
+        wait_until(lambda: held.is_resident)
+
+
+def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        assert host.read_facts("a").name == "a"
+        assert host.read_facts("a", "1").version == 1
+        host.describe_configuration("a")
+        with pytest.raises(NotFound):
+            host.read_facts("a", "2")
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["b", "c"]
+
+
+def test_a_model_larger_than_the_budget_is_refused_when_it_is_loaded(repository: Path, maker: Maker) -> None:
+    write_graph(repository, "huge", 1, "0123456789")
+    with open_host(repository, maker, mode="explicit", memory_budget_bytes=9 * MIB) as host:
+        host.load("a")
+        with pytest.raises(InvalidInput, match="at most the memory budget of 9 MiB, got 10 MiB; raise the budget"):
+            host.load("huge")
+        assert maker.closed == [("huge", 1)]
+        with pytest.raises(Exhausted, match="memory budget"):
+            host.acquire("huge")
+        assert host.acquire("a").facts.name == "a"
+
+
+def test_a_version_swapped_while_it_is_paged_out_answers_those_who_wait(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    with open_host(repository, maker, queues, mode="explicit", load_at_start=["*"], memory_budget_bytes=8 * MIB) as host:
+        busy = [host.acquire("b"), host.acquire("c")]
+        waiting = host.acquire("a")
+        write_graph(repository, "a", 2, "for2")
+        host.load("a")
+        assert host.acquire("a").facts.version == 2
+        for served in busy:
+            host.release(served)
+        wait_until(lambda: waiting.is_resident)  # the old one is paged in for its last holder
+        host.release(waiting)
+        wait_until(lambda: ("a", 1) in maker.closed)
+
+
+def test_acquiring_while_it_is_being_paged_out_never_finds_it_half_there(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host, ThreadPoolExecutor(3) as pool:
+
+        def hammer(name: str) -> int:
+            paged_out_while_held = 0
+            for _ in range(300):
+                served: ServedVersion = host.acquire(name)
+                wait_until(lambda served=served: served.is_resident)  # type: ignore[misc]
+                paged_out_while_held += not served.is_resident
+                host.release(served)
+            return paged_out_while_held
+
+        assert list(pool.map(hammer, ("a", "b", "c"))) == [0, 0, 0]
+    assert queues.dropped == []
+
+
+class AskingPipeline(FakeModel):
+    """Holds its models only for a moment, as `pipelines.pipeline_model` does, and asks the host whether they are there."""
+
+    host: ModelHost
+
+    def open(self) -> None:
+        self.is_opened = True
+
+    def warm_up(self) -> None:
+        pass
+
+    @property
+    def is_resident(self) -> bool:
+        assert isinstance(self.source, PipelineSource)
+        served = [self.host.acquire(step) for step in self.source.depends_on]
+        for one in served:
+            self.host.release(one)
+        return all(one.is_resident for one in served)
+
+    @is_resident.setter
+    def is_resident(self, value: bool) -> None:
+        pass
+
+
+def write_pipeline(repository: Path, *steps: str) -> None:
+    (repository / "chain").mkdir()
+    written = ", ".join(f'{{"model": "{step}"}}' for step in steps)
+    (repository / "chain" / "pipeline.json").write_text(f'{{"steps": [{written}]}}')
+
+
+def test_a_pipeline_brings_its_models_in_and_is_itself_never_paged(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    write_pipeline(repository, "a", "b")
+    pipelines: list[AskingPipeline] = []
+
+    def open_pipeline(source: PipelineSource) -> AskingPipeline:
+        pipelines.append(AskingPipeline(source, maker))
+        pipelines[0].host = host
+        return pipelines[0]
+
+    with open_host(repository, maker, queues, start=False, open_pipeline=open_pipeline, memory_budget_bytes=8 * MIB) as host:
+        host.start()
+        assert list_resident(host) == ["b", "c", "chain"]
+        served = host.acquire("chain")
+        assert not served.is_resident  # which asks for them
+        wait_until(lambda: served.is_resident)
+        assert list_resident(host) == ["a", "b", "chain"]
+        assert "page_out" not in pipelines[0].calls
+        host.release(served)
+
+
+def test_a_pipeline_whose_models_never_fit_together_is_refused(repository: Path, maker: Maker) -> None:
+    write_pipeline(repository, "a", "b", "c")
+    with open_host(repository, maker, mode="explicit", open_pipeline=maker, memory_budget_bytes=11 * MIB) as host:
+        with pytest.raises(InvalidInput, match="budget of 11 MiB, got 12 MiB"):
+            host.load("chain")
+        assert host.list_versions("a") == [1]
