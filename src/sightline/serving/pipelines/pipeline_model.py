@@ -61,8 +61,14 @@ class PipelineModel:
 
     @property
     def is_resident(self) -> bool:
-        """Whether all the models it last met could run now. Asks no host, for hosts and schedulers ask under their locks."""
-        return all(model.is_resident for model in self._last_models)
+        """Whether all its models could run now. Where one is not, the host is asked for it, which pages it in."""
+        if self._last_models and all(model.is_resident for model in self._last_models):
+            return True
+        try:
+            with self._hold_models() as models:
+                return all(model.is_resident for model in models.values())
+        except SightlineError:
+            return True  # a model is gone: the execution says so to those who wait
 
     def open(self) -> None:
         """Check the steps against their models. Raises: SightlineError in one line that names the step."""
