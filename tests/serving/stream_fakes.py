@@ -19,7 +19,6 @@ from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.problems import EXCEPTION_HANDLERS
 from sightline.serving.scheduling.work import QueueSettings, Work
-from sightline.serving.server import format_url, open_listener
 from sightline.serving.streams.endpoints import make_routes
 from sightline.serving.streams.manager import StreamManager
 
@@ -166,14 +165,14 @@ def run_streams(stage: Stage, make_manager: Callable[[InferenceService], StreamM
             scope.setdefault("state", {})["tenant"] = dict(scope["headers"]).get(b"x-tenant", b"").decode()
         await app(scope, receive, send)
 
-    listener = open_listener("127.0.0.1", 0)
+    listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # connections inherit it: slow viewers show soon
     config = uvicorn.Config(with_tenant, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield format_url(listener)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         stage.model.gate.set()
         server.should_exit = True

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
 
 from sightline.data.video import CONTAINERS, read_video_frames
+from sightline.serving.streams import decoder_process
 from sightline.serving.streams.decoder_process import DecoderProcess
-from sightline.serving.streams.messages import DecoderSettings, Finished, FrameHead, Message, Opened, Progress
+from sightline.serving.streams.messages import Counts, DecoderSettings, Finished, FrameHead, Message, Opened, Progress, pack
 from sightline.serving.streams.sources import URL_FORMATS, URL_PROTOCOLS
 
 Heard = tuple[Message, np.ndarray | None]
@@ -260,8 +262,46 @@ def test_a_redirect_is_not_followed() -> None:
     assert isinstance(last, Finished) and "does not open" in last.error
 
 
+def pack_head(**changes: int) -> bytes:
+    head = FrameHead(
+        index=0, repeat=0, pts=0, time_s=0.0, due_s=0.0, width=8, height=8, line_bytes=24, turns=0, counts=Counts()
+    )  # fmt: skip
+    return pack(msgspec.structs.replace(head, **changes))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x02{]",
+        b'\x00\x00\x00\x0f{"kind":"other"}',
+        pack_head(width=100_000, line_bytes=300_000, height=100_000),
+        pack_head(width=8, line_bytes=1),
+        pack_head(width=-8),
+        pack_head(height=0),
+        pack_head(line_bytes=1 << 40),
+    ],
+)
+def test_a_decoder_that_was_taken_over_cannot_harm_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: bytes
+) -> None:
+    script = f"import sys, time; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); time.sleep(60)"
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", script))
+    with decode(write_video(tmp_path / "a.mp4", [0])) as (_, hear):
+        last, _ = hear()
+    assert isinstance(last, Finished) and "garbage" in last.error
+
+
+def test_a_decoder_that_ends_without_a_word_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", "raise SystemExit(7)"))
+    with decode(write_video(tmp_path / "a.mp4", [0])) as (_, hear):
+        last, _ = hear()
+    assert isinstance(last, Finished) and "exit code 7" in last.error
+
+
 OWNER = """
 import os, sys, threading
+from sightline.serving.streams import decoder_process
 from sightline.serving.streams.decoder_process import DecoderProcess
 from sightline.serving.streams.messages import DecoderSettings
 settings = DecoderSettings(descriptor=os.open(sys.argv[1], os.O_RDONLY), formats="mov", loop=True)

@@ -35,6 +35,7 @@ from sightline.serving.streams.opening import (
     find_picture_stream,
     find_tick_s,
     find_time_s,
+    has_times,
     open_source,
     refuse_size,
 )
@@ -71,6 +72,8 @@ class Decoding:
         self._left_out = False  # frames since the last wanted one, because decoding was behind
         self._last_index = -1
         self._errors_in_a_row = 0
+        self._by_arrival = False  # a camera that gives no times: frames are shown as they come
+        self._opened_s = time.monotonic()
         self._repeat = 0
 
     def run(self) -> None:
@@ -167,7 +170,9 @@ class Decoding:
                 self.send(opened)
             is_live = bool(self.settings.url) and opened.duration_s is None
             self._pacer = Pacer(time.monotonic, is_live) if self.settings.realtime else None
-            selector = FrameSelector(self.settings.frames_per_second, find_tick_s(stream), 1 / (opened.frames_per_s or 1e9))
+            self._by_arrival = is_live and not has_times(container)
+            frame_s = 0.0 if self._by_arrival else 1 / (opened.frames_per_s or 1e9)
+            selector = FrameSelector(self.settings.frames_per_second, find_tick_s(stream), frame_s)
             order = PresentationOrder()
             for packet in self._read_packets(container, stream):
                 self._choose_skipping(packet, stream, selector)
@@ -218,7 +223,7 @@ class Decoding:
 
     def _choose_skipping(self, packet: Any, stream: Any, selector: FrameSelector) -> None:
         """Tell the decoder what it may leave out of this packet."""
-        if packet.pts is None or not packet.time_base:
+        if packet.pts is None or not packet.time_base or self._by_arrival:
             stream.codec_context.skip_frame = "DEFAULT"
             return
         time_s = float(packet.pts * packet.time_base)
@@ -235,7 +240,7 @@ class Decoding:
     def _offer(self, frame: Any, stream: Any, selector: FrameSelector, order: PresentationOrder, is_live: bool) -> None:
         """Put a frame where it can be asked for, when it is wanted and due."""
         index = order.take_index(frame.pts)
-        time_s = find_time_s(frame, index, stream)
+        time_s = time.monotonic() - self._opened_s if self._by_arrival else find_time_s(frame, index, stream)
         is_wanted, missed = selector.choose(time_s, index - self._last_index - 1)
         self._last_index = index
         if not is_wanted:

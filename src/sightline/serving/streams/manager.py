@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.core.manifests import TENSOR_TASKS
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.streams.events import EventLog
 from sightline.serving.streams.messages import DecoderSettings
@@ -27,7 +28,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
         kept: streams that are over and can still be read; the oldest go first.
         viewers: connections that read one stream's events.
         waiting_frames: largest `max_waiting_frames` of a stream.
-        upload_bytes: of one uploaded video.
+        upload_bytes: of one uploaded video, which the edge holds in memory until it is whole.
         frame_pixels: of one frame.
         decoder_bytes: address space of one decoder process.
         open_timeout_s, read_timeout_s: how long a URL may stay silent.
@@ -41,7 +42,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     kept: int = 16
     viewers: int = 32
     waiting_frames: int = 32
-    upload_bytes: int = 512 << 20
+    upload_bytes: int = 64 << 20
     frame_pixels: int = 4096 * 2304
     decoder_bytes: int = 1 << 30
     open_timeout_s: float = 10.0
@@ -130,7 +131,7 @@ class StreamManager:
             facts = served.facts
         finally:
             self._service.host.release(served)
-        if facts.input is None or facts.decode is None:
+        if facts.decode is None or facts.task in TENSOR_TASKS:
             raise InvalidInput(
                 f"expected a model that answers pictures with annotations, got {facts.name} of task {facts.task}"
             )

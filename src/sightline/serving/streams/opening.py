@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 import av.error
+from av.format import Flags
 from av.stream import Disposition
 
 from sightline.serving.streams.messages import DecoderSettings, Opened
@@ -19,7 +20,7 @@ class SourceError(Exception):
 
 def open_source(settings: DecoderSettings) -> Any:
     """Open the file or the URL. Raises: SourceError."""
-    options = {"format_whitelist": settings.formats}
+    options = {"format_whitelist": settings.formats, "protocol_whitelist": settings.protocols or "none"}
     began_s = time.monotonic()
     try:
         if not settings.url:
@@ -27,7 +28,7 @@ def open_source(settings: DecoderSettings) -> Any:
             file = os.fdopen(settings.descriptor, "rb", buffering=0, closefd=False)
             return av.open(file, mode="r", options=options, buffer_size=READ_BUFFER_BYTES)
         # Only the address that was checked is visited: no redirects, no play lists, nothing that points elsewhere.
-        options |= {"protocol_whitelist": settings.protocols, "rtsp_transport": "tcp", "max_redirects": "0"}
+        options |= {"rtsp_transport": "tcp", "max_redirects": "0"}
         return av.open(settings.url, mode="r", options=options, timeout=(settings.open_timeout_s, settings.read_timeout_s))
     except MemoryError:
         raise
@@ -68,6 +69,11 @@ def describe_source(container: Any, stream: Any) -> Opened:
         frames_per_s=float(rate) if rate else None,
         duration_s=duration_s,
     )
+
+
+def has_times(container: Any) -> bool:
+    """Whether the format says when frames are shown; MJPEG over HTTP does not, and FFmpeg then makes times up."""
+    return not container.format.flags & Flags.no_timestamps.value
 
 
 def find_tick_s(stream: Any) -> float:
