@@ -6,7 +6,7 @@ Every field can be set as `SIGHTLINE_<NAME>`, for example `SIGHTLINE_WORKSPACE=/
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sightline.core.errors import NotFound
@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="Port `sightline serve` listens on; 0 picks a free one.")
     max_request_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1, description="Largest request body `sightline serve` reads, in bytes."
+    )
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="API keys of `sightline serve` as name=sha256:SALT:HASH,...; made by `sightline keys`.",
     )
 
 

@@ -1,273 +1,270 @@
-"""The plain inference server: `POST /predict/{name}` with a picture's bytes, answered with labels, boxes or masks.
+"""The inference server as a whole: which parts there are, how they hang together, and in which order they begin and end.
 
-    POST /predict/{name}             ?confidence=0..1  ?format=json|png|mask  ?mask=rle|polygons|png
-    GET  /deployments                GET /deployments/{name}       POST /deployments/{name}/reload
-    GET  /health                     GET /                         a page to try a picture
+    POST /predict/{name}      pictures in, annotations or a picture out              http.predict
+    /v2/...                   Open Inference Protocol; the same over gRPC            v2, v2_grpc
+    /v2/streams               a model over a video                                   streams
+    GET  /deployments[/name]  what answers;  POST /deployments/{name}/reload         here
+    GET  /metrics, /docs, /openapi.json, /health, and at / a page to try a picture   http, here
 
-One process: the event loop reads and writes, threads decode and infer, a bounded queue stands between them.
+One process: the event loop reads and writes; the Device's slot threads decode, infer and encode; a loader opens versions.
 """
 
 import asyncio
-import signal
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
-from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.settings import Settings
-from sightline.runtime.predictor import open_predictor
-from sightline.serving.answers import answer_pictures
-from sightline.serving.hosting import DeploymentHost, Hosted, OpenPredictor
-from sightline.serving.problems import EXCEPTION_HANDLERS, make_problem
-from sightline.serving.requests import read_options, read_pictures
-from sightline.serving.workers import Workers
+from sightline.serving.http import openapi, predict
+from sightline.serving.http.access_log import AccessLog
+from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.guard import Guard
+from sightline.serving.http.image_url import ImageFetcher
+from sightline.serving.http.keys import Authenticator, read_key_line
+from sightline.serving.http.metrics import Metrics
+from sightline.serving.http.refusals import Refusal, answer_refusal
+from sightline.serving.http.request_record import observe_work
+from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.inference.service import InferenceService
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.pipelines.declaration import parse_pipeline
+from sightline.serving.pipelines.pipeline_model import PipelineModel
+from sightline.serving.problems import EXCEPTION_HANDLERS
+from sightline.serving.repository.folders import PipelineSource
+from sightline.serving.repository.host import ModelHost, OpenedModel
+from sightline.serving.scheduling.device_threads import DeviceThreads
+from sightline.serving.scheduling.scheduler import Scheduler
+from sightline.serving.scheduling.work import QueueSettings
+from sightline.serving.server_options import ServerOptions
+from sightline.serving.streams import endpoints as stream_endpoints
+from sightline.serving.streams.allowed_urls import make_url_rule
+from sightline.serving.streams.manager import StreamManager, refuse_every_url
+from sightline.serving.v2 import routes as v2_routes
+from sightline.serving.v2.endpoints import V2Endpoints
+from sightline.serving.v2.statistics import Statistics
+from sightline.serving.v2_grpc.server import GrpcServer, create_grpc_server
 
 PAGE_FOLDER = Path(__file__).parent / "page"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-MAX_CONNECTIONS = 1024
-SHUTDOWN_GRACE_S = 5
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+DRAIN_S = 5.0
+OpenModel = Callable[[ModelSource], OpenedModel]
 
 
-class Endpoints:
-    """The handlers of the routes; they parse and call."""
+class InferenceServer:
+    """Everything of one server; nothing runs before its `app` starts. Use `app` with `listening.run_server`.
 
-    def __init__(self, host: DeploymentHost, workers: Workers, settings: Settings) -> None:
-        self.host = host
-        self.workers = workers
-        self.settings = settings
+    Args:
+        repository: folder of models.
+        settings: limits of bytes, pixels and threads.
+        options: what the operator chose.
+        open_model: makes the opened thing of a version's source; by default a `ServedModel`.
 
-    async def predict(self, request: Request) -> Response:
-        """Pictures in, annotations or a PNG out."""
-        with self.workers.admit():
-            hosted = await self._find(request)
-            options = read_options(request)
-            pictures = await read_pictures(request, self.settings.max_request_bytes)
-            answer = await self.workers.run(
-                answer_pictures,
-                hosted.predictor,
-                pictures,
-                options,
-                max_pixels=self.settings.max_image_pixels,
-                facts=hosted.facts,
-                is_form=request.headers.get("content-type", "").lower().startswith("multipart/"),
-            )
-        return Response(answer.body, media_type=answer.media_type)
+    Attributes:
+        names: that answer, known when the server has started.
+        grpc_port: where gRPC answers then; 0 without.
+    """
 
-    async def health(self, request: Request) -> Response:
+    def __init__(
+        self,
+        repository: Path,
+        settings: Settings,
+        options: ServerOptions | None = None,
+        open_model: OpenModel | None = None,
+    ) -> None:
+        self.settings, self.options = settings, options or ServerOptions()
+        self.names: list[str] = []
+        self._is_ready = False
+        self.authenticator = self._make_authenticator()
+        slots, express = settings.threads, self.options.express_slots
+        self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
+        self._threads = DeviceThreads(self.scheduler, slots, express)
+        self.host = ModelHost(
+            repository,
+            open_model or self._open_model,
+            self.scheduler,
+            mode=self.options.mode,
+            load_at_start=self.options.load_at_start,
+            open_pipeline=self._open_pipeline,
+            cores=slots,
+            check_every_s=self.options.check_every_s,
+            memory_budget_bytes=self.options.memory_budget_bytes,
+        )
+        self.statistics = Statistics()
+        self.metrics = Metrics(self._make_gauges())
+        self.service = InferenceService(
+            self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work)
+        )
+        self.streams = self._make_streams()
+        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams")
+        self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
+        self._log = self._open_log()
+        self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
+        self.grpc_port = 0
+        self.app = self._make_app()
+
+    def is_ready(self) -> bool:
+        """Whether every model that should answer at the start had its chance to load, and the server is not ending."""
+        return self._is_ready
+
+    @asynccontextmanager
+    async def _run(self, app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as parts:
+            self._threads.start()
+            parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
+            if self._log is not None:
+                parts.callback(self._log.close)
+            if self._fetcher is not None:
+                parts.push_async_callback(self._fetcher.close)
+            self.names = await asyncio.to_thread(self.host.start)
+            parts.push_async_callback(asyncio.to_thread, self.host.close)
+            await self.streams.start()
+            parts.push_async_callback(self.streams.close)
+            if self._grpc is not None:
+                assert self.options.grpc_address is not None
+                self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
+                parts.push_async_callback(self._grpc.stop, DRAIN_S)
+            self._is_ready = True
+            parts.callback(self._end)
+            yield
+
+    def _end(self) -> None:
+        self._is_ready = False
+
+    def _make_app(self) -> ASGIApp:
+        app = Starlette(
+            routes=self._make_routes(),
+            exception_handlers={**EXCEPTION_HANDLERS, Refusal: answer_raised_refusal},
+            lifespan=self._run,
+        )
+        tellers = [self.metrics.count_request, *([self._log.write] if self._log is not None else [])]
+        return Guard(
+            app,
+            authenticator=self.authenticator if self.authenticator.has_keys else None,
+            allowed_hosts=self.options.allowed_hosts,
+            allowed_origins=self.options.allowed_origins,
+            max_requests_per_s=self.options.max_requests_per_s,
+            has_open_metrics=self.options.has_open_metrics,
+            tellers=tellers,
+        )
+
+    def _make_routes(self) -> list[BaseRoute]:
+        max_bytes = self.settings.max_request_bytes
+        fetch = self._fetcher.fetch if self._fetcher is not None else None
+        v2 = V2Endpoints(self.service, self.host, self.statistics, max_request_bytes=max_bytes, is_ready=self.is_ready)
+        return [
+            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch)),
+            *v2_routes.make_routes(v2),
+            *stream_endpoints.make_routes(self.streams),
+            v2_routes.make_fallback_route(),
+            *DeploymentEndpoints(self.host).routes(),
+            Route("/metrics", self.metrics.read_metrics),
+            Route("/health", self._read_health),
+            *openapi.make_routes(),
+            *(Route(path, read_page) for path in ("/", "/page.js", "/page.css")),
+        ]
+
+    async def _read_health(self, request: Request) -> Response:
         """200 as long as the process answers."""
-        return write_json({"status": "ok", "requests": self.workers.admitted})
+        return write_json({"status": "ok", "ready": self._is_ready})
+
+    def _open_model(self, source: ModelSource) -> OpenedModel:
+        return ServedModel(source, self.settings.threads, self.settings.max_image_pixels)
+
+    def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
+        pipeline = parse_pipeline(source.text.encode())
+        return PipelineModel(source.name, source.version, pipeline, self.host, QueueSettings(), self.settings.max_image_pixels)
+
+    def _make_grpc(self) -> GrpcServer:
+        return create_grpc_server(
+            self.service,
+            self.host,
+            self.statistics,
+            max_request_bytes=self.settings.max_request_bytes,
+            authenticator=self.authenticator if self.authenticator.has_keys else None,
+            is_ready=self.is_ready,
+        )
+
+    def _make_authenticator(self) -> Authenticator:
+        return Authenticator(read_key_line(self.options.key_line), self.options.keys_file)
+
+    def _make_connection_limits(self) -> ConnectionLimits:
+        return msgspec.structs.replace(self.options.connection_limits, max_body_bytes=self._largest_body_bytes())
+
+    def _largest_body_bytes(self) -> int:
+        """Videos may be larger than other requests; those are bounded again where they are read."""
+        return max(self.settings.max_request_bytes, self.options.stream_limits.upload_bytes)
+
+    def _make_streams(self) -> StreamManager:
+        hosts = self.options.stream_urls
+        return StreamManager(
+            self.service,
+            folder=self.options.stream_files,
+            check_url=refuse_every_url if hosts is None else make_url_rule(hosts),
+            limits=self.options.stream_limits,
+        )
+
+    def _open_log(self) -> AccessLog | None:
+        place = self.options.access_log
+        if place is None:
+            return None
+        return AccessLog(None if place == "-" else Path(place))
+
+    def _make_gauges(self) -> dict[str, Any]:
+        labels = ("model", "version")
+
+        def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:
+            for state in self.host.list_loaded():
+                yield (state.name, str(state.version)), float(self.scheduler.depth(state.name))
+
+        return {"nv_inference_pending_request_count": ("Requests in the model's queue", labels, count_pending)}
+
+
+class DeploymentEndpoints:
+    """What answers, in our own words. Args: host: the models."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self.host = host
 
     async def list_deployments(self, request: Request) -> Response:
-        """Every Deployment and its state."""
+        """Every loaded model and its state."""
         return write_json({"deployments": await asyncio.to_thread(self.host.describe_all)})
 
     async def read_deployment(self, request: Request) -> Response:
-        """One Deployment and its state."""
+        """One model and its state."""
         return write_json(await asyncio.to_thread(self.host.describe, request.path_params["name"]))
 
     async def reload_deployment(self, request: Request) -> Response:
-        """Look at the repository now, and try a version again that failed before."""
-        name = request.path_params["name"]
-        await asyncio.to_thread(self.host.find, name, retry_failed=True)
-        return write_json(await asyncio.to_thread(self.host.describe, name))
+        """Look at one model's folder now, and try versions again that failed."""
+        await asyncio.to_thread(self.host.reload, request.path_params["name"])
+        return await self.read_deployment(request)
 
-    async def read_page(self, request: Request) -> Response:
-        """The page to try a picture, and its two files."""
-        return FileResponse(PAGE_FOLDER / (request.url.path.strip("/") or "index.html"))
-
-    async def _find(self, request: Request) -> Hosted:
-        name = request.path_params["name"]
-        hosted = self.host.find_fresh(name)
-        return hosted if hosted is not None else await asyncio.to_thread(self.host.find, name)
+    def routes(self) -> list[BaseRoute]:
+        """Table of paths."""
+        return [
+            Route("/deployments", self.list_deployments),
+            Route("/deployments/{name}", self.read_deployment),
+            Route("/deployments/{name}/reload", self.reload_deployment, methods=["POST"]),
+        ]
 
 
-class GuardMiddleware:
-    """Refuse foreign Host headers and add the security headers.
-
-    A web page the user visits can make the browser send requests to loopback under a name of its own (DNS rebinding); the
-    Host header gives it away.
-    """
-
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str] | None) -> None:
-        self.app = app
-        self.allowed_hosts = allowed_hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI application."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        hosts = [value.decode("latin-1") for key, value in scope["headers"] if key == b"host"]
-        if self.allowed_hosts is not None and not all(strip_port(host) in self.allowed_hosts for host in hosts or [""]):
-            refusal = make_problem(400, f"expected a Host of {', '.join(sorted(self.allowed_hosts))}; this server is local")
-            await refusal(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(key.lower().encode(), value.encode()) for key, value in SECURITY_HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+async def answer_raised_refusal(request: Request, error: Exception) -> Response:
+    """What only HTTP knows, raised by a handler."""
+    assert isinstance(error, Refusal)
+    return answer_refusal(error, request.url.path)
 
 
-def create_app(
-    repository: Path,
-    settings: Settings,
-    *,
-    open_artifact: OpenPredictor = open_predictor,
-    max_waiting: int = 64,
-    check_every_s: float = 1.0,
-    allowed_hosts: frozenset[str] | None = LOOPBACK_NAMES,
-) -> Starlette:
-    """The ASGI application over one model repository.
-
-    Args:
-        repository: folder of Deployments.
-        settings: limits of bytes, pixels and threads.
-        open_artifact: opens the folder of an Artifact.
-        max_waiting: requests that may wait while every thread works; the next one gets 503.
-        check_every_s: how old the look at a Deployment's manifest may be.
-        allowed_hosts: names that the Host header may hold; None: any.
-    """
-    host = DeploymentHost(repository, open_artifact, check_every_s=check_every_s)
-    workers = Workers(settings.threads, max_waiting)
-    endpoints = Endpoints(host, workers, settings)
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.ready = await asyncio.to_thread(host.load_all)
-        yield
-        workers.close()
-
-    return Starlette(
-        routes=make_routes(endpoints),
-        middleware=[Middleware(GuardMiddleware, allowed_hosts=allowed_hosts)],
-        exception_handlers=EXCEPTION_HANDLERS,
-        lifespan=lifespan,
-    )
-
-
-def make_routes(endpoints: Endpoints) -> list[Route]:
-    """Table of paths."""
-    table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-        *(("GET", path, endpoints.read_page) for path in ("/", "/page.js", "/page.css")),
-        ("GET", "/health", endpoints.health),
-        ("GET", "/deployments", endpoints.list_deployments),
-        ("GET", "/deployments/{name}", endpoints.read_deployment),
-        ("POST", "/deployments/{name}/reload", endpoints.reload_deployment),
-        ("POST", "/predict/{name}", endpoints.predict),
-    ]
-    return [Route(path, handler, methods=[method]) for method, path, handler in table]
+async def read_page(request: Request) -> Response:
+    """The page to try a picture, and its two files."""
+    return FileResponse(PAGE_FOLDER / (request.url.path.strip("/") or "index.html"))
 
 
 def write_json(content: Any) -> Response:
     """A 200 with a JSON body."""
     return Response(msgspec.json.encode(content), media_type="application/json")
-
-
-def strip_port(host: str) -> str:
-    """Host name of a Host header: `localhost:8000` -> `localhost`, `[::1]:8000` -> `::1`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
-
-
-def open_listener(host: str, port: int, allow_remote: bool = False) -> socket.socket:
-    """Bind the server's socket; port 0 picks a free one.
-
-    Raises: Conflict when the port is taken; InvalidInput for an address that is not this machine's, or that other machines
-        reach while `allow_remote` is False.
-    """
-    if not allow_remote and not is_loopback(host):
-        raise InvalidInput(
-            f"{host} is reachable from other machines and this server asks for no password; "
-            "use 127.0.0.1, or --allow-remote if the network is yours"
-        )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if isinstance(error, socket.gaierror):
-            raise InvalidInput(f"{host!r} is no address of this machine; use 127.0.0.1") from error
-        raise Conflict(f"cannot listen on {host} port {port}: {error.strerror}; --port 0 picks a free port") from error
-    listener.listen(MAX_CONNECTIONS)
-    return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def format_url(listener: socket.socket) -> str:
-    """URL of a bound socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def run_server(app: Starlette, listener: socket.socket, on_ready: Callable[[list[str]], None]) -> None:
-    """Serve until SIGTERM or SIGINT, let running requests end, and return.
-
-    Args:
-        on_ready: called once with the names that answer, when the first request can be taken.
-    """
-    server = _make_server(app, on_ready)
-    # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
-    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        server.run(sockets=[listener])
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _make_server(app: Starlette, on_ready: Callable[[list[str]], None]) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
-        limit_concurrency=MAX_CONNECTIONS,
-    )
-    return _AnnouncingServer(config, on_ready)
-
-
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[list[str]], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready(self.config.app.state.ready)  # type: ignore[union-attr]

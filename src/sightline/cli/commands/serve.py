@@ -1,49 +1,181 @@
 """`sightline serve`: the inference server over a model repository."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from sightline.serving.http.image_url import UrlRules
+    from sightline.serving.repository.host import Mode
+
+KEYS_VARIABLE = "SIGHTLINE_API_KEYS"
+RepositoryArgument = Annotated[Path | None, typer.Argument(help="Model repository; by default the workspace's deployments.")]
+HostOption = Annotated[str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one; by default $SIGHTLINE_PORT, 8000.")
+]
+GrpcPortOption = Annotated[
+    int | None, typer.Option("--grpc-port", min=0, max=65535, help="Also serve gRPC here; 0 picks a free port.")
+]
+RemoteOption = Annotated[bool, typer.Option("--allow-remote", help="Let other machines reach a server that has no API keys.")]
+ModeOption = Annotated[
+    str, typer.Option("--model-control", help="poll: watch the repository; none: load once; explicit: load what is asked for.")
+]
+LoadOption = Annotated[
+    list[str] | None, typer.Option("--load", help="With explicit: a model to load at the start; '*' is all. May be repeated.")
+]
+BudgetOption = Annotated[
+    float | None, typer.Option("--memory-budget", min=1, help="MB for opened models; idle ones are paged out above it.")
+]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", help=f"File of API keys (sightline keys); ${KEYS_VARIABLE} may hold some, too.")
+]
+MaxRpsOption = Annotated[
+    float | None, typer.Option("--max-rps", min=0.001, help="Requests a second of all callers together; more is answered 503.")
+]
+CertificateOption = Annotated[
+    Path | None, typer.Option("--tls-certificate", help="PEM file: serve HTTPS with this certificate.")
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--tls-key", help="PEM file of its private key, when it is not in the same file.")
+]
+ClientAuthorityOption = Annotated[
+    Path | None, typer.Option("--tls-client-ca", help="PEM file: only clients with a certificate of this authority.")
+]
+LogOption = Annotated[str | None, typer.Option("--access-log", help="File for a JSON line per request; '-' is standard error.")]
+ImageUrlOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-image-urls", help="Host that pictures may be fetched from, '*': any public one. May be repeated."),
+]
+StreamFilesOption = Annotated[Path | None, typer.Option("--stream-files", help="Folder whose videos may be streamed.")]
+StreamUrlOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-stream-urls", help="Host of cameras that may be opened, '*': any public one. May be repeated."),
+]
+OriginOption = Annotated[
+    list[str] | None, typer.Option("--allow-origin", help="Site whose pages may send requests. May be repeated.")
+]
+NameOption = Annotated[
+    list[str] | None, typer.Option("--server-name", help="Name that requests may ask for in Host. May be repeated.")
+]
+
 
 def serve_command(
-    repository: Annotated[Path | None, typer.Argument(help="Model repository; by default the workspace's deployments.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.")] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one; by default $SIGHTLINE_PORT, 8000.")
-    ] = None,
-    allow_remote: Annotated[
-        bool,
-        typer.Option("--allow-remote", help="Let other machines reach the server, which asks for no password."),
-    ] = False,
-    max_waiting: Annotated[
-        int, typer.Option("--max-waiting", min=0, help="Requests that may wait; the next one is answered 503 at once.")
-    ] = 64,
+    repository: RepositoryArgument = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    grpc_port: GrpcPortOption = None,
+    allow_remote: RemoteOption = False,
+    model_control: ModeOption = "poll",
+    load: LoadOption = None,
+    memory_budget: BudgetOption = None,
+    keys: KeysOption = None,
+    max_rps: MaxRpsOption = None,
+    tls_certificate: CertificateOption = None,
+    tls_key: KeyOption = None,
+    tls_client_ca: ClientAuthorityOption = None,
+    access_log: LogOption = None,
+    allow_image_urls: ImageUrlOption = None,
+    stream_files: StreamFilesOption = None,
+    allow_stream_urls: StreamUrlOption = None,
+    allow_origin: OriginOption = None,
+    server_name: NameOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer POST /predict/NAME with labels, boxes or masks until stopped; new versions are picked up while it runs."""
-    import logging
-
+    """Answer over HTTP and gRPC with labels, boxes, masks or tensors until stopped; new versions are picked up meanwhile."""
     from sightline.core.settings import Settings
     from sightline.serving.deployments import check_repository
-    from sightline.serving.server import LOOPBACK_NAMES, create_app, format_url, is_loopback, open_listener, run_server
+    from sightline.serving.listening import format_url, open_listener, run_server
+    from sightline.serving.server import InferenceServer
+    from sightline.serving.server_options import ServerOptions
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)  # a client's broken form is told to the client
+    configure_logging()
     settings, terminal = Settings(), Terminal(as_json)
     folder = check_repository(repository) if repository is not None else open_workspace(workspace).deployments
     address = host or settings.host
-    listener = open_listener(address, settings.port if port is None else port, allow_remote)
-    url = format_url(listener)
+    tls = read_tls(tls_certificate, tls_key, tls_client_ca)
+    options = ServerOptions(
+        mode=check_mode(model_control),
+        load_at_start=tuple(load or ()),
+        memory_budget_bytes=None if memory_budget is None else int(memory_budget * 1e6),
+        keys_file=keys,
+        key_line=settings.api_keys.get_secret_value(),
+        max_requests_per_s=max_rps,
+        allowed_hosts=list_hosts(address, server_name or []),
+        allowed_origins=frozenset(allow_origin or ()),
+        access_log=access_log,
+        image_urls=make_url_rules(allow_image_urls),
+        stream_files=stream_files,
+        stream_urls=tuple(allow_stream_urls) if allow_stream_urls else None,
+        grpc_address=None if grpc_port is None else (address, grpc_port),
+        grpc_tls=None if tls_certificate is None else (tls_certificate, tls_key or tls_certificate),
+    )
+    server = InferenceServer(folder, settings, options)
+    can_be_remote = allow_remote or server.authenticator.has_keys
+    listener = open_listener(address, settings.port if port is None else port, can_be_remote)
+    url = format_url(listener, "http" if tls is None else "https")
 
-    def announce(names: list[str]) -> None:
-        terminal.say(f"serving {', '.join(names) or 'nothing yet'} from {folder} at {url}")
-        terminal.finish({"url": url, "repository": folder, "deployments": names})
+    def announce() -> None:
+        grpc = f", gRPC on port {server.grpc_port}" if server.grpc_port else ""
+        terminal.say(f"serving {', '.join(server.names) or 'nothing yet'} from {folder} at {url}{grpc}")
+        terminal.finish({"url": url, "grpc_port": server.grpc_port or None, "repository": folder, "deployments": server.names})
 
-    allowed = LOOPBACK_NAMES if is_loopback(address) else None
-    run_server(create_app(folder, settings, max_waiting=max_waiting, allowed_hosts=allowed), listener, announce)
+    run_server(server.app, listener, server.edge, announce, tls)
+
+
+def configure_logging() -> None:
+    """Our own messages on standard error; what libraries say of a client's mistakes is told to the client."""
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name, level in (
+        ("uvicorn", logging.WARNING),
+        ("python_multipart.multipart", logging.ERROR),
+        ("httpx", logging.WARNING),
+    ):
+        logging.getLogger(name).setLevel(level)
+
+
+def check_mode(text: str) -> "Mode":
+    """The mode of the repository. Raises: InvalidInput."""
+    from sightline.core.errors import InvalidInput
+
+    if text not in ("none", "poll", "explicit"):
+        raise InvalidInput(f"expected --model-control none, poll or explicit, got {text!r}")
+    return text  # type: ignore[return-value]
+
+
+def read_tls(certificate: Path | None, key: Path | None, authority: Path | None) -> "SSLContext | None":
+    """The TLS context of the options, None without. Raises: InvalidInput."""
+    from sightline.core.errors import InvalidInput
+    from sightline.serving.http.tls import make_tls_context
+
+    if certificate is None and (key is not None or authority is not None):
+        raise InvalidInput("expected --tls-certificate beside --tls-key or --tls-client-ca, got none; give the certificate")
+    return None if certificate is None else make_tls_context(certificate, key, authority)
+
+
+def list_hosts(address: str, names: list[str]) -> frozenset[str] | None:
+    """Names that the Host header may hold: on loopback its own, and those given; elsewhere those given, or any."""
+    from sightline.serving.listening import LOOPBACK_NAMES, is_loopback
+
+    given = frozenset(name.lower() for name in names)
+    if is_loopback(address):
+        return LOOPBACK_NAMES | given
+    return given or None
+
+
+def make_url_rules(hosts: list[str] | None) -> "UrlRules | None":
+    """Rules for fetched pictures, None when none may be."""
+    from sightline.serving.http.image_url import UrlRules
+
+    if not hosts:
+        return None
+    return UrlRules(hosts=None if "*" in hosts else tuple(hosts))

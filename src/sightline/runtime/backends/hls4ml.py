@@ -165,7 +165,7 @@ def describe_layers(network: FixedNetwork, kinds: Mapping[str, str]) -> list[Lay
 
 def _parse_graph(content: bytes, path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load_model_from_string(content)

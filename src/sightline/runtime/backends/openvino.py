@@ -275,9 +275,9 @@ def _describe_tensor(node: Any, name: str) -> TensorType:
 
 
 def find_output_name(output: Any) -> str:
-    """The name the graph gives an output: a tensor may carry several, the Result node tells which one was meant."""
+    """The name the graph gives an output: a tensor may carry several, or none; the Result node tells which one was meant."""
     stated = str(output.node.friendly_name).split("/sink_port_")[0]
-    return stated if stated in output.names else str(output.any_name)
+    return stated if stated in output.names or not output.names else str(output.any_name)
 
 
 def leave_out_first(first_us: Mapping[str, float], mean_us: Mapping[str, float], count: int) -> dict[str, float]:

@@ -61,6 +61,7 @@ class ServedModel:
         self._facts: ServedFacts | None = None
         self._idle = threading.Condition()
         self._running = 0
+        self._is_suspended = False
 
     @property
     def queue(self) -> QueueSettings:
@@ -77,7 +78,7 @@ class ServedModel:
     @property
     def is_resident(self) -> bool:
         """Whether its sessions are open."""
-        return self._many is not None
+        return self._many is not None and not self._is_suspended
 
     @property
     def memory_bytes(self) -> int:
@@ -104,12 +105,17 @@ class ServedModel:
             raise
         with self._idle:
             self._many = session
+        self._is_suspended = False
 
     def warm_up(self) -> None:
         """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
         for rows, alone in dict.fromkeys(((1, False), (1, True), (self.source.batch, False))):
             if (inputs := make_blank_inputs(self.facts, rows)) is not None:
                 self._infer(inputs, alone)
+
+    def suspend(self) -> None:
+        """From now on it is not resident, until `open`; executions that run go on. Never waits."""
+        self._is_suspended = True
 
     def page_out(self) -> None:
         """Wait for running executions and give the sessions' memory back; `open` brings them again."""

@@ -5,21 +5,27 @@ does not come is given up, and bytes that are no message are refused in words in
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import grpc
 
 from sightline.serving.http.keys import ANYBODY, Caller
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
-from sightline.serving.v2_grpc.messages import SERVICE, find_message, list_calls, parse_message
+from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse_errors
 
 MAX_UNANSWERED = 64  # messages of one stream that are worked on; the next is read when an answer is sent
 OPEN_CALLS = frozenset(("ServerLive", "ServerReady"))  # need no key: they say whether the server is well
 
 Answer = Callable[[Any, Origin], Awaitable[bytes]]
+Teller = Callable[[RequestRecord], None]
 
 
 class Authenticator(Protocol):
@@ -35,54 +41,64 @@ class Dispatcher:
     Args:
         endpoints: what answers messages.
         authenticator: None: whoever reaches the server may do everything.
+        bucket: the rate of all callers together, health aside; None: unlimited.
+        tellers: told of every request when it has ended, as the guard's are over HTTP.
         message_timeout_s: how long a unary call's message may take to come.
     """
 
-    def __init__(self, endpoints: GrpcEndpoints, authenticator: Authenticator | None, message_timeout_s: float) -> None:
+    def __init__(
+        self,
+        endpoints: GrpcEndpoints,
+        authenticator: Authenticator | None,
+        bucket: TokenBucket | None,
+        tellers: Sequence[Teller],
+        message_timeout_s: float,
+    ) -> None:
         self._endpoints = endpoints
         self._authenticator = authenticator
+        self._bucket = bucket
+        self._tellers = tuple(tellers)
         self._message_timeout_s = message_timeout_s
 
     def make_handler(self) -> grpc.GenericRpcHandler:
         """gRPC's handler of all calls of the service; messages reach it and leave it as bytes."""
         table = self._endpoints.list_handlers()
-        handlers = {}
+        handlers: dict[str, Any] = {}
         for call in list_calls():
             if call.is_stream:
-                handlers[call.name] = grpc.stream_stream_rpc_method_handler(self._make_stream(call.name, call.request))
+                handlers[call.name] = grpc.stream_stream_rpc_method_handler(self._make_stream(call))
             else:
-                answer = self._make_unary(call.name, call.request, table[call.name])
-                handlers[call.name] = grpc.stream_unary_rpc_method_handler(answer)
+                handlers[call.name] = grpc.stream_unary_rpc_method_handler(self._make_unary(call, table[call.name]))
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _make_unary(self, name: str, request: str, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
+    def _make_unary(self, call: ServiceCall, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
-            async with refuse_errors(name, context):
-                caller = self._find_caller(name, context)
-                caller.quota.enter()
-                try:
-                    body = await self._read_message(request, context)
-                    return await answer(parse_message(request, body), _find_origin(caller, context))
-                finally:
-                    caller.quota.leave()
+            with self._tell(call, context) as record:
+                async with refuse_errors(record, context):
+                    caller = self._find_caller(call, context)
+                    with self._enter(call, caller, record):
+                        body = await self._read_message(call, context)
+                        origin = Origin(caller, context.time_remaining())
+                        return _note_answer(record, body, await answer(parse_message(call.request, body), origin))
+            raise AssertionError("unreachable: a refused call raises")
 
         return answer_call
 
-    def _make_stream(self, name: str, request: str) -> Callable[[Any, Any], Awaitable[None]]:
+    def _make_stream(self, call: ServiceCall) -> Callable[[Any, Any], Awaitable[None]]:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
-            async with refuse_errors(name, context):
-                origin = _find_origin(self._find_caller(name, context), context)
-                await self._run_stream(name, request, messages, context, origin)
+            async with refuse_errors(_make_record(call, context), context):
+                caller = self._find_caller(call, context)
+                await self._run_stream(call, messages, context, caller)
 
         return answer_stream
 
-    async def _run_stream(self, name: str, request: str, messages: AsyncIterator[bytes], context: Any, origin: Origin) -> None:
+    async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any, caller: Caller) -> None:
         """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left."""
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_UNANSWERED)
 
         async def read_messages() -> None:
             async for body in messages:
-                await answers.put(group.create_task(self._answer_in_stream(name, request, body, origin)))
+                await answers.put(group.create_task(self._answer_in_stream(call, body, context, caller)))
             await answers.put(None)
 
         async with asyncio.TaskGroup() as group:
@@ -90,36 +106,70 @@ class Dispatcher:
             while (answer := await answers.get()) is not None:
                 await _send(context, await answer)
 
-    async def _answer_in_stream(self, name: str, request: str, body: bytes, origin: Origin) -> bytes:
+    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, caller: Caller) -> bytes:
         """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
         message_id = ""
-        try:
-            message = parse_message(request, body)
-            message_id = message.id
-            origin.caller.quota.enter()
+        with self._tell(call, context) as record:
             try:
-                return await self._endpoints.infer_in_stream(message, origin)
-            finally:
-                origin.caller.quota.leave()
-        except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-            response = find_message("ModelStreamInferResponse")(error_message=describe_failure(name, error))
-            response.infer_response.id = message_id
-            return bytes(response.SerializeToString())
+                with self._enter(call, caller, record):
+                    message = parse_message(call.request, body)
+                    message_id = message.id
+                    answer = await self._endpoints.infer_in_stream(message, Origin(caller))
+            except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
+                response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
+                response.infer_response.id = message_id
+                return bytes(response.SerializeToString())
+            return _note_answer(record, body, answer)
 
-    def _find_caller(self, name: str, context: Any) -> Caller:
-        if self._authenticator is None or name in OPEN_CALLS:
+    @contextmanager
+    def _tell(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
+        """A record of a request, which is told of at its end."""
+        record = _make_record(call, context)
+        RECORD.set(record)
+        try:
+            yield record
+        finally:
+            record.duration_s = time.perf_counter() - record.started_s
+            for tell in self._tellers:
+                tell(record)
+
+    @contextmanager
+    def _enter(self, call: ServiceCall, caller: Caller, record: RequestRecord) -> Iterator[None]:
+        """A place for one request under the limits of all and of its key. Raises: Refusal."""
+        record.tenant = caller.name
+        if self._bucket is not None and call.name not in OPEN_CALLS and (wait_s := self._bucket.take()) > 0:
+            raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
+        caller.quota.enter()
+        try:
+            yield
+        finally:
+            caller.quota.leave()
+
+    def _find_caller(self, call: ServiceCall, context: Any) -> Caller:
+        if self._authenticator is None or call.name in OPEN_CALLS:
             return ANYBODY
         return self._authenticator.authenticate(_read_token(context.invocation_metadata()))
 
-    async def _read_message(self, request: str, context: Any) -> bytes:
+    async def _read_message(self, call: ServiceCall, context: Any) -> bytes:
         try:
             async with asyncio.timeout(self._message_timeout_s):
                 body = await context.read()
         except TimeoutError:
             raise Refusal(408, f"the message was not complete after {self._message_timeout_s:g} s; send it faster") from None
         if body is grpc.aio.EOF:
-            raise Refusal(400, f"expected one message {request}, got none")
+            raise Refusal(400, f"expected one message {call.request}, got none")
         return bytes(body)
+
+
+def _make_record(call: ServiceCall, context: Any) -> RequestRecord:
+    """Args: context: its peer is "ipv4:ADDRESS:PORT", or "ipv6:%5BADDRESS%5D:PORT"."""
+    address = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
+    return RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": (address, 0)})
+
+
+def _note_answer(record: RequestRecord, body: bytes, answer: bytes) -> bytes:
+    record.status, record.bytes_in, record.bytes_out = 200, len(body), len(answer)
+    return answer
 
 
 async def _send(context: Any, body: bytes) -> None:
@@ -127,10 +177,6 @@ async def _send(context: Any, body: bytes) -> None:
         await context.write(body)
     except grpc.aio.InternalError:  # the stream has ended: the client has gone, or one of its messages was too large
         raise asyncio.CancelledError from None
-
-
-def _find_origin(caller: Caller, context: Any) -> Origin:
-    return Origin(caller, context.time_remaining())
 
 
 def _read_token(metadata: Any) -> str | None:

@@ -1,0 +1,126 @@
+"""The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
+
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sightline.core.errors import Conflict, InvalidInput
+from sightline.serving.http.connection import make_connector
+from sightline.serving.http.edge import Edge
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+LISTEN_BACKLOG = 1024
+SHUTDOWN_GRACE_S = 5
+
+
+def open_listener(host: str, port: int, allow_remote: bool = False) -> socket.socket:
+    """Bind the server's socket; port 0 picks a free one.
+
+    Raises: Conflict when the port is taken; InvalidInput for an address that is not this machine's, or that other machines
+        reach while `allow_remote` is False.
+    """
+    if not allow_remote and not is_loopback(host):
+        raise InvalidInput(
+            f"{host} is reachable from other machines and no API keys are set; use 127.0.0.1, or --keys FILE, "
+            "or --allow-remote if the network is yours"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if isinstance(error, socket.gaierror):
+            raise InvalidInput(f"{host!r} is no address of this machine; use 127.0.0.1") from error
+        raise Conflict(f"cannot listen on {host} port {port}: {error.strerror}; --port 0 picks a free port") from error
+    listener.listen(LISTEN_BACKLOG)
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def format_url(listener: socket.socket, scheme: str = "http") -> str:
+    """URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def run_server(
+    app: ASGIApp,
+    listener: socket.socket,
+    edge: Edge,
+    on_ready: Callable[[], None],
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, let running requests end, and return.
+
+    Args:
+        edge: limits of the connections.
+        on_ready: called once, when the first request can be taken.
+        tls: None serves without encryption.
+    """
+    server = make_server(app, edge, on_ready, tls)
+    # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
+    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def make_server(
+    app: ASGIApp, edge: Edge, on_ready: Callable[[], None] = lambda: None, tls: ssl.SSLContext | None = None
+) -> uvicorn.Server:
+    """uvicorn's loop around our connections; tests run it in a thread."""
+    config = _Config(
+        app,
+        http=make_connector(edge),
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+    )
+    config.context = tls
+    return _AnnouncingServer(config, on_ready)
+
+
+class _Config(uvicorn.Config):
+    """uvicorn's configuration with an SSL context made elsewhere."""
+
+    context: ssl.SSLContext | None = None
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self.context
+
+    @property
+    def is_ssl(self) -> bool:
+        return self.context is not None
+
+
+class _AnnouncingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
