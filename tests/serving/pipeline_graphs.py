@@ -10,6 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.serving.inference.source import ModelSource
 
+COLOURS = ("red", "green", "blue")
+ZOO = b"""{"steps": [{"name": "find", "model": "finder"}, {"name": "patches", "of": "find", "crop": {}},
+                     {"name": "colour", "of": "patches", "model": "colours"}]}"""
 ENLARGED = DecodeSpec(head="picture", outputs=("drawn",), parameters={"range": [0, 1]})
 
 
@@ -90,3 +93,15 @@ def make_enlarger_source(graph: Path, **changes: Any) -> ModelSource:
     """The super-resolution network, for pictures of any size."""
     spec = InputSpec(width=1, height=1, resize="pad")
     return make_source("enlarger", graph, **{"task": "image", "input": spec, "decode": ENLARGED, **changes})
+
+
+def paint_quadrants(seed: int) -> tuple[np.ndarray, dict[tuple[int, ...], str]]:
+    """A picture of 64 x 48 whose quadrants are black or of one colour, and the box of each that is not."""
+    rng = np.random.default_rng(seed)
+    image, expected = np.zeros((48, 64, 3), np.uint8), {}
+    for left, top in ((0, 0), (32, 0), (0, 24), (32, 24)):
+        channel = int(rng.integers(4))
+        if channel < 3:
+            image[top : top + 24, left : left + 32, channel] = 255
+            expected[(left, top, left + 32, top + 24)] = COLOURS[channel]
+    return image, expected

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from pipeline_fakes import FakeHost, make_work, open_pipeline, read_annotations, run, upload
 from pipeline_graphs import (
+    COLOURS,
+    ZOO,
     make_enlarger_source,
     make_source,
+    paint_quadrants,
     write_brightest_channel,
     write_channel_means,
     write_enlarger,
@@ -35,7 +38,6 @@ from sightline.serving.v2.endpoints import describe_model
 from sightline.serving.v2.requests import InferRequest, RequestedOutput
 
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}
-COLOURS = ("red", "green", "blue")
 
 
 def open_model(source: ModelSource) -> ServedModel:
@@ -112,22 +114,6 @@ def make_zoo(folder: Path) -> FakeHost:
     )
     models = [open_model(source) for source in (find, sort)]
     return FakeHost(*models)  # type: ignore[arg-type]
-
-
-ZOO = b"""{"steps": [{"name": "find", "model": "finder"}, {"name": "patches", "of": "find", "crop": {}},
-                     {"name": "colour", "of": "patches", "model": "colours"}]}"""
-
-
-def paint_quadrants(seed: int) -> tuple[np.ndarray, dict[tuple[int, ...], str]]:
-    """A picture of 64 x 48 whose quadrants are black or of one colour, and the box of each that is not."""
-    rng = np.random.default_rng(seed)
-    image, expected = np.zeros((48, 64, 3), np.uint8), {}
-    for left, top in ((0, 0), (32, 0), (0, 24), (32, 24)):
-        channel = int(rng.integers(4))
-        if channel < 3:
-            image[top : top + 24, left : left + 32, channel] = 255
-            expected[(left, top, left + 32, top + 24)] = COLOURS[channel]
-    return image, expected
 
 
 def test_detector_crop_classifier_with_real_engines_gives_every_thread_its_own_answer(tmp_path: Path) -> None:
