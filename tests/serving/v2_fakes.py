@@ -150,6 +150,11 @@ class FakeHost:
         self.held += 1
         return self.versions[name]
 
+    def read_facts(self, name: str, version: str = "") -> ServedFacts:
+        served = self.acquire(name, version)
+        self.release(served)
+        return served.facts
+
     def release(self, served: NumpyVersion) -> None:
         self.held -= 1
 

@@ -18,6 +18,7 @@ from v2_fakes import MAX_REQUEST_BYTES
 
 from sightline.core.errors import Conflict, InvalidInput, MissingPackage, NotFound, QueueFull
 from sightline.serving.http.keys import Authenticator, KeyRecord, create_key
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.v2_grpc.server import create_grpc_server
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
@@ -278,6 +279,48 @@ def test_a_key_is_held_to_its_requests_at_once(bench):
         bench.gate.opened.set()
         running.result(30)
         stub.ModelInfer(make_request(), metadata=metadata, timeout=30)
+
+
+def test_all_callers_together_are_held_to_a_rate_but_not_health(bench):
+    with run_grpc(bench, bucket=TokenBucket(0.01, 1)) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub.ModelInfer(make_request(), timeout=30)
+        failure = read_failure(stub.ModelInfer, make_request())
+        assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
+    assert failure.code() == grpc.StatusCode.UNAVAILABLE
+    assert 90 < int(dict(failure.trailing_metadata())["retry-after"]) <= 100
+
+
+def test_every_request_is_told_of_for_the_access_log(bench):
+    records = []
+    token, authenticator = make_keys()
+    metadata = (("x-api-key", token),)
+    with run_grpc(bench, authenticator, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = make_request()
+        answer = stub.ModelInfer(request, metadata=metadata, timeout=30)
+        read_failure(stub.ModelInfer, make_request())
+        read_failure(stub.ModelInfer, make_request("nothing"), metadata=metadata)
+        list(stub.ModelStreamInfer(iter([make_request(), make_request("nothing")]), metadata=metadata, timeout=30))
+        bench.gate.opened.clear()
+        read_failure(stub.ModelInfer, request, metadata=metadata, timeout=0.2)
+        bench.wait_for_ended(3)
+    call, stream = "/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ModelStreamInfer"
+    assert sorted((one.path, one.status, one.tenant) for one in records) == [
+        (call, 200, "line-3"), (call, 401, ""), (call, 404, "line-3"), (call, 499, "line-3"),
+        (stream, 200, "line-3"), (stream, 404, "line-3"),
+    ]  # fmt: skip
+    first = records[0]
+    assert (first.method, first.remote) == ("GRPC", "127.0.0.1")
+    assert (first.bytes_in, first.bytes_out) == (request.ByteSize(), answer.ByteSize())
+    assert first.duration_s > 0
+
+
+def test_what_an_answer_repeats_of_a_request_is_one_short_line(stub):
+    failure = read_failure(stub.ModelConfig, theirs.ModelConfigRequest(name="no\nsuch\r\n" * 10_000))
+    assert failure.code() == grpc.StatusCode.NOT_FOUND
+    assert len(failure.details()) <= 1000
+    assert "\n" not in failure.details()
 
 
 # The server itself

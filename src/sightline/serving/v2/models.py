@@ -18,7 +18,10 @@ class VersionState(Protocol):
 
 
 class AdministeredHost(Host, Protocol):
-    """What the endpoints ask of the model host; all of it but `acquire` and `release` may block."""
+    """What the endpoints ask of the model host; all of it but `acquire`, `release` and `read_facts` may block."""
+
+    def read_facts(self, name: str, version: str = "") -> ServedFacts:
+        """Facts of the version that answers now, without holding it or paging it in. Raises: as `acquire`."""
 
     def index(self) -> list[Any]:
         """A VersionState for every version in the repository."""
@@ -43,13 +46,9 @@ class Models:
         self.host = host
 
     def find_facts(self, name: str, version: str) -> ServedFacts:
-        """Facts of the version that answers now. Raises: NotFound in the protocol's words; Exhausted."""
-        served = self.call_host(self.host.acquire, name, version)
-        try:
-            facts: ServedFacts = served.facts
-            return facts
-        finally:
-            self.host.release(served)
+        """Facts of the version that answers now; pages nothing in. Raises: NotFound in the protocol's words; Exhausted."""
+        facts: ServedFacts = self.call_host(self.host.read_facts, name, version)
+        return facts
 
     def list_versions(self, name: str, version: str = "") -> list[tuple[str, int]]:
         """Names and numbers of all versions that answer, one model's, or one version's. Raises: NotFound."""

@@ -19,7 +19,7 @@ from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
-from sightline.serving.v2_grpc.refusals import describe_failure, refuse_errors
+from sightline.serving.v2_grpc.refusals import describe_failure, refuse
 
 MAX_UNANSWERED = 64  # messages of one stream that are worked on; the next is read when an answer is sent
 OPEN_CALLS = frozenset(("ServerLive", "ServerReady"))  # need no key: they say whether the server is well
@@ -74,21 +74,23 @@ class Dispatcher:
     def _make_unary(self, call: ServiceCall, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             with self._tell(call, context) as record:
-                async with refuse_errors(record, context):
+                try:
                     caller = self._find_caller(call, context)
                     with self._enter(call, caller, record):
                         body = await self._read_message(call, context)
                         origin = Origin(caller, context.time_remaining())
                         return _note_answer(record, body, await answer(parse_message(call.request, body), origin))
-            raise AssertionError("unreachable: a refused call raises")
+                except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
+                    await refuse(record, context, error)
 
         return answer_call
 
     def _make_stream(self, call: ServiceCall) -> Callable[[Any, Any], Awaitable[None]]:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
-            async with refuse_errors(_make_record(call, context), context):
-                caller = self._find_caller(call, context)
-                await self._run_stream(call, messages, context, caller)
+            try:
+                await self._run_stream(call, messages, context, self._find_caller(call, context))
+            except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
+                await refuse(_make_record(call, context), context, error)
 
         return answer_stream
 

@@ -8,16 +8,16 @@ log has it.
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import grpc
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, QueueTimeout, SightlineError, Unsupported
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_record import RequestRecord
+from sightline.serving.v2.refusals import INTERNAL_ERROR, MAX_MESSAGE
 
-INTERNAL_ERROR = "the server failed on this request; its log has the details"
 RETRY_AFTER_S = 1.0
 STATUS: dict[type[SightlineError], grpc.StatusCode] = {  # the first matching class wins
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -27,42 +27,48 @@ STATUS: dict[type[SightlineError], grpc.StatusCode] = {  # the first matching cl
     QueueTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
     Exhausted: grpc.StatusCode.UNAVAILABLE,
 }
-HTTP_STATUS: dict[int, grpc.StatusCode] = {  # of refusals; any other is INVALID_ARGUMENT
+STATUS_OF_HTTP: dict[int, grpc.StatusCode] = {  # of refusals; any other is INVALID_ARGUMENT
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+LOGGED: dict[grpc.StatusCode, int] = {  # what the access log, which speaks HTTP, calls them; INTERNAL is 500
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
 
 logger = logging.getLogger("sightline.serving")
 
 
-@asynccontextmanager
-async def refuse_errors(call: str, context: Any) -> AsyncIterator[None]:
-    """Turn whatever is raised into the call's status. Cancellation passes: there is nobody left to tell."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-        message = describe_failure(call, error)
-        try:
-            await context.abort(find_status(error), message, list_retry_metadata(error))
-        except grpc.aio.InternalError:  # the call has ended already, as one whose message is too large does
-            raise asyncio.CancelledError from None
+async def refuse(record: RequestRecord, context: Any, error: Exception) -> NoReturn:
+    """End a call with the status and the words of an error."""
+    message = describe_failure(record, error)
+    with suppress(grpc.aio.InternalError):  # the call has ended already, as one whose message is too large does
+        await context.abort(find_status(error), message, list_retry_metadata(error))
+    raise asyncio.CancelledError
 
 
 def find_status(error: Exception) -> grpc.StatusCode:
     """The status code of an error; INTERNAL for one that was not raised on purpose."""
     if isinstance(error, Refusal):
-        return HTTP_STATUS.get(error.status, grpc.StatusCode.INVALID_ARGUMENT)
+        return STATUS_OF_HTTP.get(error.status, grpc.StatusCode.INVALID_ARGUMENT)
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
 
 
-def describe_failure(call: str, error: Exception) -> str:
-    """The line that the client reads. A defect of ours goes to the log, with its traceback."""
+def describe_failure(record: RequestRecord, error: Exception) -> str:
+    """The line that the client reads; the record learns the status. A defect of ours goes to the log, with its traceback."""
+    record.status = LOGGED.get(find_status(error), 500)
     if isinstance(error, SightlineError | Refusal):
-        return str(error)
-    logger.error("internal error at gRPC %s", call, exc_info=error)
+        return " ".join(str(error)[:MAX_MESSAGE].split())  # it may repeat what the client sent
+    logger.error("internal error at gRPC %s", record.path, exc_info=error)
     return INTERNAL_ERROR
 
 

@@ -5,11 +5,12 @@ the work, and the only other threads are those that infer.
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import Conflict, MissingPackage
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.tls import make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.models import AdministeredHost
@@ -18,7 +19,7 @@ from sightline.serving.v2.statistics import Statistics
 if TYPE_CHECKING:
     import grpc
 
-    from sightline.serving.v2_grpc.dispatch import Authenticator
+    from sightline.serving.v2_grpc.dispatch import Authenticator, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_CONCURRENT_CALLS = 1024
@@ -82,6 +83,8 @@ def create_grpc_server(
     max_request_bytes: int,
     authenticator: "Authenticator | None" = None,
     is_ready: Callable[[], bool] = lambda: True,
+    bucket: TokenBucket | None = None,
+    tellers: "Sequence[Teller]" = (),
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
 ) -> GrpcServer:
     """The gRPC server over what the HTTP server uses too.
@@ -91,6 +94,8 @@ def create_grpc_server(
         max_request_bytes: largest message that is read, as it came and decompressed.
         authenticator: knows the API keys; None: whoever reaches the server may do everything.
         is_ready: whether the server as a whole takes requests.
+        bucket: the rate of all callers together, health aside; None: unlimited.
+        tellers: told of every request when it has ended; `AccessLog.write` is one.
         message_timeout_s: how long the message of a call may take to come.
 
     Raises: MissingPackage without the extra `grpc`.
@@ -101,7 +106,8 @@ def create_grpc_server(
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
     endpoints = GrpcEndpoints(service, host, statistics, is_ready)
-    return GrpcServer(Dispatcher(endpoints, authenticator, message_timeout_s).make_handler(), max_request_bytes)
+    dispatcher = Dispatcher(endpoints, authenticator, bucket, tellers, message_timeout_s)
+    return GrpcServer(dispatcher.make_handler(), max_request_bytes)
 
 
 def read_tls(certificate: Path, key: Path) -> "grpc.ServerCredentials":

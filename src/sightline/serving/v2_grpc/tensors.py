@@ -121,12 +121,13 @@ def _read_tensor(tensor: Message, raw: bytes | None) -> np.ndarray | BytesTensor
 
 
 def _read_typed(tensor: Message) -> np.ndarray | BytesTensor:
-    name, datatype, shape = tensor.name, tensor.datatype, tuple(tensor.shape)
+    name, datatype = tensor.name, tensor.datatype
     field = FIELDS.get(datatype)
     if field is None:
         raise InvalidInput(f"expected input {shorten(name)} of {shorten(datatype)} in raw_input_contents, got none")
-    values = getattr(tensor.contents, field)
-    if len(values) != (count := count_elements(name, shape)):
+    count = count_elements(name, tensor.shape)  # refuses a shape that would be long to copy
+    shape, values = tuple(tensor.shape), getattr(tensor.contents, field)
+    if len(values) != count:
         raise InvalidInput(
             f"expected input {shorten(name)} of {datatype} {list(shape)} to have {count} elements in {field}, got {len(values)}"
         )
