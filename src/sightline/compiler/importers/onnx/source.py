@@ -83,7 +83,8 @@ class OnnxSource:
         self, session: Any, batch: np.ndarray, names: Sequence[str] | Mapping[str, object]
     ) -> dict[str, list[np.ndarray]]:
         kind = next(value.type for value in session.get_inputs() if value.name == self._input_name)
-        converted: np.ndarray[Any, Any] = batch.astype(np.float64 if kind == "tensor(double)" else NUMPY_TYPES.get(kind) or np.float32)
+        wanted: Any = np.float64 if kind == "tensor(double)" else NUMPY_TYPES.get(kind) or np.float32
+        converted: np.ndarray[Any, Any] = batch.astype(wanted)
         size = self._batch or max(len(batch), 1)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for start in range(0, len(batch), size):
