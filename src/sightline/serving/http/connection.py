@@ -278,7 +278,10 @@ class EdgeConnection(asyncio.Protocol):
             raise self._too_large()
         if self._edge.buffered_bytes > self._limits.max_buffered_bytes:
             raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
-        if exchange is self._current:
+        if exchange.is_full:
+            self._pause_reading(True)
+            self.deadline_s = FOREVER_S  # it is the application that is slow
+        elif exchange is self._current:
             due_s = self._body_due_s + exchange.received_bytes / self._limits.min_body_bytes_per_s
             self.deadline_s = min(due_s, self._loop.time() + self._limits.body_grace_s)
 
@@ -291,6 +294,15 @@ class EdgeConnection(asyncio.Protocol):
         """Send bytes, unless the connection is closing."""
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    def read_on(self, taken_bytes: int) -> None:
+        """The application has taken a piece of the current body: the client may send more."""
+        self._edge.buffered_bytes -= taken_bytes
+        self._pause_reading(False)
+        self._enter("body", self._limits.body_grace_s)
+        exchange = self._current
+        received_bytes = exchange.received_bytes if exchange is not None else 0
+        self._body_due_s = self.deadline_s - received_bytes / self._limits.min_body_bytes_per_s
 
     async def wait_writable(self) -> None:
         """Return when the client has read on, or has gone."""
@@ -319,6 +331,8 @@ class EdgeConnection(asyncio.Protocol):
         if exchange.keep_alive:
             if exchange.is_whole:
                 self._advance()
+            else:
+                self._pause_reading(False)  # what is left of the body is thrown away
             return
         self._current = None
         self._forget_all()

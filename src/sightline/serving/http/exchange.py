@@ -1,7 +1,8 @@
 """Exchange: one request and its answer on a connection, as an ASGI application sees them.
 
 The body is handed over whole, in one message, as soon as all of it is there: pictures cannot be decoded by halves, and one
-wake-up a request is all the event loop pays. Small answers leave in one write, head and body together.
+wake-up a request is all the event loop pays. Only bodies beyond WHOLE_BYTES (uploaded videos) come in pieces, and no more is
+read from the client than the application takes. Small answers leave in one write, head and body together.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sightline.serving.http.connection import EdgeConnection
 
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
+WHOLE_BYTES = 16 * 1024 * 1024
 BODILESS = frozenset((204, 304))
 
 logger = logging.getLogger("sightline.serving")
@@ -74,7 +76,14 @@ class Exchange:
             return 0
         self._chunks.append(body)
         self._held_bytes += len(body)
+        if self.is_full:
+            self._wake()
         return len(body)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much of the body waits for the application that no more is to be read."""
+        return self._held_bytes >= WHOLE_BYTES
 
     def release_body(self) -> int:
         """Let go of the body. Returns: how many bytes were held."""
@@ -125,16 +134,22 @@ class Exchange:
             if self.expects_continue and not self.is_whole and not self.received_bytes and not self.is_dropped:
                 self.expects_continue = False
                 self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            while not self.is_whole and not self.is_dropped:
+            while not self.is_whole and not self.is_full and not self.is_dropped:
                 await self._wait()
-            if self.is_whole and not self.is_dropped:
-                self._body_is_given = True
-                body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-                self._chunks.clear()
-                return {"type": "http.request", "body": body, "more_body": False}
+            if not self.is_dropped:
+                return self._take_body()
         while not self.is_answered and not self.is_dropped:
             await self._wait()
         return {"type": "http.disconnect"}
+
+    def _take_body(self) -> Message:
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._body_is_given = self.is_whole
+        if self.is_whole:
+            self._chunks.clear()  # it stays counted until the answer is there
+        else:
+            self._connection.read_on(self.release_body())
+        return {"type": "http.request", "body": body, "more_body": not self.is_whole}
 
     async def send(self, message: Message) -> None:
         """ASGI: the answer's head, then parts of its body. Raises: ClientGone."""

@@ -7,6 +7,7 @@ by that one, too. What comes back is bounded in bytes and time and must be calle
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -21,6 +22,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
 IPV4_COMPATIBLE = IPv6Network("::/96")  # RFC 4291 §2.5.5.1, deprecated
+HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PICTURE_TYPES = frozenset(("", "application/octet-stream", "binary/octet-stream"))
@@ -134,7 +136,7 @@ def check_url(text: str, rules: UrlRules) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError, ValueError):
         raise InvalidInput("expected imageUrl to be a URL like https://example.org/dog.jpg; correct it") from None
-    if url.scheme not in DEFAULT_PORTS or not url.host:
+    if url.scheme not in DEFAULT_PORTS or not HOST.fullmatch(url.raw_host):
         raise InvalidInput("expected imageUrl to begin with http:// or https://; give such a URL")
     if url.userinfo:
         raise InvalidInput("expected an imageUrl without a user name or password; leave them out")

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from functools import cache
 from html import escape
 from importlib.metadata import version as find_package_version
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +106,10 @@ def find_undocumented(routes: Iterable[BaseRoute]) -> list[str]:
 
 def write_page(operations: Iterable[Operation] = OPERATIONS) -> str:
     """The page as HTML."""
-    sections = []
-    for group, members in groupby(sorted(operations, key=_find_place), key=lambda one: one.group):
-        rows = "".join(_write_row(operation) for operation in members)
-        sections.append(f"<h2>{escape(group)}</h2><table><tbody>{rows}</tbody></table>")
+    groups: dict[str, str] = {}  # heading -> rows, in the table's order
+    for operation in operations:
+        groups[operation.group] = groups.get(operation.group, "") + _write_row(operation)
+    sections = [f"<h2>{escape(group)}</h2><table><tbody>{rows}</tbody></table>" for group, rows in groups.items()]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(TITLE)}</title>'
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/docs.css"></head><body>'
@@ -119,11 +118,6 @@ def write_page(operations: Iterable[Operation] = OPERATIONS) -> str:
         "server has API keys, send one as <code>Authorization: Bearer KEY</code>.</p>"
         f"{''.join(sections)}</body></html>"
     )
-
-
-def _find_place(operation: Operation) -> int:
-    """Groups in the order of their first rows; rows of a group in the table's order."""
-    return next(index for index, one in enumerate(OPERATIONS) if one.group == operation.group)
 
 
 def _write_row(operation: Operation) -> str:

@@ -45,7 +45,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     right: Right = "key"
     query: tuple[Query, ...] = ()
     body: dict[str, Any] = {}
-    answer: dict[str, Any] = {JSON: {"type": "object"}}
+    answer: dict[str, Any] = msgspec.field(default_factory=lambda: {JSON: {"type": "object"}})
     status: int = 200
     refusals: tuple[int, ...] = ()
 
