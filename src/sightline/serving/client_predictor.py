@@ -5,7 +5,7 @@ Arrays travel as PNG: what the server decodes is what the caller holds, bit for 
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import quote
 
 import httpx
@@ -20,9 +20,9 @@ from sightline.serving.client_calls import ClientCall, SourcePicture, read_json
 
 
 class RemoteState(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a Deployment answers, and if not, why."""
+    """Whether a Deployment answers ("ready"), and if not, why."""
 
-    state: Literal["ready", "failed"]
+    state: str
     detail: str = ""
 
 
@@ -31,7 +31,7 @@ class RemoteFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     task: Task
     categories: tuple[str, ...]
-    input: InputSpec
+    input: InputSpec | None
     device: str
     engine: str
     precision: Precision
@@ -78,8 +78,8 @@ class RemotePredictor:
         return Categories(self.facts.categories)
 
     @property
-    def input(self) -> InputSpec:
-        """How the server prepares a picture."""
+    def input(self) -> InputSpec | None:
+        """How the server prepares a picture; None for a graph of raw tensors."""
         return self.facts.input
 
     @property
@@ -144,6 +144,7 @@ class RemotePredictor:
         answer = self.client.send(ClientCall(method="GET", path=f"/deployments/{quote(self.name, safe='')}"))
         state: RemoteState = read_json(answer, RemoteState)
         if state.state != "ready":
-            raise Exhausted(f"deployment {self.name!r} at {self.url} is not ready: {state.detail}")
+            detail = state.detail or "ask again in a moment"
+            raise Exhausted(f"deployment {self.name!r} at {self.url} is {state.state}, not ready: {detail}")
         facts: RemoteFacts = read_json(answer, RemoteFacts)
         return facts

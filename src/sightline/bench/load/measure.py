@@ -178,7 +178,8 @@ def read_facts(target: Target, model: str) -> tuple[dict[str, Any], dict[str, An
     served = ask_for_facts(target, f"/v2/models/{name}") or {}
     deployed = ask_for_facts(target, f"/deployments/{name}") or {}
     notes = []
-    if server is None:
+    if server is None or "name" not in server:
+        server = None
         notes.append("the server's name and version are not known: it does not answer GET /v2")
     if not served and not deployed:
         notes.append("nothing is known of the model: the server answers neither GET /v2/models/NAME nor GET /deployments/NAME")

@@ -7,8 +7,18 @@ import msgspec
 from markupsafe import Markup
 
 from sightline.bench.load.plots import draw_load_plots
-from sightline.bench.load.records import LoadContent, LoadPoint
-from sightline.bench.load.tables import HEADINGS, count_failed, describe_load, format_ms, format_point, list_warnings
+from sightline.bench.load.records import LoadContent
+from sightline.bench.load.tables import (
+    COST_HEADINGS,
+    COUNT_HEADINGS,
+    LATENCY_HEADINGS,
+    count_failed,
+    describe_load,
+    format_cost,
+    format_counts,
+    format_latency,
+    list_warnings,
+)
 from sightline.bench.pages import load_templates
 from sightline.bench.plots import Plot
 from sightline.core.errors import InvalidInput, NotFound
@@ -16,21 +26,6 @@ from sightline.core.folders import new_folder, write_file_atomic
 
 CONTENT_NAME, PAGE_NAME = "load.json", "load.html"
 PLOTS_FOLDER = "plots"
-COST_HEADINGS = (
-    "load",
-    "planned",
-    "statuses",
-    "refusal p50 / p99 ms",
-    "broken",
-    "unfinished",
-    "backlog",
-    "connections",
-    "server CPU s",
-    "memory MB, start / end",
-    "generator CPU us/request",
-    "late p99 ms",
-    "others' cores",
-)
 
 
 def save_load(content: LoadContent, target: Path) -> Path:
@@ -73,37 +68,13 @@ def render_load(content: LoadContent, plots: Sequence[Plot]) -> str:
             facts=describe_load(content),
             notes=[*content.notes, *list_warnings(content)],
             tables=[
-                (HEADINGS, [format_point(point) for point in content.points]),
-                (COST_HEADINGS, [format_cost(point) for point in content.points]),
+                ("Latency, milliseconds", LATENCY_HEADINGS, [format_latency(point) for point in content.points]),
+                ("Requests", COUNT_HEADINGS, [format_counts(point) for point in content.points]),
+                ("Cost", COST_HEADINGS, [format_cost(point) for point in content.points]),
             ],
             model_facts=list_model_facts(content),
         )
     )
-
-
-def format_cost(point: LoadPoint) -> list[str]:
-    """A row under `COST_HEADINGS`."""
-    server, generator, refusal = point.server, point.generator, point.refusal
-    memory = (
-        f"{server.memory_before_bytes / 1e6:.1f} / {server.memory_after_bytes / 1e6:.1f} {server.memory_kind.upper()}"
-        if server is not None
-        else "–"
-    )
-    return [
-        point.label,
-        f"{point.planned:,}",
-        ", ".join(f"{status}: {count:,}" for status, count in point.statuses.items()) or "–",
-        f"{format_ms(refusal.p50)} / {format_ms(refusal.p99)}" if refusal is not None else "–",
-        f"{point.broken:,}",
-        f"{point.unfinished:,}",
-        f"{point.max_backlog:,}",
-        f"{point.connections_opened:,}",
-        f"{server.cpu_s:.2f}" if server is not None else "–",
-        memory,
-        f"{generator.us_per_request:.0f}" if generator.us_per_request is not None else "–",
-        format_ms(generator.late_p99_ms),
-        f"{point.other_cores:.2f}" if point.other_cores is not None else "–",
-    ]
 
 
 def list_model_facts(content: LoadContent) -> list[tuple[str, str]]:

@@ -24,11 +24,10 @@ def draw_load_plots(content: LoadContent) -> list[Plot]:
         plots.append(
             draw_plot("latency_distribution", "How latencies are distributed", PLOT_HEIGHT, _plot_distribution, with_answers)
         )
-    for point in opened:
+    for number, point in enumerate(opened, 1):
         if point.quantiles_ms:
-            name = f"latency_time_{point.offered_per_s:.0f}"
             title = f"Latency over time at {point.offered_per_s:.4g} requests a second"
-            plots.append(draw_plot(name, title, PLOT_HEIGHT, _plot_timeline, point))
+            plots.append(draw_plot(f"latency_time_{number}", title, PLOT_HEIGHT, _plot_timeline, point))
     return plots
 
 
@@ -57,13 +56,16 @@ def _plot_throughput(axes: Axes, closed: Sequence[LoadPoint]) -> None:
         )
     axes.set_xticks(range(len(closed)), [str(point.clients) for point in closed])
     axes.set_xlim(-0.6, len(closed) - 0.4)
-    axes.margins(y=0.18)
+    axes.margins(y=0.25)
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="clients", ylabel="answers per second")
+    keys = []  # of what needs to be told apart
     if any(point.refused for point in closed):
-        axes.bar(0, 0, color=SERIES[0], label="answered")
-        axes.bar(0, 0, color=SERIES[1], label="refused (503, 429)")
-        axes.legend(loc="upper left", fontsize=8, ncols=2)
+        keys += [axes.bar(0, 0, color=SERIES[0], label="answered"), axes.bar(0, 0, color=SERIES[1], label="refused")]
+    if any(point.generator_limited for point in closed):
+        keys.append(axes.bar(0, 0, color=SERIES[0], alpha=0.25, label="not valid: the generator was the limit"))
+    if keys:
+        axes.legend(handles=keys, loc="upper left", fontsize=8, ncols=len(keys))
 
 
 def _plot_latency_clients(axes: Axes, closed: Sequence[LoadPoint]) -> None:
@@ -102,8 +104,7 @@ def _plot_timeline(axes: Axes, point: LoadPoint) -> None:
     if latency is not None:
         axes.axhline(latency.p99, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="p99 of all")
     axes.set_xlim(0, point.duration_s)
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.25)
+    axes.set_ylim(0, 1.25 * max(moment.max_ms or 0.0 for moment in point.timeline))  # room for the legend
     axes.set(xlabel="seconds; each request at the moment it was due", ylabel="milliseconds")
     axes.legend(loc="upper left", fontsize=8, ncols=3)
 

@@ -1,5 +1,7 @@
 """A load measurement as a terminal table, and the cells that the page shows too."""
 
+from collections.abc import Callable, Sequence
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -7,51 +9,94 @@ from rich.text import Text
 
 from sightline.bench.load.records import LoadContent, LoadPoint
 
-HEADINGS = (
+LATENCY_HEADINGS = ("load", "answers/s", "p50", "p90", "p95", "p99", "p99.9", "max", "mean", "refused", "failed")
+COST_HEADINGS = ("load", "server cores", "CPU s", "MB start", "MB end", "own cores", "us each", "late p99", "others' cores")
+COUNT_HEADINGS = (
     "load",
-    "answers/s",
-    "p50",
-    "p90",
-    "p95",
-    "p99",
-    "p99.9",
-    "max",
-    "mean",
-    "refused",
-    "failed",
-    "server cores",
-    "MB",
-    "own cores",
+    "planned",
+    "statuses",
+    "refusal p50 / p99",
+    "broken",
+    "unfinished",
+    "backlog",
+    "connections",
+    "MB sent",
+    "MB received",
 )
 MARK = " !"
 
 
 def build_load_table(content: LoadContent) -> RenderableType:
     """The measurement as a person reads it in a terminal."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in HEADINGS:
+    careful = [f"note: {note}" for note in content.notes] + list_warnings(content)
+    return Group(
+        Text(content.name, style="bold"),
+        *(Text(line, style="dim") for line in describe_load(content)),
+        _build_table("latency, ms", LATENCY_HEADINGS, format_latency, content),
+        _build_table("cost", COST_HEADINGS, format_cost, content),
+        *(Text(line, style="yellow") for line in careful),
+    )
+
+
+def _build_table(
+    title: str, headings: Sequence[str], write_row: Callable[[LoadPoint], list[str]], content: LoadContent
+) -> RenderableType:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=heading == "load")
     for point in content.points:
-        table.add_row(*format_point(point), style="yellow" if point.generator_limited else "")
-    lines = [Text(content.name, style="bold"), *(Text(line, style="dim") for line in describe_load(content))]
-    careful = [Text(f"note: {note}", style="yellow") for note in content.notes]
-    return Group(*lines, table, *careful, *(Text(line, style="yellow") for line in list_warnings(content)))
+        table.add_row(*write_row(point), style="yellow" if point.generator_limited else "")
+    return table
 
 
-def format_point(point: LoadPoint) -> list[str]:
-    """A row, as text, under `HEADINGS`; latencies in milliseconds."""
-    latency, server = point.outcome, point.server
+def format_latency(point: LoadPoint) -> list[str]:
+    """A row under `LATENCY_HEADINGS`."""
+    latency = point.outcome
     names = ("p50", "p90", "p95", "p99", "p999", "maximum", "mean")
     return [
-        point.label + (MARK if point.generator_limited else ""),
+        mark_label(point),
         f"{point.answered_per_s:.1f}",
         *(format_ms(getattr(latency, name) if latency is not None else None) for name in names),
         format_count(point.refused),
         format_count(count_failed(point)),
-        f"{server.cores:.2f}" if server is not None else "–",
-        f"{server.memory_after_bytes / 1e6:.0f}" if server is not None else "–",
-        f"{point.generator.cores:.2f}",
     ]
+
+
+def format_cost(point: LoadPoint) -> list[str]:
+    """A row under `COST_HEADINGS`."""
+    server, generator = point.server, point.generator
+    costs = ["–"] * 4
+    if server is not None:
+        memory = (server.memory_before_bytes / 1e6, server.memory_after_bytes / 1e6)
+        costs = [f"{server.cores:.2f}", f"{server.cpu_s:.2f}", *(f"{size:.1f}" for size in memory)]
+    return [
+        mark_label(point),
+        *costs,
+        f"{generator.cores:.2f}",
+        f"{generator.us_per_request:.0f}" if generator.us_per_request is not None else "–",
+        format_ms(generator.late_p99_ms),
+        f"{point.other_cores:.2f}" if point.other_cores is not None else "–",
+    ]
+
+
+def format_counts(point: LoadPoint) -> list[str]:
+    """A row under `COUNT_HEADINGS`."""
+    refusal = point.refusal
+    return [
+        mark_label(point),
+        f"{point.planned:,}",
+        ", ".join(f"{status}: {count:,}" for status, count in point.statuses.items()) or "–",
+        f"{format_ms(refusal.p50)} / {format_ms(refusal.p99)}" if refusal is not None else "–",
+        *(format_count(count) for count in (point.broken, point.unfinished, point.max_backlog)),
+        f"{point.connections_opened:,}",
+        f"{point.sent_bytes / 1e6:,.1f}",
+        f"{point.received_bytes / 1e6:,.1f}",
+    ]
+
+
+def mark_label(point: LoadPoint) -> str:
+    """The load, marked when the generator was its limit."""
+    return point.label + (MARK if point.generator_limited else "")
 
 
 def count_failed(point: LoadPoint) -> int:

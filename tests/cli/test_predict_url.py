@@ -1,0 +1,66 @@
+"""`sightline predict --url`: several requests on their way, answers in order, the key of a variable."""
+
+import json
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from cli_fixtures import Run
+from scripted_server import Asked, serve_script, write_answer
+
+from sightline.core.manifests import InputSpec
+
+FACTS = {
+    "state": "ready",
+    "task": "classification",
+    "categories": ["a"],
+    "input": msgspec.to_builtins(InputSpec(width=8, height=8)),
+    "device": "cpu",
+    "engine": "openvino",
+    "precision": "int8",
+    "something_new": 1,
+}
+PNG = bytes.fromhex(  # one gray pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
+    "3a7e9b550000000a49444154789c6368000000820081dd436af40000000049454e44ae426082"
+)
+
+
+def test_several_requests_are_on_their_way_and_answers_keep_their_order(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two answers come only when both have been asked, the second first."""
+    monkeypatch.setenv("A_KEY", "k3y")
+    second_is_answered = threading.Event()
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, file in enumerate(files):
+        file.write_bytes(PNG + b"%d" % number)
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return write_answer(200, json.dumps(FACTS).encode())
+        number = int(asked.body[-1:])
+        if number == 0:
+            assert second_is_answered.wait(20)
+        if number == 1:
+            second_is_answered.set()
+        found = {"category": "a", "confidence": number / 10, "origin": "model"}
+        return write_answer(200, json.dumps({"annotations": [found]}).encode())
+
+    with serve_script(answer) as server:
+        ran = run("predict", "parts", *files, "--url", server.url, "--api-key-env", "A_KEY")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert [line.rpartition("/")[2] for line in lines] == [f"{number}.png: a 0.{number}0" for number in range(6)]
+    assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer k3y"}
+
+
+def test_a_key_that_is_refused_and_one_that_is_not_set_are_one_line(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(PNG)
+    with serve_script(lambda _: write_answer(401, b'{"detail":"this server wants a key"}')) as server:
+        ran = run("predict", "parts", picture, "--url", server.url)
+        assert ran.code == 2 and "--api-key-env" in ran.err and len(ran.err.splitlines()) == 1
+    ran = run("predict", "parts", picture, "--url", "http://127.0.0.1:9", "--api-key-env", "NOT_SET_ANYWHERE")
+    assert ran.code == 3 and "NOT_SET_ANYWHERE" in ran.err and len(ran.err.splitlines()) == 1
