@@ -399,6 +399,14 @@ def test_what_is_found_in_a_drawn_picture_comes_out_in_the_pixels_of_the_request
     assert [work.result[0][0].box_xyxy for work in works] == [(5, 5, 15, 20)] * 2
 
 
+def test_outputs_that_are_answered_as_they_are_lie_in_the_pixels_of_the_request_too() -> None:
+    declaration = b'{"steps": [{"name": "large", "model": "enlarger"}, {"name": "find", "of": "large", "model": "detector"}]}'
+    model = open_pipeline(declaration, make_enlarger(), make_detector())
+    assert [tensor.name for tensor in model.facts.outputs] == ["scores", "boxes"]
+    (found,) = run(model, paint(60, 40, SQUARES[:2]))
+    assert [(one.category, one.box_xyxy) for one in found] == [("cat", (20, 5, 40, 15)), ("dog", (5, 5, 15, 20))]
+
+
 def test_a_chain_that_ends_in_a_picture_answers_with_the_picture() -> None:
     from sightline.imaging.picture_outputs import write_pictures
 

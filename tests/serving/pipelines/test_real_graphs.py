@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from pipeline_fakes import FakeHost, make_work, open_pipeline, read_annotations, run, upload
 from pipeline_graphs import (
@@ -26,6 +27,7 @@ from pipeline_graphs import (
 
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.picture_outputs import write_pictures
+from sightline.imaging.reading import read_image
 from sightline.imaging.resizing import resize_image
 from sightline.serving.http.predict_answers import describe_picture, join_pictures, write_answer
 from sightline.serving.http.predict_requests import PredictOptions
@@ -242,3 +244,53 @@ def test_metadata_names_the_outputs_that_are_made_of_the_graphs(tmp_path: Path) 
     zoo = open_pipeline(ZOO, host=make_zoo(tmp_path))
     assert [output["name"] for output in describe_model(enlarger.facts, [1])["outputs"]] == ["drawn", "image"]
     assert [output["name"] for output in describe_model(zoo.facts, [1])["outputs"]] == ["annotations"]
+
+
+def test_real_networks_name_the_dogs_and_buses_that_a_detector_finds(shared_data: Path) -> None:
+    """FastestDet finds, SqueezeNet names; the expected names come from SqueezeNet asked by hand about each crop."""
+    fastest, squeeze = (
+        shared_data / "models" / "fastestdet-coco",
+        shared_data / "models" / "winml-onnx" / "SqueezeNet_fp16.onnx",
+    )
+    rows = (shared_data / "classification" / "imagenet-sample" / "labels.csv").read_text().splitlines()[1:]
+    known = {int(index): name for _, index, _, name in (row.split(",")[:4] for row in rows)}
+    detector = make_source(
+        "coco",
+        fastest / "FastestDet.onnx",
+        task="detection",
+        categories=tuple(name for name in (fastest / "coco.names").read_text().split("\n") if name),
+        input=InputSpec(name="input.1", width=352, height=352, colour="BGR", resize="stretch"),
+        decode=DecodeSpec(head="grid_objects", outputs=("758",), confidence_threshold=0.65, iou_threshold=0.45),
+    )
+    sorter = make_source(
+        "imagenet",
+        squeeze,
+        task="classification",
+        categories=tuple(known.get(index, f"class {index}") for index in range(1000)),
+        input=InputSpec(
+            name="data_0",
+            width=224,
+            height=224,
+            colour="BGR",
+            mean=(104.0, 117.0, 123.0),
+            std=(1.0, 1.0, 1.0),
+            resize="stretch",
+        ),
+        decode=DecodeSpec(head="probabilities", outputs=("softmaxout_1",)),
+    )
+    declaration = b"""{"steps": [{"name": "find", "model": "coco"}, {"name": "crops", "of": "find", "crop": {}},
+                                 {"name": "kind", "of": "crops", "model": "imagenet"}]}"""
+    model = open_pipeline(declaration, open_model(detector), open_model(sorter))  # type: ignore[arg-type]
+    images = [read_image(path) for path in sorted(fastest.glob("*.jpg"))]
+    session = onnxruntime.InferenceSession(squeeze, providers=["CPUExecutionProvider"])
+    answers = run(model, *images)
+    assert [len(found) for found in answers] == [5, 1, 3]
+    for image, found in zip(images, answers, strict=True):
+        for one in found:
+            left, top, right, bottom = one.box_xyxy
+            crop = image[int(np.floor(top)) : int(np.ceil(bottom)), int(np.floor(left)) : int(np.ceil(right))]
+            pixels = resize_image(crop, 224, 224)[:, :, ::-1] - np.array([104, 117, 123], np.float32)
+            (scores,) = session.run(None, {"data_0": pixels.transpose(2, 0, 1)[None].astype(np.float16)})
+            best = int(scores.reshape(1000).argmax())
+            assert one.attributes["kind"] == sorter.categories[best]
+            assert float(one.attributes["kind_confidence"]) == pytest.approx(float(scores.reshape(1000)[best]), abs=2e-3)

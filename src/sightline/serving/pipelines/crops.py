@@ -124,7 +124,7 @@ def _cut(view: View, box_xyxy: BoxXyxy, margin: float) -> View | None:
         return None
     left, top, right, bottom = found
     return View(
-        image=np.ascontiguousarray(view.image[top:bottom, left:right]),
+        image=view.image[top:bottom, left:right],  # not copied: many boxes may cover all of a large picture
         owner=view.owner,
         owner_width=view.owner_width,
         owner_height=view.owner_height,
