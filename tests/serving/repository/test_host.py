@@ -304,7 +304,7 @@ def test_a_hundred_swaps_under_load_fail_nobody_and_leave_nothing(repository: Pa
                 except (SightlineError, AssertionError) as error:
                     failures.append(error)
 
-        threads = [threading.Thread(target=hammer) for _ in range(4)]
+        threads = [threading.Thread(target=hammer) for _ in range(2)]
         for thread in threads:
             thread.start()
         for number in range(2, 102):
@@ -513,8 +513,22 @@ def test_after_close_requests_are_told_that_the_server_ends(repository: Path, ma
         host.close()
         assert maker.closed == [("parts", 1)]
         host.release(held)
-        with pytest.raises(Exhausted, match="shutting down"):
-            host.acquire("parts")
+        for call in (host.acquire, host.list_versions, host.reload, host.describe):
+            with pytest.raises(Exhausted, match="shutting down"):
+                call("parts")
+        host.close()  # once more is no error
+
+
+def test_a_load_that_was_begun_before_the_end_leaves_nothing_open(repository: Path, maker: Maker) -> None:
+    deploy(repository, "parts", "slow")
+    with open_host(repository, maker, mode="explicit") as host, ThreadPoolExecutor(2) as pool:
+        load = pool.submit(host.load, "parts")
+        assert maker.entered.wait(20)
+        close = pool.submit(host.close)
+        maker.gate.set()
+        close.result(20)
+        load.result(20)
+        assert maker.opened == [] and maker.closed == [("parts", 1)]
 
 
 def test_what_describes_a_model_can_be_loaded_and_means_the_same(repository: Path, maker: Maker) -> None:

@@ -106,7 +106,7 @@ class ModelHost:
                 return  # the host was closed meanwhile
             held.holders -= 1
             held.last_used_s = self._clock()
-            if held.holders:
+            if held.holders or self._stop.is_set():  # `close` closes everything
                 return
             if held.is_draining:
                 self._loader.submit(Urgency.CLOSE, partial(self._updater.close_version, held))
@@ -135,14 +135,17 @@ class ModelHost:
             return sorted(name for name, model in self._updater.models.items() if model.ready)
 
     def close(self) -> None:
-        """Close every version, whoever holds it, and end the threads. Executions that run are waited for."""
-        if self._stop.is_set():
-            return
-        self._stop.set()
+        """Close every version, whoever holds it, and end the threads. Executions that run are waited for.
+
+        End the scheduler's threads first: what still waits in its queues would find its model closed.
+        """
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self._stop.set()
         if self._ticker is not None:
             self._ticker.join()
-        self._loader.run(self._updater.close_all)
-        self._loader.close()
+        self._loader.close(self._updater.close_all)
 
     def index(self) -> list[VersionState]:
         """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""
@@ -189,6 +192,8 @@ class ModelHost:
 
     def reload(self, name: str) -> None:
         """Look at one model's folder now, and try versions again that failed; why one fails is told by `describe`.
+
+        A configuration that was given to `load` is forgotten: config.json counts again.
 
         Raises: NotFound; Conflict in mode "none".
         """

@@ -53,13 +53,14 @@ class Loader:
             return job()
         return self.submit(Urgency.LOAD, job).result()
 
-    def close(self) -> None:
-        """Do what waits, then end."""
+    def close(self, last: Callable[[], None]) -> None:
+        """Do what waits, then the last job, and end; nothing is taken any more. Once. Raises: whatever the last job raised."""
+        done: Future[None] = Future()
         with self._lock:
-            if not self._ends:
-                self._ends = True
-                self._jobs.put((Urgency.END, next(self._count), Future(), lambda: None))
+            self._ends = True
+            self._jobs.put((Urgency.END, next(self._count), done, last))
         self._thread.join()
+        done.result()
 
     def _work(self) -> None:
         urgency = Urgency.LOAD
@@ -73,6 +74,6 @@ class Loader:
             future.set_result(job())
         except Exception as error:  # the thread's border: the error goes to whoever waits for the job
             future.set_exception(error)
-            if urgency != Urgency.LOAD:  # nobody waits for those
+            if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
                 logger.exception("a job of the loader failed")
         return Urgency(urgency)

@@ -1,0 +1,143 @@
+"""The host with real engines, the real scheduler and its threads: what answers must be right, whatever comes and goes."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from repository_fakes import write_configuration
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.inference.calls import Call
+from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.inference.service import InferenceService
+from sightline.serving.repository.host import ModelHost
+from sightline.serving.scheduling.device_threads import DeviceThreads
+from sightline.serving.scheduling.scheduler import Scheduler
+
+SLOTS = 2
+
+
+def write_factor(repository: Path, name: str, version: int, factor: float, engine: str = "onnxruntime") -> None:
+    """A version that multiplies its input `(N, 4)` by a factor."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        "factor",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        [numpy_helper.from_array(np.full(4, factor, np.float32), "factor")],
+    )
+    (repository / name).mkdir(parents=True, exist_ok=True)
+    write_configuration(repository, name, {"backend": engine, "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]})
+    temporary = repository / name / f".{version}"
+    temporary.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, temporary / "model.onnx")
+    temporary.rename(repository / name / str(version))
+
+
+@contextmanager
+def serve(repository: Path, memory_budget_bytes: int | None = None) -> Iterator[tuple[InferenceService, ModelHost]]:
+    scheduler = Scheduler(SLOTS)
+    threads = DeviceThreads(scheduler, SLOTS, scheduler.express_slots)
+    threads.start()
+    host = ModelHost(
+        repository,
+        lambda source: ServedModel(source, SLOTS, max_pixels=1000),
+        scheduler,
+        cores=SLOTS,
+        check_every_s=0.05,
+        memory_budget_bytes=memory_budget_bytes,
+    )
+    try:
+        host.start()
+        yield InferenceService(host, scheduler), host
+    finally:
+        host.close()
+        assert threads.close(20)
+
+
+async def ask(service: InferenceService, name: str) -> float:
+    """The factor that answers, from one request."""
+    x = np.arange(1, 5, dtype=np.float32)[None]  # (1, 4)
+    call = Call(model=name, tensors={"x": x}, write_answer=lambda facts, inferred: np.array(inferred.outputs["y"]))
+    y = await service.infer(call)
+    factors = y / x
+    assert np.all(factors == factors[0, 0])
+    return float(factors[0, 0])
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_two_models_that_do_not_fit_together_both_answer_right(tmp_path: Path, engine: str) -> None:
+    write_factor(tmp_path, "double", 1, 2, engine)
+    write_factor(tmp_path, "triple", 1, 3, engine)
+    with serve(tmp_path) as (_, host):
+        sizes = [state.memory_bytes for state in host.list_loaded()]
+
+    async def alternate(service: InferenceService) -> None:
+        for _ in range(6):
+            assert await ask(service, "double") == 2
+            assert await ask(service, "triple") == 3
+        assert await asyncio.gather(*(ask(service, name) for name in ["double", "triple"] * 8)) == [2, 3] * 8
+
+    with serve(tmp_path, memory_budget_bytes=max(sizes)) as (service, host):
+        asyncio.run(alternate(service))
+        states = host.list_loaded()
+        assert sum(state.is_resident for state in states) <= 1
+        assert all(state.page_in_count >= 6 and state.last_page_in_s is not None for state in states)
+
+
+def test_versions_are_swapped_under_load_without_one_wrong_or_failed_answer(tmp_path: Path) -> None:
+    write_factor(tmp_path, "factor", 1, 1)
+
+    async def client(service: InferenceService, stop: asyncio.Event, seen: list[float]) -> None:
+        while not stop.is_set():
+            seen.append(await ask(service, "factor"))
+
+    async def swap(service: InferenceService, host: ModelHost) -> list[list[float]]:
+        stop, seen = asyncio.Event(), [list[float]() for _ in range(4)]
+        clients = [asyncio.create_task(client(service, stop, one)) for one in seen]
+        for version in range(2, 12):
+            await asyncio.to_thread(write_factor, tmp_path, "factor", version, version)
+            await asyncio.to_thread(host.reload, "factor")
+            assert await ask(service, "factor") == version
+        stop.set()
+        await asyncio.gather(*clients)
+        return seen
+
+    with serve(tmp_path) as (service, host):
+        for factors in asyncio.run(swap(service, host)):
+            assert factors == sorted(factors)  # nobody was sent back to an older version
+            assert set(factors) <= set(range(1, 12)) and factors[-1] == 11
+        assert host.list_versions("factor") == [11]
+
+
+def test_a_half_copied_graph_keeps_the_old_version(tmp_path: Path) -> None:
+    write_factor(tmp_path, "factor", 1, 1)
+    with serve(tmp_path) as (service, host):
+        whole = (tmp_path / "factor" / "1" / "model.onnx").read_bytes()
+        (tmp_path / "factor" / "2").mkdir()
+        (tmp_path / "factor" / "2" / "model.onnx").write_bytes(whole[: len(whole) // 2])
+        host.reload("factor")
+        assert asyncio.run(ask(service, "factor")) == 1
+        bad = next(state for state in host.index() if state.version == 2)
+        assert bad.state == "UNAVAILABLE" and bad.reason and str(tmp_path) not in bad.reason
+        (tmp_path / "factor" / "2" / "model.onnx").write_bytes(whole)
+        host.reload("factor")
+        assert host.list_versions("factor") == [2]
+
+
+def test_a_graph_with_other_tensors_than_expected_is_refused_by_the_real_engine(tmp_path: Path) -> None:
+    write_factor(tmp_path, "factor", 1, 1)
+    write_configuration(tmp_path, "factor", {"backend": "onnxruntime", "input": [{"name": "x", "dims": [5]}]})
+    scheduler = Scheduler(1)
+    host = ModelHost(tmp_path, lambda source: ServedModel(source, 1, max_pixels=1000), scheduler, mode="explicit")
+    try:
+        with pytest.raises(InvalidInput, match=r"input x: expected dims \[4\] as the graph, got \[5\]"):
+            host.load("factor")
+    finally:
+        host.close()
