@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,6 +136,29 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(address, body):
     assert failure.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "ModelInferRequest" in failure.details()
     assert "ModelInferRequest" in theirs.ModelStreamInferResponse.FromString(answer).error_message
+
+
+def test_a_thousand_broken_messages_are_answered_or_refused_in_words(address, jpeg, caplog):
+    sound = theirs.ModelInferRequest(model_name="colours", id="a", raw_input_contents=[len(jpeg).to_bytes(4, "little") + jpeg])
+    sound.inputs.add(name="images", datatype="BYTES", shape=[1])
+    sound.outputs.add(name="logits").parameters["classification"].int64_param = 2
+    sound.parameters["priority"].uint64_param = 1
+    body, rng = sound.SerializeToString(), random.Random(7)
+
+    def break_body():
+        broken = bytearray(body)
+        for _ in range(rng.randint(1, 4)):
+            broken[rng.randrange(120 if rng.random() < 0.8 else len(broken))] = rng.randrange(256)
+        return bytes(broken[: rng.randrange(len(broken))] if rng.random() < 0.2 else broken)
+
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(METHOD + "ModelInfer")
+        asked = [call.future(break_body(), timeout=60) for _ in range(1000)]
+        codes = Counter(one.code() for one in asked)
+        assert theirs.ModelInferResponse.FromString(call(body, timeout=30)).id == "a"
+    assert codes.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+    assert codes[grpc.StatusCode.INVALID_ARGUMENT] > 300
+    assert caplog.text == ""
 
 
 def test_a_stream_names_the_request_that_failed(stub):
