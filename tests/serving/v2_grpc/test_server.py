@@ -327,13 +327,15 @@ def test_every_request_is_told_of_for_the_access_log(bench):
         read_failure(stub.ModelInfer, make_request())
         read_failure(stub.ModelInfer, make_request("nothing"), metadata=metadata)
         list(stub.ModelStreamInfer(iter([make_request(), make_request("nothing")]), metadata=metadata, timeout=30))
+        with pytest.raises(grpc.RpcError):
+            list(stub.ModelStreamInfer(iter([make_request()]), timeout=30))
         bench.gate.opened.clear()
         read_failure(stub.ModelInfer, request, metadata=metadata, timeout=0.2)
         bench.wait_for_ended(3)
     call, stream = "/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ModelStreamInfer"
     assert sorted((one.path, one.status, one.tenant) for one in records) == [
         (call, 200, "line-3"), (call, 401, ""), (call, 404, "line-3"), (call, 499, "line-3"),
-        (stream, 200, "line-3"), (stream, 404, "line-3"),
+        (stream, 200, "line-3"), (stream, 401, ""), (stream, 404, "line-3"),
     ]  # fmt: skip
     first = records[0]
     assert (first.method, first.remote) == ("GRPC", "127.0.0.1")

@@ -90,7 +90,8 @@ class Dispatcher:
             try:
                 await self._run_stream(call, messages, context, self._find_caller(call, context))
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-                await refuse(_make_record(call, context), context, error)
+                with self._tell(call, context) as record:
+                    await refuse(record, context, error)
 
         return answer_stream
 
