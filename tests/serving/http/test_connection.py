@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from http_server import ask_raw, connect, read_answer, read_some, read_to_end, serve_app, wait_for
 from websockets.exceptions import InvalidStatus
@@ -79,20 +80,36 @@ class EchoApp:
         await send({"type": "http.response.body", "body": body})
 
 
+class Served(msgspec.Struct):
+    """The server that most tests share: an application, its edge, its port."""
+
+    app: EchoApp
+    edge: Edge
+    port: int
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    app, edge = EchoApp(), Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
+    with serve_app(app, edge) as port:
+        yield Served(app, edge, port)
+
+
+@pytest.fixture
+def port(served: Served) -> int:
+    """Port of the shared server, which has forgotten the tests before."""
+    wait_for(lambda: not served.edge.connections)
+    served.app.seen.clear()
+    served.app.entered.clear()
+    served.app.cancelled.clear()
+    served.edge.refusals.clear()
+    return served.port
+
+
 @pytest.fixture
 def app() -> EchoApp:
+    """For a server of the test's own."""
     return EchoApp()
-
-
-@pytest.fixture
-def edge() -> Edge:
-    return Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
-
-
-@pytest.fixture
-def port(app: EchoApp, edge: Edge) -> Iterator[int]:
-    with serve_app(app, edge) as port:
-        yield port
 
 
 def check_refusal(answer: bytes, status: int) -> str:
@@ -152,10 +169,10 @@ def test_too_many_requests_ahead_of_their_answers_are_refused(port: int) -> None
     assert statuses == [b"200"] * 65 + [b"400"]
 
 
-def test_what_follows_a_last_request_is_ignored(port: int, app: EchoApp) -> None:
+def test_what_follows_a_last_request_is_ignored(port: int, served: Served) -> None:
     answers = ask_raw(port, b"GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200"]
-    assert app.seen == ["/1"]
+    assert served.app.seen == ["/1"]
 
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -221,10 +238,10 @@ SMUGGLED = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
         pytest.param(b"NONSENSE\r\n\r\n", id="nonsense"),
     ],
 )
-def test_requests_that_two_programs_could_read_differently_are_400(port: int, app: EchoApp, edge: Edge, sent: bytes) -> None:
+def test_requests_that_two_programs_could_read_differently_are_400(port: int, served: Served, sent: bytes) -> None:
     check_refusal(ask_raw(port, sent), 400)
-    assert "/smuggled" not in app.seen
-    assert edge.refusals[400] == 1
+    assert "/smuggled" not in served.app.seen
+    assert served.edge.refusals[400] == 1
 
 
 def test_an_unknown_expectation_is_417(port: int) -> None:
@@ -280,24 +297,24 @@ def test_an_answer_before_a_large_body_closes_the_connection(port: int) -> None:
     assert answer.startswith(b"HTTP/1.1 401") and b"connection: close" in answer
 
 
-def test_a_client_that_hangs_up_ends_its_request(port: int, app: EchoApp, edge: Edge) -> None:
+def test_a_client_that_hangs_up_ends_its_request(port: int, served: Served) -> None:
     with connect(port) as connection:
         connection.sendall(b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
-        assert app.entered.wait(10)
-        assert not app.cancelled.is_set()
-    assert app.cancelled.wait(10)
-    wait_for(lambda: not edge.connections)
-    assert edge.buffered_bytes == 0
+        assert served.app.entered.wait(10)
+        assert not served.app.cancelled.is_set()
+    assert served.app.cancelled.wait(10)
+    wait_for(lambda: not served.edge.connections)
+    assert served.edge.buffered_bytes == 0
 
 
-def test_clients_that_hang_up_in_the_middle_leave_nothing_behind(port: int, edge: Edge) -> None:
+def test_clients_that_hang_up_in_the_middle_leave_nothing_behind(port: int, served: Served) -> None:
     whole = POST + b"Content-Length: 999\r\n\r\nabc"
     for sent in (b"", b"POST /x HT", POST, whole):
         for _ in range(5):
             with connect(port) as connection:
                 connection.sendall(sent)
-    wait_for(lambda: not edge.connections)
-    assert edge.buffered_bytes == 0
+    wait_for(lambda: not served.edge.connections)
+    assert served.edge.buffered_bytes == 0
     assert body_of(ask_raw(port, GET + b"Connection: close\r\n\r\n"))["path"] == "/"
 
 
@@ -455,12 +472,12 @@ def test_connections_are_bounded_in_all_and_per_address(app: EchoApp) -> None:
             assert body_of(read_to_end(second))["path"] == "/"
 
 
-def test_websockets_are_let_through_on_their_path_only(port: int, edge: Edge) -> None:
+def test_websockets_are_let_through_on_their_path_only(port: int, served: Served) -> None:
     with connect_websocket(f"ws://127.0.0.1:{port}/v2/streams/1") as websocket:
-        assert len(edge.connections) == 1
+        assert len(served.edge.connections) == 1
         websocket.send("hello")
         assert websocket.recv() == "HELLO"
-    wait_for(lambda: not edge.connections)
+    wait_for(lambda: not served.edge.connections)
     with pytest.raises(InvalidStatus, match="400"):
         connect_websocket(f"ws://127.0.0.1:{port}/elsewhere")
 

@@ -40,14 +40,17 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-@pytest.fixture
-def client(bench: Bench) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """Of a server that most tests share."""
+    bench = Bench()
     edge = Edge(ConnectionLimits(max_body_bytes=MAX_BYTES))
     with (
         serve_app(make_app(bench), edge) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
     ):
         yield client
+    bench.close()
 
 
 def check_problem(answer: httpx.Response, status: int) -> str:

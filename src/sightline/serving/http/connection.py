@@ -9,13 +9,11 @@ answered here, before any application sees it, and the connection then ends.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
@@ -23,7 +21,7 @@ from uvicorn.server import ServerState
 from sightline.serving.http.edge import Edge
 from sightline.serving.http.exchange import Exchange
 from sightline.serving.http.refusals import Refusal, write_refusal
-from sightline.serving.http.request_head import Headers, RequestHead, read_head
+from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
 
 Phase = Literal["idle", "head", "body", "busy", "closing"]
 
@@ -31,8 +29,6 @@ FOREVER_S = float("inf")
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
 DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, to keep the connection, when no more is left
-
-logger = logging.getLogger("sightline.serving")
 
 
 def make_connector(edge: Edge) -> type[asyncio.Protocol]:
@@ -64,16 +60,10 @@ class EdgeConnection(asyncio.Protocol):
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._phase: Phase = "idle"
-        self._parser = httptools.HttpRequestParser(self)
-        # What follows a last request is ignored here rather than an error, so that the last request is answered.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser = RequestParser(edge.limits, edge.websocket_prefix, self)
         self._websocket: Any = None  # what the connection became
-        self._begin_head()
-        self._is_in_head = False
-        self._begun = 0  # requests that began in the bytes just parsed
+        self._upgrade: ParsedRequest | None = None  # what it is about to become
         self._incoming: Exchange | None = None  # whose body is being read
-        self._upgrade: RequestHead | None = None
-        self._error: Refusal | None = None  # raised in a callback; the parser raises another error in its place
         self._body_due_s = 0.0
         # In order: the request being answered, those behind it, and a refusal as the last words.
         self._current: Exchange | None = None
@@ -144,52 +134,62 @@ class EdgeConnection(asyncio.Protocol):
         """Bytes came."""
         if self._websocket is not None:
             self._websocket.data_received(data)
-            return
-        if self._is_deaf:
-            return
-        is_between = self._incoming is None
-        self._begun = 0
-        try:
-            self._parser.feed_data(data)
-            if self._is_in_head and is_between and self._begun <= 1:
-                self._count_unfinished_head(len(data))
-        except httptools.HttpParserUpgrade as upgrade:
-            self._become_websocket(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._refuse(self._error or self._describe_parser_error(error))
-        except Refusal as refusal:
-            self._refuse(refusal)
+        elif not self._is_deaf:
+            try:
+                rest = self._parser.feed(data)
+                if rest is not None:
+                    self._become_websocket(rest)
+            except Refusal as refusal:
+                self._refuse(refusal)
 
     # What the parser tells it
 
-    def on_message_begin(self) -> None:
+    def begin_request(self) -> None:
         """First byte of a request."""
-        self._begun += 1
-        self._begin_head()
         if self._current is None:
             self._enter("head", self._limits.header_timeout_s)
 
-    def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
-        self._target += url
+    def take_request(self, request: ParsedRequest) -> None:
+        """The head is complete: start the application, or let the request wait for those before it. Raises: Refusal."""
+        if request.head.is_websocket:
+            if self._current is not None or self._config.ws_protocol_class is None:
+                raise Refusal(400, "a WebSocket request must wait for the answers before it")
+            self._upgrade = request
+            return
+        last = self._waiting[-1] if self._waiting else self._current
+        if last is not None and not last.keep_alive:
+            return  # the client said that nothing would follow
+        head = request.head
+        scope = {
+            **self._scope,
+            "http_version": request.version,
+            "method": request.method.decode("ascii"),
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "headers": request.headers,
+            "state": self._app_state.copy(),
+        }
+        self._line_up(Exchange(self, scope, head.length, head.expects_continue, request.keep_alive))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; behind a body in chunks a trailer, which is counted and not used."""
-        if self._is_in_head:
-            self._headers.append((name.lower(), value))
-        self._remember_refusal(self._count_head, len(name) + len(value) + 4)
+    def take_body(self, body: bytes) -> None:
+        """A part of the body came. Raises: Refusal."""
+        exchange = self._incoming
+        if exchange is None:
+            return
+        self._edge.buffered_bytes += exchange.add_body(body)
+        if exchange.received_bytes > self._limits.max_body_bytes:
+            raise make_too_large(self._limits)
+        if self._edge.buffered_bytes > self._limits.max_buffered_bytes:
+            raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
+        if exchange.is_full:
+            self._pause_reading(True)
+            self.deadline_s = FOREVER_S  # it is the application that is slow
+        elif exchange is self._current:
+            due_s = self._body_due_s + exchange.received_bytes / self._limits.min_body_bytes_per_s
+            self.deadline_s = min(due_s, self._loop.time() + self._limits.body_grace_s)
 
-    def on_headers_complete(self) -> None:
-        """The head is complete: check it and start the application, or let it wait for those before it."""
-        self._is_in_head = False
-        self._remember_refusal(self._take_request)
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if self._incoming is not None:
-            self._remember_refusal(self._take_body, self._incoming, body)
-
-    def on_message_complete(self) -> None:
+    def end_request(self) -> None:
         """The body is complete."""
         exchange, self._incoming = self._incoming, None
         if exchange is None:
@@ -199,67 +199,6 @@ class EdgeConnection(asyncio.Protocol):
             self._enter("busy", FOREVER_S)
             if exchange.is_answered:
                 self._advance()
-
-    def _remember_refusal(self, check: Callable[..., None], *arguments: Any) -> None:
-        try:
-            check(*arguments)
-        except Refusal as refusal:
-            self._error = refusal
-            raise
-
-    def _describe_parser_error(self, error: httptools.HttpParserError) -> Refusal:
-        if isinstance(error, httptools.HttpParserCallbackError):
-            logger.error("a defect while reading a request", exc_info=error)
-            return Refusal(500, "the server failed on this request; its log has the details")
-        return Refusal(400, f"this is no sound HTTP/1.1 request: {str(error)[:100]}")
-
-    def _begin_head(self) -> None:
-        self._target = b""
-        self._headers: Headers = []
-        self._head_bytes = self._unfinished_bytes = 0
-        self._is_in_head = True
-
-    def _count_head(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
-        if len(self._headers) > self._limits.max_headers or self._head_bytes > self._limits.max_header_bytes:
-            raise self._too_many_headers()
-
-    def _count_unfinished_head(self, size_bytes: int) -> None:
-        """Count what came of a head by itself: a header reaches `on_header` only when its line ends, and it may never end."""
-        self._unfinished_bytes += size_bytes
-        if self._unfinished_bytes > self._limits.max_header_bytes:
-            raise self._too_many_headers()
-
-    def _too_many_headers(self) -> Refusal:
-        limits = self._limits
-        most = f"{limits.max_headers} headers of {limits.max_header_bytes} bytes together"
-        return Refusal(431, f"expected at most {most}; send fewer")
-
-    def _take_request(self) -> None:
-        if len(self._target) > self._limits.max_header_bytes:
-            raise Refusal(414, f"expected a URL of at most {self._limits.max_header_bytes} bytes; shorten it")
-        version, method = self._parser.get_http_version(), self._parser.get_method()
-        head = read_head(method, version, self._target, self._headers, self._edge.websocket_prefix)
-        if head.length is not None and head.length > self._limits.max_body_bytes:
-            raise self._too_large()
-        if head.is_websocket or self._parser.should_upgrade():
-            self._expect_websocket(head)
-            return
-        last = self._waiting[-1] if self._waiting else self._current
-        if last is not None and not last.keep_alive:
-            return  # the client said that nothing would follow
-        scope = {
-            **self._scope,
-            "http_version": version,
-            "method": method.decode("ascii"),
-            "path": head.path,
-            "raw_path": head.raw_path,
-            "query_string": head.query,
-            "headers": self._headers,
-            "state": self._app_state.copy(),
-        }
-        keep_alive = version == "1.1" and self._parser.should_keep_alive()
-        self._line_up(Exchange(self, scope, head.length, head.expects_continue, keep_alive))
 
     def _line_up(self, exchange: Exchange) -> None:
         if self._current is None:
@@ -271,22 +210,6 @@ class EdgeConnection(asyncio.Protocol):
         self._incoming = exchange
         self._waiting.append(exchange)
         self._pause_reading(True)
-
-    def _take_body(self, exchange: Exchange, body: bytes) -> None:
-        self._edge.buffered_bytes += exchange.add_body(body)
-        if exchange.received_bytes > self._limits.max_body_bytes:
-            raise self._too_large()
-        if self._edge.buffered_bytes > self._limits.max_buffered_bytes:
-            raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
-        if exchange.is_full:
-            self._pause_reading(True)
-            self.deadline_s = FOREVER_S  # it is the application that is slow
-        elif exchange is self._current:
-            due_s = self._body_due_s + exchange.received_bytes / self._limits.min_body_bytes_per_s
-            self.deadline_s = min(due_s, self._loop.time() + self._limits.body_grace_s)
-
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"the body is larger than the limit of {self._limits.max_body_bytes} bytes; send less at once")
 
     # What an exchange calls
 
@@ -375,7 +298,7 @@ class EdgeConnection(asyncio.Protocol):
             self.write(self._last_words)
             self._linger()
             return
-        elif self._is_in_head:
+        elif self._parser.is_in_head:
             self._enter("head", self._limits.header_timeout_s)
         else:
             self._enter("idle", self._limits.idle_timeout_s)
@@ -413,17 +336,11 @@ class EdgeConnection(asyncio.Protocol):
 
     # Becoming a WebSocket
 
-    def _expect_websocket(self, head: RequestHead) -> None:
-        if not head.is_websocket or not self._parser.should_upgrade() or self._config.ws_protocol_class is None:
-            raise Refusal(400, "expected a WebSocket request with Connection: Upgrade, or one without Upgrade")
-        if self._current is not None:
-            raise Refusal(400, "a WebSocket request must wait for the answers before it")
-        self._upgrade = head
-
     def _become_websocket(self, rest: bytes) -> None:
         """Hand the connection to uvicorn's WebSocket protocol; this one goes on counting it and passes everything on."""
-        assert self._upgrade is not None and self._config.ws_protocol_class is not None
-        lines = [b"GET " + self._target + b" HTTP/1.1", *(name + b": " + value for name, value in self._headers)]
+        request = self._upgrade
+        assert request is not None and self._config.ws_protocol_class is not None
+        lines = [b"GET " + request.target + b" HTTP/1.1", *(name + b": " + value for name, value in request.headers)]
         make_websocket = cast(Callable[..., Any], self._config.ws_protocol_class)
         self._server_state.connections.discard(cast(Any, self))
         self._enter("busy", FOREVER_S)

@@ -4,9 +4,11 @@ The OpenAPI document and the page at /docs are made from it, and a test holds it
 is undocumented and none is promised that is not there.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+
+from sightline.serving.http.predict_requests import AnswerFormat, MaskForm
 
 Right = Literal["none", "key", "admin"]
 
@@ -129,10 +131,11 @@ SCHEMAS: dict[str, Any] = {
     },
 }  # fmt: skip
 
+DRAWN = {"type": "string", "format": "binary", "description": "as ?format= asks"}
 PREDICT_QUERY = (
     Query("confidence", {"type": "number", "minimum": 0, "maximum": 1}, "least confidence; by default the model's own"),
-    Query("format", {"enum": ["json", "png", "mask"]}, "annotations, the drawn picture, or a gray PNG of category indices"),
-    Query("mask", {"enum": ["rle", "polygons", "png"]}, "how masks stand in the JSON"),
+    Query("format", {"enum": list(get_args(AnswerFormat))}, "annotations, the drawn picture, or a gray PNG of categories"),
+    Query("mask", {"enum": list(get_args(MaskForm))}, "how masks stand in the JSON"),
     Query("version", TEXT, "number of the model's version; by default the policy chooses"),
 )
 BINARY = {"type": "string", "format": "binary", "description": "JSON, then tensors; see Inference-Header-Content-Length"}
@@ -182,7 +185,11 @@ OPERATIONS: tuple[Operation, ...] = (
             "multipart/form-data": {"type": "object", "additionalProperties": PICTURE},
             JSON: refer("PictureJson"),
         },
-        answer={JSON: refer("Prediction"), "image/png": {"type": "string", "format": "binary"}},
+        answer={
+            JSON: refer("Prediction"),
+            "image/png": DRAWN,
+            "image/jpeg": DRAWN,
+        },
         refusals=(404, 413, 415, 422, 503),
     ),
     Operation(method="GET", path="/deployments", text="What answers, and its state", group="Predict"),
