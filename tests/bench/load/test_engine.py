@@ -44,8 +44,8 @@ def test_a_closed_loop_keeps_its_connections_and_sees_the_server_s_delay() -> No
     assert set(result.status) == {200}
     latency = np.array(result.latency_ms)
     assert latency.min() >= 20.0
-    assert 20.0 <= np.median(latency) < 60.0
-    assert len(latency) >= 4 * 3
+    assert np.median(latency) < 200.0  # of a machine that does other things too
+    assert len(latency) >= 4
     assert all(asked.body == BODY for asked in server.asked)
 
 
@@ -95,7 +95,7 @@ def test_a_stall_is_in_the_latency_of_every_request_that_was_due_meanwhile() -> 
     ends.clear()
     with serve_script(stall_once) as server:
         closed = run(server, clients=1, duration_s=1.0, warm_up_s=0.0)
-    assert sum(ms > stall_s * 100 for ms in closed.latency_ms) == 1
+    assert sum(ms > stall_s * 900 for ms in closed.latency_ms) == 1  # 0.9 of the stall, in ms
 
 
 def test_refusals_are_counted_by_status_and_the_loop_goes_on() -> None:
@@ -104,6 +104,7 @@ def test_refusals_are_counted_by_status_and_the_loop_goes_on() -> None:
     refused = result.status.count(503)
     assert refused == pytest.approx(len(result.status) / 3, abs=3)
     assert result.samples == {503: "queue is full"}
+    assert refused <= 2 * (0.3 / 0.05 + 2)  # a client that was refused does not come back at once
     assert result.connections_opened == 2
 
 
@@ -154,7 +155,7 @@ def test_a_server_that_never_answers_leaves_requests_unfinished_with_the_time_th
         gate.set()
     assert result.status == [] and len(result.unfinished_s) > 8
     for planned_s, waited_ms in zip(result.unfinished_s, result.unfinished_ms, strict=True):
-        assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=60)
+        assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=300)
 
 
 def test_nobody_at_the_port_is_all_broken_and_no_busy_loop() -> None:

@@ -52,8 +52,8 @@ def content(server: ScriptedServer) -> LoadContent:
 def test_closed_loops_come_first_and_shares_are_of_the_best_of_them(content: LoadContent) -> None:
     one, four, half, eighty = content.points
     assert (one.clients, four.clients) == (1, 4)
-    assert one.answered is not None and 10.0 <= one.answered.p50 < 60.0
-    assert four.answered_per_s > 2 * one.answered_per_s
+    assert one.answered is not None and 10.0 <= one.answered.p50 < 200.0
+    assert four.answered_per_s > 1.5 * one.answered_per_s
     assert one.connections_opened == 1 and four.connections_opened == 4
     expected = 0.5 * four.answered_per_s * 0.6
     assert half.planned == pytest.approx(expected, abs=5 * expected**0.5)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from sightline.bench.load.answers import BadAnswer
 from sightline.bench.load.arrivals import Arrivals, ClosedLoop, OpenLoop
 from sightline.bench.load.connections import Connection
-from sightline.bench.load.records import BROKEN, GeneratorJob, GeneratorResult
+from sightline.bench.load.records import BROKEN, REFUSED, GeneratorJob, GeneratorResult
 
-REST_S = 0.05  # a client whose connection broke tries again after this, so that a dead server is not hammered
+REST_S = 0.05  # a client that was refused or cut off tries again after this, so that its haste is not what is measured
 LONGEST_WAIT_S = 0.1
 SAMPLE_CHARACTERS = 300
 READ, BOTH = selectors.EVENT_READ, selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -198,7 +198,7 @@ class LoadEngine:
         """A request has ended."""
         now = time.perf_counter()
         self._in_flight -= 1
-        self._arrivals.end_one(now + (REST_S if status == BROKEN else 0.0))
+        self._arrivals.end_one(now + (REST_S if status == BROKEN or status in REFUSED else 0.0))
         result = self.result
         if self._from <= now < self._until:
             result.ended_in_time[status] = result.ended_in_time.get(status, 0) + 1

@@ -1,7 +1,8 @@
 """What a load measurement says, as typed records: `load.json` is `LoadContent`, a `LoadPoint` is one line of its table.
 
-A point is either a closed loop (so many clients, each sends its next request when its last answer came) or an open loop
-(requests arrive at a rate, whether or not answers come). Only the open loop shows what users of an overloaded server feel.
+A point is either a closed loop (so many clients, each sends its next request when its last answer came, or 50 ms after it was
+refused or cut off) or an open loop (requests arrive at a rate, whether or not answers come). Only the open loop shows what
+users of an overloaded server feel.
 """
 
 from typing import Any, Literal
