@@ -20,10 +20,21 @@ from sightline.serving.inference.service import InferenceService
 from sightline.serving.problems import EXCEPTION_HANDLERS
 from sightline.serving.scheduling.work import QueueSettings, Work
 from sightline.serving.streams.endpoints import make_routes
-from sightline.serving.streams.manager import StreamManager
+from sightline.serving.streams.manager import StreamLimits, StreamManager
 
 CATEGORIES = ("dark", "bright")
 DEADLINE_S = 30.0
+GRAYS = [0, 255, 0, 255, 255, 0, 0, 255]
+LIMITS = StreamLimits(
+    streams=3,
+    streams_per_tenant=2,
+    viewers=2,
+    open_timeout_s=0.5,
+    read_timeout_s=0.5,
+    reconnect_s=0.01,
+    kept_events=64,
+    keep_alive_s=0.2,
+)
 
 
 def write_video(
@@ -147,6 +158,18 @@ class Stage:
         self.tenant = ""
 
 
+class Server(uvicorn.Server):
+    """Ends the streams first: their viewers' connections end with them, and no others are waited for."""
+
+    def __init__(self, config: uvicorn.Config, manager: StreamManager) -> None:
+        super().__init__(config)
+        self.manager = manager
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.manager.close()
+        await super().shutdown(sockets)
+
+
 @contextmanager
 def run_streams(stage: Stage, make_manager: Callable[[InferenceService], StreamManager]) -> Iterator[str]:
     """A real server over a manager, from a thread of this process; gives the URL."""
@@ -168,7 +191,7 @@ def run_streams(stage: Stage, make_manager: Callable[[InferenceService], StreamM
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # connections inherit it: slow viewers show soon
     config = uvicorn.Config(with_tenant, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
+    server = Server(config, manager)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

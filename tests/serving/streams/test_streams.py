@@ -4,139 +4,20 @@ import json
 import os
 import signal
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import cv2
 import httpx
-import msgspec
-import numpy as np
 import pytest
-from rtsp_camera import RtspCamera
-from stream_fakes import DEADLINE_S, Stage, count_open_files, run_streams, wait_until, write_sound, write_video
+from stream_client import connect, read, read_events, start, wait_for
+from stream_fakes import DEADLINE_S, GRAYS, LIMITS, Stage, count_open_files, run_streams, wait_until
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_anyhow
 
-from sightline.core.errors import InvalidInput, NotFound, QueueFull, QueueTimeout
-from sightline.serving.streams.manager import StreamLimits, StreamManager
+from sightline.core.errors import QueueFull, QueueTimeout
+from sightline.serving.streams.manager import StreamManager
 
-GRAYS = [0, 255, 0, 255, 255, 0, 0, 255]
 CATEGORIES = ["bright" if gray else "dark" for gray in GRAYS]
-LIMITS = StreamLimits(
-    streams=3,
-    streams_per_tenant=2,
-    viewers=2,
-    open_timeout_s=0.5,
-    read_timeout_s=0.5,
-    reconnect_s=0.01,
-    kept_events=64,
-    keep_alive_s=0.2,
-)
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    write_video(folder / "a.mp4", GRAYS)
-    write_sound(folder / "sound.mp4")
-    (folder / "broken.mp4").write_bytes(b"broken" * 1000)
-    return folder
-
-
-def allow_loopback(url: str) -> None:
-    if "forbidden" in url:
-        raise InvalidInput("this address may not be opened")
-
-
-@pytest.fixture
-def managers() -> list[StreamManager]:
-    return []
-
-
-@pytest.fixture
-def url(stage: Stage, videos: Path, managers: list[StreamManager]) -> Iterator[str]:
-    def make(service: Any) -> StreamManager:
-        managers.append(StreamManager(service, folder=videos, check_url=allow_loopback, limits=LIMITS))
-        return managers[0]
-
-    with run_streams(stage, make) as url:
-        yield url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client:
-        yield client
-
-
-def start(client: httpx.Client, source: dict[str, str] | None = None, tenant: str = "", **options: Any) -> dict[str, Any]:
-    body = {"model": "brightness", "source": source or {"file": "a.mp4"}, "realtime": False, **options}
-    answer = client.post("/v2/streams", json=body, headers={"x-tenant": tenant})
-    assert answer.status_code == 201, answer.text
-    assert answer.headers["location"] == f"/v2/streams/{answer.json()['id']}"
-    return answer.json()
-
-
-def read(client: httpx.Client, stream: dict[str, Any], tenant: str = "") -> dict[str, Any]:
-    answer = client.get(f"/v2/streams/{stream['id']}", headers={"x-tenant": tenant})
-    assert answer.status_code == 200
-    return answer.json()
-
-
-def wait_for(client: httpx.Client, stream: dict[str, Any], *states: str) -> dict[str, Any]:
-    wait_until(lambda: read(client, stream)["state"] in states, f"no {states}")
-    return read(client, stream)
-
-
-def read_events(client: httpx.Client, stream: dict[str, Any], headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """Every event to the end, with the fields of its frame on the wire."""
-    events = []
-    with client.stream("GET", f"/v2/streams/{stream['id']}/events", headers=headers) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        fields: dict[str, Any] = {}
-        for line in answer.iter_lines():
-            if line.startswith(":"):
-                continue
-            if not line:
-                if fields:
-                    events.append(fields)
-                fields = {}
-                continue
-            name, _, value = line.partition(": ")
-            fields[name] = json.loads(value) if name == "data" else value
-    return events
-
-
-def read_until_end(client: httpx.Client, stream: dict[str, Any]) -> list[dict[str, Any]]:
-    """Messages of a live stream, which ends for nobody but us: deleted while a viewer reads."""
-    messages: list[dict[str, Any]] = []
-    was_deleted = False
-    with client.stream("GET", f"/v2/streams/{stream['id']}/events") as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                messages.append(json.loads(line.removeprefix("data: ")))
-            if len(messages) == 1 and not was_deleted:
-                was_deleted = True
-                assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
-    assert messages[-1]["type"] == "end"
-    return messages
-
-
-def connect(url: str, path: str, origin: Any = None) -> ClientConnection:
-    """A WebSocket below /v2/streams."""
-    address = f"ws{url.removeprefix('http')}/v2/streams/{path}"
-    return connect_anyhow(address, origin=origin, open_timeout=DEADLINE_S, proxy=None)
 
 
 def test_every_frame_of_a_file_is_answered_in_order(client: httpx.Client, stage: Stage) -> None:
@@ -210,10 +91,12 @@ def test_a_viewer_that_leaves_is_forgotten(client: httpx.Client, managers: list[
 
 def test_a_slow_viewer_loses_the_oldest_and_is_told(client: httpx.Client, url: str) -> None:
     stream = start(client, loop=True)
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=DEADLINE_S) as viewer:
+    with socket.socket() as viewer:
+        viewer.settimeout(DEADLINE_S)
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        viewer.connect(("127.0.0.1", int(url.rpartition(":")[2])))
         viewer.sendall(f"GET /v2/streams/{stream['id']}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        wait_until(lambda: read(client, stream)["last_event"] > 1500)  # more than kept events and buffers hold together
+        wait_until(lambda: read(client, stream)["last_event"] > 600)  # more than kept events and buffers hold together
         text = b""
         while b"event: lost" not in text:
             text += viewer.recv(65536)
@@ -264,13 +147,13 @@ def test_in_real_time_a_slow_model_drops_frames_by_policy(client: httpx.Client, 
 
 def test_cameras_have_one_frame_on_its_way_each(client: httpx.Client, stage: Stage) -> None:
     stage.model.gate.clear()
-    streams = [start(client, tenant=f"t{number}", loop=True, name=str(number)) for number in range(3)]
-    wait_until(lambda: len(stage.scheduler.timeouts) == 3)
+    streams = [start(client, tenant=f"t{number}", loop=True) for number in range(3)]
+    for number, stream in enumerate(streams):  # each has a second frame ready, and waits with it
+        wait_until(lambda stream=stream, number=number: read(client, stream, f"t{number}")["statistics"]["frames_read"] >= 5)
+    assert len(stage.scheduler.timeouts) == 3
     stage.model.gate.set()
-    wait_until(lambda: len(stage.model.tenants) >= 90)
-    stage.model.gate.clear()
-    shares = [stage.model.tenants[:90].count(f"t{number}") for number in range(3)]
-    assert len(streams) == 3 and max(shares) - min(shares) <= 6, shares  # first come first served, and still even
+    wait_until(lambda: len(stage.model.tenants) >= 3)
+    assert sorted(stage.model.tenants[:3]) == ["t0", "t1", "t2"]
 
 
 def test_refusals_of_the_queue_are_drops_by_reason_in_real_time(client: httpx.Client, stage: Stage) -> None:
@@ -338,6 +221,22 @@ def test_the_end_of_the_server_ends_every_decoder(stage: Stage, videos: Path) ->
     assert count_open_files() <= descriptors
 
 
+def test_viewers_are_told_the_end_of_the_server(stage: Stage, videos: Path) -> None:
+    def make(service: Any) -> StreamManager:
+        return StreamManager(service, folder=videos, limits=LIMITS)
+
+    with ExitStack() as server, httpx.Client(trust_env=False, timeout=DEADLINE_S) as client:
+        client.base_url = httpx.URL(server.enter_context(run_streams(stage, make)))
+        stream = start(client, loop=True, realtime=True)
+        with client.stream("GET", f"/v2/streams/{stream['id']}/events") as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.close()
+            (last,) = [line for line in lines if line.startswith("data: ")][-1:]
+    end = json.loads(last.removeprefix("data: "))
+    assert (end["type"], end["detail"]) == ("end", "the stream was stopped")
+
+
 def test_callers_have_their_own_streams_and_limits(client: httpx.Client) -> None:
     mine = [start(client, tenant="ann", loop=True) for _ in range(2)]
     body = {"model": "brightness", "source": {"file": "a.mp4"}, "loop": True}
@@ -356,162 +255,3 @@ def test_frames_count_for_the_caller(client: httpx.Client, stage: Stage) -> None
     stream = start(client, tenant="ann")
     wait_until(lambda: read(client, stream, "ann")["state"] == "ended")
     assert set(stage.model.tenants) == {"ann"}
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"model": "absent"}, 404),
-        ({"source": {"file": "absent.mp4"}}, 404),
-        ({"source": {"file": "../a.mp4"}}, 422),
-        ({"source": {"file": "a.mp4", "url": "http://a/"}}, 422),
-        ({"source": {}}, 422),
-        ({"source": {"url": "file:///etc/passwd"}}, 422),
-        ({"source": {"url": "http://forbidden.example/"}}, 422),
-        ({"frames_per_second": 0}, 422),
-        ({"confidence": 1.5}, 422),
-        ({"drop": "all"}, 422),
-        ({"max_waiting_frames": 0}, 422),
-        ({"max_waiting_frames": 33}, 422),
-        ({"realtime": "yes"}, 422),
-        ({"unknown": 1}, 422),
-        ({"name": "x" * 201}, 422),
-    ],
-)
-def test_wrong_requests_are_refused(client: httpx.Client, change: dict[str, Any], status: int) -> None:
-    answer = client.post("/v2/streams", json={"model": "brightness", "source": {"file": "a.mp4"}, **change})
-    assert answer.status_code == status, answer.text
-    assert client.get("/v2/streams").json() == {"streams": []}
-
-
-@pytest.mark.parametrize(
-    ("content", "content_type", "status"),
-    [
-        (b"{", "application/json", 422),
-        (b"{}", "application/json", 422),
-        (b"[" * 70_000, "application/json", 413),
-        (b"", "video/mp4", 422),
-        (b"x", "text/html", 415),
-        (b"x", "multipart/form-data", 400),
-        (b"x", "multipart/form-data; boundary=b", 400),
-    ],
-)
-def test_wrong_bodies_are_refused(client: httpx.Client, content: bytes, content_type: str, status: int) -> None:
-    answer = client.post("/v2/streams?model=brightness", content=content, headers={"content-type": content_type})
-    assert answer.status_code == status, answer.text
-
-
-@pytest.mark.parametrize("task", ["raw", "image"])
-def test_models_that_do_not_annotate_have_no_streams(client: httpx.Client, stage: Stage, task: Any) -> None:
-    decode = None if task == "raw" else stage.model.facts.decode
-    stage.model.facts = msgspec.structs.replace(stage.model.facts, task=task, decode=decode)
-    answer = client.post("/v2/streams", json={"model": "brightness", "source": {"file": "a.mp4"}})
-    assert answer.status_code == 422 and f"task {task}" in answer.json()["detail"]
-    assert stage.host.held == 0
-
-
-def test_without_the_operators_word_there_are_uploads_only(stage: Stage) -> None:
-    with run_streams(stage, StreamManager) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        for source in ({"file": "a.mp4"}, {"url": "http://127.0.0.1/"}):
-            answer = client.post("/v2/streams", json={"model": "brightness", "source": source})
-            assert answer.status_code == 422 and "--" in answer.json()["detail"]
-
-
-def test_a_folder_that_is_not_there_is_said_at_the_start(stage: Stage, tmp_path: Path) -> None:
-    import asyncio
-
-    with pytest.raises(NotFound):
-        asyncio.run(StreamManager(stage.service, folder=tmp_path / "absent").start())
-    stage.scheduler.pool.shutdown()
-
-
-@pytest.fixture
-def camera(tmp_path: Path) -> Iterator[Callable[[], tuple[str, list[str]]]]:
-    """An HTTP camera that sends an MPEG transport stream of unknown length and hangs up, again and again."""
-    content = write_video(tmp_path / "camera.ts", [0, 255] * 10, codec="mpeg2video").read_bytes()
-    visits: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            visits.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Type", "video/mp2t")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield lambda: (f"http://127.0.0.1:{server.server_address[1]}/live", visits)
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_live_source_that_ends_is_opened_again(client: httpx.Client, camera: Callable[[], tuple[str, list[str]]]) -> None:
-    address, visits = camera()
-    stream = start(client, {"url": f"{address}?token=secret"}, realtime=True, drop="none")
-    wait_until(lambda: read(client, stream)["statistics"]["reconnects"] >= 2)
-    view = read(client, stream)
-    assert view["source"] == address and "secret" not in json.dumps(view)
-    assert len(visits) >= 2 and view["statistics"]["frames_analysed"] >= 20
-    assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
-
-
-def test_an_address_that_never_opened_fails(client: httpx.Client) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hanging:
-        stream = start(client, {"url": f"rtsp://127.0.0.1:{hanging.getsockname()[1]}/cam"})
-        assert "did not answer within 0.5 s" in wait_for(client, stream, "failed")["detail"]
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    assert "does not open" in wait_for(client, start(client, {"url": f"http://127.0.0.1:{port}/"}), "failed")["detail"]
-
-
-def test_a_camera_that_falls_silent_is_opened_again(client: httpx.Client, tmp_path: Path) -> None:
-    content = write_video(tmp_path / "camera.ts", [0, 255] * 40, size=(320, 240), codec="mpeg2video").read_bytes()
-    with socket.create_server(("127.0.0.1", 0)) as camera:
-        camera.settimeout(DEADLINE_S)
-        stream = start(client, {"url": f"http://127.0.0.1:{camera.getsockname()[1]}/"}, realtime=True)
-        with camera.accept()[0] as line:
-            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
-            second, _ = camera.accept()
-        second.close()
-        view = wait_for(client, stream, "reconnecting")
-        assert view["statistics"]["frames_read"] > 0 and view["detail"]
-
-
-def test_a_camera_without_times_is_shown_as_its_frames_come(client: httpx.Client) -> None:
-    picture = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
-    part = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n"
-    with socket.create_server(("127.0.0.1", 0)) as camera:
-        camera.settimeout(DEADLINE_S)
-        stream = start(client, {"url": f"http://127.0.0.1:{camera.getsockname()[1]}/"}, realtime=True, drop="none")
-        line, _ = camera.accept()
-        with line:
-            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n" + part * 8)
-            wait_until(lambda: read(client, stream)["last_event"] >= 6)
-            seen, sent_s = read(client, stream)["last_event"], time.monotonic()
-            wait_until(lambda: time.monotonic() > sent_s + 0.3)
-            line.sendall(part * 2)
-            wait_until(lambda: read(client, stream)["last_event"] > seen)
-            assert read(client, stream)["video"]["container"] == "mpjpeg"
-        wait_until(lambda: read(client, stream)["statistics"]["reconnects"] > 0)
-    events = read_until_end(client, stream)
-    times_s = [event["time_s"] for event in events if event["type"] == "frame"]
-    assert times_s == sorted(times_s) and max(np.diff(times_s)) > 0.25  # FFmpeg would take them for 0.04 s apart
-
-
-def test_an_rtsp_camera_is_shown(client: httpx.Client, stage: Stage, tmp_path: Path) -> None:
-    content = write_video(tmp_path / "camera.ts", [0, 255] * 15, codec="mpeg2video").read_bytes()
-    with RtspCamera(content) as camera:
-        stream = start(client, {"url": camera.url}, realtime=True, drop="none")
-        wait_until(lambda: read(client, stream)["statistics"]["frames_analysed"] >= 20, "no frames over RTSP")
-        view = read(client, stream)
-        assert view["video"]["container"] == "rtsp" and view["source"] == camera.url.replace("user:word@", "")
-        assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
-    assert camera.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
-    means = [round(mean) for mean in stage.model.means[:10]]
-    assert means == pytest.approx([0, 255] * 5, abs=6)

@@ -1,0 +1,110 @@
+"""Cameras on loopback: live streams over HTTP and RTSP, their silences and their ends."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from rtsp_camera import RtspCamera
+from stream_client import read, read_until_end, start, wait_for
+from stream_fakes import DEADLINE_S, Stage, wait_until, write_video
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[Callable[[], tuple[str, list[str]]]]:
+    """An HTTP camera that sends an MPEG transport stream of unknown length and hangs up, again and again."""
+    content = write_video(tmp_path / "camera.ts", [0, 255] * 10, codec="mpeg2video").read_bytes()
+    visits: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield lambda: (f"http://127.0.0.1:{server.server_address[1]}/live", visits)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_live_source_that_ends_is_opened_again(client: httpx.Client, camera: Callable[[], tuple[str, list[str]]]) -> None:
+    address, visits = camera()
+    stream = start(client, {"url": f"{address}?token=secret"}, realtime=True, drop="none")
+    wait_until(lambda: read(client, stream)["statistics"]["reconnects"] >= 2)
+    view = read(client, stream)
+    assert view["source"] == address and "secret" not in json.dumps(view)
+    assert len(visits) >= 2 and view["statistics"]["frames_analysed"] >= 20
+    assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
+
+
+def test_an_address_that_never_opened_fails(client: httpx.Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        stream = start(client, {"url": f"rtsp://127.0.0.1:{hanging.getsockname()[1]}/cam"})
+        assert "did not answer within 0.5 s" in wait_for(client, stream, "failed")["detail"]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert "does not open" in wait_for(client, start(client, {"url": f"http://127.0.0.1:{port}/"}), "failed")["detail"]
+
+
+def test_a_camera_that_falls_silent_is_opened_again(client: httpx.Client, tmp_path: Path) -> None:
+    content = write_video(tmp_path / "camera.ts", [0, 255] * 40, size=(320, 240), codec="mpeg2video").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        camera.settimeout(DEADLINE_S)
+        stream = start(client, {"url": f"http://127.0.0.1:{camera.getsockname()[1]}/"}, realtime=True)
+        with camera.accept()[0] as line:
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+            second, _ = camera.accept()
+        second.close()
+        view = wait_for(client, stream, "reconnecting")
+        assert view["statistics"]["frames_read"] > 0 and view["detail"]
+
+
+def test_a_camera_without_times_is_shown_as_its_frames_come(client: httpx.Client) -> None:
+    picture = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    part = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        camera.settimeout(DEADLINE_S)
+        stream = start(client, {"url": f"http://127.0.0.1:{camera.getsockname()[1]}/"}, realtime=True, drop="none")
+        line, _ = camera.accept()
+        with line:
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n" + part * 8)
+            wait_until(lambda: read(client, stream)["last_event"] >= 6)
+            seen, sent_s = read(client, stream)["last_event"], time.monotonic()
+            wait_until(lambda: time.monotonic() > sent_s + 0.3)
+            line.sendall(part * 2)
+            wait_until(lambda: read(client, stream)["last_event"] > seen)
+            assert read(client, stream)["video"]["container"] == "mpjpeg"
+        wait_until(lambda: read(client, stream)["statistics"]["reconnects"] > 0)
+    events = read_until_end(client, stream)
+    times_s = [event["time_s"] for event in events if event["type"] == "frame"]
+    assert times_s == sorted(times_s) and max(np.diff(times_s)) > 0.25  # FFmpeg would take them for 0.04 s apart
+
+
+def test_an_rtsp_camera_is_shown(client: httpx.Client, stage: Stage, tmp_path: Path) -> None:
+    content = write_video(tmp_path / "camera.ts", [0, 255] * 15, codec="mpeg2video").read_bytes()
+    with RtspCamera(content) as camera:
+        stream = start(client, {"url": camera.url}, realtime=True, drop="none")
+        wait_until(lambda: read(client, stream)["statistics"]["frames_analysed"] >= 20, "no frames over RTSP")
+        view = read(client, stream)
+        assert view["video"]["container"] == "rtsp" and view["source"] == camera.url.replace("user:word@", "")
+        assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
+    assert camera.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    means = [round(mean) for mean in stage.model.means[:10]]
+    assert means == pytest.approx([0, 255] * 5, abs=6)
