@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from factor_graphs import write_factor
 from repository_fakes import write_configuration
 
 from sightline.core.errors import InvalidInput
@@ -20,24 +19,6 @@ from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 
 SLOTS = 2
-
-
-def write_factor(repository: Path, name: str, version: int, factor: float, engine: str = "onnxruntime") -> None:
-    """A version that multiplies its input `(N, 4)` by a factor."""
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "factor"], ["y"])],
-        "factor",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
-        [numpy_helper.from_array(np.full(4, factor, np.float32), "factor")],
-    )
-    (repository / name).mkdir(parents=True, exist_ok=True)
-    write_configuration(repository, name, {"backend": engine, "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]})
-    temporary = repository / name / f".{version}"
-    temporary.mkdir()
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, temporary / "model.onnx")
-    temporary.rename(repository / name / str(version))
 
 
 @contextmanager
