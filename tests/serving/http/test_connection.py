@@ -3,10 +3,12 @@ import json
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from http_server import ask_raw, connect, read_answer, read_some, read_to_end, serve_app, wait_for
 from websockets.exceptions import InvalidStatus
@@ -480,6 +482,37 @@ def test_websockets_are_let_through_on_their_path_only(port: int, served: Served
     wait_for(lambda: not served.edge.connections)
     with pytest.raises(InvalidStatus, match="400"):
         connect_websocket(f"ws://127.0.0.1:{port}/elsewhere")
+
+
+@pytest.mark.parametrize("count", [150, pytest.param(3000, marks=pytest.mark.slow)])
+def test_mutated_requests_never_fail_the_server(port: int, served: Served, rng: np.random.Generator, count: int) -> None:
+    seeds = (
+        b"POST /a?b=c HTTP/1.1\r\nHost: a:80\r\nContent-Type: image/png\r\nContent-Length: 11\r\n\r\nhello world",
+        b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: u\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: */*\r\nX-Request-Id: 7\r\n\r\n",
+    )
+    statuses: Counter[bytes] = Counter()
+    for _ in range(count):
+        sent = bytearray(seeds[rng.integers(len(seeds))])
+        for _ in range(rng.integers(1, 6)):
+            place = int(rng.integers(len(sent)))
+            change = rng.integers(4)
+            if change == 0:
+                sent[place] = rng.integers(256)
+            elif change == 1:
+                del sent[place : place + int(rng.integers(1, 8))]
+            elif change == 2:
+                sent[place:place] = bytes(rng.integers(0, 256, int(rng.integers(1, 4)), np.uint8))
+            else:
+                sent[place:place] = sent[: int(rng.integers(1, len(sent)))]
+        with connect(port) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            statuses.update(re.findall(rb"HTTP/1.1 (\d+) ", read_to_end(connection)))
+    assert statuses[b"400"] > count / 10
+    assert not [status for status in statuses if status.startswith(b"5")]
+    assert body_of(ask_raw(port, GET + b"Connection: close\r\n\r\n"))["path"] == "/"
+    assert served.edge.buffered_bytes == 0
 
 
 def test_the_server_stops_while_clients_idle_and_wait(app: EchoApp) -> None:
