@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableVideo
+from sightline.data.video_containers import CONTAINERS
 
-CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,ivf,mjpeg,h264,hevc,m4v,yuv4mpegpipe,mxf,dv"
 MAX_FRAME_PIXELS = 50_000_000
 
 
