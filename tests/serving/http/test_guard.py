@@ -114,7 +114,8 @@ def test_keys_come_as_bearer_or_x_api_key() -> None:
 def test_refusals_below_v2_have_that_protocols_form() -> None:
     guard = Guard(App(), Authenticator([create_key("a")[1]]))
     assert set(ask_once(guard, "/v2/models/parts/infer").body) == {"error"}
-    assert set(ask_once(guard, "/predict/parts").body) == {"type", "title", "status", "detail"}
+    for path in ("/predict/parts", "/v2/streams", "/v2/streams/7", "/v2streams"):
+        assert set(ask_once(guard, path).body) == {"type", "title", "status", "detail"}
 
 
 @pytest.mark.parametrize("path", ["/health", "/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json"])

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from sightline.serving.http.operations import JSON, OPERATIONS, PROBLEM, SCHEMAS, Operation, refer
+from sightline.serving.http.refusals import speaks_v2
 
 TITLE = "Sightline inference server"
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -82,8 +83,7 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
     if operation.answer:
         good["content"] = {kind: {"schema": schema} for kind, schema in operation.answer.items()}
     always = (500,) if operation.right == "none" else (401, 403, 429, 500)
-    is_v2 = operation.path == "/v2" or operation.path.startswith("/v2/")
-    kind, schema = (JSON, refer("V2Error")) if is_v2 else (PROBLEM, refer("Problem"))
+    kind, schema = (JSON, refer("V2Error")) if speaks_v2(operation.path) else (PROBLEM, refer("Problem"))
     refusals = {
         str(status): {"description": STATUS_TEXTS[status], "content": {kind: {"schema": schema}}}
         for status in sorted({*operation.refusals, *always})

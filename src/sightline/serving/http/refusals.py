@@ -36,9 +36,14 @@ class Refusal(Exception):  # noqa: N818 - it is no defect of ours
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
 
 
+def speaks_v2(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol, whose errors are `{"error": ...}`; streams are our own."""
+    return (path == "/v2" or path.startswith("/v2/")) and not (path == "/v2/streams" or path.startswith("/v2/streams/"))
+
+
 def answer_refusal(refusal: Refusal, path: str = "") -> Response:
-    """The Refusal as problem+json; below /v2 in that protocol's own form, `{"error": ...}`."""
-    if path == "/v2" or path.startswith("/v2/"):
+    """The Refusal as problem+json, or in the Open Inference Protocol's form."""
+    if speaks_v2(path):
         body = msgspec.json.encode({"error": refusal.detail})
         return Response(body, refusal.status, refusal.headers, media_type="application/json")
     return make_problem(refusal.status, refusal.detail, headers=refusal.headers)
