@@ -65,12 +65,13 @@ def test_every_request_is_accounted_for(content: LoadContent) -> None:
     for point in content.points:
         answered = point.answered.count if point.answered else 0
         assert point.planned == answered + point.refused + point.broken + point.unfinished
-        assert point.refused == point.statuses.get("503", 0) > 0
-        assert point.refusal is not None and point.refusal.count == point.refused
+        assert point.refused == point.statuses.get("503", 0)
+        assert (point.refusal.count if point.refusal is not None else 0) == point.refused
         assert sum(moment.planned for moment in point.timeline) == answered + point.unfinished
-        assert point.sent_bytes > 1000 < point.received_bytes
-        assert point.error_samples == {"503": "<b>full</b>"}
+        assert point.sent_bytes > 100 and point.received_bytes > 40
         assert point.generator.us_per_request is not None and point.generator.us_per_request > 0
+    assert content.points[1].refused > 0
+    assert content.points[1].error_samples == {"503": "<b>full</b>"}
 
 
 def test_the_server_is_described_and_its_cost_known(content: LoadContent) -> None:
