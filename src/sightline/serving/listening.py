@@ -1,9 +1,11 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
+import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 import uvicorn
@@ -16,6 +18,8 @@ from sightline.serving.http.edge import Edge
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
 SHUTDOWN_GRACE_S = 5
+SWITCH_INTERVAL_S = 0.0005  # a slot thread that is woken waits at most so long for the event loop to let it run; default 0.005
+OnEnd = Callable[[], Awaitable[None]]
 
 
 def open_listener(host: str, port: int, allow_remote: bool = False) -> socket.socket:
@@ -65,15 +69,19 @@ def run_server(
     edge: Edge,
     on_ready: Callable[[], None],
     tls: ssl.SSLContext | None = None,
+    on_end: OnEnd | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, let running requests end, and return.
 
     Args:
         edge: limits of the connections.
         on_ready: called once, when the first request can be taken.
+        on_end: awaited when the server begins to end, while connections are still open.
         tls: None serves without encryption.
     """
-    server = make_server(app, edge, on_ready, tls)
+    server = make_server(app, edge, on_ready, tls, on_end)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    allow_more_files()
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -83,8 +91,18 @@ def run_server(
             signal.signal(number, handler)
 
 
+def allow_more_files() -> None:
+    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def make_server(
-    app: ASGIApp, edge: Edge, on_ready: Callable[[], None] = lambda: None, tls: ssl.SSLContext | None = None
+    app: ASGIApp,
+    edge: Edge,
+    on_ready: Callable[[], None] = lambda: None,
+    tls: ssl.SSLContext | None = None,
+    on_end: OnEnd | None = None,
 ) -> uvicorn.Server:
     """uvicorn's loop around our connections; tests run it in a thread."""
     config = _Config(
@@ -94,11 +112,12 @@ def make_server(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # else whoever is on this machine may say that it is another
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     config.context = tls
-    return _AnnouncingServer(config, on_ready)
+    return _AnnouncingServer(config, on_ready, on_end)
 
 
 class _Config(uvicorn.Config):
@@ -116,11 +135,16 @@ class _Config(uvicorn.Config):
 
 
 class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_end = on_ready, on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._on_end is not None:
+            await self._on_end()
+        await super().shutdown(sockets)

@@ -29,15 +29,15 @@ from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
 from sightline.serving.http.keys import Authenticator, read_key_line
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.metrics import Metrics
-from sightline.serving.http.refusals import Refusal, answer_refusal
+from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
-from sightline.serving.problems import EXCEPTION_HANDLERS
 from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost, OpenedModel
 from sightline.serving.scheduling.device_threads import DeviceThreads
@@ -84,6 +84,7 @@ class InferenceServer:
         self.authenticator = self._make_authenticator()
         slots, express = settings.threads, self.options.express_slots
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
+        self.authenticator.on_change = self._update_weights
         self._threads = DeviceThreads(self.scheduler, slots, express)
         self.host = ModelHost(
             repository,
@@ -96,11 +97,11 @@ class InferenceServer:
             check_every_s=self.options.check_every_s,
             memory_budget_bytes=self.options.memory_budget_bytes,
         )
+        rate = self.options.max_requests_per_s
+        self._bucket = None if rate is None else TokenBucket(rate)
         self.statistics = Statistics()
         self.metrics = Metrics(self._make_gauges())
-        self.service = InferenceService(
-            self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work)
-        )
+        self.service = InferenceService(self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work))
         self.streams = self._make_streams()
         self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams")
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
@@ -113,34 +114,35 @@ class InferenceServer:
         """Whether every model that should answer at the start had its chance to load, and the server is not ending."""
         return self._is_ready
 
+    async def end_streams(self) -> None:
+        """Tell those who watch streams that the server ends; before connections are waited for, or they would be cut off."""
+        self._is_ready = False
+        await self.streams.close()
+
     @asynccontextmanager
     async def _run(self, app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as parts:
-            self._threads.start()
-            parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
+        async with AsyncExitStack() as parts:  # they end in the opposite order
             if self._log is not None:
                 parts.callback(self._log.close)
             if self._fetcher is not None:
                 parts.push_async_callback(self._fetcher.close)
-            self.names = await asyncio.to_thread(self.host.start)
             parts.push_async_callback(asyncio.to_thread, self.host.close)
+            self._threads.start()
+            parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
+            self.names = await asyncio.to_thread(self.host.start)
             await self.streams.start()
-            parts.push_async_callback(self.streams.close)
+            parts.push_async_callback(self.end_streams)
             if self._grpc is not None:
                 assert self.options.grpc_address is not None
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
             self._is_ready = True
-            parts.callback(self._end)
             yield
-
-    def _end(self) -> None:
-        self._is_ready = False
 
     def _make_app(self) -> ASGIApp:
         app = Starlette(
             routes=self._make_routes(),
-            exception_handlers={**EXCEPTION_HANDLERS, Refusal: answer_raised_refusal},
+            exception_handlers=EXCEPTION_HANDLERS,
             lifespan=self._run,
         )
         tellers = [self.metrics.count_request, *([self._log.write] if self._log is not None else [])]
@@ -149,7 +151,7 @@ class InferenceServer:
             authenticator=self.authenticator if self.authenticator.has_keys else None,
             allowed_hosts=self.options.allowed_hosts,
             allowed_origins=self.options.allowed_origins,
-            max_requests_per_s=self.options.max_requests_per_s,
+            bucket=self._bucket,
             has_open_metrics=self.options.has_open_metrics,
             tellers=tellers,
         )
@@ -174,6 +176,9 @@ class InferenceServer:
         """200 as long as the process answers."""
         return write_json({"status": "ok", "ready": self._is_ready})
 
+    def _update_weights(self) -> None:
+        self.scheduler.set_tenant_weights(self.authenticator.weights())
+
     def _open_model(self, source: ModelSource) -> OpenedModel:
         return ServedModel(source, self.settings.threads, self.settings.max_image_pixels)
 
@@ -189,6 +194,8 @@ class InferenceServer:
             max_request_bytes=self.settings.max_request_bytes,
             authenticator=self.authenticator if self.authenticator.has_keys else None,
             is_ready=self.is_ready,
+            bucket=self._bucket,
+            tellers=() if self._log is None else (self._log.write,),
         )
 
     def _make_authenticator(self) -> Authenticator:
@@ -217,13 +224,18 @@ class InferenceServer:
         return AccessLog(None if place == "-" else Path(place))
 
     def _make_gauges(self) -> dict[str, Any]:
-        labels = ("model", "version")
-
         def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:
-            for state in self.host.list_loaded():
-                yield (state.name, str(state.version)), float(self.scheduler.depth(state.name))
+            for name in sorted({state.name for state in self.host.list_loaded()}):  # versions share a queue's length
+                yield (name,), float(self.scheduler.depth(name))
 
-        return {"nv_inference_pending_request_count": ("Requests in the model's queue", labels, count_pending)}
+        def count_page_ins() -> Iterator[tuple[tuple[str, ...], float]]:
+            for state in self.host.list_loaded():
+                yield (state.name, str(state.version)), float(state.page_in_count)
+
+        return {
+            "nv_inference_pending_request_count": ("Requests in the model's queue", ("model",), count_pending),
+            "sightline_page_ins": ("Times that the version was paged in", ("model", "version"), count_page_ins),
+        }
 
 
 class DeploymentEndpoints:
@@ -252,12 +264,6 @@ class DeploymentEndpoints:
             Route("/deployments/{name}", self.read_deployment),
             Route("/deployments/{name}/reload", self.reload_deployment, methods=["POST"]),
         ]
-
-
-async def answer_raised_refusal(request: Request, error: Exception) -> Response:
-    """What only HTTP knows, raised by a handler."""
-    assert isinstance(error, Refusal)
-    return answer_refusal(error, request.url.path)
 
 
 async def read_page(request: Request) -> Response:

@@ -8,6 +8,7 @@ from starlette.types import Message
 
 from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
 from sightline.serving.http.keys import Authenticator, create_key
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.request_record import RequestRecord
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -180,7 +181,7 @@ def test_a_keys_requests_at_once_are_counted_and_given_back() -> None:
 
 def test_the_servers_rate_is_503_with_the_time_to_wait_and_spares_health() -> None:
     clock = Clock()
-    guard = Guard(App(), max_requests_per_s=0.5, clock=clock)
+    guard = Guard(App(), bucket=TokenBucket(0.5, clock=clock))
     assert ask_once(guard).status == 200
     refused = ask_once(guard)
     assert (refused.status, refused.headers["retry-after"]) == (503, "2")

@@ -49,6 +49,16 @@ def test_tenants_of_a_model_share_it_by_weight() -> None:
     assert simulation.tenant_s("gold") / simulation.tenant_s("plain") == pytest.approx(2.0, rel=0.03)
 
 
+def test_new_weights_hold_for_tenants_that_come_afterwards() -> None:
+    simulation = Simulation(2, tenant_weights={"gold": 1.0})
+    simulation.scheduler.set_tenant_weights({"gold": 3.0})
+    model = FakeExecutable("m", 0.01)
+    simulation.flood(model, FLOOD, "gold")
+    simulation.flood(model, FLOOD, "plain")
+    simulation.run(15.0)
+    assert simulation.tenant_s("gold") / simulation.tenant_s("plain") == pytest.approx(3.0, rel=0.03)
+
+
 def test_tenants_share_the_rows_of_batches() -> None:
     simulation = Simulation(1)
     model = FakeExecutable("m", 0.01, max_batch=8)

@@ -18,7 +18,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
-from sightline.serving.http.limits import Clock, TokenBucket
+from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 
@@ -64,11 +64,10 @@ class Guard:
         authenticator: knows the keys; None: the server has none.
         allowed_hosts: names that the Host header may hold, in lower case; None: any.
         allowed_origins: origins of other sites' pages that may send requests, as "https://name:port".
-        max_requests_per_s: of all callers together, open paths aside; above it the answer is 503. None: unlimited.
+        bucket: requests a second of all callers together, open paths aside; above it the answer is 503. None: unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
             like it: with one, say False.
         tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
-        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -77,10 +76,9 @@ class Guard:
         authenticator: Authenticator | None = None,
         allowed_hosts: frozenset[str] | None = None,
         allowed_origins: frozenset[str] = frozenset(),
-        max_requests_per_s: float | None = None,
+        bucket: TokenBucket | None = None,
         has_open_metrics: bool = True,
         tellers: Sequence[Teller] = (),
-        clock: Clock = time.monotonic,
     ) -> None:
         self.app = app
         self.authenticator = authenticator
@@ -88,7 +86,7 @@ class Guard:
         self.allowed_origins = frozenset(origin.lower().encode() for origin in allowed_origins)
         self.has_open_metrics = has_open_metrics
         self._tellers = tuple(tellers)
-        self._bucket = TokenBucket(max_requests_per_s, clock=clock) if max_requests_per_s is not None else None
+        self._bucket = bucket
         self._good_hosts: set[bytes | None] = set()
         self._id_prefix = secrets.token_hex(4)
         self._id_numbers = itertools.count(1)

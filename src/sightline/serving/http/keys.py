@@ -14,7 +14,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -112,6 +112,9 @@ class Authenticator:
             then leaves the keys as they were and says so in the log.
         clock: seconds, monotonic.
 
+    Attributes:
+        on_change: called when the file was read again and has other keys.
+
     Raises: NotFound, InvalidInput for a file that cannot be read at the start, or a name that stands twice.
     """
 
@@ -119,6 +122,7 @@ class Authenticator:
         self._fixed = tuple(records)
         self._file = file
         self._clock = clock
+        self.on_change: Callable[[], None] | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._checked_s = float("-inf")
         self._records: dict[str, KeyRecord] = {}
@@ -169,6 +173,8 @@ class Authenticator:
                 return
             self._stamp = stamp
             self._replace((*self._fixed, *read_key_file(self._file)))
+            if self.on_change is not None:
+                self.on_change()
             logger.info("the file of API keys has changed: %d keys", len(self._records))
         except (InvalidInput, NotFound) as error:
             logger.error("the API keys stay as they were: %s", error)

@@ -108,7 +108,8 @@ class Dispatcher:
             raise InvalidInput(f"expected at least 1 slot and 0 express slots, got {slots} and {express_slots}")
         self.slots = slots
         self.express_slots = express_slots
-        self._tenant_weights = {name: _check_weight(name, weight) for name, weight in tenant_weights.items()}
+        self._tenant_weights: dict[str, float] = {}  # one object, which the queues look into
+        self.set_tenant_weights(tenant_weights)
         self._tenant_used_s: dict[str, float] = {}
         self._shares: FairShares[ModelShare] = FairShares()
         self._models: dict[str, ModelShare] = {}
@@ -121,6 +122,12 @@ class Dispatcher:
         self._waiting = 0
         self._running = 0
         self._express_started = 0
+
+    def set_tenant_weights(self, weights: Mapping[str, float]) -> None:
+        """From now on these; a tenant that waits or runs keeps its old weight until it has been idle. Raises: InvalidInput."""
+        checked = {name: _check_weight(name, weight) for name, weight in weights.items()}
+        self._tenant_weights.clear()
+        self._tenant_weights.update(checked)
 
     @property
     def has_slot(self) -> bool:

@@ -99,6 +99,11 @@ class Scheduler:
         with self._lock:
             return self._dispatcher.snapshot()
 
+    def set_tenant_weights(self, weights: Mapping[str, float]) -> None:
+        """Weights by name of the tenant, from now on; others have 1. Raises: InvalidInput."""
+        with self._lock:
+            self._dispatcher.set_tenant_weights(weights)
+
     def take(self) -> Batch | None:
         """The next works to execute; blocks until there are some, None once closed. Every one must be given to `finish`."""
         while True:

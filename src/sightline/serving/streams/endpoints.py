@@ -17,10 +17,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
+from sightline.serving.http.keys import Caller
 from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
-from sightline.serving.streams.stream import Stream
+from sightline.serving.streams.stream import Stream, StreamOptions
 from sightline.serving.streams.stream_requests import read_options, read_request, receive_video
 
 NO_CONTENT = 204
@@ -63,16 +64,23 @@ class StreamEndpoints:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
             asked = await read_request(request)
             options = asked.options
-            self._streams.check_model(options)
+            self._check_model(request, options)
             place = asked.source
             source = await (self._streams.open_file(place.file) if place.file else self._streams.open_url(place.url))
         else:
             options = read_options(request.query_params)
-            self._streams.check_model(options)  # before the upload, not after
+            self._check_model(request, options)  # before the upload, not after
             source = await receive_video(request, self._streams.limits.upload_bytes)
         stream = self._streams.create(source, options, tenant)
         headers = {"Location": f"/v2/streams/{stream.id}"}
         return write_json(stream.describe(), 201, headers)
+
+    def _check_model(self, request: Request, options: StreamOptions) -> None:
+        """Raises: Refusal for a key that may not use the model; what `StreamManager.check_model` raises."""
+        caller: Caller | None = request.scope.get("state", {}).get("caller")
+        if caller is not None:
+            caller.check_model(options.model)  # the guard sees no body, and so no model
+        self._streams.check_model(options)
 
     async def list_streams(self, request: Request) -> Response:
         """The caller's streams."""
