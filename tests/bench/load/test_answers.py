@@ -1,6 +1,7 @@
 import pytest
 
-from sightline.bench.load.answers import AnswerReader, BadAnswer
+from sightline.bench.load.answers import AnswerReader
+from sightline.core.errors import InvalidInput
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -81,7 +82,7 @@ def test_bytes_nobody_asked_for_end_the_use_of_a_connection(content: bytes) -> N
     ],
 )
 def test_what_is_no_http_is_refused(content: bytes) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidInput):
         AnswerReader().feed(content)
 
 

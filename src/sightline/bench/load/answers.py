@@ -14,10 +14,6 @@ HEAD_END = b"\r\n\r\n"
 WITHOUT_BODY = (204, 304)
 
 
-class BadAnswer(InvalidInput):
-    """Bytes that are no HTTP/1.1 answer."""
-
-
 class AnswerReader:
     """Reads one answer after another; `start` before each.
 
@@ -46,7 +42,7 @@ class AnswerReader:
         self._chunks: ChunkCounter | None = None
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes as they came; True when the answer is whole. Raises: BadAnswer."""
+        """Take bytes as they came; True when the answer is whole. Raises: InvalidInput."""
         self.length += len(data)
         return self._take(data)
 
@@ -57,7 +53,9 @@ class AnswerReader:
             if end < 0:
                 self._head = data
                 if len(data) > MAX_HEAD_BYTES:
-                    raise BadAnswer(f"expected the head of an HTTP answer to end within {MAX_HEAD_BYTES} bytes; check the URL")
+                    raise InvalidInput(
+                        f"expected the head of an HTTP answer to end within {MAX_HEAD_BYTES} bytes; check the URL"
+                    )
                 return False
             self._read_head(data[: end + 2])
             data = data[end + len(HEAD_END) :]
@@ -94,7 +92,7 @@ class AnswerReader:
     def _read_head(self, head: bytes) -> None:
         """Args: head: up to the line end of the last field."""
         if not head.startswith(b"HTTP/1.") or not head[9:12].isdigit():
-            raise BadAnswer(f"expected an HTTP/1.1 answer, got {head[:40]!r}; is the URL right?")
+            raise InvalidInput(f"expected an HTTP/1.1 answer, got {head[:40]!r}; is the URL right?")
         self.status = int(head[9:12])
         fields = head.lower()
         connection = find_field(fields, b"connection")
@@ -105,7 +103,7 @@ class AnswerReader:
             self._chunks = ChunkCounter(self._keep)
         elif length := find_field(fields, b"content-length"):
             if not length.isdigit():
-                raise BadAnswer(f"expected Content-Length to be a number, got {length[:40]!r}")
+                raise InvalidInput(f"expected Content-Length to be a number, got {length[:40]!r}")
             self._left = int(length)
         else:
             self._left, self.closes = None, True
@@ -134,7 +132,7 @@ class ChunkCounter:
         self._in_trailer = False
 
     def feed(self, data: bytes) -> int | None:
-        """Take bytes; how many are left over once the body is whole, else None. Raises: BadAnswer."""
+        """Take bytes; how many are left over once the body is whole, else None. Raises: InvalidInput."""
         data = self._rest + data
         at = 0
         while True:
@@ -163,6 +161,6 @@ class ChunkCounter:
         except ValueError:
             size = -1
         if size < 0:
-            raise BadAnswer(f"expected the size of a chunk in hexadecimal, got {line[:40]!r}")
+            raise InvalidInput(f"expected the size of a chunk in hexadecimal, got {line[:40]!r}")
         self._left = size + 2 if size else 0
         self._in_trailer = size == 0

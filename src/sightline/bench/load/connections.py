@@ -67,7 +67,7 @@ class Connection:
     def pull(self) -> bool:
         """Read what has come; True when the answer is whole.
 
-        Raises: OSError, also when the connection ended too early; BadAnswer.
+        Raises: OSError, also when the connection ended too early; InvalidInput for bytes that are no HTTP.
         """
         try:
             data = self.sock.recv(RECEIVE_BYTES)

@@ -11,10 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from sightline.bench.load.answers import BadAnswer
 from sightline.bench.load.arrivals import Arrivals, ClosedLoop, OpenLoop
 from sightline.bench.load.connections import Connection
 from sightline.bench.load.records import BROKEN, REFUSED, GeneratorJob, GeneratorResult
+from sightline.core.errors import InvalidInput
 
 REST_S = 0.05  # a client that was refused or cut off tries again after this, so that its haste is not what is measured
 LONGEST_WAIT_S = 0.1
@@ -40,6 +40,7 @@ class LoadEngine:
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._backlog: deque[float] = deque()
+        self._is_open = job.rate_per_s is not None
         self._limit = job.clients if job.clients is not None else job.max_in_flight
         self._in_flight = 0
         self._is_measuring = False
@@ -84,11 +85,10 @@ class LoadEngine:
 
     def _note_due(self, arrivals: Arrivals, now: float) -> None:
         """Move what is due into the backlog."""
-        is_open = self.job.rate_per_s is not None
         while arrivals.next_at <= now:
             planned = arrivals.take()
             self._backlog.append(planned)
-            if is_open and planned >= self._from:
+            if self._is_open and planned >= self._from:
                 self.result.late_ms.append((now - planned) * 1e3)
 
     def _dispatch(self) -> None:
@@ -124,12 +124,14 @@ class LoadEngine:
     def _wait(self, until: float) -> None:
         """Serve the sockets that are ready, or wait for one until a moment."""
         wait_s = min(max(until - time.perf_counter(), 0.0), LONGEST_WAIT_S)
-        if wait_s:
+        if wait_s and self._is_open:
             # epoll rounds its wait up to whole milliseconds; select takes microseconds, and the epoll itself can be waited for.
+            # A closed loop has nothing to be on time for but answers.
             ready, _, _ = select.select([self._selector], [], [], wait_s)
             if not ready:
                 return
-        for key, events in self._selector.select(0):
+            wait_s = 0.0
+        for key, events in self._selector.select(wait_s):
             self._serve(key.data, events)
 
     def _serve(self, connection: Connection, events: int) -> None:
@@ -149,7 +151,7 @@ class LoadEngine:
         before = connection.reader.length
         try:
             is_whole = connection.pull()
-        except (OSError, BadAnswer):
+        except (OSError, InvalidInput):
             self._lose(connection)
             return False
         self.result.received_bytes += connection.reader.length - before

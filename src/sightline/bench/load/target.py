@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from sightline.bench.load.answers import AnswerReader, BadAnswer
+from sightline.bench.load.answers import AnswerReader
 from sightline.bench.load.records import Protocol
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, Unsupported
 
@@ -131,8 +131,6 @@ def ask(target: Target, request: bytes, timeout_s: float = ASK_TIMEOUT_S) -> Ans
                     break
                 if not data:
                     raise ConnectionError("it hung up before the answer was whole")
-    except BadAnswer:
-        raise
     except TimeoutError as error:
         raise Exhausted(f"{target.url} did not answer within {timeout_s:g} s; is it overloaded?") from error
     except OSError as error:
