@@ -195,7 +195,7 @@ class ServedModel:
             outputs = self._infer(self._join(group), alone)
         except SightlineError as error:
             for ready in group:
-                ready.work.finish(error=error)
+                ready.work.finish(error=type(error)(*error.args))  # one each: whoever raises an error writes into it
             return
         inferred_s = time.monotonic()
         first = 0

@@ -16,6 +16,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
         graph: the file that the engine opens.
         engine, precision, streams, threads, device: how it runs; of an Artifact as it was tuned.
         batch: rows that one execution should have for most throughput.
+        largest_request: rows of one request, where the graph's batch is free; None: nobody said.
         task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
         queue: how its requests wait.
         model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
@@ -31,6 +32,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     device: str = "cpu"
     batch: int = 1
+    largest_request: int | None = None
     task: Task = "raw"
     categories: tuple[str, ...] = ()
     input: InputSpec | None = None

@@ -33,7 +33,7 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         decode=source.decode,
         inputs=tuple(describe_tensor(tensor) for tensor in inputs),
         outputs=tuple(describe_tensor(tensor) for tensor in outputs),
-        max_batch=min(fixed) if fixed else max(LARGEST_REQUEST, source.queue.max_batch),
+        max_batch=min(fixed) if fixed else max(source.largest_request or LARGEST_REQUEST, source.queue.max_batch),
         device=source.device,
         engine=source.engine,
         precision=source.precision,

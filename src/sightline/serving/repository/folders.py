@@ -280,6 +280,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, cor
         streams=streams,
         threads=own.threads or max(1, cores // streams),
         batch=queue.max_batch,
+        largest_request=configuration.max_batch_size or None,
         task=task,
         categories=categories,
         input=own.input,
