@@ -59,6 +59,14 @@ def add_model(repository: Path, name: str, network: Path, version: int = 1, **ow
     (repository / name / "config.json").write_text(json.dumps({"sightline": configuration}))
 
 
+def limit_queue(repository: Path, name: str, longest: int) -> None:
+    """Let no more requests than this wait for a model that `add_model` made."""
+    path = repository / name / "config.json"
+    words = json.loads(path.read_bytes())
+    words["dynamic_batching"] = {"default_queue_policy": {"max_queue_size": longest}}
+    path.write_text(json.dumps(words))
+
+
 def describe(graph: Path) -> tuple[list[str], list[str]]:
     """Names of a graph's inputs and outputs."""
     session = OpenVinoBackend().open(graph, SessionOptions("int8"))
@@ -94,6 +102,12 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", limit_s: float = 60.0
     raise RuntimeError(f"the server did not answer {url}; see its log")
 
 
+def read_json(url: str) -> Any:
+    """What is at a URL of our server. Raises: OSError."""
+    with urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
 def find_free_port() -> int:
     """A port of loopback that nobody listens on now."""
     import socket
@@ -108,7 +122,9 @@ def read_pictures(work: Path) -> list[bytes]:
     return [Path(line).read_bytes() for line in (work / "pictures.txt").read_text().splitlines()]
 
 
-def load(server: OurServer, model: str, pictures: Sequence[bytes], seed: int = 0, **plan: Any) -> LoadContent:
+def load(
+    server: OurServer, model: str, pictures: Sequence[bytes], seed: int = 0, api_key: str | None = None, **plan: Any
+) -> LoadContent:
     """Put load on our server. Args: plan: fields of `LoadPlan`."""
     sizes = [len(picture) for picture in pictures]
     facts = PictureFacts(
@@ -121,7 +137,8 @@ def load(server: OurServer, model: str, pictures: Sequence[bytes], seed: int = 0
         median_bytes=round(statistics.median(sizes)),
         largest_bytes=max(sizes),
     )
-    return measure_load(server.url, model, pictures, facts, plan=LoadPlan(**plan), seed=seed, server_pid=server.pid)
+    load_plan = LoadPlan(**plan)
+    return measure_load(server.url, model, pictures, facts, plan=load_plan, seed=seed, server_pid=server.pid, api_key=api_key)
 
 
 def read_pss_bytes(pid: int) -> int:
