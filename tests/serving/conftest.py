@@ -1,34 +1,42 @@
-"""A repository with one Deployment, and a real server over it."""
+"""A repository with one Deployment, and the whole server over it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from serving_fakes import FakePredictor, run_server, write_artifact
+from small_artifacts import write_halves
+from whole_server import Running, run_server
 
 from sightline.serving.deployments import deploy_artifact
 
 
-@pytest.fixture
-def predictor() -> FakePredictor:
-    return FakePredictor()
+@pytest.fixture(scope="session")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Artifact that finds one box over the left half of each picture."""
+    return write_halves(tmp_path_factory.mktemp("artifacts") / "halves")
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, halves: Path) -> Path:
     """A model repository with the deployment `parts`."""
-    deploy_artifact(write_artifact(tmp_path / "artifact"), "parts", tmp_path / "repository")
+    deploy_artifact(halves, "parts", tmp_path / "repository")
     return tmp_path / "repository"
 
 
 @pytest.fixture
-def server(repository: Path, predictor: FakePredictor) -> Iterator[str]:
-    with run_server(repository, predictor) as url:
-        yield url
+def running(repository: Path) -> Iterator[Running]:
+    with run_server(repository) as running:
+        yield running
 
 
 @pytest.fixture
-def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, trust_env=False, timeout=30) as client:
+def server(running: Running) -> str:
+    """URL of the running server."""
+    return running.url
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[httpx.Client]:
+    with running.client() as client:
         yield client

@@ -4,10 +4,14 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from serving_fakes import FakePredictor, run_server
+from small_artifacts import write_halves
+from whole_server import run_server
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.imaging.masks import decode_mask
+from sightline.runtime.predictor import open_predictor
 from sightline.serving.client_predictor import RemotePredictor
+from sightline.serving.deployments import deploy_artifact
 
 
 def test_arrays_paths_and_bytes_get_the_same_answer(server: str, tmp_path: Path) -> None:
@@ -26,7 +30,7 @@ def test_it_says_what_measuring_asks_for(server: str) -> None:
     with RemotePredictor(server + "/", "parts") as remote:
         assert remote.input is not None
         assert (remote.task, remote.categories.names) == ("detection", ("dark", "bright"))
-        assert (remote.precision, remote.engine, remote.device, remote.model_id) == ("fp32", "reference", "cpu", "m" * 64)
+        assert (remote.precision, remote.engine, remote.device, remote.model_id) == ("fp32", "onnxruntime", "cpu", "m" * 64)
         assert (remote.input.width, remote.input.height) == (32, 32)
 
 
@@ -37,11 +41,17 @@ def test_a_stream_keeps_its_order(server: str) -> None:
     assert found == ["dark", "bright", "bright", "dark", "bright", "dark", "dark"]
 
 
-def test_masks_arrive_as_they_left(repository: Path) -> None:
-    fake = FakePredictor("semantic")
+def test_masks_arrive_as_they_left(tmp_path: Path) -> None:
+    artifact = write_halves(tmp_path / "artifact", "semantic")
+    deploy_artifact(artifact, "parts", tmp_path / "repository")
     image = np.full((20, 40, 3), 200, np.uint8)
-    with run_server(repository, fake) as url, RemotePredictor(url, "parts") as remote:
-        assert remote.predict([image]) == fake.predict([image])
+    with run_server(tmp_path / "repository") as running, RemotePredictor(running.url, "parts") as remote:
+        answered = remote.predict([image])
+    with open_predictor(artifact) as here:
+        assert answered == here.predict([image])
+    masks = {one.category: decode_mask(one.mask) for one in answered[0] if one.mask is not None}
+    assert masks["bright"][:, :20].all() and masks["dark"][:, 20:].all()
+    assert not (masks["bright"] & masks["dark"]).any()
 
 
 def test_the_confidence_is_passed_on(server: str) -> None:

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from serving_fakes import write_brightness_artifact
@@ -10,11 +9,9 @@ import sightline
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
-from sightline.core.settings import Settings
 from sightline.core.workspace import Workspace
 from sightline.serving.deployments import deploy_artifact
 from sightline.serving.loading import find_artifact, find_subject, load
-from sightline.serving.server import create_app
 
 DARK, BRIGHT = np.zeros((30, 50, 3), np.uint8), np.full((30, 50, 3), 255, np.uint8)
 
@@ -73,20 +70,3 @@ def test_folders_of_other_kinds_are_refused(tmp_path: Path) -> None:
     write_file_atomic(tmp_path / "manifest.json", b'{"kind":"report"}')
     with pytest.raises(InvalidInput, match="'report'"):
         find_subject(str(tmp_path), Workspace(tmp_path))
-
-
-def test_the_server_answers_with_what_the_artifact_answers_here(tmp_path: Path) -> None:
-    """Through the real runtime: HTTP and in-process answers are equal to the last bit."""
-    from starlette.testclient import TestClient
-
-    folder = write_brightness_artifact(tmp_path / "it")
-    deploy_artifact(folder, "it", tmp_path / "repo")
-    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    content = bytes(cv2.imencode(".png", image)[1])
-    app = create_app(tmp_path / "repo", Settings(threads=1))
-    with TestClient(app, base_url="http://localhost") as client:
-        answer: httpx.Response = client.post("/predict/it?confidence=0", content=content)
-    here = load(folder).predict(content, confidence_threshold=0.0)
-    found = [(one["category"], one["confidence"]) for one in answer.json()["annotations"]]
-    assert found == [(one.category, one.confidence) for one in here]
-    assert len(found) == 2

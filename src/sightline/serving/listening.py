@@ -1,5 +1,6 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
+import asyncio
 import resource
 import signal
 import socket
@@ -117,7 +118,7 @@ def make_server(
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     config.context = tls
-    return _AnnouncingServer(config, on_ready, on_end)
+    return _Server(config, edge, on_ready, on_end)
 
 
 class _Config(uvicorn.Config):
@@ -134,10 +135,12 @@ class _Config(uvicorn.Config):
         return self.context is not None
 
 
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
+class _Server(uvicorn.Server):
+    """Says when it is up and when it is about to end; when its grace is over, nobody stays connected."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
         super().__init__(config)
-        self._on_ready, self._on_end = on_ready, on_end
+        self._edge, self._on_ready, self._on_end = edge, on_ready, on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -148,3 +151,5 @@ class _AnnouncingServer(uvicorn.Server):
         if self._on_end is not None:
             await self._on_end()
         await super().shutdown(sockets)
+        self._edge.close()
+        await asyncio.sleep(0)  # in which the transports tell their connections

@@ -50,6 +50,9 @@ class Expiring(Protocol):
     def expire(self) -> None:
         """The deadline has passed."""
 
+    def abort(self) -> None:
+        """End the connection now."""
+
 
 class Edge:
     """What the connections of one server share. Used on the event loop only.
@@ -100,6 +103,11 @@ class Edge:
         self._addresses[address] -= 1
         if self._addresses[address] <= 0:
             del self._addresses[address]
+
+    def close(self) -> None:
+        """The server has ended: cut off whoever is still connected."""
+        for connection in list(self.connections):
+            connection.abort()
 
     def header_lines(self, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
         """Headers of every answer as lines; the server makes a new list of them once a second, for the date."""

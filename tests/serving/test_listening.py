@@ -1,0 +1,162 @@
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from stream_fakes import write_video
+from whole_server import run_server, wait_until
+
+from sightline.core.errors import Conflict, InvalidInput
+from sightline.imaging.reading import encode_image
+from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.listening import format_url, is_loopback, open_listener
+from sightline.serving.scheduling.work import Work
+from sightline.serving.server_options import ServerOptions
+
+OUR_THREADS = ("slot-", "scheduler-time", "loader", "repository", "server", "access-log")
+
+
+def test_a_remote_address_needs_permission() -> None:
+    with pytest.raises(InvalidInput, match="allow-remote"):
+        open_listener("0.0.0.0", 0)
+    open_listener("0.0.0.0", 0, allow_remote=True).close()
+
+
+def test_a_taken_port_is_a_conflict() -> None:
+    with open_listener("127.0.0.1", 0) as first, pytest.raises(Conflict, match="--port 0"):
+        open_listener("127.0.0.1", first.getsockname()[1])
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"127\.0\.0\.1"):
+        open_listener("no.such.name.invalid", 0, allow_remote=True)
+    with pytest.raises(Conflict, match="cannot listen"):
+        open_listener("192.0.2.1", 0, allow_remote=True)  # kept for documents (RFC 5737): no machine has it
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.1", False), ("example", False)],
+)
+def test_loopback_addresses_are_told_apart(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_urls_of_both_address_families() -> None:
+    with open_listener("127.0.0.1", 0) as listener:
+        assert format_url(listener, "https") == f"https://127.0.0.1:{listener.getsockname()[1]}"
+    if socket.has_ipv6:
+        with open_listener("::1", 0) as listener:
+            assert format_url(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def find_our_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(OUR_THREADS)]
+
+
+def test_nothing_of_a_server_outlives_it(repository: Path, tmp_path: Path) -> None:
+    options = ServerOptions(grpc_address=("127.0.0.1", 0), access_log=str(tmp_path / "access.log"), check_every_s=0.05)
+    with run_server(repository, options) as running, running.client() as client:
+        assert client.get("/v2/health/ready").status_code == 200
+        assert find_our_threads()
+        ports = (running.port, running.whole.grpc_port)
+    assert find_our_threads() == []
+    assert not running.whole.is_ready()
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_connections_and_requests_that_are_open_do_not_keep_it(repository: Path) -> None:
+    """An idle kept-alive connection, half a head and half a body; the server's end closes them all."""
+    beginnings = (
+        b"",
+        b"POST /predict/parts HT",
+        b"POST /predict/parts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab",
+    )
+    with run_server(repository) as running:
+        connections = [socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in beginnings]
+        for connection, sent in zip(connections, beginnings, strict=True):
+            connection.sendall(sent)
+        wait_until(lambda: len(running.whole.edge.connections) == len(beginnings))
+    for connection in connections:
+        while connection.recv(65536):
+            pass
+        connection.close()
+
+
+def list_children(pid: int) -> list[int]:
+    """Processes below one, at any depth."""
+    children = [int(text) for task in Path(f"/proc/{pid}/task").iterdir() for text in (task / "children").read_text().split()]
+    return children + [below for child in children for below in list_children(child)]
+
+
+@contextmanager
+def killed(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A failed test leaves no process behind, nor waits for one."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_process_ends_with_all_its_children(repository: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """While a stream decodes in a process of its own."""
+    write_video(tmp_path / "videos.mp4", [0, 255] * 500)
+    words = ["serve", repository, "--port", "0", "--grpc-port", "0", "--stream-files", tmp_path, "--json"]
+    command = [sys.executable, "-P", "-m", "sightline", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
+        assert process.stdout is not None and process.stderr is not None
+        told = json.loads(process.stdout.readline())
+        assert told["deployments"] == ["parts"] and told["grpc_port"] > 0
+        body = {"model": "parts", "source": {"file": "videos.mp4"}}
+        started = httpx.post(f"{told['url']}/v2/streams", json=body, trust_env=False, timeout=60)
+        assert started.status_code == 201, started.text
+        children = list_children(process.pid)
+        assert children
+        process.send_signal(number)
+        assert process.wait(30) == 0, process.stderr.read()
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    for port in (int(told["url"].rpartition(":")[2]), told["grpc_port"]):
+        with socket.socket() as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before may still be told apart
+            bound.bind(("127.0.0.1", port))
+
+
+def test_a_repository_that_is_not_there_ends_the_start_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "sightline", "serve", str(tmp_path / "absent"), "--port", "0"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode != 0 and len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_requests_that_run_when_the_server_begins_to_end_are_answered(repository: Path) -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    class Gated(ServedModel):
+        def execute(self, works: Sequence[Work], alone: bool) -> None:
+            entered.set()
+            assert gate.wait(30)
+            super().execute(works, alone)
+
+    picture = encode_image(np.full((8, 8, 3), 255, np.uint8), "png")
+    with (
+        run_server(repository, open_model=lambda source: Gated(source, 1, 1000)) as running,
+        running.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(client.post, "/predict/parts", content=picture)
+        assert entered.wait(30)
+        running.loop.should_exit = True
+        wait_until(lambda: not running.whole.is_ready())
+        gate.set()
+        assert answer.result().status_code == 200

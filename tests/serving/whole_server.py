@@ -1,0 +1,73 @@
+"""The whole inference server in a thread of this process, on a loopback port, over a repository in a temporary folder."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from sightline.core.settings import Settings
+from sightline.serving.listening import format_url, make_server, open_listener
+from sightline.serving.server import InferenceServer, OpenModel
+from sightline.serving.server_options import ServerOptions
+
+DEADLINE_S = 30.0
+CHECK_EVERY_S = 0.05
+
+
+class Running:
+    """A server that answers.
+
+    Attributes:
+        whole: its parts, to look at.
+        loop: uvicorn's; `should_exit` makes it end.
+        url, port: of HTTP.
+    """
+
+    def __init__(self, whole: InferenceServer, loop: uvicorn.Server, url: str) -> None:
+        self.whole = whole
+        self.loop = loop
+        self.url = url
+        self.port = int(url.rpartition(":")[2])
+
+    def client(self, **settings: Any) -> httpx.Client:
+        """A client of this server; close it."""
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=DEADLINE_S, **settings)
+
+
+@contextmanager
+def run_server(
+    repository: Path,
+    options: ServerOptions | None = None,
+    settings: Settings | None = None,
+    open_model: OpenModel | None = None,
+) -> Iterator[Running]:
+    """Serve until the block ends; the repository is looked at often unless the options say otherwise."""
+    options = options or ServerOptions(check_every_s=CHECK_EVERY_S)
+    whole = InferenceServer(repository, settings or Settings(threads=2), options, open_model)
+    listener = open_listener("127.0.0.1", 0)
+    is_up = threading.Event()
+    server = make_server(whole.app, whole.edge, is_up.set, on_end=whole.end_streams)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
+    thread.start()
+    try:
+        assert is_up.wait(DEADLINE_S)
+        yield Running(whole, server, format_url(listener))
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)
+        listener.close()
+        assert not thread.is_alive()
+
+
+def wait_until(condition: Any, seconds: float = DEADLINE_S) -> None:
+    """Return when the condition holds; fail when it does not in time."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("the condition did not come true in time")
