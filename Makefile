@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check format docs bench clean
+.PHONY: help install demo test check format docs bench bench-soak clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## make .venv with everything: all extras and dev
 
@@ -37,6 +37,10 @@ docs: $(INSTALLED) ## regenerate docs/reference from the code
 
 bench: $(INSTALLED) ## measure everything the README claims (hours; results in benchmarks/out)
 	$(BIN)/python benchmarks/run_all.py
+
+bench-soak: $(INSTALLED) ## an hour of load on the server; WORK=folder of the peers' setup.sh (benchmarks/README.md)
+	@test -n "$(WORK)" || { echo 'give the folder of networks and pictures: make bench-soak WORK=FOLDER' >&2; exit 2; }
+	$(BIN)/python benchmarks/serving/soak.py $(WORK)
 
 clean: ## remove what the targets made, but not your workspace
 	rm -rf $(VENV) demo benchmarks/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
