@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -95,8 +95,11 @@ def test_connections_and_requests_that_are_open_do_not_keep_it(repository: Path)
 
 
 def list_children(pid: int) -> list[int]:
-    """Processes below one, at any depth."""
-    children = [int(text) for task in Path(f"/proc/{pid}/task").iterdir() for text in (task / "children").read_text().split()]
+    """Processes below one, at any depth; of threads and processes that end meanwhile there are none."""
+    children: list[int] = []
+    for task in Path("/proc").glob(f"{pid}/task/*"):
+        with suppress(OSError):
+            children += map(int, (task / "children").read_text().split())
     return children + [below for child in children for below in list_children(child)]
 
 
@@ -122,8 +125,8 @@ def test_the_process_ends_with_all_its_children(repository: Path, tmp_path: Path
         body = {"model": "parts", "source": {"file": "videos.mp4"}}
         started = httpx.post(f"{told['url']}/v2/streams", json=body, trust_env=False, timeout=60)
         assert started.status_code == 201, started.text
+        wait_until(lambda: list_children(process.pid))
         children = list_children(process.pid)
-        assert children
         process.send_signal(number)
         assert process.wait(30) == 0, process.stderr.read()
     wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))

@@ -19,6 +19,7 @@ from PIL import WebPImagePlugin as WebpImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import ImageTooLarge, UnreadableImage
+from sightline.imaging.png_chunks import check_chunk_count
 
 DEFAULT_MAX_PIXELS = 50_000_000
 ORIENTATION_TAG = 0x0112
@@ -99,6 +100,8 @@ def probe_image(content: bytes, name: str = "image") -> ImageHeader:
 def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     """Open with the one plugin of its format, pixels still undecoded; call inside `quiet_pillow`. Raises: UnreadableImage."""
     kind = identify_format(content, name)
+    if kind == "png":
+        check_chunk_count(content, name)
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")
         orientation = _read_orientation(image, kind, content)

@@ -30,6 +30,7 @@ from sightline.imaging.headers import (
     quiet_pillow,
 )
 from sightline.imaging.jpeg_headers import read_jpeg_header
+from sightline.imaging.png_chunks import has_whole_chunks
 
 __all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_image", "read_label_map"]
 
@@ -152,6 +153,8 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
         return None
     # OpenCV invents the missing rows of a cut file, or writes to stderr about it; Pillow raises.
     if kind not in FILE_ENDS or FILE_ENDS[kind] not in content[-TAIL_BYTES:]:
+        return None
+    if kind == "png" and not has_whole_chunks(content):
         return None
     return _decode_with_opencv(content, *picture.size)
 
