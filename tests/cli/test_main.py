@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,12 +14,21 @@ from sightline.cli import main as cli
 from sightline.cli.main import app
 from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
 
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+def list_commands() -> dict[str, Any]:
+    """Every command by the words that call it; those of a group each for themselves."""
+    commands = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        commands |= {name: command} if below is None else {f"{name} {word}": one for word, one in below.items()}
+    return commands
+
+
+COMMANDS = sorted(list_commands())
 
 
 def list_parameters() -> list[tuple[str, str, str | None]]:
-    group = typer.main.get_command(app)
-    commands = {"": group, **group.commands}  # type: ignore[attr-defined]
+    commands = {"": typer.main.get_command(app), **list_commands()}
     return [
         (name, parameter.name, getattr(parameter, "help", None))
         for name, command in commands.items()
@@ -29,11 +39,11 @@ def list_parameters() -> list[tuple[str, str, str | None]]:
 def test_the_verbs_of_the_product_are_there() -> None:
     assert {"import", "annotate", "train", "compile", "deploy", "measure"} <= set(COMMANDS)
     assert {"export", "serve", "predict", "doctor", "demo", "sample", "show"} <= set(COMMANDS)
+    assert {"keys new", "keys list", "keys remove"} <= set(COMMANDS)
 
 
 def test_every_command_and_every_option_has_help() -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert [name for name, command in commands.items() if not command.help] == []
+    assert [name for name, command in list_commands().items() if not command.help] == []
     assert [(command, name) for command, name, text in list_parameters() if not text] == []
 
 
@@ -44,7 +54,7 @@ def test_every_command_takes_json() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_prints_its_help(run: Run, name: str) -> None:
-    ran = run(name, "--help")
+    ran = run(*name.split(), "--help")
     assert ran.code == 0
     assert "Usage: sightline" in ran.out
 

@@ -22,6 +22,7 @@ from sightline.cli.commands import (
     doctor,
     export,
     import_,
+    keys,
     measure,
     predict,
     sample,
@@ -65,6 +66,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     # The first line whole: typer's own short help is cut after about 40 characters.
     app.command(name, short_help=(inspect.getdoc(command) or "").partition("\n")[0])(command)
+app.add_typer(keys.app, name="keys")
 
 
 def print_version(wanted: bool) -> None:
@@ -98,7 +100,7 @@ def run_arguments(arguments: list[str]) -> int:
     except SightlineError as error:
         return report_failure(error, str(error), find_by_head(EXIT_CODE, error), debug, rest)
     except TyperException as error:
-        command = f"sightline {rest[0]}" if rest and rest[0] in COMMANDS else "sightline"
+        command = f"sightline {rest[0]}" if rest and rest[0] in (*COMMANDS, "keys") else "sightline"
         line = f"{error.format_message().rstrip('.')}; see: {command} --help"
         return report_failure(error, line, error.exit_code, debug, rest)
     except typer.Abort as error:
