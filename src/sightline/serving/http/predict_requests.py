@@ -238,7 +238,7 @@ async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> 
         uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(content.images)]
         return Pictures(tuple(uploads), is_list=True)
     if fetch_image is None:
-        raise InvalidInput("this server fetches no URLs (it was not started with --allow-urls); send the picture itself")
+        raise InvalidInput("this server fetches no URLs (it was not started with --allow-image-urls); send the picture itself")
     assert content.image_url is not None
     return Pictures((Upload("image", await fetch_image(content.image_url)),))
 
