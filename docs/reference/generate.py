@@ -213,6 +213,32 @@ def render_quantisers() -> str:
     return "# Quantisers\n\n" + render_table(["Name", "How", "When it is tried"], rows) + "\n"
 
 
+def render_routes() -> str:
+    """Every route of the server, what it takes and what it answers, from the table that /openapi.json is made of."""
+    from sightline.serving.http.openapi import RIGHT_TEXTS
+    from sightline.serving.http.operations import OPERATIONS
+
+    parts = [
+        "# Routes of the server\n\nWhat `sightline serve` answers over HTTP; `GET /openapi.json` describes it for programs, "
+        "`GET /docs` for people. Bodies and answers are told in [the server's protocols](serving-protocols.md); gRPC has what "
+        "stands below `/v2` but for streams. The last column says what a caller needs on a server with API keys.\n"
+    ]
+    for group in dict.fromkeys(operation.group for operation in OPERATIONS):
+        rows = [
+            [
+                f"`{operation.method} {operation.path}`",
+                " ".join([operation.text, *(f"`?{query.name}=` {query.text}." for query in operation.query)]),
+                ", ".join(f"`{kind}`" for kind in operation.body),
+                " ".join([str(operation.status), ", ".join(f"`{kind}`" for kind in operation.answer)]),
+                RIGHT_TEXTS[operation.right],
+            ]
+            for operation in OPERATIONS
+            if operation.group == group
+        ]
+        parts.append(f"## {group}\n\n" + render_table(["Route", "What it does", "Takes", "Answers", "Needs"], rows) + "\n")
+    return "\n".join(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": render_settings,
     "commands.md": render_commands,
@@ -222,6 +248,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "backends.md": render_backends,
     "frameworks.md": render_frameworks,
     "quantisers.md": render_quantisers,
+    "routes.md": render_routes,
 }
 
 
