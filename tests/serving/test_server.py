@@ -281,6 +281,7 @@ def test_keys_say_who_may_do_what(repository: Path, tmp_path: Path) -> None:
         check_problem(ask("some"), 403)
         assert ask("some", "/predict/second").status_code == 200
         check_v2_error(ask("some", "/v2/models/parts", "GET"), 403)
+        assert [one["name"] for one in ask("some", "/deployments", "GET").json()["deployments"]] == ["second"]
         check_problem(ask("all", "/deployments/parts/reload"), 403)
         assert ask("admin", "/deployments/parts/reload").status_code == 200
         assert ask("slow").status_code == 200

@@ -48,7 +48,7 @@ from sightline.serving.streams import endpoints as stream_endpoints
 from sightline.serving.streams.allowed_urls import make_url_rule
 from sightline.serving.streams.manager import StreamManager, refuse_every_url
 from sightline.serving.v2 import routes as v2_routes
-from sightline.serving.v2.endpoints import V2Endpoints
+from sightline.serving.v2.endpoints import V2Endpoints, may_use
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.server import GrpcServer, create_grpc_server
 
@@ -245,8 +245,9 @@ class DeploymentEndpoints:
         self.host = host
 
     async def list_deployments(self, request: Request) -> Response:
-        """Every loaded model and its state."""
-        return write_json({"deployments": await asyncio.to_thread(self.host.describe_all)})
+        """Every loaded model that the caller may use, and its state."""
+        states = await asyncio.to_thread(self.host.describe_all)
+        return write_json({"deployments": [state for state in states if may_use(request, state.name)]})
 
     async def read_deployment(self, request: Request) -> Response:
         """One model and its state."""
