@@ -6,41 +6,59 @@ let drawnUrl = null;
 let picture = null; // asked about again when the deployment or the confidence changes
 let lastTurn = 0;
 
+function ask(path, options = {}) {
+  const key = find("key").value.trim(); // kept in this page alone
+  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  return fetch(path, { ...options, headers });
+}
+
 function addRow(deployment) {
   const row = find("deployments").insertRow();
   const failed = deployment.state !== "ready";
   const cells = failed
-    ? [deployment.name, "", deployment.detail, "", "", ""]
+    ? [deployment.name, "", deployment.detail || deployment.state]
     : [deployment.name, deployment.version, deployment.task, deployment.precision, deployment.engine, deployment.categories.join(", ")];
   for (const text of cells) row.insertCell().textContent = text;
+  if (failed) row.cells[2].colSpan = 4;
   row.classList.toggle("failed", failed);
-  if (failed) return;
+  if (failed || !deployment.input) return; // a graph of raw tensors takes no picture
   find("name").add(new Option(deployment.name, deployment.name));
   thresholds.set(deployment.name, deployment.decode?.confidence_threshold);
 }
 
 async function listDeployments() {
-  const answer = await fetch("/deployments");
-  const { deployments } = await answer.json();
-  deployments.forEach(addRow);
-  find("none").hidden = deployments.length > 0;
-  find("form").hidden = deployments.length === 0;
-  if (deployments.length > 0) chooseDeployment();
+  const answer = await ask("/deployments");
+  const content = await answer.json();
+  find("keys").hidden = answer.status !== 401 && !find("key").value;
+  find("deployments").replaceChildren();
+  find("name").replaceChildren();
+  find("form").hidden = true;
+  if (!answer.ok) throw new Error(content.detail);
+  find("status").textContent = "";
+  content.deployments.forEach(addRow);
+  find("none").hidden = content.deployments.length > 0;
+  find("form").hidden = find("name").options.length === 0;
+  if (find("name").options.length > 0) chooseDeployment();
+}
+
+function showDeployments() {
+  listDeployments().catch((error) => { find("status").textContent = error.message; });
 }
 
 async function send(file, format) {
   const query = new URLSearchParams({ confidence: find("confidence").value, format, mask: "polygons" });
   const path = `/predict/${encodeURIComponent(find("name").value)}?${query}`;
-  const answer = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  const answer = await ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
   if (!answer.ok) throw new Error((await answer.json()).detail);
   return answer;
 }
 
 function showFound(annotations) {
   find("found").replaceChildren();
-  for (const { category, confidence, box_xyxy: box } of annotations) {
+  for (const { category, confidence, box_xyxy: box, attributes } of annotations) {
     const row = find("found").insertRow();
-    const cells = [category, confidence?.toFixed(2) ?? "", box ? box.map(Math.round).join(", ") : "the whole picture"];
+    const more = Object.entries(attributes ?? {}).map(([name, value]) => `, ${name}: ${value}`); // what a pipeline says of a crop
+    const cells = [category + more.join(""), confidence?.toFixed(2) ?? "", box ? box.map(Math.round).join(", ") : "the whole picture"];
     for (const text of cells) row.insertCell().textContent = text;
   }
 }
@@ -51,7 +69,7 @@ function showResult(file, result, drawn) {
   find("answer").src = drawnUrl;
   showFound(result?.annotations ?? []);
   find("json").textContent = result ? JSON.stringify(result, null, 1) : "";
-  find("command").textContent = `curl --data-binary @PICTURE ${location.origin}/predict/${find("name").value}${result ? "" : " -o drawn.png"}`;
+  find("command").textContent = `curl${find("key").value ? ' -H "Authorization: Bearer $KEY"' : ""} --data-binary @PICTURE ${location.origin}/predict/${find("name").value}${result ? "" : " -o drawn.png"}`;
   find("result").hidden = false;
   if (!result) {
     find("status").textContent = `drawn from ${file.name}`;
@@ -107,4 +125,5 @@ find("drop").addEventListener("drop", (event) => {
   take(event.dataTransfer.files[0]);
 });
 find("drop").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") find("file").click(); });
-listDeployments().catch((error) => { find("status").textContent = error.message; });
+find("keys").addEventListener("submit", (event) => { event.preventDefault(); showDeployments(); });
+showDeployments();
