@@ -112,7 +112,8 @@ def write_page(operations: Iterable[Operation] = OPERATIONS) -> str:
     sections = [f"<h2>{escape(group)}</h2><table><tbody>{rows}</tbody></table>" for group, rows in groups.items()]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(TITLE)}</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><link rel="stylesheet" href="/docs.css"></head><body>'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        '<link rel="stylesheet" href="/docs.css"></head><body>'
         f"<header><h1>{escape(TITLE)}</h1><p>version {escape(find_package_version('sightline'))}</p></header>"
         '<p>For programs: <a href="/openapi.json">OpenAPI 3.1</a>. To try a picture: <a href="/">the page</a>. Where the '
         "server has API keys, send one as <code>Authorization: Bearer KEY</code>.</p>"
