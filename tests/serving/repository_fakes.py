@@ -45,7 +45,7 @@ class FakeModel:
             decode=getattr(source, "decode", None),
             inputs=(tensor,),
             outputs=(msgspec.structs.replace(tensor, name="out", shape=(-1, 7)),),
-            max_batch=64,
+            max_batch=getattr(source, "largest_request", None) or 64,
             device="cpu",
             engine=getattr(source, "engine", "pipeline"),
             precision=getattr(source, "precision", "fp32"),

@@ -375,7 +375,7 @@ def test_what_describes_a_model_can_be_loaded_and_means_the_same(repository: Pat
         host.load("parts")
         served = host.acquire("parts")
         described = host.describe_configuration("parts")
-        assert described["max_batch_size"] == 64  # what the graph takes in one request
+        assert described["max_batch_size"] == 16
         assert described["input"] == [
             {
                 "name": "images",
