@@ -21,7 +21,13 @@ from sightline.runtime.backend import Session, SessionOptions, Tensors
 from sightline.runtime.backends.table import load_backend
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.inference.tensor_facts import check_tensors, cut_rows, describe_source, make_blank_inputs
+from sightline.serving.inference.tensor_facts import (
+    check_tensors,
+    cut_rows,
+    describe_source,
+    join_rows,
+    make_blank_inputs,
+)
 from sightline.serving.scheduling.work import QueueSettings, Work
 
 OpenSession = Callable[[ModelSource, SessionOptions], Session]
@@ -62,6 +68,7 @@ class ServedModel:
         self._idle = threading.Condition()
         self._running = 0
         self._is_suspended = False
+        self._has_fixed_batch = False
 
     @property
     def queue(self) -> QueueSettings:
@@ -95,6 +102,7 @@ class ServedModel:
         try:
             if self._facts is None:
                 self._facts = describe_source(source, session)
+                self._has_fixed_batch = any(tensor.shape[:1] != (-1,) for tensor in self._facts.inputs)
             if source.streams == 1 and source.threads >= self._all_threads:
                 self._lone = session
             else:
@@ -216,7 +224,26 @@ class ServedModel:
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
         with self._use_sessions() as (many, lone):
-            return (lone if alone else many).infer(inputs)
+            session = lone if alone and len(next(iter(inputs.values()))) == 1 else many
+            parts = [session.infer(part) for part in self._cut_into_planned(inputs)]
+        return parts[0] if len(parts) == 1 else join_rows(parts)
+
+    def _cut_into_planned(self, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
+        """The inputs in batches of the tuned size and, for the rest, single rows.
+
+        An engine plans each number of rows by itself: a plan takes seconds to make and holds its own copy of the weights, so no
+        request may ask for a new one.
+        """
+        rows = len(next(iter(inputs.values())))
+        batch = self.source.batch
+        if rows in (1, batch) or self._has_fixed_batch:
+            return [inputs]
+        whole = rows - rows % batch
+        firsts = [*range(0, whole, batch), *range(whole, rows)]
+        return [
+            {name: array[first:end] for name, array in inputs.items()}
+            for first, end in zip(firsts, [*firsts[1:], rows], strict=True)
+        ]
 
     def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray]) -> None:
         work, call = ready.work, ready.work.payload

@@ -7,6 +7,8 @@ import msgspec
 from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
 from sightline.serving.scheduling.work import QueueSettings
 
+LARGEST_REQUEST = 64  # rows, where nobody says
+
 
 class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A version's folder as read: an Artifact, or a plain graph file with a configuration.
@@ -16,7 +18,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
         graph: the file that the engine opens.
         engine, precision, streams, threads, device: how it runs; of an Artifact as it was tuned.
         batch: rows that one execution should have for most throughput.
-        largest_request: rows of one request, where the graph's batch is free; None: nobody said.
+        largest_request: rows of one request, where the graph's batch is free.
         task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
         queue: how its requests wait.
         model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
@@ -32,7 +34,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     device: str = "cpu"
     batch: int = 1
-    largest_request: int | None = None
+    largest_request: int = LARGEST_REQUEST
     task: Task = "raw"
     categories: tuple[str, ...] = ()
     input: InputSpec | None = None

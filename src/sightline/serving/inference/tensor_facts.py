@@ -9,7 +9,6 @@ from sightline.runtime.backend import Session, TensorType
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import ModelSource
 
-LARGEST_REQUEST = 64  # rows, where the graph's batch is free
 DATATYPES = {  # numpy -> Open Inference Protocol
     "bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64",
     "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
@@ -33,7 +32,7 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         decode=source.decode,
         inputs=tuple(describe_tensor(tensor) for tensor in inputs),
         outputs=tuple(describe_tensor(tensor) for tensor in outputs),
-        max_batch=min(fixed) if fixed else max(source.largest_request or LARGEST_REQUEST, source.queue.max_batch),
+        max_batch=min(fixed) if fixed else max(source.largest_request, source.queue.max_batch),
         device=source.device,
         engine=source.engine,
         precision=source.precision,
@@ -86,6 +85,11 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
 def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[str, np.ndarray]:
     """The rows of one call out of a batch's outputs."""
     return {name: array[first:end] for name, array in outputs.items()}
+
+
+def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The outputs of several batches as those of one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray] | None:

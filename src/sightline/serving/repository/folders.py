@@ -18,7 +18,7 @@ from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import TENSOR_TASKS, ArtifactManifest, DeploymentManifest, compute_manifest_id
 from sightline.core.workspace import NAME_PATTERN
-from sightline.serving.inference.source import ModelSource
+from sightline.serving.inference.source import LARGEST_REQUEST, ModelSource
 from sightline.serving.repository.configuration import (
     CONFIGURATION_NAME,
     MAX_FILE_BYTES,
@@ -280,7 +280,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, cor
         streams=streams,
         threads=own.threads or max(1, cores // streams),
         batch=queue.max_batch,
-        largest_request=configuration.max_batch_size or None,
+        largest_request=configuration.max_batch_size or LARGEST_REQUEST,
         task=task,
         categories=categories,
         input=own.input,

@@ -28,7 +28,7 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch: int = 1
     preferred_batches: tuple[int, ...] = ()
     max_queue_delay_s: float = 0.0
-    max_waiting: int = 256
+    max_waiting: int = 128
     priority_levels: int = 1
     default_priority: int = 1
     default_timeout_s: float | None = None

@@ -1,0 +1,230 @@
+"""One opened version: which session runs what, how rows are joined and cut, and what happens to those that fail."""
+
+import threading
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError
+from sightline.core.manifests import InputSpec
+from sightline.runtime.backend import LayerRow, SessionOptions, Tensors, TensorType
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
+from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.scheduling.work import Work
+
+PIXELS = InputSpec(name="images", width=4, height=4, mean=(0.0,) * 3, std=(1.0,) * 3, resize="stretch")
+
+
+class MeanSession:
+    """Gives the mean of each row, and remembers how many rows each inference had."""
+
+    def __init__(self, options: SessionOptions, batch: int = -1) -> None:
+        self.options = options
+        self.batch = batch
+        self.input_names, self.output_names = ("images",), ("mean",)
+        self.inferred: list[int] = []
+        self.is_closed = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
+        pictures = TensorType(name="images", dtype="float32", shape=(self.batch, 3, 4, 4))
+        return (pictures,), (TensorType(name="mean", dtype="float32", shape=(self.batch, 1)),)
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
+        (array,) = inputs.values()
+        self.inferred.append(len(array))
+        self.entered.set()
+        assert self.gate.wait(20)
+        if (array == 13).any():
+            raise InvalidInput("13 is unlucky; send another number")
+        return {"mean": array.reshape(len(array), -1).mean(axis=1, keepdims=True, dtype=np.float32)}
+
+    def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
+        yield from map(self.infer, inputs)
+
+    def layers(self) -> list[LayerRow]:
+        return []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Opened:
+    """A served model over MeanSessions; `many` and `lone` are the last ones opened."""
+
+    def __init__(self, batch: int = 1, graph_batch: int = -1, **source: object) -> None:
+        self.sessions: list[MeanSession] = []
+        fields = {"streams": 2, "threads": 1, "input": PIXELS, "batch": batch, **source}
+        known = ModelSource(name="m", version=1, graph=Path("m.onnx"), engine="none", precision="fp32", **fields)  # type: ignore[arg-type]
+
+        def open_session(_: ModelSource, options: SessionOptions) -> MeanSession:
+            self.sessions.append(MeanSession(options, graph_batch))
+            return self.sessions[-1]
+
+        self.model = ServedModel(known, all_threads=2, max_pixels=1000, open_session=open_session)
+        self.model.open()
+
+    @property
+    def many(self) -> MeanSession:
+        return self.sessions[-2]
+
+    @property
+    def lone(self) -> MeanSession:
+        return self.sessions[-1]
+
+
+def make_png(value: int, side: int = 8) -> bytes:
+    return bytes(cv2.imencode(".png", np.full((side, side, 3), value, np.uint8))[1])
+
+
+def tell_mean(facts: ServedFacts, inferred: Inferred) -> list[float]:
+    return [float(value) for value in inferred.outputs["mean"][:, 0]]
+
+
+def make_work(model: ServedModel, done: list[Work], **call: object) -> Work:
+    asked = Call(model="m", write_answer=tell_mean, **call)  # type: ignore[arg-type]
+    return Work(model, asked, done.append, rows=model.check(asked))
+
+
+def picture(*values: int) -> dict[str, object]:
+    return {"pictures": tuple(Upload(f"p{value}", make_png(value)) for value in values)}
+
+
+def test_each_call_gets_its_own_rows_of_a_batch() -> None:
+    opened, done = Opened(batch=4), []
+    works = [make_work(opened.model, done, **picture(*values)) for values in ((10,), (20, 30), (40,))]
+    opened.model.execute(works, alone=False)
+    assert [work.result for work in works] == [[10.0], [20.0, 30.0], [40.0]]
+    assert opened.many.inferred == [4]
+    assert done == works
+
+
+def test_a_lone_request_has_all_threads_and_others_one_each() -> None:
+    opened = Opened()
+    assert (opened.many.options.streams, opened.many.options.threads) == (2, 1)
+    assert (opened.lone.options.streams, opened.lone.options.threads) == (1, 2)
+    opened.model.execute([make_work(opened.model, [], **picture(7))], alone=True)
+    assert (opened.many.inferred, opened.lone.inferred) == ([], [1])
+
+
+@pytest.mark.parametrize(("rows", "planned"), [(1, [1]), (4, [4]), (3, [1, 1, 1]), (9, [4, 4, 1]), (8, [4, 4])])
+@pytest.mark.parametrize("alone", [True, False])
+def test_no_request_makes_an_engine_plan_a_new_number_of_rows(rows: int, planned: list[int], alone: bool) -> None:
+    opened = Opened(batch=4)
+    values = list(range(100, 100 + rows))
+    work = make_work(opened.model, [], **picture(*values))
+    opened.model.execute([work], alone)
+    assert work.result == [float(value) for value in values]
+    assert opened.many.inferred + opened.lone.inferred == planned
+
+
+def test_a_graph_of_a_fixed_batch_gets_it_whole() -> None:
+    opened = Opened(graph_batch=3)
+    work = make_work(opened.model, [], **picture(1, 2, 3))
+    opened.model.execute([work], alone=False)
+    assert (work.result, opened.many.inferred) == ([1.0, 2.0, 3.0], [3])
+    with pytest.raises(InvalidInput, match="1 to 3 rows"):
+        make_work(opened.model, [], **picture(1, 2, 3, 4))
+
+
+def test_one_bad_picture_fails_alone() -> None:
+    opened, done = Opened(batch=4), []
+    bad = make_work(opened.model, done, pictures=(Upload("note.txt", b"no picture"),))
+    good = make_work(opened.model, done, **picture(5))
+    opened.model.execute([bad, good], alone=False)
+    assert isinstance(bad.error, InvalidInput) and "note.txt" in str(bad.error)
+    assert good.result == [5.0]
+
+
+def test_a_failed_execution_gives_every_work_an_error_of_its_own() -> None:
+    opened, done = Opened(batch=4), []
+    works = [make_work(opened.model, done, **picture(value)) for value in (13, 13)]
+    opened.model.execute(works, alone=False)
+    assert all(isinstance(work.error, InvalidInput) for work in works)
+    assert works[0].error is not works[1].error
+
+
+def test_pictures_and_tensors_of_one_batch_are_inferred_apart() -> None:
+    opened = Opened(batch=4)
+    tensor = np.full((1, 3, 4, 4), 2.5, np.float32)
+    works = [make_work(opened.model, [], **picture(9)), make_work(opened.model, [], tensors={"images": tensor})]
+    opened.model.execute(works, alone=False)
+    assert [work.result for work in works] == [[9.0], [2.5]]
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"other": np.zeros((1, 3, 4, 4), np.float32)},
+        {"images": np.zeros((1, 3, 4, 4), np.float64)},
+        {"images": np.zeros((1, 3, 5, 4), np.float32)},
+        {"images": np.zeros((3, 4, 4), np.float32)},
+        {"images": np.zeros((0, 3, 4, 4), np.float32)},
+        {"images": np.zeros((65, 3, 4, 4), np.float32)},
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_before_they_wait(tensors: dict[str, np.ndarray]) -> None:
+    with pytest.raises(InvalidInput):
+        make_work(Opened().model, [], tensors=tensors)
+
+
+def test_a_picture_above_the_limit_is_refused_before_it_is_decoded() -> None:
+    opened = Opened()
+    work = make_work(opened.model, [], pictures=(Upload("large", make_png(1, side=40)),))
+    opened.model.execute([work], alone=False)
+    assert isinstance(work.error, SightlineError) and "1,000 pixels" in str(work.error)
+
+
+def test_a_cancelled_work_is_not_prepared() -> None:
+    opened, done = Opened(), []
+    work = make_work(opened.model, done, **picture(1))
+    work.is_cancelled = True
+    opened.model.execute([work], alone=False)
+    assert (done, opened.many.inferred) == ([], [])
+
+
+def test_warming_up_meets_every_number_of_rows_that_requests_will() -> None:
+    opened = Opened(batch=4)
+    opened.model.warm_up()
+    assert (opened.many.inferred, opened.lone.inferred) == ([1, 4], [1])
+
+
+def test_paging_out_waits_for_what_runs_and_opening_brings_it_back() -> None:
+    opened = Opened()
+    running, many = make_work(opened.model, [], **picture(3)), opened.many
+    many.gate.clear()
+    execution = threading.Thread(target=opened.model.execute, args=([running], False))
+    execution.start()
+    assert many.entered.wait(20)
+    opened.model.suspend()
+    assert not opened.model.is_resident
+    paging = threading.Thread(target=opened.model.page_out)
+    paging.start()
+    assert not many.is_closed
+    many.gate.set()
+    execution.join(20)
+    paging.join(20)
+    assert running.result == [3.0]
+    assert many.is_closed and opened.model.memory_bytes == 0
+    late = make_work(opened.model, [], **picture(4))
+    opened.model.execute([late], alone=False)
+    assert isinstance(late.error, Exhausted)
+    opened.model.open()
+    again = make_work(opened.model, [], **picture(4))
+    opened.model.execute([again], alone=False)
+    assert opened.model.is_resident and again.result == [4.0]
+
+
+def test_facts_speak_the_protocols_words() -> None:
+    facts = Opened(categories=("a",), largest_request=8).model.facts
+    assert facts.inputs[0].datatype == "FP32" and facts.inputs[0].shape == (-1, 3, 4, 4)
+    assert facts.max_batch == 8
+    with pytest.raises(InvalidInput, match="input spec names 'pictures'"):
+        Opened(input=InputSpec(name="pictures", width=4, height=4))
