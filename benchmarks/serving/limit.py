@@ -5,8 +5,8 @@
 WORK is the folder that the peers' `setup.sh` prepared. Two limits are measured in turns, round after round:
 
 - `peers`: the work as every peer does it (`core.py` of the bench): the limit that servers are held against.
-- `fixed`: the same file and pictures, but the graph compiled for one picture instead of a free batch, and normalisation as it is
-  in the file; what a server can reach that prepares the engine better than its documentation says.
+- `fixed`: the same file and pictures, but the graph compiled for one picture instead of a free batch: what a server can reach
+  that prepares the engine better than the bench does.
 
 The last line is one JSON object.
 """

@@ -1,6 +1,6 @@
 """Our server and its peers under the same work, JPEG to five best, side by side in one run.
 
-    ../shared/bench/serving/setup.sh WORK ../shared/data/classification/imagenet-sample     # once: peers, networks, load generator
+    ../shared/bench/serving/setup.sh WORK ../shared/data/classification/imagenet-sample   # once: peers, networks, loads
     python benchmarks/serving/peers.py WORK --bench ../shared/bench/serving
     python benchmarks/serving/peers.py WORK --bench ... --model resnet50 --peers fastapi triton --clients 16
 
@@ -68,8 +68,8 @@ def measure_server(arguments: argparse.Namespace, name: str, repository: Path) -
     for row in rows:
         kind = f"{row['clients']} clients" if not row["target_rate"] else f"open {row['target_rate']:.0f}/s"
         print(
-            f"{name} {kind}: {row['rate']:.1f}/s p50 {row['p50']} p99 {row['p99']} ms, {row['http_errors'] + row['broken']} failed, "
-            f"{row['pss_mb']} MB, other cores {row['other_cores']}",
+            f"{name} {kind}: {row['rate']:.1f}/s p50 {row['p50']} p99 {row['p99']} ms, "
+            f"{row['http_errors'] + row['broken']} failed, {row['pss_mb']} MB, other cores {row['other_cores']}",
             file=sys.stderr,
             flush=True,
         )
