@@ -5,7 +5,6 @@ import resource
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
@@ -19,7 +18,6 @@ from sightline.serving.http.edge import Edge
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
 SHUTDOWN_GRACE_S = 5
-SWITCH_INTERVAL_S = 0.0005  # a slot thread that is woken waits at most so long for the event loop to let it run; default 0.005
 OnEnd = Callable[[], Awaitable[None]]
 
 
@@ -81,7 +79,6 @@ def run_server(
         tls: None serves without encryption.
     """
     server = make_server(app, edge, on_ready, tls, on_end)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     allow_more_files()
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
