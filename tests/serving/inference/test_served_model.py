@@ -56,27 +56,27 @@ class MeanSession:
 
 
 class Opened:
-    """A served model over MeanSessions; `many` and `lone` are the last ones opened."""
+    """A served model over MeanSessions: `many`, of one thread, and `lone`, of two."""
 
     def __init__(self, batch: int = 1, graph_batch: int = -1, **source: object) -> None:
         self.sessions: list[MeanSession] = []
-        fields = {"streams": 2, "threads": 1, "input": PIXELS, "batch": batch, **source}
+        fields = {"streams": 1, "threads": 1, "input": PIXELS, "batch": batch, **source}
         known = ModelSource(name="m", version=1, graph=Path("m.onnx"), engine="none", precision="fp32", **fields)  # type: ignore[arg-type]
 
         def open_session(_: ModelSource, options: SessionOptions) -> MeanSession:
             self.sessions.append(MeanSession(options, graph_batch))
-            return self.sessions[-1]
+            return next(session for session in reversed(self.sessions) if session.options.threads == 2)
 
         self.model = ServedModel(known, all_threads=2, max_pixels=1000, open_session=open_session)
         self.model.open()
 
     @property
     def many(self) -> MeanSession:
-        return self.sessions[-2]
+        return next(session for session in reversed(self.sessions) if session.options.threads == 1)
 
     @property
     def lone(self) -> MeanSession:
-        return self.sessions[-1]
+        return next(session for session in reversed(self.sessions) if session.options.threads == 2)
 
 
 def make_png(value: int, side: int = 8) -> bytes:
@@ -107,7 +107,6 @@ def test_each_call_gets_its_own_rows_of_a_batch() -> None:
 
 def test_a_lone_request_has_all_threads_and_others_one_each() -> None:
     opened = Opened()
-    assert (opened.many.options.streams, opened.many.options.threads) == (2, 1)
     assert (opened.lone.options.streams, opened.lone.options.threads) == (1, 2)
     opened.model.execute([make_work(opened.model, [], **picture(7))], alone=True)
     assert (opened.many.inferred, opened.lone.inferred) == ([], [1])
@@ -122,6 +121,45 @@ def test_no_request_makes_an_engine_plan_a_new_number_of_rows(rows: int, planned
     opened.model.execute([work], alone)
     assert work.result == [float(value) for value in values]
     assert opened.many.inferred + opened.lone.inferred == planned
+
+
+def test_each_thread_that_infers_has_a_session_of_its_own() -> None:
+    opened = Opened(streams=2)
+    first, second = (session for session in opened.sessions if session.options.threads == 1)
+    works = [make_work(opened.model, [], **picture(value)) for value in (1, 2)]
+    first.gate.clear()
+    second.gate.clear()
+    threads = [threading.Thread(target=opened.model.execute, args=([work], False)) for work in works]
+    for thread in threads:
+        thread.start()
+    assert first.entered.wait(20) and second.entered.wait(20)
+    first.gate.set()
+    second.gate.set()
+    for thread in threads:
+        thread.join(20)
+    assert [work.result for work in works] == [[1.0], [2.0]]
+
+
+def test_many_streams_share_a_few_sessions() -> None:
+    opened = Opened(streams=16)
+    assert [session.options.streams for session in opened.sessions if session.options.threads == 1] == [4] * 4
+
+
+def test_a_session_that_cannot_be_opened_closes_those_that_were() -> None:
+    sessions: list[MeanSession] = []
+
+    def open_session(_: ModelSource, options: SessionOptions) -> MeanSession:
+        if options.threads == 2:
+            raise InvalidInput("no room for two threads; use one")
+        sessions.append(MeanSession(options))
+        return sessions[-1]
+
+    source = ModelSource(name="m", version=1, graph=Path("m.onnx"), engine="none", precision="fp32", streams=2, threads=1)
+    model = ServedModel(source, all_threads=2, max_pixels=1000, open_session=open_session)
+    with pytest.raises(InvalidInput, match="no room"):
+        model.open()
+    assert len(sessions) == 2 and all(session.is_closed for session in sessions)
+    assert not model.is_resident
 
 
 def test_a_graph_of_a_fixed_batch_gets_it_whole() -> None:

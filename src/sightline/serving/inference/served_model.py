@@ -1,13 +1,14 @@
 """One version of a model, opened for serving: prepares pictures, infers, and hands each call its rows.
 
-Two sessions on the same graph: one with the streams and threads that give the most throughput, and one that gives all threads
-to a lone request. Whoever calls `execute`, a slot thread of the Device, does everything from the encoded picture to the encoded
-answer: work is never handed from thread to thread, so a picture stays in one core's cache and no queue stands in between.
+Several sessions on the same graph: for throughput one for each stream, so that threads that infer share nothing, and one that
+gives all threads to a lone request. Whoever calls `execute`, a slot thread of the Device, does everything from the encoded
+picture to the encoded answer: work is never handed from thread to thread, so a picture stays in one core's cache and no queue
+stands in between.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +19,8 @@ from sightline.imaging.preprocessing import place_batch
 from sightline.imaging.reading import decode_image
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
-from sightline.runtime.backends.table import load_backend
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
     check_tensors,
@@ -29,8 +30,6 @@ from sightline.serving.inference.tensor_facts import (
     make_blank_inputs,
 )
 from sightline.serving.scheduling.work import QueueSettings, Work
-
-OpenSession = Callable[[ModelSource, SessionOptions], Session]
 
 
 class Prepared:
@@ -62,7 +61,7 @@ class ServedModel:
         self._all_threads = all_threads
         self._max_pixels = max_pixels
         self._open_session = open_session or open_source
-        self._many: Session | None = None
+        self._many: SessionPool | None = None
         self._lone: Session | None = None
         self._facts: ServedFacts | None = None
         self._idle = threading.Condition()
@@ -90,36 +89,44 @@ class ServedModel:
     @property
     def memory_bytes(self) -> int:
         """What its open sessions hold, estimated from its files: each session packs the weights for itself."""
-        sessions = 1 if self._lone is self._many else 2
-        return self.source.size_bytes * sessions if self.is_resident else 0
+        many = self._many
+        return 0 if many is None or self._is_suspended else self.source.size_bytes * len({*many.sessions, self._lone})
 
     def open(self) -> None:
         """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
         source = self.source
-        shapes = 1 if source.batch == 1 else 2
-        many = SessionOptions(source.precision, source.streams, source.threads, pixels=source.input, fixed_shapes=shapes)
-        session = self._open_session(source, many)
+        pools = min(source.streams, MOST_POOLS)
+        many = SessionOptions(
+            source.precision,
+            source.streams // pools,
+            source.threads,
+            pixels=source.input,
+            fixed_shapes=1 if source.batch == 1 else 2,
+        )
+        wanted = [many] * pools
+        if source.streams > 1 or source.threads < self._all_threads:
+            wanted.append(SessionOptions(source.precision, 1, self._all_threads, pixels=source.input, fixed_shapes=1))
+        sessions = open_together(self._open_session, source, wanted)
         try:
             if self._facts is None:
-                self._facts = describe_source(source, session)
+                self._facts = describe_source(source, sessions[0])
                 self._has_fixed_batch = any(tensor.shape[:1] != (-1,) for tensor in self._facts.inputs)
-            if source.streams == 1 and source.threads >= self._all_threads:
-                self._lone = session
-            else:
-                alone = SessionOptions(source.precision, 1, self._all_threads, pixels=source.input, fixed_shapes=1)
-                self._lone = self._open_session(source, alone)
         except BaseException:
-            session.close()
+            for session in sessions:
+                session.close()
             raise
+        self._lone = sessions[-1]
         with self._idle:
-            self._many = session
+            self._many = SessionPool(sessions[:pools], many.streams)
         self._is_suspended = False
 
     def warm_up(self) -> None:
         """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
-        for rows, alone in dict.fromkeys(((1, False), (1, True), (self.source.batch, False))):
-            if (inputs := make_blank_inputs(self.facts, rows)) is not None:
-                self._infer(inputs, alone)
+        with self._use_sessions() as (many, lone):
+            for session in dict.fromkeys((*many.sessions, lone)):
+                for rows in {1, self.source.batch} if session in many.sessions else {1}:
+                    if (inputs := make_blank_inputs(self.facts, rows)) is not None:
+                        session.infer(inputs)
 
     def suspend(self) -> None:
         """From now on it is not resident, until `open`; executions that run go on. Never waits."""
@@ -131,7 +138,7 @@ class ServedModel:
             many, lone = self._many, self._lone
             self._many = self._lone = None
             self._idle.wait_for(lambda: self._running == 0)
-        for session in {id(session): session for session in (many, lone) if session is not None}.values():
+        for session in dict.fromkeys((*(many.sessions if many is not None else ()), *((lone,) if lone is not None else ()))):
             session.close()
 
     def close(self) -> None:
@@ -224,8 +231,10 @@ class ServedModel:
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
         with self._use_sessions() as (many, lone):
-            session = lone if alone and len(next(iter(inputs.values()))) == 1 else many
-            parts = [session.infer(part) for part in self._cut_into_planned(inputs)]
+            if alone and len(next(iter(inputs.values()))) == 1:
+                return lone.infer(inputs)
+            with many.take() as session:
+                parts = [session.infer(part) for part in self._cut_into_planned(inputs)]
         return parts[0] if len(parts) == 1 else join_rows(parts)
 
     def _cut_into_planned(self, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
@@ -260,7 +269,7 @@ class ServedModel:
             work.finish(error=error)
 
     @contextmanager
-    def _use_sessions(self) -> Iterator[tuple[Session, Session]]:
+    def _use_sessions(self) -> Iterator[tuple[SessionPool, Session]]:
         with self._idle:
             many, lone = self._many, self._lone
             if many is None or lone is None:
@@ -273,11 +282,6 @@ class ServedModel:
                 self._running -= 1
                 if self._running == 0:
                     self._idle.notify_all()
-
-
-def open_source(source: ModelSource, options: SessionOptions) -> Session:
-    """Open a version's graph with its own engine. Raises: SightlineError."""
-    return load_backend(source.engine).open(source.graph, options)
 
 
 def group_by_shape(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
