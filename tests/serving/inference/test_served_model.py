@@ -64,8 +64,9 @@ class Opened:
         known = ModelSource(name="m", version=1, graph=Path("m.onnx"), engine="none", precision="fp32", **fields)  # type: ignore[arg-type]
 
         def open_session(_: ModelSource, options: SessionOptions) -> MeanSession:
-            self.sessions.append(MeanSession(options, graph_batch))
-            return next(session for session in reversed(self.sessions) if session.options.threads == 2)
+            session = MeanSession(options, graph_batch)
+            self.sessions.append(session)
+            return session
 
         self.model = ServedModel(known, all_threads=2, max_pixels=1000, open_session=open_session)
         self.model.open()
