@@ -1,16 +1,20 @@
 """What `POST /v2/streams` refuses."""
 
 import asyncio
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
-from stream_fakes import Stage, run_streams
+from stream_fakes import DEADLINE_S, Stage, run_streams
 
 from sightline.core.errors import NotFound
+from sightline.serving.streams import manager as managing
 from sightline.serving.streams.manager import StreamManager
+from sightline.serving.streams.sources import VideoSource, open_file_source
 
 
 @pytest.mark.parametrize(
@@ -76,3 +80,37 @@ def test_a_folder_that_is_not_there_is_said_at_the_start(stage: Stage, tmp_path:
     with pytest.raises(NotFound):
         asyncio.run(StreamManager(stage.service, folder=tmp_path / "absent").start())
     stage.scheduler.pool.shutdown()
+
+
+def test_a_client_that_hangs_up_while_its_file_is_opened_leaves_no_descriptor(
+    stage: Stage, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, gate, opened = threading.Event(), threading.Event(), []
+
+    def open_slowly(folder: Path, name: str) -> VideoSource:
+        entered.set()
+        assert gate.wait(DEADLINE_S)
+        opened.append(open_file_source(folder, name))
+        return opened[0]
+
+    async def hang_up() -> None:
+        opening = asyncio.create_task(StreamManager(stage.service, folder=videos).open_file("a.mp4"))
+        await asyncio.to_thread(entered.wait, DEADLINE_S)
+        opening.cancel()
+        await asyncio.wait([opening])
+        gate.set()
+        async with asyncio.timeout(DEADLINE_S):
+            while not (opened and is_closed(opened[0].descriptor)):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(managing, "open_file_source", open_slowly)
+    asyncio.run(hang_up())
+    stage.scheduler.pool.shutdown()
+
+
+def is_closed(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False

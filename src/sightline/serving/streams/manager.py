@@ -58,6 +58,12 @@ def refuse_every_url(url: str) -> None:
     raise InvalidInput("this server opens no addresses; upload the video, or ask its operator for --allow-stream-urls")
 
 
+def close_opened(opening: "asyncio.Task[VideoSource]") -> None:
+    """Close what a task has opened that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 class StreamManager:
     """Starts, finds and ends streams. All on one event loop.
 
@@ -105,7 +111,12 @@ class StreamManager:
         """A file of the operator's folder. Raises: InvalidInput, NotFound."""
         if self._folder is None:
             raise InvalidInput("this server has no folder of videos; upload the video, or ask its operator for --stream-files")
-        return await asyncio.to_thread(open_file_source, self._folder, name)
+        opening = asyncio.create_task(asyncio.to_thread(open_file_source, self._folder, name))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the client hung up; the thread opens the file all the same
+            opening.add_done_callback(close_opened)
+            raise
 
     async def open_url(self, url: str) -> VideoSource:
         """An address that may be opened. Raises: InvalidInput, or what the rule raises."""

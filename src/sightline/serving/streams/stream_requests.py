@@ -108,14 +108,16 @@ async def _receive_form(request: Request, max_bytes: int) -> VideoSource:
         form = await parser.parse()
     except MultiPartException as error:
         raise HTTPException(400, f"the form must hold one video and nothing else: {error.message}") from None
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     try:
-        file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
-        if file is None or not file.size:
+        if not files or not files[0].size:
             raise InvalidInput("the form holds no video; send it as a file field, for example curl -F video=@road.mp4")
-        descriptor = await asyncio.to_thread(lambda: os.dup(file.file.fileno()))
-        return VideoSource(name=(file.filename or "upload")[:200], descriptor=descriptor)
+        file = files[0]
+        await asyncio.to_thread(file.file.fileno)  # writes to the disk what was small enough to stay in memory
+        return VideoSource(name=(file.filename or "upload")[:200], descriptor=os.dup(file.file.fileno()))
     finally:
-        await form.close()
+        for file in files:
+            file.file.close()  # not awaited: once the copy is made, a client that hangs up must not come in between
 
 
 def list_options() -> str:
