@@ -122,7 +122,7 @@ class OneSlot:
             self.pool.submit(self._run, work)
 
     def _run(self, work: Work) -> None:
-        work.started_s, work.leads_execution = 1.5, True
+        work.started_s = 1.5
         work.executable.execute([work], True)
 
 

@@ -21,7 +21,7 @@ from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Tenso
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
 from sightline.serving.listening import format_url, open_listener
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.routes import make_fallback_route, make_routes
 from sightline.serving.v2.statistics import Statistics
@@ -82,7 +82,7 @@ class NumpyVersion:
         work.prepared_s = time.monotonic()
         outputs = self.network(tensors)
         work.inferred_s = time.monotonic()
-        work.execution_rows, work.leads_execution = work.rows, True
+        share_execution([work])
         return call.write_answer(self.facts, Inferred(outputs=outputs, placements=placements))
 
 

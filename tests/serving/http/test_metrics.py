@@ -9,7 +9,7 @@ from sightline.core.errors import InvalidInput, QueueFull, QueueTimeout, Sightli
 from sightline.serving.http.metrics import BUCKETS_S, Histogram, Metrics
 from sightline.serving.http.request_record import RequestRecord
 from sightline.serving.inference.calls import ServedFacts
-from sightline.serving.scheduling.work import Work
+from sightline.serving.scheduling.work import Execution, Work
 
 
 def make_facts(name: str = "parts", version: int = 2) -> ServedFacts:
@@ -20,11 +20,12 @@ def make_facts(name: str = "parts", version: int = 2) -> ServedFacts:
     return ServedFacts(name=name, version=version, **known)
 
 
-def make_work(rows: int = 1, leads: bool = True, error: SightlineError | None = None, is_cancelled: bool = False) -> Work:
-    """Waited 1 s, prepared in 2 ms, inferred in 20 ms, wrote in 1 ms."""
+def make_work(rows: int = 1, inferred: int = 1, error: SightlineError | None = None, is_cancelled: bool = False) -> Work:
+    """Waited 1 s, prepared in 2 ms, inferred in 20 ms, wrote in 1 ms. `inferred`: rows of its execution if it leads it."""
     work = Work(None, None, lambda _: None, rows=rows)  # type: ignore[arg-type]
     work.enqueued_s, work.started_s, work.prepared_s, work.inferred_s, work.finished_s = 10.0, 11.0, 11.002, 11.022, 11.023
-    work.leads_execution, work.error, work.is_cancelled = leads, error, is_cancelled
+    work.execution, work.leads_execution = Execution(inferred), inferred > 0
+    work.error, work.is_cancelled = error, is_cancelled
     return work
 
 
@@ -47,8 +48,8 @@ MODEL = (("model", "parts"), ("version", "2"))
 
 def test_successes_are_counted_under_tritons_names() -> None:
     metrics = Metrics()
-    metrics.observe(make_work(rows=3), make_facts())
-    metrics.observe(make_work(rows=2, leads=False), make_facts())  # shared the execution of the first
+    metrics.observe(make_work(rows=3, inferred=5), make_facts())
+    metrics.observe(make_work(rows=2, inferred=0), make_facts())  # shared the execution of the first
     samples = read_samples(metrics)
     expected = {
         "nv_inference_request_success": 2,

@@ -11,10 +11,12 @@ import pytest
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.core.manifests import InputSpec
 from sightline.runtime.backend import LayerRow, SessionOptions, Tensors, TensorType
+from sightline.serving.http.metrics import Metrics
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.scheduling.work import Work
+from sightline.serving.v2.statistics import Statistics
 
 PIXELS = InputSpec(name="images", width=4, height=4, mean=(0.0,) * 3, std=(1.0,) * 3, resize="stretch")
 
@@ -267,3 +269,41 @@ def test_facts_speak_the_protocols_words() -> None:
     assert facts.max_batch == 8
     with pytest.raises(InvalidInput, match="input spec names 'pictures'"):
         Opened(input=InputSpec(name="pictures", width=4, height=4))
+
+
+def count_all(*works: Work) -> tuple[Statistics, Metrics]:
+    """Both observers, told of works as the service tells them."""
+    statistics, metrics = Statistics(), Metrics()
+    for work in works:
+        work.claim_execution()
+        statistics(work, work.executable.facts)  # type: ignore[attr-defined]
+        metrics.observe(work, work.executable.facts)  # type: ignore[attr-defined]
+    return statistics, metrics
+
+
+def test_an_execution_counts_its_inferred_rows_once_whoever_failed_or_left() -> None:
+    """The first work of the batch has gone and the second is no picture; after the inference the third goes, too."""
+    opened, done = Opened(batch=8), []
+    bad = {"pictures": (Upload("note.txt", b"no picture"),)}
+    works = [make_work(opened.model, done, **call) for call in (picture(1), bad, picture(2, 3), picture(4))]
+    works[0].is_cancelled = True
+    opened.model.execute(works, alone=False)
+    works[2].is_cancelled = True
+    statistics, metrics = count_all(*works)
+    counted = statistics.read("m", 1)
+    assert sum(sum(session.inferred) for session in opened.sessions) == 3
+    assert (counted.execution_count, counted.inference_count, counted.inference_stats.success.count) == (1, 3, 1)
+    assert [(batch.batch_size, batch.compute_infer.count) for batch in counted.batch_stats] == [(3, 1)]
+    text = metrics.write_text().decode()
+    assert 'nv_inference_exec_count{model="m",version="1"} 1.0' in text
+    assert 'nv_inference_count{model="m",version="1"} 3.0' in text
+
+
+def test_what_was_never_inferred_is_no_execution() -> None:
+    opened, done = Opened(batch=4), []
+    unlucky = [make_work(opened.model, done, **picture(13)) for _ in range(2)]
+    opened.model.execute(unlucky, alone=False)
+    statistics, metrics = count_all(*unlucky)
+    counted = statistics.read("m", 1)
+    assert (counted.execution_count, counted.inference_count, counted.batch_stats) == (0, 0, [])
+    assert 'nv_inference_exec_count{model="m",version="1"} 0.0' in metrics.write_text().decode()

@@ -70,7 +70,7 @@ class Caller:
             self._condition.notify_all()
 
 
-def test_works_run_on_the_slots_threads_with_the_facts_of_their_execution() -> None:
+def test_works_run_on_the_slots_threads() -> None:
     with run_threads(slots=1, express_slots=0) as scheduler:
         caller = Caller(scheduler)
         gate, is_running = threading.Event(), threading.Event()
@@ -86,8 +86,6 @@ def test_works_run_on_the_slots_threads_with_the_facts_of_their_execution() -> N
         works = [caller.send(model, rows=2), caller.send(model, rows=3)]
         gate.set()
         caller.wait_for(3)
-    assert [work.execution_rows for work in works] == [5, 5]
-    assert [work.leads_execution for work in works] == [True, False]
     assert works[0].result == works[1].result != threading.get_ident()
     assert all(work.enqueued_s <= work.started_s <= work.finished_s for work in works)
 

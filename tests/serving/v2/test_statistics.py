@@ -3,14 +3,14 @@
 from v2_fakes import COLOURS, SUM
 
 from sightline.core.errors import InvalidInput, QueueFull
-from sightline.serving.scheduling.work import Work
+from sightline.serving.scheduling.work import Execution, Work
 from sightline.serving.v2.statistics import Statistics
 
 
 def make_work(rows=1, execution_rows=1, leads=True, error=None):
     work = Work(None, None, lambda _: None, rows=rows)
     work.enqueued_s, work.started_s, work.prepared_s, work.inferred_s, work.finished_s = 10.0, 10.5, 10.75, 11.75, 12.0
-    work.execution_rows, work.leads_execution, work.error = execution_rows, leads, error
+    work.execution, work.leads_execution, work.error = Execution(execution_rows), leads, error
     return work
 
 
@@ -52,7 +52,7 @@ def test_refused_failed_and_cancelled_requests_fail():
     cancelled.enqueued_s, cancelled.is_cancelled = 14.0, True
     counted = count(refused, cancelled, make_work(error=InvalidInput("no picture")))
     assert (counted.inference_stats.fail.count, counted.inference_stats.fail.ns) == (3, 3_000_000_000)
-    assert (counted.inference_count, counted.inference_stats.success.count, counted.execution_count) == (0, 0, 1)
+    assert (counted.inference_count, counted.inference_stats.success.count, counted.execution_count) == (1, 0, 1)
 
 
 def test_versions_are_counted_apart_and_readers_get_copies():

@@ -75,13 +75,14 @@ class ModelCounts:
 
     def add(self, work: Work) -> None:
         """Count a Work that has ended."""
-        self.executions += work.leads_execution
+        if work.leads_execution and work.execution is not None:
+            self.executions += 1
+            self.rows += work.execution.rows
         reason = find_failure(work)
         if reason is not None:
             self.failures[reason] += 1
             return
         self.successes += 1
-        self.rows += work.rows
         self.output_s += work.finished_s - work.inferred_s
         histograms = self.histograms
         histograms["request"].add(work.finished_s - work.enqueued_s)
@@ -104,8 +105,12 @@ class Metrics(Collector):
             for each combination of labels). `nv_inference_pending_request_count` and page-ins come in this way.
     """
 
-    def __init__(self, gauges: Mapping[str, tuple[str, Labels, Gauge]] | None = None) -> None:
-        self._gauges = dict(gauges or {})
+    def __init__(
+        self,
+        gauges: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
+        counters: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
+    ) -> None:
+        self._gauges, self._counters = dict(gauges or {}), dict(counters or {})
         self._models: dict[Labels, ModelCounts] = {}
         self._answers: Counter[Labels] = Counter()  # method, status
         self._http = Histogram()
@@ -148,6 +153,11 @@ class Metrics(Collector):
         http = HistogramMetricFamily("sightline_http_request_seconds", "From a request's headers to the end of its answer")
         http.add_metric((), self._http.buckets(), self._http.sum_s)
         yield http
+        for name, (text, label_names, read) in self._counters.items():
+            counter = CounterMetricFamily(name, text, labels=label_names)
+            for labels, value in read():
+                counter.add_metric(labels, value)
+            yield counter
         for name, (text, label_names, read) in self._gauges.items():
             gauge = GaugeMetricFamily(name, text, labels=label_names)
             for labels, value in read():

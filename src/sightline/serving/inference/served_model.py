@@ -29,7 +29,7 @@ from sightline.serving.inference.tensor_facts import (
     join_rows,
     make_blank_inputs,
 )
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 
 
 class Prepared:
@@ -213,6 +213,7 @@ class ServedModel:
                 ready.work.finish(error=type(error)(*error.args))  # one each: whoever raises an error writes into it
             return
         inferred_s = time.monotonic()
+        share_execution([ready.work for ready in group])
         first = 0
         for ready in group:
             ready.work.inferred_s = inferred_s

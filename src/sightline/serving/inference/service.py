@@ -100,6 +100,7 @@ class InferenceService:
                 work.error = error
                 raise
             finally:
+                work.claim_execution()
                 for observe in self._observers:
                     observe(work, served.facts)
         finally:

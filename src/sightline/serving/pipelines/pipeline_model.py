@@ -21,7 +21,7 @@ from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 
 Decode = Callable[[bytes, int, str], np.ndarray]
 
@@ -127,6 +127,7 @@ class PipelineModel:
             for one in group:
                 self._execute_group([one], plan, models, alone)
             return
+        share_execution([work for work, _ in group])
         inferred_s, first = time.monotonic(), 0
         for work, images in group:
             work.inferred_s, end = inferred_s, first + work.rows

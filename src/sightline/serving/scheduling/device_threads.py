@@ -77,11 +77,8 @@ def execute_batch(batch: Batch) -> float:
     if not works:
         return 0.0
     started_s = time.monotonic()
-    rows = sum(work.rows for work in works)
     for work in works:
         work.started_s = started_s
-        work.execution_rows = rows
-    works[0].leads_execution = True
     try:
         works[0].executable.execute(works, batch.alone)
     except BaseException:  # also SystemExit, which would end the thread without a word

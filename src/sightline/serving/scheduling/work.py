@@ -62,6 +62,16 @@ class Executable(Protocol):
         """
 
 
+class Execution:
+    """One inference, shared by one or more works. Attributes: rows: that were inferred. is_counted: at one of them."""
+
+    __slots__ = ("is_counted", "rows")
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.is_counted = False
+
+
 class Work:
     """One request in a queue.
 
@@ -74,13 +84,13 @@ class Work:
         timeout_s: the longest wait in the queue; None takes the model's default.
         on_done: called once, from any thread, after `result` or `error` is set. Never called for a cancelled Work.
         result, error: what came of it.
-        execution_rows: rows of the execution it shared; 0 until it ran. leads_execution: first Work of that execution.
+        execution: what it was inferred with; None until then. leads_execution: whether that execution is counted at this Work.
         enqueued_s, started_s, prepared_s, inferred_s, finished_s: on the monotonic clock; 0.0 until reached.
         is_cancelled: the caller has gone; whoever holds the Work drops it at the next chance.
     """
 
     __slots__ = (
-        "deadline_s", "enqueued_s", "error", "executable", "execution_rows", "finished_s", "inferred_s", "is_cancelled",
+        "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "inferred_s", "is_cancelled",
         "leads_execution", "on_done", "payload", "prepared_s", "priority", "result", "rows", "started_s", "tenant", "timeout_s",
     )  # fmt: skip
 
@@ -106,9 +116,17 @@ class Work:
         self.result: Any = None
         self.error: Exception | None = None  # no SightlineError: a defect of ours
         self.enqueued_s = self.started_s = self.prepared_s = self.inferred_s = self.finished_s = 0.0
-        self.execution_rows = 0
+        self.execution: Execution | None = None
         self.leads_execution = False
         self.is_cancelled = False
+
+    def claim_execution(self) -> None:
+        """Lead the execution unless another Work of it does; on the event loop, when the Work has ended.
+
+        Not before: the first Work of a batch may fail, or its caller may have gone, before anything was inferred.
+        """
+        if self.execution is not None and not self.execution.is_counted:
+            self.execution.is_counted = self.leads_execution = True
 
     def finish(self, result: Any = None, error: Exception | None = None) -> None:
         """Set what came of it and tell the caller, unless the caller has gone."""
@@ -116,3 +134,10 @@ class Work:
         self.finished_s = time.monotonic()
         if not self.is_cancelled:
             self.on_done(self)
+
+
+def share_execution(works: Sequence[Work]) -> None:
+    """Say of works that they were inferred together."""
+    execution = Execution(sum(work.rows for work in works))
+    for work in works:
+        work.execution = execution

@@ -1,7 +1,7 @@
 """What the statistics extension reports: per version of a model, how many requests came and where their time went.
 
-`Statistics` is an Observer of `InferenceService`. Requests are counted in `success` and `fail`; rows in `inference_count`;
-executions, each of one or more requests, in `execution_count` and by their size in `batch_stats`.
+`Statistics` is an Observer of `InferenceService`. Requests are counted in `success` and `fail`; executions, each of one or more
+requests, in `execution_count` and by their size in `batch_stats`; the rows of all executions in `inference_count`.
 
 Source: statistics extension of Triton Inference Server.
 """
@@ -84,8 +84,8 @@ class Statistics:
             if counted is None:
                 counted = self._versions[facts.name, facts.version] = VersionStatistics(facts.name, str(facts.version))
             counted.last_inference = round(self._wall_clock_s() * 1000)
-            if work.leads_execution and work.inferred_s:
-                _count_execution(counted, work)
+            if work.leads_execution and work.execution is not None:
+                _count_execution(counted, work, work.execution.rows)
             if work.error is None and not work.is_cancelled and work.finished_s:
                 _count_success(counted, work)
             else:
@@ -100,18 +100,18 @@ class Statistics:
 
 
 def _count_success(counted: VersionStatistics, work: Work) -> None:
-    counted.inference_count += work.rows
     durations = counted.inference_stats
     durations.success.add(work.finished_s - work.enqueued_s)
     durations.queue.add(work.started_s - work.enqueued_s)
     _count_computing(durations, work)
 
 
-def _count_execution(counted: VersionStatistics, work: Work) -> None:
+def _count_execution(counted: VersionStatistics, work: Work, rows: int) -> None:
+    counted.inference_count += rows
     counted.execution_count += 1
-    batch = next((one for one in counted.batch_stats if one.batch_size == work.execution_rows), None)
+    batch = next((one for one in counted.batch_stats if one.batch_size == rows), None)
     if batch is None:
-        batch = BatchDurations(work.execution_rows)
+        batch = BatchDurations(rows)
         counted.batch_stats = sorted([*counted.batch_stats, batch], key=lambda one: one.batch_size)
     _count_computing(batch, work)
 
