@@ -19,7 +19,8 @@ from PIL import WebPImagePlugin as WebpImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import ImageTooLarge, UnreadableImage
-from sightline.imaging.png_chunks import check_chunk_count
+from sightline.imaging.jpeg_headers import check_scans, count_scans
+from sightline.imaging.png_chunks import check_chunks
 
 DEFAULT_MAX_PIXELS = 50_000_000
 ORIENTATION_TAG = 0x0112
@@ -101,7 +102,8 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     """Open with the one plugin of its format, pixels still undecoded; call inside `quiet_pillow`. Raises: UnreadableImage."""
     kind = identify_format(content, name)
     if kind == "png":
-        check_chunk_count(content, name)
+        check_chunks(content, name)
+    scans = count_scans(content, name) if kind == "jpeg" else 0
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")
         orientation = _read_orientation(image, kind, content)
@@ -110,6 +112,8 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
         raise UnreadableImage(describe_failure(name, kind, error)) from error
     if width < 1 or height < 1:
         raise UnreadableImage(f"expected {name} to hold at least one pixel, its header says {width} x {height}; save it again")
+    if kind == "jpeg":
+        check_scans(scans, width, height, name)
     # Pillow turns a TIFF upright by itself and already gives its upright size; the other formats are turned by `reading`.
     if orientation >= 5 and kind != "tiff":
         width, height = height, width

@@ -29,8 +29,8 @@ from sightline.imaging.headers import (
     probe_image,
     quiet_pillow,
 )
-from sightline.imaging.jpeg_headers import read_jpeg_header
-from sightline.imaging.png_chunks import has_whole_chunks
+from sightline.imaging.jpeg_headers import check_scans, count_scans, read_jpeg_header
+from sightline.imaging.png_chunks import has_whole_chunks, is_quickly_inflated
 
 __all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_image", "read_label_map"]
 
@@ -64,6 +64,8 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
     plain = read_jpeg_header(content)
     if plain is not None and FILE_ENDS["jpeg"] in content[-TAIL_BYTES:]:
         check_pixel_limit(plain.width, plain.height, max_pixels, name)
+        if plain.has_scans:
+            check_scans(count_scans(content, name), plain.width, plain.height, name)
         if (decoded := _decode_with_opencv(content, plain.width, plain.height)) is not None:
             return turn_upright(decoded, plain.orientation)
     with quiet_pillow():
@@ -154,7 +156,7 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
     # OpenCV invents the missing rows of a cut file, or writes to stderr about it; Pillow raises.
     if kind not in FILE_ENDS or FILE_ENDS[kind] not in content[-TAIL_BYTES:]:
         return None
-    if kind == "png" and not has_whole_chunks(content):
+    if kind == "png" and not (has_whole_chunks(content) and is_quickly_inflated(content)):
         return None
     return _decode_with_opencv(content, *picture.size)
 
