@@ -1,8 +1,8 @@
 """The chunks of a PNG (ISO/IEC 15948, 5.3), looked at before a decoder believes what they say of themselves.
 
 OpenCV makes room for the length that a chunk states before it reads it: a file of 121 bytes took 4 GB and 20 s. Pillow reads
-chunks one by one in Python: a file of 6 MB of empty ones took 4 s. OpenCV inflates the pixels' chunks to their end, whatever the
-picture needs of it, and deflate makes up to 1032 bytes of one: 1 MB took 4 s. Pillow stops at the last row.
+chunks one by one in Python: a file of 6 MB of empty ones took 4 s. OpenCV inflates the pixels' chunks to their end, whatever
+the picture needs of it, and deflate makes up to 1032 bytes of one: 1 MB took 4 s. Pillow stops at the last row.
 """
 
 from collections.abc import Iterator
