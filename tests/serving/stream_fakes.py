@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from sightline.core.errors import NotFound, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
+from sightline.serving.http.keys import Caller
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.problems import EXCEPTION_HANDLERS
@@ -155,7 +156,7 @@ class Stage:
         self.host = FakeHost(self.model)
         self.scheduler = FakeScheduler()
         self.service = InferenceService(self.host, self.scheduler)  # type: ignore[arg-type]
-        self.tenant = ""
+        self.callers: dict[str, Caller] = {}
 
 
 class Server(uvicorn.Server):
@@ -185,7 +186,8 @@ def run_streams(stage: Stage, make_manager: Callable[[InferenceService], StreamM
 
     async def with_tenant(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         if scope["type"] in ("http", "websocket"):
-            scope.setdefault("state", {})["tenant"] = dict(scope["headers"]).get(b"x-tenant", b"").decode()
+            tenant = dict(scope["headers"]).get(b"x-tenant", b"").decode()
+            scope.setdefault("state", {})["caller"] = stage.callers.setdefault(tenant, Caller(tenant))
         await app(scope, receive, send)
 
     listener = socket.create_server(("127.0.0.1", 0))

@@ -28,7 +28,7 @@ from sightline.serving.http.access_log import AccessLog
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
-from sightline.serving.http.keys import Authenticator, read_key_line
+from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, read_key_line
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.metrics import Metrics
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
@@ -84,7 +84,7 @@ class InferenceServer:
         self.authenticator = self._make_authenticator()
         slots, express = settings.threads, self.options.express_slots
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
-        self.authenticator.on_change = self._update_weights
+        self.authenticator.on_change = self._heed_keys
         self._threads = DeviceThreads(self.scheduler, slots, express)
         self.host = ModelHost(
             repository,
@@ -103,7 +103,6 @@ class InferenceServer:
         self.metrics = Metrics(self._make_gauges())
         self.service = InferenceService(self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work))
         self.streams = self._make_streams()
-        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams")
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
@@ -134,6 +133,7 @@ class InferenceServer:
             parts.push_async_callback(self.end_streams)
             if self._grpc is not None:
                 assert self.options.grpc_address is not None
+            parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
             self._is_ready = True
@@ -176,10 +176,17 @@ class InferenceServer:
         """200 as long as the process answers."""
         return write_json({"status": "ok", "ready": self._is_ready})
 
-    def _update_weights(self) -> None:
+    def _heed_keys(self) -> None:
         self.scheduler.set_tenant_weights(self.authenticator.weights())
 
     def _open_model(self, source: ModelSource) -> OpenedModel:
+        self.streams.heed_keys()
+
+    async def _watch_keys(self) -> None:
+        """Streams and their viewers send no requests, so that nobody else would look at the file."""
+        while True:
+            await asyncio.sleep(CHECK_FILE_EVERY_S)
+            self.authenticator.look_at_file()
         return ServedModel(source, self.settings.threads, self.settings.max_image_pixels)
 
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
@@ -217,6 +224,7 @@ class InferenceServer:
             limits=self.options.stream_limits,
         )
 
+            renew=self.authenticator.renew,
     def _open_log(self) -> AccessLog | None:
         place = self.options.access_log
         if place is None:

@@ -180,6 +180,24 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
         authenticator.authenticate(first_token)
 
 
+def test_a_caller_of_before_gets_the_limits_of_today_while_its_key_is_the_same(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "keys.json"
+    token, record = create_key("a")
+    authenticator = Authenticator(file=write_keys(path, record), clock=clock)
+    caller = authenticator.authenticate(token)
+    assert authenticator.renew(caller) is caller
+    for records, models in (
+        ((msgspec.structs.replace(record, models=("parts",)),), frozenset(("parts",))),
+        ((create_key("a")[1],), "gone"),  # the name stays, the key is another
+        ((), "gone"),
+    ):
+        write_keys(tmp_path / "new.json", *records).replace(path)
+        clock.now_s += 1
+        authenticator.look_at_file()
+        renewed = authenticator.renew(caller)
+        assert ("gone" if renewed is None else renewed.models) == models
+
+
 def test_the_rate_of_a_key_is_its_own() -> None:
     clock = Clock()
     (slow_token, slow), (other_token, other) = create_key("slow"), create_key("other")

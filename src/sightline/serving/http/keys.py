@@ -71,9 +71,10 @@ class Caller:
         models: names it may use; None: all.
         is_admin: whether it may change what the server does.
         quota: entered before its requests run, left after.
+        key_hash: of the key's record; "" without.
     """
 
-    __slots__ = ("is_admin", "models", "name", "quota", "weight")
+    __slots__ = ("is_admin", "key_hash", "models", "name", "quota", "weight")
 
     def __init__(
         self,
@@ -82,12 +83,14 @@ class Caller:
         models: frozenset[str] | None = None,
         is_admin: bool = False,
         quota: Quota | None = None,
+        key_hash: str = "",
     ) -> None:
         self.name = name
         self.weight = weight
         self.models = models
         self.is_admin = is_admin
         self.quota = quota or Quota()
+        self.key_hash = key_hash
 
     def check_model(self, name: str) -> None:
         """Raises: Refusal 403 for a model this caller may not use, whether there is one or not."""
@@ -149,7 +152,7 @@ class Authenticator:
         """
         if not self.has_keys:
             return ANYBODY
-        self._look_at_file()
+        self.look_at_file()
         if token is None:
             raise Refusal(401, "expected an API key; send the header Authorization: Bearer KEY", headers=CHALLENGE)
         name = token.split(".")[1] if token.count(".") == 2 else ""
@@ -158,11 +161,19 @@ class Authenticator:
             raise Refusal(401, "this API key is not known here; check it, or ask for a new one", headers=CHALLENGE)
         return self._callers[name]
 
+    def renew(self, caller: Caller) -> Caller | None:
+        """What a caller of before is now, with the rights and limits of today; None when its key is no longer known here."""
+        record = self._records.get(caller.name)
+        if not self.has_keys:
+            return caller
+        return None if record is None or record.hash != caller.key_hash else self._callers[caller.name]
+
     def weights(self) -> dict[str, float]:
         """Shares of all callers, by name."""
         return {name: caller.weight for name, caller in self._callers.items()}
 
-    def _look_at_file(self) -> None:
+    def look_at_file(self) -> None:
+        """Read the file again if it has changed; at most once a second, whoever asks."""
         now_s = self._clock()
         if self._file is None or now_s - self._checked_s < CHECK_FILE_EVERY_S:
             return
@@ -198,7 +209,7 @@ class Authenticator:
         if record.requests_per_s is not None:
             bucket = TokenBucket(record.requests_per_s, record.burst, self._clock)
         models = None if record.models is None else frozenset(record.models)
-        return Caller(record.name, record.weight, models, record.is_admin, Quota(bucket, record.max_concurrent))
+        return Caller(record.name, record.weight, models, record.is_admin, Quota(bucket, record.max_concurrent), record.hash)
 
 
 def create_key(name: str) -> tuple[str, KeyRecord]:

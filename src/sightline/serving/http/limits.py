@@ -6,7 +6,8 @@ long until there is one. All of it runs on the event loop, so no counter needs a
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.refusals import Refusal
@@ -32,13 +33,13 @@ class TokenBucket:
         self._tokens = self.burst
         self._filled_s = clock()
 
-    def take(self) -> float:
-        """Take a token. Returns: 0.0, or the seconds until there is one, and then none was taken."""
+    def take(self, left: float = 0.0) -> float:
+        """Take a token and leave so many for others. Returns: 0.0, or the seconds until there are, and then none was taken."""
         now_s = self._clock()
         self._tokens = min(self.burst, self._tokens + (now_s - self._filled_s) * self.rate_per_s)
         self._filled_s = now_s
-        if self._tokens < 1.0:
-            return (1.0 - self._tokens) / self.rate_per_s
+        if self._tokens < 1.0 + left:
+            return (1.0 + left - self._tokens) / self.rate_per_s
         self._tokens -= 1.0
         return 0.0
 
@@ -61,6 +62,27 @@ class Quota:
             raise Refusal(429, f"this key may send {self.bucket.rate_per_s:g} requests a second; slow down", wait_s)
         self.running += 1
 
+    def enter_behind(self) -> bool:
+        """Begin what gives way to requests, as a stream's frame does: it leaves them a token, where the burst has room for two.
+
+        Returns: whether it may begin; `leave` must follow then.
+        """
+        if self.max_concurrent is not None and self.running >= self.max_concurrent:
+            return False
+        if self.bucket is not None and self.bucket.take(left=min(1.0, self.bucket.burst - 1.0)) > 0:
+            return False
+        self.running += 1
+        return True
+
     def leave(self) -> None:
         """A request has ended."""
         self.running -= 1
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Take no place meanwhile, in a request that only waits for news, as a stream's viewers do."""
+        self.running -= 1
+        try:
+            yield
+        finally:
+            self.running += 1

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
-from sightline.serving.http.keys import Caller
+from sightline.serving.http.keys import ANYBODY, Caller
 from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
@@ -59,8 +59,8 @@ class StreamEndpoints:
 
     async def create(self, request: Request) -> Response:
         """Start a stream."""
-        tenant = find_tenant(request)
-        self._streams.check_room(tenant)
+        caller = find_caller(request)
+        self._streams.check_room(caller.name)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
             asked = await read_request(request)
             options = asked.options
@@ -71,15 +71,13 @@ class StreamEndpoints:
             options = read_options(request.query_params)
             self._check_model(request, options)  # before the upload, not after
             source = await receive_video(request, self._streams.limits.upload_bytes)
-        stream = self._streams.create(source, options, tenant)
+        stream = self._streams.create(source, options, caller)
         headers = {"Location": f"/v2/streams/{stream.id}"}
         return write_json(stream.describe(), 201, headers)
 
     def _check_model(self, request: Request, options: StreamOptions) -> None:
         """Raises: Refusal for a key that may not use the model; what `StreamManager.check_model` raises."""
-        caller: Caller | None = request.scope.get("state", {}).get("caller")
-        if caller is not None:
-            caller.check_model(options.model)  # the guard sees no body, and so no model
+        find_caller(request).check_model(options.model)  # the guard sees no body, and so no model
         self._streams.check_model(options)
 
     async def list_streams(self, request: Request) -> Response:
@@ -103,7 +101,9 @@ class StreamEndpoints:
         self._check_viewers(stream)
         if stream.events.is_closed and seen == stream.events.last_number:
             return Response(status_code=NO_CONTENT)  # tells a browser's EventSource not to come back
-        return StreamingResponse(self._follow(stream, seen), media_type="text/event-stream", headers=EVENT_HEADERS)
+        return StreamingResponse(
+            self._follow(stream, seen, find_caller(request)), media_type="text/event-stream", headers=EVENT_HEADERS
+        )
 
     async def websocket(self, websocket: WebSocket) -> None:
         """The same messages over a WebSocket.
@@ -124,7 +124,8 @@ class StreamEndpoints:
         sending = asyncio.create_task(self._send_all(websocket, stream, seen, window))
         hearing = asyncio.create_task(hear(websocket, window))
         try:
-            await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
+            with find_caller(websocket).quota.rest():
+                await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, hearing):
                 task.cancel()
@@ -137,13 +138,14 @@ class StreamEndpoints:
         if stream.viewers >= self._streams.limits.viewers:
             raise Exhausted(f"{stream.viewers} connections read this stream, which is the limit; close one")
 
-    async def _follow(self, stream: Stream, seen: int) -> AsyncIterator[bytes]:
+    async def _follow(self, stream: Stream, seen: int, caller: Caller) -> AsyncIterator[bytes]:
         stream.viewers += 1
         try:
-            yield b": stream\n\n"  # the answer begins at once, not with the first frame
-            async with aclosing(stream.events.follow(seen, self._streams.limits.keep_alive_s, PORTION)) as news:
-                async for events, lost in news:
-                    yield format_sse(events, lost)
+            with caller.quota.rest():
+                yield b": stream\n\n"  # the answer begins at once, not with the first frame
+                async with aclosing(stream.events.follow(seen, self._streams.limits.keep_alive_s, PORTION)) as news:
+                    async for events, lost in news:
+                        yield format_sse(events, lost)
         finally:
             stream.viewers -= 1
 
@@ -176,12 +178,17 @@ def make_routes(streams: StreamManager) -> list[BaseRoute]:
         Route("/v2/streams/{id}/events", endpoints.events, methods=["GET"]),
         WebSocketRoute("/v2/streams/{id}/ws", endpoints.websocket),
     ]
+def find_caller(connection: HTTPConnection) -> Caller:
+    """Whose request it is, as the guard found out."""
+    caller: Caller = connection.scope.get("state", {}).get("caller", ANYBODY)
+    return caller
+
+
 
 
 def find_tenant(connection: HTTPConnection) -> str:
-    """Whose request it is, as the edge found out."""
-    tenant: str = connection.scope.get("state", {}).get("tenant", "")
-    return tenant
+    """Name of that caller."""
+    return find_caller(connection).name
 
 
 def read_number(connection: HTTPConnection, name: str, header: str | None = None) -> int:

@@ -46,6 +46,11 @@ class EventLog:
         self._wake()
         return event
 
+    def clear(self) -> None:
+        """Forget what is kept: nobody may read it any more."""
+        self._events.clear()
+        self._bytes = 0
+
     def close(self) -> None:
         """No more events come: viewers end once they have seen all."""
         self.is_closed = True

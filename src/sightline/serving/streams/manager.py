@@ -11,6 +11,8 @@ import msgspec
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.manifests import TENSOR_TASKS
+from sightline.serving.http.keys import Caller
+from sightline.serving.http.refusals import Refusal
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.streams.events import EventLog
 from sightline.serving.streams.messages import DecoderSettings
@@ -18,6 +20,7 @@ from sightline.serving.streams.sources import VideoSource, open_file_source, par
 from sightline.serving.streams.stream import Stream, StreamOptions
 
 CheckUrl = Callable[[str], None]
+Renew = Callable[[Caller], Caller | None]
 
 
 class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +75,7 @@ class StreamManager:
         folder: whose files may be named as a source; None: none.
         check_url: raises SightlineError for addresses that may not be opened; may block, is called off the event loop.
         limits: see there.
+        renew: what a caller is now that the keys may have changed; None: its key is gone.
         clock: seconds, monotonic.
     """
 
@@ -82,12 +86,14 @@ class StreamManager:
         folder: Path | None = None,
         check_url: CheckUrl = refuse_every_url,
         limits: StreamLimits | None = None,
+        renew: Renew = lambda caller: caller,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits or StreamLimits()
         self._service = service
         self._folder = folder
         self._check_url = check_url
+        self._renew = renew
         self._clock = clock
         self._streams: dict[str, Stream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -147,13 +153,14 @@ class StreamManager:
                 f"expected a model that answers pictures with annotations, got {facts.name} of task {facts.task}"
             )
 
-    def create(self, source: VideoSource, options: StreamOptions, tenant: str) -> Stream:
+    def create(self, source: VideoSource, options: StreamOptions, caller: Caller) -> Stream:
         """Start a stream; from now on the source is the stream's to close, also when this raises.
 
-        Raises: Exhausted, NotFound, InvalidInput.
+        Raises: Exhausted, NotFound, InvalidInput; Refusal when the caller's key has gone or changed while the video came.
         """
         try:
-            self.check_room(tenant)
+            caller = self._check_caller(caller, options.model)
+            self.check_room(caller.name)
             self.check_model(options)
             settings = self._make_settings(source, options)
         except BaseException:
@@ -161,7 +168,7 @@ class StreamManager:
             raise
         stream = Stream(
             secrets.token_hex(8),
-            tenant,
+            caller,
             source,
             options,
             settings,
@@ -196,6 +203,29 @@ class StreamManager:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(asyncio.wait([task]))
         self._streams.pop(stream.id, None)
+
+    def heed_keys(self) -> None:
+        """The keys have changed: streams get the new limits, and end when their key is gone or may not use the model now."""
+        for stream in list(self._streams.values()):
+            caller = self._renew(stream.caller)
+            if caller is None:
+                stream.stop_detail = "the API key of this stream was removed or replaced"
+                stream.events.clear()
+                del self._streams[stream.id]  # another key of this name may come, and must not read it
+            elif caller.models is not None and stream.model not in caller.models:
+                stream.caller, stream.stop_detail = caller, "the API key of this stream may not use its model any more"
+            else:
+                stream.caller = caller
+                continue
+            if (task := self._tasks.get(stream.id)) is not None:
+                task.cancel()
+
+    def _check_caller(self, caller: Caller, model: str) -> Caller:
+        renewed = self._renew(caller)
+        if renewed is None:
+            raise Refusal(401, "the API key of this request was removed or replaced meanwhile; ask for a new one")
+        renewed.check_model(model)
+        return renewed
 
     def _finish(self, stream: Stream) -> None:
         stream.close()

@@ -18,6 +18,7 @@ import numpy as np
 from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError
 from sightline.imaging.heads import decode_outputs
+from sightline.serving.http.keys import Caller
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.streams.decoder_process import DecoderProcess
@@ -78,7 +79,7 @@ class Stream:
 
     Args:
         identity: unguessable.
-        tenant: whose it is.
+        caller: whose it is. Each analysed frame counts for its limits, as a request does.
         settings: for the decoder.
         service: analyses frames.
         check_source: called before a live source is opened again, off the event loop; raises SightlineError.
@@ -90,7 +91,7 @@ class Stream:
     def __init__(
         self,
         identity: str,
-        tenant: str,
+        caller: Caller,
         source: VideoSource,
         options: StreamOptions,
         settings: DecoderSettings,
@@ -101,11 +102,12 @@ class Stream:
         reconnect_s: float = 1.0,
     ) -> None:
         self.id = identity
-        self.tenant = tenant
+        self.caller = caller
         self.events = events
         self.statistics = StreamStatistics(clock)
         self.state: State = "starting"
         self.detail = ""
+        self.stop_detail = "the stream was stopped"
         self.viewers = 0
         self._source = source
         self._options = options
@@ -116,6 +118,16 @@ class Stream:
         self._decoder: DecoderProcess | None = None
         self._reconnect_s = reconnect_s
         self._timeout_s = find_timeout_s(options)
+
+    @property
+    def tenant(self) -> str:
+        """Name of the caller's key."""
+        return self.caller.name
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._options.model
 
     @property
     def is_over(self) -> bool:
@@ -156,7 +168,7 @@ class Stream:
     def close(self) -> None:
         """Let go of the source, once, when the task is over; one that was cancelled has ended by that."""
         if not self.is_over:
-            self._end("ended", "the stream was stopped")
+            self._end("ended", self.stop_detail)
         self._source.close()
 
     async def _run_with_reconnects(self) -> None:
@@ -227,15 +239,19 @@ class Stream:
             timeout_s=self._timeout_s,
         )
         while True:
-            try:
-                version, annotations = await self._service.infer(call)
-            except Exhausted as error:
-                if self._options.realtime:
-                    self.statistics.add_drop(name_drop(error))
-                    return
-                await asyncio.sleep(RETRY_S)  # nothing may be lost: the same frame again
-            else:
-                break
+            quota, reason = self.caller.quota, "limit"
+            if quota.enter_behind():
+                try:
+                    version, annotations = await self._service.infer(call)
+                    break
+                except Exhausted as error:
+                    reason = name_drop(error)
+                finally:
+                    quota.leave()
+            if self._options.realtime:
+                self.statistics.add_drop(reason)
+                return
+            await asyncio.sleep(RETRY_S)  # nothing may be lost: the same frame again
         latency_s = self.statistics.add_result(head.due_s)
         self.events.append("frame", self._write_event(head, image, version, annotations, latency_s))
 

@@ -18,7 +18,8 @@ class StatisticsView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         frames_read: from the source, decoded or not. frames_damaged: of them unreadable. frames_analysed: results.
         frames_dropped: by reason: "waiting" gave way to the policy while it waited; "late" was not decoded because decoding was
-            behind; "timeout" waited too long for the Device; "queue_full" and "unavailable": the model took none.
+            behind; "timeout" waited too long for the Device; "queue_full" and "unavailable": the model took none; "limit": the
+            key's rate or number of requests at once was reached.
         frames_waiting: decoded, not yet asked for.
         lag_s: how far decoding is behind the video's time.
         analysed_per_s: over the last 10 s.

@@ -88,20 +88,21 @@ class Dispatcher:
     def _make_stream(self, call: ServiceCall) -> Callable[[Any, Any], Awaitable[None]]:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
             try:
-                await self._run_stream(call, messages, context, self._find_caller(call, context))
+                self._find_caller(call, context)
+                await self._run_stream(call, messages, context)
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                 with self._tell(call, context) as record:
                     await refuse(record, context, error)
 
         return answer_stream
 
-    async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any, caller: Caller) -> None:
+    async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any) -> None:
         """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left."""
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_UNANSWERED)
 
         async def read_messages() -> None:
             async for body in messages:
-                await answers.put(group.create_task(self._answer_in_stream(call, body, context, caller)))
+                await answers.put(group.create_task(self._answer_in_stream(call, body, context)))
             await answers.put(None)
 
         async with asyncio.TaskGroup() as group:
@@ -109,11 +110,12 @@ class Dispatcher:
             while (answer := await answers.get()) is not None:
                 await _send(context, await answer)
 
-    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, caller: Caller) -> bytes:
+    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any) -> bytes:
         """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
         message_id = ""
         with self._tell(call, context) as record:
             try:
+                caller = self._find_caller(call, context)  # again: a key may go while its stream is open
                 with self._enter(call, caller, record):
                     message = parse_message(call.request, body)
                     message_id = message.id
