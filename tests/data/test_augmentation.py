@@ -18,6 +18,7 @@ from sightline.data.augmentation import (
     warp_points,
     warp_polygons,
     warp_sample,
+    weaken_geometry,
 )
 
 STRONG = AugmentationSettings(
@@ -49,6 +50,22 @@ def test_without_settings_nothing_moves(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
     assert np.array_equal(warp_pixels(image, np.eye(3), 64, 48), image)
     assert jitter_colours(image, rng, AugmentationSettings()) is image
+
+
+def test_geometry_is_weakened_evenly_and_mirrors_stay() -> None:
+    strong = AugmentationSettings(
+        scale=(0.25, 9), stretch=4, shift=0.2, rotation_deg=30, shear_deg=8, flip_y=0.5, quarter_turns=True, colour=0.3
+    )
+    half = weaken_geometry(strong, 0.5)
+    assert (half.scale, half.stretch, half.shift) == ((0.5, 3), 2, 0.1)  # square roots of the factors, by hand
+    assert (half.rotation_deg, half.shear_deg) == (15, 4)
+    assert (half.flip_y, half.quarter_turns, half.colour) == (0.5, True, 0.3)
+    assert weaken_geometry(strong, 1) == strong
+
+
+def test_geometry_of_strength_zero_moves_nothing(rng: np.random.Generator) -> None:
+    still = weaken_geometry(AugmentationSettings(scale=(0.5, 2), stretch=1.3, shift=0.2, rotation_deg=30, shear_deg=8), 0)
+    assert random_affine(rng, still, 64, 48) == pytest.approx(np.eye(3))
 
 
 def test_a_mirrored_picture_is_numpy_s_mirrored_picture(rng: np.random.Generator) -> None:

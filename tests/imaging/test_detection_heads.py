@@ -113,6 +113,42 @@ def test_only_the_best_candidates_are_decoded(rng):
     assert [one.confidence for one in answers] == pytest.approx((1 / (1 + np.exp(-logits))).tolist(), abs=1e-5)
 
 
+VOTES = {"voters": 2, "share": 0.5, "spread": 0.02, "faintest": 0.2}
+
+
+def make_two_votes() -> dict[str, np.ndarray]:
+    """Cells (4, 3) and (5, 3), sure by 0.8 and 0.4, see the boxes (20, 12, 52, 44) and (20, 12, 52, 40)."""
+    outputs = make_outputs()
+    for x, sides, confidence in ((4, (16, 16, 16, 16), 0.8), (5, (24, 16, 8, 12), 0.4)):
+        outputs["scores_8"][0, 0, 3, x] = math.log(confidence / (1 - confidence))
+        outputs["sides_8"][0, :, 3, x] = [inverse_softplus(side / 16) for side in sides]
+    return outputs
+
+
+def test_suppressed_boxes_vote_by_hand():
+    spec = make_spec(parameters={"votes": VOTES})
+    ((found,),) = decode_outputs(spec, make_two_votes(), [place()], CATEGORIES, confidence_threshold=0.1)
+    weight = 0.4 * math.exp(-((1 / 8) ** 2) / 0.02)  # IoU 28 / 32
+    assert found.box_xyxy == pytest.approx((20, 12, 52, (0.8 * 44 + weight * 40) / (0.8 + weight)), abs=1e-3)
+    assert found.confidence == pytest.approx(math.sqrt(0.8 * 0.6), abs=1e-5)  # votes 0.8 and 0.4: mean 0.6
+
+
+def test_the_threshold_does_not_change_the_votes():
+    spec = make_spec(parameters={"votes": VOTES})
+    low, high, too_high = (
+        decode_outputs(spec, make_two_votes(), [place()], CATEGORIES, confidence_threshold=threshold)[0]
+        for threshold in (0.3, 0.6, 0.75)
+    )
+    assert low == high != []
+    assert too_high == []  # the box itself is sure by 0.8, its votes bring it to 0.69
+
+
+def test_without_votes_a_box_keeps_its_place_and_confidence():
+    ((found,),) = decode_outputs(make_spec(), make_two_votes(), [place()], CATEGORIES, confidence_threshold=0.1)
+    assert found.box_xyxy == pytest.approx((20, 12, 52, 44), abs=1e-3)
+    assert found.confidence == pytest.approx(0.8, abs=1e-5)
+
+
 def test_pictures_of_a_batch_do_not_mix():
     outputs = {name: np.repeat(array, 3, axis=0) for name, array in make_outputs().items()}
     outputs["scores_8"][1, 0, 2, 2] = 5.0

@@ -50,6 +50,43 @@ def test_mosaics_hold_objects_of_several_pictures_and_end_before_the_budget_does
     assert len(task.make_sample(0, rng, 0.9).target[1]) == 1
 
 
+def test_the_last_part_of_the_budget_sees_pictures_as_they_are(make_version, rng) -> None:
+    version = make_version("detection", width=64, height=64)
+    task = make_detection_task(version, augmentation=AugmentationSettings(scale=(0.5, 0.5), settle=0.2))
+    box = np.array(version.load_items("train")[0].annotations[0].box_xyxy)
+    assert task.make_sample(0, rng, 0.7).target[0][0] == pytest.approx(box / 2 + 16, abs=1e-3)  # halved around (32, 32)
+    assert task.make_sample(0, rng, 0.8).target[0][0] == pytest.approx(box, abs=1e-3)
+
+
+def find_visible_share(box_xyxy, left: float, top: float, right: float, bottom: float) -> float:
+    """How much of a box lies in a window."""
+    x0, y0, x1, y1 = box_xyxy
+    seen = max(0, min(x1, right) - max(x0, left)) * max(0, min(y1, bottom) - max(y0, top))
+    return seen / ((x1 - x0) * (y1 - y0))
+
+
+@pytest.mark.parametrize("least_visible", [0.25, 0.45, 0.7])
+def test_a_cut_object_is_learned_while_enough_of_it_shows(least_visible, make_version, rng) -> None:
+    version = make_version("detection", width=64, height=64)
+    task = make_detection_task(version, augmentation=AugmentationSettings(scale=(2, 2), least_visible=least_visible))
+    boxes = [item.annotations[0].box_xyxy for item in version.load_items("train")]
+    shares = [find_visible_share(box, 16, 16, 48, 48) for box in boxes]  # twice as large around (32, 32)
+    learned = [len(task.make_sample(index, rng, 0.0).target[1]) for index in range(len(boxes))]
+    assert learned == [share >= least_visible for share in shares]
+    assert min(shares) < 0.45 and max(shares) > 0.7
+
+
+@pytest.mark.parametrize("least_visible", [0.25, 0.45, 0.7])
+def test_so_are_those_of_a_mosaic(least_visible, make_version, rng) -> None:
+    version = make_version("detection", splits={"train": 1}, width=64, height=64)  # four times the same picture
+    always = AugmentationSettings(mosaic=1.0, mosaic_scale=(1, 1), least_visible=least_visible)
+    task = make_detection_task(version, augmentation=always)
+    x0, y0, x1, y1 = version.load_items("train")[0].annotations[0].box_xyxy
+    places = [(x0 + x, y0 + y, x1 + x, y1 + y) for x in (0, 64) for y in (0, 64)]
+    shares = [find_visible_share(place, 32, 32, 96, 96) for place in places]  # the middle of a canvas of 128
+    assert len(task.make_sample(0, rng, 0.0).target[1]) == sum(share >= least_visible for share in shares)
+
+
 def test_collate_pads_to_the_largest_number_of_objects(make_version, rng) -> None:
     always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), close=0.25)
     task = make_detection_task(make_version("detection"), augmentation=always)

@@ -38,6 +38,9 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         mixup, cutmix: probability that a batch is blended, or that patches are exchanged (classification).
         erase: probability that a random rectangle is painted over.
         close: share of the budget, at its end, without mosaic, mixup, cutmix and erasing, 0..1.
+        settle: share of the budget, at its end, without zoom, stretch, shift, rotation and shear, 0..1.
+        least_visible: an object that is cut is kept when at least this share of its box stays inside, 0..1 (detection): what
+            your annotators want to see of an object at a picture's edge before they draw a box.
     """
 
     scale: Range = (1.0, 1.0)
@@ -57,6 +60,8 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     cutmix: float = 0.0
     erase: float = 0.0
     close: float = 0.0
+    settle: float = 0.0
+    least_visible: float = 0.25
 
 
 class LabelledPicture(NamedTuple):
@@ -116,6 +121,22 @@ def fit_matrix(
         scale = max(width / source_width, height / source_height) / crop_fraction
     return (
         shift_matrix(width / 2, height / 2) @ scale_matrix(scale, scale) @ shift_matrix(-source_width / 2, -source_height / 2)
+    )
+
+
+def weaken_geometry(settings: AugmentationSettings, strength: float) -> AugmentationSettings:
+    """Settings whose zoom, stretch, shift, rotation and shear are turned down; flips and quarter turns stay.
+
+    Args: strength: 1 leaves them as they are, 0 turns them off; zoom and stretch change evenly in their logarithm.
+    """
+    smallest, largest = settings.scale
+    return msgspec.structs.replace(
+        settings,
+        scale=(smallest**strength, largest**strength),
+        stretch=settings.stretch**strength,
+        shift=settings.shift * strength,
+        rotation_deg=settings.rotation_deg * strength,
+        shear_deg=settings.shear_deg * strength,
     )
 
 

@@ -14,7 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec
-from sightline.imaging.boxes import Indices, box_area, suppress_boxes
+from sightline.imaging.boxes import Indices, box_area, suppress_boxes, vote_boxes
 from sightline.imaging.resizing import Placement
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -32,26 +32,33 @@ def decode_anchor_free(
     For each stride s of the parameter "strides" the outputs are class logits `(N, C, H/s, W/s)` and raw sides
     `(N, 4, H/s, W/s)`. softplus(raw) * s * side_scale are the distances left, top, right, bottom from the cell's centre
     ((x + 0.5) s, (y + 0.5) s), input pixels; sigmoid(logit) is the confidence. Parameters: "strides", "side_scale"
-    (default 1), "candidates" (default 1000).
+    (default 1), "candidates" (default 1000), "votes": "voters", "share", "spread" and "faintest" of `boxes.vote_boxes`, or null
+    (default) for none.
     """
     strides = [int(stride) for stride in spec.parameters["strides"]]
     _check_levels(arrays, strides, len(categories))
     side_scale = float(spec.parameters.get("side_scale", 1.0))
     most = int(spec.parameters.get("candidates", DEFAULT_CANDIDATES))
+    votes: dict[str, Any] | None = spec.parameters.get("votes")
+    # Who votes must not depend on the threshold that is asked for.
+    least = threshold if votes is None else min(threshold, float(votes["faintest"]))
     predictions = []
     for image, placement in enumerate(placements):
         logits, labels, boxes = [], [], []
         for level, stride in enumerate(strides):
             scores, sides = arrays[2 * level][image], arrays[2 * level + 1][image]
-            chosen = select_candidates(scores.ravel(), to_logit(threshold), most)
+            chosen = select_candidates(scores.ravel(), to_logit(least), most)
             chosen_labels, cells = np.divmod(chosen, scores[0].size)
             logits.append(scores.ravel()[chosen])
             labels.append(chosen_labels)
             boxes.append(_decode_cells(sides.reshape(4, -1)[:, cells], cells, scores.shape[2], stride, side_scale))
         all_logits, all_labels, all_boxes = np.concatenate(logits), np.concatenate(labels), np.concatenate(boxes)
         best = select_candidates(all_logits, -math.inf, most)
-        confidences = sigmoid(all_logits[best])
-        predictions.append(settle_boxes(spec, all_boxes[best], confidences, all_labels[best], placement, categories))
+        candidates = (all_boxes[best], sigmoid(all_logits[best]), all_labels[best])
+        if votes is None:
+            predictions.append(settle_boxes(spec, *candidates, placement, categories))
+        else:
+            predictions.append(_settle_by_votes(spec, votes, *candidates, placement, categories, threshold))
     return predictions
 
 
@@ -111,6 +118,26 @@ def settle_boxes(
     kept = suppress_boxes(boxes, confidences, labels, spec.iou_threshold, spec.max_detections)
     source_boxes = placement.clip_to_source(placement.boxes_to_source(boxes[kept]))
     return list_annotations(source_boxes, confidences[kept], labels[kept], categories)
+
+
+def _settle_by_votes(
+    spec: DecodeSpec,
+    votes: dict[str, Any],
+    boxes: Floats,
+    confidences: Floats,
+    labels: Indices,
+    placement: Placement,
+    categories: Categories,
+    threshold: float,
+) -> list[Annotation]:
+    """Suppress in input pixels, let the suppressed vote, and go on as `settle_boxes` with what is still sure enough."""
+    sure = np.flatnonzero(confidences >= threshold)  # fainter ones only vote: they could suppress none of these
+    kept = sure[suppress_boxes(boxes[sure], confidences[sure], labels[sure], spec.iou_threshold, spec.max_detections)]
+    voted, support = vote_boxes(kept, boxes, confidences, labels, spec.iou_threshold, **votes)
+    order = np.argsort(-support, kind="stable")
+    order = order[support[order] >= threshold]
+    source_boxes = placement.clip_to_source(placement.boxes_to_source(voted[order]))
+    return list_annotations(source_boxes, support[order], labels[kept[order]], categories)
 
 
 def _settle_source(

@@ -32,7 +32,7 @@ class ClassificationTask:
         """A warped, jittered picture and its `(C,)` float32 target."""
         spec = self.context.input_spec
         picture = self.context.pictures.read(index)
-        image = warp_pixels(picture.image, draw_warp(picture, spec, self.settings, rng), spec.width, spec.height)
+        image = warp_pixels(picture.image, draw_warp(picture, spec, self.settings, rng, progress), spec.width, spec.height)
         image = jitter_colours(image, rng, self.settings)
         if rng.random() < self.settings.erase * augmentation_factor(progress, self.settings.close):
             image = erase_rectangle(image, rng)

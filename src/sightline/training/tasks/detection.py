@@ -53,10 +53,11 @@ class DetectionTask:
             parts = [self._read_picture(part) for part in (index, *others)]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
             matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle
-            warped = warp_mosaic(parts, matrix, spec.width, spec.height)
+            warped = warp_mosaic(parts, matrix, spec.width, spec.height, self.settings.least_visible)
         else:
-            matrix = draw_warp(self.context.pictures.read(index), spec, self.settings, rng)
-            warped = warp_sample(self._read_picture(index), matrix, spec.width, spec.height)
+            matrix = draw_warp(self.context.pictures.read(index), spec, self.settings, rng, progress)
+            picture, visible = self._read_picture(index), self.settings.least_visible
+            warped = warp_sample(picture, matrix, spec.width, spec.height, least_visible=visible)
         return Sample(jitter_colours(warped.image, rng, self.settings), (warped.boxes_xyxy, warped.labels))
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:

@@ -53,7 +53,7 @@ class SemanticTask:
         picture = self.context.pictures.read(index)
         if picture.label_map is None:
             raise InvalidInput(f"{self.context.pictures.items[index].file_name} has no label map; draw masks or polygons")
-        matrix = draw_warp(picture, spec, self.settings, rng)
+        matrix = draw_warp(picture, spec, self.settings, rng, progress)
         warped = warp_sample(
             make_labelled_picture(picture.image, picture.label_map), matrix, spec.width, spec.height, UNLABELLED
         )

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from sightline.core.categories import Categories
 from sightline.core.manifests import InputSpec
-from sightline.data.augmentation import AugmentationSettings, Matrix, fit_matrix, random_affine
+from sightline.data.augmentation import AugmentationSettings, Matrix, fit_matrix, random_affine, weaken_geometry
 from sightline.data.items import Item
 from sightline.models.network import Network
 from sightline.training.pictures import CachedPicture, Pictures
 from sightline.training.recipe import Recipe
+from sightline.training.schedules import augmentation_factor
 
 
 class TaskContext(NamedTuple):
@@ -77,11 +78,17 @@ class TrainingTask(Protocol):
         """
 
 
-def draw_warp(picture: CachedPicture, spec: InputSpec, settings: AugmentationSettings, rng: np.random.Generator) -> Matrix:
-    """A random matrix from the cached picture's coordinates to the network's input: the resize rule, then the variation."""
+def draw_warp(
+    picture: CachedPicture, spec: InputSpec, settings: AugmentationSettings, rng: np.random.Generator, progress: float
+) -> Matrix:
+    """A random matrix from the cached picture's coordinates to the network's input: the resize rule, then the variation.
+
+    Args: progress: of the budget, 0..1; the variation ends with the settings' `settle`.
+    """
     height, width = picture.image.shape[:2]
     fit = fit_matrix(width, height, spec.width, spec.height, spec.resize, spec.crop_fraction)
-    return random_affine(rng, settings, spec.width, spec.height) @ fit
+    calmer = weaken_geometry(settings, augmentation_factor(progress, settings.settle))
+    return random_affine(rng, calmer, spec.width, spec.height) @ fit
 
 
 def find_target_labels(item: Item, categories: Categories) -> list[int]:
