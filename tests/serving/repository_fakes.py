@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,7 @@ class FakeQueues:
         self.woken = threading.Semaphore(0)
         self.dropped: list[tuple[Any, SightlineError]] = []
         self.has_dropped = threading.Semaphore(0)
+        self.awaited: list[list[str]] = []  # names of those whose executions were waited for
 
     def wake(self) -> None:
         self.woken.release()
@@ -136,6 +137,9 @@ class FakeQueues:
     def drop(self, executable: Any, error: SightlineError) -> None:
         self.dropped.append((executable, error))
         self.has_dropped.release()
+
+    def await_end(self, executables: Collection[Any]) -> None:
+        self.awaited.append([one.name for one in executables])
 
 
 class Clock:
@@ -196,8 +200,10 @@ def write_configuration(repository: Path, name: str, configuration: Any) -> None
 def open_host(
     repository: Path, maker: Callable[[Any], Any], queues: FakeQueues | None = None, start: bool = True, **settings: Any
 ) -> Iterator[ModelHost]:
-    """A host that looks only when told, closed at the end."""
-    host = ModelHost(repository, maker, queues or FakeQueues(), **{"check_every_s": 3600.0, **settings})
+    """A host that looks only when told and measures no memory, closed at the end."""
+    host = ModelHost(
+        repository, maker, queues or FakeQueues(), **{"check_every_s": 3600.0, "read_memory": lambda: 0, **settings}
+    )
     try:
         if start:
             host.start()

@@ -1,11 +1,15 @@
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, open_host, wait_until, write_graph
+from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, open_host, wait_until, write_configuration, write_graph
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.serving.inference.service import ServedVersion
+from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.describing import DeploymentFacts
 from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost
@@ -134,6 +138,61 @@ def test_requests_that_wait_too_long_for_room_are_refused(
         use(host, "a")  # and later it works
 
 
+def test_one_that_waits_for_long_takes_the_place_of_the_one_longest_in_memory_for_its_weight(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    write_configuration(repository, "c", {"sightline": {"weight": 3}})
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    with open_host(repository, maker, queues, **settings) as host:
+        clock.now_s += 10
+        busy = [host.acquire("b"), host.acquire("c")]
+        waiting = host.acquire("a")
+        host._loader.run(lambda: None)
+        clock.now_s += 4.9
+        host._pager.look_after()
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["b", "c"]
+        clock.now_s += 0.2
+        host._pager.look_after()
+        wait_until(lambda: waiting.is_resident)
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["a", "c"]  # both were there for 15 s, but c has three times the weight
+        assert queues.awaited[-1] == ["b"] and queues.dropped == []
+        clock.now_s += 6  # now b waits, and its place in turn is c's, after 21 s of weight 3 against 6 s of weight 1
+        host._pager.look_after()
+        wait_until(lambda: busy[0].is_resident)
+        assert list_resident(host) == ["a", "b"] and queues.dropped == []
+
+
+def test_what_opening_a_version_takes_counts_where_it_is_more_than_the_estimate(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    growths, held_bytes = {"a": [6, 9, 7], "b": [3], "c": [5, 5]}, 0  # MiB of each opening; the estimates are 4
+
+    class Growing(FakeModel):
+        def warm_up(self) -> None:
+            nonlocal held_bytes
+            super().warm_up()
+            held_bytes += growths[self.name].pop(0) * MIB
+
+    def read_memory() -> int:
+        return held_bytes
+
+    def open_growing(source: ModelSource) -> FakeModel:
+        return Growing(source, maker)
+
+    def list_bytes(host: ModelHost) -> dict[str, int]:
+        return {state.name: state.memory_bytes // MIB for state in host.list_loaded()}
+
+    with open_host(repository, open_growing, queues, memory_budget_bytes=10 * MIB, read_memory=read_memory) as host:
+        assert (list_bytes(host), list_resident(host)) == ({"a": 6, "b": 4, "c": 5}, ["b", "c"])
+        use(host, "a")
+        assert (list_bytes(host), list_resident(host)) == ({"a": 9, "b": 4, "c": 5}, ["a"])
+        use(host, "c")
+        use(host, "a")
+        assert list_bytes(host)["a"] == 9  # the most that was seen
+
+
 def test_nobody_is_paged_out_for_one_that_would_not_fit_even_then(repository: Path, maker: Maker, queues: FakeQueues) -> None:
     write_graph(repository, "d", 1, "seven77")
     with open_host(repository, maker, queues, memory_budget_bytes=12 * MIB) as host:
@@ -173,6 +232,18 @@ def test_one_queued_just_after_its_refusal_is_not_forgotten(repository: Path, ma
             assert queues.has_dropped.acquire(timeout=20)
         maker.broken_now.clear()
         wait_until(lambda: held.is_resident)
+
+
+def test_those_who_wait_are_looked_after_while_the_loader_is_busy(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB, check_every_s=0.01) as host:
+        write_graph(repository, "slow", 1, "slow")
+        assert maker.entered.wait(20)  # a look at the repository opens it, and does not end
+        for _ in range(2):
+            while queues.woken.acquire(blocking=False):
+                pass
+            assert queues.woken.acquire(timeout=20)
+        assert host.mode == "poll"
+        maker.gate.set()
 
 
 def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker, queues: FakeQueues) -> None:
@@ -262,24 +333,56 @@ def write_pipeline(repository: Path, *steps: str) -> None:
     (repository / "chain" / "pipeline.json").write_text(f'{{"steps": [{written}]}}')
 
 
-def test_a_pipeline_brings_its_models_in_and_is_itself_never_paged(repository: Path, maker: Maker, queues: FakeQueues) -> None:
-    write_pipeline(repository, "a", "b")
-    pipelines: list[AskingPipeline] = []
+@contextmanager
+def open_with_pipeline(repository: Path, maker: Maker, queues: FakeQueues, **settings: Any) -> Iterator[ModelHost]:
+    """A host whose pipelines ask it for their models."""
 
     def open_pipeline(source: PipelineSource) -> AskingPipeline:
-        pipelines.append(AskingPipeline(source, maker))
-        pipelines[0].host = host
-        return pipelines[0]
+        pipeline = AskingPipeline(source, maker)
+        pipeline.host = host
+        return pipeline
 
-    with open_host(repository, maker, queues, start=False, open_pipeline=open_pipeline, memory_budget_bytes=8 * MIB) as host:
+    with open_host(repository, maker, queues, start=False, open_pipeline=open_pipeline, **settings) as host:
         host.start()
+        yield host
+
+
+def test_a_pipeline_brings_its_models_in_and_is_itself_never_paged(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    write_pipeline(repository, "a", "b")
+    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
         assert list_resident(host) == ["b", "c", "chain"]
         served = host.acquire("chain")
         assert not served.is_resident  # which asks for them
         wait_until(lambda: served.is_resident)
         assert list_resident(host) == ["a", "b", "chain"]
-        assert "page_out" not in pipelines[0].calls
+        assert isinstance(served, AskingPipeline) and "page_out" not in served.calls
         host.release(served)
+
+
+def test_a_pipeline_whose_model_cannot_be_paged_in_is_answered(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    write_pipeline(repository, "a", "b")
+    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        maker.broken_now.add("a")
+        waiting = host.acquire("chain")
+        assert not waiting.is_resident
+        for _ in range(2):
+            assert queues.has_dropped.acquire(timeout=20)
+        assert [refused.name for refused, _ in queues.dropped] == ["a", "chain"]
+        assert all("version 1 of a cannot be paged in" in str(error) for _, error in queues.dropped)
+
+
+def test_models_that_a_waiting_pipeline_runs_stay_until_it_ran(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    write_pipeline(repository, "a", "b")
+    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        chain = host.acquire("chain")
+        assert not chain.is_resident
+        wait_until(lambda: chain.is_resident)
+        other = host.acquire("c")
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["a", "b", "chain"]  # nobody else holds them
+        host.release(chain)
+        wait_until(lambda: other.is_resident)
+        assert any("chain" in names for names in queues.awaited)  # an execution of it may have begun meanwhile
 
 
 def test_a_pipeline_whose_models_never_fit_together_is_refused(repository: Path, maker: Maker) -> None:

@@ -1,6 +1,7 @@
 """The rules of queues, one at a time: order, batches, limits, refusals, and when a slot may be had."""
 
 import random
+import threading
 from math import inf, nan
 
 import pytest
@@ -466,3 +467,20 @@ def test_no_work_is_lost_executed_twice_or_left_over(seed: int) -> None:
     assert len(answered) > 1000 and refused > 0
     assert simulation.scheduler.snapshot().waiting == {} == simulation.scheduler.snapshot().running
     assert simulation.scheduler.tick() == inf
+
+
+def test_whoever_awaits_the_end_of_executions_sleeps_until_the_last_has_ended() -> None:
+    scheduler, model, other = Scheduler(2, Clock()), FakeExecutable("m"), FakeExecutable("other")
+    scheduler.await_end([model])  # nothing runs
+    batches = []
+    for executable in (model, model, other):
+        scheduler.submit(make_work(executable))
+        if (batch := scheduler.try_take()) is not None:
+            batches.append(batch)
+    waiting = threading.Thread(target=scheduler.await_end, args=([model],))
+    waiting.start()
+    for batch in batches:
+        assert waiting.is_alive()
+        scheduler.finish(batch, 0.01)
+    waiting.join(20)
+    assert not waiting.is_alive()

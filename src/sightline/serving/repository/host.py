@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from sightline.serving.repository.describing import (
 )
 from sightline.serving.repository.loader import Loader, Urgency
 from sightline.serving.repository.looking import stamp_repository
+from sightline.serving.repository.memory import MemoryMeter, ReadBytes
 from sightline.serving.repository.paging import Pager, Queues
 from sightline.serving.repository.updating import OpenModel, OpenPipeline, Updater
 from sightline.serving.repository.versions import HostedModel, OpenedModel
@@ -52,7 +54,9 @@ class ModelHost:
         cores: executions of a plain graph at the same time, where its configuration does not say.
         check_every_s: time between two looks at the repository.
         memory_budget_bytes: for everything resident; None: no bound.
-        page_in_patience_s: how long requests for a paged-out model wait while those in use fill the budget.
+        page_in_patience_s: how long requests for a paged-out model wait at most while those in use fill the budget; after half
+            of it one of those has to make room.
+        read_memory: bytes that the process holds; by default as the system tells.
         clock: seconds, monotonic.
     """
 
@@ -69,6 +73,7 @@ class ModelHost:
         check_every_s: float = 1.0,
         memory_budget_bytes: int | None = None,
         page_in_patience_s: float = PAGE_IN_PATIENCE_S,
+        read_memory: ReadBytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.repository = repository
@@ -78,9 +83,18 @@ class ModelHost:
         self._clock = clock
         self._lock = threading.Lock()
         self._loader = Loader()
-        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, clock)
+        meter = MemoryMeter(read_memory)
+        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, meter, clock)
         self._pager = Pager(
-            memory_budget_bytes, page_in_patience_s, self._lock, self._loader, queues, self._updater.list_answering, clock
+            memory_budget_bytes,
+            page_in_patience_s,
+            self._lock,
+            self._loader,
+            queues,
+            self._updater.list_answering,
+            self._updater.held.values,
+            meter,
+            clock,
         )
         self._updater.pager = self._pager
         self._stop = threading.Event()
@@ -226,10 +240,7 @@ class ModelHost:
 
     def look(self) -> None:
         """Look at the whole repository now, as mode "poll" does every `check_every_s`. Blocking."""
-        try:
-            self._loader.run(self._updater.look)
-        except OSError:  # a disk that is away for a moment is no reason to unload anything
-            logger.exception("the repository cannot be listed; what is loaded goes on")
+        self._loader.run(self._look_again)
 
     def _find(self, name: str) -> HostedModel:
         if self._stop.is_set():
@@ -251,11 +262,18 @@ class ModelHost:
                 logger.error("%s", error)
 
     def _tick(self) -> None:
-        """Every now and then: look at the repository, and let those that wait for room try again."""
+        """Look at the repository now and then, and let those that wait for room try again; never waits for the loader."""
+        looking: Future[None] | None = None
         while not self._stop.wait(self._check_every_s):
-            if self.mode == "poll":
-                self.look()
-            self._pager.look_after(self._updater.held.values())
+            if self.mode == "poll" and (looking is None or looking.done()):
+                looking = self._loader.submit(Urgency.LOAD, self._look_again)
+            self._pager.look_after()
+
+    def _look_again(self) -> None:
+        try:
+            self._updater.look()
+        except OSError:  # a disk that is away for a moment is no reason to unload anything
+            logger.exception("the repository cannot be listed; what is loaded goes on")
 
     def _check_explicit(self) -> None:
         if self.mode != "explicit":

@@ -3,10 +3,9 @@
 Only jobs of this thread change which versions there are; every other thread reads that under the host's lock.
 """
 
-import itertools
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from enum import IntEnum
@@ -15,11 +14,18 @@ from typing import Any, TypeVar
 from sightline.core.errors import Exhausted
 
 Value = TypeVar("Value")
+PAGE_INS_AT_A_TIME = 4  # before a load has its turn
 logger = logging.getLogger("sightline.serving")
 
 
+Job = tuple[Future[Any], Callable[[], Any]]
+
+
 class Urgency(IntEnum):
-    """Which of the waiting jobs is next: memory is given back first, then requests that wait, then what nobody waits for."""
+    """Which of the waiting jobs is next: memory is given back first, then requests that wait, then what administrators ask for.
+
+    A load that waits has its turn after a few page-ins all the same, or models that take turns in memory would keep it out.
+    """
 
     CLOSE = 0
     PAGE_IN = 1
@@ -28,23 +34,24 @@ class Urgency(IntEnum):
 
 
 class Loader:
-    """A thread with a queue of jobs, the most urgent first, in order of arrival among equals."""
+    """A thread with queues of jobs, the most urgent first, in order of arrival among equals."""
 
     def __init__(self) -> None:
-        self._jobs: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
-        self._count = itertools.count()
+        self._jobs: dict[Urgency, deque[Job]] = {urgency: deque() for urgency in Urgency}
+        self._page_ins = 0  # since the last load
         self._ends = False
-        self._lock = threading.Lock()
+        self._came = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
         self._thread.start()
 
     def submit(self, urgency: Urgency, job: Callable[[], Value]) -> "Future[Value]":
         """Have a job done; never waits. Raises: Exhausted once `close` was called."""
         future: Future[Value] = Future()
-        with self._lock:
+        with self._came:
             if self._ends:
                 raise Exhausted("the server is shutting down; ask another one")
-            self._jobs.put((urgency, next(self._count), future, job))
+            self._jobs[urgency].append((future, job))
+            self._came.notify()
         return future
 
     def run(self, job: Callable[[], Value]) -> Value:
@@ -56,9 +63,10 @@ class Loader:
     def close(self, last: Callable[[], None]) -> None:
         """Do what waits, then the last job, and end; nothing is taken any more. Once. Raises: whatever the last job raised."""
         done: Future[None] = Future()
-        with self._lock:
+        with self._came:
             self._ends = True
-            self._jobs.put((Urgency.END, next(self._count), done, last))
+            self._jobs[Urgency.END].append((done, last))
+            self._came.notify()
         self._thread.join()
         done.result()
 
@@ -69,11 +77,26 @@ class Loader:
 
     def _work_once(self) -> Urgency:
         """One job; a function of its own, so that nothing of a done job is kept alive while the next one is waited for."""
-        urgency, _, future, job = self._jobs.get()
+        with self._came:
+            self._came.wait_for(lambda: any(self._jobs.values()))
+            urgency = self._choose()
+            future, job = self._jobs[urgency].popleft()
+        if not future.set_running_or_notify_cancel():  # nobody wants it any more
+            return urgency
         try:
             future.set_result(job())
         except Exception as error:  # the thread's border: the error goes to whoever waits for the job
             future.set_exception(error)
             if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
                 logger.exception("a job of the loader failed")
-        return Urgency(urgency)
+        return urgency
+
+    def _choose(self) -> Urgency:
+        """Of which kind the next job is."""
+        if self._page_ins >= PAGE_INS_AT_A_TIME and self._jobs[Urgency.LOAD] and not self._jobs[Urgency.CLOSE]:
+            chosen = Urgency.LOAD
+        else:
+            chosen = next(urgency for urgency in Urgency if self._jobs[urgency])
+        if chosen is not Urgency.CLOSE:
+            self._page_ins = self._page_ins + 1 if chosen is Urgency.PAGE_IN else 0
+        return chosen

@@ -1,22 +1,28 @@
 """Keeps the models' memory within a budget: idle versions are paged out, least recently used first, and in again on demand.
 
-A version is idle when no request holds it, waiting or running. A request for one that is paged out waits in its queue while the
-loader's thread opens it; that costs this request the page-in time, which is measured and told.
+A version is idle when no request holds it, waiting or running, nor a pipeline that runs it. A request for one that is paged out
+waits in its queue while the loader's thread opens it; that costs this request the page-in time, which is measured and told.
+
+When everything resident is in use, whoever waits for half the patience takes the place of the version that has been in memory
+longest for its weight: more models than fit take turns, and none is kept out for good.
 """
 
-import ctypes
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Protocol
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
+from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.loader import Loader, Urgency
+from sightline.serving.repository.memory import MemoryMeter, give_memory_back
 from sightline.serving.repository.versions import HeldVersion
 from sightline.serving.scheduling.work import Executable
 
 MIB = 1 << 20
+FORCING_SHARE = 0.5  # of the patience, after which room is made among those in use
+TURN_SHARE = 0.1  # of the patience, that lies at least between two times that is done, so that those paged in do some work
 logger = logging.getLogger("sightline.serving")
 
 
@@ -29,6 +35,9 @@ class Queues(Protocol):
     def drop(self, executable: Executable, error: SightlineError) -> None:
         """Refuse everything that waits for an executable."""
 
+    def await_end(self, executables: Collection[Executable]) -> None:
+        """Block until no execution of these runs."""
+
 
 class Pager:
     """Decides who is resident.
@@ -37,6 +46,8 @@ class Pager:
         budget_bytes: for all versions that answer; None: no bound. While a version is swapped, the old one is not counted.
         patience_s: how long requests wait for room while everything resident is in use, before they are refused.
         list_versions: every version that answers; called with the lock held.
+        list_held: those and every other one that is not closed; called with the lock held.
+        meter: what opening a version takes.
         clock: seconds, monotonic.
     """
 
@@ -48,6 +59,8 @@ class Pager:
         loader: Loader,
         queues: Queues,
         list_versions: Callable[[], Iterable[HeldVersion]],
+        list_held: Callable[[], Iterable[HeldVersion]],
+        meter: MemoryMeter,
         clock: Callable[[], float],
     ) -> None:
         self.budget_bytes = budget_bytes
@@ -56,7 +69,10 @@ class Pager:
         self._loader = loader
         self._queues = queues
         self._list_versions = list_versions
+        self._list_held = list_held
+        self._meter = meter
         self._clock = clock
+        self._forced_s: float | None = None  # when room was last made among those in use
         self._waiting: dict[HeldVersion, float] = {}  # for room, with the time since when
         self._is_retrying = False  # a job is on its way that tries them again
 
@@ -72,15 +88,15 @@ class Pager:
             self._is_retrying = True
             self._loader.submit(Urgency.PAGE_IN, self._retry)
 
-    def look_after(self, held: Iterable[HeldVersion]) -> None:
+    def look_after(self) -> None:
         """See that nobody waits for nothing: a request may have been queued just after its version was refused.
 
-        Call now and then, without the lock. Args: held: every version that is not closed; read with the lock held.
+        Call now and then, without the lock.
         """
         if self.budget_bytes is None:
             return
         with self._lock:
-            for version in held:
+            for version in self._list_held():
                 if version.holders:
                     self.want(version)
             self.note_idle()
@@ -100,7 +116,7 @@ class Pager:
     def make_room(self, needed_bytes: int) -> bool:
         """Page idle versions out until so much more fits; none when even all of them would not do. On the loader's thread."""
         with self._lock:
-            busy_bytes = sum(version.memory_bytes for version in self._list_resident() if version.holders)
+            busy_bytes = sum(version.memory_bytes for version in self._list_resident() if self._is_busy(version))
         if self.budget_bytes is not None and busy_bytes + needed_bytes > self.budget_bytes:
             return False
         self.settle(needed_bytes)
@@ -109,9 +125,7 @@ class Pager:
     def settle(self, needed_bytes: int = 0) -> None:
         """Page idle versions out until so much fits, or as far as they allow. On the loader's thread."""
         while (victim := self._take_victim(needed_bytes)) is not None:
-            victim.opened.page_out()
-            give_memory_back()
-            logger.info("%s is paged out", victim.label)
+            self._page_out(victim)
 
     def _take_victim(self, needed_bytes: int) -> HeldVersion | None:
         """The idle version that was used longest ago, already said to be paged out; None when enough is free."""
@@ -119,15 +133,66 @@ class Pager:
             resident = self._list_resident()
             if self.budget_bytes is None or sum(one.memory_bytes for one in resident) + needed_bytes <= self.budget_bytes:
                 return None
-            idle = [version for version in resident if not version.holders and version.memory_bytes]
+            idle = [version for version in resident if version.memory_bytes and not self._is_busy(version)]
             if not idle:
                 return None
             victim = min(idle, key=lambda version: version.last_used_s)
             victim.opened.suspend()  # under the lock: whoever acquires it from now on sees that it is not resident
             return victim
 
+    def _force_room(self, wanted: HeldVersion) -> bool:
+        """Page out versions in use, those first that have been in memory longest for their weight; False when that is no help.
+
+        Their requests go on to wait in their queues, and have them paged in again when it is their turn.
+        """
+        now_s = self._clock()
+        with self._lock:
+            if self._forced_s is not None and now_s - self._forced_s < TURN_SHARE * self._patience_s:
+                return False
+            victims = self._choose_victims(wanted, now_s)
+            for victim in victims:
+                victim.opened.suspend()
+                if victim.holders:
+                    self.want(victim)
+        if not victims:
+            return False
+        self._forced_s = now_s
+        for victim in victims:
+            self._page_out(victim)
+        self.settle(wanted.memory_bytes)
+        return True
+
+    def _choose_victims(self, wanted: HeldVersion, now_s: float) -> list[HeldVersion]:
+        """Versions in use whose memory would do, the best first; none when all of them would not. Call with the lock held."""
+        partners = {name for user in self._list_users(wanted) if user.holders for name in _list_steps(user)}
+        busy = [one for one in self._list_resident() if one.memory_bytes and self._is_busy(one)]
+        lacking = sum(one.memory_bytes for one in busy) + wanted.memory_bytes - (self.budget_bytes or 0)
+        victims: list[HeldVersion] = []
+        for one in sorted(busy, key=lambda one: (one.resident_since_s - now_s) / one.opened.queue.weight):
+            if lacking > 0 and one.source.name not in partners:
+                victims.append(one)
+                lacking -= one.memory_bytes
+        return victims if lacking <= 0 else []
+
+    def _page_out(self, version: HeldVersion) -> None:
+        """Close a version that was said to be paged out, when what runs on it has ended: also pipelines, which run it."""
+        with self._lock:
+            users = self._list_users(version)
+        self._queues.await_end([version.opened, *(user.opened for user in users)])
+        version.opened.page_out()
+        give_memory_back()
+        logger.info("%s is paged out", version.label)
+
     def _list_resident(self) -> list[HeldVersion]:
         return [version for version in self._list_versions() if version.is_resident]
+
+    def _list_users(self, version: HeldVersion) -> list[HeldVersion]:
+        """Pipelines that run a model; call with the lock held."""
+        return [held for held in self._list_held() if version.source.name in _list_steps(held)]
+
+    def _is_busy(self, version: HeldVersion) -> bool:
+        """Whether requests wait for it or run on it, also as a step of a pipeline. Call with the lock held."""
+        return version.holders > 0 or any(user.holders for user in self._list_users(version))
 
     def _retry(self) -> None:
         """Try those again that wait for room, longest first."""
@@ -141,30 +206,36 @@ class Pager:
             if version.is_closed or version.is_resident or (version.is_draining and not version.holders):
                 self.forget(version)
                 return
-        if not self.make_room(version.memory_bytes):
-            self._wait_for_room(version)
+        if not self.make_room(version.memory_bytes) and not self._wait_for_room(version):
             return
         begun_s = self._clock()
         try:
-            version.opened.open()
-            version.opened.warm_up()
+            with self._meter.measure() as measured:
+                version.opened.open()
+                version.opened.warm_up()
         except Exception:  # an engine may raise anything, and the loader must go on
             logger.exception("%s cannot be paged in", version.label)
             self._refuse(version, f"{version.label} cannot be paged in; the server's log says why")
             return
         with self._lock:
-            version.memory_bytes = version.opened.memory_bytes
+            # More than the budget it never needs: such a reading counts what requests took meanwhile.
+            seen_bytes = min(measured.grown_bytes, self.budget_bytes or measured.grown_bytes)
+            version.memory_bytes = max(version.memory_bytes, version.opened.memory_bytes, seen_bytes)
+            version.resident_since_s = self._clock()
             version.page_in_count += 1
             version.last_page_in_s = self._clock() - begun_s
             self.forget(version)
         logger.info("%s is paged in after %.3f s", version.label, version.last_page_in_s)
         self._queues.wake()
 
-    def _wait_for_room(self, version: HeldVersion) -> None:
+    def _wait_for_room(self, version: HeldVersion) -> bool:
+        """Let a version wait, or end its waiting: True when there is room for it now."""
         with self._lock:
-            since_s = self._waiting.setdefault(version, self._clock())
-        if self._clock() - since_s >= self._patience_s:
+            waited_s = self._clock() - self._waiting.setdefault(version, self._clock())
+        if waited_s >= self._patience_s:
             self._refuse(version, f"no memory for {version.label}: the models in use fill the budget; ask again in a moment")
+            return False
+        return waited_s >= FORCING_SHARE * self._patience_s and self._force_room(version)
 
     def _refuse(self, version: HeldVersion, reason: str) -> None:
         try:
@@ -172,7 +243,9 @@ class Pager:
         finally:
             with self._lock:
                 self.forget(version)
-            self._queues.drop(version.opened, Exhausted(reason))
+                users = self._list_users(version)
+            for waiting in (version, *users):  # a pipeline would ask for it again at every wake, for ever
+                self._queues.drop(waiting.opened, Exhausted(reason))
 
     def forget(self, version: HeldVersion) -> None:
         """A version is wanted no more. Call with the lock held."""
@@ -180,13 +253,6 @@ class Pager:
         self._waiting.pop(version, None)
 
 
-def give_memory_back() -> None:
-    """Return what a closed model freed to the system.
-
-    glibc keeps freed memory in the arenas of the threads that allocated it, so a server that reloads models would seem to
-    grow although nothing leaks; `malloc_trim` walks all arenas and releases their free pages. Where the C library has no such
-    call, memory goes back as it sees fit.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def _list_steps(version: HeldVersion) -> tuple[str, ...]:
+    """Names of the models that a pipeline runs; none of another version."""
+    return version.source.depends_on if isinstance(version.source, PipelineSource) else ()

@@ -24,7 +24,8 @@ from sightline.serving.repository.folders import (
     verify_source,
 )
 from sightline.serving.repository.looking import Stamp, stamp_repository
-from sightline.serving.repository.paging import Pager, give_memory_back
+from sightline.serving.repository.memory import MemoryMeter, give_memory_back
+from sightline.serving.repository.paging import Pager
 from sightline.serving.repository.versions import Failure, HeldVersion, HostedModel, OpenedModel
 
 OpenModel = Callable[[ModelSource], OpenedModel]
@@ -39,6 +40,7 @@ class Updater:
         open_model, open_pipeline: make the opened thing of a source; `open_pipeline` None: there are no pipelines.
         cores: executions of a plain graph at the same time, where its configuration does not say.
         lock: guards the two tables below; held for a moment only, never while something is opened or closed.
+        meter: what opening a version takes.
         clock: seconds, monotonic.
 
     Attributes:
@@ -53,6 +55,7 @@ class Updater:
         open_pipeline: OpenPipeline | None,
         cores: int,
         lock: threading.Lock,
+        meter: MemoryMeter,
         clock: Callable[[], float],
     ) -> None:
         self.models: dict[str, HostedModel] = {}
@@ -63,6 +66,7 @@ class Updater:
         self._open_pipeline = open_pipeline
         self._cores = cores
         self._lock = lock
+        self._meter = meter
         self._clock = clock
         self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
         self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
@@ -243,10 +247,13 @@ class Updater:
         if isinstance(source, ModelSource) and self.pager.budget_bytes is not None:
             self.pager.make_room(min(source.size_bytes, self.pager.budget_bytes))  # its memory is known only when it is open
         try:
-            opened.open()
-            check_tensors(configuration, opened.facts.inputs, opened.facts.outputs)
-            opened.warm_up()
+            with self._meter.measure() as measured:
+                opened.open()
+                check_tensors(configuration, opened.facts.inputs, opened.facts.outputs)
+                opened.warm_up()
             held = HeldVersion(source, stamp, opened, configuration, self._clock())
+            if held.memory_bytes:  # a pipeline holds nothing of its own
+                held.memory_bytes = max(held.memory_bytes, measured.grown_bytes)
             self.pager.check_fits(held.memory_bytes or self._count_steps(source))
             return held
         except BaseException:

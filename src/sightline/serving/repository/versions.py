@@ -40,7 +40,8 @@ class HeldVersion:
 
     Attributes:
         stamp: of the files it was opened from.
-        memory_bytes: measured when it was last opened.
+        memory_bytes: what it holds while it is resident: its own estimate, or the most that opening it was seen to take.
+        resident_since_s: when it was last opened, on the host's clock.
         holders: requests that hold it now, waiting or running.
         last_used_s: when it was last acquired or released, on the host's clock.
         is_draining: nobody acquires it any more; it is closed when the last holder lets go.
@@ -59,6 +60,7 @@ class HeldVersion:
         self.memory_bytes = opened.memory_bytes
         self.holders = 0
         self.last_used_s = now_s
+        self.resident_since_s = now_s
         self.is_draining = False
         self.is_closed = False
         self.wants_page_in = False

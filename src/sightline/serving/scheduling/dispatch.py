@@ -229,6 +229,11 @@ class Dispatcher:
             model.learn(device_s / sum(work.rows for work in batch.works))
         self._update(queue, now)
 
+    def is_running(self, executable: Executable) -> bool:
+        """Whether an execution of it runs."""
+        queue = self._queues.get(id(executable))
+        return queue is not None and queue.running > 0
+
     def depth(self, name: str) -> int:
         """Requests that wait for a model."""
         return sum(queue.waiting for queue in self._queues.values() if queue.executable.name == name)

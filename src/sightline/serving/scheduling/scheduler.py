@@ -8,7 +8,7 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf, isnan
 
 from sightline.core.errors import Exhausted, InvalidInput, QueueTimeout, SightlineError
@@ -21,7 +21,7 @@ logger = logging.getLogger("sightline.serving")
 
 
 class Scheduler:
-    """The queues of a Device. Every method may be called from any thread; only `take` and `keep_time` block.
+    """The queues of a Device. Every method may be called from any thread; `take`, `keep_time` and `await_end` block.
 
     The thread that calls `finish` must call `take` again, or `close` must follow. Of an executable the scheduler reads `name`,
     `queue` and `is_resident` under its lock: they must not wait for anything.
@@ -53,6 +53,8 @@ class Scheduler:
         self._rung = 0  # threads in `take` that were woken and have not looked yet
         self._timer = threading.Condition(self._lock)
         self._alarm_s = -inf  # when the timer will wake by itself; -inf: it is awake, or there is none
+        self._ended = threading.Condition(self._lock)
+        self._awaiting = 0  # threads that sleep until executions end
 
     def submit(self, work: Work) -> None:
         """Admit to the queue of its executable.
@@ -81,6 +83,13 @@ class Scheduler:
         with self._lock:
             works = self._remove_all(executable)
         _refuse(works, error)
+
+    def await_end(self, executables: Collection[Executable]) -> None:
+        """Block until no execution of these runs; whoever calls has seen to it that no new one starts."""
+        with self._lock:
+            self._awaiting += 1
+            self._ended.wait_for(lambda: not any(map(self._dispatcher.is_running, executables)))
+            self._awaiting -= 1
 
     def wake(self) -> None:
         """An executable became resident: look at those again that were not."""
@@ -128,6 +137,8 @@ class Scheduler:
         """A batch has ended, after so many seconds on the wall."""
         with self._lock:
             self._dispatcher.finish(batch, busy_s, self._clock())
+            if self._awaiting:
+                self._ended.notify_all()
 
     def tick(self) -> float:
         """Refuse what is late and let start what has gathered long enough. Returns: when to call again; inf if never."""
