@@ -103,6 +103,7 @@ class InferenceServer:
         self.metrics = Metrics(self._make_gauges())
         self.service = InferenceService(self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work))
         self.streams = self._make_streams()
+        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams")
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
