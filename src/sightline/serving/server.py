@@ -132,9 +132,9 @@ class InferenceServer:
             self.names = await asyncio.to_thread(self.host.start)
             await self.streams.start()
             parts.push_async_callback(self.end_streams)
+            parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
             if self._grpc is not None:
                 assert self.options.grpc_address is not None
-            parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
             self._is_ready = True
@@ -179,8 +179,6 @@ class InferenceServer:
 
     def _heed_keys(self) -> None:
         self.scheduler.set_tenant_weights(self.authenticator.weights())
-
-    def _open_model(self, source: ModelSource) -> OpenedModel:
         self.streams.heed_keys()
 
     async def _watch_keys(self) -> None:
@@ -188,6 +186,8 @@ class InferenceServer:
         while True:
             await asyncio.sleep(CHECK_FILE_EVERY_S)
             self.authenticator.look_at_file()
+
+    def _open_model(self, source: ModelSource) -> OpenedModel:
         return ServedModel(source, self.settings.threads, self.settings.max_image_pixels)
 
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
@@ -223,9 +223,9 @@ class InferenceServer:
             folder=self.options.stream_files,
             check_url=refuse_every_url if hosts is None else make_url_rule(hosts),
             limits=self.options.stream_limits,
+            renew=self.authenticator.renew,
         )
 
-            renew=self.authenticator.renew,
     def _open_log(self) -> AccessLog | None:
         place = self.options.access_log
         if place is None:

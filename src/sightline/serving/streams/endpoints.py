@@ -178,12 +178,12 @@ def make_routes(streams: StreamManager) -> list[BaseRoute]:
         Route("/v2/streams/{id}/events", endpoints.events, methods=["GET"]),
         WebSocketRoute("/v2/streams/{id}/ws", endpoints.websocket),
     ]
+
+
 def find_caller(connection: HTTPConnection) -> Caller:
     """Whose request it is, as the guard found out."""
     caller: Caller = connection.scope.get("state", {}).get("caller", ANYBODY)
     return caller
-
-
 
 
 def find_tenant(connection: HTTPConnection) -> str:
