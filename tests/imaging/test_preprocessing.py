@@ -1,3 +1,7 @@
+import weakref
+from collections.abc import Iterator
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from sightline.imaging.preprocessing import (
     is_identity,
     normalise_batch,
     place_batch,
+    place_one_by_one,
     prepare_batch,
     prepare_image,
 )
@@ -127,3 +132,30 @@ def test_pictures_of_several_sizes_cannot_share_a_padded_batch() -> None:
         with pytest.raises(InvalidInput, match="one size"):
             make(images, spec)  # type: ignore[operator]
     assert place_batch([np.zeros((3, 3, 3), np.uint8), np.zeros((4, 2, 3), np.uint8)], spec)[0].shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize("spec", [InputSpec(width=8, height=8), InputSpec(width=8, height=8, resize="pad")])
+@pytest.mark.parametrize("colour", ["RGB", "GRAY"])
+def test_a_picture_is_let_go_before_the_next_is_decoded(rng: np.random.Generator, spec: InputSpec, colour: str) -> None:
+    spec = msgspec.structs.replace(spec, colour=colour)
+    images = [rng.integers(0, 256, (7, 5, 3), np.uint8) for _ in range(3)]
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def decode() -> Iterator[np.ndarray]:
+        for image in images:
+            assert all(one() is None for one in alive)
+            decoded = [image.copy()]
+            alive.append(weakref.ref(decoded[0]))
+            yield decoded.pop()
+
+    batch, placements = place_one_by_one(decode(), 3, spec)
+    expected, expected_placements = place_batch(images, spec)
+    np.testing.assert_array_equal(batch, expected)
+    assert placements == expected_placements
+
+
+def test_rows_without_a_picture_have_no_placement() -> None:
+    spec = InputSpec(width=8, height=4)
+    for images in ([], [np.zeros((5, 5, 3), np.uint8)]):
+        batch, placements = place_one_by_one(iter(images), 2, spec)
+        assert batch.shape == (2, 4, 8, 3) and len(placements) == len(images)

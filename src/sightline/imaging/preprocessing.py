@@ -4,7 +4,7 @@ tensor = (resized pixel - mean) / std, per channel, in the order and layout the 
 last step, which writes normalised float32 straight into the batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -72,12 +72,29 @@ def place_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Pixels, list[
     Raises:
         InvalidInput: as `prepare_image`.
     """
-    batch = np.empty((len(images), *find_input_size(images, spec), 1 if spec.colour == "GRAY" else 3), np.uint8)
-    placements = []
-    for row, image in zip(batch, images, strict=True):
+    return place_one_by_one(images, len(images), spec)
+
+
+def place_one_by_one(images: Iterable[Image], count: int, spec: InputSpec) -> tuple[Pixels, list[Placement]]:
+    """As `place_batch`, for pictures that are decoded on the way: each is placed and let go before the next is asked for.
+
+    Args:
+        images: `count` pictures; where there are fewer, the last rows mean nothing and have no placement.
+        count: rows of the batch.
+        spec: what the network wants.
+    """
+    batch: Pixels | None = None
+    placements: list[Placement] = []
+    for image in images:
         placed, placement = place_image(image, spec)
-        row[:] = cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY)[:, :, None] if spec.colour == "GRAY" else placed
+        if batch is None:
+            batch = np.empty((count, *placed.shape[:2], 1 if spec.colour == "GRAY" else 3), np.uint8)
+        _check_one_size({batch.shape[1:3], placed.shape[:2]})
+        batch[len(placements)] = cv2.cvtColor(placed, cv2.COLOR_RGB2GRAY)[:, :, None] if spec.colour == "GRAY" else placed
         placements.append(placement)
+        del image, placed  # else they would live until the next picture is decoded
+    if batch is None:
+        batch = np.empty((count, spec.height, spec.width, 1 if spec.colour == "GRAY" else 3), np.uint8)
     return batch, placements
 
 
@@ -116,11 +133,7 @@ def find_input_size(images: Sequence[Image], spec: InputSpec) -> tuple[int, int]
     sizes = {
         (-(-image.shape[0] // spec.height) * spec.height, -(-image.shape[1] // spec.width) * spec.width) for image in images
     }
-    if len(sizes) > 1:
-        raise InvalidInput(
-            f"expected pictures of one size for a network that takes them as they are, got {sorted(sizes)} (height, width); "
-            "send a request for each"
-        )
+    _check_one_size(sizes)
     return sizes.pop()
 
 
@@ -141,6 +154,15 @@ def check_picture(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise InvalidInput(
             f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; decode it with sightline.imaging.reading"
+        )
+
+
+def _check_one_size(sizes: set[tuple[int, int]]) -> None:
+    """Raises: InvalidInput for several sizes (height, width), which only pictures under "pad" have."""
+    if len(sizes) > 1:
+        raise InvalidInput(
+            f"expected pictures of one size for a network that takes them as they are, got {sorted(sizes)} (height, width); "
+            "send a request for each"
         )
 
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.core.errors import Exhausted, InvalidInput, SightlineError
+from sightline.core.errors import Exhausted, ImageTooLarge, InvalidInput, SightlineError
 from sightline.core.manifests import InputSpec
+from sightline.imaging.reading import decode_image
 from sightline.runtime.backend import LayerRow, SessionOptions, Tensors, TensorType
 from sightline.serving.http.metrics import Metrics
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
@@ -307,3 +308,27 @@ def test_what_was_never_inferred_is_no_execution() -> None:
     counted = statistics.read("m", 1)
     assert (counted.execution_count, counted.inference_count, counted.batch_stats) == (0, 0, [])
     assert 'nv_inference_exec_count{model="m",version="1"} 0.0' in metrics.write_text().decode()
+
+
+def test_a_request_whose_caller_goes_while_it_is_decoded_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, done = Opened(batch=4), []
+    leaving, staying = (make_work(opened.model, done, **picture(*values)) for values in ((1, 2, 3), (4,)))
+    decoded = []
+
+    def decode(content: bytes, max_pixels: int, name: str) -> np.ndarray:
+        decoded.append(name)
+        leaving.is_cancelled = True
+        return decode_image(content, max_pixels, name)
+
+    monkeypatch.setattr("sightline.serving.inference.pictures.decode_image", decode)
+    opened.model.execute([leaving, staying], alone=False)
+    assert decoded == ["p1", "p4"]
+    assert done == [staying] and staying.result == [4.0]
+
+
+def test_pictures_that_are_too_large_together_spoil_no_other_answer() -> None:
+    opened, done = Opened(batch=8), []
+    heavy = {"pictures": tuple(Upload("p", make_png(1, side=30)) for _ in range(5))}  # 4500 of 4 x 1000 pixels
+    works = [make_work(opened.model, done, **call) for call in (heavy, picture(4))]
+    opened.model.execute(works, alone=False)
+    assert isinstance(works[0].error, ImageTooLarge) and works[1].result == [4.0]

@@ -25,9 +25,12 @@ from pipeline_fakes import (
 )
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import Exhausted, InvalidInput, NotFound, UnreadableImage
+from sightline.core.errors import Exhausted, ImageTooLarge, InvalidInput, NotFound, UnreadableImage
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.serving.inference.calls import Call, Upload
+from sightline.serving.pipelines.declaration import parse_pipeline
+from sightline.serving.pipelines.pipeline_model import PipelineModel
+from sightline.serving.scheduling.work import QueueSettings
 
 ZOO = b"""{"steps": [{"name": "find", "model": "detector", "confidence": 0.5},
                      {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "max_crops": 2}},
@@ -418,3 +421,33 @@ def test_a_chain_that_ends_in_a_picture_answers_with_the_picture() -> None:
         model, image, write_answer=lambda facts, inferred: write_pictures(facts.decode, inferred.outputs, inferred.placements)
     )
     np.testing.assert_array_equal(drawn, image.repeat(4, axis=0).repeat(4, axis=1))
+
+
+def test_whole_pictures_are_kept_only_as_many_as_one_request_may_have() -> None:
+    detector = make_detector()
+    model = PipelineModel("zoo", 1, parse_pipeline(ZOO), FakeHost(detector, make_breeds()), QueueSettings(max_batch=8), 1000)
+    model.open()
+    image = paint(30, 30, [((3, 3, 20, 20), "dog", 0.9, "husky")])  # 900 pixels
+    works = [make_work(model, pictures=(upload(image),)) for _ in range(7)]
+    heavy = make_work(model, pictures=(upload(image),) * 5)
+    model.execute([*works[:4], heavy, *works[4:]], alone=False)
+    assert detector.batches == [5, 2]  # 4500 pixels are the first above 4 x 1000
+    assert all(len(work.result[0]) == 1 for work in works)
+    assert isinstance(heavy.error, ImageTooLarge)
+
+
+def test_a_request_whose_caller_goes_while_it_is_decoded_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = make_detector()
+    model = open_pipeline(ZOO, detector, make_breeds())
+    image = paint(30, 30, [])
+    work = make_work(model, pictures=(upload(image),) * 3)
+    decoded = []
+
+    def decode(content: bytes, max_pixels: int, name: str) -> np.ndarray:
+        decoded.append(name)
+        work.is_cancelled = True
+        return image
+
+    monkeypatch.setattr("sightline.serving.inference.pictures.decode_image", decode)
+    model.execute([work], alone=True)
+    assert len(decoded) == 1 and detector.batches == []

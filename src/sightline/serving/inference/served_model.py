@@ -8,18 +8,18 @@ stands in between.
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
-from sightline.imaging.preprocessing import place_batch
-from sightline.imaging.reading import decode_image
+from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
@@ -179,30 +179,29 @@ class ServedModel:
 
     def _prepare(self, work: Work) -> Prepared | None:
         """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
-        if work.is_cancelled:
-            return None
         call: Call = work.payload
         ready = Prepared(work)
         try:
             if call.tensors is not None:
                 ready.tensors = call.tensors
             else:
-                spec = self.facts.input
-                assert spec is not None  # `check` refused pictures otherwise
-                images = [*call.images, *(self._decode(upload.content, upload.name) for upload in call.pictures)]
-                ready.pixels, ready.placements = place_batch(images, spec)
-                if call.keep_images:
-                    ready.images = images
+                self._place(ready, call)
         except SightlineError as error:
             work.finish(error=error)
+            return None
+        if work.is_cancelled:
             return None
         work.prepared_s = time.monotonic()
         return ready
 
-    def _decode(self, content: bytes | memoryview, name: str) -> np.ndarray:
-        if not content:
-            raise InvalidInput(f"{name} is empty; send the bytes of a picture")
-        return decode_image(bytes(content), self._max_pixels, name)
+    def _place(self, ready: Prepared, call: Call) -> None:
+        """Decode and place one picture after another; whole ones are kept only where the answer needs them."""
+        spec = self.facts.input
+        assert spec is not None  # `check` refused pictures otherwise
+        images: Iterable[np.ndarray] = decode_pictures(ready.work, self._max_pixels)
+        if call.keep_images:
+            images = ready.images = list(images)
+        ready.pixels, ready.placements = place_one_by_one(images, ready.work.rows, spec)
 
     def _execute_group(self, group: Sequence[Prepared], alone: bool) -> None:
         """Infer several calls of one kind and shape together, and write their answers."""

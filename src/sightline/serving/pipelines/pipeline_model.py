@@ -5,25 +5,23 @@ steps in its slot thread, and lets them go; so a swapped model is used from the 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import numpy as np
 
-from sightline.core.errors import Exhausted, InvalidInput, SightlineError, UnreadableImage
-from sightline.imaging.reading import decode_image
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors
-from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
 from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
 from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
-
-Decode = Callable[[bytes, int, str], np.ndarray]
 
 
 class PipelineModel:
@@ -103,9 +101,21 @@ class PipelineModel:
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
-        ready = [(work, images) for work in works if (images := self._decode(work)) is not None]
-        if not ready:
-            return
+        ready: list[Ready] = []
+        most, pixels = FULL_PICTURES * self._max_pixels, 0
+        for work in works:
+            if (images := self._decode(work)) is None:
+                continue
+            ready.append((work, images))
+            pixels += sum(image.shape[0] * image.shape[1] for image in images)
+            if pixels > most:  # crops are cut from whole pictures, so these are kept: no more than a request may have
+                self._execute_ready(ready, alone)
+                ready, pixels = [], 0
+        if ready:
+            self._execute_ready(ready, alone)
+
+    def _execute_ready(self, ready: "Sequence[Ready]", alone: bool) -> None:
+        """Run decoded calls over the versions that answer now; what is raised is the answer of those that have none yet."""
         try:
             with self._hold_models() as models:
                 plan = self._update_plan(models)
@@ -136,13 +146,13 @@ class PipelineModel:
 
     def _decode(self, work: Work) -> list[np.ndarray] | None:
         """The decoded pictures of a Work, none for tensors; None when it failed or its caller has gone."""
-        if work.is_cancelled:
-            return None
         call: Call = work.payload
         try:
-            images = [*call.images, *(decode_upload(upload, self._max_pixels) for upload in call.pictures)]
+            images = list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
         except SightlineError as error:
             work.finish(error=error)
+            return None
+        if work.is_cancelled:
             return None
         work.prepared_s = time.monotonic()
         return images
@@ -182,13 +192,6 @@ class PipelineModel:
 
 
 Ready = tuple[Work, list[np.ndarray]]
-
-
-def decode_upload(upload: Upload, max_pixels: int) -> np.ndarray:
-    """An uploaded picture as `uint8 (H, W, 3)` RGB. Raises: UnreadableImage, ImageTooLarge naming it."""
-    if not upload.content:
-        raise UnreadableImage(f"{upload.name} is empty; send the bytes of a picture")
-    return decode_image(bytes(upload.content), max_pixels, upload.name)
 
 
 def run_plan(
