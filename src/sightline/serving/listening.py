@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
+from sightline.serving.large_blocks import return_large_blocks
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
@@ -80,6 +81,7 @@ def run_server(
     """
     server = make_server(app, edge, on_ready, tls, on_end)
     allow_more_files()
+    return_large_blocks()
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
