@@ -17,6 +17,13 @@ class EchoApp:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await receive()
+            if scope["path"].endswith("/undecided"):
+                await receive()
+                return
+            if scope["path"].endswith("/denied"):
+                await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+                await send({"type": "websocket.http.response.body", "body": b"none"})
+                return
             await send({"type": "websocket.accept"})
             message = await receive()
             await send({"type": "websocket.send", "text": message["text"].upper()})

@@ -112,7 +112,7 @@ def killed(process: subprocess.Popen[str]) -> Iterator[None]:
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_process_ends_with_all_its_children(repository: Path, tmp_path: Path, number: signal.Signals) -> None:
     """While a stream decodes in a process of its own."""
     write_video(tmp_path / "videos.mp4", [0, 255] * 500)

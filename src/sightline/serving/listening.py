@@ -71,7 +71,7 @@ def run_server(
     tls: ssl.SSLContext | None = None,
     on_end: OnEnd | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, let running requests end, and return.
+    """Serve until SIGTERM, SIGINT or SIGHUP (which `nohup` has ignored), let running requests end, and return.
 
     Args:
         edge: limits of the connections.
@@ -84,6 +84,9 @@ def run_server(
     return_large_blocks()
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    hang_up = signal.getsignal(signal.SIGHUP)
+    if hang_up != signal.SIG_IGN:
+        previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.handle_exit)
     try:
         server.run(sockets=[listener])
     finally:

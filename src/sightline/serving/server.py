@@ -100,12 +100,13 @@ class InferenceServer:
         rate = self.options.max_requests_per_s
         self._bucket = None if rate is None else TokenBucket(rate)
         self.statistics = Statistics()
-        self.metrics = Metrics(self._make_gauges())
+        self.metrics = Metrics(self._make_gauges(), self._make_counters())
         self.service = InferenceService(self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work))
         self.streams = self._make_streams()
-        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams")
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
+        tellers = () if self._log is None else (self._log.write,)
+        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams", tellers=tellers)
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
         self.grpc_port = 0
         self.app = self._make_app()
@@ -160,7 +161,14 @@ class InferenceServer:
     def _make_routes(self) -> list[BaseRoute]:
         max_bytes = self.settings.max_request_bytes
         fetch = self._fetcher.fetch if self._fetcher is not None else None
-        v2 = V2Endpoints(self.service, self.host, self.statistics, max_request_bytes=max_bytes, is_ready=self.is_ready)
+        v2 = V2Endpoints(
+            self.service,
+            self.host,
+            self.statistics,
+            max_request_bytes=max_bytes,
+            is_ready=self.is_ready,
+            hold=self.edge.hold,
+        )
         return [
             *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch)),
             *v2_routes.make_routes(v2),
@@ -231,6 +239,13 @@ class InferenceServer:
         if place is None:
             return None
         return AccessLog(None if place == "-" else Path(place))
+
+    def _make_counters(self) -> dict[str, Any]:
+        def count_refusals() -> Iterator[tuple[tuple[str, ...], float]]:
+            for status, count in sorted(self.edge.refusals.items()):
+                yield (str(status),), float(count)
+
+        return {"sightline_refused_requests": ("Requests that connections refused by themselves", ("status",), count_refusals)}
 
     def _make_gauges(self) -> dict[str, Any]:
         def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:

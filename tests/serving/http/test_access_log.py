@@ -74,6 +74,23 @@ def test_it_appends_and_follows_rotation(tmp_path: Path) -> None:
     assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == ["/2"]
 
 
+def test_a_rotation_that_fails_for_a_while_loses_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(path)
+    log.write(make_record("/1"))
+    wait_for(lambda: path.read_text().count("\n") == 1)
+    path.rename(tmp_path / "access.log.1")
+    path.mkdir()
+    log.write(make_record("/2"))
+    wait_for(lambda: "cannot be written" in caplog.text)
+    path.rmdir()
+    log.write(make_record("/3"))
+    wait_for(lambda: path.exists() and path.read_text().count("\n") == 2)
+    log.close()
+    assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == ["/2", "/3"]
+    assert caplog.text.count("cannot be written") == 1
+
+
 def test_what_the_disk_cannot_follow_is_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_log, "MAX_PENDING", 10)
     monkeypatch.setattr(access_log, "FLUSH_EVERY_S", 1000.0)

@@ -90,6 +90,22 @@ def test_foreign_hosts_are_400(host: str) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_health_check_in_http_1_0_needs_no_host() -> None:
+    def ask_without_host(path: str, version: str) -> int:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "http_version": version, "method": "GET", "path": path, "headers": [], "client": ("::1", 5)}
+        asyncio.run(Guard(App(), allowed_hosts=LOOPBACK)(scope, None, send))  # type: ignore[arg-type]
+        return int(sent[0]["status"])
+
+    assert ask_without_host("/health", "1.0") == 200
+    assert ask_without_host("/predict/parts", "1.0") == 400
+    assert ask_without_host("/health", "1.1") == 400
+
+
 def test_pages_of_other_sites_may_look_but_not_act() -> None:
     guard = Guard(App(), allowed_origins=frozenset({"https://lab.example"}))
     assert ask_once(guard, origin="http://localhost:8000").status == 200

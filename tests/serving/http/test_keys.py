@@ -180,6 +180,28 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
         authenticator.authenticate(first_token)
 
 
+def test_toml_that_is_empty_for_a_moment_locks_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, path = Clock(), tmp_path / "keys.toml"
+    token, record = create_key("a")
+    content = f'[[keys]]\nname = "a"\nhash = "{record.hash}"\n'
+    path.write_text(content)
+    authenticator = Authenticator(file=path, clock=clock)
+    path.write_text("")  # as an editor does that rewrites it in place
+    for _ in range(4):
+        clock.now_s += 1
+        assert authenticator.authenticate(token).name == "a"
+    assert caplog.text.count("holds none") == 1
+    path.write_text(content)
+    clock.now_s += 5
+    assert authenticator.authenticate(token).name == "a"
+    path.write_text("")  # and stays so: nobody is to come in
+    clock.now_s += 1
+    assert authenticator.authenticate(token).name == "a"
+    clock.now_s += 5
+    with pytest.raises(Refusal):
+        authenticator.authenticate(token)
+
+
 def test_a_caller_of_before_gets_the_limits_of_today_while_its_key_is_the_same(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "keys.json"
     token, record = create_key("a")

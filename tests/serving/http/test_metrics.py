@@ -163,3 +163,13 @@ def test_the_endpoint_answers_in_prometheus_text() -> None:
     answer = asyncio.run(Metrics().read_metrics(None))  # type: ignore[arg-type]
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert bytes(answer.body).endswith(b"\n")
+
+
+def test_further_counters_are_read_when_they_are_asked_for() -> None:
+    counts = {"413": 2.0}
+    metrics = Metrics(
+        counters={"refused": ("Refused", ("status",), lambda: [((name,), count) for name, count in counts.items()])}
+    )
+    assert read_samples(metrics)["refused_total", (("status", "413"),)] == 2
+    counts["413"] = 3.0
+    assert read_samples(metrics)["refused_total", (("status", "413"),)] == 3

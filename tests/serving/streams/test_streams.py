@@ -63,15 +63,12 @@ def test_a_websocket_carries_the_same_messages(client: httpx.Client, url: str) -
     assert [message["id"] for message in messages] == list(range(1, 10))
 
 
-def test_websockets_of_unknown_streams_and_foreign_pages_are_refused(client: httpx.Client, url: str) -> None:
+def test_websockets_of_unknown_streams_are_refused(client: httpx.Client, url: str) -> None:
     stream = start(client)
     wait_for(client, stream, "ended")
     with pytest.raises(InvalidStatus) as refusal:
         connect(url, "unknown/ws")
     assert refusal.value.response.status_code == 404
-    with pytest.raises(InvalidStatus) as refusal:
-        connect(url, f"{stream['id']}/ws", origin="http://evil.example")
-    assert refusal.value.response.status_code == 422
     with connect(url, f"{stream['id']}/ws?after=8", origin=url) as socket:  # type: ignore[arg-type]
         assert json.loads(socket.recv(timeout=DEADLINE_S))["id"] == 9
 

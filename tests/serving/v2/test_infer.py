@@ -294,6 +294,8 @@ def test_a_body_above_the_limit_is_413(client):
         ({"inputs": []}, "inputs"),
         ({"inputs": SUM_BODY["inputs"][:1]}, "inputs"),
         ({"inputs": SUM_BODY["inputs"] * 2}, "twice"),
+        ({"inputs": [{"name": ""}] * 257}, "at most length 256"),
+        ({"outputs": [{"name": ""}] * 257}, "at most length 256"),
         ({"outputs": [{"name": "sums"}, {"name": "sums"}]}, "once"),
         ({"parameters": {"sequence_id": 7}}, "sequence_id"),
         ({"parameters": {"priority": -1}}, "priority"),

@@ -134,7 +134,9 @@ def configure_logging() -> None:
     """Our own messages on standard error; what libraries say of a client's mistakes is told to the client."""
     import logging
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    from sightline.serving.background_log import BackgroundHandler
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[BackgroundHandler()])
     for name, level in (
         ("uvicorn", logging.WARNING),
         ("python_multipart.multipart", logging.ERROR),

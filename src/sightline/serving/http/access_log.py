@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -21,6 +21,8 @@ from sightline.core.errors import InvalidInput
 from sightline.serving.http.request_record import RequestRecord
 
 FLUSH_EVERY_S = 0.25
+RETRY_EVERY_S = 1.0  # while it cannot be written
+CLOSE_S = 5.0  # a pipe that nobody reads must not hold up the end
 MAX_PENDING = 20_000
 MAX_PATH = 500  # characters of a path that are logged
 
@@ -43,7 +45,8 @@ class AccessLog:
         self._pending: list[tuple[float, RequestRecord]] = []
         self._dropped = 0
         self._stop = threading.Event()
-        self._stream: BinaryIO = sys.stderr.buffer if path is None else self._open(path)
+        self._is_failing = False
+        self._stream = FileIO(sys.stderr.fileno(), "a", closefd=False) if path is None else self._open(path)
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -55,31 +58,38 @@ class AccessLog:
             self._pending.append((self._wall_clock(), record))
 
     def close(self) -> None:
-        """Write what is pending and end the thread."""
+        """Write what is pending and end the thread; a reader that takes nothing is not waited for."""
         self._stop.set()
-        self._thread.join()
-        if self._path is not None:
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
             self._stream.close()
 
     def _run(self) -> None:
         is_last = False
         while not is_last:
-            is_last = self._stop.wait(FLUSH_EVERY_S)
+            is_last = self._stop.wait(RETRY_EVERY_S if self._is_failing else FLUSH_EVERY_S)
             try:
                 self._flush()
-            except OSError as error:  # a full disk must not end the log for ever
-                logger.error("the access log cannot be written: %s", error.strerror)
+                self._is_failing = False
+            except (OSError, ValueError) as error:  # a full disk, or a bad moment of a rotation, must not end the log for ever
+                if not self._is_failing:
+                    logger.error("the access log cannot be written; its lines wait until it can: %s", error)
+                self._is_failing = True
 
     def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        dropped, self._dropped = self._dropped, 0
-        lines = [encode_record(record, ended_s) for ended_s, record in pending]
+        if not self._pending:
+            return
+        self._follow_rotation()
+        count = len(self._pending)  # what comes meanwhile is for the next time
+        lines = [encode_record(record, ended_s) for ended_s, record in self._pending[:count]]
+        dropped = self._dropped
         if dropped:
             lines.append(msgspec.json.encode({"time": _format_time(self._wall_clock()), "dropped": dropped}))
-        if lines:
-            self._follow_rotation()
-            self._stream.write(b"\n".join(lines) + b"\n")
-            self._stream.flush()
+        rest = memoryview(b"\n".join(lines) + b"\n")
+        while rest:
+            rest = rest[self._stream.write(rest) or 0 :]
+        del self._pending[:count]
+        self._dropped -= dropped
 
     def _follow_rotation(self) -> None:
         if self._path is None:
@@ -89,13 +99,13 @@ class AccessLog:
         except FileNotFoundError:
             is_same = False
         if not is_same:
-            self._stream.close()
-            self._stream = self._path.open("ab")
+            before, self._stream = self._stream, FileIO(self._path, "a")
+            before.close()
 
     @staticmethod
-    def _open(path: Path) -> BinaryIO:
+    def _open(path: Path) -> FileIO:
         try:
-            return path.open("ab")
+            return FileIO(path, "a")
         except OSError as error:
             raise InvalidInput(f"cannot write the access log {path}: {error.strerror}; name another file") from error
 

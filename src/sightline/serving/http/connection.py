@@ -9,8 +9,8 @@ answered here, before any application sees it, and the connection then ends.
 """
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -22,13 +22,17 @@ from sightline.serving.http.edge import Edge
 from sightline.serving.http.exchange import Exchange
 from sightline.serving.http.refusals import Refusal, write_refusal
 from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
+from sightline.serving.http.websocket import WebSocket
 
-Phase = Literal["idle", "head", "body", "busy", "closing"]
+Phase = Literal["idle", "head", "body", "busy", "closing", "websocket"]
 
 FOREVER_S = float("inf")
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
+LAST_BODY_S = 1.0  # for what a request lacks when the server begins to end
 DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, to keep the connection, when no more is left
+
+logger = logging.getLogger("sightline.serving")
 
 
 def make_connector(edge: Edge) -> type[asyncio.Protocol]:
@@ -61,7 +65,7 @@ class EdgeConnection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._phase: Phase = "idle"
         self._parser = RequestParser(edge.limits, edge.websocket_prefix, self)
-        self._websocket: Any = None  # what the connection became
+        self._websocket: WebSocket | None = None  # what the connection became
         self._upgrade: ParsedRequest | None = None  # what it is about to become
         self._incoming: Exchange | None = None  # whose body is being read
         self._body_due_s = 0.0
@@ -152,7 +156,7 @@ class EdgeConnection(asyncio.Protocol):
     def take_request(self, request: ParsedRequest) -> None:
         """The head is complete: start the application, or let the request wait for those before it. Raises: Refusal."""
         if request.head.is_websocket:
-            if self._current is not None or self._config.ws_protocol_class is None:
+            if self._current is not None:
                 raise Refusal(400, "a WebSocket request must wait for the answers before it")
             self._upgrade = request
             return
@@ -306,10 +310,10 @@ class EdgeConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer behind the answers that are still due, and end the connection."""
-        self._edge.refusals[refusal.status] += 1
         self._is_deaf = True
-        self._last_words = write_refusal(refusal)
         broken, self._incoming = self._incoming, None
+        self._tell_refusal(refusal.status, broken)
+        self._last_words = write_refusal(refusal, self._parser.describe_request()[1])
         if broken is not None:
             self._forget(broken)
             if broken is not self._current:
@@ -322,6 +326,11 @@ class EdgeConnection(asyncio.Protocol):
                 self._current = None
         if self._current is None:
             self._advance()
+
+    def _tell_refusal(self, status: int, broken: Exchange | None = None) -> None:
+        self._edge.refusals[status] += 1
+        if broken is None or not broken.note_refusal(status):
+            self._edge.tell_refusal(status, self._address, *self._parser.describe_request())
 
     def _forget(self, exchange: Exchange) -> None:
         self._edge.buffered_bytes -= exchange.release_body()
@@ -337,18 +346,19 @@ class EdgeConnection(asyncio.Protocol):
     # Becoming a WebSocket
 
     def _become_websocket(self, rest: bytes) -> None:
-        """Hand the connection to uvicorn's WebSocket protocol; this one goes on counting it and passes everything on."""
+        """Hand the connection on; this one goes on counting it, watches deadlines and passes everything on. Raises: Refusal."""
         request = self._upgrade
-        assert request is not None and self._config.ws_protocol_class is not None
-        lines = [b"GET " + request.target + b" HTTP/1.1", *(name + b": " + value for name, value in request.headers)]
-        make_websocket = cast(Callable[..., Any], self._config.ws_protocol_class)
-        self._server_state.connections.discard(cast(Any, self))
-        self._enter("busy", FOREVER_S)
-        self._websocket = make_websocket(
-            config=self._config, server_state=self._server_state, app_state=self._app_state, _loop=self._loop
-        )
-        self._websocket.connection_made(self._transport)
-        self._websocket.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        assert request is not None
+        self._enter("websocket", self._limits.header_timeout_s)
+        websocket = WebSocket(self._config, self._server_state, self._app_state, self._loop)
+        websocket.begin(self._transport, request, rest)
+        self._websocket = websocket
+        if websocket.refused_status is not None:
+            self._tell_refusal(websocket.refused_status)
+
+    def _is_websocket_well(self) -> bool:
+        """Whether a WebSocket may go on: it is open, and then has pings of its own to find out who is gone."""
+        return self._websocket is not None and self._websocket.handshake_complete and not self._transport.is_closing()
 
     # Phases and ends
 
@@ -361,6 +371,9 @@ class EdgeConnection(asyncio.Protocol):
         if self._phase == "body":
             self._refuse(Refusal(408, "the body came too slowly; send it faster or smaller"))
             return
+        if self._is_websocket_well():
+            self._enter("websocket", self._limits.write_timeout_s)
+            return
         unsent_bytes, before = self._transport.get_write_buffer_size(), self._unsent_bytes
         self._unsent_bytes = unsent_bytes
         if unsent_bytes and (before == 0 or unsent_bytes < before):
@@ -372,10 +385,24 @@ class EdgeConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops: what is being answered is answered, the connection then ends."""
-        if self._current is None:
+        if self._websocket is not None:
+            try:
+                self._websocket.shutdown()
+            except Exception:  # the server asks one connection after the other: this one must not keep the rest open
+                logger.exception("a WebSocket could not be ended in order and is cut off")
+                self.abort()
+        elif self._current is None:
             self._close()
         else:
             self._current.keep_alive = False
+            if self._incoming is not None:
+                self._loop.call_later(LAST_BODY_S, self._end_incomplete)
+
+    def _end_incomplete(self) -> None:
+        if self._incoming is not None:
+            self._refuse(Refusal(503, "the server ended before the request was complete; send it again in a moment", 1))
+        if self._phase == "closing":
+            self.deadline_s = min(self.deadline_s, self._loop.time() + LAST_BODY_S / 2)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
 
+from sightline.core.errors import Exhausted
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_record import RequestRecord
 
 MAX_SWEEP_S = 0.5
 
@@ -60,13 +64,20 @@ class Edge:
     Args:
         limits: of every connection.
         websocket_prefix: only paths below it may become WebSockets; None: none may.
+        tellers: told of every request that is refused before the guard has seen it, which tells of all others.
 
     Attributes:
-        refusals: status -> how many were refused before any application saw the request.
-        buffered_bytes: of bodies that wait for their answers.
+        refusals: status -> how many requests connections have refused by themselves.
+        buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed.
     """
 
-    def __init__(self, limits: ConnectionLimits | None = None, websocket_prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits | None = None,
+        websocket_prefix: str | None = None,
+        tellers: Sequence[Callable[[RequestRecord], None]] = (),
+    ) -> None:
+        self._tellers = tuple(tellers)
         self.limits = limits or ConnectionLimits()
         self.websocket_prefix = websocket_prefix
         self.connections: set[Expiring] = set()
@@ -103,6 +114,24 @@ class Edge:
         self._addresses[address] -= 1
         if self._addresses[address] <= 0:
             del self._addresses[address]
+
+    @contextmanager
+    def hold(self, size_bytes: int) -> Iterator[None]:
+        """Count what a request holds beside its body as it came. Raises: Exhausted when all bodies together are too large."""
+        if self.buffered_bytes + size_bytes > self.limits.max_buffered_bytes:
+            raise Exhausted("too many bodies are decompressed at once; send the request again in a moment")
+        self.buffered_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self.buffered_bytes -= size_bytes
+
+    def tell_refusal(self, status: int, remote: str, method: str, path: str) -> None:
+        """Tell of a request that nobody else will tell of; method and path are empty where they have not come."""
+        record = RequestRecord({"method": method, "path": path, "client": (remote, 0)})
+        record.status = status
+        for tell in self._tellers:
+            tell(record)
 
     def close(self) -> None:
         """The server has ended: cut off whoever is still connected."""

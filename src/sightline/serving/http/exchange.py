@@ -96,6 +96,13 @@ class Exchange:
         self.is_whole = True
         self._wake()
 
+    def note_refusal(self, status: int) -> bool:
+        """Put the status of a refusal into what the guard will tell of the request. Returns: whether the guard knows of it."""
+        record = self.scope["state"].get("record")
+        if record is not None and not self.has_started:
+            record.status = status
+        return record is not None
+
     def drop(self) -> None:
         """Nobody waits for the answer: end the application's task."""
         self.is_dropped = True
@@ -124,7 +131,7 @@ class Exchange:
         if self.has_started:
             self._connection.abort()
         else:
-            self._connection.refuse_current(write_refusal(Refusal(status, detail)))
+            self._connection.refuse_current(write_refusal(Refusal(status, detail), self.scope["path"]))
 
     # What the application calls
 

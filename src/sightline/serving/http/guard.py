@@ -98,6 +98,7 @@ class Guard:
             return
         record = RequestRecord(scope)
         RECORD.set(record)
+        scope.setdefault("state", {})["record"] = record  # the connection may still refuse the request: a late body, say
         guarded_send = self._make_send(record, send)
         try:
             caller = self._let_in(scope, record)
@@ -118,7 +119,8 @@ class Guard:
         length = wanted.get(b"content-length", b"0")
         record.bytes_in = None if b"transfer-encoding" in wanted or not length.isdigit() else int(length)
         host = wanted.get(b"host")
-        if host not in self._good_hosts:
+        is_probe = host is None and scope.get("http_version") == "1.0" and record.path in OPEN_PATHS  # a proxy's health check
+        if host not in self._good_hosts and not is_probe:
             self._check_host(host)
         if b"origin" in wanted and (record.method not in SAFE_METHODS or scope["type"] == "websocket"):
             self._check_origin(wanted[b"origin"], host)
@@ -128,7 +130,7 @@ class Guard:
             self._take_turn()
         caller.quota.enter()
         record.tenant = caller.name
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         state["tenant"], state["caller"] = caller.name, caller
         return caller
 

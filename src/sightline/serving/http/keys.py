@@ -28,6 +28,7 @@ PREFIX = "sk"
 SECRET_BYTES = 32
 SALT_BYTES = 16
 CHECK_FILE_EVERY_S = 1.0
+UNFINISHED_S = 5.0  # an editor empties a file before it writes it
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="sightline"'}
 
 logger = logging.getLogger("sightline.serving")
@@ -112,7 +113,8 @@ class Authenticator:
     Args:
         records: keys that do not change, as from the environment.
         file: JSON or TOML; looked at at most every second, and read again when it has changed. A file that cannot be read
-            then leaves the keys as they were and says so in the log.
+            then leaves the keys as they were and says so in the log. TOML that has lost all of its keys is taken, for
+            UNFINISHED_S, for a file that is just being written; half of JSON is none, so that JSON needs no such care.
         clock: seconds, monotonic.
 
     Attributes:
@@ -128,6 +130,7 @@ class Authenticator:
         self.on_change: Callable[[], None] | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._checked_s = float("-inf")
+        self._emptied_s: float | None = None  # since when the file is empty and not believed
         self._records: dict[str, KeyRecord] = {}
         self._callers: dict[str, Caller] = {}
         if file is None:
@@ -180,15 +183,30 @@ class Authenticator:
         self._checked_s = now_s
         try:
             stamp = _read_stamp(self._file)
-            if stamp == self._stamp:
+            if stamp == self._stamp and self._emptied_s is None:
                 return
             self._stamp = stamp
-            self._replace((*self._fixed, *read_key_file(self._file)))
+            records = read_key_file(self._file)
+            if self._is_unfinished(records, now_s):
+                return
+            self._replace((*self._fixed, *records))
             if self.on_change is not None:
                 self.on_change()
             logger.info("the file of API keys has changed: %d keys", len(self._records))
         except (InvalidInput, NotFound) as error:
             logger.error("the API keys stay as they were: %s", error)
+
+    def _is_unfinished(self, records: tuple[KeyRecord, ...], now_s: float) -> bool:
+        """Whether a file that has lost all of its keys may still be in writing."""
+        assert self._file is not None
+        if records or self._file.suffix != ".toml" or len(self._records) == len(self._fixed):
+            self._emptied_s = None
+        elif self._emptied_s is None:
+            self._emptied_s = now_s
+            logger.warning("the file of API keys holds none; in %g s, if it stays so, nobody comes in", UNFINISHED_S)
+        elif now_s - self._emptied_s >= UNFINISHED_S:
+            self._emptied_s = None
+        return self._emptied_s is not None
 
     def _replace(self, records: Iterable[KeyRecord]) -> None:
         by_name: dict[str, KeyRecord] = {}

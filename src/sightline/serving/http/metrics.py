@@ -103,6 +103,7 @@ class Metrics(Collector):
     Args:
         gauges: further values, read when they are asked for: name -> (help, names of the labels, function that gives a value
             for each combination of labels). `nv_inference_pending_request_count` and page-ins come in this way.
+        counters: further values that only grow, in the same form; their names get the ending `_total`.
     """
 
     def __init__(

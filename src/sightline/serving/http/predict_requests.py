@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.inference.calls import Upload
+from sightline.serving.short_arrays import make_short_array
 
 AnswerFormat = Literal["json", "png", "jpeg", "mask"]
 DRAWN: tuple[AnswerFormat, ...] = ("png", "jpeg")
@@ -58,9 +59,12 @@ class Pictures(msgspec.Struct, frozen=True):
     is_list: bool = False
 
 
+_Images = make_short_array(bytes, MAX_PICTURES)
+
+
 class _JsonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image: bytes | None = None  # msgspec reads base64 into bytes
-    images: list[bytes] | None = None
+    images: _Images | None = None  # type: ignore[valid-type]
     image_url: str | None = msgspec.field(default=None, name="imageUrl")
 
 
@@ -232,10 +236,11 @@ async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> 
         if not content.image:
             raise InvalidInput(EMPTY_BODY)
         return Pictures((Upload("image", content.image),))
-    if content.images is not None:
-        if not 1 <= len(content.images) <= MAX_PICTURES:
-            raise InvalidInput(f"expected 1 to {MAX_PICTURES} images, got {len(content.images)}; send several requests")
-        uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(content.images)]
+    pictures: Any = content.images
+    if pictures is not None:
+        uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(pictures)]
+        if not uploads:
+            raise InvalidInput(f"expected 1 to {MAX_PICTURES} images, got none; send at least one")
         return Pictures(tuple(uploads), is_list=True)
     if fetch_image is None:
         raise InvalidInput("this server fetches no URLs (it was not started with --allow-image-urls); send the picture itself")

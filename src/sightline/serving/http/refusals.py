@@ -49,9 +49,9 @@ def answer_refusal(refusal: Refusal, path: str = "") -> Response:
     return make_problem(refusal.status, refusal.detail, headers=refusal.headers)
 
 
-def write_refusal(refusal: Refusal) -> bytes:
+def write_refusal(refusal: Refusal, path: str = "") -> bytes:
     """The Refusal as the bytes of a whole HTTP/1.1 answer after which the connection closes; for requests no app has seen."""
-    response = answer_refusal(refusal)
+    response = answer_refusal(refusal, path)
     lines = [
         STATUS_LINES[refusal.status],
         *(name + b": " + value for name, value in response.raw_headers),

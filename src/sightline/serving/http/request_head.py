@@ -63,14 +63,12 @@ def read_head(method: bytes, version: str, target: bytes, headers: Headers, webs
         path = unquote(path)
         if CONTROL.search(path):
             raise Refusal(400, "expected a path without control characters; correct the URL")
-    return RequestHead(
-        path,
-        raw_path,
-        query,
-        _read_length(special, version),
-        _read_expectation(special.get(b"expect")),
-        _read_upgrade(special.get(b"upgrade"), path, method, websocket_prefix),
-    )
+    length = _read_length(special, version)
+    expects_continue = _read_expectation(special.get(b"expect"))
+    is_websocket = _read_upgrade(special.get(b"upgrade"), path, method, websocket_prefix)
+    if is_websocket and length != 0:
+        raise Refusal(400, "expected a WebSocket request without a body, got one that announces a body; leave it out")
+    return RequestHead(path, raw_path, query, length, expects_continue, is_websocket)
 
 
 def _pick_special(headers: Headers) -> dict[bytes, bytes]:

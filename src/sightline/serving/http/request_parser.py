@@ -89,6 +89,12 @@ class RequestParser:
                 raise self._too_many_headers()
         return None
 
+    def describe_request(self) -> tuple[str, str]:
+        """Method and path of the request that is being read, without its query; empty where they have not come yet."""
+        if not self._target:
+            return "", ""
+        return self._parser.get_method().decode("ascii"), self._target.partition(b"?")[0].decode("latin-1")
+
     # What httptools calls
 
     def on_message_begin(self) -> None:

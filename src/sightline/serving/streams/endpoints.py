@@ -8,7 +8,6 @@ GET    /v2/streams/{id}/events    server-sent events           WebSocket /v2/str
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import HTTPConnection, Request
@@ -112,7 +111,6 @@ class StreamEndpoints:
         is how a slow client loses the oldest events, as over HTTP, rather than have them pile up on the way.
         """
         try:
-            check_origin(websocket)
             stream = self._find(websocket)
             seen = read_number(websocket, "after")
             window = Window(read_number(websocket, "window"), seen)
@@ -197,13 +195,6 @@ def read_number(connection: HTTPConnection, name: str, header: str | None = None
     if not text.isascii() or not text.isdecimal() or len(text) > MAX_DIGITS:
         raise InvalidInput(f"expected {name} to be a whole number from 0, got {text[:50]!r}; leave it out otherwise")
     return int(text)
-
-
-def check_origin(websocket: WebSocket) -> None:
-    """Refuse pages of other servers: browsers ask nobody before a page opens a WebSocket anywhere. Raises: InvalidInput."""
-    origin = websocket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != websocket.headers.get("host", "").lower():
-        raise InvalidInput(f"a page of {origin[:200]!r} may not read this server's streams")
 
 
 async def deny(websocket: WebSocket, error: SightlineError) -> None:

@@ -6,6 +6,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 
 import asyncio
 from collections.abc import Callable, Container, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from importlib.metadata import version as find_package_version
 from typing import Any
 
@@ -23,6 +24,7 @@ from sightline.serving.v2.models import AdministeredHost, Models, VersionState
 from sightline.serving.v2.requests import find_made_output, make_call, read_header_length, read_request
 from sightline.serving.v2.statistics import Statistics
 
+DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is done
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
 MAX_ADMINISTRATION_BYTES = 1024 * 1024
 SERVER_NAME = "sightline"
@@ -69,6 +71,7 @@ class V2Endpoints:
         statistics: an observer of the service.
         max_request_bytes: largest body, as it came and decompressed.
         is_ready: whether the server as a whole takes requests.
+        hold: counts bytes of decompressed bodies while they are in use, and raises Exhausted where they are too many.
     """
 
     def __init__(
@@ -79,12 +82,15 @@ class V2Endpoints:
         *,
         max_request_bytes: int,
         is_ready: Callable[[], bool] = lambda: True,
+        hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
     ) -> None:
         self.service = service
         self.models = Models(host)
         self.statistics = statistics
         self.max_request_bytes = max_request_bytes
         self.is_ready = is_ready
+        self._hold = hold
+        self._decompressions = asyncio.Semaphore(DECOMPRESSIONS)
         self._version = find_package_version("sightline")
 
     async def infer(self, request: Request) -> Response:
@@ -93,8 +99,17 @@ class V2Endpoints:
         facts = self.models.find_facts(name, version)
         head = read_head(request.scope["headers"])
         body = await read_body(request.receive, self.max_request_bytes, head[b"content-length"])
-        if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) not in ("", "identity"):
-            body = await asyncio.to_thread(decompress_body, body, encoding, self.max_request_bytes)
+        if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) in ("", "identity"):
+            return await self._infer_body(request, facts, version, head, body)
+        async with AsyncExitStack() as held:
+            async with self._decompressions:
+                body = await asyncio.to_thread(decompress_body, body, encoding, self.max_request_bytes)
+                held.enter_context(self._hold(len(body)))
+            return await self._infer_body(request, facts, version, head, body)
+
+    async def _infer_body(
+        self, request: Request, facts: ServedFacts, version: str, head: dict[bytes, bytes], body: bytes
+    ) -> Response:
         header_length = read_header_length(head[b"inference-header-content-length"], body)
         is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
         asked = await asyncio.to_thread(read_request, body, header_length) if is_large else read_request(body, header_length)

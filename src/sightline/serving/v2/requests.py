@@ -18,12 +18,14 @@ from sightline.core.errors import InvalidInput
 from sightline.imaging.heads import RAW
 from sightline.imaging.picture_outputs import PICTURE
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
+from sightline.serving.short_arrays import make_short_array
 from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, decode_binary, decode_json, read_bytes_elements, shorten
 
 ANNOTATIONS = "annotations"  # our output: what the decode head makes of the graph's outputs
 IMAGE = "image"  # our output, in its place: the picture that the network draws, as PNG
 MICROSECONDS = 1e-6
 MAX_SHAPE_BYTES = 1000
+MAX_TENSORS = 256  # inputs of a request, and outputs
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Elements = list[bytes | memoryview]
 
@@ -122,6 +124,17 @@ class _Request(msgspec.Struct):
 
 
 _decode_shape = msgspec.json.Decoder(tuple[int, ...]).decode
+_Tensors = make_short_array(msgspec.Raw, MAX_TENSORS)
+
+
+class _Counted(msgspec.Struct):
+    """A request of which only the numbers of inputs and outputs are looked at: a pass that builds nothing else."""
+
+    inputs: _Tensors  # type: ignore[valid-type]
+    outputs: _Tensors | None = None  # type: ignore[valid-type]
+
+
+_check_counts = msgspec.json.Decoder(_Counted).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
 _NO_REQUEST, _NO_INPUT, _NO_OUTPUT = RequestParameters(), InputParameters(), OutputParameters()
 
@@ -132,7 +145,8 @@ def read_header_length(header: bytes, body: bytes) -> int | None:
         return None
     if not header.isdigit() or len(header) > 18 or int(header) > len(body):
         raise InvalidInput(
-            f"expected Inference-Header-Content-Length to be 0..{len(body)}, the size of the body, got {header[:20]!r}"
+            f"expected Inference-Header-Content-Length to be 0..{len(body)}, the size of the body, "
+            f"got {header[:20].decode('latin-1')!r}; count the bytes of the JSON"
         )
     return int(header)
 
@@ -151,6 +165,7 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
     view = memoryview(body)
     split = len(body) if header_length is None else header_length
     try:
+        _check_counts(view[:split])
         asked = _decode_request(view[:split])
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error

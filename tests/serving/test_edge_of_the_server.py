@@ -1,0 +1,69 @@
+"""What connections refuse by themselves, seen from the whole server: log, metrics, form of the answer, what is counted."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from http_server import ask_raw, connect, read_to_end
+from stream_fakes import write_video
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as connect_websocket
+from whole_server import run_server, wait_until
+
+from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.server_options import ServerOptions
+
+EVIL, GOOD = "https://evil.example", "https://good.example"
+
+
+def test_refusals_of_connections_are_in_the_log_and_the_metrics(repository: Path, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    limits = ConnectionLimits(body_grace_s=0.3, linger_s=0.3)
+    with run_server(repository, ServerOptions(access_log=str(log), connection_limits=limits)) as running:
+        ask_raw(running.port, b"GET /health?secret HTTP/1.1\r\n\r\n")
+        too_large = b"POST /v2/models/parts/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
+        assert set(json.loads(ask_raw(running.port, too_large).partition(b"\r\n\r\n")[2])) == {"error"}
+        with connect(running.port) as late:  # the guard has let it in; it is one line all the same
+            late.sendall(b"POST /predict/parts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nab")
+            assert read_to_end(late).startswith(b"HTTP/1.1 408 ")
+        ask_raw(running.port, b"nonsense\r\n\r\n")
+        with running.client() as client:
+            metrics = client.get("/metrics").text.splitlines()
+        wait_until(lambda: log.read_text().count("\n") == 5)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("GET", "/health", 400),
+        ("POST", "/v2/models/parts/infer", 413),
+        ("POST", "/predict/parts", 408),
+        ("", "", 400),
+        ("GET", "/metrics", 200),
+    ]
+    for status, count in ((400, 2), (408, 1), (413, 1)):
+        assert f'sightline_refused_requests_total{{status="{status}"}} {count:.1f}' in metrics
+
+
+def test_decompressed_bodies_count_against_all_bodies_together(repository: Path) -> None:
+    tensor = {"name": "images", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0] * 3072}
+    small = json.dumps({"inputs": [tensor]}).encode()
+    large = small + b" " * 100_000
+    with (
+        run_server(repository, ServerOptions(connection_limits=ConnectionLimits(max_buffered_bytes=100_000))) as running,
+        running.client(headers={"Content-Encoding": "gzip"}) as client,
+    ):
+        assert client.post("/v2/models/parts/infer", content=gzip.compress(small)).status_code == 200
+        refused = client.post("/v2/models/parts/infer", content=gzip.compress(large))
+        assert refused.status_code == 503 and refused.headers["retry-after"] and set(refused.json()) == {"error"}
+        wait_until(lambda: running.whole.edge.buffered_bytes == 0)
+
+
+def test_pages_of_allowed_origins_may_open_websockets(repository: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", [0, 255])
+    options = ServerOptions(stream_files=tmp_path, allowed_origins=frozenset({GOOD}))
+    with run_server(repository, options) as running, running.client(headers={"Origin": GOOD}) as client:
+        stream = client.post("/v2/streams", json={"model": "parts", "source": {"file": "a.mp4"}}).json()
+        url = f"ws://127.0.0.1:{running.port}/v2/streams/{stream['id']}/ws"
+        with connect_websocket(url, origin=GOOD) as websocket:  # type: ignore[arg-type]
+            assert json.loads(websocket.recv(timeout=30))["id"] == 1
+        with pytest.raises(InvalidStatus, match="403"):
+            connect_websocket(url, origin=EVIL)  # type: ignore[arg-type]
