@@ -46,3 +46,11 @@ def test_the_head_reads_them_like_any_output() -> None:
 def test_other_texts_are_refused() -> None:
     with pytest.raises(InvalidInput, match="JSON"):
         read_annotation_tensor(np.array([b"nothing"], object), 0.0)
+
+
+def test_what_a_head_let_through_at_a_threshold_stays() -> None:
+    """Heads compare in float32, in which 0.65 is less than it is in float64."""
+    one = Annotation(category="a", confidence=float(np.float32(0.65)), origin="model")
+    assert one.confidence < 0.65
+    assert read_annotation_tensor(write_annotation_tensor([[one]]), 0.65) == [[one]]
+    assert read_annotation_tensor(write_annotation_tensor([[one]]), 0.6500001) == [[]]

@@ -136,6 +136,26 @@ def test_the_process_ends_with_all_its_children(repository: Path, tmp_path: Path
             bound.bind(("127.0.0.1", port))
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "code"),
+    [
+        (["--model-control", "explicit", "--load", "nope"], "NotFound", 3),
+        (["--stream-files", "absent"], "NotFound", 3),
+        (["--grpc-port", "taken"], "Conflict", 4),
+    ],
+)
+def test_a_start_that_fails_is_one_line_and_an_object_for_programs(
+    tmp_path: Path, repository: Path, words: list[str], kind: str, code: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [str(taken.getsockname()[1]) if word == "taken" else word for word in words]
+        command = [sys.executable, "-P", "-m", "sightline", "serve", str(repository), "--port", "0", "--json", *words]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    told = json.loads(ran.stdout)["error"]
+    assert (ran.returncode, told["exit_code"], told["type"]) == (code, code, kind)
+    assert ran.stderr.strip().splitlines() == [f"error: {told['detail']}"]
+
+
 def test_a_repository_that_is_not_there_ends_the_start_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "sightline", "serve", str(tmp_path / "absent"), "--port", "0"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -38,4 +38,5 @@ def read_annotation_tensor(texts: Objects, threshold: float) -> list[list[Annota
         found = [_decoder.decode(text) for text in texts]
     except msgspec.DecodeError as error:
         raise InvalidInput(f"expected annotations as JSON lists, got other texts: {error}") from error
-    return [[one for one in of_picture if one.confidence is None or one.confidence >= threshold] for of_picture in found]
+    least = np.float32(threshold)  # as the heads compare: what one of them let through at this threshold stays
+    return [[one for one in picture if one.confidence is None or np.float32(one.confidence) >= least] for picture in found]

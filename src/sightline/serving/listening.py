@@ -1,15 +1,19 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
 import asyncio
+import logging
 import resource
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.serving.http.connection import make_connector
@@ -19,6 +23,7 @@ from sightline.serving.large_blocks import return_large_blocks
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
 SHUTDOWN_GRACE_S = 5
+SILENT = logging.Logger("silent", logging.CRITICAL)
 OnEnd = Callable[[], Awaitable[None]]
 
 
@@ -78,6 +83,8 @@ def run_server(
         on_ready: called once, when the first request can be taken.
         on_end: awaited when the server begins to end, while connections are still open.
         tls: None serves without encryption.
+
+    Raises: what the start of the application ended with, once all that had begun has ended again.
     """
     server = make_server(app, edge, on_ready, tls, on_end)
     allow_more_files()
@@ -89,6 +96,10 @@ def run_server(
         previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.handle_exit)
     try:
         server.run(sockets=[listener])
+    except SystemExit:  # uvicorn's way to say that the start failed
+        if server.config.start_error is None:
+            raise
+        raise server.config.start_error from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -106,7 +117,7 @@ def make_server(
     on_ready: Callable[[], None] = lambda: None,
     tls: ssl.SSLContext | None = None,
     on_end: OnEnd | None = None,
-) -> uvicorn.Server:
+) -> "_Server":
     """uvicorn's loop around our connections; tests run it in a thread."""
     config = _Config(
         app,
@@ -124,23 +135,40 @@ def make_server(
 
 
 class _Config(uvicorn.Config):
-    """uvicorn's configuration with an SSL context made elsewhere."""
+    """uvicorn's configuration with an SSL context made elsewhere. Attributes: start_error: what the start ended with."""
 
     context: ssl.SSLContext | None = None
+    start_error: Exception | None = None
 
     def load(self) -> None:
         super().load()
         self.ssl = self.context
+        self.lifespan_class = _Lifespan
 
     @property
     def is_ssl(self) -> bool:
         return self.context is not None
 
 
+class _Lifespan(LifespanOn):
+    """uvicorn's, which would log a traceback when the start fails, and say no more: here the caller learns the error."""
+
+    async def send(self, message: Any) -> None:
+        error = sys.exception()  # the application tells of its failure while it handles it
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, Exception):
+            assert isinstance(self.config, _Config)
+            self.config.start_error = error
+            self.logger = SILENT
+            message = {"type": message["type"], "message": ""}
+        await super().send(message)
+
+
 class _Server(uvicorn.Server):
     """Says when it is up and when it is about to end; when its grace is over, nobody stays connected."""
 
-    def __init__(self, config: uvicorn.Config, edge: Edge, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
+    config: _Config
+
+    def __init__(self, config: _Config, edge: Edge, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
         super().__init__(config)
         self._edge, self._on_ready, self._on_end = edge, on_ready, on_end
 

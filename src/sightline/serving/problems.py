@@ -13,7 +13,7 @@ from starlette.responses import Response
 from sightline.core.errors import HTTP_STATUS, Exhausted, SightlineError, find_by_head
 
 RETRY_AFTER_S = 1
-ROUTES_HINT = "there is POST /predict/NAME, GET /deployments, GET /health, and a page at GET /"
+ROUTES_HINT = "there is POST /predict/NAME, /v2 for the Open Inference Protocol, GET /docs with all paths, and a page at GET /"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up; nobody reads the answer, the access log does
 
 logger = logging.getLogger("sightline.serving")

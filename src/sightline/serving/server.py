@@ -50,7 +50,7 @@ from sightline.serving.streams.manager import StreamManager, refuse_every_url
 from sightline.serving.v2 import routes as v2_routes
 from sightline.serving.v2.endpoints import V2Endpoints, may_use
 from sightline.serving.v2.statistics import Statistics
-from sightline.serving.v2_grpc.server import GrpcServer, create_grpc_server
+from sightline.serving.v2_grpc.server import GrpcServer, check_address, create_grpc_server
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 DRAIN_S = 5.0
@@ -125,13 +125,13 @@ class InferenceServer:
         async with AsyncExitStack() as parts:  # they end in the opposite order
             if self._log is not None:
                 parts.callback(self._log.close)
+            await self._check_options()
             if self._fetcher is not None:
                 parts.push_async_callback(self._fetcher.close)
             parts.push_async_callback(asyncio.to_thread, self.host.close)
             self._threads.start()
             parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
             self.names = await asyncio.to_thread(self.host.start)
-            await self.streams.start()
             parts.push_async_callback(self.end_streams)
             parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
             if self._grpc is not None:
@@ -140,6 +140,12 @@ class InferenceServer:
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
             self._is_ready = True
             yield
+
+    async def _check_options(self) -> None:
+        """What would end the start ends it before models are opened, which takes long. Raises: SightlineError."""
+        await self.streams.start()
+        if self.options.grpc_address is not None:
+            check_address(*self.options.grpc_address)
 
     def _make_app(self) -> ASGIApp:
         app = Starlette(

@@ -457,3 +457,12 @@ def test_the_server_stops_while_clients_idle_and_wait(app: EchoApp) -> None:
         idle.sendall(GET + b"\r\n")
         assert read_answer(idle).startswith(b"HTTP/1.1 200")
     # serve_app itself asserts that the server's thread has ended
+
+
+def test_the_server_stops_soon_though_a_body_never_comes(app: EchoApp) -> None:
+    with serve_app(app) as port:
+        connection = connect(port)
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab")
+        wait_for(lambda: app.seen)
+    with connection:
+        assert "send it again" in check_refusal(read_to_end(connection), 503)

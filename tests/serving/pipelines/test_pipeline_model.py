@@ -121,6 +121,8 @@ def test_several_classifiers_and_several_detectors_join_in_one_answer() -> None:
         ("fox", ["one", "one_confidence", "two", "two_confidence"]),
     ]
     assert model.facts.categories == ("cat", "dog", "wolf", "fox")
+    assert model.facts.decode is not None
+    assert model.facts.decode.confidence_threshold == make_detector().facts.decode.confidence_threshold < 0.7  # the least
 
 
 def test_a_pipeline_tells_what_it_is() -> None:
@@ -129,6 +131,7 @@ def test_a_pipeline_tells_what_it_is() -> None:
     assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in facts.inputs] == [("images", "BYTES", (-1,))]
     assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in facts.outputs] == [("annotations", "BYTES", (-1,))]
     assert facts.input == InputSpec(width=64, height=64)
+    assert facts.decode is not None and facts.decode.confidence_threshold == 0.5  # of the step that finds
 
 
 def test_a_request_may_ask_for_more_confidence_than_the_steps() -> None:

@@ -114,3 +114,25 @@ def is_closed(descriptor: int) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v2/streams", "GET, HEAD, POST"),
+        ("DELETE", "/v2/streams", "GET, HEAD, POST"),
+        ("POST", "/v2/streams/abc", "DELETE, GET, HEAD"),
+        ("POST", "/v2/streams/abc/events", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_405_and_names_the_right_ones(client: httpx.Client, method: str, path: str, allowed: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/v2/streams/", "/v2/streams/abc/frames"])
+def test_what_lies_below_streams_and_is_none_is_404_in_the_form_of_streams(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "GET /docs" in answer.json()["detail"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import queue
 import random
 import shutil
 import socket
@@ -337,10 +338,24 @@ def test_every_request_is_told_of_for_the_access_log(bench):
         (call, 200, "line-3"), (call, 401, ""), (call, 404, "line-3"), (call, 499, "line-3"),
         (stream, 200, "line-3"), (stream, 401, ""), (stream, 404, "line-3"),
     ]  # fmt: skip
+    assert sorted((one.status, one.bytes_in) for one in records if one.path == call)[1:] == [
+        (401, 0), (404, make_request("nothing").ByteSize()), (499, request.ByteSize()),
+    ]  # fmt: skip
+    assert len({one.request_id for one in records}) == len(records) and all(one.request_id for one in records)
     first = records[0]
     assert (first.method, first.remote) == ("GRPC", "127.0.0.1")
     assert (first.bytes_in, first.bytes_out) == (request.ByteSize(), answer.ByteSize())
     assert first.duration_s > 0
+
+
+def test_the_id_that_a_client_gives_stands_in_the_access_log(bench):
+    records = []
+    with run_grpc(bench, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for given in ("line-7/42", "a b" * 3, "x" * 200):
+            stub.ModelInfer(make_request(), metadata=(("x-request-id", given),), timeout=30)
+    assert records[0].request_id == "line-7/42"
+    assert not {records[1].request_id, records[2].request_id} & {"", "a b" * 3, "x" * 200}
 
 
 def test_what_an_answer_repeats_of_a_request_is_one_short_line(stub):
@@ -368,6 +383,18 @@ def test_a_port_that_is_taken_is_a_conflict(bench, capfd):
         port = taken.getsockname()[1]
         with pytest.raises(Conflict, match=f"127.0.0.1 port {port}"):
             asyncio.run(create(bench).start("127.0.0.1", port))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_connection_without_a_call_ends(bench):
+    with run_grpc(bench, idle_s=0.1) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub.ServerLive(theirs.ServerLiveRequest(), timeout=30)
+        states = queue.SimpleQueue()
+        channel.subscribe(states.put)
+        while states.get(timeout=30) != grpc.ChannelConnectivity.IDLE:
+            pass
+        stub.ServerLive(theirs.ServerLiveRequest(), timeout=30)  # it connects again by itself
 
 
 def test_two_servers_do_not_share_a_port(bench, address):

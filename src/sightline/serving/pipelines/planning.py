@@ -261,7 +261,7 @@ def _describe(name: str, version: int, entry: Stage, answering: Sequence[Stage],
     first = answering[0]
     assert first.facts is not None and entry.facts is not None
     tasks = {stage.task for stage in answering}
-    written = DecodeSpec(head=ANNOTATIONS, outputs=(ANNOTATIONS,), confidence_threshold=0.0)  # the steps have applied theirs
+    written = DecodeSpec(head=ANNOTATIONS, outputs=(ANNOTATIONS,), confidence_threshold=find_threshold(answering))
     pictures = None if entry.input is None else TensorFacts(name=entry.input.name, datatype="BYTES", shape=(-1,))
     return ServedFacts(
         name=name,
@@ -278,6 +278,17 @@ def _describe(name: str, version: int, entry: Stage, answering: Sequence[Stage],
         precision=first.facts.precision,
         streams=first.facts.streams,
         threads=first.facts.threads,
+    )
+
+
+def find_threshold(answering: Sequence[Stage]) -> float:
+    """The least confidence in a joined answer, 0..1: the steps have applied theirs, and what they let through stays.
+
+    A classification gives its best category whatever its confidence.
+    """
+    return min(
+        0.0 if stage.decode is None or stage.task == "classification" else stage.decode.confidence_threshold
+        for stage in answering
     )
 
 

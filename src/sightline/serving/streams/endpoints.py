@@ -6,13 +6,15 @@ GET    /v2/streams/{id}/events    server-sent events           WebSocket /v2/str
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
@@ -165,10 +167,30 @@ class StreamEndpoints:
             stream.viewers -= 1
 
 
+class Others:
+    """An ASGI application that refuses what no route takes: in our form of errors, not in that of what else lies below /v2.
+
+    Args:
+        routes: that are served.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises: HTTPException 405 with the methods of the path, or 404."""
+        path, method = scope["path"], scope["method"]
+        allowed = sorted({one for route in self._routes if route.path_regex.match(path) for one in route.methods or ()})
+        if not allowed:
+            raise HTTPException(404)
+        message = f"expected {' or '.join(allowed)} {scope['path'][:200]}, got {method[:20]}; GET /docs has all paths"
+        raise HTTPException(405, message, {"Allow": ", ".join(allowed)})
+
+
 def make_routes(streams: StreamManager) -> list[BaseRoute]:
     """Table of paths."""
     endpoints = StreamEndpoints(streams)
-    return [
+    routes = [
         Route("/v2/streams", endpoints.create, methods=["POST"]),
         Route("/v2/streams", endpoints.list_streams, methods=["GET"]),
         Route("/v2/streams/{id}", endpoints.read, methods=["GET"]),
@@ -176,6 +198,8 @@ def make_routes(streams: StreamManager) -> list[BaseRoute]:
         Route("/v2/streams/{id}/events", endpoints.events, methods=["GET"]),
         WebSocketRoute("/v2/streams/{id}/ws", endpoints.websocket),
     ]
+    others = Others([route for route in routes if isinstance(route, Route)])
+    return [*routes, Route("/v2/streams", others), Route("/v2/streams/{rest:path}", others)]
 
 
 def find_caller(connection: HTTPConnection) -> Caller:

@@ -5,6 +5,8 @@ does not come is given up, and bytes that are no message are refused in words in
 """
 
 import asyncio
+import itertools
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from urllib.parse import unquote
 
 import grpc
 
+from sightline.serving.http.guard import REQUEST_ID
 from sightline.serving.http.keys import ANYBODY, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal
@@ -59,6 +62,8 @@ class Dispatcher:
         self._bucket = bucket
         self._tellers = tuple(tellers)
         self._message_timeout_s = message_timeout_s
+        self._id_prefix = secrets.token_hex(4)
+        self._id_numbers = itertools.count(1)
 
     def make_handler(self) -> grpc.GenericRpcHandler:
         """gRPC's handler of all calls of the service; messages reach it and leave it as bytes."""
@@ -78,8 +83,9 @@ class Dispatcher:
                     caller = self._find_caller(call, context)
                     with self._enter(call, caller, record):
                         body = await self._read_message(call, context)
+                        record.bytes_in = len(body)
                         origin = Origin(caller, context.time_remaining())
-                        return _note_answer(record, body, await answer(parse_message(call.request, body), origin))
+                        return _note_answer(record, await answer(parse_message(call.request, body), origin))
                 except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                     await refuse(record, context, error)
 
@@ -116,6 +122,7 @@ class Dispatcher:
         with self._tell(call, context) as record:
             try:
                 caller = self._find_caller(call, context)  # again: a key may go while its stream is open
+                record.bytes_in = len(body)
                 with self._enter(call, caller, record):
                     message = parse_message(call.request, body)
                     message_id = message.id
@@ -124,12 +131,13 @@ class Dispatcher:
                 response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
                 response.infer_response.id = message_id
                 return bytes(response.SerializeToString())
-            return _note_answer(record, body, answer)
+            return _note_answer(record, answer)
 
     @contextmanager
     def _tell(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
         """A record of a request, which is told of at its end."""
         record = _make_record(call, context)
+        record.request_id = find_request_id(context.invocation_metadata()) or f"{self._id_prefix}-{next(self._id_numbers)}"
         RECORD.set(record)
         try:
             yield record
@@ -172,8 +180,8 @@ def _make_record(call: ServiceCall, context: Any) -> RequestRecord:
     return RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": (address, 0)})
 
 
-def _note_answer(record: RequestRecord, body: bytes, answer: bytes) -> bytes:
-    record.status, record.bytes_in, record.bytes_out = 200, len(body), len(answer)
+def _note_answer(record: RequestRecord, answer: bytes) -> bytes:
+    record.status, record.bytes_out = 200, len(answer)
     return answer
 
 
@@ -182,6 +190,12 @@ async def _send(context: Any, body: bytes) -> None:
         await context.write(body)
     except grpc.aio.InternalError:  # the stream has ended: the client has gone, or one of its messages was too large
         raise asyncio.CancelledError from None
+
+
+def find_request_id(metadata: Any) -> str:
+    """The `x-request-id` in a call's metadata, for the access log; "" without a usable one."""
+    given = next((value for key, value in metadata or () if key == "x-request-id"), "")
+    return given if isinstance(given, str) and REQUEST_ID.fullmatch(given.encode()) else ""
 
 
 def _read_token(metadata: Any) -> str | None:

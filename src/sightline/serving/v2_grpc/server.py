@@ -5,6 +5,7 @@ the work, and the only other threads are those that infer.
 """
 
 import importlib.util
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_CONCURRENT_CALLS = 1024  # not by connection: a burst over a new one would be reset before the client knew the limit
 MAX_METADATA_BYTES = 16 * 1024
 HANDSHAKE_TIMEOUT_S = 10
+IDLE_S = 60  # as for connections over HTTP; clients connect again by themselves
 KEEPALIVE_S = 60  # a peer that vanished without a word is found after this long
 
 
@@ -34,11 +36,13 @@ class GrpcServer:
     Args:
         handler: gRPC's generic handler of all calls.
         max_request_bytes: of one message.
+        idle_s: a connection without a call is closed.
     """
 
-    def __init__(self, handler: "grpc.GenericRpcHandler", max_request_bytes: int) -> None:
+    def __init__(self, handler: "grpc.GenericRpcHandler", max_request_bytes: int, idle_s: float = IDLE_S) -> None:
         self._handler = handler
         self._max_request_bytes = max_request_bytes
+        self._idle_s = idle_s
         self._server: Any = None
 
     async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
@@ -53,10 +57,11 @@ class GrpcServer:
         """
         import grpc
 
+        check_address(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         server = grpc.aio.server(
             handlers=[self._handler],
-            options=_list_options(self._max_request_bytes),
+            options=_list_options(self._max_request_bytes, self._idle_s),
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         )
         try:
@@ -85,6 +90,7 @@ def create_grpc_server(
     bucket: TokenBucket | None = None,
     tellers: "Sequence[Teller]" = (),
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
+    idle_s: float = IDLE_S,
 ) -> GrpcServer:
     """The gRPC server over what the HTTP server uses too.
 
@@ -96,6 +102,7 @@ def create_grpc_server(
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended; `AccessLog.write` is one.
         message_timeout_s: how long the message of a call may take to come.
+        idle_s: after which a connection without a call is closed.
 
     Raises: MissingPackage without the extra `grpc`.
     """
@@ -106,7 +113,20 @@ def create_grpc_server(
 
     endpoints = GrpcEndpoints(service, host, statistics, is_ready)
     dispatcher = Dispatcher(endpoints, authenticator, bucket, tellers, message_timeout_s)
-    return GrpcServer(dispatcher.make_handler(), max_request_bytes)
+    return GrpcServer(dispatcher.make_handler(), max_request_bytes, idle_s)
+
+
+def check_address(host: str, port: int) -> None:
+    """Bind and let go, since gRPC would write lines of its own to standard error.
+
+    Raises: Conflict when the port is taken or the address is not this machine's.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before may still be told apart
+            bound.bind((host, port))
+    except OSError as error:
+        raise Conflict(f"cannot listen for gRPC on {host} port {port}: {error.strerror}; port 0 picks a free one") from error
 
 
 def read_tls(certificate: Path, key: Path) -> "grpc.ServerCredentials":
@@ -117,7 +137,7 @@ def read_tls(certificate: Path, key: Path) -> "grpc.ServerCredentials":
     return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
 
 
-def _list_options(max_request_bytes: int) -> list[tuple[str, int]]:
+def _list_options(max_request_bytes: int, idle_s: float) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.max_send_message_length", -1),
@@ -125,6 +145,7 @@ def _list_options(max_request_bytes: int) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+        ("grpc.max_connection_idle_ms", round(idle_s * 1000)),
         ("grpc.so_reuseport", 0),  # else two servers share a port without a word
     ]
 
