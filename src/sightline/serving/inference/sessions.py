@@ -37,10 +37,20 @@ class SessionPool:
 
 
 def open_together(open_session: OpenSession, source: ModelSource, wanted: Sequence[SessionOptions]) -> list[Session]:
-    """Open sessions at the same time, since engines compile on one thread each. Raises: what the first failure raised."""
-    with ThreadPoolExecutor(len(wanted), thread_name_prefix="open") as pool:
-        futures = [pool.submit(open_session, source, options) for options in wanted]
-    opened = [future.result() for future in futures if future.exception() is None]
+    """Open the first session, then the others at the same time, since engines compile on one thread each.
+
+    The first is opened alone because OpenVINO's binding deadlocks when two threads use a part of it for the first time: one
+    holds the lock of the interpreter, the other that of the part's first use, and each waits for the other's.
+
+    Raises: what the first failure raised.
+    """
+    first, *others = wanted
+    opened = [open_session(source, first)]
+    if not others:
+        return opened
+    with ThreadPoolExecutor(len(others), thread_name_prefix="open") as pool:
+        futures = [pool.submit(open_session, source, options) for options in others]
+    opened += [future.result() for future in futures if future.exception() is None]
     if len(opened) < len(wanted):
         for session in opened:
             session.close()
