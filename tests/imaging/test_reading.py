@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableImage
+from sightline.imaging import reading
 from sightline.imaging.reading import decode_image, encode_image, probe_image, read_image, read_label_map, turn_upright
 
 
@@ -81,6 +82,21 @@ def test_a_transparent_palette_entry_becomes_white():
     for format in ("PNG", "GIF"):
         decoded = decode_image(save(image, format, transparency=1))
         assert decoded[0].tolist() == [[10, 20, 30], [255, 255, 255], [70, 80, 90]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "transparency"),
+    [("RGBA", None), ("LA", None), ("RGB", (1, 2, 3)), ("L", 3), ("P", 3), ("P", None), ("1", None), ("CMYK", None)],
+)
+def test_a_large_picture_is_converted_in_bands_that_do_not_show(monkeypatch, rng, mode, transparency):
+    image = Image.fromarray(rng.integers(0, 256, (23, 17, 4), dtype=np.uint8))
+    image = (image.convert("RGB") if mode in ("1", "P") else image).convert(mode)
+    content = save(
+        image, "TIFF" if mode == "CMYK" else "PNG", **({} if transparency is None else {"transparency": transparency})
+    )
+    whole = decode_image(content)
+    monkeypatch.setattr(reading, "BAND_PIXELS", 40)
+    np.testing.assert_array_equal(decode_image(content), whole)
 
 
 def test_cmyk_is_converted_by_inks(picture):

@@ -21,6 +21,7 @@ from PIL.ImageFile import ImageFile
 from sightline.core.errors import ImageTooLarge, UnreadableImage
 from sightline.imaging.jpeg_headers import check_scans, count_scans
 from sightline.imaging.png_chunks import check_chunks
+from sightline.imaging.tiff_directories import check_directory
 
 DEFAULT_MAX_PIXELS = 50_000_000
 ORIENTATION_TAG = 0x0112
@@ -103,6 +104,8 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     kind = identify_format(content, name)
     if kind == "png":
         check_chunks(content, name)
+    if kind == "tiff":
+        check_directory(content, name)
     scans = count_scans(content, name) if kind == "jpeg" else 0
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")

@@ -39,6 +39,7 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 FILE_ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND"}  # what a whole file holds in its last bytes
 TAIL_BYTES = 64
+BAND_PIXELS = 1_000_000
 
 
 def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8Image:
@@ -178,11 +179,22 @@ def _convert_to_rgb(picture: ImageFile, name: str) -> UInt8Image:
         raise UnreadableImage(
             f"expected {name} with 8 or 16 bits a channel, got mode {mode}: 32-bit values have no fixed range; convert it first"
         )
-    if mode in ALPHA_MODES or "transparency" in picture.info:
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
-        return np.array(Image.alpha_composite(white, coloured).convert("RGB"))
-    return np.array(image.convert("RGB"))
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, BAND_PIXELS // width)  # at once, since Pillow makes a copy in each step: five of a whole picture took 1 GB
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        pixels[top : top + rows] = np.asarray(_lay_on_white(band))
+    return pixels
+
+
+def _lay_on_white(image: Image.Image) -> Image.Image:
+    """As RGB, what shows through being white."""
+    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
+        return image.convert("RGB")
+    coloured = image.convert("RGBA")
+    white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, coloured).convert("RGB")
 
 
 def _gray_step(picture: ImageFile, content: bytes) -> int:
