@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -133,6 +133,16 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+def do_now(job: Callable[[], None]) -> Future[None]:
+    """What a loader's thread would give back."""
+    future: Future[None] = Future()
+    try:
+        future.set_result(job())
+    except SightlineError as error:
+        future.set_exception(error)
+    return future
+
+
 class FakeHost:
     """Holds versions in a table; loads and unloads in explicit mode."""
 
@@ -166,15 +176,24 @@ class FakeHost:
             for name, one in sorted(self.versions.items())
         ]
 
-    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
+    def list_loaded(self) -> list[State]:
+        return self.index()
+
+    def begin_load(self, name: str, configuration: Mapping[str, Any] | None = None) -> Future[None]:
         self._check_mode()
+        return do_now(lambda: self._load(name, configuration))
+
+    def begin_unload(self, name: str, with_dependents: bool = False) -> Future[None]:
+        self._check_mode()
+        return do_now(lambda: self._unload(name, with_dependents))
+
+    def _load(self, name: str, configuration: Mapping[str, Any] | None) -> None:
         if name not in self.versions:
             raise NotFound(f"no model {name!r}")
         self.calls.append(("load", name, configuration))
         self.loaded.add(name)
 
-    def unload(self, name: str, with_dependents: bool = False) -> None:
-        self._check_mode()
+    def _unload(self, name: str, with_dependents: bool) -> None:
         self._check(name)
         self.calls.append(("unload", name, with_dependents))
         self.loaded.remove(name)

@@ -42,13 +42,13 @@ from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost, OpenedModel
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
-from sightline.serving.scheduling.work import QueueSettings
 from sightline.serving.server_options import ServerOptions
 from sightline.serving.streams import endpoints as stream_endpoints
 from sightline.serving.streams.allowed_urls import make_url_rule
 from sightline.serving.streams.manager import StreamManager, refuse_every_url
 from sightline.serving.v2 import routes as v2_routes
 from sightline.serving.v2.endpoints import V2Endpoints, may_use
+from sightline.serving.v2.models import await_begun
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.server import GrpcServer, check_address, create_grpc_server
 
@@ -206,7 +206,7 @@ class InferenceServer:
 
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
         pipeline = parse_pipeline(source.text.encode())
-        return PipelineModel(source.name, source.version, pipeline, self.host, QueueSettings(), self.settings.max_image_pixels)
+        return PipelineModel(source.name, source.version, pipeline, self.host, source.queue, self.settings.max_image_pixels)
 
     def _make_grpc(self) -> GrpcServer:
         return create_grpc_server(
@@ -276,16 +276,16 @@ class DeploymentEndpoints:
 
     async def list_deployments(self, request: Request) -> Response:
         """Every loaded model that the caller may use, and its state."""
-        states = await asyncio.to_thread(self.host.describe_all)
+        states = self.host.describe_all()
         return write_json({"deployments": [state for state in states if may_use(request, state.name)]})
 
     async def read_deployment(self, request: Request) -> Response:
         """One model and its state."""
-        return write_json(await asyncio.to_thread(self.host.describe, request.path_params["name"]))
+        return write_json(self.host.describe(request.path_params["name"]))
 
     async def reload_deployment(self, request: Request) -> Response:
         """Look at one model's folder now, and try versions again that failed."""
-        await asyncio.to_thread(self.host.reload, request.path_params["name"])
+        await await_begun(self.host.begin_reload(request.path_params["name"]))
         return await self.read_deployment(request)
 
     def routes(self) -> list[BaseRoute]:

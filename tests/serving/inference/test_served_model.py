@@ -16,7 +16,7 @@ from sightline.serving.http.metrics import Metrics
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.scheduling.work import Work
+from sightline.serving.scheduling.work import QueueSettings, Work
 from sightline.serving.v2.statistics import Statistics
 
 PIXELS = InputSpec(name="images", width=4, height=4, mean=(0.0,) * 3, std=(1.0,) * 3, resize="stretch")
@@ -166,13 +166,30 @@ def test_a_session_that_cannot_be_opened_closes_those_that_were() -> None:
     assert not model.is_resident
 
 
-def test_a_graph_of_a_fixed_batch_gets_it_whole() -> None:
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_graph_of_a_fixed_batch_gets_it_whole(rows: int, alone: bool) -> None:
     opened = Opened(graph_batch=3)
-    work = make_work(opened.model, [], **picture(1, 2, 3))
-    opened.model.execute([work], alone=False)
-    assert (work.result, opened.many.inferred) == ([1.0, 2.0, 3.0], [3])
+    values = list(range(100, 100 + rows))
+    work = make_work(opened.model, [], **picture(*values))
+    opened.model.execute([work], alone)
+    assert work.result == [float(value) for value in values]  # without the rows that were only filled up
+    assert (opened.many.inferred, opened.lone.inferred) == (([], [3]) if alone else ([3], []))
     with pytest.raises(InvalidInput, match="1 to 3 rows"):
         make_work(opened.model, [], **picture(1, 2, 3, 4))
+
+
+def test_requests_gather_to_a_fixed_batch_and_to_nothing_else() -> None:
+    queue = QueueSettings(max_batch=8, preferred_batches=(8, 2), max_queue_delay_s=0.01)
+    opened = Opened(batch=8, graph_batch=3, queue=queue)
+    assert opened.model.queue == QueueSettings(max_batch=3, preferred_batches=(2,), max_queue_delay_s=0.01)
+    works = [make_work(opened.model, [], **picture(*values)) for values in ((10, 20), (30, 40), (50,))]
+    opened.model.execute(works, alone=False)  # more than fits, as when one is larger than what was asked for
+    assert [work.result for work in works] == [[10.0, 20.0], [30.0, 40.0], [50.0]]
+    assert opened.many.inferred == [3, 3]
+    opened = Opened(batch=8, graph_batch=3, queue=queue)
+    opened.model.warm_up()
+    assert set(opened.many.inferred + opened.lone.inferred) == {3}
 
 
 def test_one_bad_picture_fails_alone() -> None:

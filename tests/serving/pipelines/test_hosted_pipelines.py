@@ -21,7 +21,6 @@ from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
-from sightline.serving.scheduling.work import QueueSettings
 
 FINDER = {
     "task": "detection",
@@ -70,7 +69,7 @@ def serve(repository: Path, **settings: Any) -> Iterator[InferenceService]:
 
     def open_pipeline(source: PipelineSource) -> PipelineModel:
         return PipelineModel(
-            source.name, source.version, parse_pipeline(source.text.encode()), host, QueueSettings(), max_pixels=1_000_000
+            source.name, source.version, parse_pipeline(source.text.encode()), host, source.queue, max_pixels=1_000_000
         )
 
     host = ModelHost(
@@ -118,7 +117,7 @@ def test_models_that_were_paged_out_come_back_for_a_pipeline(repository: Path) -
             answers += [await asyncio.wait_for(service.infer(call), 30), await asyncio.wait_for(ask(service, seed), 30)]
         return answers
 
-    with serve(repository, memory_budget_bytes=budget) as service:
+    with serve(repository, memory_budget_bytes=budget, read_memory=lambda: 0) as service:
         assert asyncio.run(take_turns(service)) == [True] * 8
         page_ins = [state.page_in_count for state in service.host.list_loaded()]  # type: ignore[attr-defined]
         assert sum(page_ins) >= 2

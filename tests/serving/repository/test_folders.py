@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from repository_fakes import CATEGORIES, deploy, write_artifact, write_configuration, write_graph
+from repository_fakes import CATEGORIES, Maker, deploy, open_host, write_artifact, write_configuration, write_graph
 
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME
@@ -167,7 +169,7 @@ def test_an_override_stands_in_for_the_file(repository: Path) -> None:
     folder = read_folder(repository, "parts", 1, {"dynamic_batching": {}, "max_batch_size": 5})
     assert folder.problems == {}
     assert isinstance(folder.sources[0], ModelSource) and folder.sources[0].queue.max_batch == 5
-    with pytest.raises(InvalidInput, match=r"^configuration: max_batch_size"):
+    with pytest.raises(InvalidInput, match=r"^the configuration given: max_batch_size"):
         read_folder(repository, "parts", 1, {"max_batch_size": -1})
 
 
@@ -239,3 +241,32 @@ def test_reasons_hold_no_path_of_the_machine(tmp_path: Path, error: Exception, t
     if isinstance(error, NotFound):
         error = NotFound(str(error).format(tmp_path))
     assert tell_reason(error, tmp_path) == told
+
+
+def test_a_pipeline_says_how_its_requests_wait_in_a_configuration_beside_it(repository: Path) -> None:
+    home = repository / "chain"
+    home.mkdir()
+    (home / "pipeline.json").write_text('{"steps": [{"name": "find", "model": "parts"}]}')
+    waiting = {"default_queue_policy": {"default_timeout_microseconds": 2_000_000, "max_queue_size": 9}}
+    write_configuration(repository, "chain", {"dynamic_batching": waiting, "max_batch_size": 4, "sightline": {"weight": 2}})
+    (source,) = read_folder(repository, "chain", 1).sources
+    assert isinstance(source, PipelineSource)
+    assert source.queue == QueueSettings(max_batch=4, default_timeout_s=2.0, max_waiting=9, weight=2.0)
+    for words, named in (({"platform": "openvino"}, "platform"), ({"sightline": {"task": "raw"}}, r"sightline\.task")):
+        write_configuration(repository, "chain", words)
+        (problem,) = read_folder(repository, "chain", 1).problems.values()
+        assert re.match(rf"config\.json: {named}: expected only how a pipeline's requests wait", problem)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"sightline": {"task": "detection"}}, {"sightline": {"categories_file": "none.txt"}}, {"output": [{"name": "no"}]}],
+)
+def test_what_a_given_configuration_gets_wrong_is_not_blamed_on_the_file(
+    repository: Path, maker: Maker, words: dict[str, Any]
+) -> None:
+    write_graph(repository, "plain", 1, "a", {})
+    with open_host(repository, maker, mode="explicit") as host:
+        with pytest.raises(InvalidInput, match="the configuration given: ") as caught:
+            host.load("plain", words)
+        assert "config.json" not in str(caught.value)

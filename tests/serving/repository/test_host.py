@@ -3,7 +3,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from repository_fakes import (
     FakeModel,
@@ -20,6 +22,9 @@ from repository_fakes import (
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError
 from sightline.serving.deployments import remove_deployment
+from sightline.serving.inference.calls import TensorFacts
+from sightline.serving.inference.source import ModelSource
+from sightline.serving.inference.tensor_facts import fit_source
 from sightline.serving.repository.describing import DeploymentFacts, DeploymentState
 from sightline.serving.scheduling.work import QueueSettings
 
@@ -398,3 +403,33 @@ def test_what_describes_a_model_can_be_loaded_and_means_the_same(repository: Pat
         assert host.describe_configuration("parts") == described
         with pytest.raises(NotFound):
             host.describe_configuration("parts", "2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"dynamic_batching": {"preferred_batch_size": [128]}},
+        {"max_batch_size": 8, "dynamic_batching": {"preferred_batch_size": [4]}, "sightline": {"batch": 96}},
+        {},
+    ],
+)
+@pytest.mark.parametrize("rows", [-1, 2])
+def test_loading_what_describes_a_model_opens_nothing_whatever_was_filled_in(
+    repository: Path, maker: Maker, words: dict[str, Any], rows: int
+) -> None:
+    def open_fitted(source: ModelSource) -> FakeModel:
+        """As a served model does, over a graph of such a batch."""
+        model = maker(source)
+        tensor = TensorFacts(name="images", datatype="FP32", shape=(rows, 3, 32, 32))
+        model.facts = msgspec.structs.replace(model.facts, inputs=(tensor,))
+        model.source = fit_source(source, model.facts)
+        model.facts = msgspec.structs.replace(model.facts, max_batch=model.source.largest_request)
+        return model
+
+    write_graph(repository, "parts", 1, "a", words)
+    with open_host(repository, open_fitted, FakeQueues(), mode="explicit") as host:
+        host.load("parts")
+        served, described = host.acquire("parts"), host.describe_configuration("parts")
+        host.load("parts", described)
+        assert host.acquire("parts") is served
+        assert host.describe_configuration("parts") == described

@@ -55,7 +55,7 @@ class TestExplicitMode:
             host.load("parts", {"sightline": {"weight": 7}, "max_batch_size": 3, "dynamic_batching": {}})
             queue = host.acquire("parts").queue
             assert (queue.weight, queue.max_batch) == (7, 3)
-            with pytest.raises(InvalidInput, match="configuration: sightline: object contains unknown field"):
+            with pytest.raises(InvalidInput, match=r"^the configuration given: sightline: object contains unknown field"):
                 host.load("parts", {"sightline": {"nonsense": 1}})
             assert host.acquire("parts").queue.weight == 7
             host.load("parts")
@@ -180,5 +180,5 @@ class TestPipelines:
             host.unload("other")
             assert {name for name, _ in maker.opened} == {"shared"}
             host.load("circle")  # a circle is for the opener to refuse; it must not hang
-            with pytest.raises(InvalidInput, match="configured by its steps' models"):
+            with pytest.raises(InvalidInput, match=r"takes its configuration from the config\.json beside it"):
                 host.load("chain", {})

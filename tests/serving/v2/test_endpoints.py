@@ -72,7 +72,7 @@ def test_configuration_comes_from_the_host(client):
 
 
 def test_the_index_lists_all_versions_or_the_ready_ones(client, bench):
-    bench.host.unload("sum")
+    bench.host.begin_unload("sum").result()
     everything = client.post("/v2/repository/index").json()
     assert {"name": "sum", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"} in everything
     assert {"name": "colours", "version": "3", "state": "READY", "reason": ""} in everything

@@ -9,7 +9,7 @@ stands in between.
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,14 @@ from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, Sessio
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
     check_tensors,
+    count_rows,
     cut_rows,
     describe_source,
+    find_fixed_batch,
+    fit_source,
     join_rows,
     make_blank_inputs,
+    pad_rows,
 )
 from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 
@@ -49,7 +53,7 @@ class ServedModel:
     """A version of a model behind a queue. Executions may overlap; `page_out` and `close` wait for them.
 
     Args:
-        source: what the repository says of it.
+        source: what the repository says of it; once it was opened, `source` is that as the graph lets it run.
         all_threads: threads for a lone request.
         max_pixels: largest picture that is decoded.
         open_session: opens the graph; by default with the source's back end.
@@ -67,7 +71,7 @@ class ServedModel:
         self._idle = threading.Condition()
         self._running = 0
         self._is_suspended = False
-        self._has_fixed_batch = False
+        self._fixed_batch: int | None = None
 
     @property
     def queue(self) -> QueueSettings:
@@ -110,7 +114,8 @@ class ServedModel:
         try:
             if self._facts is None:
                 self._facts = describe_source(source, sessions[0])
-                self._has_fixed_batch = any(tensor.shape[:1] != (-1,) for tensor in self._facts.inputs)
+                self._fixed_batch = find_fixed_batch(self._facts.inputs)
+                self.source = fit_source(source, self._facts)
         except BaseException:
             for session in sessions:
                 session.close()
@@ -124,7 +129,8 @@ class ServedModel:
         """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
         with self._use_sessions() as (many, lone):
             for session in dict.fromkeys((*many.sessions, lone)):
-                for rows in {1, self.source.batch} if session in many.sessions else {1}:
+                planned = {1, self.source.batch} if session in many.sessions else {1}
+                for rows in {self._fixed_batch} if self._fixed_batch else planned:
                     if (inputs := make_blank_inputs(self.facts, rows)) is not None:
                         session.infer(inputs)
 
@@ -230,29 +236,29 @@ class ServedModel:
         return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
-        with self._use_sessions() as (many, lone):
-            if alone and len(next(iter(inputs.values()))) == 1:
-                return lone.infer(inputs)
-            with many.take() as session:
-                parts = [session.infer(part) for part in self._cut_into_planned(inputs)]
-        return parts[0] if len(parts) == 1 else join_rows(parts)
+        rows, least = count_rows(inputs), self._fixed_batch or 1
+        planned = self._cut_into_planned(inputs, rows)
+        with self._use_sessions() as (many, lone), nullcontext(lone) if alone and rows <= least else many.take() as session:
+            parts = [session.infer(part) for part in planned]
+        outputs = parts[0] if len(parts) == 1 else join_rows(parts)
+        return cut_rows(outputs, 0, rows) if rows % least else outputs
 
-    def _cut_into_planned(self, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
-        """The inputs in batches of the tuned size and, for the rest, single rows.
+    def _cut_into_planned(self, inputs: Mapping[str, np.ndarray], rows: int) -> list[Mapping[str, np.ndarray]]:
+        """The inputs in batches of the tuned size and, for the rest, single rows; where the batch is fixed, zeros fill it up.
 
         An engine plans each number of rows by itself: a plan takes seconds to make and holds its own copy of the weights, so no
         request may ask for a new one.
         """
-        rows = len(next(iter(inputs.values())))
-        batch = self.source.batch
-        if rows in (1, batch) or self._has_fixed_batch:
+        batch, fixed = self.source.batch, self._fixed_batch
+        if rows in (fixed or 1, batch):
             return [inputs]
         whole = rows - rows % batch
-        firsts = [*range(0, whole, batch), *range(whole, rows)]
-        return [
+        firsts = [*range(0, whole, batch), *([whole] if fixed and whole < rows else range(whole, rows))]
+        parts: list[Mapping[str, np.ndarray]] = [
             {name: array[first:end] for name, array in inputs.items()}
             for first, end in zip(firsts, [*firsts[1:], rows], strict=True)
         ]
+        return parts if fixed is None else [*parts[:-1], pad_rows(parts[-1], fixed)]
 
     def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray]) -> None:
         work, call = ready.work, ready.work.payload

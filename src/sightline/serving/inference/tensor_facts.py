@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput, Unsupported
@@ -21,8 +22,7 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
     """Facts of an opened version. Raises: InvalidInput when the graph has not the tensors that the source names."""
     inputs, outputs = session.describe_tensors()
     check_names(source, [tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
-    batches = {tensor.shape[0] if tensor.shape else 0 for tensor in inputs}
-    fixed = [size for size in batches if size > 0]
+    described = tuple(describe_tensor(tensor) for tensor in inputs)
     return ServedFacts(
         name=source.name,
         version=source.version,
@@ -30,9 +30,9 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         categories=source.categories,
         input=source.input,
         decode=source.decode,
-        inputs=tuple(describe_tensor(tensor) for tensor in inputs),
+        inputs=described,
         outputs=tuple(describe_tensor(tensor) for tensor in outputs),
-        max_batch=min(fixed) if fixed else max(source.largest_request, source.queue.max_batch),
+        max_batch=find_fixed_batch(described) or max(source.largest_request, source.queue.max_batch),
         device=source.device,
         engine=source.engine,
         precision=source.precision,
@@ -41,6 +41,21 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         model_id=source.model_id,
         artifact_id=source.artifact_id,
     )
+
+
+def find_fixed_batch(inputs: Sequence[TensorFacts]) -> int | None:
+    """Rows that every execution of a graph has; None where the graph leaves them free."""
+    return min((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0] > 0), default=None)
+
+
+def fit_source(source: ModelSource, facts: ServedFacts) -> ModelSource:
+    """A source as its graph lets it run: where the batch is fixed, requests gather to that and to nothing else."""
+    fixed = find_fixed_batch(facts.inputs)
+    if fixed is None:
+        return msgspec.structs.replace(source, largest_request=max(source.largest_request, source.queue.max_batch))
+    preferred = tuple(rows for rows in source.queue.preferred_batches if rows <= fixed)
+    queue = msgspec.structs.replace(source.queue, max_batch=fixed, preferred_batches=preferred)
+    return msgspec.structs.replace(source, batch=fixed, largest_request=fixed, queue=queue)
 
 
 def describe_tensor(tensor: TensorType) -> TensorFacts:
@@ -85,6 +100,17 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
 def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[str, np.ndarray]:
     """The rows of one call out of a batch's outputs."""
     return {name: array[first:end] for name, array in outputs.items()}
+
+
+def count_rows(inputs: Mapping[str, np.ndarray]) -> int:
+    """Rows of inputs that go together; a scalar stands for one."""
+    return max((len(array) for array in inputs.values() if array.ndim), default=1)
+
+
+def pad_rows(inputs: Mapping[str, np.ndarray], rows: int) -> Mapping[str, np.ndarray]:
+    """The inputs with rows of zeros behind them, up to so many."""
+    lacking = rows - count_rows(inputs)
+    return {name: np.pad(array, [(0, lacking)] + [(0, 0)] * (array.ndim - 1)) for name, array in inputs.items()}
 
 
 def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

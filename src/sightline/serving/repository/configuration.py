@@ -265,6 +265,24 @@ def explain_validation(error: msgspec.ValidationError) -> str:
     return f"{field}: {what}" if field else what
 
 
+def check_pipeline_configuration(configuration: ModelConfiguration, where: str) -> None:
+    """Refuse what belongs to the models that a pipeline runs. Raises: InvalidInput naming the word."""
+    allowed = {"name", "max_batch_size", "dynamic_batching", "parameters", "sightline"}
+    own, plain = configuration.sightline, ModelConfiguration()
+    strange = [word for word in plain.__struct_fields__ if getattr(configuration, word) != getattr(plain, word)]
+    strange = [word for word in strange if word not in allowed]
+    strange += [
+        f"sightline.{word}"
+        for word in own.__struct_fields__
+        if word not in ("weight", "batch") and getattr(own, word) != getattr(plain.sightline, word)
+    ]
+    if strange:
+        raise InvalidInput(
+            f"{where}: {strange[0]}: expected only how a pipeline's requests wait, got a word of the models it runs; "
+            "write it into theirs"
+        )
+
+
 def check_configuration(configuration: ModelConfiguration, name: str) -> None:
     """What types alone do not say. Raises: InvalidInput."""
     if configuration.name not in ("", name):
@@ -349,7 +367,7 @@ def check_categories(names: Sequence[str], where: str) -> tuple[str, ...]:
         raise InvalidInput(f"{where}: {error}") from error
 
 
-def read_categories(configuration: ModelConfiguration, home: Path) -> tuple[str, ...]:
+def read_categories(configuration: ModelConfiguration, home: Path, where: str = CONFIGURATION_NAME) -> tuple[str, ...]:
     """Category names that a configuration gives: as a list, in a file of its own, or as Triton's labels of an output."""
     own = configuration.sightline
     if own.categories is not None:
@@ -360,9 +378,7 @@ def read_categories(configuration: ModelConfiguration, home: Path) -> tuple[str,
         return ()
     path = home / file_name
     if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-        raise InvalidInput(
-            f"{CONFIGURATION_NAME}: expected category names in {file_name!r} beside it, got no such file; add it"
-        )
+        raise InvalidInput(f"{where}: expected category names in {file_name!r} in the model's folder, got no such file; add it")
     try:
         return check_categories(path.read_text(encoding="utf-8").splitlines(), file_name)
     except UnicodeDecodeError as error:
@@ -420,25 +436,27 @@ def choose_versions(policy: VersionPolicy | None, found: Collection[int], named:
     return ordered[-max(1, policy.latest.num_versions) :]
 
 
-def check_tensors(configuration: ModelConfiguration, inputs: Sequence[TensorFacts], outputs: Sequence[TensorFacts]) -> None:
-    """Refuse a graph that is not what the file expects. Raises: InvalidInput naming the tensor."""
+def check_tensors(
+    configuration: ModelConfiguration,
+    inputs: Sequence[TensorFacts],
+    outputs: Sequence[TensorFacts],
+    where: str = CONFIGURATION_NAME,
+) -> None:
+    """Refuse a graph that is not what the configuration expects. Raises: InvalidInput naming the tensor."""
     for kind, stated, there in (("input", configuration.input, inputs), ("output", configuration.output, outputs)):
         by_name = {tensor.name: tensor for tensor in there}
         for words in stated:
             tensor = by_name.get(words.name)
             if tensor is None:
-                raise InvalidInput(
-                    f"{CONFIGURATION_NAME}: {kind}: expected one of {sorted(by_name)} as the graph, got {words.name!r}"
-                )
+                raise InvalidInput(f"{where}: {kind}: expected one of {sorted(by_name)} as the graph, got {words.name!r}")
             if words.data_type and words.data_type != name_data_type(tensor.datatype):
                 raise InvalidInput(
-                    f"{CONFIGURATION_NAME}: {kind} {words.name}: expected {name_data_type(tensor.datatype)} as the graph, "
+                    f"{where}: {kind} {words.name}: expected {name_data_type(tensor.datatype)} as the graph, "
                     f"got {words.data_type[:100]!r}"
                 )
             if words.dims is not None and not any(_fits(words.dims, shape) for shape in (tensor.shape[1:], tensor.shape)):
                 raise InvalidInput(
-                    f"{CONFIGURATION_NAME}: {kind} {words.name}: expected dims {list(tensor.shape[1:])} as the graph, "
-                    f"got {list(words.dims)}"
+                    f"{where}: {kind} {words.name}: expected dims {list(tensor.shape[1:])} as the graph, got {list(words.dims)}"
                 )
 
 

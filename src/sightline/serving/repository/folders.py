@@ -23,6 +23,7 @@ from sightline.serving.repository.configuration import (
     CONFIGURATION_NAME,
     MAX_FILE_BYTES,
     ModelConfiguration,
+    check_pipeline_configuration,
     choose_versions,
     make_queue,
     parse_configuration,
@@ -41,8 +42,10 @@ from sightline.serving.repository.looking import (
     stamp_files,
     stamp_version,
 )
+from sightline.serving.scheduling.work import QueueSettings
 
 DEFAULT_ENGINE = "openvino"  # opens both kinds of graph
+GIVEN = "the configuration given"  # to `load`, in messages
 WHOLE_FOLDER = 0  # version number of problems that no version has for itself
 
 
@@ -52,12 +55,14 @@ class PipelineSource(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: pipeline.json.
         depends_on: names of the models it runs, each once, in order of mention.
+        queue: how its requests wait.
     """
 
     name: str
     version: int = PIPELINE_VERSION
     text: str
     depends_on: tuple[str, ...]
+    queue: QueueSettings = QueueSettings()
 
 
 Source = ModelSource | PipelineSource
@@ -72,7 +77,7 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
         default: version that answers a request which names none; None where nothing can be chosen.
         problems: version -> why there is no source of it; `WHOLE_FOLDER` -> what keeps the folder from being read.
         stamps: version -> stamp of its files.
-        configuration: its config.json, or what was given in its place.
+        configuration: its config.json, or what was given in its place; `configured_by` names it in messages.
         deployed_at: of a Deployment, UTC; "" otherwise.
     """
 
@@ -84,6 +89,7 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[int, str] = {}
     stamps: dict[int, Stamp] = {}
     configuration: ModelConfiguration = ModelConfiguration()
+    configured_by: str = CONFIGURATION_NAME
     deployed_at: str = ""
 
     @property
@@ -107,8 +113,8 @@ def read_folder(repository: Path, name: str, cores: int, override: Mapping[str, 
     if kind is None:
         raise NotFound(f"no model {name[:100]!r} in the repository")
     if override is not None and kind == "pipeline":
-        raise InvalidInput("configuration: a pipeline is configured by its steps' models; load it without one")
-    given = None if override is None else parse_configuration(override, name, "configuration")
+        raise InvalidInput(f"a pipeline takes its configuration from the {CONFIGURATION_NAME} beside it; load it without one")
+    given = None if override is None else parse_configuration(override, name, GIVEN)
     versions = tuple(list_versions(home, kind))
     try:
         return _read_kind(home, kind, versions, cores, given)
@@ -154,7 +160,8 @@ def _read_kind(home: Path, kind: Kind, versions: tuple[int, ...], cores: int, gi
     if kind == "pipeline":
         return _read_pipeline(home)
     manifest = read_manifest(home, DeploymentManifest) if kind == "deployment" else None
-    configuration = given or read_configuration(home)
+    configuration = read_configuration(home) if given is None else given
+    where = CONFIGURATION_NAME if given is None else GIVEN
     named = manifest.version if manifest else None
     sources: list[Source] = []
     problems: dict[int, str] = {}
@@ -164,7 +171,7 @@ def _read_kind(home: Path, kind: Kind, versions: tuple[int, ...], cores: int, gi
             if version not in versions:
                 raise NotFound(f"expected version {version} beside {list(versions)} in the repository, got none; add it")
             read = _read_artifact if manifest else _read_graph
-            sources.append(read(home, version, configuration, cores))
+            sources.append(read(home, version, configuration, where, cores))
         except (SightlineError, OSError) as error:
             problems[version] = tell_reason(error, home.parent)
     return ModelFolder(
@@ -176,6 +183,7 @@ def _read_kind(home: Path, kind: Kind, versions: tuple[int, ...], cores: int, gi
         problems=problems,
         stamps={version: stamp_version(home, version, kind) for version in versions},
         configuration=configuration,
+        configured_by=where,
         deployed_at=manifest.created_at if manifest else "",
     )
 
@@ -189,7 +197,10 @@ def _read_pipeline(home: Path) -> ModelFolder:
         names = tuple(dict.fromkeys(_find_step_models(json.loads(text))))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{PIPELINE_NAME}: expected JSON, got something else: {error}; correct the file") from error
-    source = PipelineSource(name=home.name, text=text, depends_on=names)
+    configuration = read_configuration(home)
+    check_pipeline_configuration(configuration, CONFIGURATION_NAME)
+    queue = make_queue(configuration, batch=1)
+    source = PipelineSource(name=home.name, text=text, depends_on=names, queue=queue)
     return ModelFolder(
         name=home.name,
         kind="pipeline",
@@ -197,6 +208,7 @@ def _read_pipeline(home: Path) -> ModelFolder:
         versions=(source.version,),
         default=source.version,
         stamps={source.version: stamp_files(home)},
+        configuration=configuration,
     )
 
 
@@ -207,11 +219,11 @@ def _find_step_models(declaration: Any) -> list[str]:
     return [model for model in models if isinstance(model, str) and model]
 
 
-def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, cores: int) -> ModelSource:
+def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, where: str, cores: int) -> ModelSource:
     folder = home / str(version)
     artifact = read_manifest(folder, ArtifactManifest)
     own = configuration.sightline
-    _refuse_contradictions(configuration, artifact, home)
+    _refuse_contradictions(configuration, artifact, home, where)
     graph = folder / artifact.graph_file
     if not graph.resolve().is_relative_to(folder.resolve()):
         raise InvalidInput(
@@ -238,37 +250,35 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
     )
 
 
-def _refuse_contradictions(configuration: ModelConfiguration, artifact: ArtifactManifest, home: Path) -> None:
+def _refuse_contradictions(configuration: ModelConfiguration, artifact: ArtifactManifest, home: Path, where: str) -> None:
     """An Artifact was verified as it is: a file beside it may say the same, nothing else."""
     own = configuration.sightline
     stated = {
         "task": own.task,
         "input": own.input,
         "decode": own.decode,
-        "categories": read_categories(configuration, home) or None,
+        "categories": read_categories(configuration, home, where) or None,
         "engine": configuration.engine,
         "precision": own.precision,
     }
     for field, value in stated.items():
         if value is not None and value != getattr(artifact, field):
             raise InvalidInput(
-                f"{CONFIGURATION_NAME}: sightline.{field}: an Artifact has its own, got another; leave it out, or compile anew"
+                f"{where}: sightline.{field}: an Artifact has its own, got another; leave it out, or compile anew"
             )
 
 
-def _read_graph(home: Path, version: int, configuration: ModelConfiguration, cores: int) -> ModelSource:
+def _read_graph(home: Path, version: int, configuration: ModelConfiguration, where: str, cores: int) -> ModelSource:
     folder = home / str(version)
     own = configuration.sightline
     graph = _find_graph(folder, configuration.default_model_filename)
     task = own.task or "raw"
     if task != "raw" and (own.input is None or own.decode is None):
         missing = " and ".join(f"sightline.{field}" for field in ("input", "decode") if getattr(own, field) is None)
-        raise InvalidInput(f"{CONFIGURATION_NAME}: {missing}: expected for the task {task!r}, got none; add it")
-    categories = read_categories(configuration, home)
+        raise InvalidInput(f"{where}: {missing}: expected for the task {task!r}, got none; add it")
+    categories = read_categories(configuration, home, where)
     if task not in TENSOR_TASKS and not categories:
-        raise InvalidInput(
-            f"{CONFIGURATION_NAME}: sightline.categories: expected names for the task {task!r}, got none; add them"
-        )
+        raise InvalidInput(f"{where}: sightline.categories: expected names for the task {task!r}, got none; add them")
     queue = make_queue(configuration, batch=1)
     streams = configuration.streams or cores
     return ModelSource(

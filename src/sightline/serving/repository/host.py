@@ -41,7 +41,9 @@ logger = logging.getLogger("sightline.serving")
 
 
 class ModelHost:
-    """Opens and keeps the models of one repository. Safe to use from many threads; only `acquire` and `release` never block.
+    """Opens and keeps the models of one repository. Safe to use from many threads.
+
+    `start`, `close`, `load`, `unload`, `reload`, `look` and `index` block; everything else takes a lock for a moment.
 
     Args:
         repository: the model repository.
@@ -190,8 +192,12 @@ class ModelHost:
         Raises: Conflict in another mode than "explicit"; NotFound; InvalidInput for a configuration that cannot be, and when a
             version cannot be opened, saying why: what was loaded before goes on.
         """
+        self.begin_load(name, configuration).result()
+
+    def begin_load(self, name: str, configuration: Mapping[str, Any] | None = None) -> "Future[None]":
+        """As `load`, without waiting for its end. Raises: Conflict; everything else is told by the future."""
         self._check_explicit()
-        self._loader.run(partial(self._updater.load, name, configuration))
+        return self._loader.submit(Urgency.LOAD, partial(self._updater.load, name, configuration))
 
     def unload(self, name: str, with_dependents: bool = False) -> None:
         """Take a model out of traffic; requests that hold it are still answered, then it is closed.
@@ -201,8 +207,12 @@ class ModelHost:
 
         Raises: Conflict in another mode than "explicit", and while a loaded pipeline needs the model; NotFound.
         """
+        self.begin_unload(name, with_dependents).result()
+
+    def begin_unload(self, name: str, with_dependents: bool = False) -> "Future[None]":
+        """As `unload`, without waiting for its end. Raises: Conflict; everything else is told by the future."""
         self._check_explicit()
-        self._loader.run(partial(self._updater.unload, name, with_dependents))
+        return self._loader.submit(Urgency.LOAD, partial(self._updater.unload, name, with_dependents))
 
     def reload(self, name: str) -> None:
         """Look at one model's folder now, and try versions again that failed; why one fails is told by `describe`.
@@ -211,12 +221,16 @@ class ModelHost:
 
         Raises: NotFound; Conflict in mode "none".
         """
+        self.begin_reload(name).result()
+
+    def begin_reload(self, name: str) -> "Future[None]":
+        """As `reload`, without waiting for its end. Raises: Conflict, NotFound; everything else is told by the future."""
         if self.mode == "none":
             raise Conflict("this server loads its models once; start it with --model-control poll or explicit")
         if self.mode == "explicit":
             with self._lock:
                 self._find(name)
-        self._loader.run(partial(self._updater.reload, name))
+        return self._loader.submit(Urgency.LOAD, partial(self._updater.reload, name))
 
     def list_versions(self, name: str) -> list[int]:
         """Versions that answer, ascending. Raises: NotFound."""
@@ -226,7 +240,8 @@ class ModelHost:
     def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
         """The complete configuration of a version in Triton's words. Raises: NotFound; Exhausted while it cannot answer."""
         with self._lock:
-            return describe_configuration(self._find(name).choose(version))
+            held = self._find(name).choose(version)
+        return describe_configuration(held)  # many categories take long to write, and requests need the lock
 
     def describe(self, name: str) -> DeploymentState | DeploymentFacts:
         """State and facts of one loaded model. Raises: NotFound."""

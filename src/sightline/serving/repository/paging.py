@@ -113,6 +113,24 @@ class Pager:
                 "raise the budget"
             )
 
+    def note_growth(self, version: HeldVersion, grown_bytes: int) -> None:
+        """Take into account what opening a version was seen to take.
+
+        At most the whole budget: a reading may also hold what an engine needs once, or requests took meanwhile, and is no
+        reason to refuse a version; one that large has the memory to itself.
+        """
+        if not version.opened.memory_bytes:
+            return  # a pipeline holds nothing of its own
+        if self.budget_bytes is not None and grown_bytes > self.budget_bytes:
+            logger.warning(
+                "%s took %.0f MiB to open, more than the memory budget of %.0f MiB: nothing stays beside it; raise the budget",
+                version.label,
+                grown_bytes / MIB,
+                self.budget_bytes / MIB,
+            )
+            grown_bytes = self.budget_bytes
+        version.memory_bytes = max(version.memory_bytes, version.opened.memory_bytes, grown_bytes)
+
     def make_room(self, needed_bytes: int) -> bool:
         """Page idle versions out until so much more fits; none when even all of them would not do. On the loader's thread."""
         with self._lock:
@@ -218,9 +236,7 @@ class Pager:
             self._refuse(version, f"{version.label} cannot be paged in; the server's log says why")
             return
         with self._lock:
-            # More than the budget it never needs: such a reading counts what requests took meanwhile.
-            seen_bytes = min(measured.grown_bytes, self.budget_bytes or measured.grown_bytes)
-            version.memory_bytes = max(version.memory_bytes, version.opened.memory_bytes, seen_bytes)
+            self.note_growth(version, measured.grown_bytes)
             version.resident_since_s = self._clock()
             version.page_in_count += 1
             version.last_page_in_s = self._clock() - begun_s

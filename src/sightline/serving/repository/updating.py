@@ -12,7 +12,8 @@ from typing import Any
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.repository.configuration import ModelConfiguration, check_tensors
+from sightline.serving.inference.tensor_facts import fit_source
+from sightline.serving.repository.configuration import check_tensors
 from sightline.serving.repository.folders import (
     WHOLE_FOLDER,
     ModelFolder,
@@ -200,11 +201,11 @@ class Updater:
         for source in folder.sources:
             stamp, known = folder.stamps[source.version], model.failures.get(source.version)
             current = model.ready.get(source.version)
-            if current is not None and (current.source, current.stamp) == (source, stamp):
+            if current is not None and current.stamp == stamp and runs_alike(current, source):
                 current.configuration = folder.configuration  # it may differ in what needs no reopening
             elif known is not None and (known.source, known.stamp) == (source, stamp) and not retry:
                 failures[source.version] = known
-            elif (failure := self._replace(model, source, stamp, folder.configuration)) is not None:
+            elif (failure := self._replace(model, source, folder)) is not None:
                 failures[source.version] = failure
         log_news(folder.name, model.failures, failures)
         self._drain(self._finish(model, folder, failures))
@@ -220,13 +221,13 @@ class Updater:
             model.failures = failures
             return [] if is_broken else [model.ready.pop(number) for number in set(model.ready) - wanted]
 
-    def _replace(self, model: HostedModel, source: Source, stamp: Stamp, configuration: ModelConfiguration) -> Failure | None:
+    def _replace(self, model: HostedModel, source: Source, folder: ModelFolder) -> Failure | None:
         """Open a version and put it in the place of the one that has its number. Returns: why that failed."""
         with self._lock:
             model.loading = source.version
-        begun_s = self._clock()
+        begun_s, stamp = self._clock(), folder.stamps[source.version]
         try:
-            held = self._open(source, stamp, configuration)
+            held = self._open(source, stamp, folder)
         except Exception as error:  # an engine on foreign files may raise anything, and the old version must go on
             logger.exception("version %d of model %s cannot be opened", source.version, source.name)
             return Failure(tell_reason(error, self._repository), source, stamp)
@@ -241,7 +242,7 @@ class Updater:
         self._drain([] if old is None else [old])
         return None
 
-    def _open(self, source: Source, stamp: Stamp, configuration: ModelConfiguration) -> HeldVersion:
+    def _open(self, source: Source, stamp: Stamp, folder: ModelFolder) -> HeldVersion:
         verify_source(source)
         opened = self._make_opened(source)
         if isinstance(source, ModelSource) and self.pager.budget_bytes is not None:
@@ -249,12 +250,11 @@ class Updater:
         try:
             with self._meter.measure() as measured:
                 opened.open()
-                check_tensors(configuration, opened.facts.inputs, opened.facts.outputs)
+                check_tensors(folder.configuration, opened.facts.inputs, opened.facts.outputs, folder.configured_by)
                 opened.warm_up()
-            held = HeldVersion(source, stamp, opened, configuration, self._clock())
-            if held.memory_bytes:  # a pipeline holds nothing of its own
-                held.memory_bytes = max(held.memory_bytes, measured.grown_bytes)
+            held = HeldVersion(source, stamp, opened, folder.configuration, self._clock())
             self.pager.check_fits(held.memory_bytes or self._count_steps(source))
+            self.pager.note_growth(held, measured.grown_bytes)
             return held
         except BaseException:
             opened.close()
@@ -285,6 +285,15 @@ class Updater:
                     idle.append(version)
         for version in idle:
             self.close_version(version)
+
+
+def runs_alike(version: HeldVersion, source: Source) -> bool:
+    """Whether a source would be opened as what is open already; what its graph overrules makes no difference."""
+    old = version.source
+    if isinstance(old, PipelineSource) or isinstance(source, PipelineSource):
+        return old == source
+    facts = version.opened.facts
+    return fit_source(old, facts) == fit_source(source, facts)
 
 
 def log_news(name: str, before: Mapping[int, Failure], now: Mapping[int, Failure]) -> None:

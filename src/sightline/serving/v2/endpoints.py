@@ -137,7 +137,7 @@ class V2Endpoints:
         """Metadata of a model."""
         name, version = read_path(request)
         facts = self.models.find_facts(name, version)
-        versions = await asyncio.to_thread(self.models.list_versions, name)
+        versions = self.models.list_versions(name)
         return write_json(describe_model(facts, [number for _, number in versions]))
 
     async def read_model_ready(self, request: Request) -> Response:
@@ -160,7 +160,7 @@ class V2Endpoints:
     async def read_statistics(self, request: Request) -> Response:
         """Statistics of all models that the caller may use, one, or one version."""
         name, version = read_path(request)
-        versions = await asyncio.to_thread(self.models.list_versions, name, version)
+        versions = self.models.list_versions(name, version)
         return write_json({"model_stats": [self.statistics.read(*one) for one in versions if may_use(request, one[0])]})
 
     async def list_repository(self, request: Request) -> Response:
@@ -179,14 +179,14 @@ class V2Endpoints:
         """Load a model, or load it again, maybe with another configuration."""
         asked = await self._read_json(request, _LoadRequest)
         configuration = read_configuration(asked.parameters)
-        await asyncio.to_thread(self.models.call_host, self.models.host.load, request.path_params["name"], configuration)
+        await self.models.load(request.path_params["name"], configuration)
         return Response()
 
     async def unload(self, request: Request) -> Response:
         """Unload a model."""
         asked = await self._read_json(request, _UnloadRequest)
         with_dependents = asked.parameters is not None and asked.parameters.unload_dependents
-        await asyncio.to_thread(self.models.call_host, self.models.host.unload, request.path_params["name"], with_dependents)
+        await self.models.unload(request.path_params["name"], with_dependents)
         return Response()
 
     async def _read_json(self, request: Request, kind: type[Any]) -> Any:

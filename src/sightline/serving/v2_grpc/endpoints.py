@@ -110,7 +110,7 @@ class GrpcEndpoints:
         """Metadata of a model, without the `parameters` that only JSON has a place for."""
         origin.caller.check_model(message.name)
         facts = self.models.find_facts(message.name, message.version)
-        versions = await asyncio.to_thread(self.models.list_versions, message.name)
+        versions = self.models.list_versions(message.name)
         described = describe_model(facts, [version for _, version in versions])
         tensors = {
             side: [{key: tensor[key] for key in ("name", "datatype", "shape")} for tensor in described[side]]
@@ -131,7 +131,7 @@ class GrpcEndpoints:
         """Statistics of all models that the caller may use, one, or one version."""
         if message.name:
             origin.caller.check_model(message.name)
-        versions = await asyncio.to_thread(self.models.list_versions, message.name, message.version)
+        versions = self.models.list_versions(message.name, message.version)
         counted = [self.statistics.read(*one) for one in versions if _may_use(origin, one[0])]
         return _write("ModelStatisticsResponse", model_stats=msgspec.to_builtins(counted))
 
@@ -151,7 +151,7 @@ class GrpcEndpoints:
         origin.caller.check_admin()
         _check_repository(message)
         configuration = read_configuration(read_parameters(message.parameters))
-        await asyncio.to_thread(self.models.call_host, self.models.host.load, message.model_name, configuration)
+        await self.models.load(message.model_name, configuration)
         return _write("RepositoryModelLoadResponse")
 
     async def unload(self, message: Message, origin: Origin) -> bytes:
@@ -159,7 +159,7 @@ class GrpcEndpoints:
         origin.caller.check_admin()
         _check_repository(message)
         with_dependents = read_parameters(message.parameters).get("unload_dependents") is True
-        await asyncio.to_thread(self.models.call_host, self.models.host.unload, message.model_name, with_dependents)
+        await self.models.unload(message.model_name, with_dependents)
         return _write("RepositoryModelUnloadResponse")
 
     async def _infer(self, message: Message, origin: Origin, is_in_stream: bool) -> bytes:
