@@ -4,8 +4,10 @@ The ladder: every engine in FP32 and BF16, then INT8 by two quantisers, timed to
 When no INT8 candidate passes, the rescue quantisers are tried one after the other, while there is time.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from sightline.compiler.fpga import FixedPrecision
 from sightline.compiler.gate import Check, GateResult, check_fp32, check_quantised, infer_samples, judge_candidate
 from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
-from sightline.compiler.guides import make_guide
+from sightline.compiler.guides import make_answer_guide, make_guide
 from sightline.compiler.layers import profile_layers
 from sightline.compiler.passes import simplify_graph
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
@@ -168,20 +170,31 @@ class Compilation:
         found.candidates += runnable
         return runnable
 
-    def _can_guide(self) -> bool:
-        """A quantiser is guided by calibration pictures, never by those that judge it; they must carry labels."""
+    def _has_labels_to_guide(self) -> bool:
+        """A quantiser is guided by calibration pictures, never by those that judge it."""
         found, pictures = self.found, self.found.pictures
         version = found.calibration_version or found.version
         if pictures is None or version is None or not set(version.categories) <= set(found.manifest.categories):
             return False
         return any(item.annotations for item in pictures.calibration)
 
+    def _can_try(self, quantiser: str) -> bool:
+        """Whether there is what it looks at: labels, or pictures to compare with FP32 on."""
+        needs_guide, needs_labels = load_needs(quantiser)
+        return self._has_labels_to_guide() if needs_labels else not needs_guide or self.found.pictures is not None
+
     def _make_guide(self, quantiser: str) -> Guide | None:
+        """By labels where the gate judges by labels, else by FP32's answers."""
         found = self.found
-        if not load_needs_guide(quantiser) or found.pictures is None or found.version is None:
+        if not load_needs(quantiser)[0] or found.pictures is None or found.version is None:
             return None
         version, items = found.calibration_version or found.version, found.pictures.calibration
-        return make_guide(found.manifest, version, items, found.request.max_drop, self._is_late)
+        facts = (found.manifest, version, items, found.request.max_drop, self._is_late)
+        if found.is_labelled and self._has_labels_to_guide():
+            return make_guide(*facts)
+        exact = found.baseline or self._make_reference()
+        with closing(exact.open(1, len(os.sched_getaffinity(0)))) as session:
+            return make_answer_guide(*facts, lambda batch: session.infer({self._input_name: batch}))
 
     def _keep_runnable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         runnable, refused = split_runnable(candidates, self._input_name, self._check_samples[0])
@@ -267,7 +280,7 @@ class Compilation:
         if self._is_quantised_already or found.request.symmetric:
             return
         for quantiser in RESCUE_QUANTISERS:
-            if not self._is_int8_missed() or (load_needs_guide(quantiser) and not self._can_guide()):
+            if not self._is_int8_missed() or not self._can_try(quantiser):
                 continue
             self._stages.begin("quantising", f"quantising with {quantiser}")
             added = self._add_int8(quantiser)
@@ -342,9 +355,10 @@ class Compilation:
         return found.compared[candidate.name][0]
 
 
-def load_needs_guide(quantiser: str) -> bool:
-    """Whether a quantiser looks at accuracy; one that is not installed does not."""
+def load_needs(quantiser: str) -> tuple[bool, bool]:
+    """Whether a quantiser looks at accuracy, and at labels for it; one that is not installed does neither."""
     try:
-        return load_quantiser(quantiser).needs_guide
+        loaded = load_quantiser(quantiser)
     except SightlineError:
-        return False
+        return False, False
+    return loaded.needs_guide, loaded.needs_labels

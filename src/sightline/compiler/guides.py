@@ -1,24 +1,54 @@
-"""The Guide of a quantiser that looks at accuracy: labelled pictures prepared once in batches, and the task's own metric.
+"""The Guide of a quantiser that looks at accuracy: calibration pictures prepared once, and what outputs are worth.
 
-They are calibration pictures: those that judge at the gate must not guide.
+With labels that is the task's own metric, without them the share of FP32's answers that are kept, as at the gate. They are
+calibration pictures: those that judge at the gate must not guide.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from sightline.compiler.quantisers.quantiser import Guide
+from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.manifests import ModelManifest
+from sightline.core.manifests import TENSOR_TASKS, ModelManifest
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
+from sightline.metrics.agreement import compare_predictions
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
+from sightline.runtime.output_error import find_rms_error
 
 BATCH = 8
 MOST_BYTES = 400_000_000  # of prepared pictures that are held in memory
+RAW_ERROR_OF_SCORE = 10  # a relative error of 10 % of raw tensors stands for a score of 0.99, as at the gate
+ERROR_PERCENTILE = 95
+SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # of the confidence threshold: few pictures hold few objects near one of them
+Answer = Sequence[Annotation]
+Outputs = Mapping[str, np.ndarray]
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """Calibration pictures in batches: their items, inputs and where each picture lies in its input."""
+
+    groups: list[list[Item]]
+    batches: list[np.ndarray]
+    placements: list[list[Placement]]
+
+
+def prepare_items(manifest: ModelManifest, version: DatasetVersion, items: Sequence[Item]) -> Prepared:
+    """As many pictures as fit the bound of memory."""
+    size_bytes = 4 * 3 * manifest.input.width * manifest.input.height
+    used = list(items[: max(BATCH, MOST_BYTES // size_bytes)])
+    prepared = Prepared([used[first : first + BATCH] for first in range(0, len(used), BATCH)], [], [])
+    for group in prepared.groups:
+        batch, placed = prepare_batch([version.read_image(item) for item in group], manifest.input)
+        prepared.batches.append(batch)
+        prepared.placements.append(placed)
+    return prepared
 
 
 def make_guide(
@@ -28,25 +58,75 @@ def make_guide(
     max_drop: float,
     is_late: Callable[[], bool],
 ) -> Guide:
-    """A guide over as many labelled pictures as fit the bound of memory."""
-    size_bytes = 4 * 3 * manifest.input.width * manifest.input.height
-    used = list(items[: max(BATCH, MOST_BYTES // size_bytes)])
-    groups = [used[first : first + BATCH] for first in range(0, len(used), BATCH)]
-    batches: list[np.ndarray] = []
-    placements: list[list[Placement]] = []
-    for group in groups:
-        batch, placed = prepare_batch([version.read_image(item) for item in group], manifest.input)
-        batches.append(batch)
-        placements.append(placed)
+    """A guide by labels: its score is the task's metric."""
+    prepared = prepare_items(manifest, version, items)
     categories = Categories(manifest.categories)
 
-    def score(outputs: Iterable[tuple[int, Mapping[str, np.ndarray]]]) -> float:
+    def score(outputs: Iterable[tuple[int, Outputs]]) -> float:
         evaluator = make_evaluator(manifest.task, categories, version.manifest.unlabelled_pixels)
-        threshold = EVALUATION_THRESHOLDS[manifest.task]
         for place, tensors in outputs:
-            answers = decode_outputs(manifest.decode, tensors, placements[place], categories, threshold)
-            for item, answer in zip(groups[place], answers, strict=True):
+            for item, answer in zip(prepared.groups[place], decode(manifest, prepared, place, tensors), strict=True):
                 evaluator.add(item.annotations, answer, item.width, item.height)
         return evaluator.compute().primary
 
-    return Guide(batches=batches, score=score, max_drop=max_drop, is_late=is_late)
+    return Guide(batches=prepared.batches, score=score, max_drop=max_drop, is_late=is_late)
+
+
+def make_answer_guide(
+    manifest: ModelManifest,
+    version: DatasetVersion,
+    items: Sequence[Item],
+    max_drop: float,
+    is_late: Callable[[], bool],
+    infer: Callable[[np.ndarray], Outputs],
+) -> Guide:
+    """A guide without labels: its score is the share of answers kept. Args: infer: the network in FP32."""
+    prepared = prepare_items(manifest, version, items)
+    expected = [infer(batch) for batch in prepared.batches]
+    if manifest.task in TENSOR_TASKS:
+        return Guide(prepared.batches, lambda outputs: score_tensors(expected, outputs), max_drop, is_late)
+    answers = [decode(manifest, prepared, place, tensors) for place, tensors in enumerate(expected)]
+
+    def score(outputs: Iterable[tuple[int, Outputs]]) -> float:
+        before: list[Answer] = []
+        after: list[Answer] = []
+        sizes: list[tuple[int, int]] = []
+        for place, tensors in outputs:
+            before += answers[place]
+            after += decode(manifest, prepared, place, tensors)
+            sizes += [(item.width, item.height) for item in prepared.groups[place]]
+        return score_answers(manifest, before, after, sizes)
+
+    return Guide(prepared.batches, score, max_drop, is_late)
+
+
+def decode(manifest: ModelManifest, prepared: Prepared, place: int, tensors: Outputs) -> list[list[Annotation]]:
+    """Answers of one batch, unsure ones too."""
+    threshold = EVALUATION_THRESHOLDS[manifest.task]
+    return decode_outputs(manifest.decode, tensors, prepared.placements[place], Categories(manifest.categories), threshold)
+
+
+def score_answers(
+    manifest: ModelManifest, before: Sequence[Answer], after: Sequence[Answer], sizes: Sequence[tuple[int, int]]
+) -> float:
+    """Share of answers kept; of objects at several confidence thresholds around the Model's, all counted together."""
+    shifts = SHIFTS if manifest.task in ("detection", "instance") else (0.0,)
+    same = total = 0
+    for shift in shifts:
+        threshold = min(max(manifest.decode.confidence_threshold + shift, 0.1), 0.9)
+        agreement = compare_predictions(manifest.task, Categories(manifest.categories), before, after, sizes, threshold)
+        same += sum(part for part, _ in agreement.parts)
+        total += sum(whole for _, whole in agreement.parts)
+    return same / total if total else 1.0
+
+
+def score_tensors(expected: Sequence[Outputs], outputs: Iterable[tuple[int, Outputs]]) -> float:
+    """1 less a tenth of the relative error that 95 % of the pictures stay below."""
+    errors: list[float] = []
+    for place, tensors in outputs:
+        count = len(next(iter(tensors.values())))
+        errors += [
+            max(find_rms_error(expected[place][name][index], tensors[name][index]) for name in tensors)
+            for index in range(count)
+        ]
+    return 1 - float(np.percentile(errors, ERROR_PERCENTILE)) / RAW_ERROR_OF_SCORE

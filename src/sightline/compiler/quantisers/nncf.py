@@ -27,6 +27,7 @@ class NncfQuantiser:
     name = "nncf"
     description = "NNCF post-training quantisation with fast bias correction"
     needs_guide = False
+    needs_labels = False
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""

@@ -31,6 +31,7 @@ class MinMaxQuantiser:
     largest_sample_count: int | None = None
     is_symmetric = False
     needs_guide = False
+    needs_labels = False
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""

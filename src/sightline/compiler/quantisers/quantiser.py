@@ -34,9 +34,10 @@ class Guide:
     """What a quantiser that looks at accuracy is given.
 
     Attributes:
-        batches: prepared inputs of labelled calibration pictures, several pictures each.
-        score: from (place of the batch, its outputs) pairs, of all batches or of some, to the metric that decides, 0..1.
-        max_drop: of that metric.
+        batches: prepared inputs of calibration pictures, several pictures each.
+        score: from (place of the batch, its outputs) pairs, of all batches or of some, to what decides, 0..1: the metric, or
+            without labels the share of FP32's answers that are kept.
+        max_drop: of that score.
         is_late: True when it must stop.
     """
 
@@ -51,11 +52,13 @@ class Quantiser(Protocol):
 
     Attributes:
         needs_guide: it looks at accuracy while it works, and cannot work without a Guide.
+        needs_labels: its Guide must be one of labelled pictures.
     """
 
     name: str
     description: str
     needs_guide: bool
+    needs_labels: bool
 
     def missing(self) -> str | None:
         """What must be installed first, as one line, or None."""

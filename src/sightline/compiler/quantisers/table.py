@@ -11,10 +11,17 @@ QUANTISERS = {
     "nncf": "sightline.compiler.quantisers.nncf:NncfQuantiser",
     "ort-percentile": "sightline.compiler.quantisers.ort:PercentileQuantiser",
     "ort-symmetric": "sightline.compiler.quantisers.ort:SymmetricQuantiser",
+    "mixed": "sightline.compiler.quantisers.mixed:MixedQuantiser",
+    "mixed-wide": "sightline.compiler.quantisers.mixed:MixedWideQuantiser",
     "nncf-control": "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser",
 }
 FIRST_QUANTISERS = ("ort-minmax", "nncf")  # always tried
-RESCUE_QUANTISERS = ("ort-percentile", "nncf-control")  # tried one after the other while none before passes the gate
+RESCUE_QUANTISERS = (
+    "ort-percentile",
+    "mixed",
+    "mixed-wide",
+    "nncf-control",
+)  # tried one after the other while none before passes the gate
 SYMMETRIC_QUANTISERS = ("ort-symmetric",)  # alone, when the file must suit TensorRT or QNN
 
 

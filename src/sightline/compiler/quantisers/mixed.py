@@ -1,0 +1,237 @@
+"""INT8 where it costs nothing, float where it does: a quantiser for networks whose answers the plain ones change.
+
+Three steps. Channels are equalised, ranges chosen by least error and biases corrected: with that most small networks of
+depthwise convolutions keep their answers almost whole. Then each convolution is made INT8 alone, and what that does to the
+outputs orders them. At last the first of this order go back to float, as few as the guide asks for: found by halving, each try
+scored on calibration pictures, by labels or by FP32's answers. Ranges with and without rare values are both tried so.
+"""
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+
+from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.quantisers.convolutions import (
+    Convolution,
+    average_patch,
+    count_places,
+    list_convolutions,
+    read_constants,
+)
+from sightline.compiler.quantisers.equalising import equalise
+from sightline.compiler.quantisers.qdq import Plan, write_qdq
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.ranges import Range, Seen, choose_clipped, choose_whole, observe, run_exposed
+from sightline.compiler.quantisers.rounding import RoundedWeights, round_weights
+from sightline.core.errors import Exhausted, InvalidInput, Unsupported
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+
+MOST_SAMPLES = 100
+RANKING_BATCHES = 2  # of the guide; noise of tensors needs few pictures, unlike answers
+RANKING_SECONDS = 45.0
+FLOAT_SHARE = 0.5  # of the convolutions at most; an INT8 Artifact with more in float would be none
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to quantise, and what it takes.
+
+    Attributes:
+        clips: whether ranges leave out rare values.
+        plan: the network.
+        floats: convolutions left in float.
+        score: the guide's.
+        is_good: whether that is enough.
+    """
+
+    clips: bool
+    plan: Plan
+    floats: frozenset[str]
+    score: float
+    is_good: bool
+
+
+class MixedQuantiser:
+    """Equalised INT8 with the fewest convolutions in float that the guide is content with, at most half of them."""
+
+    name = "mixed"
+    description = "channels equalised, biases corrected; the few convolutions that change the answers most stay in float"
+    needs_guide = True
+    needs_labels = False
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def missing(self) -> str | None:
+        """What must be installed first, or None."""
+        return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
+
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
+        """Write the INT8 twin of `graph`. Raises: Unsupported, Exhausted; InvalidInput without a guide."""
+        if guide is None:
+            raise InvalidInput(
+                "expected a guide of calibration pictures to choose layers by, got none; give pictures with --data"
+            )
+        samples = samples[:MOST_SAMPLES]
+        model = load_graph(graph)
+        convolutions = list_convolutions(model)
+        if not convolutions:
+            raise Unsupported(f"{self.name} cannot quantise {graph.name}: it has no convolution; another quantiser may")
+        seen = observe(model, input_name, samples, sorted({one.source for one in convolutions}))
+        equalised = equalise(model, seen)
+        choices = []
+        with TemporaryDirectory(prefix="sightline-mixed-") as folder:
+            for clips in (True, False):
+                ranges = {name: choose_clipped(one) if clips else choose_whole(one) for name, one in seen.items()}
+                plan = Plan(equalised, ranges, round_all(equalised, input_name, samples, convolutions, ranges))
+                trial = Trial(plan, input_name, guide, Path(folder))
+                choices.append(self._choose(clips, trial, self._rank(convolutions, trial)))
+        best = max(choices, key=lambda one: (one.is_good, -len(one.floats), one.score))
+        save_graph(write_qdq(best.plan, [one.name for one in convolutions if one.name not in best.floats]), out)
+        return self._describe(convolutions, seen, best, len(samples))
+
+    def _choose(self, clips: bool, trial: "Trial", order: Sequence[str]) -> Choice:
+        """The first of `order` that must stay in float."""
+        wanted = trial.exact_score - trial.guide.max_drop
+        scores: dict[int, float] = {}
+
+        def is_good(count: int) -> bool:
+            scores[count] = trial.score(order[count:])
+            return scores[count] >= wanted
+
+        kept = self.count_floats(len(order), is_good)
+        good = is_good(kept) if kept not in scores else scores[kept] >= wanted
+        return Choice(clips, trial.plan, frozenset(order[:kept]), scores[kept], good)
+
+    def count_floats(self, total: int, is_good: Callable[[int], bool]) -> int:
+        """How many of all convolutions stay in float. Args: is_good: whether so many are enough."""
+        return find_fewest(int(total * FLOAT_SHARE), is_good)
+
+    def _rank(self, convolutions: Sequence[Convolution], trial: "Trial") -> list[str]:
+        """Names of the convolutions, the one first that disturbs the outputs most.
+
+        Those that time did not suffice for come last: they stay INT8.
+        """
+        started, found = self._clock(), {}
+        for one in convolutions:
+            if self._clock() - started > RANKING_SECONDS:
+                break
+            found[one.name] = trial.find_noise([one.name])
+        return sorted(found, key=lambda name: -found[name]) + [one.name for one in convolutions if one.name not in found]
+
+    def _describe(
+        self, convolutions: Sequence[Convolution], seen: Mapping[str, Seen], best: Choice, images: int
+    ) -> QuantiserFacts:
+        products = {one.name: count_products(one, seen) for one in convolutions}
+        share = 1 - sum(products[name] for name in best.floats) / sum(products.values())
+        settings: dict[str, object] = {
+            "per_channel": True,
+            "activations": "uint8",
+            "weights": "int8",
+            "ranges": "least error" if best.clips else "minimum and maximum",
+            "equalised": True,
+            "bias_correction": True,
+            "int8_convolutions": f"{len(convolutions) - len(best.floats)} of {len(convolutions)}",
+            "int8_share_of_products": round(share, 3),
+            "float_layers": [one.name for one in convolutions if one.name in best.floats],
+            "guide_score": round(best.score, 4),
+        }
+        package = f"onnxruntime {metadata.version('onnxruntime')}"
+        return QuantiserFacts(quantiser=self.name, package=package, settings=settings, images=images)
+
+
+class MixedWideQuantiser(MixedQuantiser):
+    """A third of the convolutions in float, for networks whose calibration pictures hold too few answers to count by."""
+
+    name = "mixed-wide"
+    description = "as `mixed`, with a third of the convolutions in float"
+
+    def count_floats(self, total: int, is_good: Callable[[int], bool]) -> int:
+        """A third, whatever the guide says."""
+        return total // 3
+
+
+def round_all(
+    model: onnx.ModelProto,
+    input_name: str,
+    samples: Sequence[np.ndarray],
+    convolutions: Sequence[Convolution],
+    ranges: Mapping[str, Range],
+) -> dict[str, RoundedWeights]:
+    """The weights of every convolution, with the biases that its own inputs on pictures ask for."""
+    plain: dict[str, np.ndarray] = {}
+    after: dict[str, np.ndarray] = {}
+    for tensors in run_exposed(model, input_name, samples, list(ranges)):
+        rounded = {name: ranges[name].round_trip(tensor) for name, tensor in tensors.items()}
+        for one in convolutions:
+            for total, side in ((plain, tensors), (after, rounded)):
+                total[one.name] = total.get(one.name, 0) + average_patch(side[one.source], one) / len(samples)
+    weights = read_constants(model, [one.weight for one in convolutions])
+    return {one.name: round_weights(weights[one.weight], plain[one.name], after[one.name], one.groups) for one in convolutions}
+
+
+def count_products(convolution: Convolution, seen: Mapping[str, Seen]) -> int:
+    """Multiplications of one picture, in the unit that convolutions of one network are compared in."""
+    one = seen[convolution.source]
+    rows, columns = count_places(convolution, *one.size)
+    return rows * columns * convolution.weight_count
+
+
+def find_fewest(most: int, is_good: Callable[[int], bool]) -> int:
+    """Smallest count in 0..most that is good, where more is not worse; `most` when none is."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_good(middle) else (middle + 1, high)
+    return low
+
+
+class Trial:
+    """Tries the network with some convolutions in INT8 on the guide's pictures.
+
+    Args:
+        plan: the network.
+        guide: pictures and their score.
+        folder: for files on the way.
+    """
+
+    def __init__(self, plan: Plan, input_name: str, guide: Guide, folder: Path) -> None:
+        self.guide, self.plan = guide, plan
+        self._input_name, self._file = input_name, folder / "tried.onnx"
+        self._exact = [outputs for _, outputs in self._run([], range(min(RANKING_BATCHES, len(guide.batches))))]
+        self.exact_score = self.score([])
+
+    def score(self, quantised: Sequence[str]) -> float:
+        """The guide's score, over all its pictures, with these convolutions in INT8."""
+        return self.guide.score(self._run(quantised, range(len(self.guide.batches))))
+
+    def find_noise(self, quantised: Sequence[str]) -> float:
+        """Mean square of what these convolutions in INT8 change, relative to each output, summed over outputs."""
+        found = [outputs for _, outputs in self._run(quantised, range(len(self._exact)))]
+        noise = 0.0
+        for name in self._exact[0]:
+            exact, changed = (np.concatenate([one[name] for one in side]).astype(np.float64) for side in (self._exact, found))
+            noise += float(np.square(changed - exact).mean() / (np.square(exact).mean() or 1.0))
+        return noise
+
+    def _run(self, quantised: Sequence[str], places: range) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
+        save_graph(write_qdq(self.plan, quantised), self._file)
+        with closing(
+            load_backend("onnxruntime").open(self._file, SessionOptions("fp32", 1, len(os.sched_getaffinity(0))))
+        ) as run:
+            for place in places:
+                if self.guide.is_late():
+                    raise Exhausted("the time limit was reached while layers were ranked; raise --time-limit")
+                yield place, run.infer({self._input_name: self.guide.batches[place]})
