@@ -67,20 +67,31 @@ def test_a_quota_that_is_too_fast_says_when_to_come_again() -> None:
     assert quota.running == 1  # the refused one is not to be left
 
 
-def test_what_gives_way_leaves_a_token_to_requests_where_there_is_room_for_two() -> None:
+def test_a_frame_leaves_a_token_to_requests_where_there_is_room_for_two() -> None:
     clock = Clock()
     quota = Quota(TokenBucket(1.0, burst=2, clock=clock))
-    assert [quota.enter_behind() for _ in range(2)] == [True, False]
+    assert [quota.enter_frame() for _ in range(2)] == [True, False]
     quota.enter()
     lone = Quota(TokenBucket(1.0, burst=1, clock=clock))
-    assert [lone.enter_behind() for _ in range(2)] == [True, False]
+    assert [lone.enter_frame() for _ in range(2)] == [True, False]
 
 
 def test_who_rests_takes_no_place() -> None:
     quota = Quota(max_concurrent=1)
     quota.enter()
-    assert not quota.enter_behind()
+    assert not quota.enter_frame()
     with quota.rest():
-        assert quota.enter_behind()
-        quota.leave()
-    assert quota.running == 1
+        assert quota.enter_frame()
+        quota.leave_frame()
+    assert (quota.running, quota.frames) == (1, 0)
+
+
+def test_frames_begin_within_the_number_at_once_and_keep_no_request_out() -> None:
+    quota = Quota(max_concurrent=2)
+    quota.enter()
+    assert [quota.enter_frame() for _ in range(2)] == [True, False]
+    quota.enter()
+    with pytest.raises(Refusal):
+        quota.enter()
+    quota.leave_frame()
+    assert not quota.enter_frame()

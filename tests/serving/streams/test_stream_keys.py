@@ -28,7 +28,7 @@ def test_frames_beyond_the_rate_of_a_key_are_dropped_and_leave_a_token_for_its_r
     view = wait_for(client, start(client, realtime=True), "ended")
     assert view["statistics"]["frames_analysed"] == 2
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS) - 2}
-    assert not quota.enter_behind()
+    assert not quota.enter_frame()
     quota.enter()
 
 
@@ -40,7 +40,7 @@ def test_a_frame_counts_among_what_its_key_runs_at_once(client: httpx.Client, st
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS)}
     quota.leave()
     assert wait_for(client, start(client), "ended")["statistics"]["frames_analysed"] == len(GRAYS)
-    assert quota.running == 0
+    assert (quota.running, quota.frames) == (0, 0)
 
 
 def test_without_real_time_a_frame_waits_until_the_key_may_go_on(client: httpx.Client, stage: Stage) -> None:

@@ -45,12 +45,17 @@ class TokenBucket:
 
 
 class Quota:
-    """What one caller may do: a rate, and requests at once. None: no limit."""
+    """What one caller may do: a rate, and requests at once. None: no limit.
+
+    Attributes:
+        running: requests. frames: of streams, which give way: they begin only where neither limit is reached, and never keep a
+            request out, for a busy stream would lock out even the request that ends it.
+    """
 
     def __init__(self, bucket: TokenBucket | None = None, max_concurrent: int | None = None) -> None:
         self.bucket = bucket
         self.max_concurrent = max_concurrent
-        self.running = 0
+        self.running = self.frames = 0
 
     def enter(self) -> None:
         """Begin a request; `leave` must follow. Raises: Refusal 429 with Retry-After; nothing is to be left then."""
@@ -62,17 +67,21 @@ class Quota:
             raise Refusal(429, f"this key may send {self.bucket.rate_per_s:g} requests a second; slow down", wait_s)
         self.running += 1
 
-    def enter_behind(self) -> bool:
-        """Begin what gives way to requests, as a stream's frame does: it leaves them a token, where the burst has room for two.
+    def enter_frame(self) -> bool:
+        """Begin a stream's frame; it leaves requests a token, where the burst has room for two.
 
-        Returns: whether it may begin; `leave` must follow then.
+        Returns: whether it may begin; `leave_frame` must follow then.
         """
-        if self.max_concurrent is not None and self.running >= self.max_concurrent:
+        if self.max_concurrent is not None and self.running + self.frames >= self.max_concurrent:
             return False
         if self.bucket is not None and self.bucket.take(left=min(1.0, self.bucket.burst - 1.0)) > 0:
             return False
-        self.running += 1
+        self.frames += 1
         return True
+
+    def leave_frame(self) -> None:
+        """A frame has ended."""
+        self.frames -= 1
 
     def leave(self) -> None:
         """A request has ended."""

@@ -240,14 +240,14 @@ class Stream:
         )
         while True:
             quota, reason = self.caller.quota, "limit"
-            if quota.enter_behind():
+            if quota.enter_frame():
                 try:
                     version, annotations = await self._service.infer(call)
                     break
                 except Exhausted as error:
                     reason = name_drop(error)
                 finally:
-                    quota.leave()
+                    quota.leave_frame()
             if self._options.realtime:
                 self.statistics.add_drop(reason)
                 return
