@@ -104,9 +104,8 @@ def summarise(rounds: list[list[dict[str, Any]]]) -> dict[str, Any]:
 
 def print_table(limit: float, servers: dict[str, dict[str, Any]], clients: list[str]) -> None:
     """A row a server, to read."""
-    print(
-        f"limit {limit:.1f} images/s\n| server | {' | '.join(clients)} clients: images/s (p99 ms) | open loop p50 / p99 | failed | MB | start s |"
-    )
+    print(f"limit {limit:.1f} images/s")
+    print(f"| server | {' | '.join(clients)} clients: images/s (p99 ms) | open loop p50 / p99 | failed | MB | start s |")
     for name, facts in servers.items():
         cells = [f"{point['rate']:.0f} ({point['p99']:.0f})" for point in facts["closed"].values()]
         opened = facts["open_80"]

@@ -299,7 +299,8 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 def test_a_lone_request_is_alone_and_nobody_else_is() -> None:
-    scheduler = Scheduler(2, Clock())
+    clock = Clock()
+    scheduler = Scheduler(2, clock)
     model, other = FakeExecutable("m"), FakeExecutable("other")
     for executable in (model, other):
         scheduler.submit(make_work(executable))
@@ -309,6 +310,12 @@ def test_a_lone_request_is_alone_and_nobody_else_is() -> None:
     assert second is not None and not second.alone  # the first runs
     scheduler.finish(first, 0.01)
     scheduler.finish(second, 0.01)
+    clock.now += 0.04
+    scheduler.submit(make_work(model))
+    soon = scheduler.try_take()
+    assert soon is not None and not soon.alone  # there was company a moment ago, and there may be some again
+    scheduler.finish(soon, 0.01)
+    clock.now += 0.02
     scheduler.submit(make_work(model))
     third = scheduler.try_take()
     assert third is not None and third.alone

@@ -119,7 +119,7 @@ def test_a_model_that_was_busy_but_modest_earns_no_credit() -> None:
 
 def test_a_model_that_used_an_idle_device_has_no_debt() -> None:
     simulation = Simulation(1)
-    early, late = FakeExecutable("early", 0.01), FakeExecutable("late", 0.01)
+    early, late = FakeExecutable("early", 0.01, max_waiting=256), FakeExecutable("late", 0.01)
     works = [simulation.send(early) for _ in range(200)]
     simulation.run(10.0)  # two seconds of work
     assert len(simulation.latencies(works)) == 200
@@ -154,7 +154,7 @@ def test_without_express_slots_the_light_model_waits_for_a_slot() -> None:
 
 def test_a_long_backlog_of_one_tenant_does_not_delay_another() -> None:
     simulation = Simulation(2)
-    model = FakeExecutable("m", 0.02)
+    model = FakeExecutable("m", 0.02, max_waiting=256)
     simulation.flood(model, 200, "flood")
     works = simulation.trickle(model, 0.13, 10.0, "modest")
     simulation.run(11.0)

@@ -26,6 +26,7 @@ from sightline.serving.scheduling.queueing import ExecutableQueue, PlaceHeap, Ta
 from sightline.serving.scheduling.work import Executable, Work
 
 FIRST_ROW_S = 0.01  # estimate for a model that has never run
+CALM_S = 0.05  # a request is alone only when none met another for so long: all threads cost half as much again as one
 LEARNING_RATE = 0.2  # of the estimate of a row's cost, from execution to execution
 
 logger = logging.getLogger("sightline.serving")
@@ -122,6 +123,7 @@ class Dispatcher:
         self._waiting = 0
         self._running = 0
         self._express_started = 0
+        self._crowded_s = -inf  # when a request last met another
 
     def set_tenant_weights(self, weights: Mapping[str, float]) -> None:
         """From now on these; a tenant that waits or runs keeps its old weight until it has been idle. Raises: InvalidInput."""
@@ -152,6 +154,8 @@ class Dispatcher:
         if queue is None:
             queue = self._open_queue(work.executable)
         self._check_room(queue)
+        if self._running or self._waiting:
+            self._crowded_s = now
         self._arrivals += 1
         place = queue.push(work, now, self._arrivals)
         self._waiting += 1
@@ -295,7 +299,7 @@ class Dispatcher:
             return None
         works = tuple(one.work for one in taken)
         estimated_s = model.expected_row_s * sum(work.rows for work in works)
-        alone = not (self._running or self._waiting)
+        alone = not (self._running or self._waiting) and now - self._crowded_s >= CALM_S
         is_express = self._running >= self.slots
         load = self.slots if alone else 1
         batch = Batch(

@@ -58,7 +58,7 @@ class Executable(Protocol):
 
         Args:
             works: at least one, all of this executable.
-            alone: nothing else runs or waits on the Device, so all its threads may be used.
+            alone: nothing else runs or waits on the Device, nor did a moment ago, so all its threads may be used.
         """
 
 
