@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
+from sightline.compiler.comparison import ERROR_PERCENTILE
+from sightline.compiler.gate import RAW_ERROR_OF_DROP
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -24,8 +26,6 @@ from sightline.runtime.output_error import find_rms_error
 
 BATCH = 8
 MOST_BYTES = 400_000_000  # of prepared pictures that are held in memory
-RAW_ERROR_OF_SCORE = 10  # a relative error of 10 % of raw tensors stands for a score of 0.99, as at the gate
-ERROR_PERCENTILE = 95
 SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # of the confidence threshold: few pictures hold few objects near one of them
 Answer = Sequence[Annotation]
 Outputs = Mapping[str, np.ndarray]
@@ -121,7 +121,7 @@ def score_answers(
 
 
 def score_tensors(expected: Sequence[Outputs], outputs: Iterable[tuple[int, Outputs]]) -> float:
-    """1 less a tenth of the relative error that 95 % of the pictures stay below."""
+    """1 less a tenth of the relative error that 95 % of the pictures stay below, as the gate counts it."""
     errors: list[float] = []
     for place, tensors in outputs:
         count = len(next(iter(tensors.values())))
@@ -129,4 +129,4 @@ def score_tensors(expected: Sequence[Outputs], outputs: Iterable[tuple[int, Outp
             max(find_rms_error(expected[place][name][index], tensors[name][index]) for name in tensors)
             for index in range(count)
         ]
-    return 1 - float(np.percentile(errors, ERROR_PERCENTILE)) / RAW_ERROR_OF_SCORE
+    return 1 - float(np.percentile(errors, ERROR_PERCENTILE)) / RAW_ERROR_OF_DROP
