@@ -19,8 +19,6 @@ LEVELS = (8, 16, 32)  # strides of the pyramid
 TWO_LEVELS_UP_TO_PX = 416  # a longer input gets boxes from stride 32 too, for objects of more than about 25 cells of stride 16
 SIDE_SCALE = 2.0  # a raw side of softplus(1) = 1.3 means 2.6 strides: first boxes overlap real objects and learn at once
 USUAL_CONFIDENCE = 0.5  # scores aim at the IoU of the box, so good boxes score high; validation finds the best one
-# Neighbouring cells see the same object: settings of `imaging.boxes.vote_boxes`, chosen on the val list of BCCD.
-VOTES = {"voters": 5, "share": 0.3, "spread": 0.02, "faintest": 0.05}
 PRIOR_LOGIT = -4.0  # sigmoid(-4) = 0.02: nearly all cells are background (Lin et al. 2017, §3.3)
 
 
@@ -93,7 +91,7 @@ def anchor_free_head(strides: tuple[int, ...]) -> DecodeSpec:
     return DecodeSpec(
         head="anchor_free",
         outputs=tuple(f"{kind}_{stride}" for stride in strides for kind in ("scores", "sides")),
-        parameters={"strides": list(strides), "side_scale": SIDE_SCALE, "votes": dict(VOTES)},
+        parameters={"strides": list(strides), "side_scale": SIDE_SCALE},
         confidence_threshold=USUAL_CONFIDENCE,
     )
 
