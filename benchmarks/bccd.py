@@ -43,8 +43,8 @@ from sightline.training.recipe import make_recipe
 
 CLASSES = ("RBC", "WBC", "Platelets")
 METRIC_CONFIDENCE = 0.01
-# Cells have no up or down. All other settings are the product's defaults. Tried and not kept: `least_visible` 0.55, `settle` 0.15
-# and votes gained on val at 420 CPU-seconds (mAP50 0.899 to 0.913) and nothing on test at 1,200 (0.914 against 0.916).
+# Cells have no up or down. All other settings are the product's defaults. Tried and not kept: `least_visible` 0.55, `settle`
+# 0.15 and votes gained on val at 420 CPU-seconds (mAP50 0.899 to 0.913) and nothing on test at 1,200 (0.914 against 0.916).
 RECIPE = {"augmentation": {"flip_y": 0.5}}
 # CPU-seconds -> (mAP50, mAP50-95, platelets AP50) to reach, mean of seeds.
 TARGETS: dict[int, tuple[float, float, float | None]] = {360: (0.87, 0.56, 0.80), 1200: (0.92, 0.62, None)}
