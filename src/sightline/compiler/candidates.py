@@ -13,7 +13,7 @@ from sightline.compiler.openvino_files import write_ir
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
 from sightline.core.errors import Exhausted, InvalidInput, MissingPackage, Unsupported
-from sightline.core.manifests import ModelManifest, Precision
+from sightline.core.manifests import InputSpec, ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.devices import Device
@@ -64,9 +64,10 @@ class Candidate:
         """Size of its files."""
         return sum(path.stat().st_size for path in self.files)
 
-    def open(self, streams: int, threads: int, profile: bool = False) -> Session:
-        """Open it in its engine."""
-        return load_backend(self.engine).open(self.graph, SessionOptions(self.precision, streams, threads, profile))
+    def open(self, streams: int, threads: int, profile: bool = False, pixels: InputSpec | None = None) -> Session:
+        """Open it in its engine; `pixels` as in `SessionOptions`."""
+        options = SessionOptions(self.precision, streams, threads, profile, pixels)
+        return load_backend(self.engine).open(self.graph, options)
 
 
 def find_engines(device: Device) -> list[str]:

@@ -127,8 +127,9 @@ def predict_items(
         return Judged([], None, infer_items(candidate, setting, manifest, version, items[:TENSOR_PICTURES], on_part))
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
     predictions = []
-    options = SessionOptions(candidate.precision, *setting)
-    with Predictor(manifest, candidate.open(*setting), candidate.engine, options) as predictor:
+    options = SessionOptions(candidate.precision, *setting, pixels=manifest.input)  # as `open_predictor` opens the Artifact
+    session = candidate.open(*setting, pixels=manifest.input)
+    with Predictor(manifest, session, candidate.engine, options) as predictor:
         threshold = EVALUATION_THRESHOLDS[manifest.task]
         for item, answer in zip(items, predictor.predict_stream(read_contents(version, items), threshold), strict=True):
             evaluator.add(item.annotations, answer, item.width, item.height)
