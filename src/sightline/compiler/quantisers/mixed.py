@@ -3,7 +3,8 @@
 Three steps. Channels are equalised, ranges chosen by least error and biases corrected: with that most small networks of
 depthwise convolutions keep their answers almost whole. Then each convolution is made INT8 alone, and what that does to the
 outputs orders them. At last the first of this order go back to float, as few as the guide asks for: found by halving, each try
-scored on calibration pictures, by labels or by FP32's answers. Ranges with and without rare values are both tried so.
+scored on calibration pictures, by labels or by FP32's answers. Ranges with and without rare values are compared before, a third
+of the convolutions in float.
 """
 
 import importlib.util
@@ -39,26 +40,23 @@ from sightline.runtime.backends.table import load_backend
 MOST_SAMPLES = 100
 RANKING_BATCHES = 2  # of the guide; noise of tensors needs few pictures, unlike answers
 RANKING_SECONDS = 45.0
+CLEAR_SHARE = 0.5  # of the allowed drop: by less, scores of few pictures tell nothing, and the ranges of less noise are taken
 FLOAT_SHARE = 0.5  # of the convolutions at most; an INT8 Artifact with more in float would be none
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to quantise, and what it takes.
+    """How to quantise.
 
     Attributes:
         clips: whether ranges leave out rare values.
-        plan: the network.
         floats: convolutions left in float.
         score: the guide's.
-        is_good: whether that is enough.
     """
 
     clips: bool
-    plan: Plan
     floats: frozenset[str]
     score: float
-    is_good: bool
 
 
 class MixedQuantiser:
@@ -91,29 +89,22 @@ class MixedQuantiser:
             raise Unsupported(f"{self.name} cannot quantise {graph.name}: it has no convolution; another quantiser may")
         seen = observe(model, input_name, samples, sorted({one.source for one in convolutions}))
         equalised = equalise(model, seen)
-        choices = []
+        plans = [
+            Plan(equalised, ranges, round_all(equalised, input_name, samples, convolutions, ranges))
+            for ranges in ({name: choose(one) for name, one in seen.items()} for choose in (choose_clipped, choose_whole))
+        ]
         with TemporaryDirectory(prefix="sightline-mixed-") as folder:
-            for clips in (True, False):
-                ranges = {name: choose_clipped(one) if clips else choose_whole(one) for name, one in seen.items()}
-                plan = Plan(equalised, ranges, round_all(equalised, input_name, samples, convolutions, ranges))
+            sides = []
+            for plan in plans:
                 trial = Trial(plan, input_name, guide, Path(folder))
-                choices.append(self._choose(clips, trial, self._rank(convolutions, trial)))
-        best = max(choices, key=lambda one: (one.is_good, -len(one.floats), one.score))
-        save_graph(write_qdq(best.plan, [one.name for one in convolutions if one.name not in best.floats]), out)
-        return self._describe(convolutions, seen, best, len(samples))
-
-    def _choose(self, clips: bool, trial: "Trial", order: Sequence[str]) -> Choice:
-        """The first of `order` that must stay in float."""
-        wanted = trial.exact_score - trial.guide.max_drop
-        scores: dict[int, float] = {}
-
-        def is_good(count: int) -> bool:
-            scores[count] = trial.score(order[count:])
-            return scores[count] >= wanted
-
-        kept = self.count_floats(len(order), is_good)
-        good = is_good(kept) if kept not in scores else scores[kept] >= wanted
-        return Choice(clips, trial.plan, frozenset(order[:kept]), scores[kept], good)
+                order = self._rank(convolutions, trial)
+                sides.append((trial, order, trial.score(order[len(order) // 3 :])))
+            clips = sides[1][2] <= sides[0][2] + CLEAR_SHARE * guide.max_drop
+            trial, order, _ = sides[0 if clips else 1]
+            kept = self.count_floats(len(order), lambda count: trial.is_good(order[count:]))
+            choice = Choice(clips, frozenset(order[:kept]), trial.score(order[kept:]))
+        save_graph(write_qdq(trial.plan, [one.name for one in convolutions if one.name not in choice.floats]), out)
+        return self._describe(convolutions, seen, choice, len(samples))
 
     def count_floats(self, total: int, is_good: Callable[[int], bool]) -> int:
         """How many of all convolutions stay in float. Args: is_good: whether so many are enough."""
@@ -216,6 +207,10 @@ class Trial:
     def score(self, quantised: Sequence[str]) -> float:
         """The guide's score, over all its pictures, with these convolutions in INT8."""
         return self.guide.score(self._run(quantised, range(len(self.guide.batches))))
+
+    def is_good(self, quantised: Sequence[str]) -> bool:
+        """Whether the guide is content."""
+        return self.score(quantised) >= self.exact_score - self.guide.max_drop
 
     def find_noise(self, quantised: Sequence[str]) -> float:
         """Mean square of what these convolutions in INT8 change, relative to each output, summed over outputs."""
