@@ -51,13 +51,17 @@ def explain_disk_errors(where: Path) -> Iterator[None]:
         ) from error
 
 
-def write_file_atomic(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole."""
+def write_file_atomic(path: Path, content: bytes, rights: int = 0o666) -> None:
+    """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole.
+
+    Args:
+        rights: of the new file from its first byte on, less what the process's umask takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile.mkstemp`: its files are for their owner alone, and a server of another user could not read them.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, rights), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

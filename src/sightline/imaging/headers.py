@@ -19,12 +19,11 @@ from PIL import WebPImagePlugin as WebpImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import ImageTooLarge, UnreadableImage
-from sightline.imaging.jpeg_headers import check_scans, count_scans
+from sightline.imaging.jpeg_headers import ORIENTATION_TAG, check_scans, count_scans
 from sightline.imaging.png_chunks import check_chunks
 from sightline.imaging.tiff_directories import check_directory
 
 DEFAULT_MAX_PIXELS = 50_000_000
-ORIENTATION_TAG = 0x0112
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF, GIF, PGM or PPM"
 
 # Everything Pillow, zlib and OpenCV raise at bytes that are not a whole picture (seen on the fuzzers' files of the tests).

@@ -10,23 +10,9 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.datatypes import DATATYPES, DTYPES
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
-DATATYPES: dict[str, str] = {
-    "BOOL": "|b1",
-    "UINT8": "|u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "INT8": "|i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-}
-NAMES = {np.dtype(code): name for name, code in DATATYPES.items()}
 BYTES_LENGTH = 4  # of the length in front of an element of a BYTES tensor
 
 
@@ -82,10 +68,10 @@ def encode_tensor(name: str, tensor: np.ndarray) -> tuple[str, bytes]:
     if tensor.dtype.kind in "OSU":
         return "BYTES", b"".join(encode_element(name, element) for element in tensor.ravel().tolist())
     little = tensor.dtype.newbyteorder("<")
-    if little not in NAMES:
-        known = ", ".join(sorted(str(dtype) for dtype in NAMES))
+    if little not in DATATYPES:
+        known = ", ".join(sorted(str(dtype) for dtype in DATATYPES))
         raise InvalidInput(f"expected tensor {name!r} of {known} or bytes, got {tensor.dtype}; convert it")
-    return NAMES[little], np.ascontiguousarray(tensor, little).tobytes()
+    return DATATYPES[little], np.ascontiguousarray(tensor, little).tobytes()
 
 
 def encode_element(name: str, element: object) -> bytes:
@@ -102,7 +88,7 @@ def decode_tensor(datatype: str, shape: tuple[int, ...], content: bytes) -> np.n
         return make_bytes_array(split_elements(content), shape)
     if datatype == "BF16":  # the upper half of a float32
         return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
-    return np.frombuffer(content, DATATYPES[datatype]).reshape(shape).copy()
+    return np.frombuffer(content, DTYPES[datatype]).reshape(shape).copy()
 
 
 def decode_values(datatype: str, shape: tuple[int, ...], values: Sequence[Any]) -> np.ndarray:
@@ -110,7 +96,7 @@ def decode_values(datatype: str, shape: tuple[int, ...], values: Sequence[Any]) 
     if datatype == "BYTES":
         flat = [value.encode() for value in np.asarray(values, object).ravel().tolist()]
         return make_bytes_array(flat, shape)
-    return np.asarray(values, DATATYPES[datatype]).reshape(shape)
+    return np.asarray(values, DTYPES[datatype]).reshape(shape)
 
 
 def split_elements(content: bytes) -> list[bytes]:

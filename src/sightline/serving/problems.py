@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, SightlineError, find_by_head
 
-RETRY_AFTER_S = 1
+RETRY_AFTER_S = 1.0  # where the error does not know better
+INTERNAL_ERROR = "the server failed on this request; its log has the details"
 ROUTES_HINT = "there is POST /predict/NAME, /v2 for the Open Inference Protocol, GET /docs with all paths, and a page at GET /"
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up; nobody reads the answer, the access log does
 
@@ -35,10 +36,14 @@ def make_problem(status: int, detail: str, kind: str | None = None, headers: dic
 async def answer_sightline_error(request: Request, error: Exception) -> Response:
     """An error raised on purpose: its head gives the status."""
     assert isinstance(error, SightlineError)
-    headers = None
-    if isinstance(error, Exhausted):
-        headers = {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S))))}
-    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, headers)
+    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, find_retry_headers(error))
+
+
+def find_retry_headers(error: SightlineError) -> dict[str, str]:
+    """Retry-After in whole seconds, at least 1, of a limit that was reached; nothing for other errors."""
+    if not isinstance(error, Exhausted):
+        return {}
+    return {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S))))}
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -58,7 +63,7 @@ async def answer_disconnect(request: Request, error: Exception) -> Response:
 async def answer_unexpected(request: Request, error: Exception) -> Response:
     """A defect of ours: the log gets the traceback (the framework raises on after answering), the client one line."""
     logger.error("internal error at %s %s", request.method, request.url.path)
-    return make_problem(500, "the server failed on this request; its log has the details")
+    return make_problem(500, INTERNAL_ERROR)
 
 
 EXCEPTION_HANDLERS = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Message, Scope
 
 from sightline.serving.http.refusals import STATUS_LINES, Refusal, write_refusal
+from sightline.serving.problems import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from sightline.serving.http.connection import EdgeConnection
@@ -122,7 +123,7 @@ class Exchange:
             pass
         except Exception:  # the border of the process: the log gets the traceback, the client one line
             logger.exception("internal error at %s %s", self.scope["method"], self.scope["path"][:200])
-            self._break_off(500, "the server failed on this request; its log has the details")
+            self._break_off(500, INTERNAL_ERROR)
 
     def _break_off(self, status: int, detail: str) -> None:
         if self.is_dropped or self.is_answered:

@@ -5,7 +5,6 @@ Only JSON is written; a TOML file is somebody's own writing, with comments that 
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.folders import write_file_atomic
 from sightline.serving.http.keys import KeyFile, KeyRecord, check_record, read_key_file
 
 OWNER_ONLY = 0o600
@@ -66,13 +66,4 @@ def _lock_folder(folder: Path) -> Iterator[None]:
 def _write(path: Path, records: tuple[KeyRecord, ...]) -> None:
     """The rights are there from the first byte: hashes are no secrets, but they say who has a key."""
     content = msgspec.json.format(msgspec.json.encode(KeyFile(records)), indent=2) + b"\n"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file_atomic(path, content, OWNER_ONLY)

@@ -14,6 +14,7 @@ import msgspec
 from sightline.serving.http.edge import ConnectionLimits
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_head import Headers, RequestHead, read_head
+from sightline.serving.problems import INTERNAL_ERROR
 
 logger = logging.getLogger("sightline.serving")
 
@@ -171,5 +172,5 @@ def describe_parser_error(error: httptools.HttpParserError) -> Refusal:
     """400 with the parser's own words; 500 for a defect in a callback, whose traceback goes to the log."""
     if isinstance(error, httptools.HttpParserCallbackError):
         logger.error("a defect while reading a request", exc_info=error)
-        return Refusal(500, "the server failed on this request; its log has the details")
+        return Refusal(500, INTERNAL_ERROR)
     return Refusal(400, f"this is no sound HTTP/1.1 request: {str(error)[:100]}")

@@ -9,9 +9,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.scheduling.work import Work
-
-CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up before its answer
 
 
 class RequestRecord:

@@ -7,15 +7,11 @@ import numpy as np
 
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backend import Session, TensorType
+from sightline.serving.datatypes import DATATYPES, DTYPES
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import ModelSource
 
-DATATYPES = {  # numpy -> Open Inference Protocol
-    "bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64",
-    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-    "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
-}  # fmt: skip
-NUMPY_NAMES = {datatype: name for name, datatype in DATATYPES.items()}
+WORDS = {dtype.name: datatype for dtype, datatype in DATATYPES.items()}  # by numpy's name
 
 
 def describe_source(source: ModelSource, session: Session) -> ServedFacts:
@@ -60,9 +56,9 @@ def fit_source(source: ModelSource, facts: ServedFacts) -> ModelSource:
 
 def describe_tensor(tensor: TensorType) -> TensorFacts:
     """A tensor in the protocol's words. Raises: Unsupported for an element type that the protocol has no word for."""
-    if tensor.dtype not in DATATYPES:
-        raise Unsupported(f"expected tensors of {', '.join(DATATYPES)}, got {tensor.name!r} of {tensor.dtype}; export it again")
-    return TensorFacts(name=tensor.name, datatype=DATATYPES[tensor.dtype], shape=tensor.shape)
+    if tensor.dtype not in WORDS:
+        raise Unsupported(f"expected tensors of {', '.join(WORDS)}, got {tensor.name!r} of {tensor.dtype}; export it again")
+    return TensorFacts(name=tensor.name, datatype=WORDS[tensor.dtype], shape=tensor.shape)
 
 
 def check_names(source: ModelSource, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -85,7 +81,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
         )
     for name, array in tensors.items():
         tensor = wanted[name]
-        if DATATYPES.get(array.dtype.name) != tensor.datatype:
+        if WORDS.get(array.dtype.name) != tensor.datatype:
             raise InvalidInput(f"expected input {name!r} as {tensor.datatype}, got {array.dtype.name}; convert it")
         if array.ndim != len(tensor.shape) or not all(
             size in (-1, given) for size, given in zip(tensor.shape, array.shape, strict=True)
@@ -128,4 +124,4 @@ def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray] | 
         return {spec.name: np.zeros((rows, spec.height, spec.width, channels), np.uint8)}
     if any(-1 in tensor.shape[1:] or (tensor.shape and tensor.shape[0] not in (-1, rows)) for tensor in facts.inputs):
         return None
-    return {tensor.name: np.zeros((rows, *tensor.shape[1:]), NUMPY_NAMES[tensor.datatype]) for tensor in facts.inputs}
+    return {tensor.name: np.zeros((rows, *tensor.shape[1:]), DTYPES[tensor.datatype]) for tensor in facts.inputs}

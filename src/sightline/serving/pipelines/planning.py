@@ -17,9 +17,9 @@ from sightline.imaging.annotation_tensors import ANNOTATIONS
 from sightline.imaging.heads import RAW, TASK_OF_HEAD
 from sightline.imaging.picture_outputs import PICTURE, read_picture_spec
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
+from sightline.serving.inference.source import LARGEST_REQUEST
 from sightline.serving.pipelines.declaration import Pipeline, Step
 
-LARGEST_REQUEST = 64  # pictures
 ANNOTATING: tuple[Task, ...] = ("classification", "multilabel", "detection", "instance", "semantic")
 SORTING: tuple[Task, ...] = ("classification", "multilabel")  # what may say something of a crop
 NO_CATEGORIES = Categories(())

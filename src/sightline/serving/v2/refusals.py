@@ -6,7 +6,6 @@ UNAVAILABLE; the first three say in Retry-After when to come again. A defect of 
 """
 
 import logging
-import math
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -14,11 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, SightlineError, Unsupported, find_by_head
+from sightline.serving.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers
 
 STATUS: dict[type[SightlineError], int] = {InvalidInput: 400, NotFound: 404, Conflict: 503, Unsupported: 501, Exhausted: 503}
-INTERNAL_ERROR = "the server failed on this request; its log has the details"
 MAX_MESSAGE = 1000
-CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hung up; nobody reads the answer, the access log does
 
 logger = logging.getLogger("sightline.serving")
 
@@ -39,10 +37,3 @@ def answer_error(request: Request, error: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     logger.error("internal error at %s %s", request.method, request.url.path[:200], exc_info=error)
     return make_error(500, INTERNAL_ERROR)
-
-
-def find_retry_headers(error: SightlineError) -> dict[str, str]:
-    """Retry-After in whole seconds, at least 1, of a limit that was reached; nothing for other errors."""
-    if not isinstance(error, Exhausted):
-        return {}
-    return {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", 1.0))))}

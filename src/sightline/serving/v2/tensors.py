@@ -18,6 +18,8 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.datatypes import DATATYPES as DATATYPES_OF_NUMBERS
+from sightline.serving.datatypes import DTYPES as NUMBERS
 
 MAX_RANK = 16
 MAX_ELEMENTS = 2**31 - 1
@@ -26,24 +28,9 @@ MAX_BYTES_ELEMENTS = 2**16  # each becomes an object of some hundred bytes, howe
 PIECE_BYTES = 64 * 1024  # of JSON text that is parsed at once
 SHOWN_NAME = 100  # characters of a client's name that a message repeats
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "INT8": np.dtype(np.int8),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "UINT8": np.dtype(np.uint8),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-    "BF16": np.dtype("<f4"),
-    "BYTES": np.dtype(object),
-}
+DTYPES: dict[str, np.dtype[Any]] = {**NUMBERS, "BF16": np.dtype("<f4"), "BYTES": np.dtype(object)}
 ITEM_BYTES = {name: dtype.itemsize for name, dtype in DTYPES.items()} | {"BF16": 2}
-DATATYPES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+DATATYPES = {**DATATYPES_OF_NUMBERS, np.dtype(object): "BYTES"}
 
 _JSON_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {  # by numpy's kind
     "b": msgspec.json.Decoder(list[bool]),
