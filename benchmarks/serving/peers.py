@@ -31,16 +31,17 @@ SHARE_OF_LIMIT = {"mobilenet_v3_large": 0.95, "resnet50": 0.97}
 MOST_P99_MS = {"mobilenet_v3_large": 40.0}
 
 
-def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_peers_parser(description: str | None, models: list[str], clients: str) -> argparse.ArgumentParser:
+    """The arguments of benchmarks that hold our server against its peers. Args: clients: closed loops by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--bench", type=Path, required=True, help="folder of the peers' scripts")
-    parser.add_argument("--model", default="mobilenet_v3_large", choices=list(SHARE_OF_LIMIT))
+    parser.add_argument("--model", default="mobilenet_v3_large", choices=models)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--clients", default="1,16,64", help="closed loops (default: %(default)s)")
+    parser.add_argument("--clients", default=clients, help="closed loops (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8.0, help="measured seconds of a point (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=1)
-    return parser.parse_args()
+    return parser
 
 
 def measure_limit(arguments: argparse.Namespace) -> dict[str, float]:
@@ -133,7 +134,7 @@ def judge_servers(model: str, limit: float, servers: dict[str, dict[str, Any]]) 
 
 
 def main() -> None:
-    arguments = read_arguments()
+    arguments = make_peers_parser(__doc__, list(SHARE_OF_LIMIT), "1,16,64").parse_args()
     with tempfile.TemporaryDirectory(prefix="sightline-serving-") as temporary:
         repository = Path(temporary)
         add_model(repository, "clf", arguments.work / "models" / f"{arguments.model}_int8.xml")

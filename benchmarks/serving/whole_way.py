@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from our_server import CLASS_COUNT
-from peers import PEERS, measure_server, print_table, summarise
+from peers import make_peers_parser, measure_server, print_table, summarise
 
 from harness import judge, print_result, run_main
 
@@ -28,14 +28,7 @@ SIDE = 224
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--bench", type=Path, required=True, help="folder of the peers' scripts")
-    parser.add_argument("--model", default="mobilenet_v3_large", choices=list(LEAST_OVER_BEST_PEER))
-    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--clients", default="16,64", help="closed loops (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="measured seconds of a point (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser = make_peers_parser(__doc__, list(LEAST_OVER_BEST_PEER), "16,64")
     parser.add_argument("--workspace", type=Path, help="where ours is made and kept; a temporary folder by default")
     return parser.parse_args()
 

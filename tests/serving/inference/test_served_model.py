@@ -144,9 +144,10 @@ def test_each_thread_that_infers_has_a_session_of_its_own() -> None:
     assert [work.result for work in works] == [[1.0], [2.0]]
 
 
-def test_many_streams_share_a_few_sessions() -> None:
-    opened = Opened(streams=16)
-    assert [session.options.streams for session in opened.sessions if session.options.threads == 1] == [4] * 4
+@pytest.mark.parametrize(("streams", "each"), [(4, 1), (6, 2), (16, 4)])
+def test_many_streams_share_a_few_sessions_and_none_is_lost(streams: int, each: int) -> None:
+    opened = Opened(streams=streams)
+    assert [session.options.streams for session in opened.sessions if session.options.threads == 1] == [each] * 4
 
 
 def test_a_session_that_cannot_be_opened_closes_those_that_were() -> None:

@@ -102,7 +102,7 @@ class ServedModel:
         pools = min(source.streams, MOST_POOLS)
         many = SessionOptions(
             source.precision,
-            source.streams // pools,
+            -(-source.streams // pools),  # rounded up
             source.threads,
             pixels=source.input,
             fixed_shapes=1 if source.batch == 1 else 2,
