@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.client_tensors import DATATYPES, read_infer_answer, write_infer_request
+from sightline.serving.client_tensors import read_infer_answer, write_infer_request
+from sightline.serving.datatypes import DTYPES
 
 
 def read_request(tensors: dict[str, np.ndarray], outputs: tuple[str, ...] = ()) -> tuple[dict[str, object], bytes]:
@@ -40,9 +41,9 @@ def test_bytes_have_their_length_in_front() -> None:
     assert content == b"\x03\0\0\0ab\0\x02\0\0\0\xc3\xa9"
 
 
-@pytest.mark.parametrize("datatype", sorted(DATATYPES))
+@pytest.mark.parametrize("datatype", sorted(DTYPES))
 def test_every_type_comes_back_as_it_was(datatype: str) -> None:
-    array = np.array([[0, 1], [1, 0]]).astype(DATATYPES[datatype])
+    array = np.array([[0, 1], [1, 0]]).astype(DTYPES[datatype])
     output = {"name": "y", "shape": [2, 2], "datatype": datatype, "parameters": {"binary_data_size": array.nbytes}}
     found = read_infer_answer(*make_answer([output], array.tobytes()))["y"]
     assert found.dtype == array.dtype and found.tolist() == array.tolist() and found.flags.writeable

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import msgspec
@@ -181,6 +182,7 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
 
 
 def test_toml_that_is_empty_for_a_moment_locks_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "sightline")  # other packages turn the root logger down, and leave it so
     clock, path = Clock(), tmp_path / "keys.toml"
     token, record = create_key("a")
     content = f'[[keys]]\nname = "a"\nhash = "{record.hash}"\n'

@@ -4,6 +4,9 @@ The server reads the compiled descriptors and makes its message classes from the
 own generated code of the same package can live in the same process.
 """
 
+import importlib.util
+import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,17 +20,17 @@ DESCRIPTORS = PROTO.with_suffix(".binpb")
 def compile_proto(proto: Path) -> bytes:
     """A serialised `FileDescriptorSet` of one file, without its comments.
 
+    The compiler runs in a process of its own: beside TensorFlow, which brings another protobuf library, it ends the process.
+
     Raises: MissingPackage without grpcio-tools; InvalidInput for a file that does not compile; the compiler says why on stderr.
     """
-    try:
-        from grpc_tools import protoc
-    except ModuleNotFoundError as error:
-        raise MissingPackage(f"compiling {proto.name} needs grpcio-tools; pip install grpcio-tools") from error
+    if importlib.util.find_spec("grpc_tools") is None:
+        raise MissingPackage(f"compiling {proto.name} needs grpcio-tools; pip install grpcio-tools")
     with TemporaryDirectory() as folder:
         compiled = Path(folder) / "compiled.binpb"
         well_known = resources.files("grpc_tools") / "_proto"
-        arguments = ["protoc", f"-I{proto.parent}", f"-I{well_known}", f"--descriptor_set_out={compiled}", str(proto)]
-        if protoc.main(arguments):
+        arguments = [f"-I{proto.parent}", f"-I{well_known}", f"--descriptor_set_out={compiled}", str(proto)]
+        if subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], check=False).returncode:
             raise InvalidInput(f"{proto.name} does not compile; mend what the compiler named")
         return compiled.read_bytes()
 
