@@ -18,6 +18,13 @@ def summarise(*results: GeneratorResult, **fields: Any) -> LoadPoint:
     return summarise_point(results, PLAN, **(settings | fields))
 
 
+def test_an_open_loop_is_named_by_what_was_asked_for_and_says_what_came() -> None:
+    point = summarise(
+        GeneratorResult(planned_s=[0.1], latency_ms=[1.0], status=[200], wall_s=1.0), clients=None, rate_per_s=80.0
+    )
+    assert (point.label, point.rate_per_s, point.offered_per_s) == ("80/s", 80.0, pytest.approx(1 / PLAN.duration_s, abs=1e-3))
+
+
 def test_percentiles_by_hand() -> None:
     latency = compute_latency(np.arange(1.0, 1002.0))  # 1..1001: the p-th percentile is 1 + 10 p
     assert latency is not None

@@ -96,7 +96,8 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One load and what came of it.
 
     Attributes:
-        clients, offered_per_s: one of them is given: a closed loop's connections, or an open loop's planned arrivals a second.
+        clients, rate_per_s: one of them is given: a closed loop's connections, or the arrivals a second asked of an open loop.
+        offered_per_s: of an open loop, the arrivals that its Poisson process came to; None in a closed one.
         planned: requests planned in the measured time; in an open loop by the clock, in a closed one by the answers.
         answered_per_s: answers with status 2xx a second that came in the measured time.
         statuses: answers by HTTP status to the planned requests.
@@ -111,6 +112,7 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     clients: int | None
+    rate_per_s: float | None
     offered_per_s: float | None
     duration_s: float
     planned: int
@@ -139,7 +141,7 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The load in words."""
         if self.clients is not None:
             return f"{self.clients} client{'' if self.clients == 1 else 's'}"
-        return f"{self.offered_per_s:.4g}/s"
+        return f"{self.rate_per_s:.4g}/s"
 
 
 QUANTILES = (*(step / 100 for step in range(100)), *(0.99 + step / 1000 for step in range(1, 10)), 1.0)

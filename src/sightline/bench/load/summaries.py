@@ -59,6 +59,7 @@ def summarise_point(
     generator = describe_generator(results, late_ms, outcome, cores_shared)
     return LoadPoint(
         clients=clients,
+        rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
         offered_per_s=None if rate_per_s is None else round(planned / plan.duration_s, 3),
         duration_s=plan.duration_s,
         planned=planned,

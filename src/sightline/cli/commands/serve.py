@@ -102,7 +102,7 @@ def serve_command(
     address = host or settings.host
     tls = read_tls(tls_certificate, tls_key, tls_client_ca)
     options = ServerOptions(
-        mode=check_mode(model_control),
+        mode=check_mode(model_control, load),
         load_at_start=tuple(load or ()),
         memory_budget_bytes=None if memory_budget is None else int(memory_budget * 1e6),
         keys_file=keys,
@@ -145,12 +145,14 @@ def configure_logging() -> None:
         logging.getLogger(name).setLevel(level)
 
 
-def check_mode(text: str) -> "Mode":
-    """The mode of the repository. Raises: InvalidInput."""
+def check_mode(text: str, load: list[str] | None = None) -> "Mode":
+    """The mode of the repository. Args: load: names given with --load. Raises: InvalidInput."""
     from sightline.core.errors import InvalidInput
 
     if text not in ("none", "poll", "explicit"):
         raise InvalidInput(f"expected --model-control none, poll or explicit, got {text!r}")
+    if load and text != "explicit":
+        raise InvalidInput(f"expected --load with --model-control explicit, got it with {text}, which loads every model")
     return text  # type: ignore[return-value]
 
 
