@@ -22,6 +22,7 @@ from sightline.runtime.backends.openvino import OpenVinoBackend
 
 CLASS_COUNT = 1000
 NETWORK_SIDE = 224
+GATHERED_ROWS = 4  # as a tuned Artifact has it
 STOP_S = 20.0
 
 
@@ -54,6 +55,7 @@ def add_model(repository: Path, name: str, network: Path, version: int = 1, **ow
         "categories_file": "categories.txt",
         "engine": "openvino",
         "precision": "int8",
+        "batch": GATHERED_ROWS,
         **own,
     }
     (repository / name / "config.json").write_text(json.dumps({"sightline": configuration}))

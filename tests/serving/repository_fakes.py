@@ -152,7 +152,7 @@ class Clock:
         return self.now_s
 
 
-def write_artifact(folder: Path, graph: bytes = b"graph") -> Path:
+def write_artifact(folder: Path, graph: bytes = b"graph", batch: int = 1) -> Path:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(graph)
     manifest = ArtifactManifest(
@@ -168,6 +168,7 @@ def write_artifact(folder: Path, graph: bytes = b"graph") -> Path:
         graph_file="model.onnx",
         streams=1,
         threads=1,
+        batch=batch,
         created_at="2026-11-21T00:00:00+00:00",
         files=hash_files(folder),
     )
@@ -175,10 +176,10 @@ def write_artifact(folder: Path, graph: bytes = b"graph") -> Path:
     return folder
 
 
-def deploy(repository: Path, name: str, words: str) -> int:
+def deploy(repository: Path, name: str, words: str, batch: int = 1) -> int:
     """Deploy an Artifact whose graph says `words`; the version's number."""
     folder = repository.parent / "artifacts" / f"{name}-{words}-{time.monotonic_ns()}"
-    target = deploy_artifact(write_artifact(folder, graph=words.encode()), name, repository)
+    target = deploy_artifact(write_artifact(folder, words.encode(), batch), name, repository)
     return int(target.name)
 
 

@@ -23,13 +23,14 @@ PIXELS = InputSpec(name="images", width=4, height=4, mean=(0.0,) * 3, std=(1.0,)
 
 
 class MeanSession:
-    """Gives the mean of each row, and remembers how many rows each inference had."""
+    """Gives the mean of each row, and remembers how many rows each inference had, also in a log that it shares."""
 
-    def __init__(self, options: SessionOptions, batch: int = -1) -> None:
+    def __init__(self, options: SessionOptions, batch: int = -1, log: list[tuple[int, int]] | None = None) -> None:
         self.options = options
         self.batch = batch
         self.input_names, self.output_names = ("images",), ("mean",)
         self.inferred: list[int] = []
+        self.log = [] if log is None else log
         self.is_closed = False
         self.gate = threading.Event()
         self.gate.set()
@@ -42,6 +43,7 @@ class MeanSession:
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         (array,) = inputs.values()
         self.inferred.append(len(array))
+        self.log.append((self.options.threads, len(array)))
         self.entered.set()
         assert self.gate.wait(20)
         if (array == 13).any():
@@ -59,15 +61,16 @@ class MeanSession:
 
 
 class Opened:
-    """A served model over MeanSessions: `many`, of one thread, and `lone`, of two."""
+    """A served model over MeanSessions: of one thread, and `lone`, of two."""
 
     def __init__(self, batch: int = 1, graph_batch: int = -1, **source: object) -> None:
         self.sessions: list[MeanSession] = []
+        self.log: list[tuple[int, int]] = []
         fields = {"streams": 1, "threads": 1, "input": PIXELS, "batch": batch, **source}
         known = ModelSource(name="m", version=1, graph=Path("m.onnx"), engine="none", precision="fp32", **fields)  # type: ignore[arg-type]
 
         def open_session(_: ModelSource, options: SessionOptions) -> MeanSession:
-            session = MeanSession(options, graph_batch)
+            session = MeanSession(options, graph_batch, self.log)
             self.sessions.append(session)
             return session
 
@@ -75,8 +78,15 @@ class Opened:
         self.model.open()
 
     @property
+    def rows(self) -> list[int]:
+        """Rows of the inferences on one thread, in their order."""
+        return [rows for threads, rows in self.log if threads == 1]
+
+    @property
     def many(self) -> MeanSession:
-        return next(session for session in reversed(self.sessions) if session.options.threads == 1)
+        """The session for single rows, where no others are on one thread."""
+        (session,) = (session for session in self.sessions if session.options.threads == 1)
+        return session
 
     @property
     def lone(self) -> MeanSession:
@@ -105,7 +115,7 @@ def test_each_call_gets_its_own_rows_of_a_batch() -> None:
     works = [make_work(opened.model, done, **picture(*values)) for values in ((10,), (20, 30), (40,))]
     opened.model.execute(works, alone=False)
     assert [work.result for work in works] == [[10.0], [20.0, 30.0], [40.0]]
-    assert opened.many.inferred == [4]
+    assert opened.rows == [4]
     assert done == works
 
 
@@ -124,7 +134,12 @@ def test_no_request_makes_an_engine_plan_a_new_number_of_rows(rows: int, planned
     work = make_work(opened.model, [], **picture(*values))
     opened.model.execute([work], alone)
     assert work.result == [float(value) for value in values]
-    assert opened.many.inferred + opened.lone.inferred == planned
+    assert opened.rows + opened.lone.inferred == planned
+
+
+def test_threads_share_a_session_where_batches_gather() -> None:
+    options = [session.options for session in Opened(batch=4, streams=3).sessions]
+    assert [(one.streams, one.threads, one.fixed_shapes) for one in options] == [(3, 1, 2), (1, 2, 1)]
 
 
 def test_each_thread_that_infers_has_a_session_of_its_own() -> None:
@@ -180,6 +195,17 @@ def test_a_graph_of_a_fixed_batch_gets_it_whole(rows: int, alone: bool) -> None:
         make_work(opened.model, [], **picture(1, 2, 3, 4))
 
 
+def test_an_engine_is_prepared_for_the_batches_that_gather_and_for_few_of_them() -> None:
+    queue = QueueSettings(max_batch=8, preferred_batches=(6, 5, 3, 2))
+    opened = Opened(batch=1, queue=queue)
+    assert opened.model.queue.planned_batches == (1, 5, 6, 8)  # each holds the weights once more, so the largest
+    assert [session.options.fixed_shapes for session in opened.sessions] == [4, 1]
+    opened.model.warm_up()
+    assert opened.rows == [1, 5, 6, 8]
+    opened.model.execute([make_work(opened.model, [], **picture(*range(100, 115)))], alone=False)
+    assert opened.rows[4:] == [8, 6, 1]
+
+
 def test_requests_gather_to_a_fixed_batch_and_to_nothing_else() -> None:
     queue = QueueSettings(max_batch=8, preferred_batches=(8, 2), max_queue_delay_s=0.01)
     opened = Opened(batch=8, graph_batch=3, queue=queue)
@@ -187,10 +213,10 @@ def test_requests_gather_to_a_fixed_batch_and_to_nothing_else() -> None:
     works = [make_work(opened.model, [], **picture(*values)) for values in ((10, 20), (30, 40), (50,))]
     opened.model.execute(works, alone=False)  # more than fits, as when one is larger than what was asked for
     assert [work.result for work in works] == [[10.0, 20.0], [30.0, 40.0], [50.0]]
-    assert opened.many.inferred == [3, 3]
+    assert opened.rows == [3, 3]
     opened = Opened(batch=8, graph_batch=3, queue=queue)
     opened.model.warm_up()
-    assert set(opened.many.inferred + opened.lone.inferred) == {3}
+    assert set(opened.rows + opened.lone.inferred) == {3}
 
 
 def test_one_bad_picture_fails_alone() -> None:
@@ -253,7 +279,7 @@ def test_a_cancelled_work_is_not_prepared() -> None:
 def test_warming_up_meets_every_number_of_rows_that_requests_will() -> None:
     opened = Opened(batch=4)
     opened.model.warm_up()
-    assert (opened.many.inferred, opened.lone.inferred) == ([1, 4], [1])
+    assert (opened.rows, opened.lone.inferred) == ([1, 4], [1])
 
 
 def test_paging_out_waits_for_what_runs_and_opening_brings_it_back() -> None:

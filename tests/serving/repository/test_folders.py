@@ -243,6 +243,23 @@ def test_reasons_hold_no_path_of_the_machine(tmp_path: Path, error: Exception, t
     assert tell_reason(error, tmp_path) == told
 
 
+@pytest.mark.parametrize(
+    ("words", "gathered", "planned"),
+    [
+        ({}, 4, (1, 4)),
+        ({"sightline": {"batch": 16}}, 16, (1, 4, 16)),
+        ({"max_batch_size": 32}, 1, (1, 4)),  # nothing gathers, but one request may have many rows
+    ],
+)
+def test_an_artifact_tuned_for_large_batches_gathers_a_few(
+    repository: Path, words: dict[str, object], gathered: int, planned: tuple[int, ...]
+) -> None:
+    deploy(repository, "parts", "a", batch=16)
+    write_configuration(repository, "parts", words)
+    source = read_source(repository)
+    assert (source.queue.max_batch, source.planned_batches) == (gathered, planned)
+
+
 def test_a_pipeline_says_how_its_requests_wait_in_a_configuration_beside_it(repository: Path) -> None:
     home = repository / "chain"
     home.mkdir()

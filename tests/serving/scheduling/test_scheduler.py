@@ -135,6 +135,33 @@ def test_preferred_batches_start_at_once_the_largest_first(waiting: int, expecte
     assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == expected
 
 
+@pytest.mark.parametrize(
+    ("slots", "waiting", "expected"),
+    [
+        (1, 7, [4, 2, 1]),  # nothing in between, which would be cut into these
+        (1, 9, [4, 4, 1]),
+        (2, 4, [2, 2]),  # a free slot has its part
+        (2, 7, [4, 2, 1]),
+        (2, 16, [4, 4, 4, 4]),
+        (4, 3, [1, 1, 1]),
+    ],
+)
+def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_part(
+    slots: int, waiting: int, expected: list[int]
+) -> None:
+    scheduler = Scheduler(slots, Clock(), express_slots=0)
+    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 2, 4))
+    for _ in range(waiting):
+        scheduler.submit(make_work(model))
+    taken = []
+    while sum(taken) < waiting:
+        started = [batch for _ in range(slots) if (batch := scheduler.try_take()) is not None]
+        taken += [len(batch.works) for batch in started]
+        for batch in started:
+            scheduler.finish(batch, 0.01)
+    assert taken == expected
+
+
 def test_when_the_oldest_leaves_the_delay_counts_from_the_next() -> None:
     simulation = Simulation(1)
     model = FakeExecutable("m", max_batch=4, max_queue_delay_s=1.0)

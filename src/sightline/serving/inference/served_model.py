@@ -99,13 +99,14 @@ class ServedModel:
     def open(self) -> None:
         """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
         source = self.source
-        pools = min(source.streams, MOST_POOLS)
+        planned = source.planned_batches
+        pools = min(source.streams, MOST_POOLS) if len(planned) == 1 else 1
         many = SessionOptions(
             source.precision,
             -(-source.streams // pools),  # rounded up
             source.threads,
             pixels=source.input,
-            fixed_shapes=1 if source.batch == 1 else 2,
+            fixed_shapes=len(planned),
         )
         wanted = [many] * pools
         if source.streams > 1 or source.threads < self._all_threads:
@@ -129,7 +130,7 @@ class ServedModel:
         """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
         with self._use_sessions() as (many, lone):
             for session in dict.fromkeys((*many.sessions, lone)):
-                planned = {1, self.source.batch} if session in many.sessions else {1}
+                planned = self.source.planned_batches if session in many.sessions else (1,)
                 for rows in {self._fixed_batch} if self._fixed_batch else planned:
                     if (inputs := make_blank_inputs(self.facts, rows)) is not None:
                         session.infer(inputs)
@@ -244,19 +245,22 @@ class ServedModel:
         return cut_rows(outputs, 0, rows) if rows % least else outputs
 
     def _cut_into_planned(self, inputs: Mapping[str, np.ndarray], rows: int) -> list[Mapping[str, np.ndarray]]:
-        """The inputs in batches of the tuned size and, for the rest, single rows; where the batch is fixed, zeros fill it up.
+        """The inputs in batches of the planned sizes, the largest first; where the batch is fixed, zeros fill it up.
 
         An engine plans each number of rows by itself: a plan takes seconds to make and holds its own copy of the weights, so no
         request may ask for a new one.
         """
-        batch, fixed = self.source.batch, self._fixed_batch
-        if rows in (fixed or 1, batch):
+        fixed = self._fixed_batch
+        planned = (fixed,) if fixed else self.source.planned_batches
+        if rows in planned:
             return [inputs]
-        whole = rows - rows % batch
-        firsts = [*range(0, whole, batch), *([whole] if fixed and whole < rows else range(whole, rows))]
+        firsts = [0]
+        for batch in reversed(planned):
+            firsts += range(firsts[-1] + batch, rows + 1, batch)
         parts: list[Mapping[str, np.ndarray]] = [
             {name: array[first:end] for name, array in inputs.items()}
             for first, end in zip(firsts, [*firsts[1:], rows], strict=True)
+            if first < end
         ]
         return parts if fixed is None else [*parts[:-1], pad_rows(parts[-1], fixed)]
 

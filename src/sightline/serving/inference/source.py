@@ -8,6 +8,7 @@ from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
 from sightline.serving.scheduling.work import QueueSettings
 
 LARGEST_REQUEST = 64  # rows, where nobody says
+MOST_PLANNED = 4  # numbers of rows that an engine is prepared for, since each plan holds its own copy of the weights
 
 
 class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +18,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
         name, version: in the repository.
         graph: the file that the engine opens.
         engine, precision, streams, threads, device: how it runs; of an Artifact as it was tuned.
-        batch: rows that one execution should have for most throughput.
+        batch: rows that one execution should have for throughput.
         largest_request: rows of one request, where the graph's batch is free.
         task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
         queue: how its requests wait.
@@ -43,3 +44,9 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str = ""
     artifact_id: str = ""
     size_bytes: int = 0
+
+    @property
+    def planned_batches(self) -> tuple[int, ...]:
+        """Rows that a graph with a free batch is prepared for, smallest first: 1, the tuned number, those that gather."""
+        wanted = sorted({self.batch, self.queue.max_batch, *self.queue.preferred_batches} - {1}, reverse=True)
+        return (1, *reversed(wanted[: MOST_PLANNED - 1]))

@@ -48,7 +48,8 @@ def fit_source(source: ModelSource, facts: ServedFacts) -> ModelSource:
     """A source as its graph lets it run: where the batch is fixed, requests gather to that and to nothing else."""
     fixed = find_fixed_batch(facts.inputs)
     if fixed is None:
-        return msgspec.structs.replace(source, largest_request=max(source.largest_request, source.queue.max_batch))
+        queue = msgspec.structs.replace(source.queue, planned_batches=source.planned_batches)
+        return msgspec.structs.replace(source, largest_request=max(source.largest_request, queue.max_batch), queue=queue)
     preferred = tuple(rows for rows in source.queue.preferred_batches if rows <= fixed)
     queue = msgspec.structs.replace(source.queue, max_batch=fixed, preferred_batches=preferred)
     return msgspec.structs.replace(source, batch=fixed, largest_request=fixed, queue=queue)

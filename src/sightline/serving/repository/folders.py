@@ -46,6 +46,9 @@ from sightline.serving.scheduling.work import QueueSettings
 
 DEFAULT_ENGINE = "openvino"  # opens both kinds of graph
 GIVEN = "the configuration given"  # to `load`, in messages
+# Of an Artifact tuned for as many or more: INT8 of mobilenet_v3_large costs 1.65 ms a picture one by one, 1.43 in fours
+# and 1.35 in eights, and eight make everyone wait twice as long as four.
+GATHERED_ROWS = 4
 WHOLE_FOLDER = 0  # version number of problems that no version has for itself
 
 
@@ -229,6 +232,7 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
         raise InvalidInput(
             f"version {version}: expected its graph inside it, got {artifact.graph_file[:100]!r}; compile it again"
         )
+    batch = min(artifact.batch, GATHERED_ROWS)
     return ModelSource(
         name=home.name,
         version=version,
@@ -238,12 +242,12 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
         streams=configuration.streams or artifact.streams,
         threads=own.threads or artifact.threads,
         device=artifact.device,
-        batch=artifact.batch,
+        batch=batch,
         task=artifact.task,
         categories=artifact.categories,
         input=artifact.input,
         decode=artifact.decode,
-        queue=make_queue(configuration, artifact.batch),
+        queue=make_queue(configuration, batch),
         model_id=artifact.model_id,
         artifact_id=compute_manifest_id(artifact),
         size_bytes=sum(file.size_bytes for file in artifact.files.values()),

@@ -292,7 +292,7 @@ class Dispatcher:
             self._update(queue, now)
             return None
         before = queue.waiting
-        taken = queue.take(model.expected_row_s)
+        taken = queue.take(model.expected_row_s, max(1, self.slots - self._running))
         self._waiting -= before - queue.waiting
         if not taken:
             self._update(queue, now)

@@ -164,19 +164,29 @@ class ExecutableQueue:
             return -inf
         return next(iter(self._places)).enqueued_s + self._delay_s
 
-    def find_batch_rows(self) -> int:
-        """Rows that the next execution gathers: the largest preferred batch that is there, or all up to the most."""
-        return next((rows for rows in self._preferred if rows <= self.rows), self.settings.max_batch)
+    def find_batch_rows(self, free_slots: int = 1) -> int:
+        """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
 
-    def take(self, row_s: float) -> list[Taken]:
+        Of an engine with planned batches it is the largest of those, of what is left when every free slot has its part.
+        """
+        most = next((rows for rows in self._preferred if rows <= self.rows), None)
+        if most is not None:
+            return most
+        if not self.settings.planned_batches:
+            return self.settings.max_batch
+        part = min(-(-self.rows // free_slots), self.settings.max_batch)  # rounded up
+        return max((rows for rows in self.settings.planned_batches if rows <= part), default=1)
+
+    def take(self, row_s: float, free_slots: int = 1) -> list[Taken]:
         """The works of the next execution, in the order of shares, priorities and deadlines.
 
         The first is taken however large it is; then as many as fit, none is passed over. Empty when all were cancelled.
 
         Args:
             row_s: estimated device seconds of a row.
+            free_slots: that could execute, the one that asks among them.
         """
-        most = self.find_batch_rows()
+        most = self.find_batch_rows(free_slots)
         taken: list[Taken] = []
         rows = 0
         while rows < most and (tenant := self._shares.first()) is not None:

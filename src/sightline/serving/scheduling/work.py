@@ -16,6 +16,8 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_batch: rows of one execution at most. Requests are never split; a larger one runs alone.
         preferred_batches: an execution begins at once when one of these row counts is waiting, largest first.
+        planned_batches: row counts that the engine is prepared for, 1 among them; others would be cut into these and gain
+            nothing by being executed together. Empty: any.
         max_queue_delay_s: how long the oldest request may wait for others while a slot is free; 0 never waits.
         max_waiting: requests in the queue; the next one is refused.
         priority_levels: 1 (highest) .. this; a lower number is always taken before a higher one of the same model and user.
@@ -27,6 +29,7 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     max_batch: int = 1
     preferred_batches: tuple[int, ...] = ()
+    planned_batches: tuple[int, ...] = ()
     max_queue_delay_s: float = 0.0
     max_waiting: int = 128
     priority_levels: int = 1
