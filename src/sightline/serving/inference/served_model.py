@@ -9,6 +9,7 @@ stands in between.
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -127,13 +128,21 @@ class ServedModel:
         self._is_suspended = False
 
     def warm_up(self) -> None:
-        """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking."""
+        """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking.
+
+        All sessions at the same time, since engines compile on one thread each.
+        """
+        planned = (self._fixed_batch,) if self._fixed_batch else self.source.planned_batches
         with self._use_sessions() as (many, lone):
-            for session in dict.fromkeys((*many.sessions, lone)):
-                planned = self.source.planned_batches if session in many.sessions else (1,)
-                for rows in {self._fixed_batch} if self._fixed_batch else planned:
-                    if (inputs := make_blank_inputs(self.facts, rows)) is not None:
-                        session.infer(inputs)
+            rows_of = dict.fromkeys(many.sessions, planned)
+            rows_of.setdefault(lone, planned[:1])
+            with ThreadPoolExecutor(len(rows_of), thread_name_prefix="warm-up") as pool:
+                list(pool.map(self._warm_up_session, rows_of.keys(), rows_of.values()))  # raises what the first failure raised
+
+    def _warm_up_session(self, session: Session, planned: Sequence[int]) -> None:
+        for rows in planned:
+            if (inputs := make_blank_inputs(self.facts, rows)) is not None:
+                session.infer(inputs)
 
     def suspend(self) -> None:
         """From now on it is not resident, until `open`; executions that run go on. Never waits."""
