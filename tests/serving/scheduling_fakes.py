@@ -160,3 +160,33 @@ def try_send(simulation: Simulation, executable: FakeExecutable) -> QueueFull | 
     except QueueFull as error:
         return error
     return None
+
+
+def make_work(executable: FakeExecutable, **settings: object) -> Work:
+    return Work(executable, None, lambda work: None, **settings)  # type: ignore[arg-type]
+
+
+def take_works(scheduler: Scheduler) -> list[Work]:
+    batch = scheduler.try_take()
+    return [] if batch is None else list(batch.works)
+
+
+def block(scheduler: Scheduler) -> list[Batch]:
+    """Occupy every slot."""
+    batches = []
+    for _ in range(scheduler.slots):
+        scheduler.submit(make_work(FakeExecutable("blocker", weight=1e-6)))
+        batch = scheduler.try_take()
+        assert batch is not None
+        batches.append(batch)
+    return batches
+
+
+def drain(scheduler: Scheduler, batch: Batch) -> list[Work]:
+    """End a batch, then execute whatever waits, one batch after the other; the works in that order."""
+    works: list[Work] = []
+    scheduler.finish(batch, 0.01)
+    while (batch_or_none := scheduler.try_take()) is not None:
+        works += batch_or_none.works
+        scheduler.finish(batch_or_none, 0.01)
+    return works

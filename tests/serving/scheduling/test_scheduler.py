@@ -1,47 +1,16 @@
-"""The rules of queues, one at a time: order, batches, limits, refusals, and when a slot may be had."""
+"""The rules of queues, one at a time: order, limits, refusals, and when a slot may be had."""
 
 import random
 import threading
 from math import inf, nan
 
 import pytest
-from scheduling_fakes import Clock, FakeExecutable, Simulation, try_send
+from scheduling_fakes import Clock, FakeExecutable, Simulation, block, drain, make_work, take_works, try_send
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, QueueFull, QueueTimeout
 from sightline.serving.scheduling.dispatch import Batch
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.scheduling.work import Work
-
-
-def make_work(executable: FakeExecutable, **settings: object) -> Work:
-    return Work(executable, None, lambda work: None, **settings)  # type: ignore[arg-type]
-
-
-def take_works(scheduler: Scheduler) -> list[Work]:
-    batch = scheduler.try_take()
-    return [] if batch is None else list(batch.works)
-
-
-def block(scheduler: Scheduler) -> list[Batch]:
-    """Occupy every slot."""
-    batches = []
-    for _ in range(scheduler.slots):
-        scheduler.submit(make_work(FakeExecutable("blocker", weight=1e-6)))
-        batch = scheduler.try_take()
-        assert batch is not None
-        batches.append(batch)
-    return batches
-
-
-def drain(scheduler: Scheduler, batch: Batch) -> list[Work]:
-    """End a batch, then execute whatever waits, one batch after the other; the works in that order."""
-    works: list[Work] = []
-    scheduler.finish(batch, 0.01)
-    while (batch_or_none := scheduler.try_take()) is not None:
-        works += batch_or_none.works
-        scheduler.finish(batch_or_none, 0.01)
-    return works
-
 
 # Order
 
@@ -66,110 +35,6 @@ def test_the_earliest_deadline_comes_first_then_those_without_one() -> None:
     for work in (urgent_but_low, *works):
         scheduler.submit(work)
     assert drain(scheduler, blocker) == [works[2], works[3], works[1], works[0], works[4], urgent_but_low]
-
-
-# Batches
-
-
-def test_a_batch_takes_whole_requests_up_to_its_rows_and_passes_none_over() -> None:
-    scheduler = Scheduler(1, Clock())
-    (blocker,) = block(scheduler)
-    model = FakeExecutable("m", max_batch=8)
-    works = [make_work(model, rows=rows) for rows in (3, 3, 4, 1, 8, 20, 1)]
-    for work in works:
-        scheduler.submit(work)
-    scheduler.finish(blocker, 0.01)
-    taken = []
-    while batch := scheduler.try_take():
-        taken.append([work.rows for work in batch.works])
-        scheduler.finish(batch, 0.01)
-    assert taken == [[3, 3], [4, 1], [8], [20], [1]]  # the one of 20 rows should have been refused before; it runs alone
-
-
-def test_without_a_delay_nothing_waits_for_others() -> None:
-    scheduler = Scheduler(2, Clock())
-    scheduler.submit(make_work(FakeExecutable("m", max_batch=8)))
-    assert len(take_works(scheduler)) == 1
-
-
-def test_a_model_without_batches_never_delays() -> None:
-    scheduler = Scheduler(2, Clock())
-    scheduler.submit(make_work(FakeExecutable("m", max_batch=1, max_queue_delay_s=5.0)))
-    assert len(take_works(scheduler)) == 1
-
-
-def test_the_delay_counts_from_the_oldest_and_ends_when_the_batch_is_full() -> None:
-    simulation = Simulation(1)
-    model = FakeExecutable("m", 0.001, max_batch=4, max_queue_delay_s=0.010)
-    for time_s in (0.0, 0.004, 0.020, 0.021, 0.022, 0.023):
-        simulation.at(time_s, lambda: simulation.send(model))
-    simulation.run(1.0)
-    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(2, 0.010), (4, 0.023)]
-
-
-def test_while_a_model_gathers_its_batch_others_use_the_slot() -> None:
-    simulation = Simulation(1)
-    simulation.send(FakeExecutable("patient", max_batch=4, max_queue_delay_s=1.0))
-    other = [simulation.send(FakeExecutable("other", 0.1)) for _ in range(3)]
-    simulation.run(0.9)
-    assert simulation.latencies(other) == pytest.approx([0.1, 0.2, 0.3])
-    simulation.run(2.0)
-    assert [batch.began_s for batch in simulation.batches][-1] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("waiting", "expected"),
-    [
-        (1, [(1, 1.0)]),  # not enough for any: it waits its time out
-        (2, [(2, 0.0)]),
-        (3, [(2, 0.0), (1, 1.0)]),
-        (7, [(4, 0.0), (2, 0.0), (1, 1.0)]),  # largest first
-        (9, [(4, 0.0), (4, 0.0), (1, 1.0)]),
-    ],
-)
-def test_preferred_batches_start_at_once_the_largest_first(waiting: int, expected: list[tuple[int, float]]) -> None:
-    simulation = Simulation(1)
-    model = FakeExecutable("m", 0.0, max_batch=8, preferred_batches=(2, 4, 100), max_queue_delay_s=1.0)
-    simulation.at(0.0, lambda: [simulation.send(model) for _ in range(waiting)])
-    simulation.run(5.0)
-    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == expected
-
-
-@pytest.mark.parametrize(
-    ("slots", "waiting", "expected"),
-    [
-        (1, 7, [4, 2, 1]),  # nothing in between, which would be cut into these
-        (1, 9, [4, 4, 1]),
-        (2, 4, [2, 2]),  # a free slot has its part
-        (2, 7, [4, 2, 1]),
-        (2, 16, [4, 4, 4, 4]),
-        (4, 3, [1, 1, 1]),
-    ],
-)
-def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_part(
-    slots: int, waiting: int, expected: list[int]
-) -> None:
-    scheduler = Scheduler(slots, Clock(), express_slots=0)
-    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 2, 4))
-    for _ in range(waiting):
-        scheduler.submit(make_work(model))
-    taken = []
-    while sum(taken) < waiting:
-        started = [batch for _ in range(slots) if (batch := scheduler.try_take()) is not None]
-        taken += [len(batch.works) for batch in started]
-        for batch in started:
-            scheduler.finish(batch, 0.01)
-    assert taken == expected
-
-
-def test_when_the_oldest_leaves_the_delay_counts_from_the_next() -> None:
-    simulation = Simulation(1)
-    model = FakeExecutable("m", max_batch=4, max_queue_delay_s=1.0)
-    first = simulation.send(model)
-    simulation.at(0.6, lambda: simulation.send(model))
-    simulation.at(0.7, lambda: simulation.scheduler.cancel(first))
-    simulation.run(5.0)
-    assert [batch.began_s for batch in simulation.batches] == [1.6]
 
 
 # Limits and refusals
