@@ -137,11 +137,6 @@ def test_no_request_makes_an_engine_plan_a_new_number_of_rows(rows: int, planned
     assert opened.rows + opened.lone.inferred == planned
 
 
-def test_threads_share_a_session_where_batches_gather() -> None:
-    options = [session.options for session in Opened(batch=4, streams=3).sessions]
-    assert [(one.streams, one.threads, one.fixed_shapes) for one in options] == [(3, 1, 2), (1, 2, 1)]
-
-
 def test_each_thread_that_infers_has_a_session_of_its_own() -> None:
     opened = Opened(streams=2)
     first, second = (session for session in opened.sessions if session.options.threads == 1)

@@ -101,7 +101,7 @@ class ServedModel:
         """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
         source = self.source
         planned = source.planned_batches
-        pools = min(source.streams, MOST_POOLS) if len(planned) == 1 else 1
+        pools = min(source.streams, MOST_POOLS)
         many = SessionOptions(
             source.precision,
             -(-source.streams // pools),  # rounded up
