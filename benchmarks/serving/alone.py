@@ -79,7 +79,7 @@ def main() -> None:
     rounds = []
     with tempfile.TemporaryDirectory(prefix="sightline-serving-") as temporary:
         repository, log = Path(temporary, "repository"), Path(temporary, "log")
-        add_model(repository, "clf", network)
+        add_model(repository, "clf", network, batch=1)  # as a plain file is served
         starts = measure_starts(repository, log, arguments.starts)
         bare = BareLoop(network)
         with serve(repository, log) as server:

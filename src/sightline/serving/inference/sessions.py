@@ -1,8 +1,8 @@
 """The sessions of a served model: opened together, and given out so that no two threads use the same stream.
 
 Threads with a one-stream session each reach 1.04 times the pictures/s of threads that share one with as many streams
-(mobilenet_v3_large INT8 behind JPEG decoding on two cores, median of 6), 1.1 times where batches of four gather, for one more copy
-of the weights each.
+(mobilenet_v3_large INT8 behind JPEG decoding on two cores, median of 6), 1.1 times where batches of four gather, for one more
+copy of the weights each.
 """
 
 import queue
