@@ -13,7 +13,7 @@ from sightline.runtime.backend import Session, SessionOptions, TensorType
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService, Observer
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.scheduling.work import Work
+from sightline.serving.scheduling.work import Executable, Work
 
 CATEGORIES = ("dark", "bright")
 SIZE = 32
@@ -112,6 +112,9 @@ class OneSlot:
             raise QueueFull("the queue of 'parts' is full; send the request again in a moment", retry_after_s=2.5)
         else:
             self.waiting.append(work)
+
+    def check_room(self, executable: Executable) -> None:
+        """It is for `submit` to say."""
 
     def cancel(self, work: Work) -> None:
         self.cancelled.append(work)

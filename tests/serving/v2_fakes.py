@@ -21,7 +21,7 @@ from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Tenso
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
 from sightline.serving.listening import format_url, open_listener
-from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
+from sightline.serving.scheduling.work import Executable, QueueSettings, Work, share_execution
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.routes import make_fallback_route, make_routes
 from sightline.serving.v2.statistics import Statistics
@@ -234,6 +234,10 @@ class OneThread:
         else:
             self.pool.submit(self._run, work)
 
+    def check_room(self, executable: Executable) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
     def cancel(self, work: Work) -> None:
         work.is_cancelled = True
 
@@ -250,9 +254,9 @@ class Bench:
         self.scheduler = OneThread()
         self.statistics = Statistics()
         self.is_ready = True
-        service = InferenceService(self.host, self.scheduler, [self.statistics])
+        self.service = InferenceService(self.host, self.scheduler, [self.statistics])
         endpoints = V2Endpoints(
-            service, self.host, self.statistics, max_request_bytes=MAX_REQUEST_BYTES, is_ready=lambda: self.is_ready
+            self.service, self.host, self.statistics, max_request_bytes=MAX_REQUEST_BYTES, is_ready=lambda: self.is_ready
         )
         self.app = Starlette(routes=[*make_routes(endpoints), make_fallback_route()])
 

@@ -161,6 +161,7 @@ class InferenceServer:
             allowed_origins=self.options.allowed_origins,
             bucket=self._bucket,
             has_open_metrics=self.options.has_open_metrics,
+            check_room=self.service.check_room,
             tellers=tellers,
         )
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from starlette.types import Message
 
+from sightline.core.errors import QueueFull
 from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
 from sightline.serving.http.keys import Authenticator, create_key
 from sightline.serving.http.limits import TokenBucket
@@ -250,6 +251,41 @@ def test_a_client_that_hangs_up_is_499() -> None:
 )
 def test_the_model_is_found_in_the_path(path: str, model: str | None) -> None:
     assert find_need("POST", path).model == model
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "infers"),
+    [
+        ("POST", "/predict/parts", ("parts", "")),
+        ("POST", "/v2/models/parts/infer", ("parts", "")),
+        ("POST", "/v2/models/parts/versions/3/infer", ("parts", "3")),
+        ("GET", "/v2/models/parts/infer", None),
+        ("POST", "/v2/models/parts", None),
+        ("POST", "/v2/models/parts/versions/3", None),
+        ("POST", "/v2/repository/models/parts/load", None),
+        ("POST", "/deployments/parts", None),
+    ],
+)
+def test_the_queue_that_a_request_would_join_is_found_in_the_path(
+    method: str, path: str, infers: tuple[str, str] | None
+) -> None:
+    assert find_need(method, path).infers == infers
+
+
+def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_it() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def check_room(model: str, version: str) -> None:
+        asked.append((model, version))
+        raise QueueFull("the queue of parts is full", retry_after_s=2.2)
+
+    app, told = App(), list[RequestRecord]()
+    guard = Guard(app, check_room=check_room, tellers=[told.append])
+    answer = ask_once(guard, "/v2/models/parts/versions/3/infer")
+    assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "3", {"error": "the queue of parts is full"})
+    assert ask_once(guard, "/predict/parts").body["detail"] == "the queue of parts is full"
+    assert (app.calls, asked, [record.status for record in told]) == (0, [("parts", "3"), ("parts", "")], [503, 503])
+    assert ask_once(guard, "/v2/models/parts", method="GET").status == 200 and len(asked) == 2
 
 
 @pytest.mark.parametrize(("host", "name"), [("a:1", "a"), ("LOCALHOST", "localhost"), ("[::1]:80", "::1"), ("", "")])

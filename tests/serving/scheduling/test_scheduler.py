@@ -52,6 +52,10 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     assert error is not None
     assert error.retry_after_s == pytest.approx(0.5)  # 10 rows of 0.1 s on 2 slots
     assert "full" in str(error) and "10" in str(error)
+    with pytest.raises(QueueFull, match="full"):
+        simulation.scheduler.check_room(model)
+    simulation.run(1.0)
+    simulation.scheduler.check_room(model)
 
 
 def test_retry_after_knows_that_others_have_their_share() -> None:

@@ -230,6 +230,15 @@ def test_a_full_queue_is_503_with_retry_after(client, bench):
     assert answer.json() == {"error": "the queue of sum is full"}
 
 
+def test_a_full_queue_is_found_before_the_request_is_read_and_counted_once(bench):
+    bench.service.check_room("sum")
+    bench.service.check_room("nothing of that name")  # which is for `infer` to say
+    bench.scheduler.refusal = QueueFull("the queue of sum is full")
+    with pytest.raises(QueueFull):
+        bench.service.check_room("sum", "1")
+    assert bench.statistics.read("sum", 1).inference_stats.fail.count == 1
+
+
 def test_a_timeout_in_the_queue_is_503(client, bench):
     bench.scheduler.is_late = True
     answer = post(client, SUM_BODY)

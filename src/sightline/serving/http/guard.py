@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sightline.core.errors import QueueFull
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
@@ -48,11 +49,16 @@ Teller = Callable[[RequestRecord], None]
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What a path asks of its caller: nothing (`is_open`), the right to a model, the right to change the server."""
+    """What a path asks of its caller: nothing (`is_open`), the right to a model, the right to change the server.
+
+    Attributes:
+        infers: model and version, "" for the one that answers, whose queue a request would join; None: none.
+    """
 
     is_open: bool = False
     model: str | None = None
     is_admin: bool = False
+    infers: tuple[str, str] | None = None
 
 
 class Guard:
@@ -67,6 +73,7 @@ class Guard:
         bucket: requests a second of all callers together, open paths aside; above it the answer is 503. None: unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
             like it: with one, say False.
+        check_room: raises QueueFull for a model and version whose queue is full: such a request is refused before it is read.
         tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
     """
 
@@ -78,6 +85,7 @@ class Guard:
         allowed_origins: frozenset[str] = frozenset(),
         bucket: TokenBucket | None = None,
         has_open_metrics: bool = True,
+        check_room: Callable[[str, str], None] = lambda model, version: None,
         tellers: Sequence[Teller] = (),
     ) -> None:
         self.app = app
@@ -87,6 +95,7 @@ class Guard:
         self.has_open_metrics = has_open_metrics
         self._tellers = tuple(tellers)
         self._bucket = bucket
+        self._check_room = check_room
         self._good_hosts: set[bytes | None] = set()
         self._id_prefix = secrets.token_hex(4)
         self._id_numbers = itertools.count(1)
@@ -128,6 +137,8 @@ class Guard:
         caller = self._find_caller(need, record, wanted)
         if not need.is_open:
             self._take_turn()
+        if need.infers is not None and not scope.get("query_string"):  # which may name another version
+            self._look_at_queue(*need.infers)
         caller.quota.enter()
         record.tenant = caller.name
         state = scope["state"]
@@ -150,6 +161,12 @@ class Guard:
         wait_s = self._bucket.take() if self._bucket is not None else 0.0
         if wait_s > 0:
             raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
+
+    def _look_at_queue(self, model: str, version: str) -> None:
+        try:
+            self._check_room(model, version)
+        except QueueFull as full:
+            raise Refusal(503, str(full), full.retry_after_s) from None
 
     def _check_host(self, host: bytes | None) -> None:
         if self.allowed_hosts is not None and strip_port((host or b"").decode("latin-1")) not in self.allowed_hosts:
@@ -196,12 +213,20 @@ def find_need(method: str, path: str) -> Need:
         return Need(is_open=True)
     parts = path.split("/")[1:]
     if len(parts) >= 2 and parts[0] in ("predict", "deployments"):
-        return Need(model=parts[1], is_admin=parts[0] == "deployments" and method not in SAFE_METHODS)
+        infers = (parts[1], "") if (method, parts[0], len(parts)) == ("POST", "predict", 2) else None
+        return Need(model=parts[1], is_admin=parts[0] == "deployments" and method not in SAFE_METHODS, infers=infers)
     if parts[:2] == ["v2", "models"] and len(parts) >= 3 and parts[2:] != ["stats"]:
-        return Need(model=parts[2])
+        return Need(model=parts[2], infers=find_inference(parts[2:]) if method == "POST" else None)
     if parts[:2] == ["v2", "repository"] and parts[2:] != ["index"]:
         return Need(is_admin=True)
     return Need()
+
+
+def find_inference(parts: list[str]) -> tuple[str, str] | None:
+    """Model and version of `NAME/infer` and `NAME/versions/VERSION/infer`, a path's parts; None for any other."""
+    if parts[1:] == ["infer"]:
+        return parts[0], ""
+    return (parts[0], parts[2]) if len(parts) == 4 and (parts[1], parts[3]) == ("versions", "infer") else None
 
 
 def strip_port(host: str) -> str:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sightline.core.errors import Exhausted
+from sightline.core.errors import Exhausted, QueueFull, SightlineError
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.scheduling.work import Executable, Work
 
@@ -46,6 +46,9 @@ class Submitter(Protocol):
     def submit(self, work: Work) -> None:
         """Admit to the queue. Raises: QueueFull, an Exhausted, at once when the queue is full."""
 
+    def check_room(self, executable: Executable) -> None:
+        """Whether `submit` would find room in the queue of an executable. Raises: QueueFull."""
+
     def cancel(self, work: Work) -> None:
         """Drop it if it still waits; it is never answered."""
 
@@ -66,6 +69,26 @@ class InferenceService:
         self.host = host
         self.scheduler = scheduler
         self._observers = tuple(observers)
+
+    def check_room(self, model: str, version: str = "") -> None:
+        """Refuse a request that has not been read yet when its queue is full, so that a refusal costs little.
+
+        Raises: QueueFull, of which observers are told as of any other; whatever else is wrong is for `infer` to say.
+        """
+        try:
+            served = self.host.acquire(model, version)
+        except SightlineError:
+            return
+        try:
+            self.scheduler.check_room(served)
+        except QueueFull as error:
+            work = Work(served, None, lambda _: None)
+            work.error = error
+            for observe in self._observers:
+                observe(work, served.facts)
+            raise
+        finally:
+            self.host.release(served)
 
     async def infer(self, call: Call) -> Any:
         """Answer one call: what its `write_answer` returned.

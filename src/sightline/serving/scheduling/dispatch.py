@@ -165,6 +165,12 @@ class Dispatcher:
             self._unpark(queue)
         self._update(queue, now)
 
+    def check_room(self, executable: Executable) -> None:
+        """Whether one more Work might wait for an executable. Raises: QueueFull."""
+        queue = self._queues.get(id(executable))
+        if queue is not None:
+            self._check_room(queue)
+
     def remove(self, work: Work, now: float) -> None:
         """Let a Work go, if it waits."""
         queue = self._queues.get(id(work.executable))

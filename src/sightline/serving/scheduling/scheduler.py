@@ -72,6 +72,11 @@ class Scheduler:
             self._set_timer()
             self._ring()
 
+    def check_room(self, executable: Executable) -> None:
+        """Whether `submit` would find room in the queue of an executable. Raises: QueueFull."""
+        with self._lock:
+            self._dispatcher.check_room(executable)
+
     def cancel(self, work: Work) -> None:
         """Drop it if it still waits; it is never answered."""
         work.is_cancelled = True
