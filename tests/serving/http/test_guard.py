@@ -283,7 +283,8 @@ def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_i
     guard = Guard(app, check_room=check_room, tellers=[told.append])
     answer = ask_once(guard, "/v2/models/parts/versions/3/infer")
     assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "3", {"error": "the queue of parts is full"})
-    assert ask_once(guard, "/predict/parts").body["detail"] == "the queue of parts is full"
+    problem = ask_once(guard, "/predict/parts").body
+    assert (problem["type"], problem["detail"]) == ("urn:sightline:error:queue-full", "the queue of parts is full")
     assert (app.calls, asked, [record.status for record in told]) == (0, [("parts", "3"), ("parts", "")], [503, 503])
     assert ask_once(guard, "/v2/models/parts", method="GET").status == 200 and len(asked) == 2
 

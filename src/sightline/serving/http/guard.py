@@ -166,7 +166,7 @@ class Guard:
         try:
             self._check_room(model, version)
         except QueueFull as full:
-            raise Refusal(503, str(full), full.retry_after_s) from None
+            raise Refusal(503, str(full), full.retry_after_s, kind=type(full).__name__) from None
 
     def _check_host(self, host: bytes | None) -> None:
         if self.allowed_hosts is not None and strip_port((host or b"").decode("latin-1")) not in self.allowed_hosts:

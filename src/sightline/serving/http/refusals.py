@@ -25,12 +25,21 @@ class Refusal(Exception):  # noqa: N818 - it is no defect of ours
         detail: one line for the client; no path of this machine.
         retry_after_s: when it may come again; written rounded up to whole seconds, at least 1.
         headers: further headers of the answer.
+        kind: name of the error of `core.errors` that it stands for; by default the problem is named by its status.
     """
 
-    def __init__(self, status: int, detail: str, retry_after_s: float | None = None, headers: dict[str, str] | None = None):
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        retry_after_s: float | None = None,
+        headers: dict[str, str] | None = None,
+        kind: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.kind = kind
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
@@ -46,7 +55,7 @@ def answer_refusal(refusal: Refusal, path: str = "") -> Response:
     if speaks_v2(path):
         body = msgspec.json.encode({"error": refusal.detail})
         return Response(body, refusal.status, refusal.headers, media_type="application/json")
-    return make_problem(refusal.status, refusal.detail, headers=refusal.headers)
+    return make_problem(refusal.status, refusal.detail, refusal.kind, refusal.headers)
 
 
 def write_refusal(refusal: Refusal, path: str = "") -> bytes:
