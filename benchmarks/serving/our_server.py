@@ -19,10 +19,10 @@ from sightline.bench.load.measure import measure_load
 from sightline.bench.load.records import LoadContent, LoadPlan, PictureFacts
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.openvino import OpenVinoBackend
+from sightline.serving.repository.folders import GATHERED_ROWS
 
 CLASS_COUNT = 1000
 NETWORK_SIDE = 224
-GATHERED_ROWS = 4  # as a tuned Artifact has it
 STOP_S = 20.0
 
 
@@ -55,7 +55,7 @@ def add_model(repository: Path, name: str, network: Path, version: int = 1, **ow
         "categories_file": "categories.txt",
         "engine": "openvino",
         "precision": "int8",
-        "batch": GATHERED_ROWS,
+        "batch": GATHERED_ROWS,  # as an Artifact that was tuned for throughput has it
         **own,
     }
     (repository / name / "config.json").write_text(json.dumps({"sightline": configuration}))

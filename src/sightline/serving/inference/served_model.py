@@ -132,7 +132,7 @@ class ServedModel:
 
         All sessions at the same time, since engines compile on one thread each.
         """
-        planned = (self._fixed_batch,) if self._fixed_batch else self.source.planned_batches
+        planned = self._planned_batches
         with self._use_sessions() as (many, lone):
             rows_of = dict.fromkeys(many.sessions, planned)
             rows_of.setdefault(lone, planned[:1])
@@ -246,12 +246,17 @@ class ServedModel:
         return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
-        rows, least = count_rows(inputs), self._fixed_batch or 1
+        rows, least = count_rows(inputs), self._planned_batches[0]
         planned = self._cut_into_planned(inputs, rows)
         with self._use_sessions() as (many, lone), nullcontext(lone) if alone and rows <= least else many.take() as session:
             parts = [session.infer(part) for part in planned]
         outputs = parts[0] if len(parts) == 1 else join_rows(parts)
         return cut_rows(outputs, 0, rows) if rows % least else outputs
+
+    @property
+    def _planned_batches(self) -> tuple[int, ...]:
+        """Rows that an execution may have, smallest first."""
+        return (self._fixed_batch,) if self._fixed_batch else self.source.planned_batches
 
     def _cut_into_planned(self, inputs: Mapping[str, np.ndarray], rows: int) -> list[Mapping[str, np.ndarray]]:
         """The inputs in batches of the planned sizes, the largest first; where the batch is fixed, zeros fill it up.
@@ -259,8 +264,7 @@ class ServedModel:
         An engine plans each number of rows by itself: a plan takes seconds to make and holds its own copy of the weights, so no
         request may ask for a new one.
         """
-        fixed = self._fixed_batch
-        planned = (fixed,) if fixed else self.source.planned_batches
+        planned = self._planned_batches
         if rows in planned:
             return [inputs]
         firsts = [0]
@@ -271,7 +275,7 @@ class ServedModel:
             for first, end in zip(firsts, [*firsts[1:], rows], strict=True)
             if first < end
         ]
-        return parts if fixed is None else [*parts[:-1], pad_rows(parts[-1], fixed)]
+        return parts if self._fixed_batch is None else [*parts[:-1], pad_rows(parts[-1], self._fixed_batch)]
 
     def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray]) -> None:
         work, call = ready.work, ready.work.payload
