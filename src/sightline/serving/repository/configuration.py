@@ -140,7 +140,8 @@ class OwnWords(Words, frozen=True):
         task, input, decode, categories: what a graph's pictures and answers mean, as in a Model's manifest.
         categories_file: instead of `categories`: a text file beside config.json, a name a line.
         engine, precision, streams, threads: how the graph runs.
-        batch: rows that one execution gathers at most; None: max_batch_size where there is "dynamic_batching", else 1.
+        batch: rows that one execution gathers at most; None: max_batch_size where there is "dynamic_batching", else 1, or
+            what an Artifact was tuned for.
     """
 
     weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
