@@ -19,6 +19,7 @@ from sightline.core.errors import Conflict, InvalidInput
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
 from sightline.serving.large_blocks import return_large_blocks
+from sightline.serving.loop_turns import wait_for_turns
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
@@ -175,6 +176,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            wait_for_turns()  # the Device's threads have started: they must not inherit it
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -40,6 +40,7 @@ from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
 from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost, OpenedModel
+from sightline.serving.repository.memory import keep_giving_back
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.server_options import ServerOptions
@@ -134,6 +135,7 @@ class InferenceServer:
             self.names = await asyncio.to_thread(self.host.start)
             parts.push_async_callback(self.end_streams)
             parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
+            parts.callback(asyncio.create_task(keep_giving_back(lambda: self.scheduler.arrivals), name="memory").cancel)
             if self._grpc is not None:
                 assert self.options.grpc_address is not None
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)

@@ -101,6 +101,9 @@ class Dispatcher:
         tenant_weights: by name of the tenant; others have 1.
         express_slots: executions beyond `slots`, see above.
 
+    Attributes:
+        arrivals: works that were admitted.
+
     Raises: InvalidInput for weights and numbers of slots that cannot be.
     """
 
@@ -119,7 +122,8 @@ class Dispatcher:
         self._deadlines = PlaceHeap()
         self._ripening: list[tuple[float, int, ExecutableQueue]] = []
         self._meter = DeviceMeter(slots)
-        self._arrivals = 0
+        self._ripenings = 0
+        self.arrivals = 0
         self._waiting = 0
         self._running = 0
         self._express_started = 0
@@ -156,11 +160,11 @@ class Dispatcher:
         self._check_room(queue)
         if self._running or self._waiting:
             self._crowded_s = now
-        self._arrivals += 1
-        place = queue.push(work, now, self._arrivals)
+        self.arrivals += 1
+        place = queue.push(work, now, self.arrivals)
         self._waiting += 1
         if work.deadline_s is not None:
-            self._deadlines.push((work.deadline_s,), self._arrivals, place, self._waiting)
+            self._deadlines.push((work.deadline_s,), self.arrivals, place, self._waiting)
         if queue.is_parked and _is_resident(queue.executable):
             self._unpark(queue)
         self._update(queue, now)
@@ -336,8 +340,8 @@ class Dispatcher:
             ready = ready_s <= now
             if not ready and queue.ripens_s is None:
                 queue.ripens_s = ready_s
-                self._arrivals += 1
-                heapq.heappush(self._ripening, (ready_s, self._arrivals, queue))
+                self._ripenings += 1
+                heapq.heappush(self._ripening, (ready_s, self._ripenings, queue))
         if ready != queue.is_ready:
             self._set_ready(queue, ready)
         if not queue.waiting and not queue.running:

@@ -96,6 +96,11 @@ class Scheduler:
             self._ended.wait_for(lambda: not any(map(self._dispatcher.is_running, executables)))
             self._awaiting -= 1
 
+    @property
+    def arrivals(self) -> int:
+        """Works that were admitted since the start."""
+        return self._dispatcher.arrivals
+
     def wake(self) -> None:
         """An executable became resident: look at those again that were not."""
         with self._lock:
