@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
+from sightline.serving.garbage import spare_lasting_objects
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
 from sightline.serving.large_blocks import return_large_blocks
@@ -87,7 +88,12 @@ def run_server(
 
     Raises: what the start of the application ended with, once all that had begun has ended again.
     """
-    server = make_server(app, edge, on_ready, tls, on_end)
+
+    def begin() -> None:
+        spare_lasting_objects()
+        on_ready()
+
+    server = make_server(app, edge, begin, tls, on_end)
     allow_more_files()
     return_large_blocks()
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
