@@ -152,7 +152,7 @@ class Clock:
         return self.now_s
 
 
-def write_artifact(folder: Path, graph: bytes = b"graph", batch: int = 1) -> Path:
+def write_artifact(folder: Path, graph: bytes = b"graph", batch: int = 1, device: str = "cpu") -> Path:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(graph)
     manifest = ArtifactManifest(
@@ -162,7 +162,7 @@ def write_artifact(folder: Path, graph: bytes = b"graph", batch: int = 1) -> Pat
         categories=CATEGORIES,
         input=InputSpec(width=32, height=32),
         decode=DecodeSpec(head="anchor_free", outputs=("out",)),
-        device="cpu",
+        device=device,
         engine="reference",
         precision="fp32",
         graph_file="model.onnx",
@@ -176,10 +176,10 @@ def write_artifact(folder: Path, graph: bytes = b"graph", batch: int = 1) -> Pat
     return folder
 
 
-def deploy(repository: Path, name: str, words: str, batch: int = 1) -> int:
+def deploy(repository: Path, name: str, words: str, batch: int = 1, device: str = "cpu") -> int:
     """Deploy an Artifact whose graph says `words`; the version's number."""
     folder = repository.parent / "artifacts" / f"{name}-{words}-{time.monotonic_ns()}"
-    target = deploy_artifact(write_artifact(folder, words.encode(), batch), name, repository)
+    target = deploy_artifact(write_artifact(folder, words.encode(), batch, device), name, repository)
     return int(target.name)
 
 

@@ -48,9 +48,24 @@ def test_a_deployment_needs_no_configuration(repository: Path) -> None:
     (source,) = folder.sources
     assert isinstance(source, ModelSource)
     assert (source.version, source.graph.read_text(), source.engine, source.categories) == (2, "bcd", "reference", CATEGORIES)
-    assert (source.queue, source.size_bytes, source.streams, source.threads) == (QueueSettings(), 3, 1, 1)
+    assert (source.queue, source.size_bytes) == (QueueSettings(), 3)
     assert len(source.artifact_id) == 64 and source.model_id == "m" * 64
     assert folder.deployed_at.startswith("20")
+
+
+def test_an_artifact_runs_once_on_each_core_however_it_was_tuned(repository: Path) -> None:
+    deploy(repository, "parts", "a")  # tuned for one stream of one thread
+    source = read_source(repository)
+    assert (source.streams, source.threads) == (4, 1)
+    write_configuration(repository, "parts", {"instance_group": [{"count": 2}]})
+    source = read_source(repository)
+    assert (source.streams, source.threads) == (2, 2)
+
+
+def test_an_artifact_of_another_device_runs_as_it_was_tuned(repository: Path) -> None:
+    deploy(repository, "parts", "a", device="fpga-emulator")
+    source = read_source(repository)
+    assert (source.device, source.streams, source.threads) == ("fpga-emulator", 1, 1)
 
 
 def test_a_deployments_configuration_may_say_how_it_runs_but_not_what_it_is(repository: Path) -> None:
