@@ -5,6 +5,7 @@ files state themselves is left to the importer, and where labelled pictures exis
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Case:
     @property
     def name(self) -> str:
         """Fit for a folder."""
-        return "-".join(f"{self.network} {self.form}".lower().replace("(", "").replace(")", "").split())
+        return "-".join(re.sub("[(),]", "", f"{self.network} {self.form}".lower()).split())
 
 
 def list_cases(data: Path) -> list[Case]:
@@ -151,15 +152,16 @@ def _list_faces() -> list[Case]:
     offsets = Meaning(preset="ultraface", categories=("face",), background=True, head="prior_boxes", head_parameters=priors)
     folder = "ultraface-slim-320"
     return [
-        Case(ULTRAFACE, "ONNX", f"{folder}/version-slim-320.onnx", meaning=decoded),
-        Case(ULTRAFACE, "ONNX simplified", f"{folder}/version-slim-320_simplified.onnx", meaning=offsets),
-        Case(ULTRAFACE, "Caffe", f"{folder}/slim-320.prototxt", meaning=offsets),
-        Case(ULTRAFACE, "TFLite", f"{folder}/version-slim-320_without_postprocessing.tflite", meaning=offsets),
+        Case(ULTRAFACE, "ONNX", f"{folder}/version-slim-320.onnx", "faces", decoded),
+        Case(ULTRAFACE, "ONNX simplified", f"{folder}/version-slim-320_simplified.onnx", "faces", offsets),
+        Case(ULTRAFACE, "Caffe", f"{folder}/slim-320.prototxt", "faces", offsets),
+        Case(ULTRAFACE, "TFLite", f"{folder}/version-slim-320_without_postprocessing.tflite", "faces", offsets),
         Case(
             ULTRAFACE,
             "PyTorch weights",
             f"{folder}/version-slim-320.pth",
-            meaning=offsets,
+            "faces",
+            offsets,
             options=_describe_bare("ultraface_slim", 320, 240),
         ),
     ]
@@ -169,9 +171,12 @@ def _list_detectors(data: Path) -> list[Case]:
     coco = tuple((data / "models" / "fastestdet-coco" / "coco.names").read_text().split("\n"))
     names = tuple(name.strip() for name in coco if name.strip())
     fastestdet = Meaning(preset="0-1", stated=StatedInput(colour="BGR"), categories=names)
-    return [
-        Case("FastestDet", "ONNX", "fastestdet-coco/FastestDet.onnx", meaning=fastestdet),
-        Case("Yolo-Fastest 1.1", "Darknet", "yolo-fastest-darknet/yolo-fastest-1.1.cfg"),
+    files = {"FastestDet": "fastestdet-coco/FastestDet.onnx", "Yolo-Fastest 1.1": "yolo-fastest-darknet/yolo-fastest-1.1.cfg"}
+    return [  # by FP32's answers on photographs of anything, and by labels on street scenes
+        Case("FastestDet", "ONNX", files["FastestDet"], meaning=fastestdet),
+        Case("FastestDet, streets", "ONNX", files["FastestDet"], "roads", fastestdet),
+        Case("Yolo-Fastest 1.1", "Darknet", files["Yolo-Fastest 1.1"]),
+        Case("Yolo-Fastest 1.1, streets", "Darknet", files["Yolo-Fastest 1.1"], "roads"),
     ]
 
 

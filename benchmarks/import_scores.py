@@ -11,8 +11,8 @@ from sightline.core.annotations import Annotation
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import annotations_to_label_map
 from sightline.imaging.reading import read_image
-from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import compare_evaluators
+from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.runtime.predictor import Predictor, open_predictor
 
 SHOWN_CONFIDENCE = 0.5  # of the boxes that are compared
@@ -22,8 +22,11 @@ Row = dict[str, Any]
 Answers = dict[str, list[Annotation]]
 
 
+SHOWN_METRICS = {"classification": ("top1", "top5"), "detection": ("map", "map50")}  # the first is the one whose change counts
+
+
 def score_accuracy(model: Path, artifact: Path, version: DatasetVersion) -> dict[str, Row]:
-    """Top-1 and top-5 of the Model in the reference engine and of the Artifact, and the change with its 95 % interval."""
+    """Accuracy of the Model in the reference engine and of the Artifact, and the change with its 95 % interval."""
     splits = {name: parts for name, parts in JUDGED.items() if name == "val" or version.manifest.name == "imagenet"}
     scores = {}
     with open_predictor(model, engine=REFERENCE) as plain, open_predictor(artifact) as compiled:
@@ -31,22 +34,25 @@ def score_accuracy(model: Path, artifact: Path, version: DatasetVersion) -> dict
             before, after = (judge_answers(predictor, version, parts) for predictor in (plain, compiled))
             found = compare_evaluators(before, after)
             first, second = before.compute().values, after.compute().values
+            shown = SHOWN_METRICS[plain.task]
             scores[name] = {
                 "images": before.images,
-                "fp32": {metric: round(first[metric], 4) for metric in ("top1", "top5")},
-                "int8": {metric: round(second[metric], 4) for metric in ("top1", "top5")},
+                "metric": shown[0],
+                "fp32": {metric: round(first[metric], 4) for metric in shown},
+                "int8": {metric: round(second[metric], 4) for metric in shown},
                 "change": round(found.change.estimate, 4),
                 "interval": [round(found.change.low, 4), round(found.change.high, 4)],
             }
     return scores
 
 
-def judge_answers(predictor: Predictor, version: DatasetVersion, splits: Sequence[str]) -> ClassificationEvaluator:
+def judge_answers(predictor: Predictor, version: DatasetVersion, splits: Sequence[str]) -> Evaluator:
     """An evaluator that has seen the predictor's answers."""
-    evaluator = ClassificationEvaluator(predictor.categories)
+    evaluator = make_evaluator(predictor.task, predictor.categories)
     items = list(version.items(splits))
     contents = (version.blobs.read(item.blob) for item in items)
-    for item, answer in zip(items, predictor.predict_stream(contents, 0.0), strict=True):
+    answers = predictor.predict_stream(contents, EVALUATION_THRESHOLDS[predictor.task])
+    for item, answer in zip(items, answers, strict=True):
         evaluator.add(item.annotations, answer, item.width, item.height)
     return evaluator
 

@@ -8,7 +8,8 @@ Row = dict[str, Any]
 
 def print_tables(rows: Sequence[Row], faces: Row) -> None:
     """All of them, those without a line left out."""
-    labelled = [row for row in rows if "accuracy" in row]
+    labelled = [row for row in rows if row.get("accuracy", {}).get("val", {}).get("metric") == "top1"]
+    detectors = [row for row in rows if row.get("accuracy", {}).get("val", {}).get("metric") == "map"]
     others = [row for row in rows if "accuracy" not in row and row["outcome"] != "refused"]
     refused = [row for row in rows if row["outcome"] == "refused"]
     print_table(
@@ -16,6 +17,7 @@ def print_tables(rows: Sequence[Row], faces: Row) -> None:
         ACCURACY_TITLES,
         [make_accuracy_cells(row, split) for row in labelled for split in row["accuracy"]],
     )
+    print_table("Boxes with labels, %", BOX_TITLES, [make_accuracy_cells(row, "val") for row in detectors])
     print_table("Agreement with FP32, no labels", AGREEMENT_TITLES, [make_agreement_cells(row) for row in others])
     print_table(
         "Face boxes of the formats against the first, FP32",
@@ -25,21 +27,17 @@ def print_tables(rows: Sequence[Row], faces: Row) -> None:
     print_table("Refused", ("network", "format", "words"), [[row["network"], row["format"], row["words"]] for row in refused])
 
 
-ACCURACY_TITLES = (
-    "network",
-    "format",
-    "pictures",
-    "FP32 top-1",
-    "top-5",
-    "INT8 top-1",
-    "top-5",
-    "difference",
-    "95 % interval",
-    "preset",
-    "artifact",
-    "import error",
-    "source",
-)
+def title_accuracy(first: str, second: str) -> tuple[str, ...]:
+    """Titles of a table of these two metrics."""
+    before, after = (f"FP32 {first}", second), (f"INT8 {first}", second)
+    return (
+        *("network", "format", "pictures", *before, *after),
+        *("difference", "95 % interval", "preset", "artifact", "import error", "source"),
+    )
+
+
+ACCURACY_TITLES = title_accuracy("top-1", "top-5")
+BOX_TITLES = title_accuracy("mAP", "mAP50")
 AGREEMENT_TITLES = (
     "network",
     "format",
@@ -62,7 +60,7 @@ def make_accuracy_cells(row: Row, split: str) -> list[str]:
         row["network"],
         row["format"],
         f"{one['images']}" + ("" if split == "val" else " (all)"),
-        *(f"{100 * one[side][metric]:.2f}" for side in ("fp32", "int8") for metric in ("top1", "top5")),
+        *(f"{100 * one[side][metric]:.2f}" for side in ("fp32", "int8") for metric in one[side]),
         f"{100 * one['change']:+.2f}",
         f"{100 * low:+.2f} to {100 * high:+.2f}",
         row["preset"] or "from the file",
