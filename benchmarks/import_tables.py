@@ -8,8 +8,9 @@ Row = dict[str, Any]
 
 def print_tables(rows: Sequence[Row], faces: Row) -> None:
     """All of them, those without a line left out."""
-    labelled = [row for row in rows if row.get("accuracy", {}).get("val", {}).get("metric") == "top1"]
-    detectors = [row for row in rows if row.get("accuracy", {}).get("val", {}).get("metric") == "map"]
+    labelled, detectors = (
+        [row for row in rows if "accuracy" in row and row["accuracy"]["val"]["metric"] == metric] for metric in ("top1", "map")
+    )
     others = [row for row in rows if "accuracy" not in row and row["outcome"] != "refused"]
     refused = [row for row in rows if row["outcome"] == "refused"]
     print_table(

@@ -233,8 +233,9 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
             f"version {version}: expected its graph inside it, got {artifact.graph_file[:100]!r}; compile it again"
         )
     batch = min(artifact.batch, GATHERED_ROWS)
-    streams, threads = _divide_cores(configuration, cores)
-    if artifact.device != "cpu":  # its engine knows better how it runs
+    if artifact.device == "cpu":
+        streams, threads = _divide_cores(configuration, cores)
+    else:  # on no core: it runs as it was tuned
         streams, threads = configuration.streams or artifact.streams, own.threads or artifact.threads
     return ModelSource(
         name=home.name,
