@@ -1,7 +1,12 @@
 """Sightline: label, train, compile, deploy and measure vision models on your own machines."""
 
+import os
 from importlib import import_module
 from typing import Any
+
+# No outbound call: since 1.29 ONNX Runtime reports sessions, their files' names and hashes to Microsoft, and reads this once,
+# when it is loaded, whoever loads it; its `disable_telemetry_events` comes too late (tests/runtime/test_telemetry.py).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 

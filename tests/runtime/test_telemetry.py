@@ -1,8 +1,10 @@
 """No outbound call: the engines' usage reporting must not open a socket, in a process of its own as users have it."""
 
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 GUARD = """
     import socket, sys, threading
@@ -20,6 +22,30 @@ def run_guarded(body: str) -> str:
     code = textwrap.dedent(GUARD) + textwrap.dedent(body)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     return done.stdout
+
+
+def list_sender_files(before: str, folder: Path) -> list[str]:
+    """What ONNX Runtime's sender, which opens its sockets in C++, leaves of itself in the folder of temporary files."""
+    folder.mkdir()
+    quiet = {"ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI", "GITHUB_ACTIONS", "TF_BUILD"}  # each turns it off
+    inherited = {name: value for name, value in os.environ.items() if name not in quiet}
+    environment = inherited | {"TMPDIR": str(folder), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    code = f"""
+        {before}
+        import onnx, onnxruntime
+        from onnx import helper
+        ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnxruntime.InferenceSession(model.SerializeToString())
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, check=True, timeout=300)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_onnxruntime_does_not_even_start_its_sender(tmp_path: Path) -> None:
+    assert list_sender_files("import onnxruntime", tmp_path / "alone") == [".ses"]  # the test can fail
+    assert list_sender_files("import sightline", tmp_path / "with-us") == []
 
 
 def test_the_guard_sees_an_unsilenced_report(tmp_path: object) -> None:

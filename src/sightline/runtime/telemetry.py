@@ -2,6 +2,7 @@
 
 Both send usage events to Google Analytics through the package `openvino_telemetry`, by default and without asking, and both
 fall back to a stub of their own when that package is absent. So it is made absent for this process before they are imported.
+ONNX Runtime has such a sender too, in its binary; `sightline/__init__.py` turns it off.
 """
 
 import importlib
