@@ -1,7 +1,15 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cli_fixtures import Run
+
+from sightline.core.errors import Unsupported
+from sightline.serving import server
+from sightline.serving.http import tls
+from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.tls import TlsFiles
+from sightline.serving.server_options import ServerOptions
 
 
 @pytest.mark.parametrize(
@@ -18,3 +26,38 @@ def test_options_that_mean_nothing_together_are_refused_before_anything_opens(
 ) -> None:
     ran = run("serve", "--port", "0", *options)
     assert ran.code == 2 and words in ran.err.splitlines()[-1]
+
+
+@pytest.fixture
+def find_options(run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ServerOptions]:
+    """What the server is made with, without making one."""
+    made: list[ServerOptions] = []
+
+    def make_server(folder: Path, settings: object, options: ServerOptions) -> None:
+        made.append(options)
+        raise Unsupported("no server here")
+
+    def find(*arguments: str) -> ServerOptions:
+        ran = run("serve", "--port", "0", *arguments)
+        assert "no server here" in ran.err
+        return made[-1]
+
+    monkeypatch.setattr(server, "InferenceServer", make_server)
+    return find
+
+
+def test_grpc_asks_for_the_certificates_that_http_asks_for(
+    find_options: Callable[..., ServerOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "make_tls_context", lambda *files: None)
+    given = ("--tls-certificate", "a.crt", "--tls-key", "a.key", "--tls-client-ca", "clients.crt")
+    assert find_options("--grpc-port", "0", *given).grpc_tls == TlsFiles(Path("a.crt"), Path("a.key"), Path("clients.crt"))
+    assert find_options("--grpc-port", "0").grpc_tls is None
+
+
+def test_an_operator_behind_a_proxy_sets_connections_and_closes_the_metrics(find_options: Callable[..., ServerOptions]) -> None:
+    usual = find_options()
+    assert (usual.connection_limits, usual.has_open_metrics) == (ConnectionLimits(), True)
+    changed = find_options("--max-connections", "4000", "--max-connections-per-address", "3000", "--closed-metrics")
+    limits = changed.connection_limits
+    assert (limits.max_connections, limits.max_connections_per_address, changed.has_open_metrics) == (4000, 3000, False)

@@ -5,6 +5,8 @@ import json
 import threading
 from typing import Any
 
+from sightline.serving.http.exchange import let_go_of_pieces
+
 
 class EchoApp:
     """Answers with what it was asked, as JSON. Some paths do something else."""
@@ -13,6 +15,7 @@ class EchoApp:
         self.entered = threading.Event()
         self.cancelled = threading.Event()
         self.seen: list[str] = []
+        self.pieces: list[int] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -54,8 +57,17 @@ class EchoApp:
         if scope["path"] == "/large":
             await self._answer(send, bytes(64 * 1024 * 1024), 200)
             return
+        if scope["path"] == "/collected":
+            collected, more = [], True
+            while more:
+                message = await receive()
+                collected.append(message["body"])
+                more = message["more_body"]
+            await self._answer(send, json.dumps({"size": len(b"".join(collected))}).encode(), 200)
+            return
         if scope["path"] == "/pieces":
-            self.pieces: list[int] = []
+            let_go_of_pieces(scope)
+            self.pieces = []
             more = True
             while more:
                 message = await receive()

@@ -3,17 +3,26 @@
 import asyncio
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import grpc
 import numpy as np
+import pytest
 import uvloop
 from v2_fakes import MAX_REQUEST_BYTES, Arrays, Bench, NumpyVersion, make_facts, tensor
 
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.scheduling.work import Work
 from sightline.serving.v2_grpc.server import create_grpc_server
+
+with warnings.catch_warnings():  # the client's own dependencies warn at import
+    warnings.simplefilter("ignore")
+    from tritonclient.grpc import service_pb2
+
+METHOD = "/inference.GRPCInferenceService/"
 
 
 class Gate(NumpyVersion):
@@ -107,3 +116,17 @@ def make_tensor(kind: Any, name: str, rows: Sequence[Any], datatype: str = "FP32
     given = kind.InferInput(name, list(array.shape), datatype)
     given.set_data_from_numpy(array)
     return given
+
+
+def make_request(model: str = "gate", value: bytes = b"\0\0\0\0") -> Any:
+    """A `ModelInferRequest`. Args: value: of a row of the model `gate`."""
+    request = service_pb2.ModelInferRequest(model_name=model, raw_input_contents=[value])
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 1])
+    return request
+
+
+def read_failure(call: Any, *arguments: Any, **options: Any) -> grpc.RpcError:
+    """What a call that fails ends with."""
+    with pytest.raises(grpc.RpcError) as raised:
+        call(*arguments, timeout=options.pop("timeout", 30), **options)
+    return raised.value

@@ -1,5 +1,6 @@
 """A real uvicorn server with our connections, on a loopback port, in a thread, over any ASGI application; raw sockets to it."""
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -54,10 +55,10 @@ def ask_raw(port: int, sent: bytes) -> bytes:
 
 def read_to_end(connection: socket.socket) -> bytes:
     """Everything until the server closes."""
-    received = b""
+    received = bytearray()
     while chunk := connection.recv(65536):
         received += chunk
-    return received
+    return bytes(received)
 
 
 def read_answer(connection: socket.socket) -> bytes:
@@ -88,3 +89,19 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
             return
         pause.wait(0.005)
     raise AssertionError("the condition did not come true in time")
+
+
+def check_refusal(answer: bytes, status: int) -> str:
+    """The answer is one problem and asks to close; returns its detail."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+    assert b"connection: close" in head.lower()
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert problem["status"] == status and "\n" not in problem["detail"]
+    return str(problem["detail"])
+
+
+def body_of(answer: bytes) -> Any:
+    """The JSON of an answer."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2])

@@ -11,10 +11,11 @@ SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP
 
 
 class RtspCamera:
-    """Serves one viewer after another. `methods`: what was asked."""
+    """Serves one viewer after another. `methods`: what was asked. Args: leads: method -> URL that it redirects to."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, leads: dict[str, str] | None = None) -> None:
         self.methods: list[str] = []
+        self._leads = leads or {}
         self._content = content
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
@@ -57,7 +58,9 @@ class RtspCamera:
     def _answer(self, line: socket.socket, method: str, number: str) -> None:
         head = f"RTSP/1.0 200 OK\r\nCSeq: {number}\r\nSession: 1\r\n"
         body = ""
-        if method == "OPTIONS":
+        if method in self._leads:
+            head = f"RTSP/1.0 302 Moved\r\nCSeq: {number}\r\nLocation: {self._leads[method]}\r\n"
+        elif method == "OPTIONS":
             head += "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
         elif method == "DESCRIBE":
             body = SDP

@@ -13,11 +13,13 @@ import httpx
 import numpy as np
 import pytest
 from stream_fakes import write_video
-from whole_server import run_server, wait_until
+from whole_server import begin_server, run_server, wait_until
 
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.imaging.reading import encode_image
+from sightline.serving.deployments import deploy_artifact
 from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.inference.source import ModelSource
 from sightline.serving.listening import format_url, is_loopback, open_listener
 from sightline.serving.scheduling.work import Work
 from sightline.serving.server_options import ServerOptions
@@ -186,3 +188,70 @@ def test_requests_that_run_when_the_server_begins_to_end_are_answered(repository
         wait_until(lambda: not running.whole.is_ready())
         gate.set()
         assert answer.result().status_code == 200
+
+
+class Opening:
+    """Models that are opened when the gate opens. Attributes: begun: names, in order."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.begun: list[str] = []
+
+    def open_model(self, source: ModelSource) -> ServedModel:
+        self.begun.append(source.name)
+        assert self.gate.wait(30)
+        return ServedModel(source, 1, 1000)
+
+
+def test_clients_are_answered_while_models_are_loaded(repository: Path) -> None:
+    opening = Opening()
+    picture = encode_image(np.full((8, 8, 3), 255, np.uint8), "png")
+    with begin_server(repository, open_model=opening.open_model) as (running, is_up), running.client() as client:
+        wait_until(lambda: opening.begun)
+        assert client.get("/v2/health/live").status_code == client.get("/health").status_code == 200
+        assert client.get("/v2/health/ready").status_code == 400
+        for name in ("parts", "absent"):
+            refused = client.post(f"/predict/{name}", content=picture)
+            assert refused.status_code == 503 and "loading" in refused.json()["detail"]
+        assert not is_up.is_set()
+        opening.gate.set()
+        assert is_up.wait(30) and running.whole.names == ["parts"]
+        assert client.get("/v2/health/ready").status_code == client.post("/predict/parts", content=picture).status_code == 200
+        assert client.post("/predict/absent", content=picture).status_code == 404
+
+
+def test_a_server_that_is_told_to_end_opens_no_further_model(repository: Path, halves: Path) -> None:
+    opening = Opening()
+    deploy_artifact(halves, "second", repository)
+    with begin_server(repository, open_model=opening.open_model) as (running, is_up):
+        wait_until(lambda: opening.begun)
+        running.loop.should_exit = True
+        wait_until(lambda: running.whole._is_ending)
+        opening.gate.set()
+    assert opening.begun == ["parts"]
+    assert not is_up.is_set() and not running.whole.is_ready()
+
+
+def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path) -> None:
+    """After the model that is being opened, which takes long here, and with no word of being ready."""
+    deploy_artifact(halves, "second", repository)
+    code = (
+        "import sys, time\n"
+        "from sightline.cli.main import run\n"
+        "from sightline.serving.inference.served_model import ServedModel\n"
+        "opened = ServedModel.open\n"
+        "def open_slowly(model):\n"
+        "    print(model.name, file=sys.stderr, flush=True)\n"
+        "    time.sleep(1)\n"
+        "    opened(model)\n"
+        "ServedModel.open = open_slowly\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stderr.readline() == "parts\n"
+        process.send_signal(signal.SIGTERM)
+        out, told = process.communicate(timeout=30)
+    assert process.returncode == 0 and out == ""
+    assert "second" not in told

@@ -46,6 +46,19 @@ def run_server(
     open_model: OpenModel | None = None,
 ) -> Iterator[Running]:
     """Serve until the block ends; the repository is looked at often unless the options say otherwise."""
+    with begin_server(repository, options, settings, open_model) as (running, is_up):
+        assert is_up.wait(DEADLINE_S)
+        yield running
+
+
+@contextmanager
+def begin_server(
+    repository: Path,
+    options: ServerOptions | None = None,
+    settings: Settings | None = None,
+    open_model: OpenModel | None = None,
+) -> Iterator[tuple[Running, threading.Event]]:
+    """As `run_server`, without waiting until it is up, which the event tells."""
     options = options or ServerOptions(check_every_s=CHECK_EVERY_S)
     whole = InferenceServer(repository, settings or Settings(threads=2), options, open_model)
     listener = open_listener("127.0.0.1", 0)
@@ -54,8 +67,7 @@ def run_server(
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()
     try:
-        assert is_up.wait(DEADLINE_S)
-        yield Running(whole, server, format_url(listener))
+        yield Running(whole, server, format_url(listener)), is_up
     finally:
         server.should_exit = True
         thread.join(DEADLINE_S)

@@ -38,6 +38,7 @@ from sightline.serving.client_calls import (
     read_ready,
     read_tensors,
 )
+from sightline.serving.client_deadline import DeadlineTransport, TimeLeft
 from sightline.serving.client_retries import Outcome, RetryPolicy, converse
 
 DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
@@ -51,7 +52,8 @@ class Client:
     Args:
         url: of the server, for example `http://127.0.0.1:8000`.
         api_key: sent as a bearer token; None: none.
-        timeout_s: for one answer, from the first sending to the last byte, retries and waits included.
+        timeout_s: for one answer, from the first sending to the last byte, retries and waits included, however slowly it comes;
+            how long the system looks up the server's name is not in it.
         retries: sendings after the first, of what may be sent again.
         in_flight: requests on their way at once for a list of pictures.
         ca_file: certificates to trust for https instead of the system's.
@@ -79,7 +81,8 @@ class Client:
         self.policy = RetryPolicy(retries, timeout_s)
         self._in_flight = in_flight
         self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
-        self._http = httpx.Client(transport=transport, **make_settings(self.url, api_key, ca_file))
+        settings = make_settings(self.url, api_key, ca_file)
+        self._http = httpx.Client(transport=transport or DeadlineTransport(settings["verify"], settings["limits"]), **settings)
 
     @overload
     def predict(self, model: str, pictures: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
@@ -199,7 +202,7 @@ class Client:
                 self._sleep(wait_s)
             left_s = max(give_up_at - self._clock(), 0.001)
             try:
-                outcome: Outcome = self._http.request(timeout=left_s, **make_request(call))
+                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, self._clock), **make_request(call))
             except httpx.TransportError as error:
                 outcome = error
             try:

@@ -180,7 +180,10 @@ class AsyncClient:
                 await self._sleep(wait_s)
             left_s = max(give_up_at - self._clock(), 0.001)
             try:
-                outcome: Outcome = await self._http.request(timeout=left_s, **make_request(call))
+                async with asyncio.timeout(left_s):  # httpx's own bounds each step, not the whole
+                    outcome: Outcome = await self._http.request(timeout=None, **make_request(call))
+            except TimeoutError:
+                outcome = httpx.ReadTimeout("the deadline has passed")
             except httpx.TransportError as error:
                 outcome = error
             try:

@@ -1,15 +1,15 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
 import asyncio
-import logging
 import resource
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -19,13 +19,13 @@ from sightline.core.errors import Conflict, InvalidInput
 from sightline.serving.garbage import spare_lasting_objects
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
+from sightline.serving.http.tls_listener import TlsListener
 from sightline.serving.large_blocks import return_large_blocks
 from sightline.serving.loop_turns import wait_for_turns
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
 SHUTDOWN_GRACE_S = 5
-SILENT = logging.Logger("silent", logging.CRITICAL)
 OnEnd = Callable[[], Awaitable[None]]
 
 
@@ -80,11 +80,14 @@ def run_server(
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (which `nohup` has ignored), let running requests end, and return.
 
+    The application answers from the first moment on, while its start still goes on: only so are clients told that its models
+    are being loaded, and signals heeded meanwhile.
+
     Args:
         edge: limits of the connections.
-        on_ready: called once, when the first request can be taken.
-        on_end: awaited when the server begins to end, while connections are still open.
+        on_ready: called once, when the application has started.
         tls: None serves without encryption.
+        on_end: awaited when the server begins to end, while connections are still open.
 
     Raises: what the start of the application ended with, once all that had begun has ended again.
     """
@@ -103,13 +106,11 @@ def run_server(
         previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.handle_exit)
     try:
         server.run(sockets=[listener])
-    except SystemExit:  # uvicorn's way to say that the start failed
-        if server.config.start_error is None:
-            raise
-        raise server.config.start_error from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if server.config.start_error is not None:
+        raise server.config.start_error from None
 
 
 def allow_more_files() -> None:
@@ -137,35 +138,36 @@ def make_server(
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    config.context = tls
-    return _Server(config, edge, on_ready, on_end)
+    return _Server(config, edge, on_ready, tls, on_end)
 
 
 class _Config(uvicorn.Config):
-    """uvicorn's configuration with an SSL context made elsewhere. Attributes: start_error: what the start ended with."""
+    """uvicorn's configuration. Attributes: start_error: what the start ended with."""
 
-    context: ssl.SSLContext | None = None
     start_error: Exception | None = None
 
     def load(self) -> None:
         super().load()
-        self.ssl = self.context
         self.lifespan_class = _Lifespan
-
-    @property
-    def is_ssl(self) -> bool:
-        return self.context is not None
 
 
 class _Lifespan(LifespanOn):
-    """uvicorn's, which would log a traceback when the start fails, and say no more: here the caller learns the error."""
+    """uvicorn's, which would wait for the start, and log a traceback when it fails: here the caller learns the error."""
+
+    async def startup(self) -> None:
+        self._main = asyncio.create_task(self.main(), name="lifespan")
+        await self.receive_queue.put({"type": "lifespan.startup"})
+
+    async def wait_started(self) -> bool:
+        """Wait for the end of the application's start. Returns: whether it has started."""
+        await self.startup_event.wait()
+        return not (self.startup_failed or self.error_occurred)
 
     async def send(self, message: Any) -> None:
         error = sys.exception()  # the application tells of its failure while it handles it
         if message["type"] == "lifespan.startup.failed" and isinstance(error, Exception):
             assert isinstance(self.config, _Config)
             self.config.start_error = error
-            self.logger = SILENT
             message = {"type": message["type"], "message": ""}
         await super().send(message)
 
@@ -175,19 +177,44 @@ class _Server(uvicorn.Server):
 
     config: _Config
 
-    def __init__(self, config: _Config, edge: Edge, on_ready: Callable[[], None], on_end: OnEnd | None) -> None:
+    def __init__(
+        self, config: _Config, edge: Edge, on_ready: Callable[[], None], tls: ssl.SSLContext | None, on_end: OnEnd | None
+    ) -> None:
         super().__init__(config)
-        self._edge, self._on_ready, self._on_end = edge, on_ready, on_end
+        self._edge, self._on_ready, self._tls, self._on_end = edge, on_ready, tls, on_end
+        self._becoming_ready: asyncio.Task[None] | None = None
+        self._tls_listeners: list[TlsListener] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup(sockets if self._tls is None else [])
         if self.started:
+            self._listen_for_tls(sockets or [])
+            self._becoming_ready = asyncio.create_task(self._become_ready(), name="becoming ready")
+
+    async def _become_ready(self) -> None:
+        assert isinstance(self.lifespan, _Lifespan)
+        if not await self.lifespan.wait_started():
+            self.should_exit = True
+        elif not self.should_exit:
             wait_for_turns()  # the Device's threads have started: they must not inherit it
             self._on_ready()
+
+    def _listen_for_tls(self, sockets: list[socket.socket]) -> None:
+        if self._tls is None:
+            return
+        make_connection = partial(
+            cast(Any, self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self._tls_listeners = [TlsListener(listener, self._tls, self._edge, make_connection) for listener in sockets]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._on_end is not None:
             await self._on_end()
+        for listener in self._tls_listeners:
+            listener.close()
         await super().shutdown(sockets)
         self._edge.close()
         await asyncio.sleep(0)  # in which the transports tell their connections

@@ -81,7 +81,7 @@ class InferenceServer:
     ) -> None:
         self.settings, self.options = settings, options or ServerOptions()
         self.names: list[str] = []
-        self._is_ready = False
+        self._is_ready = self._is_ending = False
         self.authenticator = self._make_authenticator()
         slots, express = settings.threads, self.options.express_slots
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
@@ -117,8 +117,12 @@ class InferenceServer:
         return self._is_ready
 
     async def end_streams(self) -> None:
-        """Tell those who watch streams that the server ends; before connections are waited for, or they would be cut off."""
-        self._is_ready = False
+        """Tell those who watch streams that the server ends, before connections are waited for, or they would be cut off.
+
+        Nothing more is loaded from now on.
+        """
+        self._is_ready, self._is_ending = False, True
+        self.host.stop_loading()
         await self.streams.close()
 
     @asynccontextmanager
@@ -132,7 +136,6 @@ class InferenceServer:
             parts.push_async_callback(asyncio.to_thread, self.host.close)
             self._threads.start()
             parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
-            self.names = await asyncio.to_thread(self.host.start)
             parts.push_async_callback(self.end_streams)
             parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
             parts.callback(asyncio.create_task(keep_giving_back(lambda: self.scheduler.arrivals), name="memory").cancel)
@@ -140,7 +143,8 @@ class InferenceServer:
                 assert self.options.grpc_address is not None
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
-            self._is_ready = True
+            self.names = await asyncio.to_thread(self.host.start)
+            self._is_ready = not self._is_ending
             yield
 
     async def _check_options(self) -> None:
@@ -179,7 +183,7 @@ class InferenceServer:
             hold=self.edge.hold,
         )
         return [
-            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch)),
+            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold)),
             *v2_routes.make_routes(v2),
             *stream_endpoints.make_routes(self.streams),
             v2_routes.make_fallback_route(),
@@ -221,6 +225,7 @@ class InferenceServer:
             is_ready=self.is_ready,
             bucket=self._bucket,
             tellers=() if self._log is None else (self._log.write,),
+            hold=self.edge.hold,
         )
 
     def _make_authenticator(self) -> Authenticator:

@@ -6,6 +6,7 @@ import msgspec
 
 from sightline.serving.http.edge import ConnectionLimits
 from sightline.serving.http.image_url import UrlRules
+from sightline.serving.http.tls import TlsFiles
 from sightline.serving.repository.host import Mode
 from sightline.serving.streams.manager import StreamLimits
 
@@ -27,7 +28,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         stream_files: folder whose videos may be streamed; None: none.
         stream_urls: hosts whose streams may be opened; None: none. "*" allows any public address.
         grpc_address: host and port of gRPC, port 0 picks a free one; None: HTTP only.
-        grpc_tls: certificate chain and private key of gRPC, PEM files; None: no encryption.
+        grpc_tls: certificate, key and clients' authority of gRPC; None: no encryption.
         stream_limits, connection_limits: see there.
     """
 
@@ -47,6 +48,6 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     stream_files: Path | None = None
     stream_urls: tuple[str, ...] | None = None
     grpc_address: tuple[str, int] | None = None
-    grpc_tls: tuple[Path, Path] | None = None
+    grpc_tls: TlsFiles | None = None
     stream_limits: StreamLimits = StreamLimits()
     connection_limits: ConnectionLimits = ConnectionLimits()

@@ -1,16 +1,14 @@
-import json
 import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, connect, read_answer, read_some, read_to_end, serve_app, wait_for
+from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app, wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
@@ -49,21 +47,6 @@ def port(served: Served) -> int:
 def app() -> EchoApp:
     """For a server of the test's own."""
     return EchoApp()
-
-
-def check_refusal(answer: bytes, status: int) -> str:
-    """The answer is one problem and asks to close; returns its detail."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), answer[:200]
-    assert b"connection: close" in head.lower()
-    assert b"application/problem+json" in head
-    problem = json.loads(body)
-    assert problem["status"] == status and "\n" not in problem["detail"]
-    return str(problem["detail"])
-
-
-def body_of(answer: bytes) -> Any:
-    return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
 def test_requests_follow_each_other_on_one_connection(port: int) -> None:

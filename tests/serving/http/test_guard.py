@@ -149,6 +149,16 @@ def test_metrics_need_a_key_but_from_this_machine() -> None:
     assert ask_once(guard, "/metrics", "GET", remote="10.0.0.7", x_api_key=token).status == 200
     behind_proxy = Guard(App(), Authenticator([record]), has_open_metrics=False)
     assert ask_once(behind_proxy, "/metrics", "GET").status == 401
+    assert ask_once(behind_proxy, "/metrics", "GET", x_api_key=token).status == 200
+
+
+def test_metrics_are_not_for_keys_of_some_models() -> None:
+    (token, record), (admin_token, admin) = create_key("a"), create_key("admin")
+    keys = [msgspec.structs.replace(one, models=("parts",), is_admin=one is admin) for one in (record, admin)]
+    guard = Guard(App(), Authenticator(keys), has_open_metrics=False)
+    refused = ask_once(guard, "/metrics", "GET", x_api_key=token)
+    assert refused.status == 403 and "/metrics tells of all" in refused.body["detail"]
+    assert ask_once(guard, "/metrics", "GET", x_api_key=admin_token).status == 200
 
 
 def test_a_key_of_some_models_reaches_no_other() -> None:
@@ -202,7 +212,8 @@ def test_the_servers_rate_is_503_with_the_time_to_wait_and_spares_health() -> No
     assert ask_once(guard).status == 200
     refused = ask_once(guard)
     assert (refused.status, refused.headers["retry-after"]) == (503, "2")
-    assert ask_once(guard, "/health", "GET").status == 200
+    for path in ("/health", "/metrics"):  # what shows that the server is at its limit
+        assert ask_once(guard, path, "GET").status == 200
     clock.now_s += 2
     assert ask_once(guard).status == 200
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from http_server import serve_app
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Exhausted, InvalidInput
 from sightline.serving.http.image_url import ImageFetcher, UrlRules, check_url, is_public, resolve_name
 
 PUBLIC = "93.184.215.14"
@@ -125,7 +125,17 @@ def test_a_redirect_is_a_new_url() -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://127.0.0.1/", "http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "gopher://x/", "http://inside/", ""],
+    [
+        "http://127.0.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "gopher://x/",
+        "http://inside/",
+        "",
+        "http://[::1/",
+        "http://example.org:port/",
+        "http://" + "a" * 64 + ".example/",
+    ],
 )
 def test_a_redirect_inwards_is_refused(location: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
@@ -234,6 +244,57 @@ def test_every_failure_reads_the_same() -> None:
     with pytest.raises(InvalidInput) as refused:
         fetch("http://example.org/", resolve=no_such_name)
     assert {*details, str(refused.value)} == {str(refused.value)}
+
+    with pytest.raises(InvalidInput) as refused:
+        fetch(f"http://{'a' * 64}.example/", resolve=resolve_name)  # a label that no name may have
+    details.add(str(refused.value))
+    for location in ("http://[::1/", "http://example.org:port/"):
+        with pytest.raises(InvalidInput) as refused:
+            fetch("http://example.org/", lambda request, to=location: httpx.Response(302, headers={"location": to}))
+        details.add(str(refused.value))
+    assert len(details) == 1
+
+
+def test_few_pictures_are_fetched_at_once() -> None:
+    running, most = [0], [0]
+
+    class Slow(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+            for _ in range(5):
+                await asyncio.sleep(0)
+            running[0] -= 1
+            yield b"x"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Slow(), headers={"content-type": "image/png"})
+
+    async def run() -> list[bytes]:
+        fetcher = ImageFetcher(UrlRules(max_fetches=3), make_resolve([PUBLIC]), Transport(answer))
+        return await asyncio.gather(*(fetcher.fetch("http://example.org/") for _ in range(12)))
+
+    assert asyncio.run(run()) == [b"x"] * 12
+    assert most == [3]
+
+
+def test_who_finds_no_place_in_time_is_told_to_come_again() -> None:
+    async def run() -> list[bytes | BaseException]:
+        is_held = asyncio.Event()
+
+        async def never_resolve(host: str, port: int) -> list[str]:
+            is_held.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        fetcher = ImageFetcher(UrlRules(max_fetches=1, timeout_s=0.1), never_resolve, Transport(picture))
+        first = asyncio.create_task(fetcher.fetch("http://example.org/"))
+        await is_held.wait()
+        fetcher.rules = UrlRules(timeout_s=0.01)
+        return await asyncio.gather(first, fetcher.fetch("http://example.org/"), return_exceptions=True)
+
+    first, second = asyncio.run(run())
+    assert isinstance(first, InvalidInput) and isinstance(second, Exhausted)
 
 
 @contextmanager

@@ -28,8 +28,8 @@ def make_png(width: int = 40, height: int = 20, value: int = 200) -> bytes:
     return bytes(cv2.imencode(".png", np.full((height, width, 3), value, np.uint8))[1])
 
 
-def make_app(bench: Bench, fetch_image: FetchImage | None = None) -> Guard:
-    endpoint = PredictEndpoint(bench.service, MAX_BYTES, fetch_image)
+def make_app(bench: Bench, fetch_image: FetchImage | None = None, edge: Edge | None = None) -> Guard:
+    endpoint = PredictEndpoint(bench.service, MAX_BYTES, fetch_image, (edge or Edge()).hold)
     return Guard(Starlette(routes=make_routes(endpoint), exception_handlers=EXCEPTION_HANDLERS))
 
 
@@ -164,6 +164,25 @@ def test_urls_are_refused_unless_allowed(client: httpx.Client, bench: Bench) -> 
 
     assert asyncio.run(ask("http://example.org/a.png")).json()["image"] == {"width": 7, "height": 5}
     check_problem(asyncio.run(ask("http://example.org/absent")), 422)
+
+
+def test_fetched_pictures_count_with_all_bodies_until_they_are_answered() -> None:
+    edge, content = Edge(ConnectionLimits(max_buffered_bytes=1000)), make_png(7, 5)
+    held: list[int] = []
+    bench = Bench(observers=[lambda work, facts: held.append(edge.buffered_bytes)])
+
+    async def fetch(url: str) -> bytes:
+        return content if "small" in url else bytes(2000)
+
+    async def ask(url: str) -> httpx.Response:
+        transport = httpx.ASGITransport(make_app(bench, fetch, edge))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asker:
+            return await asker.post("/predict/parts", json={"imageUrl": url})
+
+    assert asyncio.run(ask("http://example.org/small")).status_code == 200
+    assert "too large together" in check_problem(asyncio.run(ask("http://example.org/large")), 503)
+    assert held == [len(content)] and edge.buffered_bytes == 0
+    bench.close()
 
 
 def test_the_confidence_reaches_the_decode_head(client: httpx.Client) -> None:

@@ -1,25 +1,16 @@
 import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 from http_server import serve_app
+from tls_certificates import make_certificate
 
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.serving.http.tls import make_tls_context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificates")
-
-
-def make_certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
-    """A self-signed certificate of localhost, and its key."""
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]
-    command += ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate, *(options or ("-nodes",))], check=True, capture_output=True)
-    return certificate, key
 
 
 async def greet(scope: object, receive: object, send: object) -> None:

@@ -211,6 +211,23 @@ def test_an_artifact_whose_files_changed_is_refused_and_one_that_reaches_out_as_
     assert "expected its graph inside it" in read_folder(repository, "parts", cores=1).problems[1]
 
 
+def test_an_artifact_whose_graph_is_a_link_into_itself_is_refused_like_one_that_lacks_it(repository: Path) -> None:
+    deploy(repository, "parts", "a")
+    graph = repository / "parts" / "1" / "model.onnx"
+    graph.unlink()
+    graph.symlink_to(graph.name)
+    folder = read_folder(repository, "parts", cores=1)
+    assert folder.problems == {}
+    with pytest.raises(NotFound, match=r"lacks model\.onnx"):
+        verify_source(folder.sources[0])
+
+
+def test_a_link_into_itself_hides_no_model(repository: Path) -> None:
+    deploy(repository, "parts", "a")
+    (repository / "loop").symlink_to("loop")
+    assert list(stamp_repository(repository)) == ["parts"]
+
+
 def test_a_pipeline_names_the_models_it_needs(repository: Path) -> None:
     (repository / "chain").mkdir()
     text = '{"steps": [{"name": "a", "model": "parts"}, {"name": "b", "crop": {}}, {"model": "other"}, {"model": "parts"}]}'

@@ -26,19 +26,23 @@ from sightline.serving.inference.calls import TensorFacts
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import fit_source
 from sightline.serving.repository.describing import DeploymentFacts, DeploymentState
+from sightline.serving.repository.folders import read_folder
 from sightline.serving.scheduling.work import QueueSettings
 
 
 def test_a_version_is_warmed_up_before_it_answers(repository: Path, maker: Maker) -> None:
     deploy(repository, "parts", "a")
     with open_host(repository, maker, start=False) as host:
-        with pytest.raises(NotFound, match="no model 'parts' is loaded"):
+        with pytest.raises(Exhausted, match="loading its models"):
             host.acquire("parts")
         assert host.start() == ["parts"]
         served = host.acquire("parts")
         assert isinstance(served, FakeModel) and served.calls == ["open", "warm_up"]
         host.release(served)
         assert (ask(host), ask(host, version="1"), host.list_versions("parts")) == (1, 1, [1])
+        with pytest.raises(NotFound) as unknown:
+            host.acquire("other")
+        assert "parts" not in str(unknown.value)  # who asks may have a key that knows of no other model
         for name, version in (
             ("other", ""),
             ("parts", "2"),
@@ -199,6 +203,56 @@ def test_the_server_that_polls_finds_a_new_version_by_itself(repository: Path, m
         write_graph(repository, "graph", 3, "c")
         wait_until(lambda: "graph" in {state.name for state in host.list_loaded()})
         wait_until(lambda: ("graph", 3) in maker.opened)
+
+
+def fail_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading one model's folder ends in an error that nobody thought of."""
+
+    def read(repository: Path, asked: str, *rest: Any) -> Any:
+        if asked == name:
+            raise RuntimeError("/srv/secret: symlink loop")
+        return read_folder(repository, asked, *rest)
+
+    monkeypatch.setattr("sightline.serving.repository.updating.read_folder", read)
+
+
+def test_an_unexpected_error_of_one_folder_is_its_problem_alone(
+    repository: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail_for("odd", monkeypatch)
+    deploy(repository, "odd", "a")
+    deploy(repository, "parts", "a")
+    with open_host(repository, maker, start=False) as host:
+        assert host.start() == ["parts"]
+        deploy(repository, "parts", "b")
+        host.look()
+        assert ask(host) == 2
+        (reason,) = [state.reason for state in host.index() if state.name == "odd"]
+        assert "the server's log says why" in reason and "secret" not in reason
+    assert "symlink loop" in caplog.text
+    with open_host(repository, maker, start=False, mode="explicit", load_at_start=["odd", "parts"]) as host:
+        assert host.start() == ["parts"]
+
+
+@pytest.mark.parametrize("part", ["_updater.look", "_pager.look_after"])
+def test_after_an_unexpected_error_it_is_logged_and_the_next_look_comes(
+    repository: Path, maker: Maker, part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, _, name = part.partition(".")
+    deploy(repository, "parts", "a")
+    with open_host(repository, maker, check_every_s=0.01, start=False) as host:
+        as_ever, calls = getattr(getattr(host, owner), name), iter(range(1_000_000))
+
+        def fail_the_second_time() -> None:
+            if next(calls) == 1:
+                raise RuntimeError("nobody thought of this")
+            as_ever()
+
+        monkeypatch.setattr(getattr(host, owner), name, fail_the_second_time)
+        host.start()
+        wait_until(lambda: "nobody thought of this" in caplog.text)
+        deploy(repository, "parts", "b")
+        wait_until(lambda: ask(host) == 2)
 
 
 def test_plain_files_are_opened_when_they_look_the_same_twice(repository: Path, maker: Maker) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from sightline.core.errors import Exhausted
 from sightline.serving.repository.loader import PAGE_INS_AT_A_TIME, Loader, Urgency
 
 
@@ -39,3 +40,21 @@ def test_a_job_that_was_given_up_is_left_out(loader: Loader) -> None:
     gate.set()
     loader.run(partial(done.append, "next"))
     assert done == ["next"]
+
+
+def test_what_waits_to_be_loaded_when_it_ends_is_refused() -> None:
+    loader, entered, gate, done = Loader(), threading.Event(), threading.Event(), list[str]()
+    running = loader.submit(Urgency.LOAD, lambda: entered.set() or gate.wait(20))
+    assert entered.wait(20)
+    waiting = [loader.submit(urgency, partial(done.append, "loaded")) for urgency in (Urgency.LOAD, Urgency.PAGE_IN)]
+    given_up = loader.submit(Urgency.LOAD, partial(done.append, "given up"))
+    given_up.cancel()
+    loader.submit(Urgency.CLOSE, partial(done.append, "closed"))
+    ending = threading.Thread(target=loader.close, args=[partial(done.append, "last")])
+    ending.start()
+    for future in waiting:
+        with pytest.raises(Exhausted, match="shutting down"):
+            future.result(20)
+    gate.set()
+    ending.join(20)
+    assert running.result(20) and done == ["closed", "last"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from rtsp_camera import RtspCamera
 from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
 
 from sightline.data.video import CONTAINERS, read_video_frames
@@ -262,6 +263,27 @@ def test_a_redirect_is_not_followed() -> None:
     assert isinstance(last, Finished) and "does not open" in last.error
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("OPTIONS", "leads to another address"),
+        ("DESCRIBE", "leads to another address"),
+        ("SETUP", "does not open"),  # FFmpeg does not follow here
+    ],
+)
+def test_a_redirect_over_rtsp_is_not_followed(method: str, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.0)
+        leads = {method: f"rtsp://127.0.0.1:{elsewhere.getsockname()[1]}/inside"}
+        with RtspCamera(b"", leads) as camera:
+            settings = {"url": camera.url, "formats": URL_FORMATS, "protocols": URL_PROTOCOLS["rtsp"]}
+            frames, last = read_all(None, **settings)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert not frames and words in last.error
+    assert camera.methods[-1] == method
+
+
 def pack_head(**changes: int) -> bytes:
     head = FrameHead(
         index=0, repeat=0, pts=0, time_s=0.0, due_s=0.0, width=8, height=8, line_bytes=24, turns=0, counts=Counts()
@@ -290,6 +312,47 @@ def test_a_decoder_that_was_taken_over_cannot_harm_the_server(
     with decode(write_video(tmp_path / "a.mp4", [0])) as (_, hear):
         last, _ = hear()
     assert isinstance(last, Finished) and "garbage" in last.error
+
+
+WORD = pack(Progress(counts=Counts()))
+OPENED = pack(Opened(container="mov", codec="h264", width=8, height=8, frames_per_s=None, duration_s=None))
+SPEAKER = """
+import os, sys
+said, once_asked = {said!r}, {once_asked!r}
+os.read(0, 1 << 16)  # its settings
+sys.stdout.buffer.write(said)
+sys.stdout.flush()
+if once_asked:
+    os.read(0, 1)
+    sys.stdout.buffer.write(once_asked)
+    sys.stdout.flush()
+os.read(0, 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "once_asked", "kinds"),
+    [
+        (OPENED + pack_head() + bytes(192), b"", [Opened]),
+        (OPENED, 2 * (pack_head() + bytes(192)), [Opened, FrameHead]),
+        (2 * OPENED, b"", [Opened]),
+        (OPENED + 100 * WORD, b"", [Opened] + [Progress] * decoder_process.SPARE_WORDS),
+    ],
+)
+def test_a_decoder_that_says_what_nobody_asked_for_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: bytes, once_asked: bytes, kinds: list[type]
+) -> None:
+    script = SPEAKER.format(said=said, once_asked=once_asked)
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", script))
+    heard = []
+    with decode(write_video(tmp_path / "a.mp4", [0])) as (process, hear):
+        while not heard or not isinstance(heard[-1], Finished):
+            heard.append(hear()[0])
+            if once_asked and len(heard) == 1:
+                process.ask()
+    assert [type(message) for message in heard[: len(kinds)]] == kinds
+    assert all(isinstance(message, Progress) for message in heard[len(kinds) : -1]) and len(heard) < len(kinds) + 60
+    assert heard[-1].error.startswith("the decoder said what nobody asked for")
 
 
 def test_a_decoder_that_ends_without_a_word_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

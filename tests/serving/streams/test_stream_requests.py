@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from starlette.requests import Request
 from stream_fakes import DEADLINE_S, Stage, run_streams
 
 from sightline.core.errors import NotFound
+from sightline.serving.http.exchange import LETS_GO
 from sightline.serving.streams import manager as managing
 from sightline.serving.streams.manager import StreamManager
 from sightline.serving.streams.sources import VideoSource, open_file_source
+from sightline.serving.streams.stream_requests import receive_video
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,28 @@ def test_wrong_requests_are_refused(client: httpx.Client, change: dict[str, Any]
 def test_wrong_bodies_are_refused(client: httpx.Client, content: bytes, content_type: str, status: int) -> None:
     answer = client.post("/v2/streams?model=brightness", content=content, headers={"content-type": content_type})
     assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("content_type", ["video/mp4", "multipart/form-data; boundary=b"])
+def test_no_piece_of_a_video_is_held_when_the_next_is_asked_for(content_type: str) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    ends = (head, b"\r\n--b--\r\n") if content_type.startswith("multipart") else (b"", b"")
+    pieces = [ends[0] + bytes(3_000_000), bytes(3_000_000), bytes(3_000_000) + ends[1]]
+    size, given = sum(map(len, pieces)) - sum(map(len, ends)), 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal given
+        holders = sys.getrefcount(pieces[given - 1]) if given else 2  # the list, and the argument
+        assert holders == 2
+        given += 1
+        return {"type": "http.request", "body": pieces[given - 1], "more_body": given < len(pieces)}
+
+    headers = [(b"content-type", content_type.encode())]
+    request = Request({"type": "http", "headers": headers}, receive)
+    source = asyncio.run(receive_video(request, 10_000_000))
+    assert source.descriptor is not None and os.fstat(source.descriptor).st_size == size
+    os.close(source.descriptor)
+    assert LETS_GO in request.scope["state"]  # so that the connection counts only what is held
 
 
 @pytest.mark.parametrize("task", ["raw", "image"])

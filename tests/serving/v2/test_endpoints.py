@@ -6,8 +6,9 @@ from v2_fakes import Bench
 
 
 def test_health_and_readiness(client, bench):
-    assert client.get("/v2/health/live").status_code == 200
-    assert client.get("/v2/health/ready").status_code == 200
+    for path, body in (("/v2/health/live", {"live": True}), ("/v2/health/ready", {"ready": True})):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()) == (200, body)
     bench.is_ready = False
     answer = client.get("/v2/health/ready")
     assert (answer.status_code, set(answer.json())) == (400, {"error"})
@@ -52,7 +53,8 @@ def test_metadata_of_a_picture_model_says_how_pictures_and_annotations_travel(cl
 
 def test_a_model_is_ready_when_its_version_answers(client):
     for path in ("/v2/models/sum/ready", "/v2/models/sum/versions/1/ready"):
-        assert client.get(path).status_code == 200
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"name": "sum", "ready": True})
     for path in ("/v2/models/sum/versions/2/ready", "/v2/models/nothing/ready"):
         assert client.get(path).status_code == 404
 

@@ -16,32 +16,19 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_fakes import run_grpc
+from grpc_fakes import METHOD, make_request, read_failure, run_grpc
 from v2_fakes import MAX_REQUEST_BYTES
 
 from sightline.core.errors import Conflict, InvalidInput, MissingPackage, NotFound, QueueFull
 from sightline.serving.http.keys import Authenticator, KeyRecord, create_key
 from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.tls import TlsFiles
 from sightline.serving.v2_grpc.server import create_grpc_server
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
     warnings.simplefilter("ignore")
     from tritonclient.grpc import service_pb2 as theirs
     from tritonclient.grpc import service_pb2_grpc
-
-METHOD = "/inference.GRPCInferenceService/"
-
-
-def make_request(model="gate", value=b"\0\0\0\0"):
-    request = theirs.ModelInferRequest(model_name=model, raw_input_contents=[value])
-    request.inputs.add(name="x", datatype="FP32", shape=[1, 1])
-    return request
-
-
-def read_failure(call, *arguments, **options) -> grpc.RpcError:
-    with pytest.raises(grpc.RpcError) as raised:
-        call(*arguments, timeout=options.pop("timeout", 30), **options)
-    return raised.value
 
 
 def test_a_full_queue_is_unavailable_and_says_when_to_come_again(stub, bench):
@@ -424,21 +411,21 @@ def test_without_grpc_the_package_is_asked_for_by_name(bench, monkeypatch):
         create(bench)
 
 
-def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Certificate and key of `localhost`, as PEM files."""
+def write_certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
+    """A self-signed certificate of `localhost`, and its key, as PEM files."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("needs the program openssl")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"]
     subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     return certificate, key
 
 
 def test_tls(bench, tmp_path):
     certificate, key = write_certificate(tmp_path)
-    with run_grpc(bench, tls=(certificate, key)) as address:
+    with run_grpc(bench, tls=TlsFiles(certificate, key)) as address:
         credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
         options = [("grpc.ssl_target_name_override", "localhost")]
         with grpc.secure_channel(address, credentials, options) as channel:
@@ -449,11 +436,41 @@ def test_tls(bench, tmp_path):
             assert read_failure(stub.ModelInfer, make_request()).code() == grpc.StatusCode.UNAVAILABLE
 
 
+def test_only_clients_of_the_authority_are_served(bench, tmp_path):
+    certificate, key = write_certificate(tmp_path)
+    authority, client_key = write_certificate(tmp_path, "client")
+    stranger, stranger_key = write_certificate(tmp_path, "stranger")
+    root, options = certificate.read_bytes(), [("grpc.ssl_target_name_override", "localhost")]
+
+    def ask(*client: Path):
+        """Args: client: key and certificate; none for a client that has none."""
+        credentials = grpc.ssl_channel_credentials(root, *(path.read_bytes() for path in client))
+        with grpc.secure_channel(address, credentials, options) as channel:
+            return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(make_request(), timeout=30)
+
+    with run_grpc(bench, tls=TlsFiles(certificate, key, authority)) as address:
+        for client in ((), (stranger_key, stranger)):
+            with pytest.raises(grpc.RpcError) as raised:
+                ask(*client)
+            assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert bench.scheduler.works == []
+        assert ask(client_key, authority).model_name == "gate"
+
+
+def test_a_key_may_stand_in_the_file_of_its_certificate(bench, tmp_path):
+    certificate, key = write_certificate(tmp_path)
+    certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
+    with run_grpc(bench, tls=TlsFiles(certificate)) as address:
+        credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
+        with grpc.secure_channel(address, credentials, [("grpc.ssl_target_name_override", "localhost")]) as channel:
+            assert service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(make_request(), timeout=30)
+
+
 def test_tls_files_that_are_none_are_refused(bench, tmp_path):
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     certificate.write_text("no certificate")
     with pytest.raises(NotFound, match=r"key\.pem"):
-        asyncio.run(create(bench).start("127.0.0.1", 0, (certificate, key)))
+        asyncio.run(create(bench).start("127.0.0.1", 0, TlsFiles(certificate, key)))
     key.write_text("no key")
     with pytest.raises(InvalidInput, match=r"cert\.pem"):
-        asyncio.run(create(bench).start("127.0.0.1", 0, (certificate, key)))
+        asyncio.run(create(bench).start("127.0.0.1", 0, TlsFiles(certificate, key)))

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from sightline.core.settings import Settings
 from sightline.imaging.reading import encode_image
+from sightline.serving.http.edge import ConnectionLimits
 from sightline.serving.server import InferenceServer
 from sightline.serving.server_options import ServerOptions
 
@@ -130,6 +131,16 @@ def test_the_repository_is_administered_over_grpc(client, server):
     client.load_model("brightness", config=json.dumps(CONFIGURATION | {"dynamic_batching": batching}))
     assert client.get_model_config("brightness").config.dynamic_batching.max_queue_delay_microseconds == 700
     assert server[1].get("/v2/models/brightness/ready").status_code == 200
+
+
+def test_messages_count_against_all_bodies_together(tmp_path):
+    limits = ConnectionLimits(max_buffered_bytes=1000)
+    options = ServerOptions(mode="none", grpc_address=("127.0.0.1", 0), connection_limits=limits)
+    server = InferenceServer(write_repository(tmp_path / "repository"), Settings(threads=2), options)
+    with TestClient(server.app), triton.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        client.infer("brightness", [make_tensor(triton, "images", np.zeros((1, 3, 8, 8)))])
+        with pytest.raises(InferenceServerException, match="too large together"):
+            client.infer("brightness", [make_tensor(triton, "images", np.zeros((2, 3, 8, 8)))])
 
 
 def test_statistics_count_both_protocols(client, server):

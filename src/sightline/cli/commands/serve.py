@@ -9,9 +9,9 @@ from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
+    from sightline.serving.http.edge import ConnectionLimits
     from sightline.serving.http.image_url import UrlRules
+    from sightline.serving.http.tls import TlsFiles
     from sightline.serving.repository.host import Mode
 
 KEYS_VARIABLE = "SIGHTLINE_API_KEYS"
@@ -39,8 +39,20 @@ KeysOption = Annotated[
 MaxRpsOption = Annotated[
     float | None, typer.Option("--max-rps", min=0.001, help="Requests a second of all callers together; more is answered 503.")
 ]
+ConnectionsOption = Annotated[
+    int | None, typer.Option("--max-connections", min=1, help="HTTP connections open at once; by default 1024.")
+]
+AddressConnectionsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-connections-per-address", min=1, help="Of them of one address, as all behind a proxy have; by default 512."
+    ),
+]
+ClosedMetricsOption = Annotated[
+    bool, typer.Option("--closed-metrics", help="Ask for a key at /metrics also on this machine, as a proxy here needs.")
+]
 CertificateOption = Annotated[
-    Path | None, typer.Option("--tls-certificate", help="PEM file: serve HTTPS with this certificate.")
+    Path | None, typer.Option("--tls-certificate", help="PEM file: serve HTTPS, and gRPC over TLS, with this certificate.")
 ]
 KeyOption = Annotated[
     Path | None, typer.Option("--tls-key", help="PEM file of its private key, when it is not in the same file.")
@@ -77,6 +89,9 @@ def serve_command(
     memory_budget: BudgetOption = None,
     keys: KeysOption = None,
     max_rps: MaxRpsOption = None,
+    max_connections: ConnectionsOption = None,
+    max_connections_per_address: AddressConnectionsOption = None,
+    closed_metrics: ClosedMetricsOption = False,
     tls_certificate: CertificateOption = None,
     tls_key: KeyOption = None,
     tls_client_ca: ClientAuthorityOption = None,
@@ -92,6 +107,7 @@ def serve_command(
     """Answer over HTTP and gRPC with labels, boxes, masks or tensors until stopped; new versions are picked up meanwhile."""
     from sightline.core.settings import Settings
     from sightline.serving.deployments import check_repository
+    from sightline.serving.http.tls import make_tls_context
     from sightline.serving.listening import format_url, open_listener, run_server
     from sightline.serving.server import InferenceServer
     from sightline.serving.server_options import ServerOptions
@@ -100,7 +116,8 @@ def serve_command(
     settings, terminal = Settings(), Terminal(as_json)
     folder = check_repository(repository) if repository is not None else open_workspace(workspace).deployments
     address = host or settings.host
-    tls = read_tls(tls_certificate, tls_key, tls_client_ca)
+    tls_files = find_tls_files(tls_certificate, tls_key, tls_client_ca)
+    tls = None if tls_files is None else make_tls_context(*tls_files)
     options = ServerOptions(
         mode=check_mode(model_control, load),
         load_at_start=tuple(load or ()),
@@ -108,6 +125,8 @@ def serve_command(
         keys_file=keys,
         key_line=settings.api_keys.get_secret_value(),
         max_requests_per_s=max_rps,
+        connection_limits=make_connection_limits(max_connections, max_connections_per_address),
+        has_open_metrics=not closed_metrics,
         allowed_hosts=list_hosts(address, server_name or []),
         allowed_origins=frozenset(allow_origin or ()),
         access_log=access_log,
@@ -115,7 +134,7 @@ def serve_command(
         stream_files=stream_files,
         stream_urls=tuple(allow_stream_urls) if allow_stream_urls else None,
         grpc_address=None if grpc_port is None else (address, grpc_port),
-        grpc_tls=None if tls_certificate is None else (tls_certificate, tls_key or tls_certificate),
+        grpc_tls=tls_files,
     )
     server = InferenceServer(folder, settings, options)
     can_be_remote = allow_remote or server.authenticator.has_keys
@@ -156,14 +175,22 @@ def check_mode(text: str, load: list[str] | None = None) -> "Mode":
     return text  # type: ignore[return-value]
 
 
-def read_tls(certificate: Path | None, key: Path | None, authority: Path | None) -> "SSLContext | None":
-    """The TLS context of the options, None without. Raises: InvalidInput."""
+def find_tls_files(certificate: Path | None, key: Path | None, authority: Path | None) -> "TlsFiles | None":
+    """The TLS files of the options, None without. Raises: InvalidInput."""
     from sightline.core.errors import InvalidInput
-    from sightline.serving.http.tls import make_tls_context
+    from sightline.serving.http.tls import TlsFiles
 
     if certificate is None and (key is not None or authority is not None):
         raise InvalidInput("expected --tls-certificate beside --tls-key or --tls-client-ca, got none; give the certificate")
-    return None if certificate is None else make_tls_context(certificate, key, authority)
+    return None if certificate is None else TlsFiles(certificate, key, authority)
+
+
+def make_connection_limits(connections: int | None, of_one_address: int | None) -> "ConnectionLimits":
+    """The limits of the server's connections; None: as many as by default."""
+    from sightline.serving.http.edge import ConnectionLimits
+
+    given = {"max_connections": connections, "max_connections_per_address": of_one_address}
+    return ConnectionLimits(**{name: count for name, count in given.items() if count is not None})
 
 
 def list_hosts(address: str, names: list[str]) -> frozenset[str] | None:

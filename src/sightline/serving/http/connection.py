@@ -22,6 +22,7 @@ from sightline.serving.http.edge import Edge
 from sightline.serving.http.exchange import Exchange
 from sightline.serving.http.refusals import Refusal, write_refusal
 from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
+from sightline.serving.http.tls_listener import Arrival
 from sightline.serving.http.websocket import WebSocket
 
 Phase = Literal["idle", "head", "body", "busy", "closing", "websocket"]
@@ -29,6 +30,7 @@ Phase = Literal["idle", "head", "body", "busy", "closing", "websocket"]
 FOREVER_S = float("inf")
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
+CREDIT_GRACES = 3  # what came of a body faster than it had to lets the rest be so many graces late at most
 LAST_BODY_S = 1.0  # for what a request lacks when the server begins to end
 DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, to keep the connection, when no more is left
 
@@ -43,6 +45,11 @@ def make_connector(edge: Edge) -> type[asyncio.Protocol]:
 class EdgeConnection(asyncio.Protocol):
     """One connection. Requests are answered one after the other, in the order they came.
 
+    Args:
+        edge: its limits.
+        config, server_state, app_state, _loop: of uvicorn's server.
+        arrival: as what it was counted until its TLS handshake was over; None without one.
+
     Attributes:
         deadline_s: when `expire` is to be called, on the loop's clock.
         is_write_paused: the client reads slower than answers are written.
@@ -55,6 +62,7 @@ class EdgeConnection(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        arrival: Arrival | None = None,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -63,6 +71,7 @@ class EdgeConnection(asyncio.Protocol):
         self._edge, self._limits = edge, edge.limits
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
+        self._arrival = arrival
         self._phase: Phase = "idle"
         self._parser = RequestParser(edge.limits, edge.websocket_prefix, self)
         self._websocket: WebSocket | None = None  # what the connection became
@@ -94,6 +103,8 @@ class EdgeConnection(asyncio.Protocol):
             "scheme": "https" if is_ssl(self._transport) else "http",
             "root_path": "",
         }
+        if self._arrival is not None:
+            self._arrival.end()
         refusal = self._edge.admit(self, self._address, self._loop)
         self._enter("idle", self._limits.header_timeout_s)
         if refusal is not None:
@@ -133,6 +144,8 @@ class EdgeConnection(asyncio.Protocol):
         if self._phase == "busy":
             self._enter("busy", FOREVER_S)
         self._resume_writers()
+        if self._has_answered():
+            self._advance()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -190,8 +203,10 @@ class EdgeConnection(asyncio.Protocol):
             self._pause_reading(True)
             self.deadline_s = FOREVER_S  # it is the application that is slow
         elif exchange is self._current:
-            due_s = self._body_due_s + exchange.received_bytes / self._limits.min_body_bytes_per_s
-            self.deadline_s = min(due_s, self._loop.time() + self._limits.body_grace_s)
+            now_s, grace_s = self._loop.time(), self._limits.body_grace_s
+            due_s = self._body_due_s + len(body) / self._limits.min_body_bytes_per_s
+            self._body_due_s = min(due_s, now_s + CREDIT_GRACES * grace_s)
+            self.deadline_s = min(self._body_due_s, now_s + grace_s)
 
     def end_request(self) -> None:
         """The body is complete."""
@@ -200,7 +215,7 @@ class EdgeConnection(asyncio.Protocol):
             return
         exchange.end_body()
         if exchange is self._current:
-            self._enter("busy", FOREVER_S)
+            self._enter("busy", self._limits.write_timeout_s if self.is_write_paused else FOREVER_S)
             if exchange.is_answered:
                 self._advance()
 
@@ -222,14 +237,15 @@ class EdgeConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    def read_on(self, taken_bytes: int) -> None:
+    def read_on(self) -> None:
         """The application has taken a piece of the current body: the client may send more."""
-        self._edge.buffered_bytes -= taken_bytes
         self._pause_reading(False)
         self._enter("body", self._limits.body_grace_s)
-        exchange = self._current
-        received_bytes = exchange.received_bytes if exchange is not None else 0
-        self._body_due_s = self.deadline_s - received_bytes / self._limits.min_body_bytes_per_s
+        self._body_due_s = self.deadline_s
+
+    def uncount(self, size_bytes: int) -> None:
+        """The application has let go of a piece."""
+        self._edge.buffered_bytes -= size_bytes
 
     async def wait_writable(self) -> None:
         """Return when the client has read on, or has gone."""
@@ -293,7 +309,15 @@ class EdgeConnection(asyncio.Protocol):
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
+    def _has_answered(self) -> bool:
+        """Whether the current request is done with, and only a client that reads too slowly keeps those behind it waiting."""
+        return self._current is not None and self._current.is_answered and self._current.is_whole
+
     def _advance(self) -> None:
+        if self.is_write_paused and self._current is not None:  # else answers to a client that reads none would pile up
+            self._enter("busy", self._limits.write_timeout_s)
+            self._pause_reading(True)
+            return
         self._current = None
         if self._waiting:
             self._start(self._waiting.popleft())
@@ -391,7 +415,8 @@ class EdgeConnection(asyncio.Protocol):
             except Exception:  # the server asks one connection after the other: this one must not keep the rest open
                 logger.exception("a WebSocket could not be ended in order and is cut off")
                 self.abort()
-        elif self._current is None:
+        elif self._current is None or self._has_answered():
+            self._forget_all()
             self._close()
         else:
             self._current.keep_alive = False

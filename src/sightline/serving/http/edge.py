@@ -23,10 +23,10 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
         max_connections_per_address: of one remote address. Behind a proxy all clients have one address.
         max_header_bytes, max_headers: request line and headers together; more is 431, or 414 for the request line alone.
         max_body_bytes: of one request; more is 413, before it is read when it is announced.
-        max_buffered_bytes: bodies of all connections together; more is 503.
+        max_buffered_bytes: bodies of all connections together, until they are answered; more is 503.
         header_timeout_s: from the first byte of a request to the end of its headers; later is 408.
         body_grace_s, min_body_bytes_per_s: a body is late (408) when nothing of it came for the grace, or when, after the
-            grace, it came slower than that on average.
+            grace, it came slower than that on average; what came faster makes up for three graces at most.
         idle_timeout_s: a connection without a request is closed.
         write_timeout_s: a client that reads nothing of its answer for so long is cut off.
         linger_s: how long a refused client's further bytes are read and thrown away, so that it can read the refusal.
@@ -117,9 +117,12 @@ class Edge:
 
     @contextmanager
     def hold(self, size_bytes: int) -> Iterator[None]:
-        """Count what a request holds beside its body as it came. Raises: Exhausted when all bodies together are too large."""
+        """Count what no connection counts: decompressed bodies, fetched pictures, messages of gRPC.
+
+        Raises: Exhausted when all bodies together are too large.
+        """
         if self.buffered_bytes + size_bytes > self.limits.max_buffered_bytes:
-            raise Exhausted("too many bodies are decompressed at once; send the request again in a moment")
+            raise Exhausted("the bodies in work are too large together; send the request again in a moment")
         self.buffered_bytes += size_bytes
         try:
             yield

@@ -2,7 +2,8 @@
 
 The body is handed over whole, in one message, as soon as all of it is there: pictures cannot be decoded by halves, and one
 wake-up a request is all the event loop pays. Only bodies beyond WHOLE_BYTES (uploaded videos) come in pieces, and no more is
-read from the client than the application takes. Small answers leave in one write, head and body together.
+read from the client than the application takes. What was handed over stays counted until the answer is complete, or until an
+application that has said `let_go_of_pieces` asks for the next piece. Small answers leave in one write, head and body together.
 """
 
 import asyncio
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
 WHOLE_BYTES = 16 * 1024 * 1024
 BODILESS = frozenset((204, 304))
+LETS_GO = "lets_go_of_pieces"
 
 logger = logging.getLogger("sightline.serving")
 
 
 class ClientGone(OSError):  # noqa: N818 - no error of ours
     """The client hung up: there is nobody to send to."""
+
+
+def let_go_of_pieces(scope: Scope) -> None:
+    """Promise that whoever asks for the next piece of this request's body holds nothing any more of the one before."""
+    scope.setdefault("state", {})[LETS_GO] = True
 
 
 class Exchange:
@@ -44,9 +51,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body_is_given", "_chunks", "_connection", "_head", "_held_bytes", "_is_chunked", "_left_bytes", "_waiter",
-        "expects_continue", "has_started", "is_answered", "is_dropped", "is_whole", "keep_alive", "length", "received_bytes",
-        "scope", "task",
+        "_body_is_given", "_chunks", "_connection", "_given_bytes", "_head", "_held_bytes", "_is_chunked", "_left_bytes",
+        "_waiter", "expects_continue", "has_started", "is_answered", "is_dropped", "is_whole", "keep_alive", "length",
+        "received_bytes", "scope", "task",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +68,7 @@ class Exchange:
         self.is_whole = self.is_answered = self.is_dropped = self.has_started = False
         self.task: asyncio.Task[None] | None = None
         self._chunks: list[bytes] = []
-        self._held_bytes = 0
+        self._held_bytes = self._given_bytes = 0  # what is counted, and how much of that the application has in pieces
         self._body_is_given = False
         self._waiter: asyncio.Future[None] | None = None
         self._head: bytes | None = None  # written with the first part of the body
@@ -84,11 +91,11 @@ class Exchange:
     @property
     def is_full(self) -> bool:
         """Whether so much of the body waits for the application that no more is to be read."""
-        return self._held_bytes >= WHOLE_BYTES
+        return self._held_bytes - self._given_bytes >= WHOLE_BYTES
 
     def release_body(self) -> int:
-        """Let go of the body. Returns: how many bytes were held."""
-        held_bytes, self._held_bytes = self._held_bytes, 0
+        """Let go of the body, also of what the application has of it. Returns: how many bytes were held."""
+        held_bytes, self._held_bytes, self._given_bytes = self._held_bytes, 0, 0
         self._chunks.clear()
         return held_bytes
 
@@ -142,6 +149,10 @@ class Exchange:
             if self.expects_continue and not self.is_whole and not self.received_bytes and not self.is_dropped:
                 self.expects_continue = False
                 self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self._given_bytes and LETS_GO in self.scope["state"]:
+                self._connection.uncount(self._given_bytes)
+                self._held_bytes -= self._given_bytes
+                self._given_bytes = 0
             while not self.is_whole and not self.is_full and not self.is_dropped:
                 await self._wait()
             if not self.is_dropped:
@@ -153,10 +164,10 @@ class Exchange:
     def _take_body(self) -> Message:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._body_is_given = self.is_whole
-        if self.is_whole:
-            self._chunks.clear()  # it stays counted until the answer is there
-        else:
-            self._connection.read_on(self.release_body())
+        self._chunks.clear()  # it stays counted
+        if not self.is_whole:
+            self._given_bytes = self._held_bytes
+            self._connection.read_on()
         return {"type": "http.request", "body": body, "more_body": not self.is_whole}
 
     async def send(self, message: Message) -> None:

@@ -70,7 +70,8 @@ class Guard:
         authenticator: knows the keys; None: the server has none.
         allowed_hosts: names that the Host header may hold, in lower case; None: any.
         allowed_origins: origins of other sites' pages that may send requests, as "https://name:port".
-        bucket: requests a second of all callers together, open paths aside; above it the answer is 503. None: unlimited.
+        bucket: requests a second of all callers together, open paths and /metrics aside; above it the answer is 503. None:
+            unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
             like it: with one, say False.
         check_room: raises QueueFull for a model and version whose queue is full: such a request is refused before it is read.
@@ -135,7 +136,7 @@ class Guard:
             self._check_origin(wanted[b"origin"], host)
         need = find_need(record.method, record.path)
         caller = self._find_caller(need, record, wanted)
-        if not need.is_open:
+        if not need.is_open and record.path != METRICS_PATH:  # a server at its limit is what metrics are to show
             self._take_turn()
         if need.infers is not None and not scope.get("query_string"):  # which may name another version
             self._look_at_queue(*need.infers)
@@ -151,6 +152,8 @@ class Guard:
         if record.path == METRICS_PATH and self.has_open_metrics and is_loopback_address(record.remote):
             return ANYBODY
         caller = self.authenticator.authenticate(_read_token(wanted))
+        if record.path == METRICS_PATH:
+            caller.check_metrics()
         if need.is_admin:
             caller.check_admin()
         if need.model is not None:

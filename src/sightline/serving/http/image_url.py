@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Exhausted, InvalidInput
 
 if TYPE_CHECKING:
     import httpx  # imported where it is used: most servers fetch nothing, and it takes a tenth of a second
@@ -39,8 +39,9 @@ class UrlRules(msgspec.Struct, frozen=True, kw_only=True):
         hosts: names that may stand in URLs; one that begins with "." stands for all names that end so. None: any.
         ports: of the URLs.
         max_bytes: of a picture.
-        timeout_s: for everything together, redirects too.
+        timeout_s: for everything together, the wait for a place and redirects too.
         max_redirects: that are followed.
+        max_fetches: at once; further ones wait for a place.
     """
 
     hosts: tuple[str, ...] | None = None
@@ -48,6 +49,7 @@ class UrlRules(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 32 * 1024 * 1024
     timeout_s: float = 10.0
     max_redirects: int = 3
+    max_fetches: int = 8
 
 
 class ImageFetcher:
@@ -66,6 +68,7 @@ class ImageFetcher:
 
         self.rules = rules or UrlRules()
         self._resolve = resolve or resolve_name
+        self._places = asyncio.Semaphore(self.rules.max_fetches)
         # trust_env=False: a proxy of the environment would connect where it likes. No cookies are kept between callers.
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -80,24 +83,31 @@ class ImageFetcher:
         """The bytes behind a URL.
 
         Raises: InvalidInput for a URL that may not be fetched, and, with the same words for every cause, for one that could
-            not be: whoever asks learns nothing of the network.
+            not be: whoever asks learns nothing of the network; Exhausted when no place became free in time.
         """
         import httpx
 
+        has_place = False
         try:
-            async with asyncio.timeout(self.rules.timeout_s):
-                for _ in range(self.rules.max_redirects + 1):
-                    found = await self._fetch_once(url)
-                    if isinstance(found, bytes):
-                        return found
-                    url = found
-        except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
+            async with asyncio.timeout(self.rules.timeout_s), self._places:
+                has_place = True
+                return await self._follow(url)
+        except (TimeoutError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            if not has_place:
+                raise Exhausted("too many pictures are being fetched; send the request again in a moment") from error
             raise InvalidInput(FAILED) from error
-        raise InvalidInput(f"the imageUrl redirects more than {self.rules.max_redirects} times; give the last URL")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def _follow(self, url: str) -> bytes:
+        for _ in range(self.rules.max_redirects + 1):
+            found = await self._fetch_once(url)
+            if isinstance(found, bytes):
+                return found
+            url = found
+        raise InvalidInput(f"the imageUrl redirects more than {self.rules.max_redirects} times; give the last URL")
 
     async def _fetch_once(self, text: str) -> bytes | str:
         """The picture, or the URL that it is redirected to."""

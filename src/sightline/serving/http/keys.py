@@ -98,6 +98,11 @@ class Caller:
         if self.models is not None and name not in self.models:
             raise Refusal(403, f"the key {self.name!r} may not use the model {name[:100]!r}; ask for a key that may")
 
+    def check_metrics(self) -> None:
+        """Raises: Refusal 403 for a caller that may use some models only: metrics tell of all."""
+        if self.models is not None and not self.is_admin:
+            raise Refusal(403, f"the key {self.name!r} is for some models, /metrics tells of all; use a key without a list")
+
     def check_admin(self) -> None:
         """Raises: Refusal 403 for a caller that may not change what the server does."""
         if not self.is_admin:

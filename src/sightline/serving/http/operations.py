@@ -65,6 +65,7 @@ def take_properties(*required: str, **properties: Any) -> dict[str, Any]:
 TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
+TRUE = {"const": True}
 SCHEMAS: dict[str, Any] = {
     "Annotation": take_properties(
         "category",
@@ -158,7 +159,12 @@ def _list_model_operations(model: str) -> list[Operation]:
         ),
         Operation(method="GET", path=model, text="Tensors of a model", group=group, refusals=(404,)),
         Operation(
-            method="GET", path=f"{model}/ready", text="Whether a model answers", group=group, answer={}, refusals=(400, 404)
+            method="GET",
+            path=f"{model}/ready",
+            text="Whether a model answers",
+            group=group,
+            answer={JSON: take_properties("name", "ready", name=TEXT, ready=TRUE)},
+            refusals=(400, 404),
         ),
         Operation(
             method="GET", path=f"{model}/config", text="Configuration, all defaults filled in", group=group, refusals=(404,)
@@ -203,14 +209,21 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(404,),
     ),
     Operation(method="GET", path="/v2", text="Name, version and extensions of the server", group=V2),
-    Operation(method="GET", path="/v2/health/live", text="Whether the server runs", group=V2, right="none", answer={}),
+    Operation(
+        method="GET",
+        path="/v2/health/live",
+        text="Whether the server runs",
+        group=V2,
+        right="none",
+        answer={JSON: take_properties("live", live=TRUE)},
+    ),
     Operation(
         method="GET",
         path="/v2/health/ready",
         text="Whether all models answer",
         group=V2,
         right="none",
-        answer={},
+        answer={JSON: take_properties("ready", ready=TRUE)},
         refusals=(400,),
     ),
     *_list_model_operations("/v2/models/{name}"),

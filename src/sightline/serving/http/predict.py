@@ -1,7 +1,8 @@
 """`POST /predict/{name}`: a picture in, annotations or a picture out. It parses and calls; what is slow happens elsewhere."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.routing import Route
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.predict_answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
-from sightline.serving.http.predict_requests import DRAWN, FetchImage, read_options, read_pictures
+from sightline.serving.http.predict_requests import DRAWN, FetchImage, Pictures, PredictOptions, read_options, read_pictures
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.service import InferenceService
 
@@ -23,17 +24,31 @@ class PredictEndpoint:
         service: answers calls.
         max_bytes: of a body.
         fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
+        hold: counts bytes of fetched pictures while they are in use, and raises Exhausted where they are too many.
     """
 
-    def __init__(self, service: InferenceService, max_bytes: int, fetch_image: FetchImage | None = None) -> None:
+    def __init__(
+        self,
+        service: InferenceService,
+        max_bytes: int,
+        fetch_image: FetchImage | None = None,
+        hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
+    ) -> None:
         self.service = service
         self.max_bytes = max_bytes
         self.fetch_image = fetch_image
+        self._hold = hold
 
     async def predict(self, request: Request) -> Answer:
         """Answer one request. Raises: Refusal, and what `InferenceService.infer` raises."""
         options = read_options(request)
         pictures = await read_pictures(request, self.max_bytes, self.fetch_image)
+        if not pictures.fetched_bytes:
+            return await self._answer(request, options, pictures)
+        with self._hold(pictures.fetched_bytes):
+            return await self._answer(request, options, pictures)
+
+    async def _answer(self, request: Request, options: PredictOptions, pictures: Pictures) -> Answer:
         count = len(pictures.uploads)
         if options.format != "json" and count != 1:
             raise InvalidInput(
@@ -73,6 +88,7 @@ class PredictEndpoint:
         finally:
             for task in tasks:  # when one failed, nobody waits for the others
                 task.cancel()
+            tasks.clear()  # the failed one holds its error, whose traceback holds this frame: a cycle would keep the pictures
 
 
 def make_routes(endpoint: PredictEndpoint) -> list[Route]:

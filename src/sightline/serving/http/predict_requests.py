@@ -53,10 +53,16 @@ DEFAULT_OPTIONS = PredictOptions()
 
 
 class Pictures(msgspec.Struct, frozen=True):
-    """Pictures of one request. Attributes: is_list: they came as a list, and are answered with one."""
+    """Pictures of one request.
+
+    Attributes:
+        is_list: they came as a list, and are answered with one.
+        fetched_bytes: of them that came from elsewhere than the body.
+    """
 
     uploads: tuple[Upload, ...]
     is_list: bool = False
+    fetched_bytes: int = 0
 
 
 _Images = make_short_array(bytes, MAX_PICTURES)
@@ -245,7 +251,8 @@ async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> 
     if fetch_image is None:
         raise InvalidInput("this server fetches no URLs (it was not started with --allow-image-urls); send the picture itself")
     assert content.image_url is not None
-    return Pictures((Upload("image", await fetch_image(content.image_url)),))
+    picture = await fetch_image(content.image_url)
+    return Pictures((Upload("image", picture),), fetched_bytes=len(picture))
 
 
 async def _run_by_size(read: Callable[..., Any], body: bytes, *arguments: Any) -> Any:

@@ -2,8 +2,17 @@
 
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 
 from sightline.core.errors import InvalidInput, NotFound
+
+
+class TlsFiles(NamedTuple):
+    """PEM files as `make_tls_context` takes them; HTTP and gRPC have the same."""
+
+    certificate: Path
+    key: Path | None = None
+    client_authority: Path | None = None
 
 
 def make_tls_context(certificate: Path, key: Path | None = None, client_authority: Path | None = None) -> ssl.SSLContext:

@@ -86,6 +86,7 @@ class InferenceService:
             work.error = error
             for observe in self._observers:
                 observe(work, served.facts)
+            work.error = None  # its traceback holds this frame, and so the work: no cycle of the two
             raise
         finally:
             self.host.release(served)
@@ -121,16 +122,18 @@ class InferenceService:
                 raise
             except Exhausted as error:
                 work.error = error
-                raise
             finally:
                 work.claim_execution()
                 for observe in self._observers:
                     observe(work, served.facts)
         finally:
             self.host.release(served)
-        if work.error is not None:
+        if work.error is None:
+            return work.result
+        try:
             raise work.error
-        return work.result
+        finally:  # the error's traceback holds this frame, and so the work: a cycle of the two would keep the request's body
+            work.error = None
 
 
 def _wake(answered: "asyncio.Future[None]") -> None:

@@ -99,6 +99,7 @@ class ModelHost:
             clock,
         )
         self._updater.pager = self._pager
+        self._has_loaded = False  # what the mode wants at start
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
@@ -140,15 +141,22 @@ class ModelHost:
     def start(self) -> list[str]:
         """Load what the mode wants at start; a broken model is logged and keeps no other from answering. Blocking.
 
+        Meanwhile what is loaded already answers, and whatever is not there is said to be loading.
+
         Returns: names that answer. Raises: NotFound when the repository, or a name to load at start, is not there.
         """
         if not self.repository.is_dir():
             raise NotFound(f"expected a model repository, a folder of models, at {self.repository}; make one: sightline deploy")
         self._loader.run(self._load_first)
+        self._has_loaded = True
         self._ticker = threading.Thread(target=self._tick, name="repository", daemon=True)
         self._ticker.start()
         with self._lock:
             return sorted(name for name, model in self._updater.models.items() if model.ready)
+
+    def stop_loading(self) -> None:
+        """Open no model any more, but for the one that is being opened: the server is about to end. Never waits."""
+        self._updater.is_ending = True
 
     def close(self) -> None:
         """Close every version, whoever holds it, and end the threads. Executions that run are waited for.
@@ -159,6 +167,7 @@ class ModelHost:
             if self._stop.is_set():
                 return
             self._stop.set()
+        self.stop_loading()
         if self._ticker is not None:
             self._ticker.join()
         self._loader.close(self._updater.close_all)
@@ -261,9 +270,11 @@ class ModelHost:
         if self._stop.is_set():
             raise Exhausted("the server is shutting down; ask another one")
         model = self._updater.models.get(name)
+        if model is None and not self._has_loaded and not self._loader.is_current():  # a pipeline's reason must be the real one
+            raise Exhausted("the server is loading its models; ask again in a moment")
         if model is None:
-            known = ", ".join(sorted(self._updater.models)[:20]) or "none"
-            raise NotFound(f"no model {name[:100]!r} is loaded; those that are: {known}")
+            # Who asks may have a key that knows of few models: which others there are is for the lists to say.
+            raise NotFound(f"no model {name[:100]!r} is loaded; GET /deployments lists those that are")
         return model
 
     def _load_first(self) -> None:
@@ -271,10 +282,16 @@ class ModelHost:
             self._updater.look()
             return
         for name in self._load_at_start:
+            if self._updater.is_ending:
+                return
             try:
                 self._updater.load(name, None)
             except InvalidInput as error:
                 logger.error("%s", error)
+            except NotFound:
+                raise
+            except Exception:  # whatever its folder holds, the others must answer
+                logger.exception("model %s cannot be loaded", name)
 
     def _tick(self) -> None:
         """Look at the repository now and then, and let those that wait for room try again; never waits for the loader."""
@@ -282,13 +299,18 @@ class ModelHost:
         while not self._stop.wait(self._check_every_s):
             if self.mode == "poll" and (looking is None or looking.done()):
                 looking = self._loader.submit(Urgency.LOAD, self._look_again)
-            self._pager.look_after()
+            try:
+                self._pager.look_after()
+            except Exception:  # the thread's border: it has to look again
+                logger.exception("looking after the memory failed; the next look comes")
 
     def _look_again(self) -> None:
         try:
             self._updater.look()
         except OSError:  # a disk that is away for a moment is no reason to unload anything
             logger.exception("the repository cannot be listed; what is loaded goes on")
+        except Exception:  # nobody waits for this job, so that nobody else would tell
+            logger.exception("looking at the repository failed; what is loaded goes on, and the next look comes")
 
     def _check_explicit(self) -> None:
         if self.mode != "explicit":

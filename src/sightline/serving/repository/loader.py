@@ -15,6 +15,7 @@ from sightline.core.errors import Exhausted
 
 Value = TypeVar("Value")
 PAGE_INS_AT_A_TIME = 4  # before a load has its turn
+ENDING = "the server is shutting down; ask another one"
 logger = logging.getLogger("sightline.serving")
 
 
@@ -49,24 +50,37 @@ class Loader:
         future: Future[Value] = Future()
         with self._came:
             if self._ends:
-                raise Exhausted("the server is shutting down; ask another one")
+                raise Exhausted(ENDING)
             self._jobs[urgency].append((future, job))
             self._came.notify()
         return future
 
     def run(self, job: Callable[[], Value]) -> Value:
         """Have a job done and wait for it; what it returned or raised. Called by the thread itself, it runs at once."""
-        if threading.current_thread() is self._thread:
+        if self.is_current():
             return job()
         return self.submit(Urgency.LOAD, job).result()
 
+    def is_current(self) -> bool:
+        """Whether the calling thread is the loader's."""
+        return threading.current_thread() is self._thread
+
     def close(self, last: Callable[[], None]) -> None:
-        """Do what waits, then the last job, and end; nothing is taken any more. Once. Raises: whatever the last job raised."""
+        """Do the last job and end; nothing is taken any more, and what waits to be loaded is refused.
+
+        Once. Raises: whatever the last job raised.
+        """
         done: Future[None] = Future()
         with self._came:
             self._ends = True
+            refused = [*self._jobs[Urgency.PAGE_IN], *self._jobs[Urgency.LOAD]]
+            self._jobs[Urgency.PAGE_IN].clear()
+            self._jobs[Urgency.LOAD].clear()
             self._jobs[Urgency.END].append((done, last))
             self._came.notify()
+        for future, _ in refused:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(Exhausted(ENDING))
         self._thread.join()
         done.result()
 

@@ -8,6 +8,7 @@ Whatever is still being written is not there yet: folders without what makes the
 versions that are no plain number.
 """
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -27,8 +28,16 @@ Stamp = tuple[Any, ...]  # of files: equal as long as nobody touched them
 
 def stamp_repository(repository: Path) -> dict[str, Stamp]:
     """A stamp of every model's folder by name; no file is opened. Raises: OSError when the repository cannot be listed."""
-    names = sorted(entry.name for entry in os.scandir(repository) if NAME_PATTERN.fullmatch(entry.name) and entry.is_dir())
+    names = sorted(entry.name for entry in os.scandir(repository) if NAME_PATTERN.fullmatch(entry.name) and _is_folder(entry))
     return {name: stamp for name in names if (stamp := stamp_folder(repository / name)) is not None}
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """A link into itself leads nowhere; of what else cannot be looked at, reading it will say what is wrong."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        return error.errno != errno.ELOOP
 
 
 def stamp_folder(home: Path) -> Stamp | None:

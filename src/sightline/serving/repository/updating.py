@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import Conflict, InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import fit_source
 from sightline.serving.repository.configuration import check_tensors
@@ -47,6 +47,7 @@ class Updater:
     Attributes:
         models: what is loaded, by name.
         held: every version that is not closed yet, by the identity of its opened thing.
+        is_ending: a look ends at the next model; any thread may say so.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Updater:
     ) -> None:
         self.models: dict[str, HostedModel] = {}
         self.held: dict[int, HeldVersion] = {}
+        self.is_ending = False
         self.pager: Pager  # set by the host: the pager and the updater know each other
         self._repository = repository
         self._open_model = open_model
@@ -92,18 +94,25 @@ class Updater:
             for folder in folders:
                 self.models.setdefault(folder.name, HostedModel(folder.name))
         for folder in sort_by_dependence(folders):
+            if self.is_ending:
+                return
             self._applied[folder.name] = stamps[folder.name]
             self._apply(folder)
         if folders:
             self._retry_pipelines()
 
     def read(self, name: str) -> ModelFolder | None:
-        """A folder as it is now; None when it is not there any more. Opens nothing, so any thread may call it."""
+        """A folder as it is now, with what keeps it from being read; None when it is not there any more.
+
+        Opens nothing, so any thread may call it.
+        """
         try:
             return read_folder(self._repository, name, self._cores)
         except (NotFound, FileNotFoundError):
             return None
-        except OSError as error:
+        except Exception as error:  # whatever a folder holds, it must hide no other one
+            if not isinstance(error, (SightlineError, OSError)):
+                logger.exception("the folder of model %s cannot be read", name)
             return ModelFolder(name=name, kind="graph", problems={WHOLE_FOLDER: tell_reason(error, self._repository)})
 
     def reload(self, name: str) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import av.error
@@ -107,8 +107,7 @@ class Decoding:
         except BrokenPipeError:
             os._exit(0)
         except Exception as error:  # noqa: BLE001 - the border of the process: the server says it of the stream
-            self.send(Finished(error=self._explain(error), counts=self._measure()))
-            os._exit(1)
+            self._give_up(self._explain(error))
 
     def _send_until_end(self) -> None:
         while not self.waiting.is_finished:
@@ -117,8 +116,7 @@ class Decoding:
             if due is not None:
                 self._send_frame(*due)
             elif counts.busy_s > STUCK_S:
-                self.send(Finished(error=f"the decoder made no progress for {STUCK_S:g} s", counts=counts))
-                os._exit(1)
+                self._give_up(f"the decoder made no progress for {STUCK_S:g} s")
             elif not self.waiting.is_finished:
                 self.send(Progress(counts=counts))
         self.send(Finished(error=self.error, remark=self.remark, counts=self._measure()))
@@ -129,6 +127,11 @@ class Decoding:
             write_all(self._output, memoryview(pack(message)))
             if pixels is not None:
                 write_all(self._output, pixels)
+
+    def _give_up(self, error: str) -> NoReturn:
+        """Say why and end the process, whatever its other threads do."""
+        self.send(Finished(error=error, counts=self._measure()))
+        os._exit(1)
 
     def _measure(self) -> Counts:
         since_s = self._busy_since_s
@@ -163,7 +166,7 @@ class Decoding:
         read_before = self.counts.read
         self._last_index = -1
         self._busy_since_s = time.monotonic()
-        with open_source(self.settings) as container:
+        with open_source(self.settings, self._give_up) as container:
             stream = find_picture_stream(container, self.settings.max_pixels)
             opened = describe_source(container, stream)
             if not self._repeat:

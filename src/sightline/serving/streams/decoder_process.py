@@ -1,7 +1,8 @@
 """The server's end of a decoder process: one thread starts it, hears it, waits for its end, and reports everything once.
 
 The thread owns the process: on Linux the kernel ends a decoder together with the thread that started it, so none outlives the
-server, however that ends. What the process says is checked, for a hostile video may have taken it over.
+server, however that ends. What the process says is checked, for a hostile video may have taken it over: only frames that were
+asked for come, one word of the video, and word of progress once a second. So whoever hears it is not flooded.
 """
 
 import contextlib
@@ -12,22 +13,39 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
 import numpy as np
 
-from sightline.serving.streams.messages import MESSAGE, Counts, DecoderSettings, Finished, FrameHead, Message, pack, unpack
+from sightline.serving.streams.messages import (
+    MESSAGE,
+    Counts,
+    DecoderSettings,
+    Finished,
+    FrameHead,
+    Message,
+    Opened,
+    pack,
+    unpack,
+)
 
 COMMAND = (sys.executable, "-P", "-m", "sightline.serving.streams.decoder")
 SILENCE_S = 30.0  # a decoder speaks every second
 DEATH_S = 5.0  # between the end of its pipe and its own
+SPARE_WORDS = 10  # of progress, beyond one a second
 PIPE_BYTES = 1 << 20
 STOPPED = "stopped"
 # All a decoder needs to start; keys and tokens of the server are none of its business.
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
 
+
 OnMessage = Callable[[Message, np.ndarray | None], None]
+
+
+class UnaskedError(ValueError):
+    """The decoder said what nobody waits for."""
 
 
 class DecoderProcess:
@@ -48,6 +66,10 @@ class DecoderProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopped = False
+        self._due_frames = 0  # asked for and not here yet
+        self._words = 0  # of progress
+        self._is_opened = False
+        self._began_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="stream-decoder", daemon=True)
 
     def start(self) -> None:
@@ -65,6 +87,7 @@ class DecoderProcess:
             if self._process is None or self._is_stopped:
                 return
             assert self._process.stdin is not None
+            self._due_frames += count
             try:
                 os.write(self._process.stdin.fileno(), bytes(count))
             except OSError:
@@ -130,22 +153,41 @@ class DecoderProcess:
                 if isinstance(message, Finished):
                     return message
                 if isinstance(message, FrameHead):
-                    self._counts = message.counts
-                    self._on_message(message, self._read_picture(reader, message))
+                    self._on_message(message, self._read_frame(reader, message))
                 else:
+                    self._check_word(message)
                     self._on_message(message, None)
             except EOFError:
                 return self._describe_death(process)
             except TimeoutError:
                 return Finished(error=f"the decoder was silent for {self._silence_s:g} s and was ended", counts=self._counts)
+            except UnaskedError:
+                return Finished(
+                    error="the decoder said what nobody asked for and was ended; the video may be hostile", counts=self._counts
+                )
             except (ValueError, msgspec.DecodeError):
                 return Finished(error="the decoder sent garbage and was ended; the video may be hostile", counts=self._counts)
 
-    def _read_picture(self, reader: "_TimedReader", head: FrameHead) -> np.ndarray:
-        """The pixels behind a head, upright. Raises: ValueError for sizes that cannot be."""
+    def _check_word(self, message: Message) -> None:
+        """Raises: UnaskedError for a second word of the video, or too many of progress."""
+        if isinstance(message, Opened):
+            is_due, self._is_opened = not self._is_opened, True
+        else:
+            self._words += 1
+            is_due = self._words <= time.monotonic() - self._began_s + SPARE_WORDS
+        if not is_due:
+            raise UnaskedError
+
+    def _read_frame(self, reader: "_TimedReader", head: FrameHead) -> np.ndarray:
+        """The pixels behind a head, upright. Raises: ValueError for sizes that cannot be; UnaskedError."""
         is_possible = head.width > 0 and head.height > 0 and 3 * head.width <= head.line_bytes <= 3 * head.width + 4096
         if not is_possible or head.width * head.height > self._settings.max_pixels:
             raise ValueError(f"impossible frame of {head.width}x{head.height} pixels")
+        with self._lock:
+            if not self._due_frames:
+                raise UnaskedError
+            self._due_frames -= 1
+        self._counts = head.counts
         lines = np.empty((head.height, head.line_bytes), np.uint8)
         reader.read_into(lines.data.cast("B"))
         picture = lines[:, : 3 * head.width].reshape(head.height, head.width, 3)  # (H, 3 W) -> (H, W, 3)

@@ -1,11 +1,15 @@
 """Open a video within the decoder process: what may be opened, which of its streams, and what it says of itself."""
 
+import logging
 import os
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
 
 import av
 import av.error
+import av.logging
 from av.format import Flags
 from av.stream import Disposition
 
@@ -18,8 +22,8 @@ class SourceError(Exception):
     """Why the source cannot be shown; one line for the caller."""
 
 
-def open_source(settings: DecoderSettings) -> Any:
-    """Open the file or the URL. Raises: SourceError."""
+def open_source(settings: DecoderSettings, give_up: Callable[[str], NoReturn]) -> Any:
+    """Open the file or the URL. Args: give_up: ends the process, at once. Raises: SourceError."""
     options = {"format_whitelist": settings.formats, "protocol_whitelist": settings.protocols or "none"}
     began_s = time.monotonic()
     try:
@@ -29,7 +33,8 @@ def open_source(settings: DecoderSettings) -> Any:
             return av.open(file, mode="r", options=options, buffer_size=READ_BUFFER_BYTES)
         # Only the address that was checked is visited: no redirects, no play lists, nothing that points elsewhere.
         options |= {"rtsp_transport": "tcp", "max_redirects": "0"}
-        return av.open(settings.url, mode="r", options=options, timeout=(settings.open_timeout_s, settings.read_timeout_s))
+        with forbid_redirects(give_up) if settings.url.lower().startswith("rtsp") else nullcontext():
+            return av.open(settings.url, mode="r", options=options, timeout=(settings.open_timeout_s, settings.read_timeout_s))
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError) as error:
@@ -39,6 +44,36 @@ def open_source(settings: DecoderSettings) -> Any:
         if settings.url:
             raise SourceError(f"the address does not open as a video: {error.strerror}") from error
         raise SourceError("expected a video (mp4, mkv, webm, avi, mov, ...), got a file that does not open as one") from error
+
+
+@contextmanager
+def forbid_redirects(give_up: Callable[[str], NoReturn]) -> Iterator[None]:
+    """End the process when a camera that speaks RTSP leads elsewhere: FFmpeg follows, and `max_redirects` is for HTTP alone.
+
+    It says so in its log before it goes there, and waits for whoever hears the log.
+    """
+    watch, logger = _RedirectWatch(give_up), logging.getLogger("libav")
+    logger.addHandler(watch)
+    logger.setLevel(logging.INFO)
+    av.logging.set_level(av.logging.INFO)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
+        logger.removeHandler(watch)
+
+
+class _RedirectWatch(logging.Handler):
+    """Hears FFmpeg's log. Args: give_up: told of the first redirect."""
+
+    def __init__(self, give_up: Callable[[str], NoReturn]) -> None:
+        super().__init__()
+        self._give_up = give_up
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line, on the thread that opens."""
+        if "redirect" in record.getMessage().lower():
+            self._give_up("the camera leads to another address, which is not followed; give that address")
 
 
 def find_picture_stream(container: Any, max_pixels: int) -> Any:

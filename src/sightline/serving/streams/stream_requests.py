@@ -9,9 +9,10 @@ import msgspec
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.http.exchange import let_go_of_pieces
 from sightline.serving.streams.sources import VideoSource
 from sightline.serving.streams.stream import StreamOptions
 
@@ -74,16 +75,29 @@ async def receive_video(request: Request, max_bytes: int) -> VideoSource:
 
 
 async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; how slowly they may come is the edge's rule. Raises: HTTPException 413 beyond the limit."""
+    """The body in small portions; how slowly it may come is the edge's rule.
+
+    Whoever reads them may still hold the last portion while the next one is waited for, but none of the large pieces in which
+    the edge hands a body over.
+
+    Raises: HTTPException 413 beyond the limit; ClientDisconnect.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
-    size_bytes = 0
-    async for chunk in request.stream():
-        size_bytes += len(chunk)
+    let_go_of_pieces(request.scope)
+    size_bytes, is_complete = 0, False
+    while not is_complete:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece, is_complete = message.get("body", b""), not message.get("more_body", False)
+        size_bytes += len(piece)
         if size_bytes > max_bytes:
             raise _too_large(max_bytes)
-        yield chunk
+        for start in range(0, len(piece), WRITE_BYTES):
+            yield piece[start : start + WRITE_BYTES]
+        del message, piece
 
 
 async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:

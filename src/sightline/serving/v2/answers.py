@@ -5,6 +5,7 @@ All of it runs on the thread that inferred. Outputs that lie contiguous in memor
 Source: Open Inference Protocol V2, "Inference Response"; Triton's binary tensor data and classification extensions.
 """
 
+import math
 from functools import lru_cache, partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from sightline.imaging.reading import encode_image
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.v2.bodies import find_compressor
 from sightline.serving.v2.requests import IMAGE, InferRequest, RequestedOutput, find_made_output
-from sightline.serving.v2.tensors import encode_binary, encode_json, find_datatype, shorten
+from sightline.serving.v2.tensors import MAX_BYTES_ELEMENTS, encode_binary, encode_json, find_datatype, shorten
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
@@ -83,24 +84,36 @@ def classify_output(name: str, array: np.ndarray, classes: int, categories: tupl
     """The best classes of each row, as Triton's classification extension writes them.
 
     Args:
-        array: `(N, C)` float scores or logits.
+        array: `(N, ...)` scores or logits, floats or integers; all behind the first axis are C classes, `(N, C, 1, 1)` too.
         classes: so many at most, best first; of equal scores the lower index comes first.
         categories: labels, when there are C of them.
 
     Returns: object array `(N, min(classes, C))` of `b"score:index"` or `b"score:index:label"`; scores as the graph gave them.
-    Raises: InvalidInput for an output that is no list of scores per row.
+    Raises: InvalidInput for an output that is no list of scores per row, and for more classes than are written.
     """
-    if array.ndim != 2 or array.dtype.kind != "f":
+    if array.ndim < 2 or array.dtype.kind not in "iuf":
         raise InvalidInput(
-            f"expected classification of a float output (N, C), got {shorten(name)} {array.dtype} {array.shape}; "
+            f"expected classification of an output (N, C) of numbers, got {shorten(name)} {array.dtype} {array.shape}; "
             "ask for it without classification"
         )
-    best = np.argsort(-array, axis=1, kind="stable")[:, :classes]  # NaN comes last
-    labels = [f":{category}" for category in categories] if len(categories) == array.shape[1] else [""] * array.shape[1]
+    scores = array.reshape(len(array), math.prod(array.shape[1:]))  # (N, ...) -> (N, C)
+    count = min(classes, scores.shape[1])
+    if len(scores) * count > MAX_BYTES_ELEMENTS:
+        raise InvalidInput(
+            f"expected classification of at most {MAX_BYTES_ELEMENTS} classes in all, got {len(scores)} x {count}"
+        )
+    # ~ turns the order of integers, signed or not, without a smallest one that has no opposite; NaN comes last.
+    best = np.argsort(-scores if scores.dtype.kind == "f" else ~scores, axis=1, kind="stable")[:, :count]
+    labels = categories if len(categories) == scores.shape[1] else None
     answer = np.empty(best.shape, object)
     for row, indices in enumerate(best):
-        answer[row] = [f"{array[row, index]:f}:{index}{labels[index]}".encode() for index in indices]
+        answer[row] = [_write_class(scores[row, index], index, labels) for index in indices]
     return answer
+
+
+def _write_class(score: np.generic, index: int, labels: tuple[str, ...] | None) -> bytes:
+    text = f"{score:f}" if score.dtype.kind == "f" else f"{score:d}"
+    return f"{text}:{index}{'' if labels is None else f':{labels[index]}'}".encode()
 
 
 def write_annotations(facts: ServedFacts, inferred: Inferred) -> np.ndarray:

@@ -121,13 +121,13 @@ class V2Endpoints:
 
     async def read_live(self, request: Request) -> Response:
         """200 as long as the process answers."""
-        return Response()
+        return write_json({"live": True})
 
     async def read_ready(self, request: Request) -> Response:
         """200 when requests can be answered."""
         if not self.is_ready():
             raise HTTPException(400, "the server is not ready yet; its models are being loaded")
-        return Response()
+        return write_json({"ready": True})
 
     async def read_server(self, request: Request) -> Response:
         """Name, version and extensions of the server."""
@@ -149,7 +149,7 @@ class V2Endpoints:
             raise
         except SightlineError as error:
             raise HTTPException(400, str(error)) from error
-        return Response()
+        return write_json({"name": name, "ready": True})
 
     async def read_configuration(self, request: Request) -> Response:
         """The complete configuration of a model."""

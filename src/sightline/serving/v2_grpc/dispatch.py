@@ -2,6 +2,9 @@
 
 Every unary call is taken as a stream of which one message is read. So the key is checked before the message is, a message that
 does not come is given up, and bytes that are no message are refused in words instead of ending as the library's own error.
+
+A message is counted with the bodies of HTTP from when it is there to its answer. The library does not say how much of one is
+there before all of it is, so what may be on its way is bounded by number: messages that are slow to come, and open streams.
 """
 
 import asyncio
@@ -9,7 +12,7 @@ import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -25,10 +28,14 @@ from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_messag
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
 
 MAX_UNANSWERED = 64  # messages of one stream that are worked on; the next is read when an answer is sent
+MAX_STREAMS = 64  # open at once
+PROMPT_S = 5.0  # a message that takes longer to come is slow
+MAX_SLOW = 8  # slow messages at once
 OPEN_CALLS = frozenset(("ServerLive", "ServerReady"))  # need no key: they say whether the server is well
 
 Answer = Callable[[Any, Origin], Awaitable[bytes]]
 Teller = Callable[[RequestRecord], None]
+Hold = Callable[[int], AbstractContextManager[None]]
 
 
 class Authenticator(Protocol):
@@ -46,7 +53,9 @@ class Dispatcher:
         authenticator: None: whoever reaches the server may do everything.
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended, as the guard's are over HTTP.
+        hold: counts bytes of messages while they are worked on, and raises Exhausted where all together are too many.
         message_timeout_s: how long a unary call's message may take to come.
+        stream_bytes: a stream is read on while its messages in work and its unsent answers have fewer bytes together.
     """
 
     def __init__(
@@ -55,13 +64,19 @@ class Dispatcher:
         authenticator: Authenticator | None,
         bucket: TokenBucket | None,
         tellers: Sequence[Teller],
+        hold: Hold,
         message_timeout_s: float,
+        stream_bytes: int,
     ) -> None:
         self._endpoints = endpoints
         self._authenticator = authenticator
         self._bucket = bucket
         self._tellers = tuple(tellers)
+        self._hold = hold
         self._message_timeout_s = message_timeout_s
+        self._stream_bytes = stream_bytes
+        self._streams = Places(MAX_STREAMS, "streams are open; end one, or open this one later")
+        self._slow = Places(MAX_SLOW, "slow messages are on their way; send faster, or again in a moment")
         self._id_prefix = secrets.token_hex(4)
         self._id_numbers = itertools.count(1)
 
@@ -84,8 +99,11 @@ class Dispatcher:
                     with self._enter(call, caller, record):
                         body = await self._read_message(call, context)
                         record.bytes_in = len(body)
-                        origin = Origin(caller, context.time_remaining())
-                        return _note_answer(record, await answer(parse_message(call.request, body), origin))
+                        with self._hold(len(body)):
+                            message = parse_message(call.request, body)
+                            del body  # the message has a copy
+                            origin = Origin(caller, context.time_remaining())
+                            return _note_answer(record, await answer(message, origin))
                 except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                     await refuse(record, context, error)
 
@@ -95,7 +113,8 @@ class Dispatcher:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
             try:
                 self._find_caller(call, context)
-                await self._run_stream(call, messages, context)
+                with self._streams.take():
+                    await self._run_stream(call, messages, context)
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                 with self._tell(call, context) as record:
                     await refuse(record, context, error)
@@ -105,33 +124,44 @@ class Dispatcher:
     async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any) -> None:
         """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left."""
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_UNANSWERED)
+        room = Room(self._stream_bytes)
 
         async def read_messages() -> None:
             async for body in messages:
-                await answers.put(group.create_task(self._answer_in_stream(call, body, context)))
+                answer = group.create_task(self._answer_in_stream(call, body, context, room))
+                room.change(len(body))
+                del body  # its task alone decides how long it lives
+                await answers.put(answer)
+                await room.wait()
             await answers.put(None)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(read_messages())
             while (answer := await answers.get()) is not None:
                 await _send(context, await answer)
+                room.change(-len(answer.result()))
 
-    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any) -> bytes:
-        """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
-        message_id = ""
+    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, room: "Room") -> bytes:
+        """The answer to one message of a stream: a failure is an answer too, and the stream goes on.
+
+        Args: room: the answer takes the place of the message there.
+        """
+        message_id, size_bytes = "", len(body)
         with self._tell(call, context) as record:
             try:
                 caller = self._find_caller(call, context)  # again: a key may go while its stream is open
-                record.bytes_in = len(body)
-                with self._enter(call, caller, record):
+                record.bytes_in = size_bytes
+                with self._enter(call, caller, record), self._hold(size_bytes):
                     message = parse_message(call.request, body)
+                    del body  # the message has a copy
                     message_id = message.id
-                    answer = await self._endpoints.infer_in_stream(message, Origin(caller))
+                    answer = _note_answer(record, await self._endpoints.infer_in_stream(message, Origin(caller)))
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                 response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
                 response.infer_response.id = message_id
-                return bytes(response.SerializeToString())
-            return _note_answer(record, answer)
+                answer = bytes(response.SerializeToString())
+            room.change(len(answer) - size_bytes)
+            return answer
 
     @contextmanager
     def _tell(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
@@ -164,14 +194,59 @@ class Dispatcher:
         return self._authenticator.authenticate(_read_token(context.invocation_metadata()))
 
     async def _read_message(self, call: ServiceCall, context: Any) -> bytes:
+        reading = asyncio.ensure_future(context.read())  # it cannot be asked for twice, so its end is waited for apart
         try:
             async with asyncio.timeout(self._message_timeout_s):
-                body = await context.read()
+                if not (await asyncio.wait([reading], timeout=PROMPT_S))[0]:
+                    with self._slow.take():
+                        await asyncio.wait([reading])
         except TimeoutError:
             raise Refusal(408, f"the message was not complete after {self._message_timeout_s:g} s; send it faster") from None
+        finally:
+            reading.cancel()
+        body = reading.result()
         if body is grpc.aio.EOF:
             raise Refusal(400, f"expected one message {call.request}, got none")
         return bytes(body)
+
+
+class Places:
+    """So many at once; who finds them taken is refused. Args: taken: what is said then, behind the number."""
+
+    def __init__(self, count: int, taken: str) -> None:
+        self._count, self._words = count, taken
+        self._taken = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Take one meanwhile. Raises: Refusal 503."""
+        if self._taken >= self._count:
+            raise Refusal(503, f"{self._count} {self._words}", 1)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+class Room:
+    """Bytes of one stream: messages in work, and answers that are not sent yet. Args: most_bytes: from so many on, `wait`."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._has_changed = asyncio.Event()
+
+    def change(self, size_bytes: int) -> None:
+        """So many more, or fewer below 0."""
+        self._bytes += size_bytes
+        self._has_changed.set()
+
+    async def wait(self) -> None:
+        """Return when there is room for another message."""
+        while self._bytes >= self._most_bytes:
+            self._has_changed.clear()
+            await self._has_changed.wait()
 
 
 def _make_record(call: ServiceCall, context: Any) -> RequestRecord:

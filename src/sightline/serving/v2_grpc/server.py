@@ -7,12 +7,12 @@ the work, and the only other threads are those that infer.
 import importlib.util
 import socket
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import Conflict, MissingPackage
 from sightline.serving.http.limits import TokenBucket
-from sightline.serving.http.tls import make_tls_context
+from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.models import AdministeredHost
 from sightline.serving.v2.statistics import Statistics
@@ -20,7 +20,7 @@ from sightline.serving.v2.statistics import Statistics
 if TYPE_CHECKING:
     import grpc
 
-    from sightline.serving.v2_grpc.dispatch import Authenticator, Teller
+    from sightline.serving.v2_grpc.dispatch import Authenticator, Hold, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_CONCURRENT_CALLS = 1024  # not by connection: a burst over a new one would be reset before the client knew the limit
@@ -45,12 +45,12 @@ class GrpcServer:
         self._idle_s = idle_s
         self._server: Any = None
 
-    async def start(self, host: str, port: int, tls: tuple[Path, Path] | None = None) -> int:
+    async def start(self, host: str, port: int, tls: TlsFiles | None = None) -> int:
         """Bind and answer calls, on the running event loop.
 
         Args:
             port: 0 picks a free one.
-            tls: certificate chain and private key, PEM files; None: no encryption.
+            tls: None: no encryption.
 
         Returns: the port.
         Raises: Conflict when it is taken or is not this machine's; NotFound, InvalidInput for TLS files that are none.
@@ -65,7 +65,7 @@ class GrpcServer:
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         )
         try:
-            bound: int = server.add_secure_port(address, read_tls(*tls)) if tls else server.add_insecure_port(address)
+            bound: int = server.add_secure_port(address, read_tls(tls)) if tls else server.add_insecure_port(address)
         except RuntimeError as error:
             raise Conflict(f"cannot listen for gRPC on {host} port {port}; port 0 picks a free one") from error
         await server.start()
@@ -89,6 +89,7 @@ def create_grpc_server(
     is_ready: Callable[[], bool] = lambda: True,
     bucket: TokenBucket | None = None,
     tellers: "Sequence[Teller]" = (),
+    hold: "Hold" = lambda size_bytes: nullcontext(),
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
     idle_s: float = IDLE_S,
 ) -> GrpcServer:
@@ -101,6 +102,7 @@ def create_grpc_server(
         is_ready: whether the server as a whole takes requests.
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended; `AccessLog.write` is one.
+        hold: counts bytes of messages that are worked on, and raises Exhausted where they are too many; `Edge.hold` is one.
         message_timeout_s: how long the message of a call may take to come.
         idle_s: after which a connection without a call is closed.
 
@@ -112,7 +114,7 @@ def create_grpc_server(
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
     endpoints = GrpcEndpoints(service, host, statistics, is_ready)
-    dispatcher = Dispatcher(endpoints, authenticator, bucket, tellers, message_timeout_s)
+    dispatcher = Dispatcher(endpoints, authenticator, bucket, tellers, hold, message_timeout_s, max_request_bytes)
     return GrpcServer(dispatcher.make_handler(), max_request_bytes, idle_s)
 
 
@@ -129,12 +131,15 @@ def check_address(host: str, port: int) -> None:
         raise Conflict(f"cannot listen for gRPC on {host} port {port}: {error.strerror}; port 0 picks a free one") from error
 
 
-def read_tls(certificate: Path, key: Path) -> "grpc.ServerCredentials":
+def read_tls(files: TlsFiles) -> "grpc.ServerCredentials":
     """Credentials from PEM files. Raises: NotFound, InvalidInput, where gRPC itself would start and refuse every client."""
     import grpc
 
-    make_tls_context(certificate, key)
-    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    make_tls_context(*files)
+    pair = (files.key or files.certificate).read_bytes(), files.certificate.read_bytes()
+    if files.client_authority is None:
+        return grpc.ssl_server_credentials([pair])
+    return grpc.ssl_server_credentials([pair], files.client_authority.read_bytes(), require_client_auth=True)
 
 
 def _list_options(max_request_bytes: int, idle_s: float) -> list[tuple[str, int]]:

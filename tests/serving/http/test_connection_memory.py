@@ -1,0 +1,121 @@
+"""What a client can make a connection hold: pieces of large bodies, bodies that drip, answers that nobody reads."""
+
+import threading
+
+import pytest
+from echo_app import EchoApp
+from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_to_end, serve_app, wait_for
+
+from sightline.serving.http import exchange
+from sightline.serving.http.edge import ConnectionLimits, Edge
+
+FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.fixture
+def app() -> EchoApp:
+    return EchoApp()
+
+
+def test_pieces_that_an_application_collects_stay_counted_until_its_answer(
+    app: EchoApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "WHOLE_BYTES", 1000)
+    edge = Edge(ConnectionLimits(max_buffered_bytes=50_000))
+    with serve_app(app, edge) as port, connect(port) as first:
+        first.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n")
+        for sent in range(1, 4):  # several pieces: what came before has been read, and the next is waited for
+            first.sendall(b"x" * 10_000)
+            wait_for(lambda sent=sent: edge.buffered_bytes == sent * 10_000)  # type: ignore[misc]
+        with connect(port) as second:
+            second.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 25000\r\n\r\n" + b"x" * 24_999)
+            check_refusal(read_to_end(second), 503)
+        first.sendall(b"x" * 10_000)
+        assert body_of(read_answer(first)) == {"size": 40_000}
+        wait_for(lambda: edge.buffered_bytes == 0)
+
+
+def test_a_piece_is_counted_until_an_application_that_lets_go_asks_for_the_next(
+    app: EchoApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "WHOLE_BYTES", 1000)
+    edge = Edge(ConnectionLimits(max_buffered_bytes=50_000))
+    with serve_app(app, edge) as port:
+        with connect(port) as connection:
+            connection.sendall(b"POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n")
+            for number in range(1, 10):
+                connection.sendall(b"x" * 10_000)
+                wait_for(lambda number=number: sum(app.pieces) == number * 10_000)  # type: ignore[misc]
+            assert body_of(read_answer(connection)) == {"size": 90_000}
+            wait_for(lambda: not edge.buffered_bytes)
+            connection.sendall(b"POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n" + b"x" * 40_000)
+            wait_for(lambda: sum(app.pieces) == 40_000)
+        wait_for(lambda: not edge.connections)  # hung up in the middle
+        assert edge.buffered_bytes == 0
+
+
+def test_what_came_fast_does_not_let_the_rest_drip(app: EchoApp) -> None:
+    limits = ConnectionLimits(body_grace_s=0.2, min_body_bytes_per_s=1000)
+    with serve_app(app, Edge(limits)) as port, connect(port) as connection:
+        connection.sendall(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)  # 100 s worth of the least rate
+        stop = threading.Event()
+
+        def drip() -> None:
+            while not stop.wait(0.05):
+                try:
+                    connection.sendall(b"x")
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        connection.settimeout(5)
+        answer = read_to_end(connection)
+        stop.set()
+        thread.join()
+        check_refusal(answer, 408)
+
+
+LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def test_the_next_request_waits_until_the_answer_before_it_is_read(app: EchoApp) -> None:
+    with serve_app(app) as port, connect(port) as connection:
+        connection.sendall(LARGE * 3)
+        wait_for(lambda: bool(app.seen))
+        connection.sendall(LARGE + b"NONSENSE\r\n\r\n")
+        for _ in range(3):  # the loop has turned meanwhile, and read all of that if it wanted to
+            assert body_of(ask_raw(port, GET + b"Connection: close\r\n\r\n"))["path"] == "/"
+        assert [path for path in app.seen if path != "/"] == ["/large"]
+        received = read_to_end(connection)
+    assert [path for path in app.seen if path != "/"] == ["/large"] * 4
+    assert len(received) > 4 * 64 * 1024 * 1024
+    check_refusal(received[received.rfind(b"HTTP/1.1 400") :], 400)
+
+
+def test_a_client_that_sends_requests_and_reads_no_answer_is_cut_off(app: EchoApp) -> None:
+    edge = Edge(FAST)
+    with serve_app(app, edge) as port, connect(port) as connection:
+        connection.sendall(LARGE * 3)
+        wait_for(lambda: bool(app.seen))
+        wait_for(lambda: not edge.connections)
+        assert app.seen == ["/large"]
+
+
+def test_the_server_stops_soon_though_requests_wait_behind_an_unread_answer(app: EchoApp) -> None:
+    def read_when_it_ends() -> None:
+        wait_for(lambda: all(one._transport.is_closing() for one in edge.connections))  # type: ignore[attr-defined]
+        received.append(read_to_end(connection))
+
+    received: list[bytes] = []
+    edge, reader = Edge(), threading.Thread(target=read_when_it_ends)
+    with serve_app(app, edge) as port:
+        connection = connect(port)
+        connection.sendall(LARGE * 2)
+        wait_for(lambda: bool(app.seen))
+        reader.start()
+    reader.join()
+    connection.close()
+    assert app.seen == ["/large"] and len(received[0]) > 64 * 1024 * 1024
