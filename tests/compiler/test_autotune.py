@@ -1,3 +1,6 @@
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +18,8 @@ from sightline.compiler.autotune import (
     choose_settings,
     group_sessions,
     make_batches,
+    measure_busy_ms,
+    take_turn,
     time_candidates,
     warm_up,
 )
@@ -208,3 +213,57 @@ def test_the_percentile_is_read_from_all_rounds_together() -> None:
     entrant.turns = [Turn(1.0, 1.0, (1.0,) * 99, None), Turn(1.0, 1.0, (1.0,) * 98 + (9.0,) * 3, None)]
     timing = entrant.sum_up()
     assert (timing.p99_ms, timing.p99_count) == (9.0, 200)
+
+
+class OneStream:
+    """A session of one stream whose inferences take 10 ms of a clock that only they move; its stream takes two at once."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def infer(self, inputs: object) -> dict[str, np.ndarray]:
+        self.now_s += 0.01
+        return {}
+
+    def stream(self, inputs: Iterable[object]) -> Generator[dict[str, np.ndarray], None, None]:
+        waiting: deque[object] = deque()
+        for one in inputs:
+            waiting.append(one)
+            if len(waiting) == 2:
+                yield self.infer(waiting.popleft())
+        while waiting:
+            yield self.infer(waiting.popleft())
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("is_promised", [True, False])
+def test_the_time_of_an_inference_is_not_that_of_waiting_behind_another(
+    batch: int, is_promised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = OneStream()
+    monkeypatch.setattr("sightline.compiler.autotune.time.perf_counter", lambda: session.now_s)
+    turn = take_turn(session, Setting(1, 1, batch), "images", [np.zeros((batch, 1))], 1.0, is_promised)  # type: ignore[arg-type]
+    assert turn.busy_ms == pytest.approx([10.0] * len(turn.busy_ms))
+    assert turn.throughput == pytest.approx(100 * batch)
+    assert turn.latency_ms == (pytest.approx(10.0) if batch == 1 else None)
+    assert len(turn.busy_ms) == pytest.approx(50 if is_promised or batch == 1 else 25, abs=2)  # 10 ms each
+
+
+def test_as_many_inferences_are_timed_at_once_as_there_are_streams() -> None:
+    class MeetingSession:
+        """The first inferences of three callers wait for each other; a fourth would wait for ever."""
+
+        def __init__(self) -> None:
+            self.callers: set[int] = set()
+            self.meeting = threading.Barrier(3, timeout=20)
+
+        def infer(self, inputs: object) -> None:
+            if threading.get_ident() not in self.callers:
+                self.callers.add(threading.get_ident())
+                self.meeting.wait()
+
+    session = MeetingSession()
+    samples = [np.zeros((1, 1), np.float32)] * 2
+    times = measure_busy_ms(session, "images", samples, 3, 0.01)  # type: ignore[arg-type]
+    assert len(session.callers) == 3
+    assert len(times) >= 3 and min(times) >= 0

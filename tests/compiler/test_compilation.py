@@ -1,16 +1,20 @@
 """What a compilation does without labels, with tensors nobody explained, with quantised networks, and when time is short."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
-from toy_quantisers import BrokenQuantiser, use_quantiser
+from onnx import TensorProto, helper, numpy_helper
+from toy import NAMES, SIDE, SPEC
+from toy_quantisers import BrokenQuantiser, prefer_engine, use_quantiser
 
+from sightline.compiler.candidates import Candidate
 from sightline.compiler.compile import compile_model
+from sightline.compiler.goals import Timing
 from sightline.compiler.pictures import PreparedSamples
 from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
@@ -18,7 +22,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.folders import hash_files, read_manifest, write_manifest
-from sightline.core.manifests import DecodeSpec, ModelManifest
+from sightline.core.manifests import DecodeSpec, ModelManifest, Task
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
@@ -57,6 +61,65 @@ def test_without_labels_a_sabotaged_quantisation_fails_too(
     use_quantiser(monkeypatch, BrokenQuantiser)
     with pytest.raises(GateFailed, match=r"no labels, so answers were compared with FP32's.* at least 99\.00% must be"):
         compile_model(model, tmp_path / "out", drop_labels(version, tmp_path / "unlabelled"), calibration_images=16)
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_unlabelled_pictures_on_which_nothing_is_found_prove_nothing(
+    task: Task, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    blind = make_detector(tmp_path / "model") if task == "detection" else make_multilabel(model, tmp_path / "model")
+    unlabelled = drop_labels(version, tmp_path / "unlabelled")
+    with pytest.raises(GateFailed, match=r"neither FP32 nor the compiled network shows anything on 150 pictures"):
+        compile_model(blind, tmp_path / "out", unlabelled, calibration_images=16)
+
+
+def make_detector(folder: Path) -> Path:
+    """Scores of 1e-9 and one box in each cell of 8 x 8 pixels."""
+    folder.mkdir()
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["cells"], "cells", kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Relu", ["cells"], ["bright"], "bright"),
+        helper.make_node("Conv", ["bright", "score_w", "score_b"], ["scores"], "scores", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["bright", "side_w"], ["sides"], "sides", kernel_shape=[1, 1]),
+    ]
+    weights = {"w": np.ones((4, 3, 8, 8)) / 192, "score_w": np.ones((3, 4, 1, 1)) / 10, "side_w": np.ones((4, 4, 1, 1))}
+    weights["score_b"] = np.full(3, -20)
+    graph = helper.make_graph(
+        nodes,
+        "blind",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", None, None, None]) for name in ("scores", "sides")],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    manifest = ModelManifest(
+        name="blind",
+        task="detection",
+        network="test",
+        categories=NAMES,
+        input=SPEC,
+        decode=DecodeSpec(head="anchor_free", outputs=("scores", "sides"), parameters={"strides": [8]}),
+        parameter_count=1,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(folder),
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def make_multilabel(model: Path, folder: Path) -> Path:
+    """The classifier with outputs far below 0, so that no label is ever given."""
+    shutil.copytree(model, folder)
+    graph = onnx.load(folder / "model.onnx")
+    bias = next(tensor for tensor in graph.graph.initializer if tensor.name == "b3")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - 100, "b3"))
+    onnx.save(graph, folder / "model.onnx")
+    manifest = read_manifest(folder, ModelManifest)
+    (folder / "manifest.json").unlink()
+    decode = DecodeSpec(head="sigmoid", outputs=manifest.decode.outputs)
+    write_manifest(folder, msgspec.structs.replace(manifest, task="multilabel", decode=decode, files=hash_files(folder)))
+    return folder
 
 
 def make_raw(model: Path, folder: Path) -> Path:
@@ -114,8 +177,13 @@ def test_an_engine_that_runs_a_quantised_network_wrongly_is_refused(
     monkeypatch.setattr(
         OpenVinoSession, "infer", lambda self, inputs: {name: -value for name, value in infer(self, inputs).items()}
     )
+    prefer_engine(monkeypatch, "openvino")
     result = compile_model(quantised, tmp_path / "out", version, max_drop=0.05)
     assert result.manifest.engine == "onnxruntime"
+    gate = next(row.gate for row in result.report.candidates if row.name == "openvino int8")
+    assert gate is not None
+    failed = {check.name: check.value for check in gate.checks if not check.passed}
+    assert failed["int8 error"] == pytest.approx(2, rel=0.1)  # as far as it can be from its opposite
 
 
 def test_noise_calibrates_only_when_asked_and_the_artifact_says_so(model: Path, tmp_path: Path) -> None:
@@ -159,6 +227,52 @@ def test_what_was_timed_before_is_not_timed_again(
     assert second.report.timed_at is not None
     with pytest.raises(AssertionError, match="timed again"):
         compile_model(model, tmp_path / "c", version, calibration_images=16)
+
+
+def test_a_rescue_is_raced_against_fp32_again_and_told_when_it_was_timed(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    monkeypatch.setitem(table.QUANTISERS, "ort-minmax", "sightline.compiler.quantisers.ort:MinMaxQuantiser")
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ("ort-minmax",))
+    races: list[list[str]] = []
+
+    def time_candidates(candidates: Sequence[Candidate], *_: object, **__: object) -> list[Timing]:
+        """The machine is ten times slower from the second race on; FP32 takes twice as long as INT8."""
+        races.append([one.name for one in candidates])
+        speed = 1000 / 10 ** min(len(races) - 1, 1)
+        return [
+            Timing(
+                candidate=one.name,
+                streams=1,
+                threads=1,
+                throughput=speed if one.precision == "int8" else speed / 2,
+                latency_ms=1.0,
+                cpu_ms=1.0,
+                throughput_range=(speed, speed),
+                noise=0.0,
+            )
+            for one in candidates
+        ]
+
+    monkeypatch.setattr("sightline.compiler.compilation.time_candidates", time_candidates)
+    facts = {"max_drop": 0.05, "calibration_images": 16, "tuning": tmp_path / "tuning"}
+    report = compile_model(model, tmp_path / "a", version, **facts).report  # type: ignore[arg-type]
+    plain = [name for name in races[1] if "fp32" in name]
+    assert (len(races), len(plain)) == (2, 1)
+    assert f", 2.00x {plain[0]};" in report.verdict
+    assert not any("INT8 is slower" in warning for warning in report.warnings)
+    (tmp_path / "tuning" / find_race_file(tmp_path / "tuning", "ort-minmax")).unlink()
+    report = compile_model(model, tmp_path / "b", version, **facts).report  # type: ignore[arg-type]
+    assert len(races) == 3  # only the second race
+    assert report.timed_at is None
+    (warning,) = [warning for warning in report.warnings if "are those of" in warning]
+    assert "int8 broken" in warning
+    assert "ort-minmax" not in warning and plain[0] not in warning
+
+
+def find_race_file(folder: Path, word: str) -> str:
+    return next(path.name for path in folder.iterdir() if word in path.read_text())
 
 
 def test_accuracy_control_gives_layers_back_until_the_drop_is_small(

@@ -1,16 +1,36 @@
 """The whole compilation on a small network: what passes, what must fail, and what is left behind."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
-from toy_quantisers import BrokenQuantiser, ChannelQuantiser, FakeQuantiser, OpenVinoUnreadableQuantiser, use_quantiser
+from toy_quantisers import (
+    BrokenQuantiser,
+    ChannelQuantiser,
+    FakeQuantiser,
+    OpenVinoUnreadableQuantiser,
+    RefusingQuantiser,
+    prefer_engine,
+    use_quantiser,
+)
 
 from sightline.compiler.compile import CompileResult, compile_model
 from sightline.compiler.quantisers import table
 from sightline.compiler.report import decode_report
-from sightline.core.errors import Conflict, CorruptFile, GateFailed, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import (
+    Conflict,
+    CorruptFile,
+    Exhausted,
+    GateFailed,
+    InvalidInput,
+    NotFound,
+    SightlineError,
+    UnreadableImage,
+    Unsupported,
+)
 from sightline.core.folders import read_manifest, verify_files, write_manifest
 from sightline.core.manifests import ArtifactManifest, ModelManifest
 from sightline.core.progress import ProgressEvent
@@ -34,6 +54,18 @@ def test_the_artifact_is_whole_and_says_what_it_is(int8: CompileResult) -> None:
     assert (manifest.precision, manifest.device, manifest.verified) == ("int8", "cpu", True)
     assert manifest.calibration["quantiser"]["images"] == 32
     assert {"report.json", "report.html", manifest.graph_file} <= set(manifest.files)
+
+
+def test_a_full_disk_is_one_clear_line_and_nothing_is_left(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("onnx.save", save)
+    with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*out; make room"):
+        compile_model(model, tmp_path / "out", precision="fp32")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_artifact_predicts_as_the_report_says(int8: CompileResult, version: DatasetVersion) -> None:
@@ -128,6 +160,30 @@ def test_a_file_that_openvino_cannot_read_is_refused_and_the_other_engine_goes_o
     assert [refusal.name for refusal in result.report.refusals] == ["openvino int8 unreadable"]
 
 
+@pytest.mark.parametrize("error", [InvalidInput("ONNX Runtime refuses this input"), Exhausted("no time"), Unsupported("no")])
+def test_a_quantiser_that_fails_is_refused_and_the_others_go_on(
+    error: SightlineError, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, RefusingQuantiser)
+    monkeypatch.setattr(RefusingQuantiser, "error", error)
+    minmax = "sightline.compiler.quantisers.ort:MinMaxQuantiser"
+    monkeypatch.setitem(table.QUANTISERS, "ort-minmax", minmax)
+    monkeypatch.setattr("sightline.compiler.compilation.FIRST_QUANTISERS", ("refusing", "ort-minmax"))
+    result = compile_model(model, tmp_path / "out", version, max_drop=0.05, calibration_images=16)
+    assert result.manifest.precision == "int8"
+    assert [(refusal.name, refusal.reason) for refusal in result.report.refusals] == [("quantiser refusing", str(error))]
+
+
+@pytest.mark.parametrize("error", [UnreadableImage("no picture"), KeyError("a fault of ours")])
+def test_a_broken_picture_and_a_fault_of_ours_are_no_quantisers_refusal(
+    error: Exception, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, RefusingQuantiser)
+    monkeypatch.setattr(RefusingQuantiser, "error", error)
+    with pytest.raises(type(error)):
+        compile_model(model, tmp_path / "out", version, calibration_images=16)
+
+
 @pytest.mark.parametrize(("learned_from", "warned"), [("trainval", True), ("train", False)])
 def test_a_gate_on_learned_pictures_is_said(
     learned_from: str, warned: bool, model: Path, version: DatasetVersion, tmp_path: Path
@@ -175,10 +231,13 @@ def test_an_engine_that_computes_wrongly_is_refused(
     monkeypatch.setattr(
         OpenVinoSession, "infer", lambda self, inputs: {name: value * 1.01 for name, value in infer(self, inputs).items()}
     )
+    prefer_engine(monkeypatch, "openvino")
     result = compile_model(model, tmp_path / "out", version, precision="fp32", calibration_images=16)
     assert result.manifest.engine == "onnxruntime"
-    checks = [check for row in result.report.candidates if row.gate for check in row.gate.checks if not check.passed]
-    assert all(check.value == pytest.approx(0.01, rel=0.05) for check in checks)
+    gate = next(row.gate for row in result.report.candidates if row.name == "openvino fp32")
+    assert gate is not None
+    assert [(check.name, check.passed) for check in gate.checks] == [("fp32 error", False)]
+    assert gate.checks[0].value == pytest.approx(0.01, rel=0.05)
 
 
 def test_without_pictures_fp32_is_unverified_and_int8_is_refused(model: Path, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
+from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import CategoryChange, Comparison, compare_tensors
-from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised
+from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised, judge_candidate
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
 
@@ -112,3 +115,39 @@ def test_the_error_of_tensors_is_that_of_the_95th_picture_of_a_hundred() -> None
     assert comparison.low <= comparison.change <= comparison.high
     assert check_accuracy(comparison, 0.01).passed
     assert not check_accuracy(comparison, 0.009).passed
+
+
+def compare_unlabelled(agreement: float, answers: int | None) -> Comparison:
+    plain = make_comparison(agreement - 1, agreement - 1, agreement - 1)
+    return msgspec.structs.replace(plain, evidence="answers", candidate=agreement, answers=answers, per_category=())
+
+
+def test_pictures_on_which_nothing_is_shown_prove_nothing() -> None:
+    check = check_accuracy(compare_unlabelled(1.0, 0), 0.01)
+    assert (check.name, check.passed) == ("agreement", False)
+    assert "neither FP32 nor the compiled network shows anything on 400 pictures" in check.text
+    assert "give pictures that show what the Model finds" in check.text
+    assert check_accuracy(compare_unlabelled(1.0, 1), 0.01).passed
+
+
+@pytest.mark.parametrize(
+    ("agreement", "answers", "max_drop", "passed"),
+    [
+        (0.91, 400, 0.01, True),
+        (0.89, 400, 0.01, False),
+        (0.89, 400, 0.12, True),
+        (0.7, 400, 0.01, False),
+        (1.0, 0, 0.01, False),
+    ],
+)
+def test_without_labels_an_engine_keeps_nine_tenths_of_the_answers_of_a_network_that_came_quantised(
+    agreement: float, answers: int, max_drop: float, passed: bool
+) -> None:
+    candidate = Candidate("openvino", "int8", None, Path("a.xml"), Path("a.onnx"))
+    rows = [make_row("Convolution", "int8")]
+    same = [{"a": np.array([[0.9, 0.1]])}]
+    checks = {"openvino": check_quantised("openvino", same, same, DECODE)}
+    gate = judge_candidate(candidate, checks, rows, compare_unlabelled(agreement, answers), max_drop)
+    assert gate.passed == passed
+    assert "the reference" in gate.checks[-1].text
+    assert gate.checks[-1].limit == -max(0.1, max_drop)

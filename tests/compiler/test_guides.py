@@ -11,8 +11,9 @@ from sightline.compiler.guides import make_answer_guide, score_answers, score_te
 from sightline.compiler.quantisers import table
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import Unsupported
 from sightline.core.folders import read_manifest
-from sightline.core.manifests import DecodeSpec, ModelManifest
+from sightline.core.manifests import DecodeSpec, ModelManifest, Task
 from sightline.data.versions import DatasetVersion, VersionWriter
 
 
@@ -34,7 +35,14 @@ def test_objects_are_counted_at_five_thresholds(model: Path) -> None:
     before, after = [[make_box(0.9), make_box(0.45, 50)]], [[make_box(0.85)]]
     # Thresholds 0.3 and 0.4 show two objects, 0.5 to 0.7 one: 7 in all, and the second is missing at two.
     assert score_answers(detector, before, after, [(100, 100)]) == pytest.approx(5 / 7)
-    assert score_answers(detector, [[]], [[]], [(100, 100)]) == 1.0
+
+
+@pytest.mark.parametrize("task", ["detection", "multilabel"])
+def test_pictures_that_show_nothing_guide_nothing(task: Task, model: Path) -> None:
+    manifest = msgspec.structs.replace(read_manifest(model, ModelManifest), task=task)
+    unsure = [Annotation(category="bars", confidence=0.05, box_xyxy=(0, 0, 9, 9) if task == "detection" else None)]
+    with pytest.raises(Unsupported, match="shows nothing on the calibration pictures"):
+        score_answers(manifest, [unsure, []], [unsure, []], [(100, 100)] * 2)
 
 
 def test_tensors_score_as_the_gate_counts() -> None:

@@ -1,14 +1,17 @@
 """A network file becomes a Model: what is stated, found out, compared and refused."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from toy import NAMES, SPEC
 
 from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.importing import Meaning, check_corners, import_network
-from sightline.core.errors import Conflict, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
@@ -88,6 +91,18 @@ def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_clear_line_and_nothing_is_left(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("onnx.save", save)
+    with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*out; make room"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED, categories=NAMES))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_preset_fills_what_nobody_states(model: Path, tmp_path: Path) -> None:
     meaning = Meaning(stated=StatedInput(std=(64.0,)), preset="imagenet-tf", categories=NAMES)
     result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
@@ -142,6 +157,15 @@ def test_a_probe_does_not_contradict_what_the_user_says(model: Path, version: Da
     assert {row.input.colour for row in result.probe} == {"RGB"}
 
 
+def test_a_probe_turns_what_the_user_says_round_with_the_channels(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(stated=StatedInput(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)))
+    result = import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
+    assert {(row.input.colour, row.input.mean, row.input.std) for row in result.probe} == {
+        ("RGB", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+        ("BGR", (3.0, 2.0, 1.0), (6.0, 5.0, 4.0)),
+    }
+
+
 def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:
     corners = np.array([[[0.1, 0.1, 0.4, 0.5], [0.2, 0.3, 0.9, 0.8], [0.5, 0.5, 0.4, 0.6]]])  # one of three is inverted
     check_corners(corners, "xyxy")
@@ -160,3 +184,39 @@ def test_ways_that_few_pictures_cannot_tell_apart_are_tried_on_more(
     monkeypatch.setattr("sightline.compiler.preset_probe.NEAR", 0.0)
     result = import_network(model / "model.onnx", tmp_path / "b", "net", probe=version)
     assert 30 in {row.images for row in result.probe}
+
+
+def test_names_that_no_head_can_carry_are_told(model: Path, tmp_path: Path) -> None:
+    raw = Meaning(stated=STATED, categories=NAMES, head="raw")
+    result = import_network(model / "model.onnx", tmp_path / "raw", "net", meaning=raw)
+    assert result.manifest.categories == ()
+    assert any(note.startswith("3 categories are named (bars, blobs, plain), but a head raw") for note in result.notes)
+    known = import_network(model / "model.onnx", tmp_path / "known", "net", meaning=Meaning(stated=STATED, categories=NAMES))
+    assert not any("are named" in note for note in known.notes)
+
+
+def test_names_in_the_file_of_a_network_without_a_known_head_are_told(tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node("Conv", ["images", "w"], ["a"], "a", kernel_shape=[4, 4], strides=[4, 4]),
+        onnx.helper.make_node("Conv", ["images", "v"], ["b"], "b", kernel_shape=[4, 4], strides=[4, 4]),
+        onnx.helper.make_node("Sigmoid", ["b"], ["c"], "c"),
+        onnx.helper.make_node("Concat", ["a", "c"], ["joined"], "joined", axis=1),
+        onnx.helper.make_node("Reshape", ["joined", "flat"], ["output0"], "output0"),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(count, 3, 4, 4)).astype(np.float32) for name, count in (("w", 4), ("v", 11))}
+    weights["flat"] = np.array([0, 15, -1], np.int64)  # a box, 5 names and 6 numbers of something else
+    ends = ("images", ["N", 3, 16, 16]), ("output0", ["N", 15, 16])
+    graph = onnx.helper.make_graph(
+        nodes,
+        "yolo",
+        *([onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)] for name, shape in ends),
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    names = {"names": "{0: 'cat', 1: 'dog', 2: 'cow', 3: 'hen', 4: 'pig'}", "author": "Ultralytics", "task": "pose"}
+    onnx.helper.set_model_props(model, names)
+    onnx.save(model, tmp_path / "yolo.onnx")
+    result = import_network(tmp_path / "yolo.onnx", tmp_path / "out", "net")
+    assert result.manifest.task == "raw"
+    assert any(note.startswith("5 categories are named (cat, dog, cow, ...), but a head raw") for note in result.notes)

@@ -52,6 +52,26 @@ def test_of_two_outputs_of_four_numbers_the_name_tells_the_boxes() -> None:
     assert found.decode.outputs == ("scores", "boxes")
 
 
+def test_boxes_and_classes_over_many_places_in_one_output_are_a_detector() -> None:
+    graph = make_graph(("y", "Concat", (7, 8400)))
+    found = find_head(graph, 3)
+    assert (found.decode.head, found.task, found.class_count) == ("joined_boxes", "detection", 3)
+    assert find_head(graph, None).task == "raw"  # nobody says how many classes there are
+    assert find_head(graph, 4).task == "raw"
+    assert find_head(make_graph(("y", "Concat", (7, 9))), 3).task == "raw"
+
+
+@pytest.mark.parametrize(
+    ("shape", "parameters", "classes"),
+    [((7, 50), {}, 3), ((50, 8), {"axis": 2, "objectness": True}, 3), ((50, 7), {"axis": 2}, 3)],
+)
+def test_a_joined_head_that_is_named_counts_its_classes(
+    shape: tuple[int, int], parameters: dict[str, Any], classes: int
+) -> None:
+    found = name_head(make_graph(("y", "Concat", shape)), "joined_boxes", parameters, None)
+    assert (found.class_count, found.decode.parameters) == (classes, parameters)
+
+
 def test_a_map_with_a_channel_a_category_is_a_segmentation_and_otherwise_raw() -> None:
     graph = make_graph(("y", "Relu", (11, 30, 40)))
     assert find_head(graph, 11).decode.head == "semantic"

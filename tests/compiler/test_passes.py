@@ -199,6 +199,14 @@ def break_weights(model: onnx.ModelProto, **_: object) -> onnx.ModelProto:
     return model
 
 
+def lose_numbers(model: onnx.ModelProto, **_: object) -> onnx.ModelProto:
+    for tensor in model.graph.initializer:
+        if tensor.name == "v2":
+            tensor.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(tensor), np.nan), "v2"))
+    model.graph.node[0].doc_string = "touched"
+    return model
+
+
 def break_graph(model: onnx.ModelProto, **_: object) -> onnx.ModelProto:
     model.graph.node[0].input[0] = "nowhere"
     return model
@@ -212,7 +220,12 @@ def break_batch(model: onnx.ModelProto, **_: object) -> onnx.ModelProto:
 
 @pytest.mark.parametrize(
     ("rewrite", "reason"),
-    [(break_weights, "changed the outputs by"), (break_graph, "nowhere"), (break_batch, "changed the graph's inputs")],
+    [
+        (break_weights, "changed the outputs by"),
+        (lose_numbers, "changed the outputs by inf"),
+        (break_graph, "nowhere"),
+        (break_batch, "changed the graph's inputs"),
+    ],
 )
 def test_pass_that_goes_wrong_is_dropped_and_said_so(rewrite: object, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxslim, "slim", rewrite)

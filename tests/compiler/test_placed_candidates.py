@@ -1,14 +1,18 @@
 """Compiling for the FPGA emulator, alone and together with the CPU."""
 
+import itertools
 import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 
 from sightline.bench.measure import measure_predictor
 from sightline.compiler.compile import compile_model
+from sightline.compiler.gate import Check
+from sightline.compiler.layers import HEAVY_LAYERS
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import ModelManifest
@@ -91,3 +95,63 @@ def test_a_precision_the_device_lacks_is_refused_before_any_work(model: Path, ve
 def test_a_goal_of_speed_is_refused_on_a_device_that_is_emulated(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="a device that can be timed"):
         compile_model(model, tmp_path / "out", version, device="hetero:fpga-emulator,cpu", slo_ms=5)
+
+
+def test_fixed_point_is_never_chosen_by_noise_unasked(model: Path, tmp_path: Path) -> None:
+    for device in ("fpga-emulator", "hetero:fpga-emulator,cpu"):
+        with pytest.raises(InvalidInput, match=rf"precision auto on {device} needs pictures .* --calibrate-random"):
+            compile_model(model, tmp_path / "out", device=device, precision="auto")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_engine_is_right_the_reference_is_compared_with(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
+    wrong = Check(name="fp32 error", passed=False, value=1.0, limit=1e-3, text="wrong")
+    monkeypatch.setattr("sightline.compiler.compilation.check_fp32", lambda *_: wrong)
+    result = compile_model(
+        model, tmp_path / "out", version, device="fpga-emulator", precision="int16", max_drop=0.05, calibration_images=8
+    )
+    assert result.report.comparison is not None
+    assert (result.manifest.verified, result.report.comparison.images) == (True, 20)
+    assert result.report.comparison.baseline > 0.8
+
+
+def test_of_a_shared_network_the_layers_on_the_accelerator_count(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of seven run on it; four convolutions with dilations it does not build."""
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    graph = onnx.load(folder / "model.onnx")
+    pool = next(place for place, one in enumerate(graph.graph.node) if one.op_type == "GlobalAveragePool")
+    same = np.eye(32, dtype=np.float32)[:, :, None, None]
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(same, "same"))
+    names = ["d", "q1", "q2", "q3", "q4"]
+    for place, (read, made) in enumerate(itertools.pairwise(names)):
+        one = onnx.helper.make_node("Conv", [read, "same"], [made], made, kernel_shape=[1, 1], dilations=[2, 2])
+        graph.graph.node.insert(pool + place, one)
+    graph.graph.node[pool + 4].input[0] = "q4"
+    onnx.save(graph, folder / "model.onnx")
+    manifest = read_manifest(model, ModelManifest)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, files=hash_files(folder)))
+    result = compile_model(
+        folder,
+        tmp_path / "out",
+        version,
+        device="hetero:fpga-emulator,cpu",
+        precision="int16",
+        max_drop=0.05,
+        calibration_images=8,
+    )
+    heavy = [row for row in result.report.layers if row.kind in HEAVY_LAYERS]
+    assert [row.device for row in heavy].count("fpga-emulator") == 3
+    assert [row.device for row in heavy].count("cpu") == 4
+    gate = next(row.gate for row in result.report.candidates if row.name == result.report.chosen)
+    assert gate is not None
+    assert "3 of 3 convolution and matrix layers run in INT16" in gate.checks[0].text

@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -6,9 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from toy import make_version
+from toy_quantisers import ChannelQuantiser
 
 from sightline.compiler.openvino_files import make_model_info, write_ir
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
+from sightline.compiler.quantisers.nncf_control import run_batches
+from sightline.compiler.quantisers.quantiser import Guide
 from sightline.compiler.quantisers.table import QUANTISERS, load_quantiser
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
@@ -79,6 +84,25 @@ def test_openvino_files_carry_what_model_api_reads(model: Path, tmp_path: Path) 
     assert make_model_info(manifest)["reverse_input_channels"] == "False"
 
 
+def test_openvino_files_that_find_no_room_are_told_by_the_system_s_error(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO's own says no more than "iostream error", which a path that cannot be written gives as well."""
+
+    def allocate(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    manifest = read_manifest(model, ModelManifest)
+    (tmp_path / "model.bin").symlink_to("/dev/full")
+    with pytest.raises(InvalidInput, match=r"OpenVINO cannot write .*iostream error"):
+        write_ir(model / "model.onnx", tmp_path / "model.xml", manifest)
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    (tmp_path / "model.bin").unlink(missing_ok=True)
+    (tmp_path / "model.bin").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_ir(model / "model.onnx", tmp_path / "model.xml", manifest)
+
+
 def test_openvino_files_keep_outputs_names_and_values(model: Path, tmp_path: Path) -> None:
     write_ir(model / "model.onnx", tmp_path / "model.xml", read_manifest(model, ModelManifest))
     batch = np.concatenate(draw_noise(read_manifest(model, ModelManifest).input, 3, 0))
@@ -141,3 +165,18 @@ def test_only_the_training_split_is_divided_beside_splits_of_other_names(tmp_pat
     chosen = choose_pictures(renamed.close(), 100, 100, seed=0)
     assert {item.split for item in (*chosen.calibration, *chosen.validation)} == {"train"}
     assert chosen.validation_split == "train (divided by seed)"
+
+
+def test_accuracy_control_validates_in_an_engine_that_runs_the_file(
+    model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    """ONNX Runtime has no kernel for activations of a scale for each channel, and says so only when it runs."""
+    samples = make_samples(version, model, 4)
+    ChannelQuantiser().quantise(model / "model.onnx", tmp_path / "int8.onnx", "images", samples)
+    guide = Guide([samples[0]], lambda outputs: 1.0, 0.01, lambda: False)
+    ((place, outputs),) = run_batches(onnx.load(tmp_path / "int8.onnx"), "images", [0], guide)
+    assert (place, outputs["logits"].shape) == (0, (1, 3))
+    unreadable = onnx.load(tmp_path / "int8.onnx")
+    unreadable.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(Unsupported, match="no engine runs what accuracy control tries"):
+        list(run_batches(unreadable, "images", [0], guide))

@@ -4,12 +4,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from toy_quantisers import prefer_engine
 
+from sightline.compiler.compile import compile_model
 from sightline.compiler.importers.graph_writer import GraphWriter
 from sightline.compiler.importers.importer import ImportedGraph, StatedInput, Tensors
 from sightline.compiler.verification import ImportFailed, compare_classes, run_layers, verify_import
+from sightline.core.folders import hash_files, write_manifest
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
+from sightline.runtime.predictor import open_predictor
 
 SIDE = 8
 
@@ -172,3 +177,56 @@ def test_the_compiled_engines_compute_that_pool_right(tmp_path: Path) -> None:
     for engine in ("onnxruntime", "openvino"):
         got = load_backend(engine).open(path, SessionOptions()).infer({"images": batch})["logits"]
         assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_artifact_computes_that_pool_right(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through all passes and into the engine's own file."""
+    prefer_engine(monkeypatch, engine)
+    model = tmp_path / "model"
+    model.mkdir()
+    onnx.save(write_graph(pool_pad=0.0), model / "model.onnx")
+    manifest = ModelManifest(
+        name="pool",
+        task="classification",
+        network="test",
+        categories=("a", "b", "c", "d"),
+        input=InputSpec(width=SIDE, height=SIDE),
+        decode=DecodeSpec(head="softmax", outputs=("logits",)),
+        parameter_count=1,
+        created_at="2026-11-21T00:00:00+00:00",
+        files=hash_files(model),
+    )
+    write_manifest(model, manifest)
+    result = compile_model(model, tmp_path / "out", precision="fp32")
+    assert result.manifest.engine == engine
+    (batch,) = draw_batches(1)
+    expected = load_backend("reference").open(model / "model.onnx", SessionOptions()).infer({"images": batch})["logits"]
+    with open_predictor(result.folder) as predictor:
+        got = predictor.predict_raw(batch)["logits"]
+    assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("shift", [0.0, 0.01])
+def test_scores_beside_boxes_in_pixels_are_compared_for_themselves(shift: float, precision: str, tmp_path: Path) -> None:
+    """0.01 of a score is 2e-5 of the boxes beside it; a file that came quantised rounded its scores itself."""
+
+    def write_packed(shift: float) -> onnx.ModelProto:
+        writer = GraphWriter("packed")
+        x = writer.add_input("images", (3, SIDE, SIDE))
+        scale, offset = (
+            writer.add_weight(name, np.array(value, np.float32)) for name, value in (("scale", 600), ("off", shift))
+        )
+        boxes = writer.add("Mul", [x, scale], name="boxes")
+        scores = writer.add("Add", [writer.add("Sigmoid", [x], name="sure"), offset], name="scores")
+        out = writer.add("Concat", [boxes, scores], name="out", axis=1)
+        return writer.finish({out: ("batch", 6, SIDE, SIDE)})
+
+    imported = make_import(write_packed(shift), GraphSource(write_packed(0.0), tmp_path), precision)
+    if shift and precision == "fp32":
+        with pytest.raises(ImportFailed, match=r"the first layer that differs is 'scores' \(Add\)"):
+            verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+    else:
+        assert verify_import(imported, draw_batches(), "drawn pictures", lambda part: None).max_relative_error < 1e-4

@@ -3,14 +3,19 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
+from sightline.compiler import compilation
+from sightline.compiler.goals import Timing
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.core.errors import InvalidInput
 
 
 class BrokenQuantiser(MinMaxQuantiser):
@@ -72,6 +77,18 @@ class OpenVinoUnreadableQuantiser(MinMaxQuantiser):
         return facts
 
 
+class RefusingQuantiser(MinMaxQuantiser):
+    """Raises what it is told to."""
+
+    name = "refusing"
+    error: Exception = InvalidInput("ONNX Runtime refuses this input")
+
+    def quantise(
+        self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
+    ) -> QuantiserFacts:
+        raise self.error
+
+
 class FakeQuantiser(MinMaxQuantiser):
     """Calls an FP32 copy INT8."""
 
@@ -90,3 +107,18 @@ def use_quantiser(monkeypatch: pytest.MonkeyPatch, quantiser: type) -> None:
     monkeypatch.setattr("sightline.compiler.quantisers.table.QUANTISERS", only)
     monkeypatch.setattr("sightline.compiler.compilation.FIRST_QUANTISERS", (quantiser.name,))
     monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ())
+
+
+def prefer_engine(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """Let this engine win every race, so that the gate looks at it first."""
+    time_them = compilation.time_candidates
+
+    def time_candidates(*arguments: Any, **options: Any) -> list[Timing]:
+        timings = time_them(*arguments, **options)
+        factors = [1e3 if timing.candidate.startswith(engine) else 1.0 for timing in timings]
+        return [
+            msgspec.structs.replace(timing, throughput=timing.throughput * factor)
+            for timing, factor in zip(timings, factors, strict=True)
+        ]
+
+    monkeypatch.setattr(compilation, "time_candidates", time_candidates)

@@ -85,3 +85,14 @@ def test_an_object_that_only_one_side_has_counts_against_both():
     both = box("a", (0, 0, 10, 10), confidence=0.9)
     result = compare("detection", [[both]], [[both, box("a", (20, 20, 30, 30), confidence=0.9)]])
     assert (result.label_agreement, result.flipped, result.parts) == (0.5, [0], [(1, 2)])
+
+
+@pytest.mark.parametrize(("task", "shown"), [("classification", 2), ("multilabel", 1), ("detection", 1), ("semantic", 300)])
+def test_what_neither_side_shows_is_not_counted_as_shown(task, shown):
+    make = box if task == "detection" else label
+    place = ((0, 0, 5, 5),) if task == "detection" else ()
+    sure, unsure = make("a", *place, confidence=0.9), make("a", *place, confidence=0.1)
+    before, after = [[sure], [unsure], []], [[unsure], [unsure], []]
+    if task == "semantic":
+        before = after = [label_map_to_annotations(np.zeros((10, 10), int), CATEGORIES)] * 3
+    assert compare(task, before, after).shown == shown

@@ -81,6 +81,7 @@ def test_layers_come_from_all_segments_and_shares_are_of_the_whole(tmp_path: Pat
     assert any("out_Add" in row.source_layers for row in rows)  # of the last
     assert sum(row.share for row in rows) == pytest.approx(1)
     assert {row.precision for row in rows} == {"fp32"}
+    assert {row.device for row in rows} == {"cpu"}
     session.close()
 
 

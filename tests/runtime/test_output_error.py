@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sightline.core.manifests import DecodeSpec
-from sightline.runtime.output_error import find_output_error
+from sightline.runtime.output_error import find_largest_error, find_output_error
 
 PLAIN = DecodeSpec(head="softmax", outputs=("logits",))
 RANKED = DecodeSpec(head="region_boxes", outputs=("proposals", "logits", "deltas"))
@@ -34,9 +34,54 @@ def test_other_shapes_and_what_is_no_number_are_infinitely_wrong() -> None:
     assert find_output_error({"a": np.ones((1, 2))}, {"a": np.array([[1, np.nan]])}, PLAIN) == np.inf
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_finite_number_is_equal_to_itself_alone(value: float) -> None:
+    numbers, odd = np.array([[4.0, 1.0]], np.float32), np.array([[4.0, value]], np.float32)
+    assert find_largest_error(numbers, odd) == find_largest_error(odd, numbers) == np.inf
+    assert find_largest_error(odd, odd) == 0
+    assert find_largest_error(odd, odd + np.float32(1)) == 0.25  # 5 for 4: what is no number has no say in the scale
+    assert find_largest_error(np.array([np.inf, np.nan]), np.array([-np.inf, np.nan])) == np.inf
+
+
+def test_the_largest_error_of_nothing_of_zeros_and_of_other_shapes() -> None:
+    assert find_largest_error(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+    assert find_largest_error(np.zeros((1, 3)), np.zeros((1, 3))) == 0
+    assert find_largest_error(np.zeros((1, 3)), np.full((1, 3), 1e-6)) > 1000
+    assert find_largest_error(np.zeros((1, 3)), np.zeros((1, 4))) == np.inf
+
+
 def test_nothing_differs_from_nothing_and_zeros_have_no_scale() -> None:
     assert find_output_error({"a": np.zeros((0, 3))}, {"a": np.zeros((0, 3))}, PLAIN) == 0
     assert find_output_error({"a": np.zeros((1, 3))}, {"a": np.full((1, 3), 0.5)}, PLAIN) == 0.5
+
+
+CHOSEN = DecodeSpec(head="final_boxes", outputs=("rows",), confidence_threshold=0.25)
+ROWS = np.array([[[0, 0, 40, 40, 0.9, 1], [10, 10, 200, 90, 0.5, 0], [0, 0, 8, 8, 0.01, 2]]], np.float64)
+
+
+def chosen_error(actual: np.ndarray) -> float:
+    return find_output_error({"rows": ROWS}, {"rows": actual}, CHOSEN)
+
+
+def test_chosen_objects_are_compared_whatever_their_rank() -> None:
+    assert chosen_error(ROWS[:, ::-1]) == 0
+    moved = ROWS + np.array([2, 0, 0, 0, 0.003, 0])
+    assert chosen_error(moved[:, [1, 0, 2]]) == pytest.approx(0.01)  # 2 of 200 pixels
+    assert chosen_error(np.where(ROWS[..., 4:5] < 0.1, 7.0, ROWS)) == 1  # an object that the other run has not
+
+
+def test_a_chosen_object_that_is_gone_or_of_another_class_is_a_whole_error() -> None:
+    assert chosen_error(ROWS * [[[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1]]]) == pytest.approx(0.5)
+    assert chosen_error(ROWS + np.array([0, 0, 0, 0, 0, 1])) == 1
+    assert chosen_error(ROWS * np.nan) == np.inf
+
+
+def test_of_chosen_objects_the_faint_ones_do_not_count() -> None:
+    others = ROWS.copy()
+    others[0, 2] = [90, 90, 99, 99, 0.02, 0]
+    assert chosen_error(others) == 0
+    faint = DecodeSpec(head="final_boxes", outputs=("rows",), confidence_threshold=0.01)
+    assert find_output_error({"rows": ROWS}, {"rows": others}, faint) == 1
 
 
 def test_proposals_in_another_order_are_the_same(rng: np.random.Generator) -> None:

@@ -55,7 +55,7 @@ ShrinkOption = Annotated[
 ]
 HeadOption = Annotated[
     str | None,
-    typer.Option("--head", help="Network: what its outputs mean: probabilities, yolo, scored_boxes, ...; found by default."),
+    typer.Option("--head", help="Network: what its outputs mean: probabilities, yolo, joined_boxes, ...; found by default."),
 ]
 HeadParametersOption = Annotated[
     str | None, typer.Option("--head-parameters", help="Network: numbers the head needs, as a JSON object or the file of one.")

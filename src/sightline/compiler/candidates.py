@@ -12,7 +12,7 @@ import numpy as np
 from sightline.compiler.openvino_files import write_ir
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
-from sightline.core.errors import Exhausted, InvalidInput, MissingPackage, Unsupported
+from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, InvalidInput, UnreadableImage, Unsupported
 from sightline.core.manifests import InputSpec, ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
@@ -107,7 +107,9 @@ def make_int8_candidates(
     quantised = source.with_name(f"int8.{quantiser}.onnx")
     try:
         facts = load_quantiser(quantiser).quantise(source, quantised, manifest.input.name, samples, guide)
-    except (Unsupported, MissingPackage, Exhausted) as error:
+    except (UnreadableImage, ImageTooLarge, CorruptFile):
+        raise  # the fault of a picture, not of the quantiser that was the first to read it
+    except (InvalidInput, Unsupported, Exhausted) as error:
         return [], [Refusal(name=f"quantiser {quantiser}", reason=str(error))]
     candidates, refusals = [], []
     for engine in engines:

@@ -8,12 +8,13 @@ nobody explained it is their relative error.
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from sightline.compiler.candidates import Candidate
+from sightline.compiler.packed_outputs import Part, divide_squares, measure_parts
 from sightline.compiler.pictures import PreparedSamples, read_contents
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -75,6 +76,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         method: how the interval was found.
         agreement_name, agreement: how alike the answers are, whatever the truth, 0..1.
         mean_iou: of the boxes found by both; None without boxes.
+        answers: labels, objects or pixels that one side at least shows, of which `agreement` tells the share; of tensors None.
+        part: of tensors: the part of a packed output whose error is the change; None where it is that of whole outputs.
         per_category: those that occur in the truth.
     """
 
@@ -91,6 +94,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     agreement_name: str
     agreement: float
     mean_iou: float | None
+    answers: int | None = None
+    part: str | None = None
     per_category: tuple[CategoryChange, ...]
 
 
@@ -158,11 +163,19 @@ def infer_items(
 
 
 def compare_judged(
-    manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
+    manifest: ModelManifest,
+    items: Sequence[Item],
+    baseline: Judged,
+    candidate: Judged,
+    seed: int,
+    parts: Sequence[Part] = (),
 ) -> tuple[Comparison, Agreement]:
-    """Change from `baseline` to `candidate` with its interval, by the best evidence, and the pictures whose answer flipped."""
+    """Change from `baseline` to `candidate` with its interval, by the best evidence, and the pictures whose answer flipped.
+
+    Args: parts: of outputs that pack several tensors.
+    """
     if manifest.task in TENSOR_TASKS:
-        return compare_tensors(baseline.tensors, candidate.tensors, seed)
+        return compare_tensors(baseline.tensors, candidate.tensors, seed, parts)
     if baseline.evaluator is None or candidate.evaluator is None:
         return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
@@ -181,6 +194,7 @@ def compare_judged(
         agreement_name=AGREEMENT_NAMES[manifest.task],
         agreement=agreement.label_agreement,
         mean_iou=agreement.mean_iou,
+        answers=agreement.shown,
         per_category=_compare_categories(baseline.evaluator, candidate.evaluator, found.per_category),
     )
     return comparison, agreement
@@ -211,21 +225,48 @@ def compare_answers(
     return _make_unlabelled("answers", manifest.task, len(items), change, agreement), agreement
 
 
-def compare_tensors(before: Sequence[Tensors], after: Sequence[Tensors], seed: int) -> tuple[Comparison, Agreement]:
+def compare_tensors(
+    before: Sequence[Tensors], after: Sequence[Tensors], seed: int, parts: Sequence[Part] = ()
+) -> tuple[Comparison, Agreement]:
     """Without an explanation of the outputs: the relative error of both runs' tensors, of each picture the worst output.
 
     The error is the root mean square of the difference over that of the expected values; what counts is the error that 95 % of
-    the pictures stay below, so that neither a rare bad picture decides nor many are averaged away. The cosine, which a mere
-    change of scale does not touch, stands beside it.
+    the pictures stay below, so that neither a rare bad picture decides nor many are averaged away. Where an output packs
+    several tensors, the error of each of them counts too: over all pictures together, since scores are next to nothing on those
+    that show nothing. The cosine, which a mere change of scale does not touch, stands beside it.
     """
+    measured = measure_tensors(before, after, parts)
     pairs = list(zip(before, after, strict=True))
-    errors = np.array([max(find_rms_error(one[name], other[name]) for name in one) for one, other in pairs])
     alike = float(np.mean([min(_find_cosine(one[name], other[name]) for name in one) for one, other in pairs]))
-    drawn = errors[np.random.default_rng(seed).integers(0, len(errors), (RESAMPLES, len(errors)))]
-    error = float(np.percentile(errors, ERROR_PERCENTILE))
-    change = summarise_changes(-error, -np.percentile(drawn, ERROR_PERCENTILE, axis=1))
-    agreement = Agreement(images=len(errors), label_agreement=alike, mean_iou=None, flipped=[])
-    return _make_unlabelled("tensors", "raw", len(errors), change, agreement), agreement
+    found = measured.sum_up(np.arange(len(pairs)))
+    drawn = np.random.default_rng(seed).integers(0, len(pairs), (RESAMPLES, len(pairs)))
+    change = summarise_changes(-float(found.max()), -np.array([measured.sum_up(rows).max() for rows in drawn]))
+    agreement = Agreement(images=len(pairs), label_agreement=alike, mean_iou=None, flipped=[])
+    names = [None, *(part.name for part in parts)]
+    comparison = _make_unlabelled("tensors", "raw", len(pairs), change, agreement)
+    return msgspec.structs.replace(comparison, part=names[int(found.argmax())]), agreement
+
+
+class TensorErrors(NamedTuple):
+    """Errors of each picture: `(pictures,)` of its worst output; `(pictures, parts)` mean squares as of `measure_parts`."""
+
+    worst: np.ndarray
+    noise: np.ndarray
+    power: np.ndarray
+
+    def sum_up(self, rows: np.ndarray) -> np.ndarray:
+        """Relative errors `(1 + parts,)` over some of the pictures: what 95 % of them stay below, then each part's."""
+        whole = np.percentile(self.worst[rows], ERROR_PERCENTILE)
+        return np.append(whole, divide_squares(self.noise[rows].mean(axis=0), self.power[rows].mean(axis=0)))
+
+
+def measure_tensors(before: Sequence[Tensors], after: Sequence[Tensors], parts: Sequence[Part]) -> TensorErrors:
+    """What `after` differs by. Args: outputs of each picture; parts: of packed outputs."""
+    pairs = zip(before, after, strict=True)
+    worst = np.array([max(find_rms_error(one[name], other[name]) for name in one) for one, other in pairs])
+    if np.isfinite(worst).all():
+        return TensorErrors(worst, *measure_parts(parts, before, after))
+    return TensorErrors(worst, *np.zeros((2, len(worst), len(parts))))
 
 
 def _find_cosine(one: np.ndarray, other: np.ndarray) -> float:
@@ -250,6 +291,7 @@ def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interv
         agreement_name=name,
         agreement=agreement.label_agreement,
         mean_iou=agreement.mean_iou,
+        answers=agreement.shown,
         per_category=(),
     )
 

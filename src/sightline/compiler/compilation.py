@@ -30,6 +30,7 @@ from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
 from sightline.compiler.guides import make_answer_guide, make_guide
 from sightline.compiler.layers import profile_layers
+from sightline.compiler.packed_outputs import find_parts
 from sightline.compiler.passes import simplify_graph
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
 from sightline.compiler.placed_candidates import make_placed_candidate, plan_places
@@ -41,6 +42,7 @@ from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
 from sightline.runtime.devices import DEVICES, parse_devices
+from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
 CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
 EMULATED_PICTURES = 200  # that judge an emulated device: each takes up to half a second
@@ -80,6 +82,7 @@ class Compilation:
         found.devices = parse_devices(found.request.device)
         check_opset(found.graph, found.graph_file.name)
         self._read_pictures()
+        self._find_parts()
         self._make_plain(find_engines(DEVICES[CPU]))
         if [device.name for device in found.devices] == [CPU]:
             self._quantise_first()
@@ -129,6 +132,15 @@ class Compilation:
         if len(checked) < CHECK_SAMPLES:
             checked += PreparedSamples(found.version, found.pictures.validation[: CHECK_SAMPLES - len(checked)], spec)
         self._check_samples = checked
+
+    def _find_parts(self) -> None:
+        """Outputs that pack several tensors are compared part by part, where they are compared as numbers.
+
+        What rounding left of the scores of a network that came quantised is a matter of its file.
+        """
+        found = self.found
+        if not self._is_quantised_already and found.manifest.decode.head not in RANKED_HEADS | CHOSEN_HEADS | INDEX_HEADS:
+            found.parts = find_parts(found.graph, {self._input_name: self._check_samples[0]})
 
     def _make_plain(self, engines: Sequence[str]) -> None:
         """The candidates that need no quantiser; each graph pass is told."""
@@ -194,7 +206,7 @@ class Compilation:
             return make_guide(*facts)
         exact = found.baseline or self._make_reference()
         with closing(exact.open(1, len(os.sched_getaffinity(0)))) as session:
-            return make_answer_guide(*facts, lambda batch: session.infer({self._input_name: batch}))
+            return make_answer_guide(*facts, lambda batch: session.infer({self._input_name: batch}), found.parts)
 
     def _keep_runnable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         runnable, refused = split_runnable(candidates, self._input_name, self._check_samples[0])
@@ -212,7 +224,7 @@ class Compilation:
             if self._is_quantised_already:
                 found.engine_checks[engine] = check_quantised(engine, expected, actual, found.manifest.decode)
             else:
-                found.engine_checks[engine] = check_fp32(engine, expected, actual, found.manifest.decode)
+                found.engine_checks[engine] = check_fp32(engine, expected, actual, found.manifest.decode, found.parts)
             self._stages.update(place / len(own))
         for engine in sorted({one.engine for one in found.candidates} - set(own)):
             text = (
@@ -231,26 +243,26 @@ class Compilation:
         settings = choose_settings(batches=choose_batches(goal))
         key = make_race_key(candidates, settings, TIMING_SECONDS, goal) if self._tuning else ""
         if self._tuning and (kept := find_race(self._tuning, key)):
-            timings, found.timed_at = kept
-            found.timings += timings
+            found.add_race(candidates, *kept)
             return
         timings = time_candidates(
             candidates, self._input_name, self._check_samples, settings, TIMING_SECONDS, goal, on_turn=self._stages.update
         )
-        found.timings += timings
+        found.add_race(candidates, timings, None)
         if self._tuning:
             keep_race(self._tuning, key, timings, now_utc())
 
     def _place(self) -> None:
-        """The network on its devices: the coarsest precision that passes. The CPU's FP32 is what it is compared with.
+        """The network on its devices: the coarsest precision that passes.
 
-        Nothing is timed: what emulates a device says what its numbers will be, not how fast.
+        It is compared with FP32 on the CPU, in the reference where no engine computes that rightly. Nothing is timed: what
+        emulates a device says what its numbers will be, not how fast.
         """
         found = self.found
         self._stages.begin("quantising")
         assert found.simplified is not None
         found.placements = plan_places(found.simplified, found.devices)
-        found.baseline = next((one for one in found.candidates if self._is_right_fp32(one)), None)
+        found.baseline = next((one for one in found.candidates if self._is_right_fp32(one)), self._make_reference())
         source = found.candidates[0].source
         found.candidates = [one for one in found.candidates if one is found.baseline]
         for precision in PLACED_PRECISIONS:
@@ -290,11 +302,10 @@ class Compilation:
             self._choose([pair for pair in found.rank() if pair[0] in added])
 
     def _race_again(self, added: Sequence[Candidate]) -> None:
-        """Time what was added together with what was chosen before: speeds of two races are not compared with each other."""
+        """Time what was added together with FP32 and what was chosen before: speeds of two races are not compared."""
         found = self.found
-        if found.chosen is not None:
-            found.timings = [timing for timing in found.timings if timing.candidate != found.chosen.name]
-        self._time([*added, *([found.chosen] if found.chosen is not None else [])])
+        before = {one.name: one for one in (found.chosen, found.baseline) if one is not None}
+        self._time([*added, *before.values()])
         if found.chosen is not None:
             found.chosen_timing = found.find_best(found.chosen)
 
@@ -334,7 +345,8 @@ class Compilation:
         rows = None
         check = found.engine_checks.get(candidate.engine)
         if candidate.precision != "fp32" and (check is None or check.passed):
-            rows = profile_layers(candidate, found.graph, self._input_name, self._check_samples)
+            profiled = profile_layers(candidate, found.graph, self._input_name, self._check_samples)
+            rows = [row for row in profiled if row.device in (None, found.devices[0].name)]  # the CPU takes what it lacks
         gate = judge_candidate(candidate, found.engine_checks, rows, None, limit)
         if not gate.passed or candidate.precision == "fp32" or found.pictures is None or found.baseline is None:
             return gate
@@ -351,7 +363,7 @@ class Compilation:
             if one.name not in found.judged:
                 found.judged[one.name] = predict_items(one, setting, found.manifest, found.version, items, self._stages.update)
         pair = found.judged[found.baseline.name], found.judged[candidate.name]
-        found.compared[candidate.name] = compare_judged(found.manifest, items, *pair, found.request.seed)
+        found.compared[candidate.name] = compare_judged(found.manifest, items, *pair, found.request.seed, found.parts)
         return found.compared[candidate.name][0]
 
 

@@ -21,7 +21,7 @@ from sightline.compiler.report_building import build_report, describe_calibratio
 from sightline.compiler.request import Request, check_request, describe_command
 from sightline.compiler.stages import Stages
 from sightline.core.errors import GateFailed
-from sightline.core.folders import hash_files, new_folder, read_manifest, verify_files, write_manifest
+from sightline.core.folders import explain_full_disk, hash_files, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
@@ -97,6 +97,7 @@ def compile_model(
 
     Raises:
         GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`.
+        Exhausted: the disk is full.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
     manifest = read_manifest(model, ModelManifest)
@@ -118,7 +119,8 @@ def compile_model(
     verify_files(model, manifest.files)
     graph_file = model / MODEL_GRAPH
     found = Findings(graph_file, load_graph(graph_file), manifest, request, calibration, calibrate_on)
-    result = _run_compilation(model, out, found, stages, tuning, said or {})
+    with explain_full_disk(out):
+        result = _run_compilation(model, out, found, stages, tuning, said or {})
     stages.finish()
     return result
 

@@ -1,5 +1,6 @@
 """What a compilation has found out so far: filled by `compilation`, read by `report_building`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sightline.compiler.candidates import Candidate, Refusal
 from sightline.compiler.comparison import Comparison, Judged
 from sightline.compiler.gate import Check, GateResult
 from sightline.compiler.goals import Timing, rank_timings
+from sightline.compiler.packed_outputs import Part
 from sightline.compiler.passes import PassRow
 from sightline.compiler.pictures import ChosenPictures
 from sightline.compiler.placement import Placement
@@ -31,7 +33,9 @@ class Findings:
         is_labelled: whether the validation pictures carry labels.
         passes: what the graph passes changed.
         candidates, refusals: what can be run, and what cannot and why.
-        timings, timed_at: of all candidates; when, if they come from an earlier compilation.
+        timings: of all candidates, each from the last race it ran in.
+        timed_at: by candidate, when its race was run; only of races of an earlier compilation.
+        parts: of outputs that pack several tensors.
         engine_checks: by engine: does it compute the network as the reference does?
         gates, judged, compared: by candidate name.
         baseline: what the others are compared with.
@@ -54,7 +58,8 @@ class Findings:
     candidates: list[Candidate] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
-    timed_at: str | None = None
+    timed_at: dict[str, str] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
     engine_checks: dict[str, Check] = field(default_factory=dict)
     gates: dict[str, GateResult] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
@@ -69,6 +74,13 @@ class Findings:
     def shown(self) -> Candidate | None:
         """The candidate the report is about: the chosen one, or the first that was compared."""
         return self.chosen or next((one for one in self.candidates if one.name in self.compared), None)
+
+    def add_race(self, candidates: Sequence[Candidate], timings: Sequence[Timing], timed_at: str | None) -> None:
+        """Timings of candidates in place of those they had. Args: timed_at: when, if an earlier compilation ran the race."""
+        names = {one.name for one in candidates}
+        self.timings = [timing for timing in self.timings if timing.candidate not in names] + list(timings)
+        self.timed_at = {name: when for name, when in self.timed_at.items() if name not in names}
+        self.timed_at |= dict.fromkeys(names, timed_at) if timed_at is not None else {}
 
     def find_best(self, candidate: Candidate) -> Timing | None:
         """A candidate's timing at its best setting for the goal."""

@@ -19,7 +19,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         batch: pictures in one inference.
         throughput: pictures a second with all streams busy.
         latency_ms: of one picture alone, milliseconds; only with one stream and one picture a batch.
-        p99_ms: 99th percentile of the time from giving a batch to its result with all streams busy, milliseconds, over all
+        p99_ms: 99th percentile of the time of an inference with all streams busy and nothing waiting, milliseconds, over all
             rounds.
         p99_count: inferences it was read from.
         cpu_ms: processor time of one picture over all threads, milliseconds.

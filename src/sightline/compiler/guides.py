@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from sightline.compiler.comparison import ERROR_PERCENTILE
+from sightline.compiler.comparison import measure_tensors
 from sightline.compiler.gate import RAW_ERROR_OF_DROP
+from sightline.compiler.packed_outputs import Part
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import Unsupported
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
@@ -22,7 +24,6 @@ from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.metrics.agreement import compare_predictions
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
-from sightline.runtime.output_error import find_rms_error
 
 BATCH = 8
 MOST_BYTES = 400_000_000  # of prepared pictures that are held in memory
@@ -79,12 +80,16 @@ def make_answer_guide(
     max_drop: float,
     is_late: Callable[[], bool],
     infer: Callable[[np.ndarray], Outputs],
+    parts: Sequence[Part] = (),
 ) -> Guide:
-    """A guide without labels: its score is the share of answers kept. Args: infer: the network in FP32."""
+    """A guide without labels: its score is the share of answers kept.
+
+    Args: infer: the network in FP32; parts: of outputs that pack several tensors.
+    """
     prepared = prepare_items(manifest, version, items)
     expected = [infer(batch) for batch in prepared.batches]
     if manifest.task in TENSOR_TASKS:
-        return Guide(prepared.batches, lambda outputs: score_tensors(expected, outputs), max_drop, is_late)
+        return Guide(prepared.batches, lambda outputs: score_tensors(expected, outputs, parts), max_drop, is_late)
     answers = [decode(manifest, prepared, place, tensors) for place, tensors in enumerate(expected)]
 
     def score(outputs: Iterable[tuple[int, Outputs]]) -> float:
@@ -109,24 +114,33 @@ def decode(manifest: ModelManifest, prepared: Prepared, place: int, tensors: Out
 def score_answers(
     manifest: ModelManifest, before: Sequence[Answer], after: Sequence[Answer], sizes: Sequence[tuple[int, int]]
 ) -> float:
-    """Share of answers kept; of objects at several confidence thresholds around the Model's, all counted together."""
+    """Share of answers kept; of objects at several confidence thresholds around the Model's, all counted together.
+
+    Raises: Unsupported where neither side shows anything: then nothing guides.
+    """
     shifts = SHIFTS if manifest.task in ("detection", "instance") else (0.0,)
-    same = total = 0
+    same = total = shown = 0
     for shift in shifts:
         threshold = min(max(manifest.decode.confidence_threshold + shift, 0.1), 0.9)
         agreement = compare_predictions(manifest.task, Categories(manifest.categories), before, after, sizes, threshold)
         same += sum(part for part, _ in agreement.parts)
         total += sum(whole for _, whole in agreement.parts)
-    return same / total if total else 1.0
+        shown += agreement.shown or 0
+    if not shown:
+        raise Unsupported(
+            "the network shows nothing on the calibration pictures, so they cannot guide; calibrate on pictures that show "
+            "what it finds"
+        )
+    return same / total
 
 
-def score_tensors(expected: Sequence[Outputs], outputs: Iterable[tuple[int, Outputs]]) -> float:
-    """1 less a tenth of the relative error that 95 % of the pictures stay below, as the gate counts it."""
-    errors: list[float] = []
+def score_tensors(expected: Sequence[Outputs], outputs: Iterable[tuple[int, Outputs]], parts: Sequence[Part] = ()) -> float:
+    """1 less a tenth of the relative error, as the gate counts it: of whole outputs and of the parts of packed ones."""
+    before: list[dict[str, np.ndarray]] = []  # of one picture each
+    after: list[dict[str, np.ndarray]] = []
     for place, tensors in outputs:
-        count = len(next(iter(tensors.values())))
-        errors += [
-            max(find_rms_error(expected[place][name][index], tensors[name][index]) for name in tensors)
-            for index in range(count)
-        ]
-    return 1 - float(np.percentile(errors, ERROR_PERCENTILE)) / RAW_ERROR_OF_DROP
+        for index in range(len(next(iter(tensors.values())))):
+            before.append({name: expected[place][name][index : index + 1] for name in tensors})
+            after.append({name: value[index : index + 1] for name, value in tensors.items()})
+    errors = measure_tensors(before, after, parts).sum_up(np.arange(len(before)))
+    return 1 - float(errors.max()) / RAW_ERROR_OF_DROP

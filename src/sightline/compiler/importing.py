@@ -22,6 +22,7 @@ from sightline.compiler.input_specs import (
     make_input_spec,
     make_preset_input,
     merge_stated,
+    orient_rgb,
 )
 from sightline.compiler.output_heads import FoundHead, check_head, find_head, name_head, settle_categories
 from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
@@ -29,7 +30,7 @@ from sightline.compiler.request import check_place
 from sightline.compiler.stages import Stages
 from sightline.compiler.verification import Verification, verify_import
 from sightline.core.errors import InvalidInput
-from sightline.core.folders import compute_file_hash, hash_files, new_folder, write_manifest
+from sightline.core.folders import compute_file_hash, explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.core.progress import OnProgress, ignore_progress
@@ -61,7 +62,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         stated: parts of the input spec; they win over the file's. Means and stds are for red, green, blue, whatever the
             network's channel order.
-        preset: name of a usual input spec; fills what neither the user nor the file states.
+        preset: name of a usual input spec; fills what neither the user nor the file states, before what is published of the
+            architecture does.
         categories: names of the outputs' classes in order; they win over the file's.
         background: the outputs' first class is a background that `categories` leaves out.
         head: name of the decode head; None finds it.
@@ -109,26 +111,28 @@ def import_network(
 
     Raises:
         Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source (`ImportFailed`).
+        Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
     skipped = () if probe is not None else ("probing presets",)
     stages = Stages({name: share for name, share in STAGE_SHARES.items() if name not in skipped}, on_progress)
     check_place(out)
     stages.begin("reading the network")
-    imported = read_source(source, framework, options)
-    with closing(imported.source), new_folder(out) as folder:
-        save_graph(imported.graph, folder / MODEL_GRAPH)
-        manifest, stated = describe_model(imported, name, meaning, probe)
-        rows = _probe(folder, manifest, (stated, orient_stated(imported, meaning)), probe, seed, stages)
-        spec = rows[0].input if rows else manifest.input
-        stages.begin("comparing with the source")
-        chosen = choose_import_pictures(pictures or probe, VERIFIED_PICTURES, seed)
-        batches = [prepare_batch([image], spec)[0] for image in chosen.images]
-        verification = verify_import(imported, batches, chosen.source, stages.update)
-        stages.begin("writing")
-        manifest = _complete(manifest, imported, spec, verification, rows, folder)
-        write_manifest(folder, manifest)
-        check_decoding(folder, manifest, chosen.images[0])
+    with explain_full_disk(out):
+        imported = read_source(source, framework, options)
+        with closing(imported.source), new_folder(out) as folder:
+            save_graph(imported.graph, folder / MODEL_GRAPH)
+            manifest, stated = describe_model(imported, name, meaning, probe)
+            rows = _probe(folder, manifest, (stated, meaning.stated), probe, seed, stages)
+            spec = rows[0].input if rows else manifest.input
+            stages.begin("comparing with the source")
+            chosen = choose_import_pictures(pictures or probe, VERIFIED_PICTURES, seed)
+            batches = [prepare_batch([image], spec)[0] for image in chosen.images]
+            verification = verify_import(imported, batches, chosen.source, stages.update)
+            stages.begin("writing")
+            manifest = _complete(manifest, imported, spec, verification, rows, folder)
+            write_manifest(folder, manifest)
+            check_decoding(folder, manifest, chosen.images[0])
     stages.finish()
     return ImportResult(out, manifest, verification, rows, list(manifest.source["notes"]))
 
@@ -145,7 +149,7 @@ def read_source(source: Path | Any, framework: str, options: ImportOptions) -> I
 def describe_model(
     imported: ImportedGraph, name: str, meaning: Meaning, probe: DatasetVersion | None
 ) -> tuple[ModelManifest, StatedInput]:
-    """The manifest before anything was run, and what is stated of the input: by the user, else the file, else the preset.
+    """The manifest before anything was run, and what is stated of the input as by `settle_stated`.
 
     A network to be probed needs no stated input yet; it gets the first way that is tried.
     """
@@ -162,7 +166,14 @@ def describe_model(
         decode = msgspec.structs.replace(decode, confidence_threshold=meaning.confidence)
     stated = settle_stated(imported, meaning)
     tried = make_preset_input("0-1", None, find_picture_input(imported.graph)[1][0]) if probe is not None else StatedInput()
+    notes += [] if probe is not None else tell_published(imported, meaning)
     notes.append(f"head {decode.head}: {found.reason}")
+    if given and not categories:
+        few = ", ".join(given[:3]) + (", ..." if len(given) > 3 else "")
+        notes.append(
+            f"{len(given)} categories are named ({few}), but a head {decode.head} gives no annotations that could carry them; "
+            "--head NAME says what the outputs mean"
+        )
     manifest = ModelManifest(
         name=name,
         task=found.task,
@@ -180,25 +191,26 @@ def describe_model(
 
 
 def settle_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
-    """What is said of the input: by the user, else by the file, else by the preset."""
-    return merge_stated(orient_stated(imported, meaning), _state_rest(imported, meaning))
+    """What is said of the input: by the user, else by the file, else by the preset, else of the architecture."""
+    said, known = meaning.stated, imported.stated
+    if meaning.preset is not None:
+        channels = find_picture_input(imported.graph)[1][0]
+        known = merge_stated(known, make_preset_input(meaning.preset, said.colour or known.colour, channels))
+    known = merge_stated(known, orient_rgb(imported.published, said.colour or known.colour))
+    return merge_stated(orient_rgb(said, said.colour or known.colour), known)
 
 
-def orient_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
-    """What the user says, with means and stds in the network's channel order instead of red, green, blue."""
-    said = meaning.stated
-    is_reversed = (said.colour or _state_rest(imported, meaning).colour) == "BGR"
-    mean, std = (values[::-1] if values is not None and is_reversed else values for values in (said.mean, said.std))
-    return msgspec.structs.replace(said, mean=mean, std=std)
-
-
-def _state_rest(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
-    """What the file says and, where it is silent, the preset."""
-    if meaning.preset is None:
-        return imported.stated
-    channels = find_picture_input(imported.graph)[1][0]
-    colour = meaning.stated.colour or imported.stated.colour
-    return merge_stated(imported.stated, make_preset_input(meaning.preset, colour, channels))
+def tell_published(imported: ImportedGraph, meaning: Meaning) -> list[str]:
+    """A note where mean and std are published of the architecture: whether they were taken, as no file says that they fit."""
+    stated, published = merge_stated(meaning.stated, imported.stated), imported.published
+    fields = [name for name in ("mean", "std") if getattr(stated, name) is None and getattr(published, name) is not None]
+    if not fields:
+        return []
+    values = ", ".join(f"{name} {tuple(round(value, 3) for value in getattr(published, name))}" for name in fields)
+    if meaning.preset is not None:
+        return [f"fed by the preset {meaning.preset}; published of the architecture: {values}"]
+    advice = "where these weights were trained otherwise, give --preset, or --mean and --std"
+    return [f"fed as published of the architecture: {values}; {advice}"]
 
 
 def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int | None) -> FoundHead:

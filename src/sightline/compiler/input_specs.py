@@ -75,6 +75,14 @@ def make_preset_input(name: str, colour: Colour | None, channels: int) -> Stated
     return StatedInput(colour=chosen, mean=preset.mean_rgb[::step], std=preset.std_rgb[::step])
 
 
+def orient_rgb(said: StatedInput, colour: Colour | None) -> StatedInput:
+    """Means and stds of red, green, blue in the channel order of a network."""
+    if colour != "BGR":
+        return said
+    mean, std = (None if values is None else values[::-1] for values in (said.mean, said.std))
+    return msgspec.structs.replace(said, mean=mean, std=std)
+
+
 def merge_stated(first: StatedInput, second: StatedInput) -> StatedInput:
     """What the first says and, field by field where it is silent, the second."""
     known = {name: value for name, value in msgspec.structs.asdict(first).items() if value is not None}

@@ -14,9 +14,11 @@ from onnx import shape_inference
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import TENSOR_TASKS, DecodeSpec, Task
 from sightline.imaging.heads import HEADS, RAW, TASK_OF_HEAD
+from sightline.imaging.joined_heads import BOX_NUMBERS
 from sightline.imaging.picture_outputs import PICTURE, read_picture_spec
 
 BOX_THRESHOLDS: dict[str, Any] = {"confidence_threshold": 0.5, "iou_threshold": 0.45}  # of imported detectors, found or named
+LEAST_PLACES = 100  # of a detector that looks at a grid; YOLOv8 has 8,400 at 640 pixels
 BOX_WORDS = ("box", "loc", "regress")
 BACKGROUND_NAMES = ("background", "__background__", "bg")
 IDENTITIES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Transpose", "DequantizeLinear", "QuantizeLinear"}
@@ -87,7 +89,7 @@ def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], 
     outputs = list_outputs(graph)
     thresholds = BOX_THRESHOLDS if TASK_OF_HEAD[head] == "detection" else {}
     decode = DecodeSpec(head=head, outputs=tuple(_order_boxes(outputs, head)), parameters=dict(parameters), **thresholds)
-    class_count = _count_classes(outputs, head) or category_count or 0
+    class_count = _count_classes(outputs, decode) or category_count or 0
     return FoundHead(TASK_OF_HEAD[head], decode, class_count, "named by the user")
 
 
@@ -212,6 +214,19 @@ def _find_map(outputs: Sequence[Output], category_count: int | None) -> FoundHea
     return FoundHead("semantic", decode, only.shape[0], f"one map of {only.shape[0]} channels, one for each category")
 
 
+def _find_joined(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+    """One output of a box and a number a class over many places, as YOLOv8 and later networks are exported."""
+    if len(outputs) != 1 or category_count is None or len(outputs[0].shape) != 2:
+        return None
+    (only,) = outputs
+    numbers, places = only.shape
+    if numbers != BOX_NUMBERS + category_count or places < LEAST_PLACES:
+        return None
+    decode = DecodeSpec(head="joined_boxes", outputs=(only.name,), parameters={"axis": 1}, **BOX_THRESHOLDS)
+    reason = f"one output of {BOX_NUMBERS} + {category_count} numbers over {places} places"
+    return FoundHead("detection", decode, category_count, reason)
+
+
 def _find_boxes(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
     """Two outputs over the same places: scores of every class, and four numbers of a box."""
     if len(outputs) != 2 or any(len(one.shape) != 2 for one in outputs):
@@ -244,7 +259,12 @@ def _order_boxes(outputs: Sequence[Output], head: str) -> list[str]:
     return pair if head == "scored_boxes" else pair[::-1]
 
 
-def _count_classes(outputs: Sequence[Output], head: str) -> int:
+def _count_classes(outputs: Sequence[Output], decode: DecodeSpec) -> int:
+    head = decode.head
+    if head == "joined_boxes":
+        axis = 1 if decode.parameters.get("axis", 1) == 2 else 0
+        others = BOX_NUMBERS + bool(decode.parameters.get("objectness", False))
+        return max(0, outputs[0].shape[axis] - others) if outputs and len(outputs[0].shape) == 2 else 0
     if head in ("softmax", "probabilities", "sigmoid"):
         return max((size for one in outputs for size in one.shape), default=0)
     if head == "semantic":
@@ -258,7 +278,7 @@ def _count_classes(outputs: Sequence[Output], head: str) -> int:
 
 
 Rule = Callable[[Sequence[Output], int | None], FoundHead | None]
-RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_boxes)
+RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_joined, _find_boxes)
 
 
 def check_head(decode: DecodeSpec) -> None:

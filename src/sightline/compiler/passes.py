@@ -20,6 +20,7 @@ from sightline.compiler.importers.onnx.quantised import is_quantised
 from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backends.onnxruntime import find_engine_errors
+from sightline.runtime.output_error import find_largest_error
 
 # Our name of a pass -> the one setting of onnxslim that stays on for it.
 SLIM_PASSES = {
@@ -181,8 +182,7 @@ def _check(model: onnx.ModelProto, changed: onnx.ModelProto, expected: Outputs) 
     for name, values in expected.items():
         if got[name].shape != values.shape:
             raise InvalidInput(f"it changed the shape of {name} from {values.shape} to {got[name].shape}")
-        difference = np.abs(got[name].astype(np.float64) - values).max(initial=0.0)
-        worst = max(worst, float(difference / max(float(np.abs(values).max(initial=0.0)), 1e-12)))
+        worst = max(worst, find_largest_error(values, got[name]))
     if not worst < MAX_ERROR:
         raise InvalidInput(f"it changed the outputs by {worst:.1e}, at most {MAX_ERROR:.0e} is allowed")
     return worst

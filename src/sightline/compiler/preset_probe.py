@@ -9,7 +9,15 @@ import msgspec
 from sightline.compiler.graphs import load_graph
 from sightline.compiler.import_pictures import choose_items
 from sightline.compiler.importers.importer import StatedInput
-from sightline.compiler.input_specs import PRESETS, Colour, find_picture_input, make_input_spec, make_preset_input, merge_stated
+from sightline.compiler.input_specs import (
+    PRESETS,
+    Colour,
+    find_picture_input,
+    make_input_spec,
+    make_preset_input,
+    merge_stated,
+    orient_rgb,
+)
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import TENSOR_TASKS, InputSpec, ModelManifest
@@ -44,18 +52,20 @@ def list_ways(graph_file: Path, manifest: ModelManifest, stated: StatedInput, sa
 
     Args:
         stated: by the user or the file; how pictures are brought to size stays as it says.
-        said: by the user, in the network's channel order; no way contradicts it.
+        said: by the user, means and stds for red, green, blue; no way contradicts it.
     """
     graph = load_graph(graph_file)
     channels = find_picture_input(graph)[1][0]
-    sizes = StatedInput(resize=stated.resize, crop_fraction=stated.crop_fraction, pad_value=stated.pad_value)
-    kept = merge_stated(said, sizes)
+    sizes = StatedInput(
+        resize=stated.resize, shrink=stated.shrink, crop_fraction=stated.crop_fraction, pad_value=stated.pad_value
+    )
     colours: tuple[Colour | None, ...] = (None,) if channels == 1 else ("RGB", "BGR") if said.colour is None else (said.colour,)
     ways: dict[InputSpec, str] = {}
     if stated.colour is not None and stated.mean is not None and stated.std is not None:
         ways[make_input_spec(graph, stated, manifest.task)] = "as stated"
     for name in PRESETS:
         for colour in colours:
+            kept = merge_stated(orient_rgb(said, colour), sizes)
             way = merge_stated(kept, make_preset_input(name, colour, channels))
             plain = colour in (None, PRESETS[name].colour)
             ways.setdefault(make_input_spec(graph, way, manifest.task), name if plain else f"{name}, {colour}")

@@ -55,7 +55,7 @@ def build_report(
         candidates=_make_rows(found),
         refusals=found.refusals,
         timings=found.timings,
-        timed_at=found.timed_at,
+        timed_at=_find_time(found),
         places=list_places(found.placements),
         unsupported_layers=list_unsupported_layers(found),
         warnings=find_warnings(found, len(samples)),
@@ -160,7 +160,8 @@ def say_verdict(found: Findings) -> str:
     if chosen is None or timing is None:
         wanted = "any precision" if found.request.precision == "auto" else found.request.precision
         reasons = failures or [f"{refusal.name}: {refusal.reason}" for refusal in found.refusals]
-        remedy = f"; {baseline.name} is right, precision auto takes the fastest that is" if baseline else ""
+        is_compiled = baseline is not None and found.find_best(baseline) is not None
+        remedy = f"; {baseline.name} is right, precision auto takes the fastest that is" if baseline and is_compiled else ""
         return f"no candidate of {wanted} passed: {' | '.join(reasons) or 'this machine runs none'}{remedy}"
     words = f"{chosen.name} is the best that passes: {timing.throughput:.1f} pictures/s"
     if timing.latency_ms is not None and found.request.goal.objective == "latency":
@@ -200,18 +201,15 @@ def find_warnings(found: Findings, sample_count: int) -> list[str]:
         )
     if is_slower_than_float(found):
         warnings.append("INT8 is slower than FP32 for this network on this machine; precision auto takes the faster one.")
-    if found.timed_at is not None:
-        warnings.append(f"Timings are those of {found.timed_at}: the same files, engines and CPU were timed then.")
-    return warnings
+    return warnings + _warn_of_old_races(found)
 
 
 def is_slower_than_float(found: Findings) -> bool:
     """Whether the INT8 that was asked for loses against the network's own FP32."""
-    if found.chosen is None or found.chosen_timing is None or found.chosen.precision != "int8":
+    if found.chosen is None or found.chosen_timing is None or found.chosen.precision != "int8" or found.baseline is None:
         return False
-    floats = [timing for one in found.candidates if one.precision == "fp32" and (timing := found.find_best(one)) is not None]
-    goal = found.request.goal
-    return any(goal.score(timing) > goal.score(found.chosen_timing) for timing in floats)
+    plain, goal = found.find_best(found.baseline), found.request.goal  # of the same race as the chosen one
+    return plain is not None and goal.score(plain) > goal.score(found.chosen_timing)
 
 
 def has_learned(found: Findings, pictures: ChosenPictures) -> bool:
@@ -258,6 +256,24 @@ def _warn_of_scores(found: Findings) -> list[str]:
                 f"The interval of the change reaches to {100 * change.low:+.2f} points, below the limit of "
                 f"{-100 * found.request.max_drop:+.2f}: these pictures cannot exclude a larger drop."
             )
+    return warnings
+
+
+def _find_time(found: Findings) -> str | None:
+    """When what was chosen was timed, if that was in an earlier compilation; of nothing chosen, the first race of one."""
+    return found.timed_at.get(found.chosen.name) if found.chosen else next(iter(found.timed_at.values()), None)
+
+
+def _warn_of_old_races(found: Findings) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for one in found.candidates:
+        if one.name in found.timed_at:
+            names.setdefault(found.timed_at[one.name], []).append(one.name)
+    timed = {timing.candidate for timing in found.timings}
+    warnings = []
+    for when, those in names.items():
+        whose = "Timings" if timed <= set(those) else f"Timings of {', '.join(those)}"
+        warnings.append(f"{whose} are those of {when}: the same files, engines and CPU were timed then.")
     return warnings
 
 

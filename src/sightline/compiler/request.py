@@ -74,10 +74,12 @@ def check_request(request: Request, manifest: ModelManifest, versions: Sequence[
         )
     check_goal(request)
     check_symmetric(request, manifest)
-    is_quantised = request.precision in ("int8", "int16") and manifest.precision == "fp32"
+    is_fixed_point = request.precision == "auto" and not has_speed(request.device)  # what is emulated computes in nothing else
+    is_quantised = (is_fixed_point or request.precision in ("int8", "int16")) and manifest.precision == "fp32"
     if is_quantised and not versions and not request.calibrate_random:
+        what = f"precision auto on {request.device}" if is_fixed_point else request.precision.upper()
         raise InvalidInput(
-            f"{request.precision.upper()} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
+            f"{what} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
             "version or a folder of pictures, or --calibrate-random for an unverified Artifact"
         )
     for version in versions:

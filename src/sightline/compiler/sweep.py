@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sightline.compiler.autotune import OpenSessions, choose_settings, measure_latency_ms, measure_stream
+from sightline.compiler.autotune import OpenSessions, choose_settings, measure_busy_ms, measure_stream
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.probes import PROBES, measure_peak_gflops
 from sightline.compiler.report import PeakFacts, SweepRow
@@ -36,10 +36,10 @@ def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.
         for _, place in itertools.product(range(ROUNDS), range(len(points))):
             inputs = [make_batch(place)]
             with sessions.use(place) as session:
-                throughput, cpu_ms, _ = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+                throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
                 is_alone = points[place][1] == 1
-                latency_ms = measure_latency_ms(session, input_name, inputs, ROUND_SECONDS) if is_alone else 0.0
-            measured[place].append((throughput, cpu_ms, latency_ms))
+                busy_ms = measure_busy_ms(session, input_name, inputs, 1, ROUND_SECONDS) if is_alone else (0.0,)
+            measured[place].append((throughput, cpu_ms, statistics.median(busy_ms)))
     return [_sum_up(point, turns) for point, turns in zip(points, measured, strict=True)]
 
 

@@ -15,7 +15,7 @@ from sightline.compiler.goals import Goal, Timing
 from sightline.core.folders import compute_file_hash, write_file_atomic
 from sightline.core.host import describe_host
 
-FORMAT = 2  # raised when timings change their meaning
+FORMAT = 3  # raised when timings change their meaning
 ENGINE_PACKAGES = ("openvino", "onnxruntime", "hls4ml")
 
 

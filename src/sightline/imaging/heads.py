@@ -18,6 +18,7 @@ from sightline.imaging.annotation_tensors import ANNOTATIONS, read_annotation_te
 from sightline.imaging.detection_heads import decode_anchor_free, decode_region_boxes, sigmoid, softmax
 from sightline.imaging.grid_heads import decode_grid_objects, decode_yolo
 from sightline.imaging.imported_heads import decode_label_map, decode_prior_boxes, decode_scored_boxes
+from sightline.imaging.joined_heads import decode_final_boxes, decode_joined_boxes
 from sightline.imaging.masks import label_map_to_annotations
 from sightline.imaging.picture_outputs import PICTURE
 from sightline.imaging.resizing import Placement
@@ -35,6 +36,8 @@ TASK_OF_HEAD: dict[str, Task] = {
     "yolo": "detection",
     "scored_boxes": "detection",
     "prior_boxes": "detection",
+    "joined_boxes": "detection",
+    "final_boxes": "detection",
     "grid_objects": "detection",
     "anchor_free": "detection",
     "region_boxes": "detection",
@@ -241,4 +244,6 @@ HEADS: dict[str, Decoder] = {
     "grid_objects": decode_grid_objects,
     "scored_boxes": decode_scored_boxes,
     "prior_boxes": decode_prior_boxes,
+    "joined_boxes": decode_joined_boxes,
+    "final_boxes": decode_final_boxes,
 }

@@ -43,18 +43,13 @@ def decode_scored_boxes(
     left out of the categories, or None (default); "candidates" (default 1000).
     """
     scores, boxes = _check_scored(spec, arrays, len(categories))
-    order = _choose(spec, "order", tuple(ORDERS))
     most = int(spec.parameters.get("candidates", DEFAULT_CANDIDATES))
     predictions = []
     for image, placement in enumerate(placements):
         foreground = _leave_background_out(scores[image], _read_background(spec))
         places, labels, confidences = _choose_places(foreground, threshold, most)
-        chosen = boxes[image][places][:, ORDERS[order]]
-        if order == "cxcywh":
-            chosen = centres_to_corners(chosen[:, :2], chosen[:, 2:])
-        if spec.parameters.get("normalised", True):
-            chosen = chosen * find_input_size(placement)
-        predictions.append(settle_boxes(spec, chosen, confidences, labels, placement, categories))
+        corners = to_input_corners(spec, boxes[image][places], placement, order="xyxy", is_normalised=True)
+        predictions.append(settle_boxes(spec, corners, confidences, labels, placement, categories))
     return predictions
 
 
@@ -101,6 +96,18 @@ def decode_label_map(
         label_map_to_annotations(_spread_labels(label_map, placement, len(categories)), categories, 1.0, "model", skip)
         for label_map, placement in zip(label_maps, placements, strict=True)
     ]
+
+
+def to_input_corners(spec: DecodeSpec, boxes: Floats, placement: Placement, order: str, is_normalised: bool) -> Floats:
+    """Boxes `(K, 4)` as the graph gives them to xyxy in pixels of the network's input.
+
+    Args: order, is_normalised: what the parameters "order" and "normalised" are where the spec does not say.
+    """
+    stated = _choose(spec, "order", (order, *(other for other in ORDERS if other != order)))
+    corners = boxes[:, ORDERS[stated]]
+    if stated == "cxcywh":
+        corners = centres_to_corners(corners[:, :2], corners[:, 2:])
+    return corners * find_input_size(placement) if spec.parameters.get("normalised", is_normalised) else corners
 
 
 def _choose_places(scores: Floats, threshold: float, most: int) -> tuple[Indices, Indices, Floats]:

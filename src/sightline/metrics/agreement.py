@@ -28,6 +28,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         mean_iou: mean IoU of the boxes that match; None for tasks without boxes or when none match.
         flipped: places, in the list of pictures, of those whose answer changed.
         parts: (agreeing, all) labels, objects or pixels of each picture.
+        shown: pictures with a label in at least one of both (classification, multilabel), or objects, or pixels: where it is 0
+            there was nothing to compare; None where answers are not what was compared.
     """
 
     images: int
@@ -35,6 +37,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     mean_iou: float | None
     flipped: list[int]
     parts: list[tuple[int, int]] = []
+    shown: int | None = None
 
 
 def compare_predictions(
@@ -67,7 +70,9 @@ def compare_predictions(
     pairs = list(zip(before, after, strict=True))
     if task in ("classification", "multilabel"):
         pick = _pick_first if task == "classification" else _pick_sure
-        return _summarise([(int(pick(one) == pick(other)), 1) for one, other in pairs], [], largest_change=0.0)
+        labels = [(pick(one), pick(other)) for one, other in pairs]
+        found = _summarise([(int(one == other), 1) for one, other in labels], [], largest_change=0.0)
+        return msgspec.structs.replace(found, shown=sum(bool(one or other) for one, other in labels))
     if task == "semantic":
         counts = [_count_pixels(*pair, categories, *size) for pair, size in zip(pairs, sizes, strict=True)]
         return _summarise(counts, [], largest_change=FLIPPED_PIXEL_SHARE)
@@ -117,6 +122,7 @@ def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest
         mean_iou=float(np.mean(ious)) if ious else None,
         flipped=[index for index, (part, whole) in enumerate(counts) if whole - part > largest_change * whole],
         parts=list(counts),
+        shown=total,
     )
 
 

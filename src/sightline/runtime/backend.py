@@ -61,6 +61,7 @@ class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
         precision: arithmetic it ran in: "int8", "bf16", "fp32", or another type's name.
         time_us: typical time of one inference since the session was opened, microseconds.
         share: part of the sum over all layers, 0..1.
+        device: where it ran, in a network that several devices share; else None.
     """
 
     name: str
@@ -70,6 +71,7 @@ class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     time_us: float
     share: float
+    device: str | None = None
 
 
 class Session(Protocol):

@@ -10,7 +10,10 @@ from sightline.core.manifests import DecodeSpec
 from sightline.runtime.backend import Tensors
 
 RANKED_HEADS = {"region_boxes"}  # outputs (N, R, ...), the first of them boxes, the best proposal first
+CHOSEN_HEADS = {"final_boxes"}  # one output (N, K, 6) of boxes, confidences and classes that the graph has ranked and cut off
 INDEX_HEADS = {"label_map"}  # outputs are class indices: 3 is no nearer to 4 than to 15, so the places that differ are counted
+LEAST_SCALE = 1e-12  # of outputs that are all zero
+CHOSEN_SHARE = 0.5  # of the threshold: objects that are fainter are as often in the list of one engine as not
 CUT_SHARE = 0.01  # of the ranks, at the end: which proposals are just in and which just out is a matter of rounding too
 
 
@@ -28,6 +31,9 @@ def find_output_error(expected: Tensors, actual: Tensors, decode: DecodeSpec) ->
         return float("inf")
     if decode.head in INDEX_HEADS:
         return max((find_index_error(value, actual[name]) for name, value in expected.items()), default=0.0)
+    if decode.head in CHOSEN_HEADS:
+        name = decode.outputs[0]
+        return find_chosen_error(expected[name], actual[name], CHOSEN_SHARE * decode.confidence_threshold)
     if decode.head in RANKED_HEADS:
         expected, actual = pair_proposals(expected, actual, decode.outputs[0])
     return max((_compare(value, actual[name]) for name, value in expected.items()), default=0.0)
@@ -41,11 +47,49 @@ def find_rms_error(expected: np.ndarray, actual: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(expected.astype(np.float64) - actual)))) / power
 
 
+def find_largest_error(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Largest difference over the largest finite magnitude of the expected values; what both have as NaN or infinity is equal.
+
+    Infinite for other shapes, and where one side alone is no finite number.
+    """
+    if expected.shape != actual.shape:
+        return float("inf")
+    same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
+    difference = np.where(same, 0.0, actual) - np.where(same, 0.0, expected).astype(np.float64)
+    scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+    error = float(np.abs(difference).max(initial=0.0)) / max(scale, LEAST_SCALE)
+    return error if np.isfinite(error) else float("inf")
+
+
 def find_index_error(expected: np.ndarray, actual: np.ndarray) -> float:
     """Share of the places whose class index differs, 0..1; infinite for other shapes."""
     if expected.shape != actual.shape:
         return float("inf")
     return float(np.mean(expected != actual)) if expected.size else 0.0
+
+
+def find_chosen_error(expected: np.ndarray, actual: np.ndarray, least: float) -> float:
+    """Largest difference of an object to the nearest of its class in the other run, of both runs' objects.
+
+    A box's difference counts relative to the largest magnitude of the boxes, a confidence's as it is; an object without any
+    counterpart of its class counts 1.
+
+    Args: expected, actual: `(N, K, 6)` boxes, confidences and classes; least: confidence of the objects that count.
+
+    Returns: 0 or above; infinite where a value is not finite.
+    """
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
+        return float("inf")
+    scale = float(np.abs(expected[..., :4]).max(initial=0.0)) or 1.0
+    largest = 0.0
+    for pair in zip(expected, actual, strict=True):
+        for rows, others in (pair, pair[::-1]):
+            shown = rows[rows[:, 4] >= least]
+            gaps = np.abs(shown[:, None] - others[None])  # (shown, K, 6)
+            worst = np.maximum(gaps[..., :4].max(axis=-1) / scale, gaps[..., 4])
+            worst = np.where(gaps[..., 5] < 0.5, worst, 1.0)
+            largest = max(largest, float(worst.min(axis=1, initial=1.0).max(initial=0.0)))
+    return largest
 
 
 def pair_proposals(expected: Tensors, actual: Tensors, boxes_name: str) -> tuple[Tensors, Tensors]:

@@ -203,6 +203,28 @@ def test_network_that_mixes_the_pictures_of_a_batch_is_refused(tmp_path: Path) -
         import_text(text, tmp_path)
 
 
+def test_network_that_gives_no_numbers_for_more_than_one_picture_is_refused(tmp_path: Path) -> None:
+    """Logarithm of 2 less the number of pictures: 0 for one, none for three."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[N, 3, 8, 8] x) => (float[N, 3, 8, 8] y) {
+        z = Mul (x, zero)
+        o = Add (z, one)
+        s = ReduceSum <keepdims = 1> (o, axes)
+        d = Sub (two, s)
+        l = Log (d)
+        y = Add (x, l)
+    }"""
+    numbers = {"zero": np.float32(0), "one": np.float32(1 / 192), "two": np.float32(2), "axes": np.arange(4)}
+    with pytest.raises(Unsupported, match="mixes the pictures of a batch"):
+        import_text(text, tmp_path, *(numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()))
+
+
+def test_network_whose_pictures_give_no_numbers_alone_either_is_taken(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[N, 3, 8, 8] x) => (float[N, 3, 8, 8] y) {
+        y = Sqrt (x)
+    }"""
+    import_text(text, tmp_path)
+
+
 def test_fixed_batch_is_freed_through_reshape_expand_squeeze_and_resize(tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]> net (float[1, 3, 6, 6] x) => (float[1, 18] y, float[4] z) {
         c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import openvino
@@ -13,6 +14,7 @@ from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_
 
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.ir import OpenvinoImporter
+from sightline.compiler.input_specs import make_input_spec
 from sightline.compiler.openvino_files import write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
@@ -129,18 +131,36 @@ def test_other_files_are_not_ours(tmp_path: Path) -> None:
     [
         {"colour": "BGR", "mean": (104.0, 117.0, 123.0), "std": (1.0, 1.0, 1.0), "resize": "stretch"},
         {"colour": "RGB", "mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375), "resize": "centre_crop"},
+        {"resize": "centre_crop", "crop_fraction": 224 / 232, "shrink": "bilinear"},
+        {"resize": "letterbox", "shrink": "bilinear", "pad_value": 7},
         {"resize": "letterbox"},
     ],
 )
 def test_our_own_artifact_comes_back_with_its_spec(spec: dict[str, Any], tmp_path: Path) -> None:
-    manifest = make_manifest(**spec)
+    manifest = make_manifest(name="picture", **spec)
     write_ir(write_onnx(tmp_path), tmp_path / "artifact.xml", manifest)
     imported = import_file(tmp_path / "artifact.xml")
-    for name in ("width", "height", "layout", "colour", "mean", "std", "resize"):
-        assert getattr(imported.stated, name) == getattr(manifest.input, name), name
+    assert make_input_spec(imported.graph, imported.stated, manifest.task) == manifest.input
+    said = {name: value for name, value in msgspec.structs.asdict(imported.stated).items() if value is not None}
+    assert said == {name: value for name, value in msgspec.structs.asdict(manifest.input).items() if name != "name"}
     assert imported.categories == manifest.categories
     assert imported.notes == ()
     assert list(imported.source.run(np.zeros((1, 3, 12, 12), np.float32))) == ["scores"]
+
+
+def test_an_artifact_for_pictures_of_any_size_says_that_it_is_not_one_any_more(tmp_path: Path) -> None:
+    write_ir(write_onnx(tmp_path), tmp_path / "artifact.xml", make_manifest(resize="pad"))
+    imported = import_file(tmp_path / "artifact.xml")
+    assert imported.stated.resize is None and "name a resize rule" in imported.notes[0]
+
+
+def test_what_a_stranger_writes_in_our_section_is_left_out(tmp_path: Path) -> None:
+    model = make_small()
+    for key, value in {"resize": "origami", "shrink": "much", "crop_fraction": "2"}.items():
+        model.set_rt_info(value, ["sightline", key])
+    model.set_rt_info("1", ["model_info", "scale_values"])
+    stated = import_file(save(model, tmp_path / "odd.xml")).stated
+    assert (stated.resize, stated.shrink, stated.crop_fraction) == (None, None, None)
 
 
 def test_a_preprocessing_we_lack_is_noted(tmp_path: Path) -> None:

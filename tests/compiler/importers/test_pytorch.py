@@ -1,6 +1,8 @@
 """PyTorch networks of every form come in our form and compute what torch computes."""
 
+import re
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from sightline.compiler.graphs import count_operators
-from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
+from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
 from sightline.compiler.importers.onnx.files import OnnxImporter
 from sightline.compiler.importers.pytorch import PytorchImporter, read_module
 from sightline.compiler.importers.table import choose_importer
+from sightline.compiler.importing import Meaning, import_network
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import prepare_batch
@@ -128,11 +131,12 @@ def test_weights_of_a_named_architecture_bring_its_input(architecture: str, clas
     torch.save(module.state_dict(), tmp_path / "weights.pth")
     imported = import_file(tmp_path / "weights.pth", architecture=architecture)
     assert_our_form(imported)
-    stated = imported.stated
-    assert (stated.width, stated.height, stated.layout, stated.colour) == (224, 224, "NCHW", "RGB")
-    assert stated.mean == pytest.approx(IMAGENET_MEAN)
-    assert stated.std == pytest.approx(IMAGENET_STD)
-    assert (stated.resize, stated.crop_fraction) == ("centre_crop", 0.875)
+    stated, published = imported.stated, imported.published
+    assert (stated.width, stated.height, stated.layout, published.colour) == (224, 224, "NCHW", "RGB")
+    assert published.mean == pytest.approx(IMAGENET_MEAN)
+    assert published.std == pytest.approx(IMAGENET_STD)
+    assert (published.resize, published.crop_fraction) == ("centre_crop", 0.875)
+    assert (stated.colour, stated.mean, stated.std, stated.resize, stated.crop_fraction) == (None,) * 5  # no file says so
     batch = random_batch(imported)
     assert run_graph(imported.graph, batch, tmp_path)["output"].shape == (3, classes)
     with torch.inference_mode():
@@ -140,6 +144,47 @@ def test_weights_of_a_named_architecture_bring_its_input(architecture: str, clas
     np.testing.assert_allclose(imported.source.run(batch)["output"], expected, rtol=1e-5, atol=1e-6)
     assert_agrees(imported, batch, tmp_path)
     assert_layers_agree(imported, tmp_path, at_least=20)
+
+
+class Published(nn.Sequential):
+    """Carries what its authors publish of its input, as timm's networks do."""
+
+    pretrained_cfg: ClassVar = {"input_size": (3, 96, 96), "mean": (0.4, 0.5, 0.6), "std": (0.1, 0.2, 0.3), "crop_pct": 0.75}
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1))
+
+
+PUBLISHED_MEAN, PUBLISHED_STD = (102.0, 127.5, 153.0), (25.5, 51.0, 76.5)  # times 255
+
+
+@pytest.mark.parametrize(
+    ("meaning", "colour", "mean", "std", "told"),
+    [
+        (Meaning(), "RGB", PUBLISHED_MEAN, PUBLISHED_STD, r"as published of the architecture: mean \(102\.0, 127\.5, 153\.0\)"),
+        (Meaning(preset="0-1"), "RGB", (0.0,) * 3, (255.0,) * 3, r"by the preset 0-1; published .*std \(25\.5, 51\.0, 76\.5\)"),
+        (Meaning(preset="imagenet-caffe"), "BGR", (104.0, 117.0, 123.0), (1.0,) * 3, "by the preset imagenet-caffe"),
+        (
+            Meaning(stated=StatedInput(colour="BGR", std=(64.0,))),
+            "BGR",
+            PUBLISHED_MEAN[::-1],
+            (64.0,) * 3,
+            r"as published of the architecture: mean \([^)]*\); where",
+        ),
+        (Meaning(stated=StatedInput(mean=(1.0, 2.0, 3.0), std=(64.0,))), "RGB", (1.0, 2.0, 3.0), (64.0,) * 3, None),
+    ],
+    ids=["nothing said", "preset", "preset in BGR", "colour and std", "mean and std"],
+)
+def test_what_is_published_of_an_architecture_ranks_below_a_preset(
+    meaning: Meaning, colour: str, mean: tuple[float, ...], std: tuple[float, ...], told: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    result = import_network(Published(), tmp_path / "out", "net", meaning=meaning)
+    spec = result.manifest.input
+    assert (spec.colour, spec.mean, spec.std) == (colour, pytest.approx(mean), pytest.approx(std))
+    assert (spec.resize, spec.crop_fraction) == ("centre_crop", 0.75)  # no preset speaks of these
+    notes = [note for note in result.notes if "published" in note]
+    assert len(notes) == (told is not None) and (told is None or re.search(told, notes[0]))
 
 
 @pytest.mark.slow

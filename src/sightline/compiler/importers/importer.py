@@ -89,6 +89,8 @@ class ImportedGraph:
             a symbolic batch and fixed H and W; float32 outputs, batch first. QDQ when the file was quantised already. Nodes
             carry the names of the source's layers.
         stated: what the file says of its input.
+        published: what is published of its architecture, not stated by the file: whoever trained these weights may have done
+            otherwise. Means and stds are for red, green, blue.
         source: the network as its framework runs it.
         files: the files it was read from, the first one first.
         precision: "fp32", or "int8" for a file that was quantised already and stays so.
@@ -105,6 +107,7 @@ class ImportedGraph:
     precision: Precision = "fp32"
     categories: tuple[str, ...] | None = None
     decode: DecodeSpec | None = None
+    published: StatedInput = field(default_factory=StatedInput)
     notes: tuple[str, ...] = field(default=())
 
 

@@ -7,7 +7,7 @@ when a network is read.
 import importlib.util
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -88,14 +88,14 @@ def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple
     done = normalise_graph(network.graph, msgspec.structs.replace(options, outputs=outputs), name)
     network.source.rows = done.rows
     facts = network.facts
-    colour: Literal["RGB", "GRAY"] | None = "GRAY" if done.picture.channels == 1 else None
-    if facts.mean and colour is None:
-        colour = "RGB"  # timm and torchvision publish mean and std of red first
     stated = StatedInput(
         width=done.picture.width,
         height=done.picture.height,
         layout=done.picture.layout,
-        colour=colour,
+        colour="GRAY" if done.picture.channels == 1 else None,
+    )
+    published = StatedInput(
+        colour="RGB" if facts.mean else None,  # timm and torchvision publish mean and std of red first
         mean=facts.mean,
         std=facts.std,
         resize=facts.resize,
@@ -108,6 +108,7 @@ def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple
         source=network.source,
         files=files,
         precision=done.precision,
+        published=published,
         notes=done.notes,
     )
 

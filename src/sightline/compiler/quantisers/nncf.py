@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.quantisers.failures import refuse_failures
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
-from sightline.core.errors import Unsupported
 from sightline.runtime.telemetry import silence_telemetry
 
 # Its statistics are settled by then: on a residual network of 56.8 % top-1, 10, 100 and 300 pictures cost 0.33, 0.29 and 0.30
@@ -63,13 +63,8 @@ def quiet_nncf(name: str, graph: Path) -> Iterator[Any]:
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    errors = (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, RuntimeError, ValueError)
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            yield nncf
-        except errors as error:
-            reason = " ".join(str(error).split())
-            raise Unsupported(f"{name} cannot quantise {graph.name}: {reason}; another quantiser may") from error
+    with contextlib.redirect_stdout(io.StringIO()), refuse_failures(name, graph, "nncf"):
+        yield nncf
 
 
 def make_facts(name: str, settings: dict[str, object], images: int) -> QuantiserFacts:

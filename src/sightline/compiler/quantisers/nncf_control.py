@@ -17,11 +17,12 @@ import onnx
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, make_facts, quiet_nncf
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
-from sightline.core.errors import Exhausted, InvalidInput
-from sightline.runtime.backend import SessionOptions
+from sightline.core.errors import Exhausted, InvalidInput, Unsupported
+from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
 
 MOST_LAYERS_BACK = 6
+VALIDATING_ENGINES = ("onnxruntime", "openvino")  # the first is opened faster, the second runs all that NNCF writes
 RANKING_BATCHES = 8  # of the validation batches; each layer is tried on them
 
 
@@ -75,9 +76,27 @@ def run_batches(
     with TemporaryDirectory(prefix="sightline-control-") as folder:
         graph = Path(folder) / "validated.onnx"
         save_graph(model, graph)
-        options = SessionOptions("fp32", 1, len(os.sched_getaffinity(0)))
-        with closing(load_backend("onnxruntime").open(graph, options)) as session:
+        with closing(open_runnable(graph, {input_name: guide.batches[0]})) as session:
             for place in places:
                 if guide.is_late():
                     raise Exhausted("the time limit was reached while layers were ranked; raise --time-limit")
                 yield place, session.infer({input_name: guide.batches[place]})
+
+
+def open_runnable(graph: Path, inputs: Mapping[str, np.ndarray]) -> Session:
+    """A session of the first engine that runs the file, which shows only when it runs. Raises: Unsupported when none does."""
+    options = SessionOptions("fp32", 1, len(os.sched_getaffinity(0)))
+    reasons = []
+    for engine in VALIDATING_ENGINES:
+        try:
+            session = load_backend(engine).open(graph, options)
+        except InvalidInput as error:
+            reasons.append(str(error))
+            continue
+        try:
+            session.infer(inputs)
+            return session
+        except InvalidInput as error:
+            session.close()
+            reasons.append(str(error))
+    raise Unsupported(f"no engine runs what accuracy control tries: {' | '.join(reasons)}; another quantiser may do")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
+from sightline.compiler.packed_outputs import list_joins
+from sightline.compiler.quantisers.failures import refuse_failures
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
-from sightline.core.errors import Unsupported
 from sightline.core.host import read_cpu_facts
 
 STRIDE = 4  # samples whose intermediate tensors are held at once
@@ -51,8 +52,9 @@ class MinMaxQuantiser:
         reduce_range = not VNNI_FLAGS & set(read_cpu_facts()["flags"])  # type: ignore[call-overload]
         with tempfile.TemporaryDirectory(prefix="sightline-quantise-") as folder, quiet_output():
             prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
-            try:
+            with refuse_failures(self.name, graph, "onnxruntime"):
                 quant_pre_process(graph, prepared, skip_symbolic_shape=True)
+                joins = name_joins(prepared)
                 ort_quantization.quantize_static(
                     prepared,
                     quantised,
@@ -62,12 +64,10 @@ class MinMaxQuantiser:
                     reduce_range=reduce_range,
                     activation_type=ort_quantization.QuantType[activations],
                     weight_type=ort_quantization.QuantType.QInt8,
+                    nodes_to_exclude=joins,
                     calibrate_method=ort_quantization.CalibrationMethod[self.method],
                     extra_options={"CalibStridedMinMax": stride, "ActivationSymmetric": self.is_symmetric},
                 )
-            except (ValueError, RuntimeError, TypeError, KeyError) as error:
-                reason = " ".join(str(error).split())
-                raise Unsupported(f"{self.name} cannot quantise {graph.name}: {reason}; another quantiser may") from error
             save_graph(load_graph(quantised), out)
         settings = {
             "method": self.method,
@@ -99,6 +99,20 @@ class SymmetricQuantiser(MinMaxQuantiser):
     name = "ort-symmetric"
     description = "ONNX Runtime static quantisation, symmetric int8 activations"
     is_symmetric = True
+
+
+def name_joins(graph: Path) -> list[str]:
+    """Names of the Concats at the end of a graph file, given there where they have none.
+
+    They stay in float: boxes in pixels and scores, rounded together with one scale, leave no score but 0.
+    """
+    model = load_graph(graph)
+    joins = list_joins(model)
+    if not all(node.name for node in joins):
+        for node in joins:
+            node.name = node.name or f"join {node.output[0]}"
+        save_graph(model, graph)
+    return [node.name for node in joins]
 
 
 class SampleReader:

@@ -147,9 +147,10 @@ class HeteroSession:
     def layers(self) -> list[LayerRow]:
         """Layers of all segments in order; a share is of all time that was measured, and an emulated layer has none."""
         check_profiled(self._options.profile, self._inference_count)
-        rows = [row for session in self._sessions for row in session.layers()]
-        total = sum(row.time_us for row in rows) or 1.0
-        return [msgspec.structs.replace(row, share=row.time_us / total) for row in rows]
+        parts = zip(self._network.segments, self._sessions, strict=True)
+        rows = [(segment.device, row) for segment, session in parts for row in session.layers()]
+        total = sum(row.time_us for _, row in rows) or 1.0
+        return [msgspec.structs.replace(row, share=row.time_us / total, device=device) for device, row in rows]
 
     def close(self) -> None:
         """Wait for what is in flight and close every segment."""

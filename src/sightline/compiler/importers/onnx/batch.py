@@ -26,6 +26,7 @@ from sightline.compiler.importers.onnx.picture import PictureInput, fix_input
 from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backends.onnxruntime import find_engine_errors
+from sightline.runtime.output_error import find_largest_error
 
 GROWTH = 61  # a prime no network has as a size by chance together with the product it makes
 SMALL_TENSOR = 64  # elements; shapes and scales are smaller, weights larger
@@ -77,9 +78,7 @@ def check_rows(model: onnx.ModelProto, picture: PictureInput, file_name: str) ->
                 f"output {name} of {file_name} has no row for each picture: {list(rows[0].shape)} for one and "
                 f"{list(together[place].shape)} for three; {advice}"
             )
-        expected = np.concatenate(rows)
-        error_size = np.abs(expected - together[place]).max(initial=0.0)
-        if error_size > MAX_ROW_ERROR * max(float(np.abs(expected).max(initial=0.0)), 1e-12):
+        if find_largest_error(np.concatenate(rows), together[place]) > MAX_ROW_ERROR:
             raise Unsupported(f"output {name} of {file_name} mixes the pictures of a batch; {advice}")
     return {name: alone[0][place].shape[1:] for place, name in enumerate(names)}
 

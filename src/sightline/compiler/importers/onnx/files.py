@@ -20,6 +20,7 @@ from sightline.compiler.importers.onnx.opset import convert_opset
 from sightline.compiler.importers.onnx.picture import PictureInput, find_picture_input, fix_input
 from sightline.compiler.importers.onnx.reading import check_model, looks_like_onnx, one_line, read_model
 from sightline.compiler.importers.onnx.source import OnnxSource
+from sightline.compiler.importers.onnx.stated_head import read_stated_head
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Precision
 
@@ -44,7 +45,8 @@ class OnnxImporter:
         source = onnx.ModelProto()
         source.CopyFrom(model)
         done = normalise_graph(model, options, path.name)
-        stated, categories = read_metadata({entry.key: entry.value for entry in source.metadata_props}, done.picture.channels)
+        metadata = {entry.key: entry.value for entry in source.metadata_props}
+        stated, categories = read_metadata(metadata, done.picture.channels)
         return ImportedGraph(
             framework=self.name,
             graph=done.graph,
@@ -53,6 +55,7 @@ class OnnxImporter:
             files=(path,),
             precision=done.precision,
             categories=categories,
+            decode=read_stated_head(metadata, done.rows, categories),
             notes=done.notes,
         )
 

@@ -1,25 +1,27 @@
 """What an OpenVINO IR says of its picture input: `model_info` of Model API, and the switches of the old Model Optimizer.
 
-Model API's keys say how to prepare a picture, and pictures are RGB there, as `compiler.openvino_files` writes them; with
-`embedded_processing` the graph does it itself. Model Optimizer always built mean, scale and channel order into the graph: then
-the input takes pixels as they are.
+Model API's keys say how to prepare a picture, and pictures are RGB there, as `compiler.openvino_files` writes them, with what
+they leave open in a section of our own; with `embedded_processing` the graph does it itself. Model Optimizer always built mean,
+scale and channel order into the graph: then the input takes pixels as they are.
 """
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.importers.openvino.input import Model, Picture
+from sightline.compiler.openvino_files import OWN_SECTION
 from sightline.core.errors import InvalidInput
-from sightline.core.manifests import ResizeRule
+from sightline.core.manifests import ResizeRule, ShrinkRule
 
 RESIZE_RULES: dict[str, ResizeRule] = {
     "crop": "centre_crop",
     "fit_to_window_letterbox": "letterbox",
     "standard": "stretch",
 }
+SHRINK_RULES: tuple[ShrinkRule, ...] = get_args(ShrinkRule)
 MANY_CLASSES = 100_000
 
 
@@ -35,6 +37,7 @@ def state_input(model: Model, picture: Picture) -> tuple[StatedInput, tuple[str,
         stated = _state_raw_pixels(stated, picture)
     elif info:
         stated = _read_model_info(info, stated, picture, notes)
+        stated = _read_own_info(read_section(model, OWN_SECTION), stated, notes)
     elif _has_built_in(switches, notes):
         stated = _state_raw_pixels(stated, picture)
     return stated, read_labels(info), tuple(notes)
@@ -84,6 +87,19 @@ def _read_model_info(info: dict[str, str], stated: StatedInput, picture: Picture
         std=_per_channel(info.get("scale_values", ""), picture),
         resize=RESIZE_RULES.get(resize),
         pad_value=_read_pad(info.get("pad_value", "")),
+    )
+
+
+def _read_own_info(own: dict[str, str], stated: StatedInput, notes: list[str]) -> StatedInput:
+    """What our own `compile` wrote; it is more exact than Model API's words for the same."""
+    resize, fractions = own.get("resize", ""), parse_numbers(own.get("crop_fraction", ""))
+    if resize == "pad":
+        notes.append("the file was made for pictures of any size (pad), which no imported network takes: name a resize rule")
+    return msgspec.structs.replace(
+        stated,
+        resize=next((rule for rule in RESIZE_RULES.values() if rule == resize), None) if resize else stated.resize,
+        shrink=next((rule for rule in SHRINK_RULES if rule == own.get("shrink")), None),
+        crop_fraction=fractions[0] if len(fractions) == 1 and 0 < fractions[0] <= 1 else None,
     )
 
 
