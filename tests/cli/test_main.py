@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from cli_fixtures import Run
 
 from sightline.cli import main as cli
 from sightline.cli.main import app
-from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
+from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, NotFound
 
 
 def list_commands() -> dict[str, Any]:
@@ -148,6 +149,18 @@ def test_a_full_disk_says_to_make_room() -> None:
     )
 
 
+def test_a_full_disk_is_no_internal_error_where_the_system_names_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cli, "app", fill)
+    ran = run("train", "parts")
+    assert ran.code == EXIT_CODE[Exhausted]
+    assert ran.err == (
+        "error: cannot use the workspace or temporary files: no space left on device; make room, or use another disk\n"
+    )
+
+
 def test_a_usage_error_names_the_command_whose_help_to_read(run: Run) -> None:
     for arguments in (("measure", "--compare", "one"), ("train", "parts", "--seed", "-1")):
         assert run(*arguments).err.endswith(f"; see: sightline {arguments[0]} --help\n")
@@ -177,6 +190,39 @@ def test_ctrl_c_ends_a_server_cleanly_and_sigterm_too(tmp_path: Path) -> None:
             assert json.loads(server.stdout.readline())["deployments"] == []
             server.send_signal(number)
             assert server.wait(20) == 0, server.stderr.read()
+
+
+WAITING_COMMAND = """
+import signal, sys, tempfile
+from sightline.cli import main
+from sightline.core.workspace import Workspace
+
+def wait(*_, **__):
+    with tempfile.TemporaryDirectory(prefix="sightline-compile-") as folder:
+        print(folder, flush=True)
+        signal.pause()
+
+Workspace.find = wait
+sys.argv = ["sightline", "show", "parts"]
+main.run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_told_to_end_leaves_no_temporary_file(number: int, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING_COMMAND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "SIGHTLINE_WORKSPACE": str(tmp_path / "none")},
+    ) as command:
+        assert command.stdout is not None and command.stderr is not None
+        folder = Path(command.stdout.readline().strip())
+        assert folder.is_dir() and folder.is_relative_to(tmp_path)
+        command.send_signal(number)
+        assert (command.wait(20), command.stderr.read()) == (130, "error: stopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_in_a_command_is_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

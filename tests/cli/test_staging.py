@@ -48,6 +48,18 @@ def test_checkpoints_stay_and_half_made_folders_go(tmp_path: Path) -> None:
         assert checkpoint.exists() and not staged.exists()
 
 
+def test_what_a_killed_run_left_half_made_goes_with_the_next_run_of_that_name(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    with stage(home, "models", "net") as staged, stage(home, "models", "other") as other:
+        for left in (".net.ab12cd34", ".net.ab12cd34.old", "net.failed", ".net.failed.ab12cd34"):
+            (staged.parent / left).mkdir()
+            (staged.parent / left / "model.onnx").touch()
+        (other.parent / ".other.ab12cd34").mkdir()
+    with stage(home, "models", "net") as staged:
+        assert [path.name for path in staged.parent.iterdir()] == [".lock"]
+        assert (other.parent / ".other.ab12cd34").exists()
+
+
 def test_a_run_that_left_nothing_takes_its_name_back(tmp_path: Path) -> None:
     home = Workspace(tmp_path)
     with pytest.raises(ZeroDivisionError), stage(home, "models", "net"):

@@ -10,6 +10,7 @@ from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput
 from sightline.core.folders import (
     compute_file_hash,
     explain_disk_errors,
+    explain_full_disk,
     hash_files,
     new_folder,
     read_manifest,
@@ -145,3 +146,10 @@ def test_what_the_system_says_becomes_one_line(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(Conflict, match="as it was"), explain_disk_errors(tmp_path / "out"):
         raise Conflict("as it was")
+
+
+def test_of_a_full_disk_alone_all_else_goes_on_as_it_is(tmp_path):
+    with pytest.raises(Exhausted, match=r"no room left .*out; .*TMPDIR"), explain_full_disk(tmp_path / "out"):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    with pytest.raises(FileNotFoundError), explain_full_disk(tmp_path / "out"):
+        (tmp_path / "absent").read_bytes()

@@ -1,10 +1,11 @@
 """The command `sightline`: registers the commands, and turns every failure into one line and an exit code.
 
-Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says; 130 stopped with Ctrl-C.
+Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says; 130 stopped with Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import errno
 import inspect
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from sightline.cli.commands import (
     train,
     undeploy,
 )
+from sightline.cli.temporary import temporary_place
 from sightline.cli.terminal import make_console, write_json_line
 from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, SightlineError, find_by_head
 
@@ -88,7 +90,12 @@ def main_options(
 
 def run() -> None:
     """Entry point of the program."""
-    sys.exit(run_arguments(sys.argv[1:]))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+            signal.signal(number, signal.default_int_handler)  # ends as Ctrl-C does: nothing half made is left
+    with temporary_place():
+        code = run_arguments(sys.argv[1:])
+    sys.exit(code)
 
 
 def run_arguments(arguments: list[str]) -> int:
@@ -109,7 +116,7 @@ def run_arguments(arguments: list[str]) -> int:
         sys.stderr.close()  # the reader of our output left; nothing is wrong here
         return INTERNAL_ERROR
     except Exception as error:  # noqa: BLE001 - the border: whatever is left becomes one line, and the traceback with --debug
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_IS_FULL):
             head = Exhausted if error.errno in DISK_IS_FULL else InvalidInput
             return report_failure(error, describe_file_error(error), EXIT_CODE[head], debug, rest)
         line = f"internal error, {type(error).__name__}: {error}; run it again with {DEBUG_FLAG} and report what it prints"
@@ -120,12 +127,13 @@ def run_arguments(arguments: list[str]) -> int:
 
 
 def describe_file_error(error: OSError) -> str:
-    """What the system says of a path a command was given, as one line that names the path and the remedy."""
+    """What the system says of a path a command was given, as one line that names the path, where known, and the remedy."""
     reason = (error.strerror or type(error).__name__).lower()
     remedy = (
         "make room, or use another disk" if error.errno in DISK_IS_FULL else "check the path and its rights, or give another"
     )
-    return f"cannot use {str(error.filename)!r}: {reason}; {remedy}"
+    what = "the workspace or temporary files" if error.filename is None else repr(str(error.filename))
+    return f"cannot use {what}: {reason}; {remedy}"
 
 
 def report_failure(error: BaseException, message: str, code: int, debug: bool, arguments: list[str]) -> int:

@@ -36,12 +36,18 @@ def stage(workspace: "Workspace", shelf: "Shelf", name: str) -> Iterator[Path]:
             is_gone = True
         if is_gone:
             raise Conflict(f"another run is making {name!r} in {shelf} now; wait for it or choose another name")
-        # What a crash left between making and shelving; checkpoints lie beside it and stay.
-        shutil.rmtree(staging / name, ignore_errors=True)
+        remove_leftovers(staging, name)
         try:
             yield staging / name
         finally:
             remove_empty(staging)
+
+
+def remove_leftovers(staging: Path, name: str) -> None:
+    """What runs left that were killed: half made, made but not shelved, or failed. Call with the lock; checkpoints stay."""
+    for path in staging.iterdir():
+        if path.name in (name, f"{name}.failed") or path.name.startswith(f".{name}."):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_empty(staging: Path) -> None:

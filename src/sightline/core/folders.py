@@ -34,16 +34,29 @@ def compute_file_hash(path: Path) -> FileHash:
 
 
 @contextmanager
+def explain_full_disk(where: Path) -> Iterator[None]:
+    """As `explain_disk_errors`, but any other error of the system goes on as it is. Raises: Exhausted."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Exhausted(
+            f"no room left on the disk while writing {where}; make room there and where temporary files lie (TMPDIR), "
+            "and run it again"
+        ) from error
+
+
+@contextmanager
 def explain_disk_errors(where: Path) -> Iterator[None]:
     """Turn what the system says while a verb makes `where` into one line for a user.
 
     Raises: Exhausted when the disk or quota is full; InvalidInput for a path that cannot be read from or written to.
     """
     try:
-        yield
+        with explain_full_disk(where):
+            yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Exhausted(f"no room left on the disk while writing {where}; make room and run it again") from error
         at = error.filename if isinstance(error.filename, str) else where
         raise InvalidInput(
             f"expected files that can be read and written to make {where}, got {error.strerror or error} at {at}; "
