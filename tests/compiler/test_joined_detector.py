@@ -29,10 +29,12 @@ CHOICE_NUMBERS = {"flat": [0, -1], "chosen": [CHOSEN], "cells": CELLS**2, "last"
 STATED = {"author": "Ultralytics", "task": "detect", "stride": "8", "names": "{0: 'red', 1: 'green', 2: 'blue'}"}
 
 
-def write_detector(path: Path, metadata: dict[str, str], chooses: bool = False) -> Path:
+def write_detector(path: Path, metadata: dict[str, str], chooses: bool = False, is_free: bool = False) -> Path:
     """`images` (N, 3, 80, 80) in 0..1 to `output0`.
 
-    Args: chooses: the graph chooses the objects itself: (N, 20, 6) in place of (N, 7, 100).
+    Args:
+        chooses: the graph chooses the objects itself: (N, 20, 6) in place of (N, 7, 100).
+        is_free: the file leaves batch, height and width open.
     """
     colours = np.full((3, 3, CELL, CELL), -0.5 / CELL**2) + 1.5 / CELL**2 * np.eye(3)[:, :, None, None]
     rows, columns = np.divmod(np.arange(CELLS**2), CELLS)
@@ -60,8 +62,8 @@ def write_detector(path: Path, metadata: dict[str, str], chooses: bool = False) 
     graph = helper.make_graph(
         nodes,
         "detector",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, *(["H", "W"] if is_free else [SIDE, SIDE])])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["N", None, None] if is_free else shape)],
         [
             *(numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()),
             *(numpy_helper.from_array(np.array(value, np.int64), name) for name, value in numbers.items()),
@@ -149,6 +151,15 @@ def test_a_file_without_an_author_is_told_by_its_shape(tmp_path: Path) -> None:
     result = import_network(path, tmp_path / "model", "squares", meaning=Meaning(preset="0-1"))
     assert result.manifest.decode.head == "joined_boxes"
     assert any("4 + 3 numbers over 100 places" in note for note in result.notes)
+
+
+def test_a_file_that_takes_any_size_says_which_is_usual(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "best.onnx", STATED | {"imgsz": f"[{SIDE}, {SIDE}]"}, is_free=True)
+    manifest = import_network(path, tmp_path / "model", "squares").manifest
+    assert (manifest.input.width, manifest.input.height, manifest.decode.head) == (SIDE, SIDE, "joined_boxes")
+    silent = write_detector(tmp_path / "silent.onnx", STATED, is_free=True)
+    with pytest.raises(InvalidInput, match="say --width and --height"):
+        import_network(silent, tmp_path / "other", "squares")
 
 
 def test_names_of_another_count_are_refused(tmp_path: Path) -> None:

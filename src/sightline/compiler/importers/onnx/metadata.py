@@ -32,7 +32,7 @@ def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInp
         stated = _read_ultralytics(metadata)
     else:
         colour, (mean, std) = _read_colour(metadata, channels), _read_scaling(metadata, channels)
-        width, height = _read_size(metadata)
+        width, height = read_size(metadata)
         stated = StatedInput(width=width, height=height, colour=colour, mean=mean, std=std)
     names = next((names for key in CATEGORY_KEYS if (names := _read_names(metadata.get(key)))), None)
     return stated, names
@@ -40,7 +40,7 @@ def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInp
 
 def _read_ultralytics(metadata: Mapping[str, str]) -> StatedInput:
     """Their networks take RGB / 255, letterboxed, classifiers a centre crop (ultralytics/data/augment.py)."""
-    width, height = _read_size(metadata)
+    width, height = read_size(metadata)
     return StatedInput(
         width=width,
         height=height,
@@ -78,7 +78,7 @@ def _read_scaling(metadata: Mapping[str, str], channels: int) -> tuple[tuple[flo
     return tuple(255 * value for value in mean), tuple(255 * value for value in std)
 
 
-def _read_size(metadata: Mapping[str, str]) -> tuple[int | None, int | None]:
+def read_size(metadata: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Width and height: "imgsz" is (height, width), or one number for both; "input_size" may begin with the channels."""
     value = next((_parse(metadata[key]) for key in SIZE_KEYS if key in metadata), None)
     sizes = [value, value] if isinstance(value, int) else value

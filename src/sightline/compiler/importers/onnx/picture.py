@@ -1,7 +1,7 @@
 """Find the one picture input of an ONNX graph and fix its size; a graph that has none is no vision network.
 
 The rule is narrow on purpose: exactly one input with four axes, one or three channels first or last. What the file leaves open
-(height, width, channels) comes from the options or from the first convolution's weights.
+(height, width, channels) comes from the options, the first convolution's weights, or the size that the metadata states.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from sightline.compiler.importers.importer import ImportOptions
+from sightline.compiler.importers.onnx.metadata import read_size
 from sightline.core.errors import InvalidInput, Unsupported
 
 CHANNELS = (1, 3)
@@ -67,12 +68,13 @@ def find_picture_input(model: onnx.ModelProto, options: ImportOptions, file_name
         raise Unsupported(
             f"{file_name} is no vision network: its input {value.name} is {_show(sizes)}, pictures have 1 or 3 channels"
         )
+    usual_width, usual_height = read_size({entry.key: entry.value for entry in model.metadata_props})
     return PictureInput(
         name=value.name,
         layout=layout,
         channels=_settle(channels, options.channels, "channels", file_name),
-        width=_settle(width, options.width, "width", file_name),
-        height=_settle(height, options.height, "height", file_name),
+        width=_settle(width, options.width, "width", file_name, usual_width),
+        height=_settle(height, options.height, "height", file_name, usual_height),
         batch=sizes[0],
         element_type=value.type.tensor_type.elem_type,
     )
@@ -136,7 +138,10 @@ def _find_conv_channels(model: onnx.ModelProto, name: str, layout: str) -> int |
     return weight.dims[1] * group if weight is not None and len(weight.dims) == 4 else None
 
 
-def _settle(stated: int | None, asked: int | None, what: str, file_name: str) -> int:
+def _settle(stated: int | None, asked: int | None, what: str, file_name: str, usual: int | None = None) -> int:
+    """The size that the graph fixes, else the one asked for, else the usual one. Raises: InvalidInput."""
+    if stated is None and asked is None:
+        asked = usual
     if stated is None and asked is None:
         raise InvalidInput(f"{file_name} takes pictures of any {what}; say --width and --height of the input")
     if stated is not None and asked is not None and stated != asked:
