@@ -193,14 +193,17 @@ def test_ctrl_c_ends_a_server_cleanly_and_sigterm_too(tmp_path: Path) -> None:
 
 
 WAITING_COMMAND = """
-import signal, sys, tempfile
+import signal, sys, tempfile, time
 from sightline.cli import main
 from sightline.core.workspace import Workspace
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have been started by nohup
 
 def wait(*_, **__):
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as folder:
         print(folder, flush=True)
-        signal.pause()
+        while True:
+            time.sleep(0.02)  # not `signal.pause`: it would not see a signal that came just before
 
 Workspace.find = wait
 sys.argv = ["sightline", "show", "parts"]
@@ -221,7 +224,11 @@ def test_a_command_that_is_told_to_end_leaves_no_temporary_file(number: int, tmp
         folder = Path(command.stdout.readline().strip())
         assert folder.is_dir() and folder.is_relative_to(tmp_path)
         command.send_signal(number)
-        assert (command.wait(20), command.stderr.read()) == (130, "error: stopped\n")
+        try:
+            code = command.wait(60)
+        finally:
+            command.kill()
+        assert (code, command.stderr.read()) == (130, "error: stopped\n")
     assert list(tmp_path.iterdir()) == []
 
 
