@@ -197,7 +197,9 @@ import signal, sys, tempfile, time
 from sightline.cli import main
 from sightline.core.workspace import Workspace
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have been started by nohup
+# Whoever runs the tests may have been started by nohup, or in the background of a script: both let signals be ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def wait(*_, **__):
     with tempfile.TemporaryDirectory(prefix="sightline-compile-") as folder:
