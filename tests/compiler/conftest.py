@@ -1,5 +1,7 @@
 """One small Model and its data set for all tests of the compiler; both are only read."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,16 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> DatasetVersion:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory, version: DatasetVersion) -> Path:
     return make_model(tmp_path_factory.mktemp("models") / "textures", version)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No graph can be written: there is no room left."""
+
+    def save(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("onnx.save", save)
 
 
 QUICK = {

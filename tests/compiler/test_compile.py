@@ -1,7 +1,5 @@
 """The whole compilation on a small network: what passes, what must fail, and what is left behind."""
 
-import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -56,13 +54,8 @@ def test_the_artifact_is_whole_and_says_what_it_is(int8: CompileResult) -> None:
     assert {"report.json", "report.html", manifest.graph_file} <= set(manifest.files)
 
 
-def test_a_full_disk_is_one_clear_line_and_nothing_is_left(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def save(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("onnx.save", save)
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_one_clear_line_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
     with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*out; make room"):
         compile_model(model, tmp_path / "out", precision="fp32")
     assert list(tmp_path.iterdir()) == []

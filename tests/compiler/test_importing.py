@@ -1,7 +1,5 @@
 """A network file becomes a Model: what is stated, found out, compared and refused."""
 
-import errno
-import os
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +89,8 @@ def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_clear_line_and_nothing_is_left(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def save(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("onnx.save", save)
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_one_clear_line_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
     with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*out; make room"):
         import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(stated=STATED, categories=NAMES))
     assert list(tmp_path.iterdir()) == []

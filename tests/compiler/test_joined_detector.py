@@ -5,20 +5,17 @@ Coloured squares lie on a grid of cells; of each cell the network gives a box in
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from toy import write_version
 
 from sightline.compiler.compile import compile_model
 from sightline.compiler.importing import ImportResult, Meaning, import_network
 from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
-from sightline.data.blobs import BlobStore
-from sightline.data.items import Item
-from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import open_predictor
 
 NAMES = ("red", "green", "blue")
@@ -106,23 +103,7 @@ def draw_squares(rng: np.random.Generator) -> tuple[np.ndarray, tuple[Annotation
 
 def make_squares(folder: Path) -> DatasetVersion:
     rng = np.random.default_rng(5)
-    blobs = BlobStore(folder / "blobs")
-    writer = VersionWriter(folder / "version", "squares", Categories(NAMES), blobs)
-    for split, count in (("train", 20), ("val", 40)):
-        for index in range(count):
-            image, annotations = draw_squares(rng)
-            content = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
-            writer.add(
-                Item(
-                    blob=blobs.put_bytes(content),
-                    file_name=f"{split}/{index}.png",
-                    width=SIDE,
-                    height=SIDE,
-                    split=split,
-                    annotations=annotations,
-                )
-            )
-    return writer.close()
+    return write_version(folder, "squares", NAMES, {"train": 20, "val": 40}, lambda _: draw_squares(rng))
 
 
 def import_detector(folder: Path, chooses: bool = False) -> ImportResult:

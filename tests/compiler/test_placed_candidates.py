@@ -22,10 +22,16 @@ from sightline.runtime.predictor import open_predictor
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def small_and_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is built for a device is kept apart, and few pictures judge it."""
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
+
+
 def test_the_fpga_emulator_is_verified_and_gated_like_every_device(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 30)
     result = compile_model(
         model, tmp_path / "out", version, device="fpga-emulator", precision="auto", max_drop=0.05, calibration_images=16
@@ -55,8 +61,6 @@ def test_the_fpga_emulator_is_verified_and_gated_like_every_device(
 def test_layers_that_a_device_lacks_run_on_the_cpu_and_the_report_says_which(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
     graph = onnx.load(folder / "model.onnx")
@@ -107,8 +111,6 @@ def test_fixed_point_is_never_chosen_by_noise_unasked(model: Path, tmp_path: Pat
 def test_where_no_engine_is_right_the_reference_is_compared_with(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
     wrong = Check(name="fp32 error", passed=False, value=1.0, limit=1e-3, text="wrong")
     monkeypatch.setattr("sightline.compiler.compilation.check_fp32", lambda *_: wrong)
     result = compile_model(
@@ -123,8 +125,6 @@ def test_of_a_shared_network_the_layers_on_the_accelerator_count(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three of seven run on it; four convolutions with dilations it does not build."""
-    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sightline.compiler.compilation.EMULATED_PICTURES", 20)
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
     graph = onnx.load(folder / "model.onnx")

@@ -2,20 +2,17 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from toy import write_version
 
 from sightline.compiler.compile import compile_model
 from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
-from sightline.data.blobs import BlobStore
-from sightline.data.items import Item
-from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import encode_mask
 from sightline.runtime.predictor import open_predictor
 
@@ -43,22 +40,12 @@ def annotate(task: Task, cell: tuple[int, int]) -> tuple[Annotation, ...]:
 
 def make_squares(folder: Path, task: Task, names: tuple[str, ...]) -> DatasetVersion:
     rng = np.random.default_rng(3)
-    blobs = BlobStore(folder / "blobs")
-    writer = VersionWriter(folder / "version", "squares", Categories(names), blobs)
-    for split, count in (("train", 20), ("val", 30)):
-        for index in range(count):
-            image, cell = draw_square(rng)
-            writer.add(
-                Item(
-                    blob=blobs.put_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()),
-                    file_name=f"{split}/{index}.png",
-                    width=SIDE,
-                    height=SIDE,
-                    split=split,
-                    annotations=annotate(task, cell),
-                )
-            )
-    return writer.close()
+
+    def draw(_: int) -> tuple[np.ndarray, tuple[Annotation, ...]]:
+        image, cell = draw_square(rng)
+        return image, annotate(task, cell)
+
+    return write_version(folder, "squares", names, {"train": 20, "val": 30}, draw)
 
 
 def write_model(

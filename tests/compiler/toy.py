@@ -1,6 +1,7 @@
 """A Model that is right without training and a DatasetVersion to compile it with, made in a second: random convolutions, and a
 last layer solved by least squares on pictures of three textures."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -38,22 +39,40 @@ def draw_picture(category: str, rng: np.random.Generator) -> np.ndarray:
 def make_version(folder: Path, train: int = 60, val: int = 150, seed: int = 0) -> DatasetVersion:
     """Labelled pictures of the three categories in two splits."""
     rng = np.random.default_rng(seed)
+
+    def draw(index: int) -> tuple[np.ndarray, tuple[Annotation, ...]]:
+        category = NAMES[index % 3]
+        return draw_picture(category, rng)[:, :, ::-1], (Annotation(category=category),)
+
+    return write_version(folder, "textures", NAMES, {"train": train, "val": val}, draw)
+
+
+def write_version(
+    folder: Path,
+    name: str,
+    categories: Sequence[str],
+    counts: Mapping[str, int],
+    draw: Callable[[int], tuple[np.ndarray, tuple[Annotation, ...]]],
+) -> DatasetVersion:
+    """A DatasetVersion of drawn pictures.
+
+    Args: counts: pictures of each split; draw: picture RGB and annotations by number in its split.
+    """
     blobs = BlobStore(folder / "blobs")
-    writer = VersionWriter(folder / "version", "textures", Categories(NAMES), blobs)
-    for split, count in (("train", train), ("val", val)):
-        for index in range(count):
-            category = NAMES[index % 3]
-            content = cv2.imencode(".png", draw_picture(category, rng))[1].tobytes()
-            writer.add(
-                Item(
-                    blob=blobs.put_bytes(content),
-                    file_name=f"{split}/{index}.png",
-                    width=SIDE,
-                    height=SIDE,
-                    split=split,
-                    annotations=(Annotation(category=category),),
-                )
+    writer = VersionWriter(folder / "version", name, Categories(categories), blobs)
+    for split, index in ((split, index) for split, count in counts.items() for index in range(count)):
+        image, annotations = draw(index)
+        height, width = image.shape[:2]
+        writer.add(
+            Item(
+                blob=blobs.put_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()),
+                file_name=f"{split}/{index}.png",
+                width=width,
+                height=height,
+                split=split,
+                annotations=annotations,
             )
+        )
     return writer.close()
 
 

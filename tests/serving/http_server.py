@@ -81,6 +81,26 @@ def read_some(connection: socket.socket) -> bytes:
     return chunk
 
 
+def drip_until_ended(connection: socket.socket, piece: bytes, every_s: float) -> bytes:
+    """Send a piece again and again, and return what comes back until the server closes."""
+    stop = threading.Event()
+
+    def drip() -> None:
+        while not stop.wait(every_s):
+            try:
+                connection.sendall(piece)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        return read_to_end(connection)
+    finally:
+        stop.set()
+        thread.join()
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Return when the condition holds; fail when it does not in time."""
     pause = threading.Event()

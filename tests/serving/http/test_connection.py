@@ -1,6 +1,5 @@
 import re
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,7 +7,18 @@ import msgspec
 import numpy as np
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app, wait_for
+from http_server import (
+    ask_raw,
+    body_of,
+    check_refusal,
+    connect,
+    drip_until_ended,
+    read_answer,
+    read_some,
+    read_to_end,
+    serve_app,
+    wait_for,
+)
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
@@ -307,21 +317,7 @@ def test_headers_that_drip_are_408(app: EchoApp) -> None:
         check_refusal(read_to_end(connection), 408)
         with connect(port) as dripping:
             dripping.sendall(b"GET / HTTP/1.1\r\n")
-            stop = threading.Event()
-
-            def drip() -> None:
-                while not stop.wait(0.02):
-                    try:
-                        dripping.sendall(b"X: y\r\n")
-                    except OSError:
-                        return
-
-            thread = threading.Thread(target=drip)
-            thread.start()
-            answer = read_to_end(dripping)
-            stop.set()
-            thread.join()
-        check_refusal(answer, 408)
+            check_refusal(drip_until_ended(dripping, b"X: y\r\n", every_s=0.02), 408)
 
 
 def test_a_body_that_stops_is_408_and_its_handler_ends(app: EchoApp) -> None:
@@ -335,21 +331,7 @@ def test_a_body_slower_than_the_least_rate_is_408(app: EchoApp) -> None:
     limits = ConnectionLimits(body_grace_s=0.2, min_body_bytes_per_s=10_000)
     with serve_app(app, Edge(limits)) as port, connect(port) as connection:
         connection.sendall(POST + b"Content-Length: 100000\r\n\r\n")
-        stop = threading.Event()
-
-        def drip() -> None:
-            while not stop.wait(0.02):
-                try:
-                    connection.sendall(b"x" * 20)  # 1000 bytes a second
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        answer = read_to_end(connection)
-        stop.set()
-        thread.join()
-        check_refusal(answer, 408)
+        check_refusal(drip_until_ended(connection, b"x" * 20, every_s=0.02), 408)  # 1000 bytes a second
 
 
 def test_idle_connections_are_closed_without_a_word(app: EchoApp) -> None:

@@ -4,7 +4,17 @@ import threading
 
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_to_end, serve_app, wait_for
+from http_server import (
+    ask_raw,
+    body_of,
+    check_refusal,
+    connect,
+    drip_until_ended,
+    read_answer,
+    read_to_end,
+    serve_app,
+    wait_for,
+)
 
 from sightline.serving.http import exchange
 from sightline.serving.http.edge import ConnectionLimits, Edge
@@ -60,22 +70,8 @@ def test_what_came_fast_does_not_let_the_rest_drip(app: EchoApp) -> None:
     limits = ConnectionLimits(body_grace_s=0.2, min_body_bytes_per_s=1000)
     with serve_app(app, Edge(limits)) as port, connect(port) as connection:
         connection.sendall(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)  # 100 s worth of the least rate
-        stop = threading.Event()
-
-        def drip() -> None:
-            while not stop.wait(0.05):
-                try:
-                    connection.sendall(b"x")
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=drip)
-        thread.start()
         connection.settimeout(5)
-        answer = read_to_end(connection)
-        stop.set()
-        thread.join()
-        check_refusal(answer, 408)
+        check_refusal(drip_until_ended(connection, b"x", every_s=0.05), 408)
 
 
 LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
