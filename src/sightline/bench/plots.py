@@ -167,7 +167,7 @@ def _plot_latency(axes: Axes, content: ReportContent) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set(ylim=(0, 1.03), xlabel="milliseconds per call (log scale; dots: p50, p90, p99)", ylabel="share of calls done")
-    axes.legend(loc="upper left", fontsize=8)  # a distribution is empty there
+    axes.legend(loc="lower right", fontsize=8)  # where all calls are done, the curves are at the top
 
 
 def _log_ticks(latency: Sequence[LatencyResult]) -> list[float]:
