@@ -182,7 +182,16 @@ def test_every_picture_of_the_batch_needs_its_row():
 
 def test_the_table_names_the_heads_of_the_documents():
     own = {"softmax", "sigmoid", "semantic", "anchor_free", "region_boxes"}
-    imported = {"probabilities", "label_map", "yolo", "grid_objects", "scored_boxes", "prior_boxes"}
+    imported = {
+        "probabilities",
+        "label_map",
+        "yolo",
+        "grid_objects",
+        "scored_boxes",
+        "prior_boxes",
+        "joined_boxes",
+        "final_boxes",
+    }
     assert set(HEADS) == own | imported
 
 
