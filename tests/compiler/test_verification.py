@@ -148,6 +148,27 @@ def test_classes_are_compared_along_their_axis() -> None:
     assert compare_classes(one, np.array([[0.0, 5.0], [1.0, 3.0]])) == 0.5
     assert compare_classes(np.zeros((2, 1)), np.zeros((2, 1))) is None
     assert compare_classes(np.zeros(3), np.zeros(3)) is None
+    places = np.zeros((1, 2, 10))  # two classes at ten places, and the same with the axes exchanged
+    places[:, 0, :] = 1.0
+    changed = places.copy()
+    changed[:, :, 3:] = changed[:, ::-1, 3:]
+    assert compare_classes(places, changed) == 0.3
+    assert compare_classes(places.transpose(0, 2, 1), changed.transpose(0, 2, 1)) == 0.3
+
+
+def test_boxes_beside_scores_are_no_classes(tmp_path: Path) -> None:
+    def write_joined() -> onnx.ModelProto:
+        writer = GraphWriter("joined")
+        x = writer.add_input("images", (3, SIDE, SIDE))
+        boxes = writer.add("Conv", [x, writer.add_weight("of_boxes", np.full((4, 3, 1, 1), 50.0, np.float32))], name="boxes")
+        logits = writer.add("Conv", [x, writer.add_weight("of_scores", np.ones((3, 3, 1, 1), np.float32))], name="logits")
+        joined = writer.add("Concat", [boxes, writer.add("Sigmoid", [logits], name="scores")], name="joined", axis=1)
+        shape = writer.add_weight("shape", np.array([0, 7, -1], np.int64))
+        return writer.finish({writer.add("Reshape", [joined, shape], name="flat"): ("batch", 7, SIDE * SIDE)})
+
+    imported = make_import(write_joined(), GraphSource(write_joined(), tmp_path), "fp32")
+    found = verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+    assert (found.max_relative_error, found.top1_agreement) == (0, None)
 
 
 def test_onnx_runtimes_wrong_pool_fusion_is_caught_against_the_reference(tmp_path: Path) -> None:

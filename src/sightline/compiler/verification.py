@@ -118,7 +118,7 @@ def summarise(
         of_output = [part for part in parts if part.output == name]
         if of_output and np.isfinite(largest):
             largest = max(largest, find_part_error(of_output, {name: expected}, {name: got})[0])
-        if (agreement := compare_classes(expected, got)) is not None:
+        if not of_output and (agreement := compare_classes(expected, got)) is not None:  # boxes beside scores are no classes
             same.append(agreement)
     integer = imported.precision == "int8"
     return Verification(
@@ -142,10 +142,14 @@ def is_same(found: Verification, is_integer: bool) -> bool:
 
 
 def compare_classes(expected: np.ndarray, got: np.ndarray) -> float | None:
-    """Share of the places with the same largest class, 0..1; `(N, C, ...)` and `(N, P, C)` have a class axis."""
+    """Share of the places with the same largest class, 0..1; None where no axis is one of classes.
+
+    Classes lie in `(N, C, ...)` along the first axis behind the pictures, in three dimensions along the shorter one:
+    `(N, P, C)` and `(N, C, P)` are both written, with fewer classes than places.
+    """
     if expected.ndim < 2:
         return None
-    axis = 2 if expected.ndim == 3 else 1
+    axis = 2 if expected.ndim == 3 and expected.shape[2] <= expected.shape[1] else 1
     if expected.shape[axis] < 2:
         return None
     return float(np.mean(expected.argmax(axis=axis) == got.argmax(axis=axis)))
