@@ -21,6 +21,7 @@ from sightline.imaging.imported_heads import decode_label_map, decode_prior_boxe
 from sightline.imaging.joined_heads import decode_final_boxes, decode_joined_boxes
 from sightline.imaging.masks import label_map_to_annotations
 from sightline.imaging.picture_outputs import PICTURE
+from sightline.imaging.ranking import find_smallest
 from sightline.imaging.resizing import Placement
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -119,7 +120,7 @@ def _rank_categories(spec: DecodeSpec, probabilities: Floats, categories: Catego
     top = int(spec.parameters.get("top", DEFAULT_TOP))
     predictions = []
     for row in probabilities:
-        best = np.argsort(-row, kind="stable")[:top]
+        best = find_smallest(-row, top)
         chosen = [int(index) for rank, index in enumerate(best) if rank == 0 or row[index] >= threshold]
         predictions.append([_label_image(categories[index], row[index]) for index in chosen])
     return predictions

@@ -5,7 +5,6 @@ That is annotations as JSON, the picture with them drawn, the label map as PNG, 
 
 import base64
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,7 +12,6 @@ import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Task
 from sightline.imaging.drawing import draw_annotations
@@ -30,8 +28,6 @@ NO_CATEGORY = 255
 JSON = b"application/json"
 PNG = b"image/png"
 JPEG = b"image/jpeg"
-
-index_categories = lru_cache(maxsize=64)(Categories)
 
 
 class Answer:
@@ -103,7 +99,7 @@ def write_answer(options: PredictOptions, facts: ServedFacts, inferred: Inferred
     annotations = find_annotations(options, facts, inferred)
     placement = inferred.placements[0]
     if options.format in DRAWN:
-        return _write_picture(draw_annotations(inferred.images[0], annotations, index_categories(facts.categories)), options)
+        return _write_picture(draw_annotations(inferred.images[0], annotations, facts.table), options)
     if options.format == "mask":
         return Answer(encode_image(_paint_label_map(annotations, facts, placement), "png"), PNG)
     content = _One(
@@ -142,8 +138,7 @@ def find_annotations(options: PredictOptions, facts: ServedFacts, inferred: Infe
         raise InvalidInput(
             f"{facts.name!r} answers with tensors that no head explains; ask for them with POST /v2/models/NAME/infer"
         )
-    categories = index_categories(facts.categories)
-    return decode_outputs(facts.decode, inferred.outputs, inferred.placements, categories, options.confidence)[0]
+    return decode_outputs(facts.decode, inferred.outputs, inferred.placements, facts.table, options.confidence)[0]
 
 
 def draws_pictures(facts: ServedFacts) -> bool:
@@ -194,8 +189,7 @@ def _paint_label_map(annotations: Sequence[Annotation], facts: ServedFacts, plac
     """`(H, W)` uint8 category indices of the source picture, 255 where there is none."""
     height, width = placement.source_height, placement.source_width
     # Best first in the list, best on top in the picture.
-    categories = index_categories(facts.categories)
-    label_map = annotations_to_label_map(annotations[::-1], categories, height, width, unlabelled=NO_CATEGORY)
+    label_map = annotations_to_label_map(annotations[::-1], facts.table, height, width, unlabelled=NO_CATEGORY)
     return label_map.astype(np.uint8)
 
 

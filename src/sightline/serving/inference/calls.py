@@ -5,11 +5,13 @@ protocol gives `write_answer`, which runs on the thread that inferred: the event
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from sightline.core.categories import Categories
 from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
 from sightline.imaging.resizing import Placement
 
@@ -77,7 +79,7 @@ class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
 
 
-class ServedFacts(msgspec.Struct, frozen=True, kw_only=True):
+class ServedFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is computed once
     """What is known of one version of a served model; protocols describe and write answers from it.
 
     Attributes:
@@ -106,3 +108,8 @@ class ServedFacts(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     model_id: str = ""
     artifact_id: str = ""
+
+    @cached_property
+    def table(self) -> Categories:
+        """The categories with their indices. Not found by the names' hash: that visits a thousand of them for each answer."""
+        return Categories(self.categories)

@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
-from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError
 from sightline.imaging.heads import decode_outputs
 from sightline.serving.http.keys import Caller
@@ -286,15 +285,8 @@ def write_annotations(facts: ServedFacts, inferred: Inferred, confidence: float 
     """Version and annotations of one frame as JSON, as `/predict` gives them; runs on the thread that inferred."""
     if facts.decode is None:
         raise InvalidInput(f"expected a model that answers with annotations, got {facts.name} of task {facts.task}")
-    categories = index_categories(facts.categories)
-    (found,) = decode_outputs(facts.decode, inferred.outputs, inferred.placements, categories, confidence)
+    (found,) = decode_outputs(facts.decode, inferred.outputs, inferred.placements, facts.table, confidence)
     return facts.version, msgspec.json.encode(found)
-
-
-@lru_cache(64)
-def index_categories(names: tuple[str, ...]) -> Categories:
-    """The table of names, made once rather than for each frame."""
-    return Categories(names)
 
 
 def find_timeout_s(options: StreamOptions) -> float | None:

@@ -6,17 +6,17 @@ Source: Open Inference Protocol V2, "Inference Response"; Triton's binary tensor
 """
 
 import math
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 from starlette.responses import Response
 
-from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.picture_outputs import write_pictures
+from sightline.imaging.ranking import find_smallest
 from sightline.imaging.reading import encode_image
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.v2.bodies import find_compressor
@@ -103,11 +103,11 @@ def classify_output(name: str, array: np.ndarray, classes: int, categories: tupl
             f"expected classification of at most {MAX_BYTES_ELEMENTS} classes in all, got {len(scores)} x {count}"
         )
     # ~ turns the order of integers, signed or not, without a smallest one that has no opposite; NaN comes last.
-    best = np.argsort(-scores if scores.dtype.kind == "f" else ~scores, axis=1, kind="stable")[:, :count]
+    falling = -scores if scores.dtype.kind == "f" else ~scores
     labels = categories if len(categories) == scores.shape[1] else None
-    answer = np.empty(best.shape, object)
-    for row, indices in enumerate(best):
-        answer[row] = [_write_class(scores[row, index], index, labels) for index in indices]
+    answer = np.empty((len(scores), count), object)
+    for row, keys in enumerate(falling):
+        answer[row] = [_write_class(scores[row, index], index, labels) for index in find_smallest(keys, count)]
     return answer
 
 
@@ -119,7 +119,7 @@ def _write_class(score: np.generic, index: int, labels: tuple[str, ...] | None) 
 def write_annotations(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
     """What the decode head found: an object array `(N,)`, for each picture a JSON list of Annotations in its own pixels."""
     assert facts.decode is not None
-    found = decode_outputs(facts.decode, inferred.outputs, inferred.placements, _index_categories(facts.categories))
+    found = decode_outputs(facts.decode, inferred.outputs, inferred.placements, facts.table)
     answer = np.empty(len(found), object)
     answer[:] = [msgspec.json.encode(annotations) for annotations in found]
     return answer
@@ -132,9 +132,6 @@ def write_drawn(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
     answer = np.empty(len(pictures), object)
     answer[:] = [encode_image(picture, "png") for picture in pictures]
     return answer
-
-
-_index_categories = lru_cache(maxsize=64)(Categories)
 
 
 def _make_response(parts: list[bytes | memoryview], encoding: str) -> Response:
