@@ -20,7 +20,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from sightline.core.settings import Settings
 from sightline.serving.http import openapi, predict
@@ -111,6 +110,7 @@ class InferenceServer:
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
         self.grpc_port = 0
         self.app = self._make_app()
+        self.edge.gate = self.app.admit
 
     def is_ready(self) -> bool:
         """Whether every model that should answer at the start had its chance to load, and the server is not ending."""
@@ -153,7 +153,7 @@ class InferenceServer:
         if self.options.grpc_address is not None:
             check_address(*self.options.grpc_address)
 
-    def _make_app(self) -> ASGIApp:
+    def _make_app(self) -> Guard:
         app = Starlette(
             routes=self._make_routes(),
             exception_handlers=EXCEPTION_HANDLERS,

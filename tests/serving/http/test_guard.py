@@ -300,6 +300,39 @@ def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_i
     assert ask_once(guard, "/v2/models/parts", method="GET").status == 200 and len(asked) == 2
 
 
+def make_scope(**headers: str) -> dict[str, Any]:
+    raw = [(b"host", b"localhost"), *((name.replace("_", "-").encode(), text.encode()) for name, text in headers.items())]
+    return {"type": "http", "method": "POST", "path": "/predict/parts", "headers": raw, "client": ("127.0.0.1", 5)}
+
+
+def test_what_does_not_come_in_is_answered_whole_before_the_application_is_asked() -> None:
+    told: list[RequestRecord] = []
+    refused = Guard(App(), allowed_hosts=frozenset({"other"}), tellers=[told.append]).admit(make_scope(x_request_id="one"))
+    assert refused is not None and refused.status_code == 400
+    assert (refused.headers["x-request-id"], refused.headers["x-content-type-options"]) == ("one", "nosniff")
+    assert [(record.status, record.bytes_out) for record in told] == [(400, len(refused.body))]
+
+
+def test_what_was_admitted_is_neither_asked_nor_counted_again() -> None:
+    told: list[RequestRecord] = []
+    token, record = create_key("a")
+    keys = Authenticator([msgspec.structs.replace(record, max_concurrent=1)])
+    app = App()
+    guard = Guard(app, keys, bucket=TokenBucket(0.001, burst=3), tellers=[told.append])
+    scopes = [make_scope(x_api_key=token) for _ in range(3)]
+    assert [guard.admit(scope) for scope in scopes] == [None] * 3  # a place of the key is taken later
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    for scope in scopes[:2]:
+        asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
+    assert (statuses, app.calls, [one.status for one in told]) == ([200, 200], 2, [200, 200])
+    refused = guard.admit(make_scope(x_api_key=token))
+    assert refused is not None and refused.status_code == 503
+
+
 @pytest.mark.parametrize(("host", "name"), [("a:1", "a"), ("LOCALHOST", "localhost"), ("[::1]:80", "::1"), ("", "")])
 def test_the_port_is_stripped(host: str, name: str) -> None:
     assert strip_port(host) == name

@@ -163,11 +163,13 @@ class EdgeConnection(asyncio.Protocol):
 
     def begin_request(self) -> None:
         """First byte of a request."""
-        if self._current is None:
+        if self._current is None and not self._is_deaf:
             self._enter("head", self._limits.header_timeout_s)
 
     def take_request(self, request: ParsedRequest) -> None:
         """The head is complete: start the application, or let the request wait for those before it. Raises: Refusal."""
+        if self._is_deaf:
+            return  # a refusal ended the connection while the rest of what came with it was being parsed
         if request.head.is_websocket:
             if self._current is not None:
                 raise Refusal(400, "a WebSocket request must wait for the answers before it")
@@ -304,6 +306,10 @@ class EdgeConnection(asyncio.Protocol):
         else:
             self._enter("body", self._limits.body_grace_s)
             self._body_due_s = self.deadline_s
+        refused = self._edge.gate(exchange.scope)
+        if refused is not None:
+            exchange.answer(refused)
+            return
         task = self._loop.create_task(exchange.run(cast(Any, self._config.loaded_app)))
         exchange.task = task
         self._server_state.tasks.add(task)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
 from sightline.serving.http.refusals import STATUS_LINES, Refusal, write_refusal
@@ -117,6 +118,11 @@ class Exchange:
         if self.task is not None and not self.is_answered:
             self.task.cancel()
         self._wake()
+
+    def answer(self, response: Response) -> None:
+        """Send a whole answer without asking the application."""
+        self._send_head(response.status_code, response.raw_headers)
+        self._send_body(bytes(response.body), more_body=False)
 
     async def run(self, app: ASGIApp) -> None:
         """Let the application answer."""

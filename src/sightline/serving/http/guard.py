@@ -4,6 +4,9 @@ In order: the Host must be one of ours (a web page can make the browser ask loop
 a browser's Origin must be ours too when something is to be done, the key must be known and may do what is asked, and its
 limits must not be reached. Then the application answers, and log and metrics are told. Everything that can be is computed
 once: a request costs one pass over its headers.
+
+All but the limits of a key is decided by `admit`, which waits for nothing: our connections call it as soon as a head is
+complete, so that a request which does not come in costs neither a task nor memory for its body.
 """
 
 import itertools
@@ -15,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
@@ -44,6 +48,8 @@ WANTED = frozenset(
 )
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 REMEMBERED_HOSTS = 64
+
+ADMITTED = "admitted"  # where a request's record waits in its scope's state until the application is asked
 
 Teller = Callable[[RequestRecord], None]
 
@@ -106,24 +112,44 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        record = RequestRecord(scope)
-        RECORD.set(record)
-        scope.setdefault("state", {})["record"] = record  # the connection may still refuse the request: a late body, say
-        guarded_send = self._make_send(record, send)
-        try:
-            caller = self._let_in(scope, record)
-        except Refusal as refusal:
-            await answer_refusal(refusal, scope["path"])(scope, receive, guarded_send)
-            self._tell(record)
+        state = scope.setdefault("state", {})
+        refused = None if ADMITTED in state else self.admit(scope)
+        if refused is not None:
+            await refused(scope, receive, send)
             return
+        record: RequestRecord = state.pop(ADMITTED)
+        caller: Caller = state["caller"]
         try:
-            await self.app(scope, receive, guarded_send)
+            caller.quota.enter()
+        except Refusal as refusal:
+            await self._refuse(refusal, record)(scope, receive, send)
+            return
+        RECORD.set(record)
+        state["record"] = record  # the connection may still refuse the request: a late body, say
+        try:
+            await self.app(scope, receive, self._make_send(record, send))
         finally:
             caller.quota.leave()
             self._tell(record)
 
-    def _let_in(self, scope: Scope, record: RequestRecord) -> Caller:
-        """The caller, whose quota is entered. Raises: Refusal."""
+    def admit(self, scope: Scope) -> Response | None:
+        """Decide whether a request comes in, before the application is asked. The limits of its key are left to then.
+
+        Returns: the whole answer to one that does not, of which everybody has been told; else None.
+        """
+        record = RequestRecord(scope)
+        before = RECORD.set(record)  # for those who are told that a queue is full
+        try:
+            self._let_in(scope, record)
+        except Refusal as refusal:
+            return self._refuse(refusal, record)
+        finally:
+            RECORD.reset(before)
+        scope.setdefault("state", {})[ADMITTED] = record
+        return None
+
+    def _let_in(self, scope: Scope, record: RequestRecord) -> None:
+        """Note who calls. Raises: Refusal."""
         wanted = {name: value for name, value in scope["headers"] if name in WANTED}
         self._set_request_id(record, wanted.get(b"x-request-id"))
         length = wanted.get(b"content-length", b"0")
@@ -140,11 +166,16 @@ class Guard:
             self._take_turn()
         if need.infers is not None and not scope.get("query_string"):  # which may name another version
             self._look_at_queue(*need.infers)
-        caller.quota.enter()
         record.tenant = caller.name
-        state = scope["state"]
+        state = scope.setdefault("state", {})
         state["tenant"], state["caller"] = caller.name, caller
-        return caller
+
+    def _refuse(self, refusal: Refusal, record: RequestRecord) -> Response:
+        response = answer_refusal(refusal, record.path)
+        response.raw_headers += _list_headers(record)
+        record.status, record.bytes_out = refusal.status, len(response.body)
+        self._tell(record)
+        return response
 
     def _find_caller(self, need: Need, record: RequestRecord, wanted: dict[bytes, bytes]) -> Caller:
         if self.authenticator is None or need.is_open:
@@ -195,8 +226,7 @@ class Guard:
                 record.bytes_out += len(message.get("body", b""))
             elif kind in ("http.response.start", "websocket.http.response.start"):
                 record.status = message["status"]
-                named = (b"x-request-id", record.request_id.encode("ascii"))
-                message = {**message, "headers": [*message.get("headers", ()), *SECURITY_HEADERS, named]}
+                message = {**message, "headers": [*message.get("headers", ()), *_list_headers(record)]}
             elif kind == "websocket.accept":
                 record.status = 101
             return send(message)
@@ -243,6 +273,11 @@ def is_loopback_address(address: str) -> bool:
     """Whether a numeric address is this machine's own; also one that stands in IPv6 form, `::ffff:127.0.0.1`."""
     address = address.removeprefix("::ffff:")
     return address == "::1" or address.startswith("127.")
+
+
+def _list_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
+    """What every answer carries."""
+    return [*SECURITY_HEADERS, (b"x-request-id", record.request_id.encode("ascii"))]
 
 
 def _read_token(wanted: dict[bytes, bytes]) -> str | None:
