@@ -148,12 +148,14 @@ def test_classes_are_compared_along_their_axis() -> None:
     assert compare_classes(one, np.array([[0.0, 5.0], [1.0, 3.0]])) == 0.5
     assert compare_classes(np.zeros((2, 1)), np.zeros((2, 1))) is None
     assert compare_classes(np.zeros(3), np.zeros(3)) is None
-    places = np.zeros((1, 2, 10))  # two classes at ten places, and the same with the axes exchanged
-    places[:, 0, :] = 1.0
+    places = np.zeros((1, 10, 2))  # two classes at ten places
+    places[:, :, 0] = 1.0
     changed = places.copy()
-    changed[:, :, 3:] = changed[:, ::-1, 3:]
+    changed[:, 3:] = changed[:, 3:, ::-1]
     assert compare_classes(places, changed) == 0.3
-    assert compare_classes(places.transpose(0, 2, 1), changed.transpose(0, 2, 1)) == 0.3
+    assert compare_classes(places[:, :1], changed[:, -1:]) == 0  # one place
+    assert compare_classes(one[:, :, None], one[:, ::-1, None]) == 0  # (N, C, 1)
+    assert compare_classes(np.zeros((2, 1, 1)), np.zeros((2, 1, 1))) is None
 
 
 def test_boxes_beside_scores_are_no_classes(tmp_path: Path) -> None:

@@ -144,12 +144,12 @@ def is_same(found: Verification, is_integer: bool) -> bool:
 def compare_classes(expected: np.ndarray, got: np.ndarray) -> float | None:
     """Share of the places with the same largest class, 0..1; None where no axis is one of classes.
 
-    Classes lie in `(N, C, ...)` along the first axis behind the pictures, in three dimensions along the shorter one:
-    `(N, P, C)` and `(N, C, P)` are both written, with fewer classes than places.
+    Classes lie in `(N, C, ...)` behind the pictures, in `(N, P, C)` at the end. Where three dimensions end in a single value,
+    `(N, C, 1)`, it is no axis of classes.
     """
     if expected.ndim < 2:
         return None
-    axis = 2 if expected.ndim == 3 and expected.shape[2] <= expected.shape[1] else 1
+    axis = 2 if expected.ndim == 3 and expected.shape[2] > 1 else 1
     if expected.shape[axis] < 2:
         return None
     return float(np.mean(expected.argmax(axis=axis) == got.argmax(axis=axis)))

@@ -154,10 +154,11 @@ class EdgeConnection(asyncio.Protocol):
         elif not self._is_deaf:
             try:
                 rest = self._parser.feed(data)
-                if rest is not None:
+                if rest is not None and not self._is_deaf:
                     self._become_websocket(rest)
             except Refusal as refusal:
-                self._refuse(refusal)
+                if not self._is_deaf:  # else the connection ended while this was being parsed
+                    self._refuse(refusal)
 
     # What the parser tells it
 
@@ -169,7 +170,7 @@ class EdgeConnection(asyncio.Protocol):
     def take_request(self, request: ParsedRequest) -> None:
         """The head is complete: start the application, or let the request wait for those before it. Raises: Refusal."""
         if self._is_deaf:
-            return  # a refusal ended the connection while the rest of what came with it was being parsed
+            return  # the connection ended while this was being parsed
         if request.head.is_websocket:
             if self._current is not None:
                 raise Refusal(400, "a WebSocket request must wait for the answers before it")
@@ -196,10 +197,11 @@ class EdgeConnection(asyncio.Protocol):
         exchange = self._incoming
         if exchange is None:
             return
-        self._edge.buffered_bytes += exchange.add_body(body)
+        held_bytes = exchange.add_body(body)
+        self._edge.buffered_bytes += held_bytes
         if exchange.received_bytes > self._limits.max_body_bytes:
             raise make_too_large(self._limits)
-        if self._edge.buffered_bytes > self._limits.max_buffered_bytes:
+        if held_bytes and self._edge.buffered_bytes > self._limits.max_buffered_bytes:
             raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
         if exchange.is_full:
             self._pause_reading(True)
@@ -306,9 +308,11 @@ class EdgeConnection(asyncio.Protocol):
         else:
             self._enter("body", self._limits.body_grace_s)
             self._body_due_s = self.deadline_s
-        refused = self._edge.gate(exchange.scope)
-        if refused is not None:
-            exchange.answer(refused)
+        self._loop.call_soon(self._begin, exchange)  # not at once: what came with its head is parsed before
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Answer a request at the gate, or let the application do it."""
+        if exchange.is_dropped or exchange.answer_at_gate(self._edge.gate):
             return
         task = self._loop.create_task(exchange.run(cast(Any, self._config.loaded_app)))
         exchange.task = task
@@ -324,7 +328,11 @@ class EdgeConnection(asyncio.Protocol):
             self._enter("busy", self._limits.write_timeout_s)
             self._pause_reading(True)
             return
-        self._current = None
+        before, self._current = self._current, None
+        if before is not None and not before.keep_alive:  # the server began to end while the rest of its body came
+            self._forget_all()
+            self._close()
+            return
         if self._waiting:
             self._start(self._waiting.popleft())
         elif self._last_words:

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
-from starlette.responses import Response
-from starlette.types import Scope
 
 from sightline.core.errors import Exhausted
+from sightline.serving.http.exchange import Gate
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RequestRecord
 
@@ -69,7 +68,7 @@ class Edge:
         tellers: told of every request that is refused before the guard has seen it, which tells of all others.
 
     Attributes:
-        gate: decides as soon as the head of a request is complete: the whole answer to one that is refused, else None.
+        gate: decides as soon as the head of a request is complete.
         refusals: status -> how many requests connections have refused by themselves.
         buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed.
     """
@@ -81,7 +80,7 @@ class Edge:
         tellers: Sequence[Callable[[RequestRecord], None]] = (),
     ) -> None:
         self._tellers = tuple(tellers)
-        self.gate: Callable[[Scope], Response | None] = lambda scope: None
+        self.gate: Gate = lambda scope: None
         self.limits = limits or ConnectionLimits()
         self.websocket_prefix = websocket_prefix
         self.connections: set[Expiring] = set()

@@ -8,6 +8,7 @@ application that has said `let_go_of_pieces` asks for the next piece. Small answ
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
 WHOLE_BYTES = 16 * 1024 * 1024
 BODILESS = frozenset((204, 304))
+Gate = Callable[[Scope], Response | None]  # the whole answer to a request that does not come in
 LETS_GO = "lets_go_of_pieces"
 
 logger = logging.getLogger("sightline.serving")
@@ -106,11 +108,11 @@ class Exchange:
         self._wake()
 
     def note_refusal(self, status: int) -> bool:
-        """Put the status of a refusal into what the guard will tell of the request. Returns: whether the guard knows of it."""
+        """Put the status of a refusal into what the guard will tell of the request. Returns: whether the guard tells of it."""
         record = self.scope["state"].get("record")
         if record is not None and not self.has_started:
             record.status = status
-        return record is not None
+        return record is not None or self.is_answered  # at the gate, which has told of it
 
     def drop(self) -> None:
         """Nobody waits for the answer: end the application's task."""
@@ -119,10 +121,18 @@ class Exchange:
             self.task.cancel()
         self._wake()
 
-    def answer(self, response: Response) -> None:
-        """Send a whole answer without asking the application."""
-        self._send_head(response.status_code, response.raw_headers)
-        self._send_body(bytes(response.body), more_body=False)
+    def answer_at_gate(self, gate: Gate) -> bool:
+        """Send what the gate answers. Returns: False when it let the request through to the application."""
+        try:
+            refused = gate(self.scope)
+            if refused is None:
+                return False
+            self._send_head(refused.status_code, refused.raw_headers)
+            self._send_body(bytes(refused.body), more_body=False)
+        except Exception:
+            logger.exception("internal error at the gate: %s", self._describe())
+            self._break_off(500, INTERNAL_ERROR)
+        return True
 
     async def run(self, app: ASGIApp) -> None:
         """Let the application answer."""
@@ -135,8 +145,11 @@ class Exchange:
         except ClientGone:
             pass
         except Exception:  # the border of the process: the log gets the traceback, the client one line
-            logger.exception("internal error at %s %s", self.scope["method"], self.scope["path"][:200])
+            logger.exception("internal error at %s", self._describe())
             self._break_off(500, INTERNAL_ERROR)
+
+    def _describe(self) -> str:
+        return f"{self.scope['method']} {self.scope['path'][:200]}"
 
     def _break_off(self, status: int, detail: str) -> None:
         if self.is_dropped or self.is_answered:
