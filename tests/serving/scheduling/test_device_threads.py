@@ -236,16 +236,16 @@ def test_no_thread_is_woken_for_what_it_could_not_start(monkeypatch: pytest.Monk
             caller.send(heavy)
             assert running.acquire(timeout=PATIENCE_S)
         deadline_s = time.monotonic() + PATIENCE_S
-        while scheduler._idle != 1:
+        while len(scheduler._sleepers) != 1:
             assert time.monotonic() < deadline_s
         woken: list[int] = []
-        notify = scheduler._work_came.notify
+        wake = scheduler._sleepers.wake_last
 
-        def count_notify(threads: int = 1) -> None:
-            woken.append(threads)
-            notify(threads)
+        def count_wakes() -> None:
+            woken.append(1)
+            wake()
 
-        monkeypatch.setattr(scheduler._work_came, "notify", count_notify)
+        monkeypatch.setattr(scheduler._sleepers, "wake_last", count_wakes)
         for _ in range(20):
             caller.send(heavy)
         assert woken == []  # the express thread sleeps on: the flood has no right to it

@@ -13,6 +13,7 @@ from math import inf, isnan
 
 from sightline.core.errors import Exhausted, InvalidInput, QueueTimeout, SightlineError
 from sightline.serving.scheduling.dispatch import Batch, Dispatcher, Snapshot
+from sightline.serving.scheduling.sleepers import Sleepers
 from sightline.serving.scheduling.work import Executable, Work
 
 LONGEST_SLEEP_S = 3600.0  # of the timer; a sleep has a limit in the platform
@@ -48,8 +49,7 @@ class Scheduler:
         self._dispatcher = Dispatcher(slots, tenant_weights or {}, express_slots)
         self._is_closed = False
         self._lock = threading.Lock()
-        self._work_came = threading.Condition(self._lock)
-        self._idle = 0  # threads in `take` that sleep
+        self._sleepers = Sleepers(self._lock)  # threads in `take`
         self._rung = 0  # threads in `take` that were woken and have not looked yet
         self._timer = threading.Condition(self._lock)
         self._alarm_s = -inf  # when the timer will wake by itself; -inf: it is awake, or there is none
@@ -177,7 +177,7 @@ class Scheduler:
         with self._lock:
             self._is_closed = True
             works = self._remove_all()
-            self._work_came.notify_all()
+            self._sleepers.wake_all()
             self._timer.notify_all()
         _refuse(works, _refuse_closed())
 
@@ -200,16 +200,14 @@ class Scheduler:
 
     def _ring(self) -> None:
         """Wake one sleeping thread, if there is something that it may start; it wakes the next."""
-        if self._idle and self._dispatcher.find_next(self._rung) is not None:
-            self._idle -= 1
+        if self._sleepers and self._dispatcher.find_next(self._rung) is not None:
             self._rung += 1
-            self._work_came.notify()
+            self._sleepers.wake_last()
 
     def _sleep(self) -> None:
         """Wait in `take` until rung or closed."""
         self._set_timer()
-        self._idle += 1
-        self._work_came.wait()
+        self._sleepers.sleep()
         self._rung -= 1
 
     def _set_timer(self) -> None:
