@@ -12,10 +12,12 @@ of the rounds. The last line is one JSON object.
 import argparse
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from our_server import add_model
 
 from harness import judge, print_result, run_main
+from sightline.core.errors import Conflict
 
 PEERS = ("fastapi", "triton", "litserve", "mlserver", "bentoml", "ray")
 TUNING = {"resnet50": {"litserve": {"WORKERS": "1", "THREADS": "2", "BATCH": "8", "WAIT_MS": "5"},
                        "triton": {"WORKERS": "1", "THREADS": "2", "BATCH": "8"}}}  # fmt: skip
 SHARE_OF_LIMIT = {"mobilenet_v3_large": 0.95, "resnet50": 0.97}
 MOST_P99_MS = {"mobilenet_v3_large": 40.0}
+BENCH_PORT = 9000  # where the bench's `measure.py` starts every server
+PORT_PATIENCE_S = 10.0
 
 
 def make_peers_parser(description: str | None, models: list[str], clients: str) -> argparse.ArgumentParser:
@@ -54,8 +59,25 @@ def measure_limit(arguments: argparse.Namespace) -> dict[str, float]:
     return limits
 
 
+def await_port() -> None:
+    """Wait for the last server to let go of the bench's port. Raises: Conflict when it does not: another would be measured."""
+    until_s = time.monotonic() + PORT_PATIENCE_S
+    while True:
+        try:
+            socket.create_server(("127.0.0.1", BENCH_PORT)).close()
+        except OSError as error:
+            if time.monotonic() > until_s:
+                raise Conflict(
+                    f"port {BENCH_PORT} is taken; end what listens there, perhaps a server of a run that was cut off"
+                ) from error
+            time.sleep(0.1)
+        else:
+            return
+
+
 def measure_server(arguments: argparse.Namespace, name: str, repository: Path) -> list[dict[str, Any]]:
-    """Rows of the bench's `measure.py`, one a point, the open loop last."""
+    """Rows of the bench's `measure.py`, one a point, the open loop last. Raises: Conflict when its port is taken."""
+    await_port()
     command = ["python3", str(arguments.bench / "measure.py"), str(arguments.work.resolve()), name, "--open"]
     command += ["--points", arguments.clients, "--secs", str(arguments.seconds)]
     if name == "sightline":
