@@ -2,7 +2,7 @@
 
     python benchmarks/serving/alone.py WORK [--model mobilenet_v3_large] [--turns 10]
 
-Three take turns of all pictures, so that each turn meets the same mood of the machine: the bare loop in this process (OpenCV
+Three take turns of all pictures, so that a machine whose speed swings treats all alike: the bare loop in this process (OpenCV
 decodes and resizes, the same INT8 file compiled for one picture and all threads), the plainest possible server
 (`plain_server.py`: one thread that receives, decodes, infers and answers), and ours. The client of both is a raw socket.
 What the plain server takes longer than the loop is what a process of its own and a socket cost here. Ratios are those of the

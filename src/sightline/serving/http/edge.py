@@ -68,7 +68,7 @@ class Edge:
         tellers: told of every request that is refused before the guard has seen it, which tells of all others.
 
     Attributes:
-        gate: decides as soon as the head of a request is complete.
+        gate: decides, once what came with the head of a request is parsed, whether the application is asked; by default always.
         refusals: status -> how many requests connections have refused by themselves.
         buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed.
     """

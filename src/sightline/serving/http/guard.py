@@ -5,8 +5,8 @@ a browser's Origin must be ours too when something is to be done, the key must b
 limits must not be reached. Then the application answers, and log and metrics are told. Everything that can be is computed
 once: a request costs one pass over its headers.
 
-All but the limits of a key is decided by `admit`, which waits for nothing: our connections call it as soon as a head is
-complete, so that a request which does not come in costs neither a task nor memory for its body.
+All but the limits of a key is decided by `admit`, which waits for nothing: our connections call it once what came with a head
+is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
 """
 
 import itertools

@@ -111,5 +111,5 @@ class ServedFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a di
 
     @cached_property
     def table(self) -> Categories:
-        """The categories with their indices. Not found by the names' hash: that visits a thousand of them for each answer."""
+        """The categories with their indices. Kept here, for a cache by names would hash a thousand of them for each answer."""
         return Categories(self.categories)

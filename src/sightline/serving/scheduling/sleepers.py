@@ -2,8 +2,7 @@
 
 A `threading.Condition` wakes the one that has slept longest, so that a lone client's requests go round all threads, and each
 finds what it used last time gone from its core's caches: the stack, the decoder's buffers, the heap of the thread. Woken in
-the opposite order one thread does nearly all of them, in 0.95 of the time (INT8 MobileNetV3-Large, one client, two cores,
-median of five runs of 12 turns of 299 pictures).
+the opposite order one thread does nearly all of them (measured in docs/decisions/0013).
 """
 
 import threading
