@@ -45,6 +45,15 @@ def refuse_room(model: str, version: str) -> None:
     raise QueueFull(f"the queue of {model} is full", retry_after_s=1.0)
 
 
+def make_gated(limits: ConnectionLimits) -> tuple[Guard, Edge, list[RequestRecord]]:
+    """A guard that is the gate of an edge, every queue full, and what both are going to tell."""
+    told: list[RequestRecord] = []
+    edge = Edge(limits, websocket_prefix="/v2/streams", tellers=[told.append])
+    guard = Guard(EchoApp(), check_room=refuse_room, tellers=[told.append])
+    edge.gate = guard.admit
+    return guard, edge, told
+
+
 def list_statuses(answers: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", answers)]
 
@@ -104,10 +113,7 @@ def test_the_gate_ends_a_connection_whose_rest_it_will_not_read(shut: Shut, sent
 def test_what_follows_a_refused_request_in_the_same_packet_is_answered_in_turn(
     caplog: pytest.LogCaptureFixture, sent: bytes, statuses: list[int]
 ) -> None:
-    told: list[RequestRecord] = []
-    edge = Edge(websocket_prefix="/v2/streams", tellers=[told.append])
-    guard = Guard(EchoApp(), check_room=refuse_room, tellers=[told.append])
-    edge.gate = guard.admit
+    guard, edge, told = make_gated(ConnectionLimits())
     with serve_app(guard, edge) as port, connect(port) as connection:
         connection.sendall(b"POST /predict/full HTTP/1.1\r\nHost: a\r\n" + sent)
         answers = b""
@@ -124,10 +130,7 @@ def test_a_flood_of_requests_in_one_packet_is_bounded(shut: Shut) -> None:
 
 
 def test_a_refused_request_whose_body_never_comes_is_told_once() -> None:
-    told: list[RequestRecord] = []
-    edge = Edge(ConnectionLimits(body_grace_s=0.2, linger_s=0.2), tellers=[told.append])
-    guard = Guard(EchoApp(), check_room=refuse_room, tellers=[told.append])
-    edge.gate = guard.admit
+    guard, edge, told = make_gated(ConnectionLimits(body_grace_s=0.2, linger_s=0.2))
     with serve_app(guard, edge) as port:
         sent = b"POST /predict/full HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nxy"
         assert list_statuses(ask_raw(port, sent)) == [503]
@@ -146,10 +149,7 @@ def test_bodies_that_nobody_holds_are_not_refused_for_those_that_are_held(shut: 
 
 
 def test_what_the_gate_let_through_and_the_connection_refused_is_told_once() -> None:
-    told: list[RequestRecord] = []
-    edge = Edge(ConnectionLimits(max_body_bytes=10), tellers=[told.append])
-    guard = Guard(EchoApp(), tellers=[told.append])
-    edge.gate = guard.admit
+    guard, edge, told = make_gated(ConnectionLimits(max_body_bytes=10))
     with serve_app(guard, edge) as port:
         too_large = b"Transfer-Encoding: chunked\r\n\r\n14\r\n" + b"x" * 20 + b"\r\n0\r\n\r\n"
         check_refusal(ask_raw(port, POST + too_large), 413)

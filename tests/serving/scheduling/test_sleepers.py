@@ -1,17 +1,15 @@
 import threading
-import time
-from collections.abc import Callable
+from functools import partial
+
+from http_server import wait_for
 
 from sightline.serving.scheduling.sleepers import Sleepers
 
 PATIENCE_S = 20.0
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.001)
+def has_count(sleepers: Sleepers, count: int) -> bool:
+    return len(sleepers) == count
 
 
 def start_sleepers(sleepers: Sleepers, lock: threading.Lock, count: int) -> tuple[list[threading.Thread], list[int]]:
@@ -28,7 +26,7 @@ def start_sleepers(sleepers: Sleepers, lock: threading.Lock, count: int) -> tupl
     for number in range(count):
         threads.append(threading.Thread(target=sleep, args=(number,), daemon=True))
         threads[-1].start()
-        wait_until(lambda number=number: len(sleepers) == number + 1)  # type: ignore[misc]
+        wait_for(partial(has_count, sleepers, number + 1))
     return threads, woken
 
 
