@@ -9,8 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sightline.compiler.graphs import save_graph
 from sightline.compiler.quantisers.convolutions import average_patch, count_places, list_convolutions
 from sightline.compiler.quantisers.equalising import balance, equalise
-from sightline.compiler.quantisers.mixed import MixedQuantiser, MixedWideQuantiser, find_fewest, round_all
-from sightline.compiler.quantisers.qdq import Plan, write_qdq
+from sightline.compiler.quantisers.mixed import MixedQuantiser, MixedWideQuantiser, find_fewest
+from sightline.compiler.quantisers.plans import Plan, make_plan
+from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, make_range, observe
 from sightline.compiler.quantisers.rounding import round_weights
@@ -66,11 +67,11 @@ def find_noise(model: onnx.ModelProto, changed: onnx.ModelProto, folder: Path) -
     return float(np.square(found - exact).mean() / np.square(exact).mean())
 
 
-def make_plan(model: onnx.ModelProto) -> Plan:
+def plan_whole(model: onnx.ModelProto) -> Plan:
     seen, convolutions = look(model), list_convolutions(model)
     equalised = equalise(model, seen)
     ranges = {name: choose_whole(one) for name, one in seen.items()}
-    return Plan(equalised, ranges, round_all(equalised, "x", make_samples(), convolutions, ranges))
+    return make_plan(equalised, "x", make_samples(), convolutions, ranges)
 
 
 def look(model: onnx.ModelProto) -> dict[str, Seen]:
@@ -148,16 +149,16 @@ def test_an_equalised_network_computes_the_same(tmp_path: Path) -> None:
 def test_equalising_lowers_the_noise_of_a_network_of_uneven_channels(tmp_path: Path) -> None:
     model = make_network(spread=100)
     names = ["first", "depthwise", "last"]
-    equalised = write_qdq(make_plan(model), names)
+    equalised = write_qdq(plan_whole(model), names)
     uneven = make_network(spread=100, alike="Softplus")  # lets no factor pass
-    plain = write_qdq(make_plan(uneven), names)
+    plain = write_qdq(plan_whole(uneven), names)
     assert find_noise(model, equalised, tmp_path) < 1e-3
     assert find_noise(uneven, plain, tmp_path) > 4 * find_noise(model, equalised, tmp_path)
 
 
 def test_what_stays_in_float_reads_the_float_tensor(tmp_path: Path) -> None:
     model = make_network()
-    plan = make_plan(model)
+    plan = plan_whole(model)
     written = write_qdq(plan, ["depthwise"])
     by_name = {node.name: node for node in written.graph.node}
     assert by_name["first"].input[0] == "x"

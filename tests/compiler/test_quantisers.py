@@ -67,7 +67,7 @@ def test_a_graph_that_cannot_be_quantised_is_refused_in_one_line(tmp_path: Path,
 
 
 def test_an_unknown_quantiser_is_named_with_the_known_ones() -> None:
-    with pytest.raises(NotFound, match="ort-minmax, nncf, ort-percentile"):
+    with pytest.raises(NotFound, match="ort-minmax, nncf, nncf-whole, ort-percentile"):
         load_quantiser("magic")
 
 

@@ -137,10 +137,12 @@ def quantise_network(
 
     source, reasons = work / "fp32.onnx", []
     save_graph(load_graph(network.graph), source)
-    for name in FIRST_QUANTISERS:
-        twin = replace(network, graph=work / f"int8.{name}.onnx")
+    for quantiser in (load_quantiser(name) for name in FIRST_QUANTISERS):
+        if quantiser.continues is not None:
+            continue
+        twin = replace(network, graph=work / f"int8.{quantiser.name}.onnx")
         try:
-            facts = load_quantiser(name).quantise(source, twin.graph, manifest.input.name, samples)
+            facts = quantiser.quantise(source, twin.graph, manifest.input.name, samples)
             check_network(twin, manifest, samples[0])
         except (Unsupported, InvalidInput) as error:
             reasons.append(str(error))

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.openvino_files import write_ir
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, Quantiser, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
 from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, InvalidInput, UnreadableImage, Unsupported
 from sightline.core.manifests import InputSpec, ModelManifest, Precision
@@ -104,9 +104,12 @@ def make_int8_candidates(
     guide: Guide | None = None,
 ) -> tuple[list[Candidate], list[Refusal]]:
     """INT8 by one quantiser on each engine that runs INT8; a quantiser or engine that cannot is refused with its reason."""
-    quantised = source.with_name(f"int8.{quantiser}.onnx")
+    quantised = name_int8_file(source, quantiser)
     try:
-        facts = load_quantiser(quantiser).quantise(source, quantised, manifest.input.name, samples, guide)
+        tool = load_quantiser(quantiser)
+        facts = tool.quantise(find_start(source, tool), quantised, manifest.input.name, samples, guide)
+    except NothingToAdd:
+        return [], []
     except (UnreadableImage, ImageTooLarge, CorruptFile):
         raise  # the fault of a picture, not of the quantiser that was the first to read it
     except (InvalidInput, Unsupported, Exhausted) as error:
@@ -122,6 +125,21 @@ def make_int8_candidates(
         else:
             candidates.append(Candidate(engine, "int8", quantiser, graph, quantised, facts))
     return candidates, refusals
+
+
+def name_int8_file(source: Path, quantiser: str) -> Path:
+    """Where a quantiser's file lies beside the FP32 graph."""
+    return source.with_name(f"int8.{quantiser}.onnx")
+
+
+def find_start(source: Path, quantiser: Quantiser) -> Path:
+    """The file that a quantiser starts from. Raises: NothingToAdd when the one it continues made none."""
+    if quantiser.continues is None:
+        return source
+    start = name_int8_file(source, quantiser.continues)
+    if not start.exists():
+        raise NothingToAdd(f"{quantiser.name} goes on from the file of {quantiser.continues}, which made none")
+    return start
 
 
 def split_runnable(

@@ -1,7 +1,7 @@
 """One compilation, stage by stage, from the Model's graph to the candidate that passed; `compile` adds folders and errors.
 
-The ladder: every engine in FP32 and BF16, then INT8 by two quantisers, timed together; the gate takes the fastest that passes.
-When no INT8 candidate passes, the rescue quantisers are tried one after the other, while there is time.
+The ladder: every engine in FP32 and BF16, then INT8 by the first quantisers, timed together; the gate takes the fastest that
+passes. When no INT8 candidate passes, the rescue quantisers are tried one after the other, while there is time.
 """
 
 import os

@@ -18,21 +18,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.quantisers.convolutions import (
-    Convolution,
-    average_patch,
-    count_places,
-    list_convolutions,
-    read_constants,
-)
+from sightline.compiler.quantisers.convolutions import Convolution, count_places, list_convolutions
 from sightline.compiler.quantisers.equalising import equalise
-from sightline.compiler.quantisers.qdq import Plan, write_qdq
+from sightline.compiler.quantisers.plans import Plan, make_plan
+from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
-from sightline.compiler.quantisers.ranges import Range, Seen, choose_clipped, choose_whole, observe, run_exposed
-from sightline.compiler.quantisers.rounding import RoundedWeights, round_weights
+from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, observe
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
@@ -64,6 +57,7 @@ class MixedQuantiser:
 
     name = "mixed"
     description = "channels equalised, biases corrected; the few convolutions that change the answers most stay in float"
+    continues: str | None = None
     needs_guide = True
     needs_labels = False
 
@@ -90,7 +84,7 @@ class MixedQuantiser:
         seen = observe(model, input_name, samples, sorted({one.source for one in convolutions}))
         equalised = equalise(model, seen)
         plans = [
-            Plan(equalised, ranges, round_all(equalised, input_name, samples, convolutions, ranges))
+            make_plan(equalised, input_name, samples, convolutions, ranges)
             for ranges in ({name: choose(one) for name, one in seen.items()} for choose in (choose_clipped, choose_whole))
         ]
         with TemporaryDirectory(prefix="sightline-mixed-") as folder:
@@ -152,25 +146,6 @@ class MixedWideQuantiser(MixedQuantiser):
     def count_floats(self, total: int, is_good: Callable[[int], bool]) -> int:
         """A third, whatever the guide says."""
         return total // 3
-
-
-def round_all(
-    model: onnx.ModelProto,
-    input_name: str,
-    samples: Sequence[np.ndarray],
-    convolutions: Sequence[Convolution],
-    ranges: Mapping[str, Range],
-) -> dict[str, RoundedWeights]:
-    """The weights of every convolution, with the biases that its own inputs on pictures ask for."""
-    plain: dict[str, np.ndarray] = {}
-    after: dict[str, np.ndarray] = {}
-    for tensors in run_exposed(model, input_name, samples, list(ranges)):
-        rounded = {name: ranges[name].round_trip(tensor) for name, tensor in tensors.items()}
-        for one in convolutions:
-            for total, side in ((plain, tensors), (after, rounded)):
-                total[one.name] = total.get(one.name, 0) + average_patch(side[one.source], one) / len(samples)
-    weights = read_constants(model, [one.weight for one in convolutions])
-    return {one.name: round_weights(weights[one.weight], plain[one.name], after[one.name], one.groups) for one in convolutions}
 
 
 def count_products(convolution: Convolution, seen: Mapping[str, Seen]) -> int:

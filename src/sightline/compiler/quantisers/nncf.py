@@ -26,6 +26,7 @@ class NncfQuantiser:
 
     name = "nncf"
     description = "NNCF post-training quantisation with fast bias correction"
+    continues: str | None = None
     needs_guide = False
     needs_labels = False
 

@@ -31,6 +31,7 @@ class NncfControlQuantiser:
 
     name = "nncf-control"
     description = "NNCF accuracy control: the layers that cost most go back to FP32"
+    continues: str | None = None
     needs_guide = True
     needs_labels = True
 

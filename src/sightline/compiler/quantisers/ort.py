@@ -31,6 +31,7 @@ class MinMaxQuantiser:
     method = "MinMax"
     largest_sample_count: int | None = None
     is_symmetric = False
+    continues: str | None = None
     needs_guide = False
     needs_labels = False
 

@@ -5,31 +5,16 @@ and boxes exact. A convolution left in float reads the float tensor, never the r
 quantise its weights too, all channels with one scale.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from sightline.compiler.quantisers.convolutions import Convolution, list_convolutions, read_constants
+from sightline.compiler.quantisers.plans import Plan
 from sightline.compiler.quantisers.ranges import Range
 from sightline.compiler.quantisers.rounding import RoundedWeights
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that a network needs to be quantised in any of its convolutions.
-
-    Attributes:
-        model: in float, channels equalised.
-        ranges: by input tensor.
-        weights: by convolution.
-    """
-
-    model: onnx.ModelProto
-    ranges: Mapping[str, Range]
-    weights: Mapping[str, RoundedWeights]
 
 
 def write_qdq(plan: Plan, chosen: Collection[str]) -> onnx.ModelProto:

@@ -12,6 +12,8 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from sightline.core.errors import Unsupported
+
 
 class QuantiserFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a quantiser did, for the report.
@@ -27,6 +29,10 @@ class QuantiserFacts(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     settings: dict[str, object]
     images: int
+
+
+class NothingToAdd(Unsupported):
+    """A quantiser that continues another finds nothing left to do: no fault, so nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,14 @@ class Quantiser(Protocol):
     """Post-training quantisation by one method.
 
     Attributes:
+        continues: the quantiser whose file it starts from; None starts from the FP32 graph.
         needs_guide: it looks at accuracy while it works, and cannot work without a Guide.
         needs_labels: its Guide must be one of labelled pictures.
     """
 
     name: str
     description: str
+    continues: str | None
     needs_guide: bool
     needs_labels: bool
 
@@ -70,12 +78,13 @@ class Quantiser(Protocol):
         """Write `out`, the INT8 twin of `graph`.
 
         Args:
-            graph: FP32 ONNX file.
+            graph: FP32 ONNX file, or the one that the quantiser it continues wrote.
             out: QDQ ONNX file to write: uint8 or symmetric int8 activations, int8 weights per channel.
             input_name: of the graph's only input.
             samples: prepared inputs `(1, ...)` float32 of real pictures.
             guide: for quantisers that look at accuracy; others leave it alone.
 
-        Raises: Unsupported when the method cannot quantise this graph; Exhausted when the guide's time ran out.
+        Raises: Unsupported when the method cannot quantise this graph, NothingToAdd when there is no need to; Exhausted when
+        the guide's time ran out.
         """
         ...

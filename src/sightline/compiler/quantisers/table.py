@@ -9,13 +9,14 @@ from sightline.core.errors import MissingPackage, NotFound
 QUANTISERS = {
     "ort-minmax": "sightline.compiler.quantisers.ort:MinMaxQuantiser",
     "nncf": "sightline.compiler.quantisers.nncf:NncfQuantiser",
+    "nncf-whole": "sightline.compiler.quantisers.nncf_whole:NncfWholeQuantiser",
     "ort-percentile": "sightline.compiler.quantisers.ort:PercentileQuantiser",
     "ort-symmetric": "sightline.compiler.quantisers.ort:SymmetricQuantiser",
     "mixed": "sightline.compiler.quantisers.mixed:MixedQuantiser",
     "mixed-wide": "sightline.compiler.quantisers.mixed:MixedWideQuantiser",
     "nncf-control": "sightline.compiler.quantisers.nncf_control:NncfControlQuantiser",
 }
-FIRST_QUANTISERS = ("ort-minmax", "nncf")  # always tried
+FIRST_QUANTISERS = ("ort-minmax", "nncf", "nncf-whole")  # always tried
 RESCUE_QUANTISERS = (
     "ort-percentile",
     "mixed",
