@@ -10,10 +10,12 @@ import pytest
 from toy import make_version
 from toy_quantisers import ChannelQuantiser
 
+from sightline.compiler.graphs import load_graph
 from sightline.compiler.openvino_files import make_model_info, write_ir
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
 from sightline.compiler.quantisers.nncf_control import run_batches
 from sightline.compiler.quantisers.quantiser import Guide
+from sightline.compiler.quantisers.ranges import observe
 from sightline.compiler.quantisers.table import QUANTISERS, load_quantiser
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
@@ -165,6 +167,18 @@ def test_only_the_training_split_is_divided_beside_splits_of_other_names(tmp_pat
     chosen = choose_pictures(renamed.close(), 100, 100, seed=0)
     assert {item.split for item in (*chosen.calibration, *chosen.validation)} == {"train"}
     assert chosen.validation_split == "train (divided by seed)"
+
+
+def test_ranges_are_seen_in_files_that_one_engine_refuses(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    samples, int8 = make_samples(version, model, 4), tmp_path / "int8.onnx"
+    ChannelQuantiser().quantise(model / "model.onnx", int8, "images", samples)
+    with pytest.raises(InvalidInput, match="zero point must be a scalar"):
+        load_backend("onnxruntime").open(int8, SessionOptions("int8")).infer({"images": samples[0]})
+    graph = load_graph(int8)
+    last = [node for node in graph.graph.node if node.op_type == "Conv"][-1].output[0]
+    seen = observe(graph, "images", samples, [last])[last]
+    assert seen.values.shape[0] == len(seen.low) == 32
+    assert (seen.low <= seen.high).all()
 
 
 def test_accuracy_control_validates_in_an_engine_that_runs_the_file(
