@@ -278,9 +278,10 @@ def test_reasons_hold_no_path_of_the_machine(tmp_path: Path, error: Exception, t
 @pytest.mark.parametrize(
     ("words", "gathered", "planned"),
     [
-        ({}, 4, (1, 4)),
-        ({"sightline": {"batch": 16}}, 16, (1, 4, 16)),
-        ({"max_batch_size": 32}, 1, (1, 4)),  # nothing gathers, but one request may have many rows
+        ({}, 8, (1, 4, 8)),
+        ({"sightline": {"batch": 16}}, 16, (1, 8, 16)),
+        ({"sightline": {"batch": 6}}, 6, (1, 6, 8)),
+        ({"max_batch_size": 32}, 1, (1, 8)),  # nothing gathers, but one request may have many rows
     ],
 )
 def test_an_artifact_tuned_for_large_batches_gathers_a_few(

@@ -77,7 +77,7 @@ def test_preferred_batches_start_at_once_the_largest_first(waiting: int, expecte
         (1, 9, [4, 4, 1]),
         (2, 4, [2, 2]),  # a free slot has its part
         (2, 7, [4, 2, 1]),
-        (2, 16, [4, 4, 4, 4]),
+        (2, 16, [4, 4, 4, 2, 1, 1]),  # of the last four, two are for the other slot
         (4, 3, [1, 1, 1]),
     ],
 )
@@ -95,6 +95,32 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
         for batch in started:
             scheduler.finish(batch, 0.01)
     assert taken == expected
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "expected"),
+    [
+        (16, 1, 8),
+        (15, 1, 8),
+        (14, 1, 4),  # else the other slot would find six, and take four of them
+        (14, 0, 4),
+        (7, 1, 4),  # the other slot will find others when it ends
+        (7, 0, 4),
+        (6, 0, 1),  # both slots are free: three each
+        (3, 1, 1),
+    ],
+)
+def test_a_busy_slot_finds_as_many_as_the_free_one_takes(waiting: int, running: int, expected: int) -> None:
+    scheduler = Scheduler(2, Clock(), express_slots=0)
+    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
+    for _ in range(running):
+        scheduler.submit(make_work(model))
+        assert scheduler.try_take() is not None
+    for _ in range(waiting):
+        scheduler.submit(make_work(model))
+    batch = scheduler.try_take()
+    assert batch is not None
+    assert len(batch.works) == expected
 
 
 def test_when_the_oldest_leaves_the_delay_counts_from_the_next() -> None:

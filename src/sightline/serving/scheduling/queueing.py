@@ -110,6 +110,7 @@ class ExecutableQueue:
         self._delay_s = self.settings.max_queue_delay_s if self.settings.max_batch > 1 else 0.0
         preferred = {rows for rows in self.settings.preferred_batches if 0 < rows <= self.settings.max_batch}
         self._preferred = sorted(preferred, reverse=True)
+        self._gathering = sorted(rows for rows in self.settings.planned_batches if 1 < rows <= self.settings.max_batch)
         self._enough_rows = self._preferred[-1] if preferred else self.settings.max_batch
         self._tenant_weights = tenant_weights
         self._used_s = used_s
@@ -164,20 +165,23 @@ class ExecutableQueue:
             return -inf
         return next(iter(self._places)).enqueued_s + self._delay_s
 
-    def find_batch_rows(self, free_slots: int = 1) -> int:
+    def find_batch_rows(self, free_slots: int = 1, slots: int = 1) -> int:
         """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
 
-        Of an engine with planned batches it is the largest of those, of what is left when every free slot has its part.
+        Of an engine with planned batches it is the largest of those in what is left when every slot has its part. The smallest
+        of them is taken as soon as every free slot has: a busy one will find others when it ends.
         """
         most = next((rows for rows in self._preferred if rows <= self.rows), None)
         if most is not None:
             return most
         if not self.settings.planned_batches:
             return self.settings.max_batch
-        part = min(-(-self.rows // free_slots), self.settings.max_batch)  # rounded up
-        return max((rows for rows in self.settings.planned_batches if rows <= part), default=1)
+        planned = self._gathering
+        part, share = -(-self.rows // free_slots), -(-self.rows // slots)  # rounded up
+        most = min(part, max(share, planned[0])) if planned else 1
+        return max((rows for rows in planned if rows <= most), default=1)
 
-    def take(self, row_s: float, free_slots: int = 1) -> list[Taken]:
+    def take(self, row_s: float, free_slots: int = 1, slots: int = 1) -> list[Taken]:
         """The works of the next execution, in the order of shares, priorities and deadlines.
 
         The first is taken however large it is; then as many as fit, none is passed over. Empty when all were cancelled.
@@ -185,8 +189,9 @@ class ExecutableQueue:
         Args:
             row_s: estimated device seconds of a row.
             free_slots: that could execute, the one that asks among them.
+            slots: of the Device.
         """
-        most = self.find_batch_rows(free_slots)
+        most = self.find_batch_rows(free_slots, slots)
         taken: list[Taken] = []
         rows = 0
         while rows < most and (tenant := self._shares.first()) is not None:
