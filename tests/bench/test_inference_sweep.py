@@ -44,6 +44,22 @@ def test_top1_and_top5_are_those_of_the_pictures(tmp_path: Path) -> None:
     assert (content.dataset.split, content.dataset.images, content.dataset.images_in_split) == ("test", 7, 7)
 
 
+def test_int8_is_made_by_a_quantiser_that_starts_from_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = make_pictures(tmp_path / "data", RIGHT)
+    monkeypatch.setattr("sightline.compiler.quantisers.table.FIRST_QUANTISERS", ("nncf-whole", "ort-minmax"))
+    content = sweep(write_model(tmp_path / "model"), version, precisions=("int8",), engine="onnxruntime")
+    assert content.calibration is not None
+    assert content.calibration.quantiser == "ort-minmax"
+
+
+def test_without_a_quantiser_every_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = make_pictures(tmp_path / "data", RIGHT)
+    monkeypatch.setattr("sightline.compiler.quantisers.table.FIRST_QUANTISERS", ("nncf",))
+    monkeypatch.setattr("sightline.compiler.quantisers.nncf.NncfQuantiser.missing", lambda _: "quantising needs nncf")
+    with pytest.raises(Unsupported, match=r"has no INT8 in onnxruntime: quantising needs nncf; leave int8 out of --dtype"):
+        sweep(write_model(tmp_path / "model"), version, precisions=("int8",), engine="onnxruntime")
+
+
 def test_every_precision_at_every_batch_size_is_a_row_and_the_same_pictures_are_judged(tmp_path: Path) -> None:
     version = make_pictures(tmp_path / "data", [("train", colour, colour) for colour in COLOURS * 2] + RIGHT * 3)
     content = sweep(write_model(tmp_path / "model"), version, batch_sizes=(1, 3), iterations=4, precisions=("fp32", "int8"))

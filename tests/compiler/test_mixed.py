@@ -231,3 +231,38 @@ def test_without_a_guide_or_a_convolution_it_is_refused_in_words(tmp_path: Path)
     guide = Guide([], lambda outputs: 1.0, 0.01, lambda: False)
     with pytest.raises(Unsupported, match="no convolution"):
         MixedQuantiser().quantise(tmp_path / "none.onnx", tmp_path / "out.onnx", "x", make_samples(), guide)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(Unsupported, match="not finite"):
+        make_range(0.0, float("nan"))
+
+
+def test_names_that_a_network_has_are_left_alone() -> None:
+    model = make_network()
+    taken = ["b_scale", "b_rounded", "w1_int8", "w1_bias", "w1_scale"]
+    model.graph.initializer.extend(numpy_helper.from_array(np.array([7.0], np.float32), name) for name in taken)
+    model.graph.node.append(helper.make_node("Sum", taken, ["sum"], "b_quantise"))
+    model.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1]))
+    written = write_qdq(plan_whole(model), ["depthwise"])
+    onnx.checker.check_model(written, full_check=True)
+    (depthwise,) = (node for node in written.graph.node if node.name == "depthwise")
+    assert not set(depthwise.input) & {*taken, "b", "w1"}
+
+
+def test_a_constant_that_only_a_branch_reads_is_kept(tmp_path: Path) -> None:
+    model = make_network()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1.0], np.float32), "offset"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["offset"], ["kept"], "keep")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("kept", TensorProto.FLOAT, [1])],
+    )
+    model.graph.node.append(helper.make_node("If", ["always"], ["added"], "if", then_branch=branch, else_branch=branch))
+    model.graph.output.append(helper.make_tensor_value_info("added", TensorProto.FLOAT, [1]))
+    written = write_qdq(plan_whole(model), ["first", "depthwise", "last"])
+    assert "offset" in {tensor.name for tensor in written.graph.initializer}
+    assert not {"w0", "w1", "w2"} & {tensor.name for tensor in written.graph.initializer}
+    run(written, make_samples(1), tmp_path)

@@ -35,8 +35,12 @@ SHAPES = {
 
 
 def write_network(path: Path) -> None:
-    """A convolution, a squeeze-and-excitation block, a convolution; `images` in, `features` out."""
+    """A convolution, a squeeze-and-excitation block, a convolution; `images` in, `features` out.
+
+    Names are such as quantisers like to give: the pooled tensor `c` meets a constant `c_scale`.
+    """
     rng = np.random.default_rng(4)
+    scale = numpy_helper.from_array(np.array(2.0, np.float32), "c_scale")
     weights = {name: (rng.normal(size=shape) / np.prod(shape[1:]) ** 0.5).astype(np.float32) for name, shape in SHAPES.items()}
     nodes = [
         helper.make_node("Conv", ["images", "w0", "b0"], ["a"], "first", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
@@ -47,14 +51,15 @@ def write_network(path: Path) -> None:
         helper.make_node("Conv", ["e", "excite", "excite_bias"], ["f"], "excite", kernel_shape=[1, 1]),
         helper.make_node("Sigmoid", ["f"], ["g"], "gate"),
         helper.make_node("Mul", ["b", "g"], ["h"], "weighed"),
-        helper.make_node("Conv", ["h", "w3"], ["features"], "last", kernel_shape=[3, 3]),
+        helper.make_node("Conv", ["h", "w3"], ["i"], "last", kernel_shape=[3, 3]),
+        helper.make_node("Mul", ["i", "c_scale"], ["features"], "doubled"),
     ]
     graph = helper.make_graph(
         nodes,
         "squeeze-and-excitation",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 8, SIDE - 2, SIDE - 2])],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        [scale, *(numpy_helper.from_array(value, name) for name, value in weights.items())],
     )
     save_graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
@@ -88,8 +93,10 @@ def test_what_nncf_leaves_in_float_becomes_int8_and_the_rest_stays(
     load_quantiser("nncf").quantise(source, begun, "images", samples)
     assert {one.name for one in list_convolutions(load_graph(begun))} == {"squeeze", "excite"}
     facts = load_quantiser("nncf-whole").quantise(begun, whole, "images", samples)
-    assert (facts.quantiser, facts.images, facts.settings["convolutions_added"]) == ("nncf-whole", 20, 2)
+    assert (facts.quantiser, facts.images, facts.settings["convolutions_added"]) == ("nncf-whole", 20, ["squeeze", "excite"])
+    assert facts.package.startswith("nncf ")
     graph = onnx.load(whole)
+    onnx.checker.check_model(graph, full_check=True)
     assert not list_convolutions(graph)
     stored = {tensor.name: tuple(tensor.dims) for tensor in graph.graph.initializer if tensor.data_type == TensorProto.INT8}
     before = {tensor.name for tensor in onnx.load(begun).graph.initializer if tensor.data_type == TensorProto.INT8}
@@ -97,8 +104,7 @@ def test_what_nncf_leaves_in_float_becomes_int8_and_the_rest_stays(
     assert added == {SHAPES["squeeze"], SHAPES["excite"]}
     batch = np.concatenate([samples[index] for index in range(8)])
     exact, by_nncf, by_both = (infer(path, batch) for path in (source, begun, whole))
-    assert not np.array_equal(by_nncf, by_both)
-    assert np.abs(by_both - exact).mean() < 0.02 * np.abs(exact).max()
+    assert 0 < np.abs(by_both - by_nncf).mean() < 0.001 * np.abs(exact).max()
 
 
 @pytest.mark.slow

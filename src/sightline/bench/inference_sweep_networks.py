@@ -137,11 +137,12 @@ def quantise_network(
 
     source, reasons = work / "fp32.onnx", []
     save_graph(load_graph(network.graph), source)
-    for quantiser in (load_quantiser(name) for name in FIRST_QUANTISERS):
-        if quantiser.continues is not None:
-            continue
-        twin = replace(network, graph=work / f"int8.{quantiser.name}.onnx")
+    for name in FIRST_QUANTISERS:
+        twin = replace(network, graph=work / f"int8.{name}.onnx")
         try:
+            quantiser = load_quantiser(name)
+            if quantiser.continues is not None:
+                continue
             facts = quantiser.quantise(source, twin.graph, manifest.input.name, samples)
             check_network(twin, manifest, samples[0])
         except (Unsupported, InvalidInput) as error:

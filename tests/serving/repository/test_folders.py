@@ -279,9 +279,12 @@ def test_reasons_hold_no_path_of_the_machine(tmp_path: Path, error: Exception, t
     ("words", "gathered", "planned"),
     [
         ({}, 8, (1, 4, 8)),
-        ({"sightline": {"batch": 16}}, 16, (1, 8, 16)),
-        ({"sightline": {"batch": 6}}, 6, (1, 6, 8)),
-        ({"max_batch_size": 32}, 1, (1, 8)),  # nothing gathers, but one request may have many rows
+        ({"sightline": {"batch": 16}}, 16, (1, 4, 8, 16)),
+        ({"sightline": {"batch": 64}}, 64, (1, 4, 32, 64)),
+        ({"sightline": {"batch": 6}}, 6, (1, 4, 6)),
+        ({"sightline": {"batch": 3}}, 3, (1, 3)),
+        ({"sightline": {"batch": 1}}, 1, (1, 4, 8)),
+        ({"max_batch_size": 32}, 1, (1, 4, 8)),  # nothing gathers, but one request may have many rows
     ],
 )
 def test_an_artifact_tuned_for_large_batches_gathers_a_few(

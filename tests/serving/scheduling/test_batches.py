@@ -123,6 +123,28 @@ def test_a_busy_slot_finds_as_many_as_the_free_one_takes(waiting: int, running: 
     assert len(batch.works) == expected
 
 
+def test_slots_of_other_models_count_for_nothing() -> None:
+    scheduler = Scheduler(2, Clock(), express_slots=0)
+    scheduler.submit(make_work(FakeExecutable("other")))
+    assert scheduler.try_take() is not None
+    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
+    for _ in range(8):
+        scheduler.submit(make_work(model))
+    batch = scheduler.try_take()
+    assert batch is not None
+    assert len(batch.works) == 8
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_waited_for_company_begins_together(slots: int) -> None:
+    simulation = Simulation(slots)
+    model = FakeExecutable("m", 0.001, max_batch=8, planned_batches=(1, 4, 8), max_queue_delay_s=0.05)
+    for place in range(8):
+        simulation.at(place / 1000, lambda: simulation.send(model))
+    simulation.run(1.0)
+    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(8, 0.007)]
+
+
 def test_when_the_oldest_leaves_the_delay_counts_from_the_next() -> None:
     simulation = Simulation(1)
     model = FakeExecutable("m", max_batch=4, max_queue_delay_s=1.0)

@@ -1,11 +1,14 @@
 """The convolutions of an ONNX graph as a quantiser sees them: what each reads, its weights and its places."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+from sightline.compiler.importers.onnx.forms import iterate_nodes
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,9 @@ def list_convolutions(model: onnx.ModelProto) -> list[Convolution]:
     return found
 
 
-def count_uses(model: onnx.ModelProto) -> dict[str, int]:
-    """How many inputs of nodes each tensor is."""
-    uses: dict[str, int] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            uses[name] = uses.get(name, 0) + 1
-    return uses
+def count_uses(model: onnx.ModelProto) -> Mapping[str, int]:
+    """How many inputs of nodes each tensor is, those of sub-graphs among them."""
+    return Counter(name for node in iterate_nodes(model.graph) for name in node.input)
 
 
 def read_constants(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ class QuantiserFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NothingToAdd(Unsupported):
-    """A quantiser that continues another finds nothing left to do: no fault, so nobody is told."""
+    """A quantiser that continues another finds nothing left to do: no fault, so the report is silent about it."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.graphs import expose_tensors, save_graph
+from sightline.core.errors import Unsupported
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
@@ -116,6 +118,8 @@ def _find_bounds(seen: Seen) -> tuple[float, float]:
 
 
 def make_range(low: float, high: float) -> Range:
-    """Of uint8 from `low` <= 0 to `high` >= 0."""
+    """Of uint8 from `low` <= 0 to `high` >= 0. Raises: Unsupported when one of them is no finite number."""
+    if not (isfinite(low) and isfinite(high)):
+        raise Unsupported("a layer reads values that are not finite on the calibration pictures; calibrate on other pictures")
     scale = float(np.float32((high - low) / STEPS)) or 1.0
     return Range(scale, int(np.clip(round(-low / scale), 0, STEPS)))

@@ -8,7 +8,7 @@ from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
 from sightline.serving.scheduling.work import QueueSettings
 
 LARGEST_REQUEST = 64  # rows, where nobody says
-HALVED_ROWS = 8  # that gather, or more: the engine is prepared for half as many too, for times when less waits
+FEW_ROWS = 4  # the engine is prepared for so many too, and for half of the most, for times when less waits
 MOST_PLANNED = 4  # numbers of rows that an engine is prepared for, since each plan holds its own copy of the weights
 
 
@@ -48,11 +48,12 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def planned_batches(self) -> tuple[int, ...]:
-        """Rows that a graph with a free batch is prepared for, smallest first: 1, the tuned number, those that gather.
+        """Rows that a graph with a free batch is prepared for, smallest first: 1, those that gather, and steps to them.
 
-        Half of the most that gather too, unless preferred numbers are named.
+        A model whose requests are not gathered is prepared for the tuned number, since a request may have many rows.
         """
         most, preferred = self.queue.max_batch, self.queue.preferred_batches
-        half = {most // 2} if most >= HALVED_ROWS and not preferred else set()
-        wanted = sorted({self.batch, most, *preferred, *half} - {1}, reverse=True)
+        largest = most if most > 1 else self.batch
+        steps = preferred or {rows for rows in (FEW_ROWS, largest // 2) if FEW_ROWS <= rows < largest}
+        wanted = sorted({largest, *steps} - {1}, reverse=True)
         return (1, *reversed(wanted[: MOST_PLANNED - 1]))

@@ -228,7 +228,7 @@ class Dispatcher:
         if running >= self.slots + self.express_slots:
             return None
         queue = self._choose_queue(model)
-        estimated_s = model.expected_row_s * min(queue.rows, queue.find_batch_rows(slots=self.slots))
+        estimated_s = model.expected_row_s * min(queue.rows, queue.find_batch_rows())
         return model if self._shares.is_behind(model, estimated_s, self.slots) else None
 
     def finish(self, batch: Batch, busy_s: float, now: float) -> None:
@@ -302,7 +302,7 @@ class Dispatcher:
             self._update(queue, now)
             return None
         before = queue.waiting
-        taken = queue.take(model.expected_row_s, max(1, self.slots - self._running), self.slots)
+        taken = queue.take(model.expected_row_s, max(1, self.slots - self._running))
         self._waiting -= before - queue.waiting
         if not taken:
             self._update(queue, now)

@@ -165,33 +165,39 @@ class ExecutableQueue:
             return -inf
         return next(iter(self._places)).enqueued_s + self._delay_s
 
-    def find_batch_rows(self, free_slots: int = 1, slots: int = 1) -> int:
+    def find_batch_rows(self, free_slots: int = 1) -> int:
         """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
 
-        Of an engine with planned batches it is the largest of those in what is left when every slot has its part. The smallest
-        of them is taken as soon as every free slot has: a busy one will find others when it ends.
+        Of an engine with planned batches it is the largest of those in what is left when every slot that is free, or runs works
+        of this queue, has its part. The smallest above one is taken as soon as every free slot has: a busy one will find others
+        when it ends. Where works wait for company nothing is left for others: the company would have to come anew.
+
+        Args: free_slots: that could execute, the one that asks among them.
         """
-        most = next((rows for rows in self._preferred if rows <= self.rows), None)
-        if most is not None:
-            return most
+        preferred = next((rows for rows in self._preferred if rows <= self.rows), None)
+        if preferred is not None:
+            return preferred
         if not self.settings.planned_batches:
             return self.settings.max_batch
-        planned = self._gathering
-        part, share = -(-self.rows // free_slots), -(-self.rows // slots)  # rounded up
-        most = min(part, max(share, planned[0])) if planned else 1
-        return max((rows for rows in planned if rows <= most), default=1)
+        if not self._gathering:
+            return 1
+        if self._delay_s:
+            most = self.rows
+        else:
+            of_free, of_all = -(-self.rows // free_slots), -(-self.rows // (free_slots + self.running))  # rounded up
+            most = min(of_free, max(of_all, self._gathering[0]))
+        return max((rows for rows in self._gathering if rows <= most), default=1)
 
-    def take(self, row_s: float, free_slots: int = 1, slots: int = 1) -> list[Taken]:
+    def take(self, row_s: float, free_slots: int = 1) -> list[Taken]:
         """The works of the next execution, in the order of shares, priorities and deadlines.
 
         The first is taken however large it is; then as many as fit, none is passed over. Empty when all were cancelled.
 
         Args:
             row_s: estimated device seconds of a row.
-            free_slots: that could execute, the one that asks among them.
-            slots: of the Device.
+            free_slots: as in `find_batch_rows`.
         """
-        most = self.find_batch_rows(free_slots, slots)
+        most = self.find_batch_rows(free_slots)
         taken: list[Taken] = []
         rows = 0
         while rows < most and (tenant := self._shares.first()) is not None:
