@@ -2,7 +2,7 @@
 
 The keys and their values are those of Model API's documentation ("Model configuration"): names, not numbers of ours. Heads that
 Model API has no wrapper for (our anchor-free detector) get every key but `model_type`, so that it refuses rather than misreads.
-What it has no word for stands in a section of ours, `sightline`, so that an import gets the whole input spec back.
+What it has no word for stands in a section of ours, `sightline`, so that an import gets input spec and categories back.
 """
 
 import os
@@ -10,8 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sightline.core.errors import InvalidInput
-from sightline.core.manifests import InputSpec, ModelManifest
+from sightline.core.manifests import ModelManifest
 from sightline.runtime.backends.openvino import find_output_name
 from sightline.runtime.telemetry import silence_telemetry
 
@@ -37,7 +39,7 @@ def write_ir(source: Path, target: Path, manifest: ModelManifest) -> None:
         output.get_tensor().set_names({find_output_name(output)})
     for key, value in make_model_info(manifest).items():
         model.set_rt_info(value, ["model_info", key])
-    for key, value in make_own_info(manifest.input).items():
+    for key, value in make_own_info(manifest).items():
         model.set_rt_info(value, [OWN_SECTION, key])
     try:
         openvino.save_model(model, target, compress_to_fp16=False)
@@ -70,6 +72,10 @@ def make_model_info(manifest: ModelManifest) -> dict[str, Any]:
     return info
 
 
-def make_own_info(spec: InputSpec) -> dict[str, str]:
-    """What of an input spec Model API has no word for, or only a rough one."""
-    return {"resize": spec.resize, "shrink": spec.shrink, "crop_fraction": str(spec.crop_fraction)}
+def make_own_info(manifest: ModelManifest) -> dict[str, str]:
+    """What Model API has no word for, or only a rough one: it parts labels by blanks, so that names may hold none."""
+    spec = manifest.input
+    info = {"resize": spec.resize, "shrink": spec.shrink, "crop_fraction": str(spec.crop_fraction)}
+    if manifest.categories:
+        info["categories"] = msgspec.json.encode(manifest.categories).decode()
+    return info

@@ -148,6 +148,12 @@ def test_our_own_artifact_comes_back_with_its_spec(spec: dict[str, Any], tmp_pat
     assert list(imported.source.run(np.zeros((1, 3, 12, 12), np.float32))) == ["scores"]
 
 
+def test_categories_of_several_words_come_back_whole(tmp_path: Path) -> None:
+    names = ("black-footed ferret", 'a "quoted" <name> & more', "Größe")
+    write_ir(write_onnx(tmp_path), tmp_path / "artifact.xml", msgspec.structs.replace(make_manifest(), categories=names))
+    assert import_file(tmp_path / "artifact.xml").categories == names
+
+
 def test_an_artifact_for_pictures_of_any_size_says_that_it_is_not_one_any_more(tmp_path: Path) -> None:
     write_ir(write_onnx(tmp_path), tmp_path / "artifact.xml", make_manifest(resize="pad"))
     imported = import_file(tmp_path / "artifact.xml")
@@ -156,10 +162,13 @@ def test_an_artifact_for_pictures_of_any_size_says_that_it_is_not_one_any_more(t
 
 def test_what_a_stranger_writes_in_our_section_is_left_out(tmp_path: Path) -> None:
     model = make_small()
-    for key, value in {"resize": "origami", "shrink": "much", "crop_fraction": "2"}.items():
+    for key, value in {"resize": "origami", "shrink": "much", "crop_fraction": "2", "categories": "[1"}.items():
         model.set_rt_info(value, ["sightline", key])
     model.set_rt_info("1", ["model_info", "scale_values"])
-    stated = import_file(save(model, tmp_path / "odd.xml")).stated
+    model.set_rt_info("a b", ["model_info", "labels"])
+    imported = import_file(save(model, tmp_path / "odd.xml"))
+    stated = imported.stated
+    assert imported.categories == ("a", "b")
     assert (stated.resize, stated.shrink, stated.crop_fraction) == (None, None, None)
 
 

@@ -40,7 +40,7 @@ def state_input(model: Model, picture: Picture) -> tuple[StatedInput, tuple[str,
         stated = _read_own_info(read_section(model, OWN_SECTION), stated, notes)
     elif _has_built_in(switches, notes):
         stated = _state_raw_pixels(stated, picture)
-    return stated, read_labels(info), tuple(notes)
+    return stated, read_categories(read_section(model, OWN_SECTION)) or read_labels(info), tuple(notes)
 
 
 def read_section(model: Model, name: str) -> dict[str, str]:
@@ -51,6 +51,14 @@ def read_section(model: Model, name: str) -> dict[str, str]:
         return {}
     read = {str(key): getattr(one, "value", one) for key, one in value.items()}
     return {key: str(one) for key, one in read.items() if isinstance(one, (str, int, float, bool))}
+
+
+def read_categories(own: dict[str, str]) -> tuple[str, ...] | None:
+    """Categories as our own `compile` wrote them, blanks and all; None for what it would not write."""
+    try:
+        return msgspec.json.decode(own.get("categories", "[]"), type=tuple[str, ...])[:MANY_CLASSES] or None
+    except msgspec.DecodeError:
+        return None
 
 
 def read_labels(info: dict[str, str]) -> tuple[str, ...] | None:
