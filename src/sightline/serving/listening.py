@@ -1,6 +1,7 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -17,10 +18,10 @@ from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.serving.garbage import spare_lasting_objects
+from sightline.serving.heap import limit_arenas, return_large_blocks
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
 from sightline.serving.http.tls_listener import TlsListener
-from sightline.serving.large_blocks import return_large_blocks
 from sightline.serving.loop_turns import wait_for_turns
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -99,6 +100,7 @@ def run_server(
     server = make_server(app, edge, begin, tls, on_end)
     allow_more_files()
     return_large_blocks()
+    limit_arenas(len(os.sched_getaffinity(0)))
     # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     hang_up = signal.getsignal(signal.SIGHUP)
