@@ -6,8 +6,8 @@ to its largest request and keeps that for good: a few pictures of 49 million pix
 an ordinary request allocates, costs such requests nothing.
 
 Arenas. By default threads spread over eight arenas a core, and each keeps pages that one small block still lies in: over 100
-swaps of MobileNetV3-Large, prepared for three numbers of rows, memory grew by 7 %, with two arenas a core it fell by 2 %. The
-pictures a second were the same (1.00, median of five rounds in turns, 16 and 64 clients).
+swaps of MobileNetV3-Large, prepared for three numbers of rows, memory grew by 7 %, with two arenas a core by 0.2 %. Pictures
+a second were the same (1.00, median of five rounds in turns, 16 and 64 clients).
 """
 
 import ctypes

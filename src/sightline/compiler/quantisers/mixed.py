@@ -7,7 +7,6 @@ scored on calibration pictures, by labels or by FP32's answers. Ranges with and 
 of the convolutions in float.
 """
 
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from sightline.compiler.quantisers.convolutions import Convolution, count_places
 from sightline.compiler.quantisers.equalising import equalise
 from sightline.compiler.quantisers.plans import Plan, make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, observe
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.runtime.backend import SessionOptions
@@ -66,7 +65,7 @@ class MixedQuantiser:
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
-        return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
+        return tell_missing("onnx")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -1,7 +1,6 @@
 """NNCF post-training quantisation on the ONNX graph, with its fast bias correction; writes QDQ ONNX that both engines read."""
 
 import contextlib
-import importlib.util
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.failures import refuse_failures
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.runtime.telemetry import silence_telemetry
 
 # Its statistics are settled by then: on a residual network of 56.8 % top-1, 10, 100 and 300 pictures cost 0.33, 0.29 and 0.30
@@ -32,7 +31,7 @@ class NncfQuantiser:
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
-        return None if importlib.util.find_spec("nncf") else "quantising needs nncf; pip install 'sightline[compile]'"
+        return tell_missing("nncf")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

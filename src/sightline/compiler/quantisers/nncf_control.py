@@ -4,7 +4,6 @@ It validates often, so validation is in batches prepared once, on as many pictur
 over it ends, and what it found by then is lost, for the package hands out only a finished network.
 """
 
-import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +15,7 @@ import onnx
 
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, make_facts, quiet_nncf
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
@@ -37,7 +36,7 @@ class NncfControlQuantiser:
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
-        return None if importlib.util.find_spec("nncf") else "quantising needs nncf; pip install 'sightline[compile]'"
+        return tell_missing("nncf")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -6,7 +6,6 @@ MobileNetV3-Large in OpenVINO is 1.10 times as fast with them in INT8 in batches
 file 6.0 MB instead of 10.1. What that costs in accuracy the gate tells, as of every candidate.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from sightline.compiler.quantisers.convolutions import list_convolutions
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, NncfQuantiser, make_facts
 from sightline.compiler.quantisers.plans import make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
-from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, QuantiserFacts, tell_missing
 from sightline.compiler.quantisers.ranges import choose_clipped, observe
 
 
@@ -32,7 +31,7 @@ class NncfWholeQuantiser:
 
     def missing(self) -> str | None:
         """What must be installed first, or None. NNCF itself is not needed: without it there is no file to go on from."""
-        return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
+        return tell_missing("onnx")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -1,7 +1,6 @@
 """ONNX Runtime's static quantiser: QDQ, int8 weights per channel, uint8 or symmetric int8 activations; two ways to ranges."""
 
 import contextlib
-import importlib.util
 import io
 import logging
 import tempfile
@@ -15,7 +14,7 @@ import numpy as np
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.packed_outputs import list_joins
 from sightline.compiler.quantisers.failures import refuse_failures
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.core.host import read_cpu_facts
 
 STRIDE = 4  # samples whose intermediate tensors are held at once
@@ -37,7 +36,7 @@ class MinMaxQuantiser:
 
     def missing(self) -> str | None:
         """What must be installed first, or None."""
-        return None if importlib.util.find_spec("onnx") else "quantising needs onnx; pip install 'sightline[compile]'"
+        return tell_missing("onnx")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -4,6 +4,7 @@ The file it writes is like the one it read: the same input and output names, dyn
 that reads QDQ can be tried on it.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,11 @@ class Guide:
     score: Callable[[Iterable[tuple[int, Mapping[str, np.ndarray]]]], float]
     max_drop: float
     is_late: Callable[[], bool]
+
+
+def tell_missing(package: str) -> str | None:
+    """One line that says how to install a quantiser's package, or None when it is there."""
+    return None if importlib.util.find_spec(package) else f"quantising needs {package}; pip install 'sightline[compile]'"
 
 
 class Quantiser(Protocol):
