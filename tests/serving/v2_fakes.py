@@ -255,10 +255,21 @@ class Bench:
         self.statistics = Statistics()
         self.is_ready = True
         self.service = InferenceService(self.host, self.scheduler, [self.statistics])
+        self.held_bytes: list[int] = []  # what was counted beside bodies, in order
         endpoints = V2Endpoints(
-            self.service, self.host, self.statistics, max_request_bytes=MAX_REQUEST_BYTES, is_ready=lambda: self.is_ready
+            self.service,
+            self.host,
+            self.statistics,
+            max_request_bytes=MAX_REQUEST_BYTES,
+            is_ready=lambda: self.is_ready,
+            hold=self._hold,
         )
         self.app = Starlette(routes=[*make_routes(endpoints), make_fallback_route()])
+
+    @contextmanager
+    def _hold(self, size_bytes: int) -> Iterator[None]:
+        self.held_bytes.append(size_bytes)
+        yield
 
 
 @contextmanager

@@ -185,6 +185,24 @@ def test_fetched_pictures_count_with_all_bodies_until_they_are_answered() -> Non
     bench.close()
 
 
+def test_pictures_that_stood_in_json_count_beside_it_until_they_are_answered() -> None:
+    edge, content = Edge(ConnectionLimits(max_buffered_bytes=1000)), make_png(7, 5)
+    held: list[int] = []
+    bench = Bench(observers=[lambda work, facts: held.append(edge.buffered_bytes)])
+
+    async def ask(**body: object) -> httpx.Response:
+        transport = httpx.ASGITransport(make_app(bench, edge=edge))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asker:
+            return await asker.post("/predict/parts", json=body)
+
+    text = base64.b64encode(content).decode()
+    assert asyncio.run(ask(image=text)).status_code == 200
+    assert asyncio.run(ask(images=[text, text])).status_code == 200
+    assert "too large together" in check_problem(asyncio.run(ask(image=base64.b64encode(bytes(2000)).decode())), 503)
+    assert held == [len(content), 2 * len(content), 2 * len(content)] and edge.buffered_bytes == 0
+    bench.close()
+
+
 def test_the_confidence_reaches_the_decode_head(client: httpx.Client) -> None:
     answer = client.post("/predict/parts", params={"confidence": "0.6"}, content=make_png())
     assert answer.json()["annotations"] == []

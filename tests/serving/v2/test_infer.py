@@ -51,6 +51,16 @@ def test_json_tensors_are_answered_in_json(client):
     }
 
 
+def test_tensors_in_json_count_while_they_are_in_use_and_binary_ones_do_not(bench, client):
+    assert post(client, SUM_BODY).status_code == 200
+    assert bench.held_bytes == [2 * 3 * 4]
+    inputs = [{**one, "parameters": {"binary_data_size": 12}} for one in SUM_BODY["inputs"]]
+    for one in inputs:
+        del one["data"]
+    assert post(client, {"inputs": inputs}, tail=bytes(24)).status_code == 200
+    assert bench.held_bytes == [2 * 3 * 4]
+
+
 def test_without_an_id_none_comes_back(client):
     assert "id" not in post(client, {"inputs": SUM_BODY["inputs"]}).json()
 

@@ -120,7 +120,7 @@ class Edge:
 
     @contextmanager
     def hold(self, size_bytes: int) -> Iterator[None]:
-        """Count what no connection counts: decompressed bodies, fetched pictures, messages of gRPC.
+        """Count what no connection counts: decompressed bodies, inputs read from JSON, fetched pictures, messages of gRPC.
 
         Raises: Exhausted when all bodies together are too large.
         """

@@ -24,7 +24,8 @@ class PredictEndpoint:
         service: answers calls.
         max_bytes: of a body.
         fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
-        hold: counts bytes of fetched pictures while they are in use, and raises Exhausted where they are too many.
+        hold: counts bytes of pictures that are no part of a body while they are in use, and raises Exhausted where they are
+            too many.
     """
 
     def __init__(
@@ -43,9 +44,9 @@ class PredictEndpoint:
         """Answer one request. Raises: Refusal, and what `InferenceService.infer` raises."""
         options = read_options(request)
         pictures = await read_pictures(request, self.max_bytes, self.fetch_image)
-        if not pictures.fetched_bytes:
+        if not pictures.added_bytes:
             return await self._answer(request, options, pictures)
-        with self._hold(pictures.fetched_bytes):
+        with self._hold(pictures.added_bytes):
             return await self._answer(request, options, pictures)
 
     async def _answer(self, request: Request, options: PredictOptions, pictures: Pictures) -> Answer:

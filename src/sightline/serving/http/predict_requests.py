@@ -57,12 +57,12 @@ class Pictures(msgspec.Struct, frozen=True):
 
     Attributes:
         is_list: they came as a list, and are answered with one.
-        fetched_bytes: of them that came from elsewhere than the body.
+        added_bytes: of them that are no part of the body: base64 that was undone, or fetched from elsewhere.
     """
 
     uploads: tuple[Upload, ...]
     is_list: bool = False
-    fetched_bytes: int = 0
+    added_bytes: int = 0
 
 
 _Images = make_short_array(bytes, MAX_PICTURES)
@@ -241,18 +241,18 @@ async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> 
     if content.image is not None:
         if not content.image:
             raise InvalidInput(EMPTY_BODY)
-        return Pictures((Upload("image", content.image),))
+        return Pictures((Upload("image", content.image),), added_bytes=len(content.image))
     pictures: Any = content.images
     if pictures is not None:
         uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(pictures)]
         if not uploads:
             raise InvalidInput(f"expected 1 to {MAX_PICTURES} images, got none; send at least one")
-        return Pictures(tuple(uploads), is_list=True)
+        return Pictures(tuple(uploads), is_list=True, added_bytes=sum(map(len, pictures)))
     if fetch_image is None:
         raise InvalidInput("this server fetches no URLs (it was not started with --allow-image-urls); send the picture itself")
     assert content.image_url is not None
     picture = await fetch_image(content.image_url)
-    return Pictures((Upload("image", picture),), fetched_bytes=len(picture))
+    return Pictures((Upload("image", picture),), added_bytes=len(picture))
 
 
 async def _run_by_size(read: Callable[..., Any], body: bytes, *arguments: Any) -> Any:

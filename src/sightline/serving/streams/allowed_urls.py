@@ -25,9 +25,7 @@ def make_url_rule(hosts: Sequence[str]) -> Callable[[str], None]:
         if host in named:
             return
         if ANY_PUBLIC not in named:
-            raise InvalidInput(
-                f"expected a stream of {', '.join(sorted(named))}, got {host[:100]!r}; ask the server's operator"
-            )
+            raise InvalidInput(f"this server opens no streams of {host[:100]!r}; ask its operator to name that host")
         if not all(is_public(ip_address(address.partition("%")[0])) for address in find_addresses(host)):
             raise InvalidInput("the stream's host is not on the public internet; the server's operator can name it")
 

@@ -71,7 +71,8 @@ class V2Endpoints:
         statistics: an observer of the service.
         max_request_bytes: largest body, as it came and decompressed.
         is_ready: whether the server as a whole takes requests.
-        hold: counts bytes of decompressed bodies while they are in use, and raises Exhausted where they are too many.
+        hold: counts bytes of decompressed bodies, and of inputs read from JSON, while they are in use, and raises Exhausted
+            where they are too many.
     """
 
     def __init__(
@@ -115,7 +116,8 @@ class V2Endpoints:
         asked = await asyncio.to_thread(read_request, body, header_length) if is_large else read_request(body, header_length)
         writer = make_answer_writer(asked, choose_encoding(head[b"accept-encoding"]))
         tenant = request.scope.get("state", {}).get("tenant", "")
-        answer = await self.service.infer(make_call(asked, facts, writer, version, tenant))
+        with self._hold(asked.added_bytes) if asked.added_bytes else nullcontext():
+            answer = await self.service.infer(make_call(asked, facts, writer, version, tenant))
         assert isinstance(answer, Response)
         return answer
 

@@ -25,6 +25,7 @@ ANNOTATIONS = "annotations"  # our output: what the decode head makes of the gra
 IMAGE = "image"  # our output, in its place: the picture that the network draws, as PNG
 MICROSECONDS = 1e-6
 MAX_SHAPE_BYTES = 1000
+ELEMENT_BYTES = 48  # of a bytes object beside its content, and of where it is listed
 MAX_TENSORS = 256  # inputs of a request, and outputs
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Elements = list[bytes | memoryview]
@@ -52,6 +53,7 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
         outputs: in the order asked for; empty asks for all of the graph.
         is_binary: how outputs travel that are not asked for by name.
         raw: the whole body, of a request without JSON; then there are no inputs.
+        added_bytes: of inputs that stood in the JSON as text; binary ones are views into the body.
         priority, timeout_s: as in `Call`.
     """
 
@@ -60,6 +62,7 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[RequestedOutput, ...] = ()
     is_binary: bool = False
     raw: bytes | None = None
+    added_bytes: int = 0
     priority: int = 0
     timeout_s: float | None = None
 
@@ -172,7 +175,8 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
     parameters = asked.parameters or _NO_REQUEST
     inputs = _read_inputs(asked.inputs, view[split:])
     outputs = make_outputs([(one.name, one.parameters or _NO_OUTPUT) for one in asked.outputs or ()], parameters)
-    return make_request(asked.id or "", parameters, inputs, outputs)
+    added_bytes = sum(count_bytes(inputs[one.name]) for one in asked.inputs if one.has_data)
+    return make_request(asked.id or "", parameters, inputs, outputs, added_bytes)
 
 
 def make_request(
@@ -180,6 +184,7 @@ def make_request(
     parameters: RequestParameters,
     inputs: Mapping[str, np.ndarray | BytesTensor],
     outputs: tuple[RequestedOutput, ...],
+    added_bytes: int = 0,
 ) -> InferRequest:
     """A request from its parts, in whatever protocol they came. Raises: InvalidInput for one of a sequence."""
     if parameters.sequence_id not in (0, ""):
@@ -189,6 +194,7 @@ def make_request(
         inputs=inputs,
         outputs=outputs,
         is_binary=parameters.binary_data_output,
+        added_bytes=added_bytes,
         priority=parameters.priority,
         timeout_s=parameters.timeout * MICROSECONDS if parameters.timeout else None,
     )
@@ -232,6 +238,13 @@ def _read_inputs(asked: list[_Input], tail: memoryview) -> dict[str, np.ndarray 
     if start != len(tail):
         raise InvalidInput(f"expected {start} bytes after the JSON, as binary_data_size says, got {len(tail)}")
     return inputs
+
+
+def count_bytes(tensor: np.ndarray | BytesTensor) -> int:
+    """Bytes of memory that a tensor which was read from JSON takes."""
+    if isinstance(tensor, np.ndarray):
+        return tensor.nbytes
+    return sum(map(len, tensor.elements)) + ELEMENT_BYTES * len(tensor.elements)
 
 
 def _find_end(one: _Input, parameters: InputParameters, start: int, available: int, is_only: bool) -> int:
