@@ -75,6 +75,7 @@ class Simulation:
         tenant: str = "",
         priority: int = 0,
         timeout_s: float | None = None,
+        hastens: bool = True,
     ) -> Work:
         """Submit now; `then` is called when it is answered."""
 
@@ -82,7 +83,8 @@ class Simulation:
             self.answers.append((work, self.clock.now))
             then()
 
-        work = Work(executable, None, note, rows=rows, tenant=tenant, priority=priority, timeout_s=timeout_s)
+        named = {"tenant": tenant, "priority": priority, "timeout_s": timeout_s, "hastens": hastens}
+        work = Work(executable, None, note, rows=rows, **named)  # type: ignore[arg-type]
         self.scheduler.submit(work)
         return work
 

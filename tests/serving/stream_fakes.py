@@ -137,9 +137,11 @@ class FakeScheduler:
         self.pool = ThreadPoolExecutor(1)
         self.refusals: list[SightlineError] = []
         self.timeouts: list[float | None] = []
+        self.hastened = 0  # works whose timeout would bring them forward
 
     def submit(self, work: Work) -> None:
         self.timeouts.append(work.timeout_s)
+        self.hastened += work.hastens
         if self.refusals:
             raise self.refusals.pop()
         self.pool.submit(work.executable.execute, [work], True)

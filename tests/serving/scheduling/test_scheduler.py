@@ -37,6 +37,37 @@ def test_the_earliest_deadline_comes_first_then_those_without_one() -> None:
     assert drain(scheduler, blocker) == [works[2], works[3], works[1], works[0], works[4], urgent_but_low]
 
 
+def test_who_names_no_timeout_is_not_kept_out_for_ever_by_those_in_a_hurry() -> None:
+    clock = Clock()
+    scheduler = Scheduler(1, clock)
+    (blocker,) = block(scheduler)
+    model = FakeExecutable("m")
+    patient = make_work(model)
+    hasty = [make_work(model, timeout_s=2.0) for _ in range(3)]
+    for work, clock.now in ((patient, 0.0), (hasty[0], 7.9), (hasty[1], 8.0), (hasty[2], 8.1)):  # due at 10.0, 9.9, 10.0, 10.1
+        scheduler.submit(work)
+    assert drain(scheduler, blocker) == [hasty[0], patient, hasty[1], hasty[2]]
+
+
+def test_a_timeout_that_does_not_hasten_only_ends_the_wait() -> None:
+    """As of streams: four cameras faster than the model would else keep out whoever sends a request without a timeout."""
+    simulation = Simulation(1, express_slots=0)
+    model = FakeExecutable("m", 0.1)
+
+    def watch() -> None:
+        simulation.send(model, watch, timeout_s=0.5, hastens=False)
+
+    for _ in range(4):
+        watch()
+    simulation.run(1.05)
+    request = simulation.send(model)
+    simulation.run(1.55)
+    assert (request, pytest.approx(1.5)) in simulation.answers  # after the one that runs and the three that waited before it
+    late = [simulation.send(model, timeout_s=0.15, hastens=False) for _ in range(4)]
+    simulation.run(2.0)
+    assert [isinstance(work.error, QueueTimeout) for work in late] == [True] * 4
+
+
 # Limits and refusals
 
 

@@ -51,7 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         tensors: input name -> array, batch axis first, as the graph takes them.
         write_answer: makes the protocol's answer; runs on the inferring thread, may raise SightlineError.
         keep_images: whether `write_answer` needs the decoded pictures.
-        tenant, priority, timeout_s: as in `scheduling.work.Work`.
+        tenant, priority, timeout_s, hastens: as in `scheduling.work.Work`.
     """
 
     model: str
@@ -64,6 +64,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     priority: int = 0
     timeout_s: float | None = None
+    hastens: bool = True
 
 
 class TensorFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,6 +112,7 @@ class InferenceService:
                 tenant=call.tenant,
                 priority=call.priority,
                 timeout_s=call.timeout_s,
+                hastens=call.hastens,
             )
             try:
                 self.scheduler.submit(work)

@@ -14,6 +14,8 @@ import msgspec
 from sightline.serving.scheduling.fair_share import FairShares, Share
 from sightline.serving.scheduling.work import Executable, Work
 
+# A request is due so long after it came, or sooner if it says so: who is due sooner goes before it, but not for ever.
+PATIENCE_S = 10.0
 # What a tenant used in other queues makes a work here at most this much dearer: it keeps a tenth of its weight at least.
 MOST_FOREIGN = 9.0
 
@@ -141,8 +143,7 @@ class ExecutableQueue:
         place = self._places[work] = Place(work, tenant)
         self.rows += work.rows
         tenant.waiting += 1
-        deadline_s = inf if work.deadline_s is None else work.deadline_s
-        tenant.places.push((work.priority, deadline_s), number, place, tenant.waiting)
+        tenant.places.push((work.priority, now + self._choose_turn(work)), number, place, tenant.waiting)
         self._shares.offer(tenant)
         return place
 
@@ -231,6 +232,11 @@ class ExecutableQueue:
         if wanted_s is None or not self.settings.allow_timeout_override:
             return default_s
         return wanted_s if default_s is None else min(wanted_s, default_s)
+
+    def _choose_turn(self, work: Work) -> float:
+        """Seconds from its arrival at which a Work is due: by its own timeout, or else by the one that all here have."""
+        timeout_s = self._choose_timeout((work.hastens and work.timeout_s) or None)
+        return PATIENCE_S if timeout_s is None else min(timeout_s, PATIENCE_S)
 
     def _add_tenant(self, name: str) -> Tenant:
         tenant = self._tenants[name] = Tenant(name, self._tenant_weights.get(name, 1.0))

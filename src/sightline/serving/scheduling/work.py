@@ -85,6 +85,7 @@ class Work:
         tenant: whose share it uses within the model's: the name of an API key; "" for callers without one.
         priority: 1 is the highest; 0 takes the model's default.
         timeout_s: the longest wait in the queue; None takes the model's default.
+        hastens: whether a timeout of its own also brings it forward among the works of its tenant and priority.
         on_done: called once, from any thread, after `result` or `error` is set. Never called for a cancelled Work.
         result, error: what came of it.
         execution: what it was inferred with; None until then. leads_execution: whether that execution is counted at this Work.
@@ -93,7 +94,7 @@ class Work:
     """
 
     __slots__ = (
-        "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "inferred_s", "is_cancelled",
+        "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "hastens", "inferred_s", "is_cancelled",
         "leads_execution", "on_done", "payload", "prepared_s", "priority", "result", "rows", "started_s", "tenant", "timeout_s",
     )  # fmt: skip
 
@@ -107,6 +108,7 @@ class Work:
         tenant: str = "",
         priority: int = 0,
         timeout_s: float | None = None,
+        hastens: bool = True,
     ) -> None:
         self.executable = executable
         self.payload = payload
@@ -115,6 +117,7 @@ class Work:
         self.tenant = tenant
         self.priority = priority
         self.timeout_s = timeout_s
+        self.hastens = hastens
         self.deadline_s: float | None = None  # set when it enters the queue
         self.result: Any = None
         self.error: Exception | None = None  # no SightlineError: a defect of ours

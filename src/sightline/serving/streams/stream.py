@@ -236,6 +236,7 @@ class Stream:
             write_answer=partial(write_annotations, confidence=self._options.confidence),
             tenant=self.tenant,
             timeout_s=self._timeout_s,
+            hastens=False,  # it is how long a frame is worth anything, and no claim on those who wait too
         )
         while True:
             quota, reason = self.caller.quota, "limit"
