@@ -155,10 +155,10 @@ class Simulation:
         self.scheduler.finish(one.batch, self.clock.now - one.began_s)
 
 
-def try_send(simulation: Simulation, executable: FakeExecutable) -> QueueFull | None:
+def try_send(simulation: Simulation, executable: FakeExecutable, *, tenant: str = "", priority: int = 0) -> QueueFull | None:
     """Send a request; the refusal, if there is one."""
     try:
-        simulation.send(executable)
+        simulation.send(executable, tenant=tenant, priority=priority)
     except QueueFull as error:
         return error
     return None

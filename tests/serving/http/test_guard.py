@@ -218,6 +218,20 @@ def test_the_servers_rate_is_503_with_the_time_to_wait_and_spares_health() -> No
     assert ask_once(guard).status == 200
 
 
+def test_a_key_beyond_its_own_limits_does_not_spend_what_all_may_send() -> None:
+    clock, told = Clock(), list[RequestRecord]()
+    (greedy, first), (modest, second) = create_key("greedy"), create_key("modest")
+    keys = Authenticator([msgspec.structs.replace(first, requests_per_s=1.0), second], clock=clock)
+    guard = Guard(App(), keys, bucket=TokenBucket(0.5, burst=2, clock=clock), tellers=[told.append])
+    assert [ask_once(guard, x_api_key=greedy).status for _ in range(5)] == [200, 429, 429, 429, 429]
+    assert [ask_once(guard, x_api_key=modest).status for _ in range(2)] == [200, 503]
+    assert [record.tenant for record in told] == ["greedy"] * 5 + ["modest"] * 2  # also of those that were refused
+    clock.now_s += 1  # a token for the key, none for all
+    assert [ask_once(guard, x_api_key=greedy).status for _ in range(2)] == [503, 503]
+    clock.now_s += 1
+    assert ask_once(guard, x_api_key=greedy).status == 200  # what all refused was not taken from the key
+
+
 def test_tellers_learn_of_every_request() -> None:
     told: list[RequestRecord] = []
     guard = Guard(App(), allowed_hosts=LOOPBACK, tellers=[told.append])
@@ -284,10 +298,10 @@ def test_the_queue_that_a_request_would_join_is_found_in_the_path(
 
 
 def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_it() -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, str]] = []
 
-    def check_room(model: str, version: str) -> None:
-        asked.append((model, version))
+    def check_room(model: str, version: str, tenant: str) -> None:
+        asked.append((model, version, tenant))
         raise QueueFull("the queue of parts is full", retry_after_s=2.2)
 
     app, told = App(), list[RequestRecord]()
@@ -296,7 +310,7 @@ def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_i
     assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "3", {"error": "the queue of parts is full"})
     problem = ask_once(guard, "/predict/parts").body
     assert (problem["type"], problem["detail"]) == ("urn:sightline:error:queue-full", "the queue of parts is full")
-    assert (app.calls, asked, [record.status for record in told]) == (0, [("parts", "3"), ("parts", "")], [503, 503])
+    assert (app.calls, asked, [record.status for record in told]) == (0, [("parts", "3", ""), ("parts", "", "")], [503, 503])
     assert ask_once(guard, "/v2/models/parts", method="GET").status == 200 and len(asked) == 2
 
 

@@ -17,7 +17,7 @@ def make_work(executable: FakeExecutable, tenant: str = "", payload: object = No
 
 def test_places_that_were_left_do_not_pile_up() -> None:
     model = FakeExecutable("m")
-    heap, tenant = PlaceHeap(), Tenant("", 1.0)
+    heap, tenant = PlaceHeap(), Tenant("", 1.0, levels=1)
     first = Place(make_work(model), tenant)
     heap.push((0.0,), 0, first, living=1)
     for number in range(1, 5000):

@@ -89,6 +89,18 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     simulation.scheduler.check_room(model)
 
 
+def test_works_of_a_lower_priority_take_no_room_from_higher_ones() -> None:
+    simulation = Simulation(1, express_slots=0)
+    model = FakeExecutable("m", 0.1, max_waiting=3, priority_levels=2, default_priority=2)
+    simulation.send(model)
+    simulation.run(0.0)
+    admitted = {level: sum(try_send(simulation, model, priority=level) is None for _ in range(9)) for level in (0, 1, 2)}
+    assert admitted == {0: 3, 1: 3, 2: 0}
+    simulation.run(0.75)  # all but one of the lower level are done
+    assert simulation.scheduler.depth("m") == 0
+    assert {level: try_send(simulation, model, priority=level) for level in (2, 1)} == {2: None, 1: None}
+
+
 def test_retry_after_knows_that_others_have_their_share() -> None:
     simulation = Simulation(2)
     simulation.flood(FakeExecutable("other", 0.1), 4)

@@ -1,7 +1,7 @@
 """Who gets how much of the Device, and how long the others wait, on simulated cores."""
 
 import pytest
-from scheduling_fakes import FakeExecutable, Simulation
+from scheduling_fakes import FakeExecutable, Simulation, try_send
 
 FLOOD = 32  # clients
 
@@ -159,6 +159,35 @@ def test_a_long_backlog_of_one_tenant_does_not_delay_another() -> None:
     works = simulation.trickle(model, 0.13, 10.0, "modest")
     simulation.run(11.0)
     assert simulation.latencies(works)[-1] <= 2 * 0.02 + 0.001  # one of the flood's executions and its own
+
+
+def test_a_tenant_that_fills_the_queue_leaves_others_their_part_of_it() -> None:
+    simulation = Simulation(2, tenant_weights={"heavy": 3.0})
+    model = FakeExecutable("m", 0.02, max_waiting=128)
+    while try_send(simulation, model, tenant="flood") is None:
+        pass
+    simulation.run(0.0)
+    assert simulation.scheduler.depth("m") == 128
+    assert try_send(simulation, model, tenant="flood") is not None
+    admitted = {name: sum(try_send(simulation, model, tenant=name) is None for _ in range(200)) for name in ("modest", "heavy")}
+    assert admitted == {"modest": 128 // 2, "heavy": 128 * 3 // 5}
+    simulation.run(10.0)
+    assert all(work.result == "done" for work, _ in simulation.answers)
+
+
+def test_a_flood_beyond_the_queue_does_not_get_another_tenant_refused() -> None:
+    simulation = Simulation(2)
+    model = FakeExecutable("m", 0.02, max_waiting=16)
+
+    def insist() -> None:  # whoever is refused comes again at once
+        simulation.at(simulation.clock.now + 0.001, insist)
+        while try_send(simulation, model, tenant="flood") is None:
+            pass
+
+    insist()
+    works = simulation.trickle(model, 0.13, 10.0, "modest")  # a refusal would be raised
+    simulation.run(11.0)
+    assert len(simulation.latencies(works)) > 70 and simulation.latencies(works)[-1] <= 2 * 0.02 + 0.001
 
 
 def test_flooded_models_do_not_live_on_the_express_slot() -> None:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from grpc_fakes import METHOD, make_request, read_failure, run_grpc
 from v2_fakes import MAX_REQUEST_BYTES
@@ -302,6 +303,21 @@ def test_all_callers_together_are_held_to_a_rate_but_not_health(bench):
         assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
     assert failure.code() == grpc.StatusCode.UNAVAILABLE
     assert 90 < int(dict(failure.trailing_metadata())["retry-after"]) <= 100
+
+
+def test_a_key_beyond_its_own_rate_does_not_spend_what_all_may_send(bench):
+    (greedy, first), (modest, second) = create_key("greedy"), create_key("modest")
+    authenticator = Authenticator([msgspec.structs.replace(first, requests_per_s=0.01), second])
+    with (
+        run_grpc(bench, authenticator, bucket=TokenBucket(0.01, 2)) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub.ModelInfer(make_request(), metadata=(("x-api-key", greedy),), timeout=30)
+        for _ in range(3):
+            failure = read_failure(stub.ModelInfer, make_request(), metadata=(("x-api-key", greedy),))
+            assert failure.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        stub.ModelInfer(make_request(), metadata=(("x-api-key", modest),), timeout=30)
 
 
 def test_every_request_is_told_of_for_the_access_log(bench):

@@ -5,8 +5,8 @@ a browser's Origin must be ours too when something is to be done, the key must b
 limits must not be reached. Then the application answers, and log and metrics are told. Everything that can be is computed
 once: a request costs one pass over its headers.
 
-All but the limits of a key is decided by `admit`, which waits for nothing: our connections call it once what came with a head
-is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
+All but how many requests of a key run at once is decided by `admit`, which waits for nothing: our connections call it once
+what came with a head is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
 """
 
 import itertools
@@ -80,7 +80,8 @@ class Guard:
             unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
             like it: with one, say False.
-        check_room: raises QueueFull for a model and version whose queue is full: such a request is refused before it is read.
+        check_room: raises QueueFull for a model, version and tenant for whom its queue is full: such a request is refused
+            before it is read.
         tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
     """
 
@@ -92,7 +93,7 @@ class Guard:
         allowed_origins: frozenset[str] = frozenset(),
         bucket: TokenBucket | None = None,
         has_open_metrics: bool = True,
-        check_room: Callable[[str, str], None] = lambda model, version: None,
+        check_room: Callable[[str, str, str], None] = lambda model, version, tenant: None,
         tellers: Sequence[Teller] = (),
     ) -> None:
         self.app = app
@@ -120,7 +121,7 @@ class Guard:
         record: RequestRecord = state.pop(ADMITTED)
         caller: Caller = state["caller"]
         try:
-            caller.quota.enter()
+            caller.quota.begin()
         except Refusal as refusal:
             await self._refuse(refusal, record)(scope, receive, send)
             return
@@ -133,7 +134,7 @@ class Guard:
             self._tell(record)
 
     def admit(self, scope: Scope) -> Response | None:
-        """Decide whether a request comes in, before the application is asked. The limits of its key are left to then.
+        """Decide whether a request comes in, before the application is asked. How many of its key run is left to then.
 
         Returns: the whole answer to one that does not, of which everybody has been told; else None.
         """
@@ -162,11 +163,12 @@ class Guard:
             self._check_origin(wanted[b"origin"], host)
         need = find_need(record.method, record.path)
         caller = self._find_caller(need, record, wanted)
-        if not need.is_open and record.path != METRICS_PATH:  # a server at its limit is what metrics are to show
-            self._take_turn()
-        if need.infers is not None and not scope.get("query_string"):  # which may name another version
-            self._look_at_queue(*need.infers)
         record.tenant = caller.name
+        caller.quota.spend()  # before the limit of all: a key beyond its own must not spend what all may send together
+        if not need.is_open and record.path != METRICS_PATH:  # a server at its limit is what metrics are to show
+            self._take_turn(caller)
+        if need.infers is not None and not scope.get("query_string"):  # which may name another version
+            self._look_at_queue(*need.infers, caller.name)
         state = scope.setdefault("state", {})
         state["tenant"], state["caller"] = caller.name, caller
 
@@ -191,14 +193,15 @@ class Guard:
             caller.check_model(need.model)
         return caller
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, caller: Caller) -> None:
         wait_s = self._bucket.take() if self._bucket is not None else 0.0
         if wait_s > 0:
+            caller.quota.put_back()
             raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
 
-    def _look_at_queue(self, model: str, version: str) -> None:
+    def _look_at_queue(self, model: str, version: str, tenant: str) -> None:
         try:
-            self._check_room(model, version)
+            self._check_room(model, version, tenant)
         except QueueFull as full:
             raise Refusal(503, str(full), full.retry_after_s, kind=type(full).__name__) from None
 

@@ -43,6 +43,10 @@ class TokenBucket:
         self._tokens -= 1.0
         return 0.0
 
+    def put_back(self) -> None:
+        """Give a token back that was taken in vain."""
+        self._tokens += 1.0
+
 
 class Quota:
     """What one caller may do: a rate, and requests at once. None: no limit.
@@ -58,13 +62,26 @@ class Quota:
         self.running = self.frames = 0
 
     def enter(self) -> None:
-        """Begin a request; `leave` must follow. Raises: Refusal 429 with Retry-After; nothing is to be left then."""
-        if self.max_concurrent is not None and self.running >= self.max_concurrent:
-            raise Refusal(429, f"{self.running} requests of this key run already; wait for an answer", 1)
+        """`spend` and `begin`."""
+        self.spend()
+        self.begin()
+
+    def spend(self) -> None:
+        """Take one request of the rate, where one could begin now. Raises: Refusal 429 with Retry-After, taking none."""
+        self._check_running()
         wait_s = self.bucket.take() if self.bucket is not None else 0.0
         if wait_s > 0:
             assert self.bucket is not None
             raise Refusal(429, f"this key may send {self.bucket.rate_per_s:g} requests a second; slow down", wait_s)
+
+    def put_back(self) -> None:
+        """What was spent was for nothing: somebody else refused the request."""
+        if self.bucket is not None:
+            self.bucket.put_back()
+
+    def begin(self) -> None:
+        """Begin a request; `leave` must follow. Raises: Refusal 429 with Retry-After; nothing is to be left then."""
+        self._check_running()
         self.running += 1
 
     def enter_frame(self) -> bool:
@@ -86,6 +103,10 @@ class Quota:
     def leave(self) -> None:
         """A request has ended."""
         self.running -= 1
+
+    def _check_running(self) -> None:
+        if self.max_concurrent is not None and self.running >= self.max_concurrent:
+            raise Refusal(429, f"{self.running} requests of this key run already; wait for an answer", 1)
 
     @contextmanager
     def rest(self) -> Iterator[None]:

@@ -157,7 +157,7 @@ class Dispatcher:
         queue = self._queues.get(id(work.executable))
         if queue is None:
             queue = self._open_queue(work.executable)
-        self._check_room(queue)
+        self._check_room(queue, work.tenant, work.priority)
         if self._running or self._waiting:
             self._crowded_s = now
         self.arrivals += 1
@@ -169,11 +169,11 @@ class Dispatcher:
             self._unpark(queue)
         self._update(queue, now)
 
-    def check_room(self, executable: Executable) -> None:
-        """Whether one more Work might wait for an executable. Raises: QueueFull."""
+    def check_room(self, executable: Executable, tenant: str, priority: int = 1) -> None:
+        """Whether one more Work of a tenant might wait for an executable. Raises: QueueFull."""
         queue = self._queues.get(id(executable))
         if queue is not None:
-            self._check_room(queue)
+            self._check_room(queue, tenant, priority)
 
     def remove(self, work: Work, now: float) -> None:
         """Let a Work go, if it waits."""
@@ -273,11 +273,11 @@ class Dispatcher:
         self._queues[id(executable)] = queue
         return queue
 
-    def _check_room(self, queue: ExecutableQueue) -> None:
+    def _check_room(self, queue: ExecutableQueue, tenant: str, priority: int) -> None:
         """Raise QueueFull for one work too many; works that a free slot is about to take do not count."""
         settings = queue.settings
         room = settings.max_waiting if settings.max_queue_delay_s else settings.max_waiting + max(0, self.slots - self._running)
-        if queue.waiting < room:
+        if queue.has_room(room, tenant, priority):
             return
         model = self._models[queue.executable.name]
         speed = self.slots * self._shares.entitle(model)  # device seconds per second

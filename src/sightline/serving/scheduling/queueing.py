@@ -64,16 +64,17 @@ class Tenant(Share):
     """One tenant's works in a queue.
 
     Attributes:
-        waiting: places in `places` that were not left.
+        waiting: places in `places` that were not left. waiting_at: as many, by priority.
         seen_s: how much of the tenant's use of the whole Device is in its clock here, device seconds.
     """
 
-    __slots__ = ("places", "seen_s", "waiting")
+    __slots__ = ("places", "seen_s", "waiting", "waiting_at")
 
-    def __init__(self, name: str, weight: float) -> None:
+    def __init__(self, name: str, weight: float, levels: int) -> None:
         super().__init__(name, weight)
         self.places = PlaceHeap()
         self.waiting = 0
+        self.waiting_at = [0] * (levels + 1)
         self.seen_s = 0.0
 
 
@@ -116,6 +117,7 @@ class ExecutableQueue:
         self._enough_rows = self._preferred[-1] if preferred else self.settings.max_batch
         self._tenant_weights = tenant_weights
         self._used_s = used_s
+        self._waiting_at = [0] * (self.settings.priority_levels + 1)
         self._tenants: dict[str, Tenant] = {}
         self._shares: FairShares[Tenant] = FairShares()
         self._places: OrderedDict[Work, Place] = OrderedDict()  # in the order of arrival
@@ -131,18 +133,15 @@ class ExecutableQueue:
 
     def push(self, work: Work, now: float, number: int) -> Place:
         """Let a Work wait: its priority, deadline and time of arrival are set."""
-        settings = self.settings
-        if not 0 < work.priority <= settings.priority_levels:
-            work.priority = settings.default_priority
+        work.priority = self._choose_priority(work.priority)
         timeout_s = self._choose_timeout(work.timeout_s or None)
         work.deadline_s = None if timeout_s is None else now + timeout_s
         work.enqueued_s = now
-        tenant = self._tenants.get(work.tenant) or self._add_tenant(work.tenant)
+        tenant = self._find_tenant(work.tenant)
         if not (tenant.waiting or tenant.running):
             tenant.seen_s = self._used_s.get(tenant.name, 0.0)
         place = self._places[work] = Place(work, tenant)
-        self.rows += work.rows
-        tenant.waiting += 1
+        self._count(work, tenant, 1)
         tenant.places.push((work.priority, now + self._choose_turn(work)), number, place, tenant.waiting)
         self._shares.offer(tenant)
         return place
@@ -153,12 +152,26 @@ class ExecutableQueue:
         if place is None:
             return False
         place.work = None
-        self.rows -= work.rows
         tenant = place.tenant
-        tenant.waiting -= 1
+        self._count(work, tenant, -1)
         if not tenant.waiting:
             self._shares.withdraw(tenant)
         return True
+
+    def has_room(self, most: int, tenant_name: str, priority: int) -> bool:
+        """Whether one more Work may wait.
+
+        What goes behind it, being of a lower priority, takes no room from it. Nor may others take what is its tenant's part of
+        the room by weight: who has waiting less than that is let in although they have filled it.
+
+        Args:
+            most: works that may wait. priority: as the Work names it; 0: the default.
+        """
+        levels = slice(self._choose_priority(priority) + 1)
+        if sum(self._waiting_at[levels]) < most:
+            return True
+        tenant = self._find_tenant(tenant_name)
+        return sum(tenant.waiting_at[levels]) < int(most * self._shares.entitle(tenant))
 
     def find_ready_s(self) -> float:
         """When the works that wait may start: -inf now, or once the oldest has waited long enough. There must be one."""
@@ -233,13 +246,26 @@ class ExecutableQueue:
             return default_s
         return wanted_s if default_s is None else min(wanted_s, default_s)
 
+    def _choose_priority(self, wanted: int) -> int:
+        return wanted if 0 < wanted <= self.settings.priority_levels else self.settings.default_priority
+
     def _choose_turn(self, work: Work) -> float:
         """Seconds from its arrival at which a Work is due: by its own timeout, or else by the one that all here have."""
         timeout_s = self._choose_timeout((work.hastens and work.timeout_s) or None)
         return PATIENCE_S if timeout_s is None else min(timeout_s, PATIENCE_S)
 
-    def _add_tenant(self, name: str) -> Tenant:
-        tenant = self._tenants[name] = Tenant(name, self._tenant_weights.get(name, 1.0))
+    def _count(self, work: Work, tenant: Tenant, change: int) -> None:
+        """One Work more, or with -1 one less, waits."""
+        self.rows += change * work.rows
+        self._waiting_at[work.priority] += change
+        tenant.waiting += change
+        tenant.waiting_at[work.priority] += change
+
+    def _find_tenant(self, name: str) -> Tenant:
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            weight = self._tenant_weights.get(name, 1.0)
+            tenant = self._tenants[name] = Tenant(name, weight, self.settings.priority_levels)
         return tenant
 
     def _charge_foreign(self, tenant: Tenant, estimated_s: float) -> None:

@@ -180,9 +180,11 @@ class Dispatcher:
     def _enter(self, call: ServiceCall, caller: Caller, record: RequestRecord) -> Iterator[None]:
         """A place for one request under the limits of all and of its key. Raises: Refusal."""
         record.tenant = caller.name
+        caller.quota.spend()  # before the limit of all: a key beyond its own must not spend what all may send together
         if self._bucket is not None and call.name not in OPEN_CALLS and (wait_s := self._bucket.take()) > 0:
+            caller.quota.put_back()
             raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
-        caller.quota.enter()
+        caller.quota.begin()
         try:
             yield
         finally:
