@@ -46,7 +46,7 @@ class Execution:
         self.began_s = began_s
         self.executable: FakeExecutable = batch.works[0].executable  # type: ignore[assignment]
         self.left_s = self.cost_s = self.executable.cost_s(sum(work.rows for work in batch.works))
-        self.load = slots if batch.alone else 1
+        self.load = slots if batch.alone else min(slots, self.executable.queue.threads)
 
 
 class Simulation:

@@ -48,7 +48,7 @@ def test_a_deployment_needs_no_configuration(repository: Path) -> None:
     (source,) = folder.sources
     assert isinstance(source, ModelSource)
     assert (source.version, source.graph.read_text(), source.engine, source.categories) == (2, "bcd", "reference", CATEGORIES)
-    assert (source.queue, source.size_bytes) == (QueueSettings(), 3)
+    assert (source.queue, source.size_bytes) == (QueueSettings(most_running=8), 3)
     assert len(source.artifact_id) == 64 and source.model_id == "m" * 64
     assert folder.deployed_at.startswith("20")
 

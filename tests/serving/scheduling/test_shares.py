@@ -198,6 +198,28 @@ def test_flooded_models_do_not_live_on_the_express_slot() -> None:
     assert simulation.scheduler.snapshot().express_started <= len(simulation.batches) * 0.01
 
 
+def test_a_model_of_few_streams_leaves_slots_to_others() -> None:
+    simulation = Simulation(4, express_slots=0)
+    narrow, other = FakeExecutable("narrow", 0.1, most_running=2), FakeExecutable("other", 0.01)
+    simulation.flood(narrow, 16)
+    simulation.run(1.02)
+    assert simulation.scheduler.snapshot().running["narrow"] == 2
+    work = simulation.send(other)
+    simulation.run(1.04)
+    assert (work, pytest.approx(1.03)) in simulation.answers  # it had a slot at once
+    simulation.run(3.0)
+    assert simulation.model_s("narrow") == pytest.approx(2 * 3.0, rel=0.1)  # one begins when one ends
+
+
+def test_executions_of_several_threads_pay_for_all_of_them() -> None:
+    simulation = Simulation(4)
+    wide, slim = FakeExecutable("wide", 0.08, threads=4), FakeExecutable("slim", 0.02)
+    for executable in (wide, slim):
+        simulation.flood(executable, FLOOD)
+    simulation.run(12.0)
+    assert simulation.model_s("wide") == pytest.approx(simulation.model_s("slim"), rel=0.1)
+
+
 def test_two_versions_of_a_model_take_turns_and_have_one_share() -> None:
     simulation = Simulation(2)
     old, new, other = FakeExecutable("m", 0.01), FakeExecutable("m", 0.01), FakeExecutable("other", 0.01)

@@ -252,7 +252,7 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
         categories=artifact.categories,
         input=artifact.input,
         decode=artifact.decode,
-        queue=make_queue(configuration, batch),
+        queue=make_queue(configuration, batch, streams, threads),
         model_id=artifact.model_id,
         artifact_id=compute_manifest_id(artifact),
         size_bytes=sum(file.size_bytes for file in artifact.files.values()),
@@ -298,8 +298,8 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
     categories = read_categories(configuration, home, where)
     if task not in TENSOR_TASKS and not categories:
         raise InvalidInput(f"{where}: sightline.categories: expected names for the task {task!r}, got none; add them")
-    queue = make_queue(configuration, batch=1)
     streams, threads = _divide_cores(configuration, cores)
+    queue = make_queue(configuration, 1, streams, threads)
     return ModelSource(
         name=home.name,
         version=version,

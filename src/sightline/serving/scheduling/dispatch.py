@@ -311,7 +311,7 @@ class Dispatcher:
         estimated_s = model.expected_row_s * sum(work.rows for work in works)
         alone = not (self._running or self._waiting) and now - self._crowded_s >= CALM_S
         is_express = self._running >= self.slots
-        load = self.slots if alone else 1
+        load = self.slots if alone else min(self.slots, queue.settings.threads)
         batch = Batch(
             works=works,
             alone=alone,
@@ -335,7 +335,7 @@ class Dispatcher:
     def _update(self, queue: ExecutableQueue, now: float) -> None:
         """Put a queue where it belongs after whatever happened to it: ready, ripening, or gone."""
         ready = False
-        if queue.waiting and not queue.is_parked:
+        if queue.waiting and not queue.is_parked and queue.may_run_more:
             ready_s = queue.find_ready_s()
             ready = ready_s <= now
             if not ready and queue.ripens_s is None:

@@ -127,6 +127,11 @@ class ExecutableQueue:
         """Works that wait."""
         return len(self._places)
 
+    @property
+    def may_run_more(self) -> bool:
+        """Whether another execution would find what it runs on."""
+        return not self.settings.most_running or self.running < self.settings.most_running
+
     def list_works(self) -> list[Work]:
         """What waits, in the order of arrival."""
         return list(self._places)

@@ -25,6 +25,8 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
         default_timeout_s: a request that is still waiting then is refused; None: it waits for ever.
         allow_timeout_override: whether a request may name its own timeout.
         weight: of this model's share of the Device against the other models that have work.
+        most_running: executions at a time; more would only hold slots and wait for each other. 0: any number.
+        threads: that an execution uses; it counts as the load of so many slots.
     """
 
     max_batch: int = 1
@@ -37,6 +39,8 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     default_timeout_s: float | None = None
     allow_timeout_override: bool = True
     weight: float = 1.0
+    most_running: int = 0
+    threads: int = 1
 
 
 class Executable(Protocol):
