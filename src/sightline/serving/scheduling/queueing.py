@@ -167,7 +167,7 @@ class ExecutableQueue:
         """Whether one more Work may wait.
 
         What goes behind it, being of a lower priority, takes no room from it. Nor may others take what is its tenant's part of
-        the room by weight: who has waiting less than that is let in although they have filled it.
+        the room by weight, one place at least: who has waiting less than that is let in although they have filled it.
 
         Args:
             most: works that may wait. priority: as the Work names it; 0: the default.
@@ -176,7 +176,7 @@ class ExecutableQueue:
         if sum(self._waiting_at[levels]) < most:
             return True
         tenant = self._find_tenant(tenant_name)
-        return sum(tenant.waiting_at[levels]) < int(most * self._shares.entitle(tenant))
+        return sum(tenant.waiting_at[levels]) < max(min(most, 1), most * self._shares.entitle(tenant))
 
     def find_ready_s(self) -> float:
         """When the works that wait may start: -inf now, or once the oldest has waited long enough. There must be one."""
