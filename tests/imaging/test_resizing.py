@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -70,6 +71,42 @@ def test_centre_crop_by_hand():
     # Shorter side 100 -> 70 / 0.7 = 100: no scaling; cut 70 from the middle: x 65..135, y 15..85.
     assert (placement.scale_x, placement.offset_x, placement.offset_y) == (1.0, -65, -15)
     assert (cropped[:, :35] == 0).all() and (cropped[:, 35:] == 255).all()
+
+
+@pytest.mark.parametrize("shape", [(400, 3), (3, 400), (1, 300), (700, 5), (37, 601)])
+def test_the_crop_of_a_thin_picture_is_that_of_the_whole_one_grown(rng, shape):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    cropped, placement = centre_crop_image(image, 224, 160, 0.875)
+    outer = round(shape[1] * placement.scale_x), round(shape[0] * placement.scale_y)
+    left, top = round(-placement.offset_x), round(-placement.offset_y)
+    grown = cv2.resize(image, outer, interpolation=cv2.INTER_LINEAR)[top : top + 160, left : left + 224]
+    assert cropped.shape == grown.shape
+    assert np.abs(cropped.astype(int) - grown).max() <= 1  # a level of rounding
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (60_000, 1), (2, 1_000_000)])
+def test_a_thin_picture_is_never_grown_whole(monkeypatch, shape):
+    made: list[int] = []
+    grow = cv2.resize
+
+    def watch(image, size, **rest):
+        made.append(size[0] * size[1])
+        assert made[-1] <= 16 * 224 * 224
+        return grow(image, size, **rest)
+
+    monkeypatch.setattr(cv2, "resize", watch)
+    cropped, _ = centre_crop_image(np.full((*shape, 3), 77, np.uint8), 224, 224, 0.875)
+    assert cropped.shape == (224, 224, 3)
+    assert (cropped == 77).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (30, 20), (20, 240), (224, 1500), (2000, 1000)])
+def test_the_crop_of_an_ordinary_picture_is_cut_from_the_whole_one_bit_for_bit(rng, shape):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    cropped, placement = centre_crop_image(image, 224, 224, 0.875)
+    outer = round(shape[1] * placement.scale_x), round(shape[0] * placement.scale_y)
+    left, top = round(-placement.offset_x), round(-placement.offset_y)
+    np.testing.assert_array_equal(cropped, resize_image(image, *outer)[top : top + 224, left : left + 224])
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.5, -1.0])

@@ -18,7 +18,9 @@ Image = np.ndarray[Any, Any]
 Boxes = np.ndarray[Any, Any]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Indices = np.ndarray[Any, np.dtype[np.intp]]
 MAX_FREE_PIXELS = 4_000_000  # 64 float channels of such a picture are 1 GB
+MOST_COVERING = 16  # a grown picture that is cut afterwards has at most so many times the pixels of what is cut out
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +137,8 @@ def centre_crop_image(
     """Resize a picture to cover `width` x `height` / `crop_fraction`, and cut `width` x `height` from its middle.
 
     With a square input that is the usual evaluation transform: shorter side to size / crop_fraction, then a centre crop.
+    A thin picture covers the input only when it is grown out of all proportion: 1 x 20,000 pixels to 256 x 5,120,000. Of such
+    a one only what the crop keeps is ever made, which may differ from the other way by one level of rounding.
 
     Args:
         image: `(H, W, C)` uint8.
@@ -161,8 +165,37 @@ def centre_crop_image(
         offset_x=-left,
         offset_y=-top,
     )
+    if outer_width * outer_height > max(source_width * source_height, MOST_COVERING * width * height):
+        return _grow_part(image, placement), placement
     resized = resize_image(image, outer_width, outer_height, shrink)
     return resized[top : top + height, left : left + width], placement
+
+
+def _grow_part(image: Image, placement: Placement) -> Image:
+    """What the input shows of a picture that grows and is cut, bilinear as in `resize_image`; reads only what it shows."""
+    rows, rows_after, shares_y = _find_neighbours(
+        placement.source_height, placement.scale_y, -placement.offset_y, placement.input_height
+    )
+    columns, columns_after, shares_x = _find_neighbours(
+        placement.source_width, placement.scale_x, -placement.offset_x, placement.input_width
+    )
+    top, left = rows[0], columns[0]
+    part = image[top : rows_after[-1] + 1, left : columns_after[-1] + 1].astype(np.float32)
+    part = _mix(part[rows - top], part[rows_after - top], shares_y[:, None, None])
+    part = _mix(part[:, columns - left], part[:, columns_after - left], shares_x[:, None])
+    return np.rint(part).astype(np.uint8)
+
+
+def _find_neighbours(size: int, scale: float, first: float, count: int) -> tuple[Indices, Indices, Floats]:
+    """For `count` pixels from `first` on of an axis that grew by `scale`: the source pixels before and after, and the share
+    of the one after, 0..1."""
+    positions = np.clip((np.arange(count) + first + 0.5) / scale - 0.5, 0, size - 1)
+    before = positions.astype(np.intp)
+    return before, np.minimum(before + 1, size - 1), (positions - before).astype(np.float32)
+
+
+def _mix(before: Floats, after: Floats, shares: Floats) -> Floats:
+    return before + (after - before) * shares
 
 
 def pad_image(image: Image, width_multiple: int, height_multiple: int) -> tuple[Image, Placement]:
