@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -48,6 +49,8 @@ class MeanSession:
         assert self.gate.wait(20)
         if (array == 13).any():
             raise InvalidInput("13 is unlucky; send another number")
+        if (array == 99).any():
+            raise MemoryError
         return {"mean": array.reshape(len(array), -1).mean(axis=1, keepdims=True, dtype=np.float32)}
 
     def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
@@ -229,6 +232,50 @@ def test_a_failed_execution_gives_every_work_an_error_of_its_own() -> None:
     opened.model.execute(works, alone=False)
     assert all(isinstance(work.error, InvalidInput) for work in works)
     assert works[0].error is not works[1].error
+
+
+def test_a_defect_in_preparing_one_request_spoils_no_other_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, done = Opened(batch=4), []
+    works = [make_work(opened.model, done, **picture(value)) for value in (1, 2, 3)]
+
+    def decode(content: bytes, max_pixels: int, name: str) -> np.ndarray:
+        if name == "p1":
+            raise cv2.error("no such size")
+        if name == "p3":
+            raise MemoryError
+        return decode_image(content, max_pixels, name)
+
+    monkeypatch.setattr("sightline.serving.inference.pictures.decode_image", decode)
+    opened.model.execute(works, alone=False)
+    assert [type(work.error).__name__ for work in works] == ["RuntimeError", "NoneType", "RuntimeError"]
+    assert works[1].result == [2.0]
+    assert "no such size" in caplog.text and "no such size" not in str(works[0].error)
+
+
+def test_a_defect_in_writing_one_answer_spoils_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    opened, done = Opened(batch=4), []
+    works = [make_work(opened.model, done, **picture(value)) for value in (1, 2, 3)]
+
+    def fail(facts: ServedFacts, inferred: Inferred) -> list[float]:
+        raise ZeroDivisionError("a size of 0")
+
+    works[1].payload = msgspec.structs.replace(works[1].payload, write_answer=fail)
+    opened.model.execute(works, alone=False)
+    assert [work.result for work in works] == [[1.0], None, [3.0]]
+    assert isinstance(works[1].error, RuntimeError) and "a size of 0" in caplog.text
+    assert done == works  # each was told once
+
+
+def test_a_defect_in_inferring_fails_only_those_that_were_inferred_together() -> None:
+    opened, done = Opened(batch=4), []
+    pictures = [make_work(opened.model, done, **picture(value)) for value in (99, 99)]
+    tensors = make_work(opened.model, done, tensors={"images": np.full((1, 3, 4, 4), 7, np.float32)})
+    opened.model.execute([*pictures, tensors], alone=False)
+    assert all(isinstance(work.error, RuntimeError) for work in pictures)
+    assert pictures[0].error is not pictures[1].error
+    assert tensors.result == [7.0]
 
 
 def test_pictures_and_tensors_of_one_batch_are_inferred_apart() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.core.errors import Exhausted, InvalidInput, SightlineError
+from sightline.core.errors import Exhausted, InvalidInput
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
@@ -34,7 +34,7 @@ from sightline.serving.inference.tensor_facts import (
     make_blank_inputs,
     pad_rows,
 )
-from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
+from sightline.serving.scheduling.work import QueueSettings, Work, fail_works, share_execution
 
 
 class Prepared:
@@ -175,7 +175,7 @@ class ServedModel:
         return rows
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
-        """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
+        """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
         prepared = [ready for work in works if (ready := self._prepare(work)) is not None]
         for group in group_by_shape(prepared):
             self._execute_group(group, alone)
@@ -202,8 +202,8 @@ class ServedModel:
                 ready.tensors = call.tensors
             else:
                 self._place(ready, call)
-        except SightlineError as error:
-            work.finish(error=error)
+        except Exception as error:  # noqa: BLE001 - the border of one request
+            fail_works([work], error)
             return None
         if work.is_cancelled:
             return None
@@ -223,9 +223,8 @@ class ServedModel:
         """Infer several calls of one kind and shape together, and write their answers."""
         try:
             outputs = self._infer(self._join(group), alone)
-        except SightlineError as error:
-            for ready in group:
-                ready.work.finish(error=type(error)(*error.args))  # one each: whoever raises an error writes into it
+        except Exception as error:  # noqa: BLE001 - the border of the requests that are inferred together
+            fail_works([ready.work for ready in group], error)
             return
         inferred_s = time.monotonic()
         share_execution([ready.work for ready in group])
@@ -287,9 +286,11 @@ class ServedModel:
             infer_s=work.inferred_s - work.prepared_s,
         )
         try:
-            work.finish(call.write_answer(self.facts, inferred))
-        except SightlineError as error:
-            work.finish(error=error)
+            answer = call.write_answer(self.facts, inferred)
+        except Exception as error:  # noqa: BLE001 - the border of one request
+            fail_works([work], error)
+        else:
+            work.finish(answer)
 
     @contextmanager
     def _use_sessions(self) -> Iterator[tuple[SessionPool, Session]]:

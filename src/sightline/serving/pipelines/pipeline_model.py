@@ -4,6 +4,7 @@ It holds no graph. Each execution takes from the host the versions of its models
 steps in its slot thread, and lets them go; so a swapped model is used from the next execution on, and no old one is kept.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,9 @@ from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
-from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
+from sightline.serving.scheduling.work import QueueSettings, Work, fail_works, share_execution
+
+logger = logging.getLogger("sightline.serving")
 
 
 class PipelineModel:
@@ -100,7 +103,7 @@ class PipelineModel:
         return rows
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
-        """Answer one batch in the calling thread. Each Work gets a result or an error; nothing is raised for bad input."""
+        """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
         ready: list[Ready] = []
         most, pixels = FULL_PICTURES * self._max_pixels, 0
         for work in works:
@@ -121,19 +124,20 @@ class PipelineModel:
                 plan = self._update_plan(models)
                 for group in _group_works(ready, plan):
                     self._execute_group(group, plan, models, alone)
-        except SightlineError as error:
-            for work, _ in ready:
-                if not work.finished_s:
-                    work.finish(error=error)
+        except Exception as error:  # noqa: BLE001 - the border of the requests that are run together
+            if unanswered := [work for work, _ in ready if not work.finished_s]:
+                fail_works(unanswered, error)
 
     def _execute_group(self, group: "Sequence[Ready]", plan: Plan, models: Mapping[str, StepModel], alone: bool) -> None:
         """Run several calls together; when that fails, each by itself, so that one bad picture spoils no other answer."""
         try:
             outputs, placements = run_plan(plan, models, group, alone)
-        except SightlineError as error:
+        except Exception as error:
             if len(group) == 1:
-                group[0][0].finish(error=error)
+                fail_works([group[0][0]], error)
                 return
+            if not isinstance(error, SightlineError):
+                logger.exception("defect: %s failed on %d requests together; each is run by itself", self.name, len(group))
             for one in group:
                 self._execute_group([one], plan, models, alone)
             return
@@ -149,8 +153,8 @@ class PipelineModel:
         call: Call = work.payload
         try:
             images = list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
-        except SightlineError as error:
-            work.finish(error=error)
+        except Exception as error:  # noqa: BLE001 - the border of one request
+            fail_works([work], error)
             return None
         if work.is_cancelled:
             return None
@@ -229,6 +233,8 @@ def _answer(work: Work, images: Sequence[np.ndarray], plan: Plan, outputs: Tenso
         infer_s=work.inferred_s - work.prepared_s,
     )
     try:
-        work.finish(call.write_answer(plan.facts, inferred))
-    except SightlineError as error:
-        work.finish(error=error)
+        answer = call.write_answer(plan.facts, inferred)
+    except Exception as error:  # noqa: BLE001 - the border of one request
+        fail_works([work], error)
+    else:
+        work.finish(answer)

@@ -3,11 +3,17 @@
 The scheduler sees only what is in here. It never looks into `payload`, which belongs to the model that executes it.
 """
 
+import copy
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
+
+from sightline.core.errors import SightlineError
+
+logger = logging.getLogger("sightline.serving")
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +150,19 @@ class Work:
         self.finished_s = time.monotonic()
         if not self.is_cancelled:
             self.on_done(self)
+
+
+def fail_works(works: Sequence[Work], error: Exception) -> None:
+    """Finish works with what was raised on their way, each with an error of its own: whoever raises one writes into it.
+
+    A SightlineError is for the callers. All else is a defect of ours: the log has it, and the callers learn that there is one.
+    """
+    name = works[0].executable.name
+    is_defect = not isinstance(error, SightlineError)
+    if is_defect:
+        logger.error("defect: %s failed on %d of the requests of an execution", name, len(works), exc_info=error)
+    for work in works:
+        work.finish(error=RuntimeError(f"{name} failed on a request; the log says why") if is_defect else copy.copy(error))
 
 
 def share_execution(works: Sequence[Work]) -> None:
