@@ -21,7 +21,7 @@ from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Tenso
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
 from sightline.serving.listening import format_url, open_listener
-from sightline.serving.scheduling.work import Executable, QueueSettings, Work, share_execution
+from sightline.serving.scheduling.work import Executable, Laps, QueueSettings, Work, share_execution
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.routes import make_fallback_route, make_routes
 from sightline.serving.v2.statistics import Statistics
@@ -72,6 +72,7 @@ class NumpyVersion:
     def _answer(self, work: Work) -> Any:
         call: Call = work.payload
         work.started_s = time.monotonic()
+        laps = Laps(work.started_s)
         placements: tuple[Any, ...] = ()
         tensors: Arrays = call.tensors or {}
         if call.pictures:
@@ -79,10 +80,9 @@ class NumpyVersion:
             images = [decode_image(bytes(picture.content), name=picture.name) for picture in call.pictures]
             batch, placed = prepare_batch(images, self.facts.input)
             tensors, placements = {self.facts.input.name: batch}, tuple(placed)
-        work.prepared_s = time.monotonic()
+        work.input_s = laps.end()
         outputs = self.network(tensors)
-        work.inferred_s = time.monotonic()
-        share_execution([work])
+        share_execution([work], laps.end())
         return call.write_answer(self.facts, Inferred(outputs=outputs, placements=placements))
 
 

@@ -10,7 +10,7 @@ from sightline.serving.http import access_log
 from sightline.serving.http.access_log import AccessLog, encode_record
 from sightline.serving.http.request_record import RECORD, RequestRecord, observe_work
 from sightline.serving.inference.calls import ServedFacts
-from sightline.serving.scheduling.work import Work
+from sightline.serving.scheduling.work import Execution, Work
 
 
 def make_record(path: str = "/predict/parts", **changes: Any) -> RequestRecord:
@@ -124,7 +124,7 @@ def make_facts() -> ServedFacts:
 
 def test_works_add_their_times_to_their_requests_record() -> None:
     work = Work(None, None, lambda _: None)  # type: ignore[arg-type]
-    work.enqueued_s, work.started_s, work.prepared_s, work.inferred_s = 10.0, 11.0, 11.5, 13.5
+    work.enqueued_s, work.started_s, work.input_s, work.infer_s, work.execution = 10.0, 11.0, 0.5, 2.0, Execution(1)
     record = make_record()
     token = RECORD.set(record)
     observe_work(work, make_facts())

@@ -23,7 +23,8 @@ def make_facts(name: str = "parts", version: int = 2) -> ServedFacts:
 def make_work(rows: int = 1, inferred: int = 1, error: SightlineError | None = None, is_cancelled: bool = False) -> Work:
     """Waited 1 s, prepared in 2 ms, inferred in 20 ms, wrote in 1 ms. `inferred`: rows of its execution if it leads it."""
     work = Work(None, None, lambda _: None, rows=rows)  # type: ignore[arg-type]
-    work.enqueued_s, work.started_s, work.prepared_s, work.inferred_s, work.finished_s = 10.0, 11.0, 11.002, 11.022, 11.023
+    work.enqueued_s, work.started_s, work.finished_s = 10.0, 11.0, 11.023
+    work.input_s, work.infer_s, work.output_s = 0.002, 0.02, 0.001
     work.execution, work.leads_execution = Execution(inferred), inferred > 0
     work.error, work.is_cancelled = error, is_cancelled
     return work

@@ -396,6 +396,55 @@ def test_what_was_never_inferred_is_no_execution() -> None:
     assert 'nv_inference_exec_count{model="m",version="1"} 0.0' in metrics.write_text().decode()
 
 
+class Clock:
+    """Stands still but for what is done: whoever takes time puts it on."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def test_a_request_has_its_own_time_of_decoding_and_writing_and_the_inference_it_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Decoding the picture N takes N s, and one that is broken 100 s; inference 4 s a row, writing 0.5 s."""
+    clock, opened, done = Clock(), Opened(batch=8), []
+    monkeypatch.setattr("sightline.serving.scheduling.work.time", clock)
+
+    def decode(content: bytes, max_pixels: int, name: str) -> np.ndarray:
+        clock.now_s += 100 if name == "note.txt" else int(name[1:])
+        return decode_image(content, max_pixels, name)
+
+    def infer(inputs: Mapping[str, np.ndarray]) -> Tensors:
+        rows = len(inputs["images"])
+        clock.now_s += 4 * rows
+        return {"mean": np.zeros((rows, 1), np.float32)}
+
+    def write(facts: ServedFacts, inferred: Inferred) -> tuple[float, float]:
+        clock.now_s += 0.5
+        return inferred.decode_s, inferred.infer_s
+
+    monkeypatch.setattr("sightline.serving.inference.pictures.decode_image", decode)
+    for session in opened.sessions:
+        monkeypatch.setattr(session, "infer", infer)
+    broken = {"pictures": (Upload("note.txt", b"no picture"),)}
+    tensors = {"tensors": {"images": np.zeros((1, 3, 4, 4), np.float32)}}
+    works = [make_work(opened.model, done, **call) for call in (picture(1), broken, picture(2, 3), tensors)]
+    for work in works:
+        work.payload = msgspec.structs.replace(work.payload, write_answer=write)
+        work.enqueued_s, work.started_s = 99.0, clock.now_s
+    opened.model.execute(works, alone=False)
+    answered = [works[0], works[2], works[3]]
+    assert [work.result for work in answered] == [(1.0, 12.0), (5.0, 12.0), (0.0, 4.0)]
+    assert [work.output_s for work in answered] == [0.5, 0.5, 0.5]
+    counted = count_all(*works)[0].read("m", 1)
+    one, three = counted.batch_stats  # the tensors by themselves, three pictures together
+    assert [one.compute_input.ns, one.compute_infer.ns, one.compute_output.ns] == [0, 4 * 10**9, 5 * 10**8]
+    assert [three.compute_input.ns, three.compute_infer.ns, three.compute_output.ns] == [6 * 10**9, 12 * 10**9, 10**9]
+
+
 def test_a_request_whose_caller_goes_while_it_is_decoded_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, done = Opened(batch=4), []
     leaving, staying = (make_work(opened.model, done, **picture(*values)) for values in ((1, 2, 3), (4,)))

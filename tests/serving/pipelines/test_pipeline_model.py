@@ -1,7 +1,6 @@
 """Pipelines run over fake models whose answers can be read off the pictures."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,10 +28,9 @@ from sightline.core.annotations import Annotation
 from sightline.core.errors import Exhausted, ImageTooLarge, InvalidInput, NotFound, UnreadableImage
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.serving.inference.calls import Call, Upload
-from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings
 
 ZOO = b"""{"steps": [{"name": "find", "model": "detector", "confidence": 0.5},
                      {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "max_crops": 2}},
@@ -181,40 +179,6 @@ def test_a_picture_on_which_a_step_fails_spoils_no_other_answer_and_names_the_st
     model.execute(works, alone=False)
     assert str(works[1].error) == "step 'find': the network cannot take red"
     assert [len(work.result[0]) for work in (works[0], works[2])] == [3, 1]
-
-
-def test_a_defect_on_one_picture_spoils_no_other_answer(caplog: pytest.LogCaptureFixture) -> None:
-    def fail_on_red(images: Any) -> Any:
-        if any(image[0, 0, 0] == 255 for image in images):
-            raise MemoryError("red is too large")
-        return real(images)
-
-    detector = make_detector()
-    real, detector._run = detector._run, fail_on_red
-    model = open_pipeline(ZOO, detector, make_breeds())
-    bad = paint(60, 40, SQUARES)
-    bad[0, 0] = 255, 0, 0
-    works = [make_work(model, images=(image,)) for image in (paint(60, 40, SQUARES), bad, paint(60, 40, SQUARES[:1]))]
-    model.execute(works, alone=False)
-    assert isinstance(works[1].error, RuntimeError) and "red is too large" in caplog.text
-    assert [len(work.result[0]) for work in (works[0], works[2])] == [3, 1]
-
-
-def test_a_defect_in_decoding_or_writing_spoils_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(facts: Any, inferred: Any) -> Any:
-        raise ZeroDivisionError
-
-    def decode(work: Work, max_pixels: int) -> Iterator[np.ndarray]:
-        if work is works[0]:
-            raise MemoryError
-        yield from decode_pictures(work, max_pixels)
-
-    monkeypatch.setattr("sightline.serving.pipelines.pipeline_model.decode_pictures", decode)
-    model = open_pipeline(ZOO, make_detector(), make_breeds())
-    works = [make_work(model, write, images=(paint(60, 40, SQUARES),)) for write in (read_annotations, fail, read_annotations)]
-    model.execute(works, alone=False)
-    assert [type(work.error).__name__ for work in works] == ["RuntimeError", "RuntimeError", "NoneType"]
-    assert len(works[2].result[0]) == 3
 
 
 def test_cancelled_work_is_not_run() -> None:

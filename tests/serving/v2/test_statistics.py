@@ -9,7 +9,8 @@ from sightline.serving.v2.statistics import Statistics
 
 def make_work(rows=1, execution_rows=1, leads=True, error=None):
     work = Work(None, None, lambda _: None, rows=rows)
-    work.enqueued_s, work.started_s, work.prepared_s, work.inferred_s, work.finished_s = 10.0, 10.5, 10.75, 11.75, 12.0
+    work.enqueued_s, work.started_s, work.finished_s = 10.0, 10.5, 12.0
+    work.input_s, work.infer_s, work.output_s = 0.25, 1.0, 0.125
     work.execution, work.leads_execution, work.error = Execution(execution_rows), leads, error
     return work
 
@@ -32,7 +33,7 @@ def test_times_of_a_request_are_split_up():
         "queue": (1, 500_000_000),
         "compute_input": (1, 250_000_000),
         "compute_infer": (1, 1_000_000_000),
-        "compute_output": (1, 250_000_000),
+        "compute_output": (1, 125_000_000),
         "cache_hit": (0, 0),
         "cache_miss": (0, 0),
     }
@@ -43,6 +44,10 @@ def test_requests_that_shared_an_execution_are_one_execution():
     counted = count(make_work(2, 3), make_work(1, 3, leads=False), make_work(1, 1))
     assert (counted.inference_count, counted.execution_count, counted.inference_stats.success.count) == (4, 2, 3)
     assert [(batch.batch_size, batch.compute_infer.count) for batch in counted.batch_stats] == [(1, 1), (3, 1)]
+    together = counted.batch_stats[1]
+    assert (together.compute_infer.count, together.compute_infer.ns) == (1, 1_000_000_000)  # once, for they shared it
+    assert (together.compute_input.count, together.compute_input.ns) == (1, 500_000_000)
+    assert (together.compute_output.count, together.compute_output.ns) == (1, 250_000_000)
 
 
 def test_refused_failed_and_cancelled_requests_fail():

@@ -83,12 +83,12 @@ class ModelCounts:
             self.failures[reason] += 1
             return
         self.successes += 1
-        self.output_s += work.finished_s - work.inferred_s
+        self.output_s += work.output_s
         histograms = self.histograms
         histograms["request"].add(work.finished_s - work.enqueued_s)
         histograms["queue"].add(work.started_s - work.enqueued_s)
-        histograms["decode"].add(work.prepared_s - work.started_s)
-        histograms["infer"].add(work.inferred_s - work.prepared_s)
+        histograms["decode"].add(work.input_s)
+        histograms["infer"].add(work.infer_s)
 
     def triton_values(self) -> Iterator[float]:
         """Values of TRITON_COUNTERS, in its order."""

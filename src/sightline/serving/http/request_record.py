@@ -53,6 +53,6 @@ def observe_work(work: Work, facts: ServedFacts) -> None:
     record.model = f"{facts.name}:{facts.version}"
     if work.started_s:
         record.queue_s += work.started_s - work.enqueued_s
-    if work.inferred_s:
-        record.decode_s += work.prepared_s - work.started_s
-        record.infer_s += work.inferred_s - work.prepared_s
+    if work.execution is not None:
+        record.decode_s += work.input_s
+        record.infer_s += work.infer_s

@@ -7,7 +7,6 @@ stands in between.
 """
 
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -34,7 +33,7 @@ from sightline.serving.inference.tensor_facts import (
     make_blank_inputs,
     pad_rows,
 )
-from sightline.serving.scheduling.work import QueueSettings, Work, fail_works, share_execution
+from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
 
 
 class Prepared:
@@ -176,9 +175,10 @@ class ServedModel:
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
-        prepared = [ready for work in works if (ready := self._prepare(work)) is not None]
+        laps = Laps(works[0].started_s)
+        prepared = [ready for work in works if (ready := self._prepare(work, laps)) is not None]
         for group in group_by_shape(prepared):
-            self._execute_group(group, alone)
+            self._execute_group(group, alone, laps)
 
     def run_pictures(self, images: Sequence[np.ndarray], alone: bool = False) -> tuple[Tensors, list[Placement]]:
         """Raw outputs for decoded pictures `uint8 (H, W, 3)` RGB, and how each lies in the network's input. Blocking."""
@@ -193,7 +193,7 @@ class ServedModel:
         check_tensors(tensors, self.facts)
         return self._infer(tensors, alone)
 
-    def _prepare(self, work: Work) -> Prepared | None:
+    def _prepare(self, work: Work, laps: Laps) -> Prepared | None:
         """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
         call: Call = work.payload
         ready = Prepared(work)
@@ -203,12 +203,11 @@ class ServedModel:
             else:
                 self._place(ready, call)
         except Exception as error:  # noqa: BLE001 - the border of one request
+            laps.end()
             fail_works([work], error)
             return None
-        if work.is_cancelled:
-            return None
-        work.prepared_s = time.monotonic()
-        return ready
+        work.input_s = laps.end()
+        return None if work.is_cancelled else ready
 
     def _place(self, ready: Prepared, call: Call) -> None:
         """Decode and place one picture after another; whole ones are kept only where the answer needs them."""
@@ -219,20 +218,19 @@ class ServedModel:
             images = ready.images = list(images)
         ready.pixels, ready.placements = place_one_by_one(images, ready.work.rows, spec)
 
-    def _execute_group(self, group: Sequence[Prepared], alone: bool) -> None:
+    def _execute_group(self, group: Sequence[Prepared], alone: bool, laps: Laps) -> None:
         """Infer several calls of one kind and shape together, and write their answers."""
         try:
             outputs = self._infer(self._join(group), alone)
         except Exception as error:  # noqa: BLE001 - the border of the requests that are inferred together
+            laps.end()
             fail_works([ready.work for ready in group], error)
             return
-        inferred_s = time.monotonic()
-        share_execution([ready.work for ready in group])
+        share_execution([ready.work for ready in group], laps.end())
         first = 0
         for ready in group:
-            ready.work.inferred_s = inferred_s
             end = first + ready.work.rows
-            self._answer(ready, outputs if len(group) == 1 else cut_rows(outputs, first, end))
+            self._answer(ready, outputs if len(group) == 1 else cut_rows(outputs, first, end), laps)
             first = end
 
     def _join(self, group: Sequence[Prepared]) -> Mapping[str, np.ndarray]:
@@ -276,20 +274,22 @@ class ServedModel:
         ]
         return parts if self._fixed_batch is None else [*parts[:-1], pad_rows(parts[-1], self._fixed_batch)]
 
-    def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray]) -> None:
+    def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray], laps: Laps) -> None:
         work, call = ready.work, ready.work.payload
         inferred = Inferred(
             outputs=outputs,
             placements=tuple(ready.placements),
             images=tuple(ready.images),
-            decode_s=work.prepared_s - work.started_s,
-            infer_s=work.inferred_s - work.prepared_s,
+            decode_s=work.input_s,
+            infer_s=work.infer_s,
         )
         try:
             answer = call.write_answer(self.facts, inferred)
         except Exception as error:  # noqa: BLE001 - the border of one request
+            laps.end()
             fail_works([work], error)
         else:
+            work.output_s = laps.end()
             work.finish(answer)
 
     @contextmanager

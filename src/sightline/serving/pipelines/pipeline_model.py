@@ -5,7 +5,6 @@ steps in its slot thread, and lets them go; so a swapped model is used from the 
 """
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -22,7 +21,7 @@ from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
-from sightline.serving.scheduling.work import QueueSettings, Work, fail_works, share_execution
+from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
 
 logger = logging.getLogger("sightline.serving")
 
@@ -105,61 +104,65 @@ class PipelineModel:
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
         ready: list[Ready] = []
+        laps = Laps(works[0].started_s)
         most, pixels = FULL_PICTURES * self._max_pixels, 0
         for work in works:
-            if (images := self._decode(work)) is None:
+            if (images := self._decode(work, laps)) is None:
                 continue
             ready.append((work, images))
             pixels += sum(image.shape[0] * image.shape[1] for image in images)
             if pixels > most:  # crops are cut from whole pictures, so these are kept: no more than a request may have
-                self._execute_ready(ready, alone)
+                self._execute_ready(ready, alone, laps)
                 ready, pixels = [], 0
         if ready:
-            self._execute_ready(ready, alone)
+            self._execute_ready(ready, alone, laps)
 
-    def _execute_ready(self, ready: "Sequence[Ready]", alone: bool) -> None:
+    def _execute_ready(self, ready: "Sequence[Ready]", alone: bool, laps: Laps) -> None:
         """Run decoded calls over the versions that answer now; what is raised is the answer of those that have none yet."""
         try:
             with self._hold_models() as models:
                 plan = self._update_plan(models)
                 for group in _group_works(ready, plan):
-                    self._execute_group(group, plan, models, alone)
+                    self._execute_group(group, plan, models, alone, laps)
         except Exception as error:  # noqa: BLE001 - the border of the requests that are run together
+            laps.end()
             if unanswered := [work for work, _ in ready if not work.finished_s]:
                 fail_works(unanswered, error)
 
-    def _execute_group(self, group: "Sequence[Ready]", plan: Plan, models: Mapping[str, StepModel], alone: bool) -> None:
+    def _execute_group(
+        self, group: "Sequence[Ready]", plan: Plan, models: Mapping[str, StepModel], alone: bool, laps: Laps
+    ) -> None:
         """Run several calls together; when that fails, each by itself, so that one bad picture spoils no other answer."""
         try:
             outputs, placements = run_plan(plan, models, group, alone)
         except Exception as error:
+            laps.end()
             if len(group) == 1:
                 fail_works([group[0][0]], error)
                 return
             if not isinstance(error, SightlineError):
                 logger.exception("defect: %s failed on %d requests together; each is run by itself", self.name, len(group))
             for one in group:
-                self._execute_group([one], plan, models, alone)
+                self._execute_group([one], plan, models, alone, laps)
             return
-        share_execution([work for work, _ in group])
-        inferred_s, first = time.monotonic(), 0
+        share_execution([work for work, _ in group], laps.end())
+        first = 0
         for work, images in group:
-            work.inferred_s, end = inferred_s, first + work.rows
-            _answer(work, images, plan, cut_rows(outputs, first, end), placements[first:end])
+            end = first + work.rows
+            _answer(work, images, plan, cut_rows(outputs, first, end), placements[first:end], laps)
             first = end
 
-    def _decode(self, work: Work) -> list[np.ndarray] | None:
+    def _decode(self, work: Work, laps: Laps) -> list[np.ndarray] | None:
         """The decoded pictures of a Work, none for tensors; None when it failed or its caller has gone."""
         call: Call = work.payload
         try:
             images = list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
         except Exception as error:  # noqa: BLE001 - the border of one request
+            laps.end()
             fail_works([work], error)
             return None
-        if work.is_cancelled:
-            return None
-        work.prepared_s = time.monotonic()
-        return images
+        work.input_s = laps.end()
+        return None if work.is_cancelled else images
 
     @contextmanager
     def _hold_models(self) -> Iterator[dict[str, StepModel]]:
@@ -223,18 +226,22 @@ def _group_works(ready: Sequence[Ready], plan: Plan) -> list[list[Ready]]:
     return list(groups.values())
 
 
-def _answer(work: Work, images: Sequence[np.ndarray], plan: Plan, outputs: Tensors, placements: Sequence[Placement]) -> None:
+def _answer(
+    work: Work, images: Sequence[np.ndarray], plan: Plan, outputs: Tensors, placements: Sequence[Placement], laps: Laps
+) -> None:
     call: Call = work.payload
     inferred = Inferred(
         outputs=outputs,
         placements=tuple(placements),
         images=tuple(images) if call.keep_images else (),
-        decode_s=work.prepared_s - work.started_s,
-        infer_s=work.inferred_s - work.prepared_s,
+        decode_s=work.input_s,
+        infer_s=work.infer_s,
     )
     try:
         answer = call.write_answer(plan.facts, inferred)
     except Exception as error:  # noqa: BLE001 - the border of one request
+        laps.end()
         fail_works([work], error)
     else:
+        work.output_s = laps.end()
         work.finish(answer)

@@ -99,13 +99,16 @@ class Work:
         on_done: called once, from any thread, after `result` or `error` is set. Never called for a cancelled Work.
         result, error: what came of it.
         execution: what it was inferred with; None until then. leads_execution: whether that execution is counted at this Work.
-        enqueued_s, started_s, prepared_s, inferred_s, finished_s: on the monotonic clock; 0.0 until reached.
+        enqueued_s, started_s, finished_s: on the monotonic clock; 0.0 until reached.
+        input_s, infer_s, output_s: how long its own pictures were prepared, the inference took that it shared, and its own
+            answer was written; 0.0 until known. What it waits meanwhile for others of its batch is in none of them.
         is_cancelled: the caller has gone; whoever holds the Work drops it at the next chance.
     """
 
     __slots__ = (
-        "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "hastens", "inferred_s", "is_cancelled",
-        "leads_execution", "on_done", "payload", "prepared_s", "priority", "result", "rows", "started_s", "tenant", "timeout_s",
+        "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "hastens", "infer_s", "input_s",
+        "is_cancelled", "leads_execution", "on_done", "output_s", "payload", "priority", "result", "rows", "started_s", "tenant",
+        "timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -131,7 +134,8 @@ class Work:
         self.deadline_s: float | None = None  # set when it enters the queue
         self.result: Any = None
         self.error: Exception | None = None  # no SightlineError: a defect of ours
-        self.enqueued_s = self.started_s = self.prepared_s = self.inferred_s = self.finished_s = 0.0
+        self.enqueued_s = self.started_s = self.finished_s = 0.0
+        self.input_s = self.infer_s = self.output_s = 0.0
         self.execution: Execution | None = None
         self.leads_execution = False
         self.is_cancelled = False
@@ -152,6 +156,20 @@ class Work:
             self.on_done(self)
 
 
+class Laps:
+    """Cuts the time of a batch into laps without gaps, each from the end of the one before. Args: began_s: of the first."""
+
+    __slots__ = ("_ended_s",)
+
+    def __init__(self, began_s: float) -> None:
+        self._ended_s = began_s
+
+    def end(self) -> float:
+        """End a lap. Returns: its seconds."""
+        before_s, self._ended_s = self._ended_s, time.monotonic()
+        return self._ended_s - before_s
+
+
 def fail_works(works: Sequence[Work], error: Exception) -> None:
     """Finish works with what was raised on their way, each with an error of its own: whoever raises one writes into it.
 
@@ -165,8 +183,8 @@ def fail_works(works: Sequence[Work], error: Exception) -> None:
         work.finish(error=RuntimeError(f"{name} failed on a request; the log says why") if is_defect else copy.copy(error))
 
 
-def share_execution(works: Sequence[Work]) -> None:
-    """Say of works that they were inferred together."""
+def share_execution(works: Sequence[Work], infer_s: float) -> None:
+    """Say of works that they were inferred together, and how long that took."""
     execution = Execution(sum(work.rows for work in works))
     for work in works:
-        work.execution = execution
+        work.infer_s, work.execution = infer_s, execution

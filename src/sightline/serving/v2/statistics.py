@@ -24,9 +24,9 @@ class Duration(msgspec.Struct):
     count: int = 0
     ns: int = 0
 
-    def add(self, seconds: float) -> None:
-        """Count one more."""
-        self.count += 1
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count one more, or add to what was counted already."""
+        self.count += times
         self.ns += max(0, round(seconds * NANOSECONDS))
 
 
@@ -44,7 +44,7 @@ class InferenceDurations(msgspec.Struct):
 
 
 class BatchDurations(msgspec.Struct):
-    """Executions of one size in rows."""
+    """Executions of one size in rows: input and output summed over the requests of each, its inference once."""
 
     batch_size: int
     compute_input: Duration = msgspec.field(default_factory=Duration)
@@ -84,7 +84,7 @@ class Statistics:
             if counted is None:
                 counted = self._versions[facts.name, facts.version] = VersionStatistics(facts.name, str(facts.version))
             counted.last_inference = round(self._wall_clock_s() * 1000)
-            if work.leads_execution and work.execution is not None:
+            if work.execution is not None:
                 _count_execution(counted, work, work.execution.rows)
             if work.error is None and not work.is_cancelled and work.finished_s:
                 _count_success(counted, work)
@@ -103,20 +103,19 @@ def _count_success(counted: VersionStatistics, work: Work) -> None:
     durations = counted.inference_stats
     durations.success.add(work.finished_s - work.enqueued_s)
     durations.queue.add(work.started_s - work.enqueued_s)
-    _count_computing(durations, work)
+    durations.compute_input.add(work.input_s)
+    durations.compute_infer.add(work.infer_s)
+    durations.compute_output.add(work.output_s)
 
 
 def _count_execution(counted: VersionStatistics, work: Work, rows: int) -> None:
-    counted.inference_count += rows
-    counted.execution_count += 1
     batch = next((one for one in counted.batch_stats if one.batch_size == rows), None)
     if batch is None:
         batch = BatchDurations(rows)
         counted.batch_stats = sorted([*counted.batch_stats, batch], key=lambda one: one.batch_size)
-    _count_computing(batch, work)
-
-
-def _count_computing(durations: InferenceDurations | BatchDurations, work: Work) -> None:
-    durations.compute_input.add(work.prepared_s - work.started_s)
-    durations.compute_infer.add(work.inferred_s - work.prepared_s)
-    durations.compute_output.add(work.finished_s - work.inferred_s)
+    if work.leads_execution:
+        counted.inference_count += rows
+        counted.execution_count += 1
+        batch.compute_infer.add(work.infer_s)
+    batch.compute_input.add(work.input_s, times=int(work.leads_execution))
+    batch.compute_output.add(work.output_s, times=int(work.leads_execution))
