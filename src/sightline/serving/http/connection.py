@@ -25,7 +25,7 @@ from sightline.serving.http.request_parser import ParsedRequest, RequestParser, 
 from sightline.serving.http.tls_listener import Arrival
 from sightline.serving.http.websocket import WebSocket
 
-Phase = Literal["idle", "head", "body", "busy", "closing", "websocket"]
+Phase = Literal["idle", "head", "body", "busy", "lingering", "closing", "websocket"]
 
 FOREVER_S = float("inf")
 ASGI = {"version": "3.0", "spec_version": "2.4"}
@@ -84,7 +84,6 @@ class EdgeConnection(asyncio.Protocol):
         self._last_words = b""
         self._is_deaf = False  # nothing more is parsed
         self._is_reading_paused = False
-        self._unsent_bytes = 0
         self._writable: asyncio.Future[None] | None = None
 
     # What the transport tells it
@@ -118,6 +117,7 @@ class EdgeConnection(asyncio.Protocol):
             self._websocket.connection_lost(exc)
         self._is_deaf = True
         self.deadline_s = FOREVER_S
+        self._edge.count_unread(self, 0)
         self._forget_all()
         self._resume_writers()
 
@@ -133,6 +133,7 @@ class EdgeConnection(asyncio.Protocol):
             self._websocket.pause_writing()
             return
         self.is_write_paused = True
+        self._count_unread()
         if self._phase == "busy":
             self._enter("busy", self._limits.write_timeout_s)
 
@@ -141,6 +142,7 @@ class EdgeConnection(asyncio.Protocol):
         if self._websocket is not None:
             self._websocket.resume_writing()
             return
+        self._edge.count_unread(self, 0)
         if self._phase == "busy":
             self._enter("busy", FOREVER_S)
         self._resume_writers()
@@ -201,7 +203,7 @@ class EdgeConnection(asyncio.Protocol):
         self._edge.buffered_bytes += held_bytes
         if exchange.received_bytes > self._limits.max_body_bytes:
             raise make_too_large(self._limits)
-        if held_bytes and self._edge.buffered_bytes > self._limits.max_buffered_bytes:
+        if held_bytes and not self._edge.make_room():
             raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
         if exchange.is_full:
             self._pause_reading(True)
@@ -219,7 +221,10 @@ class EdgeConnection(asyncio.Protocol):
             return
         exchange.end_body()
         if exchange is self._current:
-            self._enter("busy", self._limits.write_timeout_s if self.is_write_paused else FOREVER_S)
+            if self.is_write_paused:
+                self._await_reader("busy")
+            else:
+                self._enter("busy", FOREVER_S)
             if exchange.is_answered:
                 self._advance()
 
@@ -273,7 +278,6 @@ class EdgeConnection(asyncio.Protocol):
     def finish(self, exchange: Exchange) -> None:
         """The answer is complete."""
         self._server_state.total_requests += 1
-        self._unsent_bytes = 0
         self._edge.buffered_bytes -= exchange.release_body()
         if exchange.keep_alive:
             if exchange.is_whole:
@@ -297,6 +301,7 @@ class EdgeConnection(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection now; what is not sent is lost."""
         self._is_deaf = True
+        self._edge.count_unread(self, 0)
         self._transport.abort()
 
     # The order of answers
@@ -325,7 +330,7 @@ class EdgeConnection(asyncio.Protocol):
 
     def _advance(self) -> None:
         if self.is_write_paused and self._current is not None:  # else answers to a client that reads none would pile up
-            self._enter("busy", self._limits.write_timeout_s)
+            self._await_reader("busy")
             self._pause_reading(True)
             return
         before, self._current = self._current, None
@@ -412,12 +417,14 @@ class EdgeConnection(asyncio.Protocol):
         if self._is_websocket_well():
             self._enter("websocket", self._limits.write_timeout_s)
             return
-        unsent_bytes, before = self._transport.get_write_buffer_size(), self._unsent_bytes
-        self._unsent_bytes = unsent_bytes
-        if unsent_bytes and (before == 0 or unsent_bytes < before):
-            self._enter(self._phase, self._limits.write_timeout_s)  # it reads, slowly
-        elif self._phase == "idle" and not unsent_bytes:
+        if self._phase in ("idle", "lingering"):
             self._close()
+            return
+        now_s = self._loop.time()
+        unsent_bytes, read_bytes = self._count_unread()
+        due_s = min(self.deadline_s + read_bytes / self._limits.min_body_bytes_per_s, now_s + self._limits.write_timeout_s)
+        if unsent_bytes and due_s > now_s:
+            self.deadline_s = due_s
         else:
             self.abort()
 
@@ -440,16 +447,26 @@ class EdgeConnection(asyncio.Protocol):
     def _end_incomplete(self) -> None:
         if self._incoming is not None:
             self._refuse(Refusal(503, "the server ended before the request was complete; send it again in a moment", 1))
-        if self._phase == "closing":
+        if self._phase in ("lingering", "closing"):
             self.deadline_s = min(self.deadline_s, self._loop.time() + LAST_BODY_S / 2)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self._phase = phase
         self.deadline_s = self._loop.time() + seconds
 
+    def _await_reader(self, phase: Phase) -> None:
+        """The client has to read what is not sent yet, at the least rate."""
+        self._count_unread()
+        self._enter(phase, self._limits.write_timeout_s)
+
+    def _count_unread(self) -> tuple[int, int]:
+        """Count what is not sent yet. Returns: how much that is, and how much less than when it was counted before."""
+        unsent_bytes = self._transport.get_write_buffer_size()
+        return unsent_bytes, self._edge.count_unread(self, unsent_bytes) - unsent_bytes
+
     def _close(self) -> None:
         self._is_deaf = True
-        self._enter("closing", self._limits.write_timeout_s)
+        self._await_reader("closing")
         self._transport.close()
 
     def _linger(self) -> None:
@@ -458,7 +475,7 @@ class EdgeConnection(asyncio.Protocol):
         if not self._transport.can_write_eof():
             self._close()
             return
-        self._enter("closing", self._limits.linger_s)
+        self._enter("lingering", self._limits.linger_s)
         self._pause_reading(False)
         if not self._transport.is_closing():
             self._transport.write_eof()

@@ -24,12 +24,14 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
         max_connections_per_address: of one remote address. Behind a proxy all clients have one address.
         max_header_bytes, max_headers: request line and headers together; more is 431, or 414 for the request line alone.
         max_body_bytes: of one request; more is 413, before it is read when it is announced.
-        max_buffered_bytes: bodies of all connections together, until they are answered; more is 503.
+        max_buffered_bytes: bodies of all connections together, until they are answered, and answers that are not read; beyond
+            it the answers that have been unread longest are cut off, and where that is not enough, more is 503.
         header_timeout_s: from the first byte of a request to the end of its headers; later is 408.
         body_grace_s, min_body_bytes_per_s: a body is late (408) when nothing of it came for the grace, or when, after the
             grace, it came slower than that on average; what came faster makes up for three graces at most.
         idle_timeout_s: a connection without a request is closed.
-        write_timeout_s: a client that reads nothing of its answer for so long is cut off.
+        write_timeout_s: a client is cut off when it reads nothing of its answer for so long, or, after that, slower than
+            `min_body_bytes_per_s` on average; what it reads faster makes up for so long at most.
         linger_s: how long a refused client's further bytes are read and thrown away, so that it can read the refusal.
     """
 
@@ -70,7 +72,8 @@ class Edge:
     Attributes:
         gate: decides, once what came with the head of a request is parsed, whether the application is asked; by default always.
         refusals: status -> how many requests connections have refused by themselves.
-        buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed.
+        buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed, and of large answers
+            that wait to be read.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Edge:
         self.buffered_bytes = 0
         self.refusals: Counter[int] = Counter()
         self._addresses: Counter[str] = Counter()
+        self._unread: dict[Expiring, int] = {}  # bytes of its answer; who was told to read first comes first
         shared = self.limits
         shortest_s = min(
             shared.header_timeout_s, shared.body_grace_s, shared.idle_timeout_s, shared.write_timeout_s, shared.linger_s
@@ -124,13 +128,34 @@ class Edge:
 
         Raises: Exhausted when all bodies together are too large.
         """
-        if self.buffered_bytes + size_bytes > self.limits.max_buffered_bytes:
+        if not self.make_room(size_bytes):
             raise Exhausted("the bodies in work are too large together; send the request again in a moment")
         self.buffered_bytes += size_bytes
         try:
             yield
         finally:
             self.buffered_bytes -= size_bytes
+
+    def count_unread(self, connection: Expiring, size_bytes: int) -> int:
+        """Count what a client has not read of its answer yet, 0 when that is over. Returns: what was counted of it before."""
+        before = self._unread.pop(connection, 0) if size_bytes == 0 else self._unread.get(connection, 0)
+        if size_bytes:
+            self._unread[connection] = size_bytes
+        self.buffered_bytes += size_bytes - before
+        return before
+
+    def make_room(self, size_bytes: int = 0) -> bool:
+        """Cut off the answers that have been unread longest, where that makes room. Returns: whether so much more has room."""
+        most = self.limits.max_buffered_bytes - size_bytes
+        if self.buffered_bytes <= most:
+            return True
+        if self.buffered_bytes - sum(self._unread.values()) > most:
+            return False
+        for connection in list(self._unread):
+            if self.buffered_bytes <= most:
+                break
+            connection.abort()  # which counts it out
+        return True
 
     def tell_refusal(self, status: int, remote: str, method: str, path: str) -> None:
         """Tell of a request that nobody else will tell of; method and path are empty where they have not come."""
