@@ -80,8 +80,8 @@ def measure_quiet(server: OurServer, pictures: list[bytes], rate: float, seconds
 def read_use(server: OurServer, model: str) -> tuple[int, float]:
     """Answers of a model so far, and the seconds that its executions were in slots."""
     (version,) = read_json(f"{server.url}/v2/models/{model}/stats")["model_stats"]
-    counted = version["inference_stats"]
-    return int(counted["success"]["count"]), sum(int(counted[part]["ns"]) for part in COMPUTE) / 1e9
+    in_slots_ns = sum(int(batch[part]["ns"]) for batch in version["batch_stats"] for part in COMPUTE)
+    return int(version["inference_stats"]["success"]["count"]), in_slots_ns / 1e9
 
 
 def measure_shares(

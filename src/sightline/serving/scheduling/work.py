@@ -107,8 +107,8 @@ class Work:
 
     __slots__ = (
         "deadline_s", "enqueued_s", "error", "executable", "execution", "finished_s", "hastens", "infer_s", "input_s",
-        "is_cancelled", "leads_execution", "on_done", "output_s", "payload", "priority", "result", "rows", "started_s", "tenant",
-        "timeout_s",
+        "is_cancelled", "leads_execution", "on_done", "output_s", "payload", "priority", "result", "rows", "started_s",
+        "tenant", "timeout_s",
     )  # fmt: skip
 
     def __init__(
