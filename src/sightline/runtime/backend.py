@@ -32,6 +32,8 @@ class SessionOptions(msgspec.Struct, frozen=True):
             engine can.
         fixed_shapes: this many of the first input shapes get a plan of their own where the engine gains by it; each holds its
             own copy of the packed weights.
+        plans_any_size: a graph that leaves more than its batch free gets one plan for all sizes, made when it is opened, and
+            none for single ones: no inference waits for the engine to plan, and a graph that it cannot run is refused at once.
     """
 
     precision: Precision = "fp32"
@@ -40,6 +42,7 @@ class SessionOptions(msgspec.Struct, frozen=True):
     profile: bool = False
     pixels: InputSpec | None = None
     fixed_shapes: int = 3
+    plans_any_size: bool = False
 
 
 class TensorType(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 The graph is compiled once for each of the first few input shapes it meets, since a fixed shape is faster (mobilenet_v3_large
 BF16, batch 1: 3.6-4.0 ms against 4.9-5.2 ms), and once with a dynamic batch for all other shapes. Pictures as uint8 have
-plans of their own, in which normalisation, channel order and layout are part of the network.
+plans of their own, in which normalisation, channel order and layout are part of the network. Graphs of free sizes may be
+compiled once for all sizes instead, before the first inference: see `SessionOptions.plans_any_size`.
 """
 
 import importlib.util
@@ -89,6 +90,11 @@ class OpenVinoSession:
         self._mean_us: dict[str, float] = {}
         self._inference_count = 0
         self._last_plan: _Plan | None = None
+        self._fixed_shapes = options.fixed_shapes
+        if options.plans_any_size and self._has_free_sizes():
+            self._fixed_shapes = 0
+            key: PlanKey = (None, self._folded is not None)
+            self._plans[key] = self._compile(key)
 
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and outputs."""
@@ -191,6 +197,10 @@ class OpenVinoSession:
     def _is_pixels(self, inputs: Mapping[str, np.ndarray]) -> bool:
         return tuple(inputs) == self.input_names and inputs[self.input_names[0]].dtype == np.uint8
 
+    def _has_free_sizes(self) -> bool:
+        """Whether more than the batch is free."""
+        return any(-1 in tensor.shape[1:] for tensor in self.describe_tensors()[0])
+
     def _fold_pixels(self) -> Any:
         """The network that takes uint8 pictures; None when it is not asked for, or is this network itself."""
         spec = self._options.pixels
@@ -208,7 +218,7 @@ class OpenVinoSession:
             shapes, is_pixels = key
             if key not in self._plans:
                 self._check_shapes(shapes or (), is_pixels)
-                if len(self._plans) >= self._options.fixed_shapes:
+                if len(self._plans) >= self._fixed_shapes:
                     key = (None, is_pixels)
             if key not in self._plans:
                 self._plans[key] = self._compile(key)
@@ -231,7 +241,8 @@ class OpenVinoSession:
                 model.reshape(dict(zip(model.inputs, (list(shape) for shape in shapes), strict=True)))
             return _Plan(self._core.compile_model(model, "CPU", make_properties(self._options)))
         except RuntimeError as error:
-            raise InvalidInput(f"OpenVINO cannot run inputs of shape {shapes}: {' '.join(str(error).split())}") from error
+            wanted = "any shape" if shapes is None else f"shape {shapes}"
+            raise InvalidInput(f"OpenVINO cannot run inputs of {wanted}: {' '.join(str(error).split())}") from error
 
 
 class OpenVinoBackend:

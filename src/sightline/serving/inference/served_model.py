@@ -6,12 +6,14 @@ picture to the encoded answer: work is never handed from thread to thread, so a 
 stands in between.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput
@@ -29,11 +31,14 @@ from sightline.serving.inference.tensor_facts import (
     describe_source,
     find_fixed_batch,
     fit_source,
+    has_free_sizes,
     join_rows,
     make_blank_inputs,
     pad_rows,
 )
 from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
+
+logger = logging.getLogger("sightline.serving")
 
 
 class Prepared:
@@ -107,10 +112,11 @@ class ServedModel:
             source.threads,
             pixels=source.input,
             fixed_shapes=len(planned),
+            plans_any_size=source.input is None or source.input.resize == "pad",
         )
         wanted = [many] * pools
         if source.streams > 1 or source.threads < self._all_threads:
-            wanted.append(SessionOptions(source.precision, 1, self._all_threads, pixels=source.input, fixed_shapes=1))
+            wanted.append(msgspec.structs.replace(many, streams=1, threads=self._all_threads, fixed_shapes=1))
         sessions = open_together(self._open_session, source, wanted)
         try:
             if self._facts is None:
@@ -140,8 +146,14 @@ class ServedModel:
 
     def _warm_up_session(self, session: Session, planned: Sequence[int]) -> None:
         for rows in planned:
-            if (inputs := make_blank_inputs(self.facts, rows)) is not None:
-                session.infer(inputs)
+            try:
+                session.infer(make_blank_inputs(self.facts, rows))
+            except InvalidInput as error:
+                if not has_free_sizes(self.facts):
+                    raise
+                # Its engine could plan it, for all sizes, when it was opened; this size may be too small for the graph.
+                logger.info("%s version %d takes no input of the least size: %s", self.name, self.source.version, error)
+                return
 
     def suspend(self) -> None:
         """From now on it is not resident, until `open`; executions that run go on. Never waits."""

@@ -115,14 +115,22 @@ def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray] | None:
-    """Inputs of zeros to warm a session with, pictures as uint8; None where the graph's sizes are free or its batch another."""
+def has_free_sizes(facts: ServedFacts) -> bool:
+    """Whether requests choose more than the number of rows: networks of pictures of any size, graphs with free axes."""
+    if facts.input is not None and facts.input.resize != "pad":
+        return False
+    return any(-1 in tensor.shape[1:] for tensor in facts.inputs)
+
+
+def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:
+    """Inputs of zeros to warm a session with, pictures as uint8; of the least size where the graph leaves it free."""
     spec = facts.input
-    if spec is not None and spec.resize == "pad":
-        return None
     if spec is not None:
         channels = 1 if spec.colour == "GRAY" else 3
         return {spec.name: np.zeros((rows, spec.height, spec.width, channels), np.uint8)}
-    if any(-1 in tensor.shape[1:] or (tensor.shape and tensor.shape[0] not in (-1, rows)) for tensor in facts.inputs):
-        return None
-    return {tensor.name: np.zeros((rows, *tensor.shape[1:]), DTYPES[tensor.datatype]) for tensor in facts.inputs}
+    return {tensor.name: np.zeros(_choose_shape(tensor, rows), DTYPES[tensor.datatype]) for tensor in facts.inputs}
+
+
+def _choose_shape(tensor: TensorFacts, rows: int) -> tuple[int, ...]:
+    least = (rows, *(1 for _ in tensor.shape[1:]))  # where it is free, and nothing for a scalar
+    return tuple(one if size == -1 else size for one, size in zip(least, tensor.shape, strict=False))
