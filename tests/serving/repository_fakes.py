@@ -81,6 +81,9 @@ class FakeModel:
     def suspend(self) -> None:
         self.is_resident = False
 
+    def resume(self) -> None:
+        self.is_resident = True
+
     def page_out(self) -> None:
         self.calls.append("page_out")
         self.is_resident = False
@@ -130,6 +133,7 @@ class FakeQueues:
         self.dropped: list[tuple[Any, SightlineError]] = []
         self.has_dropped = threading.Semaphore(0)
         self.awaited: list[list[str]] = []  # names of those whose executions were waited for
+        self.running: set[str] = set()  # names of those with an execution that does not end
 
     def wake(self) -> None:
         self.woken.release()
@@ -138,8 +142,11 @@ class FakeQueues:
         self.dropped.append((executable, error))
         self.has_dropped.release()
 
-    def await_end(self, executables: Collection[Any]) -> None:
+    def await_end(self, executables: Collection[Any], timeout_s: float | None = None) -> bool:
         self.awaited.append([one.name for one in executables])
+        has_ended = not self.running.intersection(self.awaited[-1])
+        assert has_ended or timeout_s is not None, "it would wait for ever"
+        return has_ended
 
 
 class Clock:

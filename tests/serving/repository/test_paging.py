@@ -246,6 +246,76 @@ def test_those_who_wait_are_looked_after_while_the_loader_is_busy(repository: Pa
         maker.gate.set()
 
 
+def test_requests_are_refused_in_time_while_the_loader_is_busy_with_another(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB, check_every_s=0.01, clock=clock) as host:
+        write_graph(repository, "slow", 1, "slow")
+        assert maker.entered.wait(20)
+        waiting = host.acquire("a")
+        clock.now_s += 9
+        assert not queues.has_dropped.acquire(timeout=0.05)
+        clock.now_s += 1
+        assert queues.has_dropped.acquire(timeout=20)
+        refused, error = queues.dropped[0]
+        assert refused is waiting and isinstance(error, Exhausted)
+        assert str(error) == "version 1 of a is paged out, and others are being loaded before it; ask again in a moment"
+        maker.gate.set()
+        wait_until(lambda: waiting.is_resident)  # it is still held: somebody may wait for it again
+
+
+def test_requests_are_refused_in_time_while_the_server_still_starts(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    write_graph(repository, "slow", 1, "slow")
+    settings = {"memory_budget_bytes": 8 * MIB, "check_every_s": 0.01, "clock": clock, "start": False}
+    with open_host(repository, maker, queues, **settings) as host, ThreadPoolExecutor(1) as pool:
+        started = pool.submit(host.start)
+        assert maker.entered.wait(20)
+        waiting = host.acquire("a")  # it was loaded, and paged out for the next
+        clock.now_s += 10
+        assert queues.has_dropped.acquire(timeout=20)
+        assert queues.dropped[0][0] is waiting
+        maker.gate.set()
+        assert started.result() == ["a", "b", "c", "slow"]
+
+
+def test_one_that_runs_although_nobody_waits_for_it_stays_and_holds_up_no_other(
+    repository: Path, maker: Maker, queues: FakeQueues
+) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+        queues.running.add("b")
+        use(host, "a")
+        assert list_resident(host) == ["a", "b"]  # b was used longest ago
+        host.acquire("a")
+        waiting = host.acquire("c")
+        host._loader.run(lambda: None)
+        assert list_resident(host) == ["a", "b"]
+        queues.running.clear()
+        host._pager.look_after()
+        wait_until(lambda: waiting.is_resident)
+        assert list_resident(host) == ["a", "c"]
+
+
+def test_one_in_use_whose_execution_does_not_end_takes_no_turns(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    with open_host(repository, maker, queues, **settings) as host:
+        busy = [host.acquire("b"), host.acquire("c")]
+        queues.running.add("b")
+        waiting = host.acquire("a")
+        host._loader.run(lambda: None)
+        for waited_s in (6, 2):  # b is tried first, and goes on; then it is c's turn
+            clock.now_s += waited_s
+            assert [served.is_resident for served in busy] == [True, True]
+            host._pager.look_after()
+            host._loader.run(lambda: None)
+        assert waiting.is_resident and list_resident(host) == ["a", "b"]
+        assert isinstance(busy[0], FakeModel) and "page_out" not in busy[0].calls
+        queues.running.clear()
+
+
 def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker, queues: FakeQueues) -> None:
     with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
         assert host.read_facts("a").name == "a"

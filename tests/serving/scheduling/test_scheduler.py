@@ -417,7 +417,7 @@ def test_no_work_is_lost_executed_twice_or_left_over(seed: int) -> None:
 
 def test_whoever_awaits_the_end_of_executions_sleeps_until_the_last_has_ended() -> None:
     scheduler, model, other = Scheduler(2, Clock()), FakeExecutable("m"), FakeExecutable("other")
-    scheduler.await_end([model])  # nothing runs
+    assert scheduler.await_end([model])  # nothing runs
     batches = []
     for executable in (model, model, other):
         scheduler.submit(make_work(executable))
@@ -427,6 +427,8 @@ def test_whoever_awaits_the_end_of_executions_sleeps_until_the_last_has_ended() 
     waiting.start()
     for batch in batches:
         assert waiting.is_alive()
+        assert not scheduler.await_end([model, other], timeout_s=0)
         scheduler.finish(batch, 0.01)
     waiting.join(20)
     assert not waiting.is_alive()
+    assert scheduler.await_end([model, other], timeout_s=0)

@@ -159,6 +159,10 @@ class ServedModel:
         """From now on it is not resident, until `open`; executions that run go on. Never waits."""
         self._is_suspended = True
 
+    def resume(self) -> None:
+        """Take `suspend` back; nothing was closed meanwhile. Never waits."""
+        self._is_suspended = False
+
     def page_out(self) -> None:
         """Wait for running executions and give the sessions' memory back; `open` brings them again."""
         with self._idle:

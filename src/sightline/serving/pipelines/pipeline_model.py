@@ -81,6 +81,9 @@ class PipelineModel:
     def suspend(self) -> None:
         """Nothing to do: a host never pages out what holds no memory of its own."""
 
+    def resume(self) -> None:
+        """Nothing to take back."""
+
     def page_out(self) -> None:
         """Nothing to give back."""
 

@@ -56,8 +56,8 @@ class ModelHost:
         cores: executions of a plain graph at the same time, where its configuration does not say.
         check_every_s: time between two looks at the repository.
         memory_budget_bytes: for everything resident; None: no bound.
-        page_in_patience_s: how long requests for a paged-out model wait at most while those in use fill the budget; after half
-            of it one of those has to make room.
+        page_in_patience_s: how long requests for a paged-out model wait at most until it begins to be opened; after half of it
+            one of those in use has to make room.
         read_memory: bytes that the process holds; by default as the system tells.
         clock: seconds, monotonic.
     """
@@ -147,10 +147,10 @@ class ModelHost:
         """
         if not self.repository.is_dir():
             raise NotFound(f"expected a model repository, a folder of models, at {self.repository}; make one: sightline deploy")
-        self._loader.run(self._load_first)
-        self._has_loaded = True
         self._ticker = threading.Thread(target=self._tick, name="repository", daemon=True)
         self._ticker.start()
+        self._loader.run(self._load_first)
+        self._has_loaded = True
         with self._lock:
             return sorted(name for name, model in self._updater.models.items() if model.ready)
 
@@ -296,9 +296,12 @@ class ModelHost:
     def _tick(self) -> None:
         """Look at the repository now and then, and let those that wait for room try again; never waits for the loader."""
         looking: Future[None] | None = None
+        closing: Future[None] | None = None
         while not self._stop.wait(self._check_every_s):
-            if self.mode == "poll" and (looking is None or looking.done()):
+            if self.mode == "poll" and self._has_loaded and (looking is None or looking.done()):
                 looking = self._loader.submit(Urgency.LOAD, self._look_again)
+            if closing is None or closing.done():
+                closing = self._loader.submit(Urgency.CLOSE, self._updater.close_left)
             try:
                 self._pager.look_after()
             except Exception:  # the thread's border: it has to look again

@@ -4,7 +4,11 @@ A version is idle when no request holds it, waiting or running, nor a pipeline t
 waits in its queue while the loader's thread opens it; that costs this request the page-in time, which is measured and told.
 
 When everything resident is in use, whoever waits for half the patience takes the place of the version that has been in memory
-longest for its weight: more models than fit take turns, and none is kept out for good.
+longest for its weight: more models than fit take turns, and none is kept out for good. When the patience is over requests are
+refused, whatever the loader's thread is busy with: another thread looks after them.
+
+A version may be idle and yet run: its client hung up. It is paged out when that has ended, and one that lasts stays: neither an
+endless execution nor a lasting one holds up the loader.
 """
 
 import logging
@@ -22,6 +26,7 @@ from sightline.serving.scheduling.work import Executable
 
 MIB = 1 << 20
 FORCING_SHARE = 0.5  # of the patience, after which room is made among those in use
+ENDING_S = 0.5  # to wait for an execution that nobody waits for: it may be about to end
 TURN_SHARE = 0.1  # of the patience, that lies at least between two times that is done, so that those paged in do some work
 logger = logging.getLogger("sightline.serving")
 
@@ -35,8 +40,8 @@ class Queues(Protocol):
     def drop(self, executable: Executable, error: SightlineError) -> None:
         """Refuse everything that waits for an executable."""
 
-    def await_end(self, executables: Collection[Executable]) -> None:
-        """Block until no execution of these runs."""
+    def await_end(self, executables: Collection[Executable], timeout_s: float | None = None) -> bool:
+        """Block until no execution of these runs, or so long at most. Returns: whether none runs."""
 
 
 class Pager:
@@ -44,7 +49,7 @@ class Pager:
 
     Args:
         budget_bytes: for all versions that answer; None: no bound. While a version is swapped, the old one is not counted.
-        patience_s: how long requests wait for room while everything resident is in use, before they are refused.
+        patience_s: how long requests wait until their model begins to be opened, before they are refused.
         list_versions: every version that answers; called with the lock held.
         list_held: those and every other one that is not closed; called with the lock held.
         meter: what opening a version takes.
@@ -73,12 +78,18 @@ class Pager:
         self._meter = meter
         self._clock = clock
         self._forced_s: float | None = None  # when room was last made among those in use
-        self._waiting: dict[HeldVersion, float] = {}  # for room, with the time since when
+        self._wanted: dict[HeldVersion, float] = {}  # those not yet being opened, with the time since when requests wait
+        self._waiting: set[HeldVersion] = set()  # for room
+        self._opening: HeldVersion | None = None
+        self._lasting: set[HeldVersion] = set()  # which run for longer than was waited for their end
         self._is_retrying = False  # a job is on its way that tries them again
 
     def want(self, version: HeldVersion) -> None:
         """See to it that a version becomes resident; never waits. Call with the lock held."""
-        if not version.is_resident and not version.wants_page_in:
+        if version.is_resident or version is self._opening:
+            return
+        self._wanted.setdefault(version, self._clock())
+        if not version.wants_page_in:
             version.wants_page_in = True
             self._loader.submit(Urgency.PAGE_IN, partial(self._page_in, version))
 
@@ -89,12 +100,14 @@ class Pager:
             self._loader.submit(Urgency.PAGE_IN, self._retry)
 
     def look_after(self) -> None:
-        """See that nobody waits for nothing: a request may have been queued just after its version was refused.
+        """See that nobody waits for nothing or for too long: a request may be queued just after its version was refused.
 
-        Call now and then, without the lock.
+        Call now and then, without the lock, from a thread that does not wait for the loader.
         """
         if self.budget_bytes is None:
             return
+        for version, reason in self._take_late():
+            self._drop(version, reason)
         with self._lock:
             for version in self._list_held():
                 if version.holders:
@@ -133,17 +146,38 @@ class Pager:
 
     def make_room(self, needed_bytes: int) -> bool:
         """Page idle versions out until so much more fits; none when even all of them would not do. On the loader's thread."""
+        self._forget_ended()
+        while self._could_fit(needed_bytes):
+            if (victim := self._take_victim(needed_bytes)) is None:
+                return True
+            self._page_out(victim, ENDING_S)  # where that fails it counts as busy
+        return False
+
+    def settle(self) -> None:
+        """Page idle versions out until all fits, or as far as they allow. On the loader's thread."""
+        self._forget_ended()
+        while (victim := self._take_victim(0)) is not None:
+            self._page_out(victim, ENDING_S)
+
+    def await_end(self, versions: Iterable[HeldVersion], timeout_s: float | None) -> bool:
+        """Wait until no execution of these versions runs, or so long at most. Returns: whether none runs."""
+        return self._queues.await_end([version.opened for version in versions], timeout_s)
+
+    def _await_end_on(self, version: HeldVersion, timeout_s: float) -> bool:
+        """As `await_end`, for everything that runs on a version: also pipelines."""
+        with self._lock:
+            users = self._list_users(version)
+        return self.await_end([version, *users], timeout_s)
+
+    def _forget_ended(self) -> None:
+        """Those that lasted may have ended meanwhile."""
+        self._lasting = {version for version in self._lasting if not self._await_end_on(version, 0.0)}
+
+    def _could_fit(self, needed_bytes: int) -> bool:
+        """Whether so much more would fit without the idle versions."""
         with self._lock:
             busy_bytes = sum(version.memory_bytes for version in self._list_resident() if self._is_busy(version))
-        if self.budget_bytes is not None and busy_bytes + needed_bytes > self.budget_bytes:
-            return False
-        self.settle(needed_bytes)
-        return True
-
-    def settle(self, needed_bytes: int = 0) -> None:
-        """Page idle versions out until so much fits, or as far as they allow. On the loader's thread."""
-        while (victim := self._take_victim(needed_bytes)) is not None:
-            self._page_out(victim)
+        return self.budget_bytes is None or busy_bytes + needed_bytes <= self.budget_bytes
 
     def _take_victim(self, needed_bytes: int) -> HeldVersion | None:
         """The idle version that was used longest ago, already said to be paged out; None when enough is free."""
@@ -176,9 +210,8 @@ class Pager:
             return False
         self._forced_s = now_s
         for victim in victims:
-            self._page_out(victim)
-        self.settle(wanted.memory_bytes)
-        return True
+            self._page_out(victim, FORCING_SHARE * self._patience_s / len(victims))
+        return self.make_room(wanted.memory_bytes)
 
     def _choose_victims(self, wanted: HeldVersion, now_s: float) -> list[HeldVersion]:
         """Versions in use whose memory would do, the best first; none when all of them would not. Call with the lock held."""
@@ -187,16 +220,20 @@ class Pager:
         lacking = sum(one.memory_bytes for one in busy) + wanted.memory_bytes - (self.budget_bytes or 0)
         victims: list[HeldVersion] = []
         for one in sorted(busy, key=lambda one: (one.resident_since_s - now_s) / one.opened.queue.weight):
-            if lacking > 0 and one.source.name not in partners:
+            if lacking > 0 and one.source.name not in partners and one not in self._lasting:
                 victims.append(one)
                 lacking -= one.memory_bytes
         return victims if lacking <= 0 else []
 
-    def _page_out(self, version: HeldVersion) -> None:
-        """Close a version that was said to be paged out, when what runs on it has ended: also pipelines, which run it."""
-        with self._lock:
-            users = self._list_users(version)
-        self._queues.await_end([version.opened, *(user.opened for user in users)])
+    def _page_out(self, version: HeldVersion, timeout_s: float) -> None:
+        """Close a version that was said to be paged out, when what runs on it has ended; it goes on where that takes longer."""
+        if not self._await_end_on(version, timeout_s):
+            with self._lock:
+                version.opened.resume()
+                self._lasting.add(version)
+            logger.info("%s stays in memory for now: an execution on it has not ended after %.3g s", version.label, timeout_s)
+            self._queues.wake()
+            return
         version.opened.page_out()
         give_memory_back()
         logger.info("%s is paged out", version.label)
@@ -210,13 +247,14 @@ class Pager:
 
     def _is_busy(self, version: HeldVersion) -> bool:
         """Whether requests wait for it or run on it, also as a step of a pipeline. Call with the lock held."""
-        return version.holders > 0 or any(user.holders for user in self._list_users(version))
+        return version.holders > 0 or version in self._lasting or any(user.holders for user in self._list_users(version))
 
     def _retry(self) -> None:
         """Try those again that wait for room, longest first."""
         with self._lock:
             self._is_retrying = False  # whoever becomes idle from now on may make more room
-        for version in sorted(self._waiting, key=lambda version: self._waiting[version]):
+            waiting = sorted(self._waiting, key=lambda version: self._wanted[version])
+        for version in waiting:
             self._page_in(version)
 
     def _page_in(self, version: HeldVersion) -> None:
@@ -227,6 +265,10 @@ class Pager:
         if not self.make_room(version.memory_bytes) and not self._wait_for_room(version):
             return
         begun_s = self._clock()
+        with self._lock:
+            self._opening = version
+            self._wanted.pop(version, None)  # they have their turn
+            self._waiting.discard(version)
         try:
             with self._meter.measure() as measured:
                 version.opened.open()
@@ -247,11 +289,25 @@ class Pager:
     def _wait_for_room(self, version: HeldVersion) -> bool:
         """Let a version wait, or end its waiting: True when there is room for it now."""
         with self._lock:
-            waited_s = self._clock() - self._waiting.setdefault(version, self._clock())
-        if waited_s >= self._patience_s:
-            self._refuse(version, f"no memory for {version.label}: the models in use fill the budget; ask again in a moment")
-            return False
+            self._waiting.add(version)
+            waited_s = self._clock() - self._wanted.setdefault(version, self._clock())
         return waited_s >= FORCING_SHARE * self._patience_s and self._force_room(version)
+
+    def _take_late(self) -> list[tuple[HeldVersion, str]]:
+        """Versions whose requests have waited for too long, with the reason; whoever comes from now on has time of its own."""
+        with self._lock:
+            now_s, late = self._clock(), []
+            for version, since_s in list(self._wanted.items()):
+                if now_s - since_s < self._patience_s:
+                    continue
+                if version in self._waiting:
+                    reason = f"no memory for {version.label}: the models in use fill the budget; ask again in a moment"
+                    self.forget(version)
+                else:
+                    reason = f"{version.label} is paged out, and others are being loaded before it; ask again in a moment"
+                    del self._wanted[version]  # its job is still on its way
+                late.append((version, reason))
+            return late
 
     def _refuse(self, version: HeldVersion, reason: str) -> None:
         try:
@@ -259,14 +315,22 @@ class Pager:
         finally:
             with self._lock:
                 self.forget(version)
-                users = self._list_users(version)
-            for waiting in (version, *users):  # a pipeline would ask for it again at every wake, for ever
-                self._queues.drop(waiting.opened, Exhausted(reason))
+            self._drop(version, reason)
+
+    def _drop(self, version: HeldVersion, reason: str) -> None:
+        """Refuse whatever waits for a version, and for pipelines that run it: they would ask for it again for ever."""
+        with self._lock:
+            users = self._list_users(version)
+        for waiting in (version, *users):
+            self._queues.drop(waiting.opened, Exhausted(reason))
 
     def forget(self, version: HeldVersion) -> None:
         """A version is wanted no more. Call with the lock held."""
         version.wants_page_in = False
-        self._waiting.pop(version, None)
+        self._wanted.pop(version, None)
+        self._waiting.discard(version)
+        if self._opening is version:
+            self._opening = None
 
 
 def _list_steps(version: HeldVersion) -> tuple[str, ...]:

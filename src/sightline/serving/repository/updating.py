@@ -26,7 +26,7 @@ from sightline.serving.repository.folders import (
 )
 from sightline.serving.repository.looking import Stamp, stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, give_memory_back
-from sightline.serving.repository.paging import Pager
+from sightline.serving.repository.paging import ENDING_S, Pager
 from sightline.serving.repository.versions import Failure, HeldVersion, HostedModel, OpenedModel
 
 OpenModel = Callable[[ModelSource], OpenedModel]
@@ -164,8 +164,11 @@ class Updater:
             left = list(model.ready.values()) if model else []
         self._drain(left)
 
-    def close_version(self, version: HeldVersion) -> None:
-        """Close a version for good, once."""
+    def close_version(self, version: HeldVersion, ending_s: float = ENDING_S) -> None:
+        """Close a version for good, once; where something still runs on it after so long, `close_left` has to try again."""
+        if not self.pager.await_end([version], ending_s):
+            logger.info("%s is closed later: an execution on it has not ended", version.label)
+            return
         with self._lock:
             if version.is_closed:
                 return
@@ -179,11 +182,19 @@ class Updater:
         give_memory_back()
         logger.info("%s is closed", version.label)
 
+    def close_left(self) -> None:
+        """Close versions that nobody holds, whose last execution had not ended when they were let go."""
+        with self._lock:
+            left = [version for version in self.held.values() if version.is_draining and not version.holders]
+        for version in left:
+            self.close_version(version, 0.0)
+
     def close_all(self) -> None:
-        """Close everything, whoever holds it."""
+        """Close everything, whoever holds it. Executions that run are waited for."""
         with self._lock:
             versions = list(self.held.values())
             self.models.clear()
+        self.pager.await_end(versions, None)  # all together: a pipeline may run on others
         for version in versions:
             self.close_version(version)
 

@@ -28,6 +28,9 @@ class OpenedModel(ServedVersion, Protocol):
     def suspend(self) -> None:
         """From now on `is_resident` is False, until `open`. Never waits: the host calls it while nobody can acquire."""
 
+    def resume(self) -> None:
+        """Take `suspend` back, when nothing was closed meanwhile. Never waits."""
+
     def page_out(self) -> None:
         """Give the memory back when running executions have ended. Blocking."""
 
@@ -46,7 +49,7 @@ class HeldVersion:
         last_used_s: when it was last acquired or released, on the host's clock.
         is_draining: nobody acquires it any more; it is closed when the last holder lets go.
         is_closed: its memory is given back.
-        wants_page_in: a job is on its way, or waits for room.
+        wants_page_in: a job is on its way, or it waits for room.
         last_page_in_s: seconds that the last page-in took; None: never paged in.
     """
 

@@ -89,12 +89,19 @@ class Scheduler:
             works = self._remove_all(executable)
         _refuse(works, error)
 
-    def await_end(self, executables: Collection[Executable]) -> None:
-        """Block until no execution of these runs; whoever calls has seen to it that no new one starts."""
+    def await_end(self, executables: Collection[Executable], timeout_s: float | None = None) -> bool:
+        """Block until no execution of these runs; whoever calls has seen to it that no new one starts.
+
+        Args:
+            timeout_s: the longest wait; None: no bound.
+
+        Returns: whether none runs.
+        """
         with self._lock:
             self._awaiting += 1
-            self._ended.wait_for(lambda: not any(map(self._dispatcher.is_running, executables)))
+            has_ended = self._ended.wait_for(lambda: not any(map(self._dispatcher.is_running, executables)), timeout_s)
             self._awaiting -= 1
+        return has_ended
 
     @property
     def arrivals(self) -> int:
