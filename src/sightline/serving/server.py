@@ -81,6 +81,7 @@ class InferenceServer:
         self.settings, self.options = settings, options or ServerOptions()
         self.names: list[str] = []
         self._is_ready = self._is_ending = False
+        self._are_threads_ended = True
         self.authenticator = self._make_authenticator()
         slots, express = settings.threads, self.options.express_slots
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
@@ -133,9 +134,9 @@ class InferenceServer:
             await self._check_options()
             if self._fetcher is not None:
                 parts.push_async_callback(self._fetcher.close)
-            parts.push_async_callback(asyncio.to_thread, self.host.close)
+            parts.push_async_callback(self._close_host)
             self._threads.start()
-            parts.push_async_callback(asyncio.to_thread, self._threads.close, DRAIN_S)
+            parts.push_async_callback(self._end_threads)
             parts.push_async_callback(self.end_streams)
             parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
             parts.callback(asyncio.create_task(keep_giving_back(lambda: self.scheduler.arrivals), name="memory").cancel)
@@ -146,6 +147,13 @@ class InferenceServer:
             self.names = await asyncio.to_thread(self.host.start)
             self._is_ready = not self._is_ending
             yield
+
+    async def _end_threads(self) -> None:
+        self._are_threads_ended = await asyncio.to_thread(self._threads.close, DRAIN_S)
+
+    async def _close_host(self) -> None:
+        """An execution that has not ended by now may never end, and must not keep the process: it is not waited for again."""
+        await asyncio.to_thread(self.host.close, None if self._are_threads_ended else 0.0)
 
     async def _check_options(self) -> None:
         """What would end the start ends it before models are opened, which takes long. Raises: SightlineError."""

@@ -158,10 +158,13 @@ class ModelHost:
         """Open no model any more, but for the one that is being opened: the server is about to end. Never waits."""
         self._updater.is_ending = True
 
-    def close(self) -> None:
-        """Close every version, whoever holds it, and end the threads. Executions that run are waited for.
+    def close(self, ending_s: float | None = None) -> None:
+        """Close every version, whoever holds it, and end the threads.
 
         End the scheduler's threads first: what still waits in its queues would find its model closed.
+
+        Args:
+            ending_s: how long executions that run are waited for; models on which one runs even then stay open. None: no bound.
         """
         with self._lock:
             if self._stop.is_set():
@@ -170,7 +173,7 @@ class ModelHost:
         self.stop_loading()
         if self._ticker is not None:
             self._ticker.join()
-        self._loader.close(self._updater.close_all)
+        self._loader.close(partial(self._updater.close_all, ending_s))
 
     def index(self) -> list[VersionState]:
         """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""

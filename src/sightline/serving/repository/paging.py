@@ -163,7 +163,7 @@ class Pager:
         """Wait until no execution of these versions runs, or so long at most. Returns: whether none runs."""
         return self._queues.await_end([version.opened for version in versions], timeout_s)
 
-    def _await_end_on(self, version: HeldVersion, timeout_s: float) -> bool:
+    def await_end_on(self, version: HeldVersion, timeout_s: float) -> bool:
         """As `await_end`, for everything that runs on a version: also pipelines."""
         with self._lock:
             users = self._list_users(version)
@@ -171,7 +171,7 @@ class Pager:
 
     def _forget_ended(self) -> None:
         """Those that lasted may have ended meanwhile."""
-        self._lasting = {version for version in self._lasting if not self._await_end_on(version, 0.0)}
+        self._lasting = {version for version in self._lasting if not self.await_end_on(version, 0.0)}
 
     def _could_fit(self, needed_bytes: int) -> bool:
         """Whether so much more would fit without the idle versions."""
@@ -227,7 +227,7 @@ class Pager:
 
     def _page_out(self, version: HeldVersion, timeout_s: float) -> None:
         """Close a version that was said to be paged out, when what runs on it has ended; it goes on where that takes longer."""
-        if not self._await_end_on(version, timeout_s):
+        if not self.await_end_on(version, timeout_s):
             with self._lock:
                 version.opened.resume()
                 self._lasting.add(version)

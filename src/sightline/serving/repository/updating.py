@@ -189,12 +189,16 @@ class Updater:
         for version in left:
             self.close_version(version, 0.0)
 
-    def close_all(self) -> None:
-        """Close everything, whoever holds it. Executions that run are waited for."""
+    def close_all(self, ending_s: float | None) -> None:
+        """Close everything, whoever holds it, when running executions have ended; what still runs after so long stays open."""
         with self._lock:
             versions = list(self.held.values())
             self.models.clear()
-        self.pager.await_end(versions, None)  # all together: a pipeline may run on others
+        if not self.pager.await_end(versions, ending_s):
+            running = {version for version in versions if not self.pager.await_end_on(version, 0.0)}
+            for label in sorted(version.label for version in running):
+                logger.error("an execution does not end: %s stays open", label)
+            versions = [version for version in versions if version not in running]
         for version in versions:
             self.close_version(version)
 
