@@ -114,8 +114,8 @@ class InferenceServer:
         self.edge.gate = self.app.admit
 
     def is_ready(self) -> bool:
-        """Whether every model that should answer at the start had its chance to load, and the server is not ending."""
-        return self._is_ready
+        """Whether the start is over, every model that was to be loaded at it has answered, and the server is not ending."""
+        return self._is_ready and self.host.is_complete()
 
     async def end_streams(self) -> None:
         """Tell those who watch streams that the server ends, before connections are waited for, or they would be cut off.
@@ -204,7 +204,7 @@ class InferenceServer:
 
     async def _read_health(self, request: Request) -> Response:
         """200 as long as the process answers."""
-        return write_json({"status": "ok", "ready": self._is_ready})
+        return write_json({"status": "ok", "ready": self.is_ready()})
 
     def _heed_keys(self) -> None:
         self.scheduler.set_tenant_weights(self.authenticator.weights())

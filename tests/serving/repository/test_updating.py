@@ -1,8 +1,13 @@
 """What changes while something runs, is held, or waits for its turn."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
-from repository_fakes import FakeQueues, Maker, deploy, list_states, open_host, wait_until
+import pytest
+from repository_fakes import FakeQueues, Maker, ask, deploy, list_states, open_host, wait_until, write_graph
+
+from sightline.core.errors import Exhausted, NotFound
 
 
 def test_an_old_version_that_still_runs_for_nobody_is_closed_when_that_ends_and_holds_up_no_load(
@@ -14,8 +19,79 @@ def test_an_old_version_that_still_runs_for_nobody_is_closed_when_that_ends_and_
         queues.running.add("parts")
         deploy(repository, "parts", "b")
         deploy(repository, "other", "c")
-        wait_until(lambda: {("parts", 2), ("other", 1)} <= set(maker.opened))
-        assert list_states(host) == {("other", 1): "READY", ("parts", 1): "UNLOADING", ("parts", 2): "READY"}
+        states = {("other", 1): "READY", ("parts", 1): "UNLOADING", ("parts", 2): "READY"}
+        wait_until(lambda: list_states(host) == states)
         assert maker.closed == []
         queues.running.clear()
         wait_until(lambda: maker.closed == [("parts", 1)])
+
+
+def test_the_start_is_complete_when_every_model_of_it_has_answered(repository: Path, maker: Maker) -> None:
+    deploy(repository, "bad", "broken")
+    deploy(repository, "good", "a")
+    with open_host(repository, maker) as host:
+        assert not host.is_complete()
+        deploy(repository, "later", "broken")  # what comes later is no reason to send requests elsewhere
+        deploy(repository, "bad", "mended")
+        host.look()
+        assert host.is_complete()
+        deploy(repository, "good", "broken")
+        host.look()
+        assert host.is_complete()
+
+
+def test_the_start_is_complete_without_models_that_were_taken_away(repository: Path, maker: Maker) -> None:
+    deploy(repository, "bad", "broken")
+    with open_host(repository, maker, mode="explicit", load_at_start=["*"]) as host:
+        assert not host.is_complete()
+        host.unload("bad")
+        assert host.is_complete()
+    with open_host(repository, maker, mode="explicit") as host:
+        assert host.is_complete()  # nothing was to be loaded
+
+
+def write_chain(repository: Path) -> None:
+    write_graph(repository, "first", 1, "a")
+    write_graph(repository, "second", 1, "b")
+    (repository / "chain").mkdir()
+    (repository / "chain" / "pipeline.json").write_text('{"steps": [{"model": "first"}, {"model": "second"}]}')
+
+
+@pytest.mark.parametrize("mode", ["poll", "explicit"])
+def test_a_pipeline_whose_model_has_gone_says_so_and_answers_again_when_it_is_back(
+    repository: Path, maker: Maker, mode: Any
+) -> None:
+    write_chain(repository)
+    with open_host(repository, maker, open_pipeline=maker, mode=mode, load_at_start=["*"]) as host:
+        assert ask(host, "chain") == 1
+        held = host.acquire("chain")
+        shutil.rmtree(repository / "second")
+        with pytest.raises(NotFound):
+            host.reload("second")
+        with pytest.raises(Exhausted, match="'chain' cannot answer: version 1: it runs model 'second', which has gone"):
+            host.read_facts("chain")
+        host.release(held)
+        wait_until(lambda: ("chain", 1) in maker.closed)
+        (state,) = [state for state in host.index() if state.name == "chain"]
+        assert state.state == "UNAVAILABLE"
+        assert state.reason == "it runs model 'second', which has gone; put that back into the repository"
+        write_graph(repository, "second", 1, "b")
+        if mode == "poll":
+            host.look()
+            host.look()  # a plain file is believed when it is found twice
+        else:
+            host.load("second")
+        assert ask(host, "chain") == 1
+        assert list_states(host) == {("chain", 1): "READY", ("first", 1): "READY", ("second", 1): "READY"}
+
+
+def test_a_pipeline_whose_model_is_found_missing_twice_is_taken_out_with_it(repository: Path, maker: Maker) -> None:
+    write_chain(repository)
+    with open_host(repository, maker, open_pipeline=maker) as host:
+        shutil.rmtree(repository / "first")
+        host.look()
+        assert ask(host, "chain") == 1
+        host.look()
+        with pytest.raises(Exhausted, match="which has gone"):
+            host.acquire("chain")
+        assert ask(host, "second") == 1

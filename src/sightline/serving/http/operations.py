@@ -220,7 +220,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
         path="/v2/health/ready",
-        text="Whether all models answer",
+        text="Whether every model that was to be loaded at the start has answered",
         group=V2,
         right="none",
         answer={JSON: take_properties("ready", ready=TRUE)},

@@ -100,6 +100,7 @@ class ModelHost:
         )
         self._updater.pager = self._pager
         self._has_loaded = False  # what the mode wants at start
+        self._awaited: set[str] = set()  # models of the start that have not answered yet
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
@@ -152,7 +153,15 @@ class ModelHost:
         self._loader.run(self._load_first)
         self._has_loaded = True
         with self._lock:
+            self._awaited = set(self._updater.models)
             return sorted(name for name, model in self._updater.models.items() if model.ready)
+
+    def is_complete(self) -> bool:
+        """Whether every model that was to be loaded at the start has answered since, or has been taken away. Never blocks."""
+        with self._lock:
+            models = self._updater.models
+            self._awaited = {name for name in self._awaited if name in models and not models[name].has_answered}
+            return not self._awaited
 
     def stop_loading(self) -> None:
         """Open no model any more, but for the one that is being opened: the server is about to end. Never waits."""

@@ -135,6 +135,7 @@ class Updater:
             if step not in self.models and step not in (*users, name):
                 self.load(step, None, (*users, name))
         self._apply(folder, retry=True)
+        self._retry_pipelines(name)
         if failures := self.models[name].failures:
             reasons = "; ".join(
                 failure.reason if number == WHOLE_FOLDER else f"version {number}: {failure.reason}"
@@ -157,12 +158,15 @@ class Updater:
                 self.unload(step, with_dependents)
 
     def remove(self, name: str) -> None:
-        """Take a name out of traffic."""
+        """Take a name out of traffic, and pipelines that run it until it is back."""
         self._applied.pop(name, None)
+        users = self._list_users(name)
         with self._lock:
             model = self.models.pop(name, None)
             left = list(model.ready.values()) if model else []
         self._drain(left)
+        for user in users:
+            self._fail_pipeline(self.models[user], f"it runs model {name!r}, which has gone; put that back into the repository")
 
     def close_version(self, version: HeldVersion, ending_s: float = ENDING_S) -> None:
         """Close a version for good, once; where something still runs on it after so long, `close_left` has to try again."""
@@ -211,11 +215,21 @@ class Updater:
         """Loaded pipelines that run a model."""
         return sorted(user.name for user in self.models.values() if user.folder is not None and name in user.folder.depends_on)
 
-    def _retry_pipelines(self) -> None:
-        """Something changed, so a pipeline that lacked a model may have it now."""
+    def _retry_pipelines(self, step: str | None = None) -> None:
+        """Something changed, so a pipeline that lacked a model may have it now. Args: step: that model; None: any."""
         for model in list(self.models.values()):
-            if model.folder is not None and model.folder.depends_on and model.failures:
+            steps = model.folder.depends_on if model.folder is not None else ()
+            if model.folder is not None and model.failures and steps and step in (None, *steps):
                 self._apply(model.folder, retry=True)
+
+    def _fail_pipeline(self, model: HostedModel, reason: str) -> None:
+        """Take a pipeline out of traffic and say why; it is opened again when something changes that it may have lacked."""
+        with self._lock:
+            left, model.ready = model.ready, {}
+            failures = {number: Failure(reason, version.source, version.stamp) for number, version in left.items()}
+            before, model.failures = model.failures, {**model.failures, **failures}
+        log_news(model.name, before, model.failures)
+        self._drain(left.values())
 
     def _apply(self, folder: ModelFolder, retry: bool = False) -> None:
         """Make what answers under a name what its folder says. Args: retry: open again what failed before."""
@@ -262,6 +276,7 @@ class Updater:
             self.held[id(held.opened)] = held
             old = model.ready.get(source.version)
             model.ready[source.version] = held
+            model.has_answered = True
         logger.info("%s took %.3f s to open", held.label, self._clock() - begun_s)
         self._drain([] if old is None else [old])
         return None

@@ -99,6 +99,7 @@ class HostedModel:
         failures: version, or `WHOLE_FOLDER` -> why it is not there. A version may be ready and have a failure: the old one
             goes on while its replacement could not be opened.
         loading: version that is being opened now.
+        has_answered: whether a version was ever ready.
     """
 
     def __init__(self, name: str) -> None:
@@ -107,6 +108,7 @@ class HostedModel:
         self.ready: dict[int, HeldVersion] = {}
         self.failures: dict[int, Failure] = {}
         self.loading: int | None = None
+        self.has_answered = False
 
     def choose(self, version: str) -> HeldVersion:
         """The version that answers now. Args: version: number as text; "" takes the default.

@@ -70,7 +70,7 @@ class V2Endpoints:
         host: knows the models.
         statistics: an observer of the service.
         max_request_bytes: largest body, as it came and decompressed.
-        is_ready: whether the server as a whole takes requests.
+        is_ready: whether the server as a whole is ready: every model of the start has answered.
         hold: counts bytes of decompressed bodies, and of inputs read from JSON, while they are in use, and raises Exhausted
             where they are too many.
     """
@@ -126,9 +126,10 @@ class V2Endpoints:
         return write_json({"live": True})
 
     async def read_ready(self, request: Request) -> Response:
-        """200 when requests can be answered."""
+        """200 when every model of the start has answered."""
         if not self.is_ready():
-            raise HTTPException(400, "the server is not ready yet; its models are being loaded")
+            told = "the repository's index tells which"
+            raise HTTPException(400, f"the server is not ready: models are being loaded, or one could not be; {told}")
         return write_json({"ready": True})
 
     async def read_server(self, request: Request) -> Response:
