@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, SightlineError, Unsupported
+from sightline.core.errors import AccessDenied, Conflict, Exhausted, InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.serving.client_calls import make_headers, make_model_path, read_problem
 
 
@@ -9,7 +9,8 @@ from sightline.serving.client_calls import make_headers, make_model_path, read_p
     ("status", "head"),
     [
         (400, InvalidInput),
-        (401, InvalidInput),
+        (401, AccessDenied),
+        (403, AccessDenied),
         (404, NotFound),
         (408, Exhausted),
         (409, Conflict),

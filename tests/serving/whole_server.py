@@ -1,5 +1,6 @@
 """The whole inference server in a thread of this process, on a loopback port, over a repository in a temporary folder."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,9 +45,10 @@ def run_server(
     options: ServerOptions | None = None,
     settings: Settings | None = None,
     open_model: OpenModel | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Running]:
     """Serve until the block ends; the repository is looked at often unless the options say otherwise."""
-    with begin_server(repository, options, settings, open_model) as (running, is_up):
+    with begin_server(repository, options, settings, open_model, tls) as (running, is_up):
         assert is_up.wait(DEADLINE_S)
         yield running
 
@@ -57,17 +59,18 @@ def begin_server(
     options: ServerOptions | None = None,
     settings: Settings | None = None,
     open_model: OpenModel | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[tuple[Running, threading.Event]]:
     """As `run_server`, without waiting until it is up, which the event tells."""
     options = options or ServerOptions(check_every_s=CHECK_EVERY_S)
     whole = InferenceServer(repository, settings or Settings(threads=2), options, open_model)
     listener = open_listener("127.0.0.1", 0)
     is_up = threading.Event()
-    server = make_server(whole.app, whole.edge, is_up.set, on_end=whole.end_streams)
+    server = make_server(whole.app, whole.edge, is_up.set, tls, whole.end_streams)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()
     try:
-        yield Running(whole, server, format_url(listener)), is_up
+        yield Running(whole, server, format_url(listener, "http" if tls is None else "https")), is_up
     finally:
         server.should_exit = True
         thread.join(DEADLINE_S)

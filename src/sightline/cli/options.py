@@ -25,6 +25,18 @@ ApiKeyOption = Annotated[
     str | None,
     typer.Option("--api-key-env", help="Environment variable that holds the API key for the server at --url."),
 ]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option("--ca-file", help="PEM file of the authorities to trust for an https --url instead of the system's."),
+]
+ClientCertificateOption = Annotated[
+    Path | None,
+    typer.Option("--client-certificate", help="PEM file to show to a server at --url that asks its clients for a certificate."),
+]
+ClientKeyOption = Annotated[
+    Path | None,
+    typer.Option("--client-key", help="PEM file of its private key; by default in the file of --client-certificate."),
+]
 ConfidenceOption = Annotated[
     float | None,
     typer.Option("--confidence", min=0.0, max=1.0, help="Drop predictions below this confidence; by default the model's own."),

@@ -8,7 +8,8 @@ Engine code raises these and knows nothing of HTTP or exit codes; `HTTP_STATUS` 
     │   ├── ImageTooLarge         more pixels than the limit, found before decoding
     │   ├── UnreadableVideo       a file that is not a video we can decode
     │   ├── UnreadableDataset     labels that do not follow their format
-    │   └── CorruptFile           bytes that do not match their recorded hash
+    │   ├── CorruptFile           bytes that do not match their recorded hash
+    │   └── AccessDenied          server and client do not trust each other: a key, a certificate
     ├── NotFound              a name, file or id that is not there                  404
     ├── Conflict              it is there, but its state forbids this               409
     │   ├── LossyExport           the format cannot carry what the data holds
@@ -47,6 +48,10 @@ class UnreadableDataset(InvalidInput):
 
 class CorruptFile(InvalidInput):
     """Bytes whose hash is not the recorded one."""
+
+
+class AccessDenied(InvalidInput):
+    """A server does not let its client in, or has a certificate that the client does not trust; raised by clients."""
 
 
 class NotFound(SightlineError):  # noqa: N818

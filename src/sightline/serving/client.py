@@ -40,6 +40,7 @@ from sightline.serving.client_calls import (
 )
 from sightline.serving.client_deadline import DeadlineTransport, TimeLeft
 from sightline.serving.client_retries import Outcome, RetryPolicy, converse
+from sightline.serving.http.tls import make_client_context
 
 DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
 MAX_CONNECTIONS = 64
@@ -56,11 +57,14 @@ class Client:
             how long the system looks up the server's name is not in it.
         retries: sendings after the first, of what may be sent again.
         in_flight: requests on their way at once for a list of pictures.
-        ca_file: certificates to trust for https instead of the system's.
+        ca_file: PEM file of the authorities to trust for https; None: those of the system, or of SSL_CERT_FILE.
+        client_certificate, client_key: PEM files to show to a server that asks its clients for a certificate; without a key
+            file the key stands in the certificate's.
         transport, sleep, clock, rng: for tests.
 
-    Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; Exhausted when it refuses
-        (queue full, rate limit), does not answer in time, or is not there.
+    Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
+        two does not trust the other; Exhausted when it refuses (queue full, rate limit), does not answer in time, or is not
+        there.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Client:
         retries: int = DEFAULT_RETRIES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         ca_file: Path | None = None,
+        client_certificate: Path | None = None,
+        client_key: Path | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -81,7 +87,7 @@ class Client:
         self.policy = RetryPolicy(retries, timeout_s)
         self._in_flight = in_flight
         self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
-        settings = make_settings(self.url, api_key, ca_file)
+        settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
         self._http = httpx.Client(transport=transport or DeadlineTransport(settings["verify"], settings["limits"]), **settings)
 
     @overload
@@ -149,7 +155,7 @@ class Client:
         """Whether the server, or a model of it, takes requests; False also when nobody answers at the URL."""
         path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
         outcome = self._exchange(ClientCall(method="GET", path=path))
-        return isinstance(outcome, httpx.Response) and read_ready(outcome)
+        return read_ready(outcome, self.url)
 
     def metadata(self, model: str, version: str = "") -> ModelMetadata:
         """Inputs, outputs and versions of a model."""
@@ -212,7 +218,7 @@ class Client:
                 return last
 
 
-def make_settings(url: str, api_key: str | None, ca_file: Path | None) -> dict[str, Any]:
+def make_settings(url: str, api_key: str | None, context: ssl.SSLContext) -> dict[str, Any]:
     """Settings of both kinds of client."""
     return {
         "base_url": url,
@@ -220,7 +226,7 @@ def make_settings(url: str, api_key: str | None, ca_file: Path | None) -> dict[s
         "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
         # A proxy of the environment must not see pictures that were meant for this server.
         "trust_env": False,
-        "verify": ssl.create_default_context(cafile=str(ca_file)) if ca_file is not None else True,
+        "verify": context,
     }
 
 

@@ -40,6 +40,7 @@ from sightline.serving.client_calls import (
     read_tensors,
 )
 from sightline.serving.client_retries import Outcome, RetryPolicy, converse
+from sightline.serving.http.tls import make_client_context
 
 
 class AsyncClient:
@@ -54,6 +55,8 @@ class AsyncClient:
         retries: int = DEFAULT_RETRIES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         ca_file: Path | None = None,
+        client_certificate: Path | None = None,
+        client_key: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +66,8 @@ class AsyncClient:
         self.policy = RetryPolicy(retries, timeout_s)
         self._in_flight = in_flight
         self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
-        self._http = httpx.AsyncClient(transport=transport, **make_settings(self.url, api_key, ca_file))
+        context = make_client_context(ca_file, client_certificate, client_key)
+        self._http = httpx.AsyncClient(transport=transport, **make_settings(self.url, api_key, context))
 
     @overload
     async def predict(  # type: ignore[overload-overlap]
@@ -124,7 +128,7 @@ class AsyncClient:
         """See `Client.ready`."""
         path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
         outcome = await self._exchange(ClientCall(method="GET", path=path))
-        return isinstance(outcome, httpx.Response) and read_ready(outcome)
+        return read_ready(outcome, self.url)
 
     async def metadata(self, model: str, version: str = "") -> ModelMetadata:
         """See `Client.metadata`."""

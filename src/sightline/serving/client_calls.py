@@ -3,6 +3,8 @@
 Every refusal becomes an error of `core.errors`, with the server's own words.
 """
 
+import re
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,20 @@ import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, NotFound, SightlineError
+from sightline.core.errors import HTTP_STATUS, AccessDenied, Exhausted, InvalidInput, NotFound, SightlineError
 from sightline.imaging.reading import encode_image
 from sightline.runtime.predictor import Picture
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
 
 SourcePicture = Picture | str
-ERROR_BY_STATUS = {status: head for head, status in HTTP_STATUS.items()} | {429: Exhausted, 408: Exhausted}
 NEEDS_KEY = (401, 403)
+ERROR_BY_STATUS = (
+    {status: head for head, status in HTTP_STATUS.items()}
+    | {429: Exhausted, 408: Exhausted}
+    | dict.fromkeys(NEEDS_KEY, AccessDenied)
+)
+# How servers say that they want another certificate of their client, or any (RFC 8446 §6.2), as OpenSSL spells it.
+CERTIFICATE_REFUSED = re.compile(r"ALERT_(CERTIFICATE_\w+|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA)")
 
 
 class ClientCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,11 +164,14 @@ def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
         raise InvalidInput(f"{line}: {error}; is the URL right?") from error
 
 
-def read_ready(answer: httpx.Response) -> bool:
-    """Whether a health answer says yes. Raises: the error of an answer that is about something else, such as a wrong key."""
-    if answer.status_code in NEEDS_KEY:
-        raise read_problem(answer)
-    return answer.is_success
+def read_ready(outcome: httpx.Response | httpx.TransportError, url: str) -> bool:
+    """Whether a health answer says yes; without an answer it does not. Raises: AccessDenied, which no waiting mends."""
+    if isinstance(outcome, httpx.Response) and outcome.is_success:
+        return True
+    problem = read_problem(outcome) if isinstance(outcome, httpx.Response) else explain_failure(outcome, url)
+    if isinstance(problem, AccessDenied):
+        raise problem
+    return False
 
 
 def encode_picture(image: SourcePicture) -> bytes:
@@ -199,9 +210,23 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
     """The error for a request without an answer, or for a URL that is none."""
     if isinstance(error, httpx.TimeoutException):
         return Exhausted(f"{url} did not answer in time; is it overloaded?")
+    refused = find_tls_error(error)
+    if isinstance(refused, ssl.SSLCertVerificationError):
+        line = f"expected {url} to have a certificate that can be trusted, got: {refused.verify_message.rstrip('.')}"
+        return AccessDenied(f"{line}; give its authority's PEM file as ca_file (on the command line --ca-file)")
+    if refused is not None and CERTIFICATE_REFUSED.search(str(refused)):
+        line = f"{url} lets in only clients with a certificate that it trusts: {refused}"
+        return AccessDenied(f"{line}; give client_certificate and client_key (on the command line --client-certificate)")
     if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
         return Exhausted(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
     return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")
+
+
+def find_tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS said, among the causes of a failure."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def make_headers(api_key: str | None) -> dict[str, str]:

@@ -53,9 +53,9 @@ class DeadlineTransport(httpx.BaseTransport):
     Raises, from `handle_request`: httpx.TransportError.
     """
 
-    def __init__(self, verify: bool | ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits) -> None:
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify, trust_env=False),
+            ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=KEPT_ALIVE_S,

@@ -4,6 +4,7 @@ Arrays travel as PNG: what the server decodes is what the caller holds, bit for 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -44,9 +45,9 @@ class RemotePredictor:
     Args:
         url: of the server, for example `http://127.0.0.1:8000`.
         name: of the Deployment.
-        timeout_s, api_key, retries: see `Client`.
+        timeout_s, api_key, retries, ca_file, client_certificate, client_key: see `Client`.
 
-    Raises: NotFound for an unknown name; Exhausted when no server answers at the URL.
+    Raises: NotFound for an unknown name; AccessDenied as `Client` says; Exhausted when no server answers at the URL.
     """
 
     def __init__(
@@ -57,8 +58,21 @@ class RemotePredictor:
         transport: httpx.BaseTransport | None = None,
         api_key: str | None = None,
         retries: int = DEFAULT_RETRIES,
+        *,
+        ca_file: Path | None = None,
+        client_certificate: Path | None = None,
+        client_key: Path | None = None,
     ) -> None:
-        self.client = Client(url, api_key, timeout_s=timeout_s, retries=retries, transport=transport)
+        self.client = Client(
+            url,
+            api_key,
+            timeout_s=timeout_s,
+            retries=retries,
+            ca_file=ca_file,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            transport=transport,
+        )
         self.url = self.client.url
         self.name = name
         try:

@@ -123,11 +123,29 @@ def _find_in_folder(path: Path) -> Path:
 
 
 def open_subject(
-    reference: str, workspace: Workspace, url: str | None = None, api_key: str | None = None
+    reference: str,
+    workspace: Workspace,
+    url: str | None = None,
+    api_key: str | None = None,
+    *,
+    ca_file: Path | None = None,
+    client_certificate: Path | None = None,
+    client_key: Path | None = None,
 ) -> Predictor | RemotePredictor:
-    """Open what answers under a name: at a server when `url` is given, else in this process. Close it, or use `with`."""
+    """Open what answers under a name: at a server when `url` is given, else in this process. Close it, or use `with`.
+
+    Args:
+        api_key, ca_file, client_certificate, client_key: for the server, see `Client`.
+    """
     if url is not None:
-        return RemotePredictor(url, reference, api_key=api_key)
+        return RemotePredictor(
+            url,
+            reference,
+            api_key=api_key,
+            ca_file=ca_file,
+            client_certificate=client_certificate,
+            client_key=client_key,
+        )
     return open_predictor(find_subject(reference, workspace))
 
 

@@ -7,6 +7,9 @@ import typer
 
 from sightline.cli.options import (
     ApiKeyOption,
+    CaFileOption,
+    ClientCertificateOption,
+    ClientKeyOption,
     ConfidenceOption,
     JsonOption,
     UrlOption,
@@ -28,6 +31,9 @@ def annotate_command(
     ] = False,
     url: UrlOption = None,
     api_key_env: ApiKeyOption = None,
+    ca_file: CaFileOption = None,
+    client_certificate: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder of the version; by default a place in the workspace.")
     ] = None,
@@ -41,8 +47,16 @@ def annotate_command(
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
     version = open_version(home.find("datasets", dataset))
-    api_key = read_api_key(api_key_env)
-    with open_subject(subject, home, url, api_key) as predictor, show_progress() as on_progress:
+    opened = open_subject(
+        subject,
+        home,
+        url,
+        read_api_key(api_key_env),
+        ca_file=ca_file,
+        client_certificate=client_certificate,
+        client_key=client_key,
+    )
+    with opened as predictor, show_progress() as on_progress:
         result = annotate_version(
             version,
             predictor,

@@ -9,6 +9,9 @@ from sightline.cli.commands.measure_load import LoadArguments, run_load
 from sightline.cli.commands.measure_sweep import SweepArguments, run_sweep
 from sightline.cli.options import (
     ApiKeyOption,
+    CaFileOption,
+    ClientCertificateOption,
+    ClientKeyOption,
     JsonOption,
     SeedOption,
     UrlOption,
@@ -62,6 +65,9 @@ def measure_command(
     seed: SeedOption = 0,
     url: UrlOption = None,
     api_key_env: ApiKeyOption = None,
+    ca_file: CaFileOption = None,
+    client_certificate: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     clients: Annotated[
         str | None, typer.Option("--clients", help="Load on the server at --url: so many clients in turn, such as 1,4,16,64.")
     ] = None,
@@ -143,7 +149,8 @@ def measure_command(
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
     of_report = {"--streams": streams, "--max-images": max_images, "--point-s": point_s}
-    of_server = {"--url": url, "--api-key-env": api_key_env}
+    of_tls = {"--ca-file": ca_file, "--client-certificate": client_certificate, "--client-key": client_key}
+    of_server = {"--url": url, "--api-key-env": api_key_env} | of_tls
     of_sweep = SweepArguments(
         iterations=iterations,
         dtype=dtype,
@@ -172,7 +179,7 @@ def measure_command(
     elif subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
     elif of_load.wants_load:
-        refuse_options("load (--clients, --rate)", of_report | of_sweep.given() | {"--batch": batch})
+        refuse_options("load (--clients, --rate)", of_report | of_sweep.given() | of_tls | {"--batch": batch})
         run_load(terminal, home, subject, url, data, split, read_api_key(api_key_env), seed, of_load, out)
     elif of_sweep.wants_sweep:
         refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given())
@@ -184,8 +191,13 @@ def measure_command(
             home,
             subject,
             url,
-            read_api_key(api_key_env),
             data,
+            {
+                "api_key": read_api_key(api_key_env),
+                "ca_file": ca_file,
+                "client_certificate": client_certificate,
+                "client_key": client_key,
+            },
             split=None if split == "all" else split or "test",
             batch_sizes=parse_counts(batch or REPORT_BATCHES, "--batch"),
             streams=parse_counts(streams or "1,2", "--streams"),
@@ -207,16 +219,21 @@ def refuse_options(mode: str, options: dict[str, Any]) -> None:
 
 
 def measure_subject(
-    home: "Workspace", subject: str, url: str | None, api_key: str | None, data: str, **options: Any
+    home: "Workspace", subject: str, url: str | None, data: str, access: dict[str, Any], **options: Any
 ) -> "Report":
-    """Open what a name stands for, here or at a server, and measure it. Args: options: of `measure_predictor`."""
+    """Open what a name stands for, here or at a server, and measure it.
+
+    Args:
+        access: key and PEM files for the server, as `open_subject` takes them.
+        options: of `measure_predictor`.
+    """
     from sightline.bench.measure import measure_predictor
     from sightline.data.versions import open_version
     from sightline.serving.loading import find_subject, open_subject
 
     version = open_version(home.find("datasets", data))
     folder = find_subject(subject, home) if url is None else None
-    with open_subject(subject, home, url, api_key) as predictor, show_progress() as on_progress:
+    with open_subject(subject, home, url, **access) as predictor, show_progress() as on_progress:
         return measure_predictor(predictor, version, folder=folder, on_progress=on_progress, **options)
 
 

@@ -7,6 +7,9 @@ import typer
 
 from sightline.cli.options import (
     ApiKeyOption,
+    CaFileOption,
+    ClientCertificateOption,
+    ClientKeyOption,
     ConfidenceOption,
     JsonOption,
     UrlOption,
@@ -27,6 +30,9 @@ def predict_command(
     files: Annotated[list[Path], typer.Argument(help="Pictures, videos, or folders of them.")],
     url: UrlOption = None,
     api_key_env: ApiKeyOption = None,
+    ca_file: CaFileOption = None,
+    client_certificate: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     confidence: ConfidenceOption = None,
     every_s: Annotated[
         float | None,
@@ -47,7 +53,15 @@ def predict_command(
 
     terminal = Terminal(as_json)
     with (
-        open_subject(subject, open_workspace(workspace), url, read_api_key(api_key_env)) as predictor,
+        open_subject(
+            subject,
+            open_workspace(workspace),
+            url,
+            read_api_key(api_key_env),
+            ca_file=ca_file,
+            client_certificate=client_certificate,
+            client_key=client_key,
+        ) as predictor,
         OutcomeWriter(predictor.categories, save, jsonl) as writer,
     ):
         for outcome in predict_sources(predictor, find_sources(files, every_s), confidence):

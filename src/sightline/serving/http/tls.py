@@ -1,4 +1,4 @@
-"""TLS for the server: certificate and key to an SSL context, with errors that say which file is wrong and why."""
+"""TLS for the server and its clients: PEM files to an SSL context, with errors that say which file is wrong and why."""
 
 import ssl
 from pathlib import Path
@@ -25,9 +25,7 @@ def make_tls_context(certificate: Path, key: Path | None = None, client_authorit
 
     Raises: NotFound for a file that is not there; InvalidInput for one that does not hold what it should.
     """
-    for path in (certificate, key, client_authority):
-        if path is not None and not path.is_file():
-            raise NotFound(f"no file {path}; name a PEM file")
+    _check_files(certificate, key, client_authority)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -36,17 +34,49 @@ def make_tls_context(certificate: Path, key: Path | None = None, client_authorit
     if client_authority is not None:
         try:
             context.load_verify_locations(client_authority)
-        except (ssl.SSLError, OSError) as error:
-            raise InvalidInput(
-                f"expected certificates of an authority in PEM form in {client_authority}; {_why(error)}"
-            ) from error
+        except OSError as error:
+            raise _explain_authority(client_authority, error) from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
+def make_client_context(
+    ca_file: Path | None = None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """A context for asking a server, whose certificate and name are verified.
+
+    Args:
+        ca_file: PEM file of the authorities to trust; None: those of the system, or of SSL_CERT_FILE.
+        certificate: PEM file with the certificate to show to a server that asks for one; None: none.
+        key: PEM file with its private key, not encrypted; None: it stands in the certificate's file.
+
+    Raises: NotFound for a file that is not there; InvalidInput for one that does not hold what it should, and for a key alone.
+    """
+    if certificate is None and key is not None:
+        raise InvalidInput(f"expected a client certificate beside its key {key}, got none; give the certificate, too")
+    _check_files(ca_file, certificate, key)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise _explain_authority(ca_file, error) from error
+    if certificate is not None:
+        _load_certificate(context, certificate, key)
+    return context
+
+
+def _check_files(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise NotFound(f"no file {path}; name a PEM file")
+
+
+def _explain_authority(path: Path | None, error: OSError) -> InvalidInput:
+    return InvalidInput(f"expected certificates of an authority in PEM form in {path}; {_why(error)}")
+
+
 def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
     def refuse_password() -> str:
-        raise InvalidInput(f"the key in {key or certificate} is encrypted; decrypt it and let only the server's user read it")
+        raise InvalidInput(f"the key in {key or certificate} is encrypted; decrypt it and let only its user read it")
 
     try:
         context.load_cert_chain(certificate, key, password=refuse_password)
