@@ -56,6 +56,48 @@ def test_several_requests_are_on_their_way_and_answers_keep_their_order(
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer k3y"}
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_access_that_is_lost_on_the_way_ends_the_run(run: Run, tmp_path: Path, status: int) -> None:
+    """The key goes after two pictures of fifty: the first two are answered, and the rest is not asked about one by one."""
+    files = [tmp_path / f"{number:02}.png" for number in range(50)]
+    for number, file in enumerate(files):
+        file.write_bytes(PNG + b"%02d" % number)
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return write_answer(200, json.dumps(FACTS).encode())
+        if int(asked.body[-2:]) >= 2:
+            return write_answer(status, b'{"detail":"this API key is not known"}')
+        return write_answer(200, b'{"annotations":[]}')
+
+    with serve_script(answer) as server:
+        ran = run("predict", "parts", *files, "--url", server.url, "--jsonl", tmp_path / "all.jsonl")
+    assert ran.code == 2
+    assert [line.rpartition("/")[2] for line in ran.out.splitlines()] == ["00.png: nothing found", "01.png: nothing found"]
+    assert len(ran.err.splitlines()) == 1 and "this API key is not known" in ran.err and "--api-key-env" in ran.err
+    assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 2
+    assert len(server.asked) < 20
+
+
+@pytest.mark.parametrize("status", [413, 415, 422])
+def test_a_picture_that_the_server_does_not_take_is_left_out(run: Run, tmp_path: Path, status: int) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, file in enumerate(files):
+        file.write_bytes(PNG + b"%d" % number)
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return write_answer(200, json.dumps(FACTS).encode())
+        if asked.body[-1:] == b"1":
+            return write_answer(status, b'{"detail":"not this one"}')
+        return write_answer(200, b'{"annotations":[]}')
+
+    with serve_script(answer) as server:
+        ran = run("predict", "parts", *files, "--url", server.url)
+    assert ran.code == 0, ran.err
+    assert len(ran.out.splitlines()) == 3 and "not read" in ran.err and "not this one" in ran.err
+
+
 def test_a_key_that_is_refused_and_one_that_is_not_set_are_one_line(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PNG)

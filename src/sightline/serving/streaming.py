@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput, NotFound, UnreadableVideo
+from sightline.core.errors import AccessDenied, InvalidInput, NotFound, UnreadableVideo
 from sightline.data.video import read_video_frames
 from sightline.imaging.reading import read_image
 from sightline.runtime.ordered import map_in_order
@@ -77,7 +77,10 @@ def find_sources(paths: Iterable[Path], every_s: float | None = None) -> Iterato
 def predict_sources(
     subject: Predictor | RemotePredictor, sources: Iterable[Source], confidence_threshold: float | None = None
 ) -> Iterator[Outcome]:
-    """Predict on each source, in order. Pictures that cannot be read become Outcomes with `error`; other errors are raised."""
+    """Predict on each source, in order. Pictures that cannot be read become Outcomes with `error`; other errors are raised.
+
+    Raises: AccessDenied when the server no longer lets this client in: no other picture would change that.
+    """
     if isinstance(subject, RemotePredictor):
         return _predict_remote(subject, sources, confidence_threshold)
     return _predict_local(subject, sources, confidence_threshold)
@@ -107,6 +110,8 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
             return Outcome(source, None, [], source.error)
         try:
             annotations = subject.predict_one(source.content, threshold)
+        except AccessDenied:  # of every picture, not of this one
+            raise
         except InvalidInput as error:
             return Outcome(source, None, [], str(error))
         return Outcome(source, _open(source.content), annotations)
