@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from http_server import ask_raw, connect, read_to_end
 from stream_fakes import write_video
@@ -11,7 +12,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 from whole_server import run_server, wait_until
 
+from sightline.imaging.reading import encode_image
 from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.keys import create_key
 from sightline.serving.server_options import ServerOptions
 
 EVIL, GOOD = "https://evil.example", "https://good.example"
@@ -55,6 +58,26 @@ def test_decompressed_bodies_count_against_all_bodies_together(repository: Path)
         refused = client.post("/v2/models/parts/infer", content=gzip.compress(large))
         assert refused.status_code == 503 and refused.headers["retry-after"] and set(refused.json()) == {"error"}
         wait_until(lambda: running.whole.edge.buffered_bytes == 0)
+
+
+def test_a_page_of_an_allowed_origin_sends_a_picture_and_reads_the_answer(repository: Path) -> None:
+    """What a browser does for `fetch(url, {method: "POST", headers: {"Authorization": ..., "Content-Type": "image/png"}})`."""
+    token, record = create_key("lab")
+    options = ServerOptions(allowed_origins=frozenset({GOOD}), key_line=f"lab={record.hash}")
+    picture = encode_image(np.zeros((8, 8, 3), np.uint8), "png")
+    with run_server(repository, options) as running, running.client(headers={"Origin": GOOD}) as client:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+        allowed = client.options("/predict/parts", headers=asked)
+        assert (allowed.status_code, allowed.content) == (204, b"")
+        assert allowed.headers["access-control-allow-origin"] == GOOD
+        assert {"authorization", "content-type"} <= set(allowed.headers["access-control-allow-headers"].lower().split(", "))
+        for headers, status in (({"Authorization": f"Bearer {token}"}, 200), ({}, 401)):
+            answer = client.post("/predict/parts", content=picture, headers={"Content-Type": "image/png"} | headers)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == GOOD
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+        evil = client.options("/predict/parts", headers=asked | {"Origin": EVIL})
+        assert evil.status_code == 401 and "access-control-allow-origin" not in evil.headers
 
 
 def test_pages_of_allowed_origins_may_open_websockets(repository: Path, tmp_path: Path) -> None:

@@ -117,6 +117,58 @@ def test_pages_of_other_sites_may_look_but_not_act() -> None:
         assert ask_once(guard, "/v2/streams/1", method="GET", kind="websocket", origin=origin).status == 403
 
 
+GOOD = "https://lab.example"
+CROSS_ORIGIN = {
+    "access-control-allow-origin": GOOD,
+    "vary": "Origin",
+    "access-control-expose-headers": "x-request-id, retry-after, inference-header-content-length",
+    "cross-origin-resource-policy": "cross-origin",
+}
+
+
+def test_every_answer_to_a_listed_page_may_be_read_by_it_alone() -> None:
+    _, record = create_key("line-3")
+    guards = [Guard(App(), keys, allowed_origins=frozenset({GOOD})) for keys in (None, Authenticator([record]))]
+    for guard, status in zip(guards, (200, 401), strict=True):
+        for method in ("POST", "GET"):
+            answer = ask_once(guard, method=method, origin=GOOD)
+            assert answer.status == status
+            assert answer.headers.items() >= CROSS_ORIGIN.items()
+            assert answer.headers["content-security-policy"] and answer.headers["x-content-type-options"] == "nosniff"
+            assert not {"access-control-allow-credentials", "access-control-allow-methods"} & answer.headers.keys()
+
+
+def test_answers_to_other_pages_our_own_and_no_page_are_as_ever() -> None:
+    without = Guard(App())
+    guard = Guard(App(), allowed_origins=frozenset({GOOD}))
+    for origin in (None, "http://localhost:8000", "https://evil.example", "https://lab.example.evil.example", "null"):
+        for method in ("POST", "GET", "OPTIONS"):
+            headers = {"x_request_id": "1", "access_control_request_method": "POST"} | ({"origin": origin} if origin else {})
+            answer = ask_once(guard, method=method, **headers)
+            assert answer == ask_once(without, method=method, **headers)
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_a_browser_s_question_is_answered_before_a_key_is_asked_for() -> None:
+    app, told = App(), list[RequestRecord]()
+    keys = Authenticator([create_key("line-3")[1]])
+    guard = Guard(app, keys, allowed_origins=frozenset({GOOD}), bucket=TokenBucket(1, 1, Clock()), tellers=(told.append,))
+    for _ in range(3):
+        answer = ask_once(guard, method="OPTIONS", origin=GOOD, access_control_request_method="POST")
+        assert (answer.status, answer.body) == (204, None)
+        assert answer.headers.items() >= CROSS_ORIGIN.items()
+        assert answer.headers["access-control-allow-methods"] == "GET, POST, DELETE"
+        allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+        assert {"authorization", "x-api-key", "content-type", "inference-header-content-length"} <= set(allowed)
+        assert int(answer.headers["access-control-max-age"]) > 0
+        assert not {"access-control-allow-credentials", "content-length"} & answer.headers.keys()
+    assert app.calls == 0
+    assert [(record.method, record.status, record.tenant) for record in told] == [("OPTIONS", 204, "")] * 3
+    assert ask_once(guard, method="OPTIONS", origin=GOOD).status == 401  # no such question
+    assert ask_once(guard, method="OPTIONS", origin="https://evil.example", access_control_request_method="POST").status == 401
+
+
 def test_keys_come_as_bearer_or_x_api_key() -> None:
     token, record = create_key("line-3")
     guard = Guard(App(), Authenticator([record]))

@@ -71,7 +71,10 @@ StreamUrlOption = Annotated[
     typer.Option("--allow-stream-urls", help="Host of cameras that may be opened, '*': any public one. May be repeated."),
 ]
 OriginOption = Annotated[
-    list[str] | None, typer.Option("--allow-origin", help="Site whose pages may send requests. May be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--allow-origin", help="Site whose pages may send requests and read the answers, as https://name:port. May be repeated."
+    ),
 ]
 NameOption = Annotated[
     list[str] | None, typer.Option("--server-name", help="Name that requests may ask for in Host. May be repeated.")

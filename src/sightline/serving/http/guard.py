@@ -1,9 +1,9 @@
 """The guard: one thin ASGI layer around the whole application that decides who comes in and adds what every answer carries.
 
 In order: the Host must be one of ours (a web page can make the browser ask loopback under a name of its own: DNS rebinding),
-a browser's Origin must be ours too when something is to be done, the key must be known and may do what is asked, and its
-limits must not be reached. Then the application answers, and log and metrics are told. Everything that can be is computed
-once: a request costs one pass over its headers.
+a browser's Origin must be ours or a listed one when something is to be done (the preflight of a listed one is answered here),
+the key must be known and may do what is asked, and its limits must not be reached. Then the application answers, and log and
+metrics are told. Everything that can be is computed once: a request costs one pass over its headers.
 
 All but how many requests of a key run at once is decided by `admit`, which waits for nothing: our connections call it once
 what came with a head is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
+from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
@@ -37,6 +38,7 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+SHARED_SECURITY_HEADERS = SECURITY_HEADERS[:-1]  # of answers that a page of another site may read
 # What answers without a key: whether the server is well, and pages that say how to ask it.
 OPEN_PATHS = frozenset(
     ("/", "/page.js", "/page.css", "/docs", "/docs.css", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
@@ -45,7 +47,7 @@ METRICS_PATH = "/metrics"
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 WANTED = frozenset(
     (b"host", b"origin", b"authorization", b"x-api-key", b"x-request-id", b"content-length", b"transfer-encoding")
-)
+) | {PREFLIGHT_MARK}
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 REMEMBERED_HOSTS = 64
 
@@ -75,7 +77,7 @@ class Guard:
             `scope["state"]`.
         authenticator: knows the keys; None: the server has none.
         allowed_hosts: names that the Host header may hold, in lower case; None: any.
-        allowed_origins: origins of other sites' pages that may send requests, as "https://name:port".
+        allowed_origins: origins of other sites' pages that may send requests and read the answers, as "https://name:port".
         bucket: requests a second of all callers together, open paths and /metrics aside; above it the answer is 503. None:
             unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
@@ -141,16 +143,18 @@ class Guard:
         record = RequestRecord(scope)
         before = RECORD.set(record)  # for those who are told that a queue is full
         try:
-            self._let_in(scope, record)
+            is_preflight = self._let_in(scope, record)
         except Refusal as refusal:
             return self._refuse(refusal, record)
         finally:
             RECORD.reset(before)
+        if is_preflight:
+            return self._answer(answer_preflight(), record)
         scope.setdefault("state", {})[ADMITTED] = record
         return None
 
-    def _let_in(self, scope: Scope, record: RequestRecord) -> None:
-        """Note who calls. Raises: Refusal."""
+    def _let_in(self, scope: Scope, record: RequestRecord) -> bool:
+        """Note who calls. Returns: whether it is a browser that asks what a listed page may send. Raises: Refusal."""
         wanted = {name: value for name, value in scope["headers"] if name in WANTED}
         self._set_request_id(record, wanted.get(b"x-request-id"))
         length = wanted.get(b"content-length", b"0")
@@ -159,8 +163,11 @@ class Guard:
         is_probe = host is None and scope.get("http_version") == "1.0" and record.path in OPEN_PATHS  # a proxy's health check
         if host not in self._good_hosts and not is_probe:
             self._check_host(host)
-        if b"origin" in wanted and (record.method not in SAFE_METHODS or scope["type"] == "websocket"):
-            self._check_origin(wanted[b"origin"], host)
+        if b"origin" in wanted:
+            acts = record.method not in SAFE_METHODS or scope["type"] == "websocket"
+            self._look_at_origin(wanted[b"origin"], host, record, acts)
+            if record.origin is not None and record.method == "OPTIONS" and PREFLIGHT_MARK in wanted:
+                return True
         need = find_need(record.method, record.path)
         caller = self._find_caller(need, record, wanted)
         record.tenant = caller.name
@@ -171,11 +178,14 @@ class Guard:
             self._look_at_queue(*need.infers, caller.name)
         state = scope.setdefault("state", {})
         state["tenant"], state["caller"] = caller.name, caller
+        return False
 
     def _refuse(self, refusal: Refusal, record: RequestRecord) -> Response:
-        response = answer_refusal(refusal, record.path)
+        return self._answer(answer_refusal(refusal, record.path), record)
+
+    def _answer(self, response: Response, record: RequestRecord) -> Response:
         response.raw_headers += _list_headers(record)
-        record.status, record.bytes_out = refusal.status, len(response.body)
+        record.status, record.bytes_out = response.status_code, len(response.body)
         self._tell(record)
         return response
 
@@ -211,9 +221,13 @@ class Guard:
         if len(self._good_hosts) < REMEMBERED_HOSTS:
             self._good_hosts.add(host)
 
-    def _check_origin(self, origin: bytes, host: bytes | None) -> None:
+    def _look_at_origin(self, origin: bytes, host: bytes | None, record: RequestRecord, acts: bool) -> None:
+        """Note a listed origin. Args: acts: something is to be done. Raises: Refusal then for one neither listed nor ours."""
+        if origin.lower() in self.allowed_origins:
+            record.origin = origin
+            return
         own = origin.lower().partition(b"://")[2]
-        if origin.lower() not in self.allowed_origins and (not own or own != (host or b"").lower()):
+        if acts and (not own or own != (host or b"").lower()):
             raise Refusal(403, "a page of another site asked for this; the server allows that to listed origins only")
 
     def _set_request_id(self, record: RequestRecord, given: bytes | None) -> None:
@@ -280,7 +294,10 @@ def is_loopback_address(address: str) -> bool:
 
 def _list_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
     """What every answer carries."""
-    return [*SECURITY_HEADERS, (b"x-request-id", record.request_id.encode("ascii"))]
+    request_id = (b"x-request-id", record.request_id.encode("ascii"))
+    if record.origin is None:
+        return [*SECURITY_HEADERS, request_id]
+    return [*SHARED_SECURITY_HEADERS, *list_cross_origin_headers(record.origin), request_id]
 
 
 def _read_token(wanted: dict[bytes, bytes]) -> str | None:

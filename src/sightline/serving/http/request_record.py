@@ -19,14 +19,15 @@ class RequestRecord:
     Attributes:
         method, path, remote, tenant, request_id: of the request; the path without its query, which may hold secrets.
         status: of the answer; 499 when the client hung up first.
+        origin: of a page of another site that the answer is for, as its browser sent it; None: of none that is listed.
         bytes_in: announced body; None when it came in chunks. bytes_out: of the answer's body.
         model: "NAME:VERSION" of what answered; "" when nothing was inferred.
         queue_s, decode_s, infer_s: summed over the request's works.
     """
 
     __slots__ = (
-        "bytes_in", "bytes_out", "decode_s", "duration_s", "infer_s", "method", "model", "path", "queue_s", "remote",
-        "request_id", "started_s", "status", "tenant",
+        "bytes_in", "bytes_out", "decode_s", "duration_s", "infer_s", "method", "model", "origin", "path", "queue_s",
+        "remote", "request_id", "started_s", "status", "tenant",
     )  # fmt: skip
 
     def __init__(self, scope: Any) -> None:
@@ -36,6 +37,7 @@ class RequestRecord:
         client = scope.get("client")
         self.remote: str = client[0] if client else ""
         self.tenant = self.model = self.request_id = ""
+        self.origin: bytes | None = None
         self.status = CLIENT_CLOSED_REQUEST
         self.bytes_in: int | None = 0
         self.bytes_out = 0
