@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.open_files import allow_more_files
 from sightline.serving.garbage import spare_lasting_objects
 from sightline.serving.heap import limit_arenas, return_large_blocks
 from sightline.serving.http.connection import make_connector
@@ -113,12 +113,6 @@ def run_server(
             signal.signal(number, handler)
     if server.config.start_error is not None:
         raise server.config.start_error from None
-
-
-def allow_more_files() -> None:
-    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def make_server(

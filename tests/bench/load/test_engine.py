@@ -1,13 +1,17 @@
 """The engine in this process, against servers that answer as each test writes."""
 
+import errno
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from scripted_server import HANG_UP, Asked, ScriptedServer, serve_script, write_answer
 
+from sightline.bench.load import engine
+from sightline.bench.load.connections import Connection
 from sightline.bench.load.engine import LoadEngine
 from sightline.bench.load.records import GeneratorJob, GeneratorResult
 
@@ -163,3 +167,41 @@ def test_nobody_at_the_port_is_all_broken_and_no_busy_loop() -> None:
         pass
     result = run(server, clients=2)
     assert set(result.status) == {0} and len(result.status) <= 2 * (0.3 / 0.05 + 2)
+
+
+def refuse_connections(monkeypatch: pytest.MonkeyPatch, number: int, is_refused: Callable[[int], bool]) -> None:
+    """Let this machine have no connection for the generator. Args: is_refused: told how many were asked for before."""
+    asked = iter(range(1_000_000))
+
+    def connect(host: str, port: int) -> Connection:
+        if is_refused(next(asked)):
+            raise OSError(number, "scripted")
+        return Connection(host, port)
+
+    monkeypatch.setattr(engine, "Connection", connect)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL])
+def test_too_few_connections_of_this_machine_are_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    refuse_connections(monkeypatch, number, lambda asked: asked >= 2)
+    with serve_script(lambda _: write_answer()) as server:
+        result = run(server, clients=5)
+    assert set(result.status) == {200} and result.unfinished_s == []  # the others' requests waited for the two
+    assert result.connections_opened == server.connections == 2
+    assert result.shortages == {number: 2}
+
+
+def test_a_connection_that_could_not_be_had_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_connections(monkeypatch, errno.EADDRNOTAVAIL, lambda asked: asked == 0)
+    with serve_script(lambda _: write_answer()) as server:
+        result = run(server, clients=1, warm_up_s=0.0)
+    assert set(result.status) == {200} and result.shortages == {errno.EADDRNOTAVAIL: 0}
+
+
+def test_no_connection_at_all_leaves_requests_unfinished_and_no_busy_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    refuse_connections(monkeypatch, errno.EMFILE, lambda number: not asked.append(number))
+    with serve_script(lambda _: write_answer()) as server:
+        result = run(server, clients=3, warm_up_s=0.0, drain_s=0.1)
+    assert result.status == [] and len(result.unfinished_s) == 3 and result.shortages == {errno.EMFILE: 0}
+    assert len(asked) <= 0.4 / 0.05 + 2

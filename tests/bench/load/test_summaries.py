@@ -1,3 +1,4 @@
+import errno
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,9 @@ def test_the_timeline_has_each_request_where_it_was_planned() -> None:
         ({"cpu_s": 1.5}, None, "one core"),  # 0.75 cores of one
         ({"cpu_s": 0.7}, 2, "server needs too"),  # 0.35 of 2 cores is more than 15 %
         ({"late_ms": [5.0] * 10}, None, "late"),
+        ({"shortages": {errno.EMFILE: 1019}}, None, "no more than 1019 connections: Too many open files; raise ulimit -Hn"),
+        ({"shortages": {errno.ENFILE: 8}}, None, "no more than 8 connections"),
+        ({"shortages": {errno.EADDRNOTAVAIL: 28000}}, None, "no more than 28000 connections"),
     ],
 )
 def test_a_generator_that_was_the_limit_spoils_the_point(fields: dict[str, Any], shared: int | None, word: str) -> None:

@@ -1,10 +1,12 @@
 """The load generator's loop: one thread, a selector, non-blocking sockets, requests that were written before.
 
 Requests fall due (see `arrivals`), wait in a backlog until a connection is free, and end with an answer or a broken
-connection. Latency runs from the moment a request was due, so waiting in the backlog counts. A request that was due within the
+connection. Where this machine has no further connection to give they wait on, and the result says so: that is no fault of the
+server. Latency runs from the moment a request was due, so waiting in the backlog counts. A request that was due within the
 measured time counts, whenever it ends; it may end up to `drain_s` after it.
 """
 
+import errno
 import select
 import selectors
 import time
@@ -18,6 +20,7 @@ from sightline.core.errors import InvalidInput
 
 REST_S = 0.05  # a client that was refused or cut off tries again after this, so that its haste is not what is measured
 LONGEST_WAIT_S = 0.1
+SHORTAGES = frozenset((errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL))  # of files, of the system's files, of local ports
 SAMPLE_CHARACTERS = 300
 READ, BOTH = selectors.EVENT_READ, selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -44,6 +47,7 @@ class LoadEngine:
         self._limit = job.clients if job.clients is not None else job.max_in_flight
         self._in_flight = 0
         self._is_measuring = False
+        self._short_until = 0.0
 
     def run(self) -> GeneratorResult:
         """Make the load and wait for its end."""
@@ -75,6 +79,7 @@ class LoadEngine:
         self._is_measuring = True
         result = self.result
         result.sent_bytes = result.received_bytes = result.max_backlog = 0
+        result.shortages.clear()
         self._on_mark("measuring")
         self._cpu_from, self._wall_from = time.process_time(), time.perf_counter()
 
@@ -94,18 +99,23 @@ class LoadEngine:
     def _dispatch(self) -> None:
         """Send as much of the backlog as there are free connections."""
         while self._backlog and self._in_flight < self._limit:
+            if not self._idle and time.perf_counter() < self._short_until:
+                break
             self._send(self._backlog.popleft())
         self.result.max_backlog = max(self.result.max_backlog, len(self._backlog))
 
     def _send(self, planned: float) -> None:
-        request = self._requests[self._next_request]
-        self._next_request = (self._next_request + 1) % len(self._requests)
         self._in_flight += 1
         try:
             connection = self._idle.pop() if self._idle else self._open()
-        except OSError:
-            self._record(planned, BROKEN)
+        except OSError as error:
+            if error.errno in SHORTAGES:
+                self._put_back(planned, error.errno)
+            else:
+                self._record(planned, BROKEN)
             return
+        request = self._requests[self._next_request]
+        self._next_request = (self._next_request + 1) % len(self._requests)
         try:
             self.result.sent_bytes += connection.begin(request, planned)
         except OSError:
@@ -113,6 +123,13 @@ class LoadEngine:
             return
         if connection.has_more():
             self._selector.modify(connection.sock, BOTH, connection)
+
+    def _put_back(self, planned: float, number: int) -> None:
+        """This machine has no further connection: let the request wait for one of those it has, or for a later try."""
+        self._in_flight -= 1
+        self._backlog.appendleft(planned)
+        self._short_until = time.perf_counter() + REST_S
+        self.result.shortages[number] = max(len(self._all), self.result.shortages.get(number, 0))
 
     def _open(self) -> Connection:
         connection = Connection(self.job.host, self.job.port)

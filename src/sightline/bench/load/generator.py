@@ -12,10 +12,12 @@ import msgspec
 
 from sightline.bench.load.engine import LoadEngine
 from sightline.bench.load.records import GeneratorJob
+from sightline.core.open_files import allow_more_files
 
 
 def main() -> None:
     """Do one job."""
+    allow_more_files()  # each client is one
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=GeneratorJob)
     content = Path(job.pack).read_bytes()
     requests = []

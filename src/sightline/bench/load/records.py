@@ -227,6 +227,7 @@ class GeneratorResult(msgspec.Struct, kw_only=True):
         late_ms: how late the generator noticed each planned moment; empty in a closed loop.
         ended_in_time: ends within the measured time, by status, whenever their requests were planned.
         samples: the beginning of the first body of each status that is no success.
+        shortages: errno of why this machine had no further connection -> most connections that were open then.
     """
 
     planned_s: list[float] = []
@@ -237,6 +238,7 @@ class GeneratorResult(msgspec.Struct, kw_only=True):
     late_ms: list[float] = []
     ended_in_time: dict[int, int] = {}
     samples: dict[int, str] = {}
+    shortages: dict[int, int] = {}
     max_backlog: int = 0
     connections_opened: int = 0
     sent_bytes: int = 0

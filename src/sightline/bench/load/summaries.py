@@ -1,5 +1,7 @@
 """From what generators saw to a `LoadPoint`: percentiles, counts, a timeline, and whether the point counts."""
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,6 +20,11 @@ from sightline.bench.load.records import (
     ServerCost,
 )
 
+SHORTAGE_REMEDIES = {
+    errno.EMFILE: "raise ulimit -Hn, or make load with more --processes",
+    errno.ENFILE: "raise fs.file-max of this machine, or load the server from several",
+    errno.EADDRNOTAVAIL: "make load with fewer clients, or from several machines",
+}
 ENOUGH_FOR_P999 = 1000
 TIMELINE_PARTS = 60
 MOST_CORE_SHARE = 0.7  # of its one core: above, a generator process has no time left to be on time
@@ -134,6 +141,7 @@ def describe_generator(
         limits.append(
             f"the generator used {sum(cores):.2f} of the {cores_shared} cores that the server needs too; load it from elsewhere"
         )
+    limits += list_shortages(results)
     bound_ms = max(MOST_LATE_MS, MOST_LATE_SHARE * float(np.percentile(outcome_ms, 99))) if len(outcome_ms) else MOST_LATE_MS
     if late_p99 is not None and late_p99 > bound_ms:
         limits.append(f"the generator was {late_p99:.1f} ms late at the 99th percentile; offer less, or leave it a core")
@@ -144,3 +152,15 @@ def describe_generator(
         late_p99_ms=None if late_p99 is None else round(late_p99, 3),
         limited_by=tuple(limits),
     )
+
+
+def list_shortages(results: Sequence[GeneratorResult]) -> list[str]:
+    """Why generator processes had fewer connections than they were to have."""
+    most: dict[int, int] = {}
+    for result in results:
+        for number, count in result.shortages.items():
+            most[number] = max(count, most.get(number, 0))
+    return [
+        f"a generator process could have no more than {count} connections: {os.strerror(number)}; {SHORTAGE_REMEDIES[number]}"
+        for number, count in sorted(most.items())
+    ]
