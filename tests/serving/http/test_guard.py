@@ -108,7 +108,7 @@ def test_a_health_check_in_http_1_0_needs_no_host() -> None:
 
 
 def test_pages_of_other_sites_may_look_but_not_act() -> None:
-    guard = Guard(App(), allowed_origins=frozenset({"https://lab.example"}))
+    guard = Guard(App(), allowed_origins=frozenset({"https://lab.example/"}))
     assert ask_once(guard, origin="http://localhost:8000").status == 200
     assert ask_once(guard, origin="https://lab.example").status == 200
     for origin in ("http://evil.example", "null", "http://localhost:9999", ""):

@@ -101,7 +101,7 @@ class Guard:
         self.app = app
         self.authenticator = authenticator
         self.allowed_hosts = allowed_hosts
-        self.allowed_origins = frozenset(origin.lower().encode() for origin in allowed_origins)
+        self.allowed_origins = frozenset(origin.lower().rstrip("/").encode() for origin in allowed_origins)
         self.has_open_metrics = has_open_metrics
         self._tellers = tuple(tellers)
         self._bucket = bucket
