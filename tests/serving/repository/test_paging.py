@@ -127,6 +127,7 @@ def test_requests_that_wait_too_long_for_room_are_refused(
         busy = [host.acquire("b"), host.acquire("c")]
         waiting = host.acquire("a")
         assert not queues.has_dropped.acquire(timeout=0.05)
+        wait_until(lambda: bool(host._pager._waiting))
         clock.now_s += 5
         assert queues.has_dropped.acquire(timeout=20)
         refused, error = queues.dropped[0]

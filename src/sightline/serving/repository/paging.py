@@ -287,11 +287,12 @@ class Pager:
         self._queues.wake()
 
     def _wait_for_room(self, version: HeldVersion) -> bool:
-        """Let a version wait, or end its waiting: True when there is room for it now."""
+        """Let a version wait, or make room for it among those in use: True when there is room for it now."""
         with self._lock:
             self._waiting.add(version)
             waited_s = self._clock() - self._wanted.setdefault(version, self._clock())
-        return waited_s >= FORCING_SHARE * self._patience_s and self._force_room(version)
+        # Whoever has waited for longer is about to be refused, by the thread that looks after them.
+        return FORCING_SHARE * self._patience_s <= waited_s < self._patience_s and self._force_room(version)
 
     def _take_late(self) -> list[tuple[HeldVersion, str]]:
         """Versions whose requests have waited for too long, with the reason; whoever comes from now on has time of its own."""
