@@ -2,7 +2,7 @@
 
 Engines plan, pack weights and keep buffers, which no file tells beforehand, so the process is looked at: its anonymous memory
 before and after, with what was freed already returned to the system. Files that engines map are not in it; the system takes
-those pages back when it needs them. What requests allocate meanwhile is: a reading may be too high, hardly ever too low.
+those pages back when it needs them. What requests allocate and free meanwhile is: several readings tell more than one.
 
 A model that is closed leaves holes all over the heap. Requests fill now this one and now that one with pages that stay when
 they are done, so what was freed is given back again and again as long as requests come.

@@ -134,15 +134,15 @@ class Pager:
         """
         if not version.opened.memory_bytes:
             return  # a pipeline holds nothing of its own
-        if self.budget_bytes is not None and grown_bytes > self.budget_bytes:
+        budget_bytes = self.budget_bytes
+        version.note_growth(grown_bytes if budget_bytes is None else min(grown_bytes, budget_bytes))
+        if budget_bytes is not None and grown_bytes > budget_bytes <= version.memory_bytes:
             logger.warning(
                 "%s took %.0f MiB to open, more than the memory budget of %.0f MiB: nothing stays beside it; raise the budget",
                 version.label,
                 grown_bytes / MIB,
-                self.budget_bytes / MIB,
+                budget_bytes / MIB,
             )
-            grown_bytes = self.budget_bytes
-        version.memory_bytes = max(version.memory_bytes, version.opened.memory_bytes, grown_bytes)
 
     def make_room(self, needed_bytes: int) -> bool:
         """Page idle versions out until so much more fits; none when even all of them would not do. On the loader's thread."""

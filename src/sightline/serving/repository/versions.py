@@ -1,5 +1,7 @@
 """The opened things the host keeps: a version with its holders, and a model with its versions. Guarded by the host's lock."""
 
+from collections import deque
+from statistics import median_low
 from typing import Protocol
 
 from sightline.core.errors import Exhausted, NotFound
@@ -38,12 +40,15 @@ class OpenedModel(ServedVersion, Protocol):
         """As `page_out`, for good."""
 
 
+READINGS = 5  # of what opening a version takes, that count
+
+
 class HeldVersion:
     """One opened version.
 
     Attributes:
         stamp: of the files it was opened from.
-        memory_bytes: what it holds while it is resident: its own estimate, or the most that opening it was seen to take.
+        memory_bytes: what it holds while it is resident: what opening it was seen to take, at least its own estimate.
         resident_since_s: when it was last opened, on the host's clock.
         holders: requests that hold it now, waiting or running.
         last_used_s: when it was last acquired or released, on the host's clock.
@@ -69,6 +74,16 @@ class HeldVersion:
         self.wants_page_in = False
         self.page_in_count = 0
         self.last_page_in_s: float | None = None
+        self._readings: deque[int] = deque(maxlen=READINGS)
+
+    def note_growth(self, grown_bytes: int) -> None:
+        """Take into account what opening it was seen to take this time.
+
+        Requests allocate and free meanwhile, so one reading may be far too high, or too low: the middle one of the last few
+        counts, the lower one of two.
+        """
+        self._readings.append(grown_bytes)
+        self.memory_bytes = max(self.opened.memory_bytes, median_low(self._readings))
 
     @property
     def is_resident(self) -> bool:
