@@ -222,7 +222,7 @@ def test_metrics_count_what_was_asked(client: httpx.Client) -> None:
     lines = client.get("/metrics").text.splitlines()
     assert 'nv_inference_request_success{model="parts",version="1"} 3.0' in lines
     assert any(line.startswith("nv_inference_request_failure{") and line.endswith(" 1.0") for line in lines)
-    assert 'nv_inference_pending_request_count{model="parts"} 0.0' in lines
+    assert 'nv_inference_pending_request_count{model="parts",version="1"} 0.0' in lines
     statistics = client.get("/v2/models/parts/stats").json()["model_stats"][0]["inference_stats"]
     assert (statistics["success"]["count"], statistics["fail"]["count"]) == (3, 1)
 
@@ -350,6 +350,7 @@ def test_a_full_queue_is_503_with_a_time_and_the_admitted_are_answered(gated: tu
         assert model.entered.acquire(timeout=30)
         admitted += [pool.submit(client.post, "/predict/parts", content=make_png()) for _ in "ab"]
         wait_until(lambda: running.whole.scheduler.depth("parts") == 2)
+        assert 'nv_inference_pending_request_count{model="parts",version="1"} 2.0' in client.get("/metrics").text
         for refused in (
             client.post("/predict/parts", content=make_png()),
             client.post("/v2/models/parts/infer", json=infer_body()),

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -33,7 +33,7 @@ from sightline.serving.http.metrics import Metrics
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
 from sightline.serving.inference.served_model import ServedModel
-from sightline.serving.inference.service import InferenceService
+from sightline.serving.inference.service import InferenceService, ServedVersion
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
@@ -54,6 +54,7 @@ from sightline.serving.v2_grpc.server import GrpcServer, check_address, create_g
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 DRAIN_S = 5.0
+HAVE_QUEUES = ("READY", "UNLOADING")  # states of versions
 OpenModel = Callable[[ModelSource], OpenedModel]
 
 
@@ -271,15 +272,21 @@ class InferenceServer:
 
     def _make_gauges(self) -> dict[str, Any]:
         def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:
-            for name in sorted({state.name for state in self.host.list_loaded()}):  # versions share a queue's length
-                yield (name,), float(self.scheduler.depth(name))
+            states = [state for state in self.host.list_loaded() if state.state in HAVE_QUEUES]
+            waiting = dict.fromkeys(((state.name, state.version) for state in states), 0)
+            for executable, count in self.scheduler.list_depths():
+                facts = cast(ServedVersion, executable).facts
+                key = facts.name, facts.version  # an old version and the one that took its number count together
+                waiting[key] = waiting.get(key, 0) + count
+            for (name, version), count in sorted(waiting.items()):
+                yield (name, str(version)), float(count)
 
         def count_page_ins() -> Iterator[tuple[tuple[str, ...], float]]:
             for state in self.host.list_loaded():
                 yield (state.name, str(state.version)), float(state.page_in_count)
 
         return {
-            "nv_inference_pending_request_count": ("Requests in the model's queue", ("model",), count_pending),
+            "nv_inference_pending_request_count": ("Requests in the version's queue", ("model", "version"), count_pending),
             "sightline_page_ins": ("Times that the version was paged in", ("model", "version"), count_page_ins),
         }
 

@@ -144,6 +144,14 @@ def test_a_work_marked_cancelled_is_dropped_when_its_turn_comes() -> None:
     assert scheduler.depth("other") == 0
 
 
+def test_versions_of_a_model_tell_by_themselves_how_many_wait() -> None:
+    scheduler = Scheduler(1, Clock())
+    old, new = FakeExecutable("m"), FakeExecutable("m")
+    for executable in (old, new, new):
+        scheduler.submit(make_work(executable))
+    assert (dict(scheduler.list_depths()), scheduler.depth("m")) == ({old: 1, new: 2}, 3)
+
+
 def test_who_still_waits_at_its_deadline_is_refused_then_also_while_every_slot_is_busy() -> None:
     simulation = Simulation(1, express_slots=0)
     model = FakeExecutable("m", 10.0)

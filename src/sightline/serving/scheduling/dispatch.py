@@ -252,6 +252,10 @@ class Dispatcher:
         """Requests that wait for a model."""
         return sum(queue.waiting for queue in self._queues.values() if queue.executable.name == name)
 
+    def list_depths(self) -> list[tuple[Executable, int]]:
+        """Every executable that has a queue now, and the requests in it."""
+        return [(queue.executable, queue.waiting) for queue in self._queues.values()]
+
     def snapshot(self) -> Snapshot:
         """What waits and runs now."""
         waiting: dict[str, int] = {}

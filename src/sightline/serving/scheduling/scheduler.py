@@ -120,6 +120,11 @@ class Scheduler:
         with self._lock:
             return self._dispatcher.depth(name)
 
+    def list_depths(self) -> list[tuple[Executable, int]]:
+        """Every executable that has a queue now, and the requests in it."""
+        with self._lock:
+            return self._dispatcher.list_depths()
+
     def snapshot(self) -> Snapshot:
         """What waits and runs now."""
         with self._lock:
