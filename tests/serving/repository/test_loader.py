@@ -32,6 +32,28 @@ def test_page_ins_let_a_load_have_its_turn(loader: Loader) -> None:
     assert done == ["close", *turn, "load 1", *turn, "load 2", "page in"]
 
 
+def test_a_load_of_many_lets_what_is_more_urgent_have_its_turn_between_two(loader: Loader) -> None:
+    entered, gate, done = threading.Event(), threading.Event(), list[str]()
+
+    def load_many() -> None:
+        entered.set()
+        gate.wait(20)
+        for number in (1, 2, 3):
+            loader.give_way()
+            done.append(f"load {number}")
+
+    loads = [loader.submit(Urgency.LOAD, load_many), loader.submit(Urgency.LOAD, partial(done.append, "another load"))]
+    assert entered.wait(20)
+    for _ in range(PAGE_INS_AT_A_TIME + 1):
+        loader.submit(Urgency.PAGE_IN, partial(done.append, "page in"))
+    loader.submit(Urgency.CLOSE, partial(done.append, "close"))
+    gate.set()
+    for load in loads:
+        load.result(20)
+    turn = ["page in"] * PAGE_INS_AT_A_TIME
+    assert done == ["close", *turn, "load 1", "page in", "load 2", "load 3", "another load"]
+
+
 def test_a_job_that_was_given_up_is_left_out(loader: Loader) -> None:
     gate, done = threading.Event(), list[str]()
     loader.submit(Urgency.LOAD, partial(gate.wait, 20))

@@ -286,6 +286,32 @@ def test_requests_are_refused_in_time_while_the_server_still_starts(
         assert started.result() == ["a", "b", "c", "slow"]
 
 
+@pytest.mark.parametrize("settings", [{}, {"mode": "explicit", "load_at_start": ["a", "b", "c", "d", "e"]}])
+def test_who_waits_for_a_model_waits_for_no_others_that_the_server_still_starts_with(
+    repository: Path, maker: Maker, queues: FakeQueues, settings: dict[str, Any]
+) -> None:
+    write_graph(repository, "d", 1, "slow")
+    write_graph(repository, "e", 1, "four")
+    opened: list[str] = []
+
+    class Telling(FakeModel):
+        def open(self) -> None:
+            opened.append(self.name)
+            super().open()
+
+    def open_telling(source: ModelSource) -> FakeModel:
+        return Telling(source, maker)
+
+    waiting = open_host(repository, open_telling, queues, start=False, memory_budget_bytes=8 * MIB, **settings)
+    with waiting as host, ThreadPoolExecutor(1) as pool:
+        started = pool.submit(host.start)
+        assert maker.entered.wait(20)
+        host.release(host.acquire("a"))  # it was loaded, and paged out for the next
+        maker.gate.set()
+        assert started.result(20) == ["a", "b", "c", "d", "e"]
+        assert opened == ["a", "b", "c", "d", "a", "e"]
+
+
 def test_one_that_runs_although_nobody_waits_for_it_stays_and_holds_up_no_other(
     repository: Path, maker: Maker, queues: FakeQueues
 ) -> None:

@@ -86,7 +86,7 @@ class ModelHost:
         self._lock = threading.Lock()
         self._loader = Loader()
         meter = MemoryMeter(read_memory)
-        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, meter, clock)
+        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, meter, self._loader.give_way, clock)
         self._pager = Pager(
             memory_budget_bytes,
             page_in_patience_s,
@@ -294,6 +294,7 @@ class ModelHost:
             self._updater.look()
             return
         for name in self._load_at_start:
+            self._loader.give_way()
             if self._updater.is_ending:
                 return
             try:

@@ -26,6 +26,7 @@ class Urgency(IntEnum):
     """Which of the waiting jobs is next: memory is given back first, then requests that wait, then what administrators ask for.
 
     A load that waits has its turn after a few page-ins all the same, or models that take turns in memory would keep it out.
+    One of many models lets what is more urgent have its turn between two of them.
     """
 
     CLOSE = 0
@@ -60,6 +61,12 @@ class Loader:
         if self.is_current():
             return job()
         return self.submit(Urgency.LOAD, job).result()
+
+    def give_way(self) -> None:
+        """Do what is more urgent than a load; called by one of many models, between two of them."""
+        while self._has_more_urgent():
+            self._work_once()
+        self._page_ins = 0
 
     def is_current(self) -> bool:
         """Whether the calling thread is the loader's."""
@@ -104,6 +111,11 @@ class Loader:
             if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
                 logger.exception("a job of the loader failed")
         return urgency
+
+    def _has_more_urgent(self) -> bool:
+        with self._came:
+            may_page_in = self._page_ins < PAGE_INS_AT_A_TIME
+            return bool(self._jobs[Urgency.CLOSE] or (self._jobs[Urgency.PAGE_IN] and may_page_in))
 
     def _choose(self) -> Urgency:
         """Of which kind the next job is."""

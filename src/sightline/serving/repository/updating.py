@@ -42,6 +42,7 @@ class Updater:
         cores: executions of a plain graph at the same time, where its configuration does not say.
         lock: guards the two tables below; held for a moment only, never while something is opened or closed.
         meter: what opening a version takes.
+        give_way: does what is more urgent, between two models.
         clock: seconds, monotonic.
 
     Attributes:
@@ -58,6 +59,7 @@ class Updater:
         cores: int,
         lock: threading.Lock,
         meter: MemoryMeter,
+        give_way: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.models: dict[str, HostedModel] = {}
@@ -70,6 +72,7 @@ class Updater:
         self._cores = cores
         self._lock = lock
         self._meter = meter
+        self._give_way = give_way
         self._clock = clock
         self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
         self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
@@ -94,6 +97,7 @@ class Updater:
             for folder in folders:
                 self.models.setdefault(folder.name, HostedModel(folder.name))
         for folder in sort_by_dependence(folders):
+            self._give_way()  # a look may find a hundred models, and nobody who waits for one of them can wait for all
             if self.is_ending:
                 return
             self._applied[folder.name] = stamps[folder.name]
