@@ -29,8 +29,9 @@ class EchoApp:
                 return
             await send({"type": "websocket.accept"})
             message = await receive()
-            await send({"type": "websocket.send", "text": message["text"].upper()})
-            await send({"type": "websocket.close"})
+            if message["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"].upper()})
+                await send({"type": "websocket.close"})
             return
         self.seen.append(scope["path"])
         if scope["path"] == "/wait":
@@ -86,3 +87,15 @@ class EchoApp:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+class LifespanApp(EchoApp):
+    """Also starts and ends."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        for name in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{name}.complete"})

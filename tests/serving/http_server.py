@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import uvicorn
 
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
+from sightline.serving.listening import make_server, open_listener
 
 READ_TIMEOUT_S = 20
 
@@ -34,6 +36,24 @@ def serve_app(app: Any, edge: Edge | None = None, **options: Any) -> Iterator[in
     thread.start()
     try:
         yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(READ_TIMEOUT_S)
+        listener.close()
+        assert not thread.is_alive()
+
+
+@contextmanager
+def serve_as_we_do(app: Any, edge: Edge, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serve an application that has a lifespan with the settings of the whole server; gives the port."""
+    listener, is_up = open_listener("127.0.0.1", 0), threading.Event()
+    port = int(listener.getsockname()[1])
+    server = make_server(app, edge, is_up.set, tls)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert is_up.wait(READ_TIMEOUT_S)
+        yield port
     finally:
         server.should_exit = True
         thread.join(READ_TIMEOUT_S)

@@ -22,6 +22,7 @@ from sightline.serving.heap import limit_arenas, return_large_blocks
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
 from sightline.serving.http.tls_listener import TlsListener
+from sightline.serving.http.websocket import MAX_MESSAGE_BYTES
 from sightline.serving.loop_turns import wait_for_turns
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -131,6 +132,8 @@ def make_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # else whoever is on this machine may say that it is another
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # else a few bytes become a large message before its size is known
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )

@@ -3,36 +3,22 @@
 import shutil
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from echo_app import EchoApp
-from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, wait_for
+from echo_app import LifespanApp
+from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do, wait_for
 from tls_certificates import make_certificate
 
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.tls import make_tls_context
-from sightline.serving.listening import make_server, open_listener
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 QUICK = ConnectionLimits(header_timeout_s=0.3)
-
-
-class LifespanApp(EchoApp):
-    """Also starts and ends."""
-
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-        if scope["type"] != "lifespan":
-            await super().__call__(scope, receive, send)
-            return
-        for name in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{name}.complete"})
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +33,8 @@ def trust(files: tuple[Path, Path]) -> ssl.SSLContext:
 
 @contextmanager
 def serve_tls(edge: Edge, files: tuple[Path, Path]) -> Iterator[int]:
-    listener, is_up = open_listener("127.0.0.1", 0), threading.Event()
-    port = int(listener.getsockname()[1])
-    server = make_server(LifespanApp(), edge, is_up.set, make_tls_context(*files))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        assert is_up.wait(READ_TIMEOUT_S)
+    with serve_as_we_do(LifespanApp(), edge, make_tls_context(*files)) as port:
         yield port
-    finally:
-        server.should_exit = True
-        thread.join(READ_TIMEOUT_S)
-        listener.close()
-        assert not thread.is_alive()
 
 
 def ask(port: int, trust: ssl.SSLContext) -> bytes:

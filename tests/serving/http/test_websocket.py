@@ -1,11 +1,22 @@
 import logging
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
-from echo_app import EchoApp
-from http_server import ask_raw, connect, read_some, read_to_end, serve_app, wait_for
+from echo_app import EchoApp, LifespanApp
+from http_server import (
+    READ_TIMEOUT_S,
+    ask_raw,
+    connect,
+    read_some,
+    read_to_end,
+    serve_app,
+    serve_as_we_do,
+    wait_for,
+)
 
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.request_record import RequestRecord
@@ -98,3 +109,75 @@ def test_a_websocket_that_fails_to_end_keeps_nobody_else_open(
         wait_for(lambda: len(edge.connections) == 3)
     assert not edge.connections
     assert caplog.text.count("could not be ended in order") == 2
+
+
+@pytest.fixture
+def whole_port(edge: Edge) -> Iterator[int]:
+    """Of a server with the settings of the whole one."""
+    with serve_as_we_do(LifespanApp(), edge) as port:
+        yield port
+    assert not edge.connections
+
+
+def make_frame(first: int, payload: bytes) -> bytes:
+    """A masked frame, RFC 6455 §5.2; first: FIN bit and opcode."""
+    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    return bytes([first]) + length + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param(b"\x81\xfe" + struct.pack(">H", 1025), id="its head tells"),
+        pytest.param(make_frame(0x01, b"a" * 600) + b"\x00\xfe" + struct.pack(">H", 425), id="in fragments"),
+    ],
+)
+def test_a_message_that_no_acknowledgement_is_ends_the_websocket(whole_port: int, frames: bytes) -> None:
+    with connect(whole_port) as connection:
+        connection.sendall(make_head() + b"\r\n")
+        assert read_some(connection).startswith(b"HTTP/1.1 101 ")
+        connection.sendall(frames)
+        answer = read_to_end(connection)
+    assert answer[0] == 0x88 and struct.unpack(">H", answer[2:4]) == (1009,)  # close: message too big
+
+
+def test_nothing_is_compressed(whole_port: int) -> None:
+    with connect(whole_port) as connection:
+        connection.sendall(make_head() + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        head = read_some(connection)
+    assert head.startswith(b"HTTP/1.1 101 ") and b"sec-websocket-extensions" not in head.lower()
+
+
+def test_empty_fragments_do_not_pile_up(whole_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 0
+    handle = WebSocket.handle_cont
+
+    def watch(websocket: Any, event: Any) -> None:
+        nonlocal most
+        handle(websocket, event)
+        most = max(most, len(websocket.frames))
+
+    monkeypatch.setattr(WebSocket, "handle_cont", watch)
+    with connect(whole_port) as connection:
+        connection.sendall(
+            make_head() + b"\r\n" + make_frame(0x01, b"h") + make_frame(0x00, b"") * 5000 + make_frame(0x80, b"i")
+        )
+        received = b""
+        while b"\x81\x02HI" not in received:
+            received += read_some(connection)
+    assert most == 1
+
+
+def test_who_pings_and_does_not_read_is_owed_no_more_than_the_last_answer(whole_port: int) -> None:
+    pings, last = make_frame(0x89, b"p" * 125) * 128_000, b"the last one"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(READ_TIMEOUT_S)
+        connection.connect(("127.0.0.1", whole_port))
+        connection.sendall(make_head() + b"\r\n" + pings + make_frame(0x89, last))
+        answered = len(read_some(connection))
+        tail = b""
+        while not tail.endswith(last):
+            chunk = read_some(connection)
+            answered, tail = answered + len(chunk), (tail + chunk)[-len(last) :]
+    assert answered < len(pings) / 2  # what the system's own buffers hold, and one buffer of the transport

@@ -396,6 +396,8 @@ class EdgeConnection(asyncio.Protocol):
         websocket = WebSocket(self._config, self._server_state, self._app_state, self._loop)
         websocket.begin(self._transport, request, rest)
         self._websocket = websocket
+        if self.is_write_paused:  # since answers before it, or what it has just written
+            websocket.pause_writing()
         if websocket.refused_status is not None:
             self._tell_refusal(websocket.refused_status)
 

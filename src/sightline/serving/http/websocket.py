@@ -1,7 +1,8 @@
 """What a connection becomes when its client asks for a WebSocket: uvicorn's protocol, and where it needs help.
 
 Uvicorn's protocol waits for ever when the library beneath it does not take the head of the request, and calls a denial with
-an answer of its own a defect of the application. The connection around it still counts it and watches its deadlines.
+an answer of its own a defect of the application. It would keep every empty part of a message, and every answer to a ping that
+the client does not read. The connection around it still counts it and watches its deadlines.
 """
 
 import asyncio
@@ -10,11 +11,13 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import Frame
 
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_parser import ParsedRequest
 
 SWITCHING_PROTOCOLS = 101
+MAX_MESSAGE_BYTES = 1024  # clients send acknowledgements, numbers of 18 digits at most
 
 
 class WebSocket(WebSocketsSansIOProtocol):
@@ -26,6 +29,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         state = ServerState()
         state.tasks, state.default_headers = server_state.tasks, server_state.default_headers
         super().__init__(config, state, app_state, loop)
+        self._owed_pong: list[bytes] = []  # to the last ping of a client that does not read
 
     def begin(self, transport: asyncio.Transport, request: ParsedRequest, rest: bytes) -> None:
         """Start with a request and what came behind its head. Raises: Refusal when the library does not take the head."""
@@ -42,6 +46,25 @@ class WebSocket(WebSocketsSansIOProtocol):
         """Status under which the library has turned the handshake down; None when it has not."""
         status = self.response.status_code
         return None if status == SWITCHING_PROTOCOLS else int(status)
+
+    def handle_cont(self, event: Frame) -> None:
+        """A further part of a message; an empty one is nothing to keep."""
+        if event.data or event.fin:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """Answer, or remember the answer: the last ping alone needs one (RFC 6455 §5.5.3)."""
+        if self.writable.is_set() or self.conn.close_rcvd is not None:
+            super().handle_ping()
+        else:
+            self._owed_pong = self.conn.data_to_send()[-1:] or self._owed_pong
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        super().resume_writing()
+        owed_pong, self._owed_pong = self._owed_pong, []
+        if owed_pong and not self.transport.is_closing():
+            self.transport.write(b"".join(owed_pong))
 
     async def send(self, message: Any) -> None:
         """ASGI: what the application sends."""
