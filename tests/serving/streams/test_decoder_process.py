@@ -302,6 +302,8 @@ def pack_head(**changes: int) -> bytes:
         pack_head(width=-8),
         pack_head(height=0),
         pack_head(line_bytes=1 << 40),
+        pack_head(width=1, height=4096 * 2304, line_bytes=4099),
+        pack_head(width=1, height=4096 * 2304, line_bytes=128),
     ],
 )
 def test_a_decoder_that_was_taken_over_cannot_harm_the_server(
@@ -353,6 +355,56 @@ def test_a_decoder_that_says_what_nobody_asked_for_is_ended(
     assert [type(message) for message in heard[: len(kinds)]] == kinds
     assert all(isinstance(message, Progress) for message in heard[len(kinds) : -1]) and len(heard) < len(kinds) + 60
     assert heard[-1].error.startswith("the decoder said what nobody asked for")
+
+
+def test_lines_that_ffmpeg_pads_the_most_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=25)  # decodes to RGB itself: lines end where 64 bytes and 64 pixels do
+        stream.width, stream.height, stream.pix_fmt = 65, 4, "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((4, 65, 3), 7, np.uint8), format="rgb24")))
+        container.mux(stream.encode(None))
+    ((_, image),), last = read_all(path)
+    assert last.error == ""
+    np.testing.assert_array_equal(image, np.full((4, 65, 3), 7))
+
+
+def test_a_decoder_may_die_of_a_signal_without_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = f"import os; os.kill(os.getpid(), {signal.SIGRTMIN + 1})"
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", script))
+    with decode(write_video(tmp_path / "a.mp4", [0])) as (_, hear):
+        last, _ = hear()
+    assert isinstance(last, Finished) and f"died of signal {signal.SIGRTMIN + 1};" in last.error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(MemoryError(), "no memory for a frame"), (ZeroDivisionError(), "its log has the details")]
+)
+def test_whatever_goes_wrong_the_last_message_comes_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, words: str
+) -> None:
+    def fail(*_: object) -> np.ndarray:
+        raise error
+
+    script = SPEAKER.format(said=OPENED, once_asked=pack_head())
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr(decoder_process.np, "empty", fail)
+    heard: list[Message] = []
+
+    def take(message: Message, image: np.ndarray | None) -> None:
+        heard.append(message)
+        if isinstance(message, Opened):
+            process.ask()
+
+    with (tmp_path / "a.mp4").open("w+b") as file:
+        process = DecoderProcess(DecoderSettings(descriptor=file.fileno(), formats=CONTAINERS), take)
+        process.start()
+        process.join(DEADLINE_S)
+    assert process.pid is not None and is_gone(process.pid)
+    assert [type(message) for message in heard] == [Opened, Finished]
+    assert isinstance(heard[1], Finished) and words in heard[1].error
 
 
 def test_a_decoder_that_ends_without_a_word_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ asked for come, one word of the video, and word of progress once a second. So wh
 
 import contextlib
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -36,12 +37,15 @@ SILENCE_S = 30.0  # a decoder speaks every second
 DEATH_S = 5.0  # between the end of its pipe and its own
 SPARE_WORDS = 10  # of progress, beyond one a second
 PIPE_BYTES = 1 << 20
+PADDING_BYTES = 256  # of a line at most; FFmpeg ends lines where 64 bytes and often 64 pixels do: 189 bytes of padding
+PADDED_TIMES = 2  # what a frame may take with its padding, of what the largest one takes without
 STOPPED = "stopped"
 # All a decoder needs to start; keys and tokens of the server are none of its business.
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT")
 
 
 OnMessage = Callable[[Message, np.ndarray | None], None]
+logger = logging.getLogger("sightline.serving")
 
 
 class UnaskedError(ValueError):
@@ -54,7 +58,7 @@ class DecoderProcess:
     Args:
         settings: what it decodes, and how.
         on_message: called in the thread with every message, and with the upright picture `uint8 (H, W, 3)` RGB of a frame.
-            The last one is a `Finished`, also when the process died.
+            The last one is a `Finished`, also when the process died or this thread failed.
         silence_s: a process that says nothing for so long is ended.
     """
 
@@ -106,20 +110,26 @@ class DecoderProcess:
 
     def _run(self) -> None:
         try:
+            last = self._decode()
+        except Exception:  # the border of the thread: whoever waits for the last message would wait for ever
+            logger.exception("internal error in the thread of a decoder")
+            last = Finished(error="the server failed on this video; its log has the details", counts=self._counts)
+        self._on_message(last, None)
+
+    def _decode(self) -> Finished:
+        """From the start of the process to its end. Returns: the last message."""
+        try:
             process = self._start_process()
         except OSError as error:
-            self._on_message(Finished(error=f"the decoder cannot be started: {error.strerror}", counts=self._counts), None)
-            return
+            return Finished(error=f"the decoder cannot be started: {error.strerror}", counts=self._counts)
         if process is None:
-            self._on_message(Finished(error=STOPPED, counts=self._counts), None)
-            return
+            return Finished(error=STOPPED, counts=self._counts)
         try:
-            last = self._hear(process)
+            return self._hear(process)
         finally:
             self.stop()
             with process:  # closes the pipes and waits
                 pass
-        self._on_message(last, None)
 
     def _start_process(self) -> subprocess.Popen[bytes] | None:
         """Start it and tell it what to do; None when it is no longer wanted."""
@@ -165,6 +175,8 @@ class DecoderProcess:
                 return Finished(
                     error="the decoder said what nobody asked for and was ended; the video may be hostile", counts=self._counts
                 )
+            except MemoryError:
+                return Finished(error="the server has no memory for a frame; try again later", counts=self._counts)
             except (ValueError, msgspec.DecodeError):
                 return Finished(error="the decoder sent garbage and was ended; the video may be hostile", counts=self._counts)
 
@@ -179,16 +191,17 @@ class DecoderProcess:
             raise UnaskedError
 
     def _read_frame(self, reader: "_TimedReader", head: FrameHead) -> np.ndarray:
-        """The pixels behind a head, upright. Raises: ValueError for sizes that cannot be; UnaskedError."""
-        is_possible = head.width > 0 and head.height > 0 and 3 * head.width <= head.line_bytes <= 3 * head.width + 4096
-        if not is_possible or head.width * head.height > self._settings.max_pixels:
+        """The pixels behind a head, upright. Raises: ValueError for sizes that cannot be; UnaskedError; MemoryError."""
+        most, line_bytes = self._settings.max_pixels, head.line_bytes
+        is_possible = head.width > 0 and head.height > 0 and 0 <= line_bytes - 3 * head.width <= PADDING_BYTES
+        if not is_possible or head.width * head.height > most or head.height * line_bytes > PADDED_TIMES * 3 * most:
             raise ValueError(f"impossible frame of {head.width}x{head.height} pixels")
         with self._lock:
             if not self._due_frames:
                 raise UnaskedError
             self._due_frames -= 1
         self._counts = head.counts
-        lines = np.empty((head.height, head.line_bytes), np.uint8)
+        lines = np.empty((head.height, line_bytes), np.uint8)
         reader.read_into(lines.data.cast("B"))
         picture = lines[:, : 3 * head.width].reshape(head.height, head.width, 3)  # (H, 3 W) -> (H, W, 3)
         return np.ascontiguousarray(np.rot90(picture, head.turns) if head.turns else picture)
@@ -201,7 +214,7 @@ class DecoderProcess:
         except subprocess.TimeoutExpired:
             return Finished(error="the decoder closed its pipe and was ended; the video may be hostile", counts=self._counts)
         if code < 0:
-            error = f"the decoder died of {signal.Signals(-code).name}; the video may be damaged or need too much memory"
+            error = f"the decoder died of {name_signal(-code)}; the video may be damaged or need too much memory"
         else:
             error = f"the decoder ended without a word (exit code {code}); the video may be damaged"
         return Finished(error=error, counts=self._counts)
@@ -231,6 +244,14 @@ class _TimedReader:
             if not got:
                 raise EOFError
             target = target[got:]
+
+
+def name_signal(number: int) -> str:
+    """What a signal is called; most real-time signals have numbers only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def widen_pipe(descriptor: int) -> None:
