@@ -17,7 +17,8 @@ from rtsp_camera import RtspCamera
 from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
 
 from sightline.data.video import CONTAINERS, read_video_frames
-from sightline.serving.streams import decoder_process
+from sightline.serving.streams import decoder, decoder_process
+from sightline.serving.streams.decoder import Decoding
 from sightline.serving.streams.decoder_process import DecoderProcess
 from sightline.serving.streams.messages import Counts, DecoderSettings, Finished, FrameHead, Message, Opened, Progress, pack
 from sightline.serving.streams.sources import URL_FORMATS, URL_PROTOCOLS
@@ -416,7 +417,8 @@ def test_a_decoder_that_ends_without_a_word_is_reported(monkeypatch: pytest.Monk
 
 OWNER = """
 import os, sys, threading
-from sightline.serving.streams import decoder_process
+from sightline.serving.streams import decoder, decoder_process
+from sightline.serving.streams.decoder import Decoding
 from sightline.serving.streams.decoder_process import DecoderProcess
 from sightline.serving.streams.messages import DecoderSettings
 settings = DecoderSettings(descriptor=os.open(sys.argv[1], os.O_RDONLY), formats="mov", loop=True)
@@ -459,3 +461,34 @@ def test_the_decoder_needs_no_numpy(tmp_path: Path) -> None:
 def test_memory_is_bounded(tmp_path: Path) -> None:
     _, last = read_all(write_video(tmp_path / "a.mp4", [0] * 3, size=(4096, 2304)), memory_bytes=170 << 20)
     assert "more than the 170 MiB" in last.error
+
+
+def test_files_are_decoded_below_the_servers_priority_and_cameras_beside_it(tmp_path: Path) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    path = write_video(tmp_path / "camera.ts", [0, 255] * 15, codec="mpeg2video")
+    for realtime in (False, True):
+        with decode(path, realtime=realtime) as (process, hear):
+            assert isinstance(hear()[0], Opened)
+            assert os.getpriority(os.PRIO_PROCESS, process.pid or 0) == min(19, ours + 10)
+    with RtspCamera(path.read_bytes()) as camera:
+        settings = {"url": camera.url, "formats": URL_FORMATS, "protocols": URL_PROTOCOLS["rtsp"], "realtime": True}
+        with decode(None, **settings) as (process, hear):
+            assert isinstance(hear()[0], Opened)
+            assert os.getpriority(os.PRIO_PROCESS, process.pid or 0) == ours
+
+
+@pytest.mark.parametrize(("rate", "rests_s"), [(0.001, [0.0] * 2 + [1.5] * 8), (None, [0.0] * 10)])
+def test_frames_that_nobody_wants_are_decoded_with_rests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate: float | None, rests_s: list[float]
+) -> None:
+    used_s = iter(range(100))  # half a second of processor time for each of nine packets and the end
+    path = write_video(tmp_path / "a.mp4", [0] * 9)
+    slept_s: list[float] = []
+    with path.open("rb") as file, (tmp_path / "said").open("wb") as said:
+        settings = DecoderSettings(descriptor=file.fileno(), formats=CONTAINERS, realtime=False, frames_per_second=rate)
+        decoding = Decoding(settings, said.fileno(), lambda: next(used_s) / 2)
+        monkeypatch.setattr(decoder.time, "sleep", slept_s.append)
+        if rate is None:
+            monkeypatch.setattr(decoding.waiting, "put", lambda due: decoding._send_frame(*due))
+        decoding.run()
+    assert decoding.error == "" and slept_s == rests_s

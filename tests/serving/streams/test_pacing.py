@@ -1,6 +1,6 @@
 import pytest
 
-from sightline.serving.streams.pacing import CatchUp, FrameSelector, Pacer, PresentationOrder
+from sightline.serving.streams.pacing import CatchUp, FrameSelector, Pacer, PresentationOrder, Restraint
 
 
 class Clock:
@@ -102,6 +102,19 @@ def test_what_is_left_out_grows_with_the_lag_and_returns_with_a_key_frame() -> N
     assert [catch_up.find_skip(*lag) for lag in lags] == [
         "DEFAULT", "NONREF", "NONKEY", "NONKEY", "NONKEY", "DEFAULT", "DEFAULT",
     ]  # fmt: skip
+
+
+def test_who_computes_for_a_second_and_sends_nothing_gets_a_quarter_of_a_core() -> None:
+    clock = Clock()
+    restraint = Restraint(clock)
+    rests_s = []
+    for used_s in (0.5, 0.5, 0.25, 2.0):
+        clock.now_s += used_s
+        rests_s.append(restraint.find_rest_s())
+    assert rests_s == [0.0, 0.0, 0.75, 6.0]
+    restraint.note_sent()
+    clock.now_s += 1.0
+    assert restraint.find_rest_s() == 0.0
 
 
 def test_frames_are_numbered_as_they_are_shown() -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import av
@@ -39,13 +39,14 @@ from sightline.serving.streams.opening import (
     open_source,
     refuse_size,
 )
-from sightline.serving.streams.pacing import CatchUp, FrameSelector, Pacer, PresentationOrder
+from sightline.serving.streams.pacing import CatchUp, FrameSelector, Pacer, PresentationOrder, Restraint
 from sightline.serving.streams.waiting_frames import WaitingFrames
 
 PROGRESS_EVERY_S = 1.0
 STUCK_S = 30.0  # one packet that takes longer ends the process; a URL's own timeouts are shorter
 AT_LIVE_EDGE_S = 0.02  # who waited so long for a packet is not behind: the packet was not there before
 ERRORS_IN_A_ROW = 50  # a camera's line loses a packet now and then; so many mean that nothing will come any more
+FILE_NICENESS = 10  # weighs a tenth of the server's threads, and is still far from STUCK_S on a machine that is full
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 
 Due = tuple[Any, FrameHead]  # the decoded frame, and what to say of it once it is converted
@@ -57,9 +58,10 @@ class Decoding:
     Args:
         settings: as the server sent them.
         output: descriptor of the pipe to the server.
+        cpu_clock: processor time of the process, seconds.
     """
 
-    def __init__(self, settings: DecoderSettings, output: int) -> None:
+    def __init__(self, settings: DecoderSettings, output: int, cpu_clock: Callable[[], float] = time.process_time) -> None:
         self.settings = settings
         self.counts = Counts()
         self.waiting: WaitingFrames[Due] = WaitingFrames(settings.drop, settings.max_waiting_frames)
@@ -68,6 +70,7 @@ class Decoding:
         self._sending = threading.Lock()
         self._busy_since_s: float | None = None
         self._pacer: Pacer | None = None
+        self._restraint = None if settings.is_camera else Restraint(cpu_clock)
         self._catch_up = CatchUp()
         self._left_out = False  # frames since the last wanted one, because decoding was behind
         self._last_index = -1
@@ -160,6 +163,8 @@ class Decoding:
             ),
             pixels,
         )
+        if self._restraint is not None:
+            self._restraint.note_sent()
 
     def _show_once(self) -> None:
         """The source from its beginning to its end. Raises: SourceError and what FFmpeg raises."""
@@ -206,6 +211,9 @@ class Decoding:
             if self.settings.url and self._pacer and waited_s > AT_LIVE_EDGE_S and self.counts.lag_s > AT_LIVE_EDGE_S:
                 self._pacer.restart()
             yield packet
+            if self._restraint is not None:
+                self._busy_since_s = None
+                time.sleep(self._restraint.find_rest_s())
 
     def _decode(self, packet: Any, order: PresentationOrder) -> list[Any]:
         """Frames that a packet completes; a damaged packet completes none. Raises: SourceError after many in a row."""
@@ -322,6 +330,8 @@ def main() -> None:
     except EOFError:
         return
     give_up_rights(settings.memory_bytes)
+    if not settings.is_camera:
+        os.nice(FILE_NICENESS)
     output = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not reach the pipe
     decoding = Decoding(settings, output)

@@ -48,6 +48,11 @@ class DecoderSettings(msgspec.Struct, frozen=True, kw_only=True):
     formats: str
     protocols: str = ""
 
+    @property
+    def is_camera(self) -> bool:
+        """Whether what is not decoded in time is lost; the times that a file gives its frames are those of whoever made it."""
+        return bool(self.url) and self.realtime
+
 
 class Counts(msgspec.Struct, kw_only=True):
     """What the decoder has done so far.

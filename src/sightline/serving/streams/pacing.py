@@ -12,6 +12,8 @@ FAR_BEHIND_S = 5.0
 BEHIND_S = 1.0
 REORDER_LIMIT = 1024
 SHORTEST_TICK_S = 1e-6  # the rounding of floats is forgiven in any case
+FREE_CPU_S = 1.0  # processor time that a frame which is sent may take, with those before it that nobody wants
+REST_TIMES = 3.0  # a quarter of a core
 
 
 class FrameSelector:
@@ -113,6 +115,30 @@ class CatchUp:
         if self._keys_only:
             return "NONKEY"
         return "NONREF" if lag_s > BEHIND_S else "DEFAULT"
+
+
+class Restraint:
+    """Holds back who decodes much and sends little: a frame counts for its key's limits, those before it count for nobody's.
+
+    Beyond `FREE_CPU_S` of processor time since the last frame that was sent, each second is followed by `REST_TIMES` of rest.
+
+    Args:
+        cpu_clock: processor time of the process, seconds.
+    """
+
+    def __init__(self, cpu_clock: Callable[[], float]) -> None:
+        self._clock = cpu_clock
+        self._looked_s = self._sent_s = cpu_clock()
+
+    def note_sent(self) -> None:
+        """A frame that was asked for has left."""
+        self._sent_s = self._clock()
+
+    def find_rest_s(self) -> float:
+        """How long to rest for the processor time since this was last asked."""
+        now_s = self._clock()
+        used_s, self._looked_s = now_s - self._looked_s, now_s
+        return REST_TIMES * used_s if now_s - self._sent_s > FREE_CPU_S else 0.0
 
 
 class PresentationOrder:
