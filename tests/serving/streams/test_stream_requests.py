@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 from starlette.requests import Request
-from stream_fakes import DEADLINE_S, Stage, run_streams
+from stream_fakes import DEADLINE_S, Stage, run_streams, wait_until
 
 from sightline.core.errors import NotFound
 from sightline.serving.http.exchange import LETS_GO
@@ -84,6 +85,26 @@ def test_no_piece_of_a_video_is_held_when_the_next_is_asked_for(content_type: st
     assert source.descriptor is not None and os.fstat(source.descriptor).st_size == size
     os.close(source.descriptor)
     assert LETS_GO in request.scope["state"]  # so that the connection counts only what is held
+
+
+def test_a_video_that_is_being_sent_has_a_streams_place(client: httpx.Client, url: str, videos: Path) -> None:
+    video = (videos / "a.mp4").read_bytes()
+    lines = ("POST /v2/streams?model=brightness&loop=true HTTP/1.1", "Host: a", "Content-Type: video/mp4")
+    head = "\r\n".join((*lines, f"Content-Length: {len(video)}", "", ""))
+
+    def ask_without_a_video() -> int:
+        return client.post("/v2/streams?model=brightness", content=b"", headers={"content-type": "video/mp4"}).status_code
+
+    address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    with socket.create_connection(address, DEADLINE_S) as first, socket.create_connection(address, DEADLINE_S) as second:
+        for connection in (first, second):
+            connection.sendall(head.encode() + video[:100])
+        wait_until(lambda: ask_without_a_video() == 503, "two places are taken, and a caller has two")
+        first.sendall(video[100:])
+        assert first.recv(4096).startswith(b"HTTP/1.1 201 ")  # its own place was kept for it
+        assert ask_without_a_video() == 503
+    wait_until(lambda: ask_without_a_video() == 422, "the place of a client that hung up is free")
+    assert len(client.get("/v2/streams").json()["streams"]) == 1
 
 
 @pytest.mark.parametrize("task", ["raw", "image"])

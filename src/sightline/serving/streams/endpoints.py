@@ -22,6 +22,7 @@ from sightline.serving.http.keys import ANYBODY, Caller
 from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
+from sightline.serving.streams.sources import VideoSource
 from sightline.serving.streams.stream import Stream, StreamOptions
 from sightline.serving.streams.stream_requests import read_options, read_request, receive_video
 
@@ -61,20 +62,22 @@ class StreamEndpoints:
     async def create(self, request: Request) -> Response:
         """Start a stream."""
         caller = find_caller(request)
-        self._streams.check_room(caller.name)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-            asked = await read_request(request)
-            options = asked.options
-            self._check_model(request, options)
-            place = asked.source
-            source = await (self._streams.open_file(place.file) if place.file else self._streams.open_url(place.url))
-        else:
-            options = read_options(request.query_params)
-            self._check_model(request, options)  # before the upload, not after
-            source = await receive_video(request, self._streams.limits.upload_bytes)
+        with self._streams.hold_place(caller.name):
+            source, options = await self._receive(request)
         stream = self._streams.create(source, options, caller)
         headers = {"Location": f"/v2/streams/{stream.id}"}
         return write_json(stream.describe(), 201, headers)
+
+    async def _receive(self, request: Request) -> tuple[VideoSource, StreamOptions]:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+            asked = await read_request(request)
+            self._check_model(request, asked.options)
+            place = asked.source
+            source = await (self._streams.open_file(place.file) if place.file else self._streams.open_url(place.url))
+            return source, asked.options
+        options = read_options(request.query_params)
+        self._check_model(request, options)  # before the upload, not after
+        return await receive_video(request, self._streams.limits.upload_bytes), options
 
     def _check_model(self, request: Request, options: StreamOptions) -> None:
         """Raises: Refusal for a key that may not use the model; what `StreamManager.check_model` raises."""

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,11 +28,11 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of what streams may use.
 
     Attributes:
-        streams, streams_per_tenant: that run at the same time.
+        streams, streams_per_tenant: that run at the same time, or whose videos are being sent.
         kept: streams that are over and can still be read; the oldest go first.
         viewers: connections that read one stream's events.
         waiting_frames: largest `max_waiting_frames` of a stream.
-        upload_bytes: of one uploaded video, which the edge holds in memory until it is whole.
+        upload_bytes: of one uploaded video; it goes to a file as it comes, so all of them take `streams` times as much disk.
         frame_pixels: of one frame.
         decoder_bytes: address space of one decoder process.
         open_timeout_s, read_timeout_s: how long a URL may stay silent.
@@ -97,6 +98,7 @@ class StreamManager:
         self._clock = clock
         self._streams: dict[str, Stream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._coming: list[str] = []  # tenants of streams that are being asked for
         self._is_closed = False
 
     async def start(self) -> None:
@@ -130,16 +132,28 @@ class StreamManager:
         await asyncio.to_thread(self._check_url, url)
         return source
 
-    def check_room(self, tenant: str) -> None:
+    @contextmanager
+    def hold_place(self, tenant: str) -> Iterator[None]:
+        """Count a stream that is being asked for as if it ran; `create` it, or not, right after. Raises: Exhausted."""
+        self._check_room(tenant)
+        self._coming.append(tenant)
+        try:
+            yield
+        finally:
+            self._coming.remove(tenant)
+
+    def _check_room(self, tenant: str) -> None:
         """Raises: Exhausted when no further stream may run."""
-        running = [stream for stream in self._streams.values() if not stream.is_over]
-        mine = sum(stream.tenant == tenant for stream in running)
+        tenants = [stream.tenant for stream in self._streams.values() if not stream.is_over] + self._coming
+        mine = tenants.count(tenant)
         if self._is_closed:
             raise Exhausted("the server is ending; try again in a moment")
         if mine >= self.limits.streams_per_tenant:
-            raise Exhausted(f"{mine} of your streams run, which is the limit; delete one with DELETE /v2/streams/ID")
-        if len(running) >= self.limits.streams:
-            raise Exhausted(f"{len(running)} streams run, which is the limit of this server; try again later")
+            raise Exhausted(
+                f"{mine} of your streams run or are being sent, which is the limit; delete one with DELETE /v2/streams/ID"
+            )
+        if len(tenants) >= self.limits.streams:
+            raise Exhausted(f"{len(tenants)} streams run or are being sent, which is the limit of this server; try again later")
 
     def check_model(self, options: StreamOptions) -> None:
         """Raises: NotFound, Exhausted while it loads, InvalidInput for a model without annotations."""
@@ -160,7 +174,7 @@ class StreamManager:
         """
         try:
             caller = self._check_caller(caller, options.model)
-            self.check_room(caller.name)
+            self._check_room(caller.name)
             self.check_model(options)
             settings = self._make_settings(source, options)
         except BaseException:
