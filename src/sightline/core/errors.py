@@ -9,7 +9,8 @@ Engine code raises these and knows nothing of HTTP or exit codes; `HTTP_STATUS` 
     │   ├── UnreadableVideo       a file that is not a video we can decode
     │   ├── UnreadableDataset     labels that do not follow their format
     │   ├── CorruptFile           bytes that do not match their recorded hash
-    │   └── AccessDenied          server and client do not trust each other: a key, a certificate
+    │   ├── AccessDenied          server and client do not trust each other: a key, a certificate
+    │   └── UnknownHost           a name that leads to no address, perhaps for now
     ├── NotFound              a name, file or id that is not there                  404
     ├── Conflict              it is there, but its state forbids this               409
     │   ├── LossyExport           the format cannot carry what the data holds
@@ -52,6 +53,10 @@ class CorruptFile(InvalidInput):
 
 class AccessDenied(InvalidInput):
     """A server does not let its client in, or has a certificate that the client does not trust; raised by clients."""
+
+
+class UnknownHost(InvalidInput):
+    """A host whose name leads to no address; a moment later it may."""
 
 
 class NotFound(SightlineError):  # noqa: N818

@@ -44,7 +44,7 @@ from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.server_options import ServerOptions
 from sightline.serving.streams import endpoints as stream_endpoints
-from sightline.serving.streams.allowed_urls import make_url_rule
+from sightline.serving.streams.allowed_urls import UrlRule
 from sightline.serving.streams.manager import StreamManager, refuse_every_url
 from sightline.serving.v2 import routes as v2_routes
 from sightline.serving.v2.endpoints import V2Endpoints, may_use
@@ -252,7 +252,7 @@ class InferenceServer:
         return StreamManager(
             self.service,
             folder=self.options.stream_files,
-            check_url=refuse_every_url if hosts is None else make_url_rule(hosts),
+            check_url=refuse_every_url if hosts is None else UrlRule(hosts),
             limits=self.options.stream_limits,
             renew=self.authenticator.renew,
         )

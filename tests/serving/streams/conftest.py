@@ -27,7 +27,7 @@ def videos(tmp_path: Path) -> Path:
     return folder
 
 
-def allow_loopback(url: str) -> None:
+async def allow_loopback(url: str) -> None:
     if "forbidden" in url:
         raise InvalidInput("this address may not be opened")
 

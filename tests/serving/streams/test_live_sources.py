@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from rtsp_camera import RtspCamera
 from stream_client import read, read_until_end, start, wait_for
-from stream_fakes import DEADLINE_S, Stage, wait_until, write_video
+from stream_fakes import DEADLINE_S, LIMITS, Stage, run_streams, wait_until, write_video
+
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError, UnknownHost
+from sightline.serving.streams.manager import StreamManager
 
 
 @pytest.fixture
@@ -52,6 +55,32 @@ def test_a_live_source_that_ends_is_opened_again(client: httpx.Client, camera: C
     assert view["source"] == address and "secret" not in json.dumps(view)
     assert len(visits) >= 2 and view["statistics"]["frames_analysed"] >= 20
     assert client.delete(f"/v2/streams/{stream['id']}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(UnknownHost("not known"), "running"), (Exhausted("not in time"), "running"), (InvalidInput("no"), "failed")],
+)
+def test_a_name_that_is_not_found_while_a_stream_reconnects_is_looked_up_again(
+    stage: Stage, camera: Callable[[], tuple[str, list[str]]], error: SightlineError, state: str
+) -> None:
+    address, visits = camera()
+    answers: list[SightlineError | None] = [None, error, error]  # when it is created, and before it is opened again
+
+    async def check(address: str) -> None:
+        if answers and (refusal := answers.pop(0)) is not None:
+            raise refusal
+
+    def make(service: Any) -> StreamManager:
+        return StreamManager(service, check_url=check, limits=LIMITS)
+
+    with run_streams(stage, make) as url, httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client:
+        stream = start(client, {"url": address}, realtime=True, drop="none")
+        if state == "running":
+            wait_until(lambda: read(client, stream)["statistics"]["reconnects"] >= 2)
+            assert not answers and len(visits) >= 2
+        else:
+            assert wait_for(client, stream, "failed")["detail"] == "no" and len(visits) == 1
 
 
 def test_an_address_that_never_opened_fails(client: httpx.Client) -> None:

@@ -4,37 +4,59 @@ A host that is named may be a private address, since that is where cameras are. 
 its name leads to a moment later, when the decoder opens it, is beyond this check, so "*" is for networks without secrets.
 """
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Exhausted, InvalidInput, UnknownHost
 from sightline.serving.http.image_url import is_public
 
 ANY_PUBLIC = "*"
+LOOK_UPS = 4  # at once
+LOOK_UP_S = 5.0
 
 
-def make_url_rule(hosts: Sequence[str]) -> Callable[[str], None]:
-    """A check for `StreamManager`. Blocking: it resolves names. Args: hosts: names or addresses, or "*"."""
-    named = {host.lower() for host in hosts}
+class UrlRule:
+    """A check for `StreamManager`. Names are looked up in threads of its own: a name server that is silent holds nothing else.
 
-    def check(url: str) -> None:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        if host in named:
+    Args:
+        hosts: names or addresses, or "*".
+        find_addresses: of a name; blocking. Raises: OSError, UnicodeError when it has none.
+        timeout_s: for a look-up and the wait for a thread.
+    """
+
+    def __init__(
+        self, hosts: Sequence[str], find_addresses: Callable[[str], list[str]] | None = None, timeout_s: float = LOOK_UP_S
+    ) -> None:
+        self._hosts = {host.lower() for host in hosts}
+        self._find_addresses = find_addresses or ask_system
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="host-look-up")
+
+    async def __call__(self, url: str) -> None:
+        """Raises: InvalidInput for an address that may not be opened; UnknownHost; Exhausted when that is not known in time."""
+        host = (urlsplit(url).hostname or "").lower()
+        if host in self._hosts:
             return
-        if ANY_PUBLIC not in named:
+        if ANY_PUBLIC not in self._hosts:
             raise InvalidInput(f"this server opens no streams of {host[:100]!r}; ask its operator to name that host")
-        if not all(is_public(ip_address(address.partition("%")[0])) for address in find_addresses(host)):
+        if not all(is_public(ip_address(address.partition("%")[0])) for address in await self._look_up(host)):
             raise InvalidInput("the stream's host is not on the public internet; the server's operator can name it")
 
-    return check
+    async def _look_up(self, host: str) -> list[str]:
+        looking = asyncio.get_running_loop().run_in_executor(self._threads, self._find_addresses, host)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await looking
+        except TimeoutError:
+            raise Exhausted(f"the stream's host {host[:100]!r} was not found within {self._timeout_s:g} s; try again") from None
+        except (OSError, UnicodeError):
+            raise UnknownHost(f"the stream's host {host[:100]!r} is not known; check the address") from None
 
 
-def find_addresses(host: str) -> list[str]:
-    """Addresses of a name. Raises: InvalidInput when it has none."""
-    try:
-        return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError):
-        raise InvalidInput(f"the stream's host {host[:100]!r} is not known; check the address") from None
+def ask_system(host: str) -> list[str]:
+    """Addresses of a name, as the system knows them. Blocking. Raises: OSError or UnicodeError when it has none."""
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sightline.serving.streams.messages import DecoderSettings
 from sightline.serving.streams.sources import VideoSource, open_file_source, parse_url
 from sightline.serving.streams.stream import Stream, StreamOptions
 
-CheckUrl = Callable[[str], None]
+CheckUrl = Callable[[str], Awaitable[None]]
 Renew = Callable[[Caller], Caller | None]
 
 
@@ -57,7 +57,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_s: float = 15.0
 
 
-def refuse_every_url(url: str) -> None:
+async def refuse_every_url(url: str) -> None:
     """The rule for addresses when the operator allows none. Raises: InvalidInput."""
     raise InvalidInput("this server opens no addresses; upload the video, or ask its operator for --allow-stream-urls")
 
@@ -74,7 +74,7 @@ class StreamManager:
     Args:
         service: analyses frames.
         folder: whose files may be named as a source; None: none.
-        check_url: raises SightlineError for addresses that may not be opened; may block, is called off the event loop.
+        check_url: raises SightlineError for addresses that may not be opened.
         limits: see there.
         renew: what a caller is now that the keys may have changed; None: its key is gone.
         clock: seconds, monotonic.
@@ -129,7 +129,7 @@ class StreamManager:
     async def open_url(self, url: str) -> VideoSource:
         """An address that may be opened. Raises: InvalidInput, or what the rule raises."""
         source = parse_url(url)
-        await asyncio.to_thread(self._check_url, url)
+        await self._check_url(url)
         return source
 
     @contextmanager

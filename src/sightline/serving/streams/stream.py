@@ -8,14 +8,14 @@ references to pictures, never pixels.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
-from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError
+from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError, UnknownHost
 from sightline.imaging.heads import decode_outputs
 from sightline.serving.http.keys import Caller
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
@@ -81,7 +81,8 @@ class Stream:
         caller: whose it is. Each analysed frame counts for its limits, as a request does.
         settings: for the decoder.
         service: analyses frames.
-        check_source: called before a live source is opened again, off the event loop; raises SightlineError.
+        check_source: called before a live source is opened again; raises SightlineError when it may not be, but UnknownHost and
+            Exhausted when that cannot be told now.
         events: what viewers read.
         clock: seconds, monotonic; the one that the decoder's process has as well.
         reconnect_s: before a live source is opened again; twice as long after each failure, at most 30 s.
@@ -95,7 +96,7 @@ class Stream:
         options: StreamOptions,
         settings: DecoderSettings,
         service: InferenceService,
-        check_source: Callable[[], None],
+        check_source: Callable[[], Awaitable[None]],
         events: EventLog,
         clock: Callable[[], float],
         reconnect_s: float = 1.0,
@@ -181,12 +182,20 @@ class Stream:
                 return
             if last.counts.read:
                 wait_s = self._reconnect_s
-            self.state = "reconnecting"
-            self.detail = f"{last.error or 'the source ended'}; opened again in {wait_s:g} s"
+            wait_s = await self._wait_for_source(last.error or "the source ended", wait_s)
+            self.statistics.reconnects += 1
+
+    async def _wait_for_source(self, reason: str, wait_s: float) -> float:
+        """Until the source may be opened again. Returns: how long to wait the next time. Raises: SightlineError when never."""
+        while True:
+            self.state, self.detail = "reconnecting", f"{reason}; opened again in {wait_s:g} s"
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_RECONNECT_S)
-            await asyncio.to_thread(self._check_source)
-            self.statistics.reconnects += 1
+            try:
+                await self._check_source()
+                return wait_s
+            except (UnknownHost, Exhausted) as error:  # name servers fail as cameras do, and come back
+                reason = str(error)
 
     async def _run_decoder(self) -> Finished:
         """One decoder process from start to end. Returns: its last message."""
