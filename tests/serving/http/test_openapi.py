@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 from http_fakes import Bench
 from starlette.routing import Route
 
@@ -23,6 +24,8 @@ from sightline.serving.http.operations import OPERATIONS, SCHEMAS, Operation
 from sightline.serving.http.predict import PredictEndpoint
 from sightline.serving.http.predict import make_routes as make_predict_routes
 from sightline.serving.http.predict_requests import PredictOptions
+from sightline.serving.streams.stream import StreamOptions
+from sightline.serving.streams.stream_requests import StreamRequest
 
 
 def test_every_route_of_the_server_stands_in_the_document(tmp_path: Path) -> None:
@@ -51,6 +54,36 @@ def test_the_routes_of_predict_stand_in_the_document() -> None:
 def test_every_query_parameter_of_predict_is_described() -> None:
     operation = next(one for one in OPERATIONS if one.path == "/predict/{name}")
     assert {query.name for query in operation.query} == set(PredictOptions.__struct_fields__)
+
+
+def find_operation(method: str, path: str) -> Operation:
+    return next(one for one in OPERATIONS if (one.method, one.path) == (method, path))
+
+
+def test_every_option_of_a_stream_is_described_as_it_is_checked() -> None:
+    checked = msgspec.json.schema(StreamOptions)["$defs"]["StreamOptions"]["properties"]
+    schemas = {name: schema.get("anyOf", [schema])[0] for name, schema in checked.items()}  # the other one is null: left out
+    schemas["drop"]["enum"].sort()
+    described = {query.name: dict(query.schema) for query in find_operation("POST", "/v2/streams").query}
+    described["drop"]["enum"] = sorted(described["drop"]["enum"])
+    assert described == {name: {k: v for k, v in schema.items() if k != "default"} for name, schema in schemas.items()}
+    in_json = SCHEMAS["StreamRequest"]
+    assert set(in_json["properties"]) == set(StreamRequest.__struct_fields__) and in_json["required"] == ["model", "source"]
+
+
+def test_bodies_and_statuses_of_streams_are_described() -> None:
+    paths = describe_interface()["paths"]
+    post = paths["/v2/streams"]["post"]
+    assert set(post["requestBody"]["content"]) == {
+        "application/json",
+        "video/*",
+        "application/octet-stream",
+        "multipart/form-data",
+    }
+    assert {"201", "400", "404", "413", "415", "422", "503"} <= set(post["responses"])
+    events = paths["/v2/streams/{id}/events"]["get"]["responses"]
+    assert {"200", "204", "404", "422", "503"} <= set(events) and "content" not in events["204"]
+    assert {"101", "403", "404", "422", "503"} <= set(paths["/v2/streams/{id}/ws"]["get"]["responses"])
 
 
 def test_the_document_says_of_keys_what_the_guard_does() -> None:

@@ -26,14 +26,14 @@ STATUS_TEXTS = {
     101: "the connection becomes a WebSocket",
     200: "all is well",
     201: "made",
-    204: "done",
+    204: "done; there is nothing to say",
     400: "the request cannot be read, or does not fit",
     401: "the API key is missing or not known",
     403: "this API key may not do that",
     404: "there is nothing of that name",
     413: "the body is too large",
     415: "the body is of another type",
-    422: "the body cannot be understood",
+    422: "the body or the query cannot be understood",
     429: "this API key asks too often; Retry-After says when to come again",
     500: "the server failed; its log has the details",
     503: "a limit was reached; Retry-After says when to come again",
@@ -88,7 +88,8 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
         str(status): {"description": STATUS_TEXTS[status], "content": {kind: {"schema": schema}}}
         for status in sorted({*operation.refusals, *always})
     }
-    return {str(operation.status): good, **refusals}
+    empty = {str(status): {"description": STATUS_TEXTS[status]} for status in operation.empty}
+    return {str(operation.status): good, **empty, **refusals}
 
 
 def name_operation(operation: Operation) -> str:

@@ -36,7 +36,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         query: parameters in the query.
         body: media type -> JSON Schema of the request's body.
         answer: media type -> JSON Schema of the answer.
-        status: of the answer when all is well.
+        status: of the answer when all is well. empty: statuses of answers without a body, when all is well, too.
         refusals: statuses of other answers, beside those that every operation has.
     """
 
@@ -49,6 +49,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Any] = {}
     answer: dict[str, Any] = msgspec.field(default_factory=lambda: {JSON: {"type": "object"}})
     status: int = 200
+    empty: tuple[int, ...] = ()
     refusals: tuple[int, ...] = ()
 
 
@@ -66,6 +67,23 @@ TEXT = {"type": "string"}
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
 TRUE = {"const": True}
+STREAM_QUERY = (  # a test holds it against the `StreamOptions` of serving/streams
+    Query(
+        "model",
+        {"type": "string", "minLength": 1, "maxLength": 200},
+        "name of the model; required, but in JSON it stands there",
+    ),
+    Query(
+        "version", {"type": "string", "maxLength": 20}, "number of its version; by default the policy chooses, frame by frame"
+    ),
+    Query("frames_per_second", {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}, "frames analysed; by default all"),
+    Query("realtime", {"type": "boolean"}, "frames come when they are due, by default; false: every frame, as fast as it goes"),
+    Query("drop", {"enum": ["oldest", "newest", "none"]}, "which frame gives way when too many wait, by default the oldest"),
+    Query("max_waiting_frames", {"type": "integer", "minimum": 1}, "how many may wait, at most 32; by default 4"),
+    Query("confidence", {"type": "number", "minimum": 0, "maximum": 1}, "least confidence; by default the model's own"),
+    Query("loop", {"type": "boolean"}, "a file begins again at its end"),
+    Query("name", {"type": "string", "maxLength": 200}, "for people"),
+)
 SCHEMAS: dict[str, Any] = {
     "Annotation": take_properties(
         "category",
@@ -127,8 +145,13 @@ SCHEMAS: dict[str, Any] = {
         outputs={"type": "array", "items": refer("Tensor")},
     ),
     "StreamRequest": {
-        **take_properties("model", "source", model=TEXT, source=take_properties(file=TEXT, url=TEXT)),
-        "description": "further fields are the stream's options",
+        **take_properties(
+            "model",
+            "source",
+            source={**take_properties(file=TEXT, url=TEXT), "description": "one of the two"},
+            **{query.name: query.schema for query in STREAM_QUERY},
+        ),
+        "additionalProperties": False,
     },
 }  # fmt: skip
 
@@ -139,6 +162,7 @@ PREDICT_QUERY = (
     Query("mask", {"enum": list(get_args(MaskForm))}, "how masks stand in the JSON"),
     Query("version", TEXT, "number of the model's version; by default the policy chooses"),
 )
+VIDEO = {"type": "string", "format": "binary", "description": "MP4, Matroska, WebM, AVI, MOV and others"}
 BINARY = {"type": "string", "format": "binary", "description": "JSON, then tensors; see Inference-Header-Content-Length"}
 INFER_BODY = {JSON: refer("InferRequest"), "application/octet-stream": BINARY}
 INFER_ANSWER = {JSON: refer("InferAnswer"), "application/octet-stream": BINARY}
@@ -262,9 +286,15 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v2/streams",
         text="Run a model over a video: an uploaded one, or one that the server can open",
         group=STREAMS,
-        body={JSON: refer("StreamRequest"), "video/*": {"type": "string", "format": "binary"}},
+        query=STREAM_QUERY,
+        body={
+            JSON: refer("StreamRequest"),
+            "video/*": VIDEO,
+            "application/octet-stream": VIDEO,
+            "multipart/form-data": {"type": "object", "additionalProperties": VIDEO, "maxProperties": 1},
+        },
         status=201,
-        refusals=(404, 413, 415, 422, 503),
+        refusals=(400, 404, 413, 415, 422, 503),
     ),
     Operation(method="GET", path="/v2/streams", text="The caller's streams", group=STREAMS),
     Operation(method="GET", path="/v2/streams/{id}", text="State and statistics of a stream", group=STREAMS, refusals=(404,)),
@@ -278,7 +308,8 @@ OPERATIONS: tuple[Operation, ...] = (
         group=STREAMS,
         query=(Query("after", WHOLE, "number of the last event that was seen"),),
         answer={"text/event-stream": TEXT},
-        refusals=(404,),
+        empty=(204,),
+        refusals=(404, 422, 503),
     ),
     Operation(
         method="GET",
@@ -291,7 +322,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         status=101,
         answer={},
-        refusals=(403, 404),
+        refusals=(403, 404, 422, 503),
     ),
     Operation(
         method="GET",

@@ -1,8 +1,8 @@
 """One stream: hears its decoder, asks for a frame, has it analysed, writes an event, asks for the next.
 
 Only one frame of a stream is on its way through the model at a time, so cameras share the Device evenly, results come in order,
-and a slow model drops frames in the decoder, before they cost anything. Everything here runs on the event loop and handles
-references to pictures, never pixels.
+and a slow model drops frames in the decoder, before they are converted and copied. Everything here runs on the event loop and
+handles references to pictures, never pixels.
 """
 
 import asyncio
