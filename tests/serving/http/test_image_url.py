@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from http_server import serve_app
 
 from sightline.core.errors import Exhausted, InvalidInput
-from sightline.serving.http.image_url import ImageFetcher, UrlRules, check_url, is_public, resolve_name
+from sightline.serving.http.image_url import ImageFetcher, Resolver, UrlRules, check_url, is_public
 
 PUBLIC = "93.184.215.14"
 
@@ -140,7 +141,7 @@ def test_a_redirect_is_a_new_url() -> None:
 def test_a_redirect_inwards_is_refused(location: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         known = {"example.org": [PUBLIC], "inside": ["10.0.0.1"]}
-        return known.get(host) or await resolve_name(host, port)
+        return known.get(host) or await Resolver(1)(host, port)
 
     answer = httpx.Response(302, headers={"location": location})
     with pytest.raises(InvalidInput):
@@ -174,7 +175,7 @@ def test_other_urls_are_refused(url: str) -> None:
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "017700000001", "127.1", "localhost", "[::ffff:7f00:1]"])
 def test_other_spellings_of_loopback_are_resolved_and_refused(host: str) -> None:
     with pytest.raises(InvalidInput):
-        fetch(f"http://{host}/", resolve=resolve_name)
+        fetch(f"http://{host}/", resolve=Resolver(1))
 
 
 def test_a_list_of_hosts_bounds_the_names() -> None:
@@ -246,7 +247,7 @@ def test_every_failure_reads_the_same() -> None:
     assert {*details, str(refused.value)} == {str(refused.value)}
 
     with pytest.raises(InvalidInput) as refused:
-        fetch(f"http://{'a' * 64}.example/", resolve=resolve_name)  # a label that no name may have
+        fetch(f"http://{'a' * 64}.example/", resolve=Resolver(1))  # a label that no name may have
     details.add(str(refused.value))
     for location in ("http://[::1/", "http://example.org:port/"):
         with pytest.raises(InvalidInput) as refused:
@@ -353,3 +354,25 @@ def test_a_picture_comes_over_a_real_connection() -> None:
 
         assert asyncio.run(run()) == b"\x89PNG"
         assert asked.is_set()
+
+
+def test_a_name_server_that_is_silent_holds_no_thread_of_others() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def ask(host: str, port: int, **named: object) -> list[object]:
+        has_begun.set()
+        assert may_end.wait(30)
+        return []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        fetcher = ImageFetcher(UrlRules(timeout_s=30), Resolver(1, ask), Transport(lambda request: httpx.Response(200)))
+        fetching = asyncio.create_task(fetcher.fetch("http://silent.example/a.png"))
+        try:
+            assert await asyncio.wait_for(asyncio.to_thread(has_begun.wait, 30), 30)
+        finally:
+            may_end.set()
+        with pytest.raises(InvalidInput):
+            await fetching
+
+    asyncio.run(run())

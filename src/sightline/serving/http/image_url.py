@@ -10,8 +10,10 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -57,7 +59,7 @@ class ImageFetcher:
 
     Args:
         rules: what may be fetched.
-        resolve: addresses of a name and port, as text; by default the system's.
+        resolve: addresses of a name and port, as text; by default a `Resolver`.
         transport: of HTTP; by default httpx's own.
     """
 
@@ -67,7 +69,7 @@ class ImageFetcher:
         import httpx
 
         self.rules = rules or UrlRules()
-        self._resolve = resolve or resolve_name
+        self._resolve = resolve or Resolver(self.rules.max_fetches)
         self._places = asyncio.Semaphore(self.rules.max_fetches)
         # trust_env=False: a proxy of the environment would connect where it likes. No cookies are kept between callers.
         self._http = httpx.AsyncClient(
@@ -186,8 +188,20 @@ def _find_inner_addresses(address: IPv6Address) -> list[IPv4Address]:
     return [one for one in inner if one is not None]
 
 
-async def resolve_name(host: str, port: int) -> list[str]:
-    """Addresses of a name, as the system knows them. Raises: OSError."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
+class Resolver:
+    """Addresses of names, as the system knows them. Asked in threads of its own: a name server that is silent holds no others.
+
+    Args:
+        threads: names that are looked up at once.
+        ask: as `socket.getaddrinfo`; blocking.
+    """
+
+    def __init__(self, threads: int, ask: Callable[..., Any] = socket.getaddrinfo) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="host-look-up")
+        self._ask = ask
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Raises: OSError, UnicodeError when there is none."""
+        ask = partial(self._ask, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return [str(address[0]) for *_, address in found]
