@@ -113,7 +113,7 @@ class OneSlot:
         else:
             self.waiting.append(work)
 
-    def check_room(self, executable: Executable, tenant: str = "") -> None:
+    def check_room(self, executable: Executable, tenant: str = "", priority: int = 0) -> None:
         """It is for `submit` to say."""
 
     def cancel(self, work: Work) -> None:

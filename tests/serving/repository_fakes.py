@@ -239,3 +239,8 @@ def ask(host: ModelHost, name: str = "parts", version: str = "") -> int:
     served = host.acquire(name, version)
     host.release(served)
     return served.facts.version
+
+
+def list_resident(host: ModelHost) -> list[str]:
+    """Names of the models that are in memory."""
+    return [state.name for state in host.list_loaded() if state.is_resident]

@@ -81,7 +81,7 @@ def test_a_request_that_is_refused_before_it_is_read_leaves_nothing(bench: Bench
         made.append(weakref.ref(error))
         return error
 
-    def refuse(executable: Executable, tenant: str) -> None:
+    def refuse(executable: Executable, tenant: str, priority: int) -> None:
         raise make_error()
 
     monkeypatch.setattr(bench.scheduler, "check_room", refuse)

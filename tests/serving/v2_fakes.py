@@ -234,7 +234,7 @@ class OneThread:
         else:
             self.pool.submit(self._run, work)
 
-    def check_room(self, executable: Executable, tenant: str = "") -> None:
+    def check_room(self, executable: Executable, tenant: str = "", priority: int = 0) -> None:
         if self.refusal is not None:
             raise self.refusal
 

@@ -41,7 +41,7 @@ def refuse(scope: Scope) -> Response | None:
     return answer_refusal(Refusal(503, "not now", 1)) if scope["path"].startswith("/shut") else None
 
 
-def refuse_room(model: str, version: str, tenant: str) -> None:
+def refuse_room(model: str, version: str, tenant: str, priority: int) -> None:
     raise QueueFull(f"the queue of {model} is full", retry_after_s=1.0)
 
 

@@ -284,6 +284,21 @@ def test_a_key_beyond_its_own_limits_does_not_spend_what_all_may_send() -> None:
     assert ask_once(guard, x_api_key=greedy).status == 200  # what all refused was not taken from the key
 
 
+def test_what_a_full_queue_refuses_is_not_counted() -> None:
+    clock, full = Clock(), [True]
+    token, record = create_key("a")
+    keys = Authenticator([msgspec.structs.replace(record, requests_per_s=1.0)], clock=clock)
+
+    def check_room(model: str, version: str, tenant: str, priority: int) -> None:
+        if full[0]:
+            raise QueueFull("the queue of parts is full", retry_after_s=1.0)
+
+    guard = Guard(App(), keys, bucket=TokenBucket(1.0, clock=clock), check_room=check_room)
+    assert [ask_once(guard, x_api_key=token).status for _ in range(3)] == [503, 503, 503]
+    full[0] = False
+    assert [ask_once(guard, x_api_key=token).status for _ in range(2)] == [200, 429]
+
+
 def test_tellers_learn_of_every_request() -> None:
     told: list[RequestRecord] = []
     guard = Guard(App(), allowed_hosts=LOOPBACK, tellers=[told.append])
@@ -331,11 +346,11 @@ def test_the_model_is_found_in_the_path(path: str, model: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "infers"),
+    ("method", "path", "joins"),
     [
-        ("POST", "/predict/parts", ("parts", "")),
-        ("POST", "/v2/models/parts/infer", ("parts", "")),
-        ("POST", "/v2/models/parts/versions/3/infer", ("parts", "3")),
+        ("POST", "/predict/parts", ("parts", "", 0)),
+        ("POST", "/v2/models/parts/infer", ("parts", "", 1)),
+        ("POST", "/v2/models/parts/versions/3/infer", ("parts", "3", 1)),
         ("GET", "/v2/models/parts/infer", None),
         ("POST", "/v2/models/parts", None),
         ("POST", "/v2/models/parts/versions/3", None),
@@ -344,16 +359,16 @@ def test_the_model_is_found_in_the_path(path: str, model: str | None) -> None:
     ],
 )
 def test_the_queue_that_a_request_would_join_is_found_in_the_path(
-    method: str, path: str, infers: tuple[str, str] | None
+    method: str, path: str, joins: tuple[str, str, int] | None
 ) -> None:
-    assert find_need(method, path).infers == infers
+    assert find_need(method, path).joins == joins
 
 
 def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_it() -> None:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, str, int]] = []
 
-    def check_room(model: str, version: str, tenant: str) -> None:
-        asked.append((model, version, tenant))
+    def check_room(model: str, version: str, tenant: str, priority: int) -> None:
+        asked.append((model, version, tenant, priority))
         raise QueueFull("the queue of parts is full", retry_after_s=2.2)
 
     app, told = App(), list[RequestRecord]()
@@ -362,7 +377,11 @@ def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_i
     assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "3", {"error": "the queue of parts is full"})
     problem = ask_once(guard, "/predict/parts").body
     assert (problem["type"], problem["detail"]) == ("urn:sightline:error:queue-full", "the queue of parts is full")
-    assert (app.calls, asked, [record.status for record in told]) == (0, [("parts", "3", ""), ("parts", "", "")], [503, 503])
+    assert (app.calls, asked, [record.status for record in told]) == (
+        0,
+        [("parts", "3", "", 1), ("parts", "", "", 0)],
+        [503, 503],
+    )
     assert ask_once(guard, "/v2/models/parts", method="GET").status == 200 and len(asked) == 2
 
 

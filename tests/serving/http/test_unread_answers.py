@@ -1,18 +1,24 @@
 """Answers that a client reads slowly, or not at all: how long they are kept, and what they are counted with."""
 
 import asyncio
+import shutil
+import ssl
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import uvicorn
-from echo_app import EchoApp
-from http_server import body_of, connect, read_answer, serve_app, wait_for
+from echo_app import EchoApp, LifespanApp
+from http_server import body_of, connect, read_answer, serve_app, serve_as_we_do, wait_for
 from starlette.responses import Response
+from tls_certificates import make_certificate
 from uvicorn.server import ServerState
 
 from sightline.serving.http.connection import EdgeConnection
 from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.tls import make_tls_context
 
 ANSWER_BYTES = 1_000_000
 GET = b"GET /large HTTP/1.1\r\nHost: a\r\n"
@@ -172,3 +178,26 @@ def test_a_body_has_room_though_answers_are_not_read() -> None:
         other.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
         assert body_of(read_answer(other)) == {"size": size}
         wait_for(lambda: len(edge.connections) == 1 and edge.buffered_bytes == 0)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+def test_an_answer_over_tls_is_counted_too(tmp_path: Path) -> None:
+    files = make_certificate(tmp_path, "server")
+    trust, edge = ssl.create_default_context(cafile=files[0]), Edge()
+    with serve_as_we_do(LifespanApp(), edge, make_tls_context(*files)) as port:
+        with trust.wrap_socket(connect(port), server_hostname="localhost") as unread:
+            unread.sendall(GET + b"\r\n")
+            wait_for(lambda: edge.buffered_bytes > 50 * 1024 * 1024)
+        wait_for(lambda: not edge.connections)
+        assert edge.buffered_bytes == 0
+
+
+def test_a_websocket_that_closes_gives_its_client_time_to_read() -> None:
+    asked = Asked(Edge(LIMITS))
+    asked.connection._websocket = cast(Any, SimpleNamespace(handshake_complete=True))
+    asked.connection._enter("websocket", 0)
+    asked.transport.close()
+    asked.pass_time(29)
+    assert not asked.transport.is_aborted
+    asked.pass_time(31)  # it has read nothing
+    assert asked.transport.is_aborted

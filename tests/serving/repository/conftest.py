@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from repository_fakes import Maker
+from repository_fakes import Clock, FakeQueues, Maker
 
 
 @pytest.fixture
@@ -15,3 +15,13 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def maker() -> Maker:
     return Maker()
+
+
+@pytest.fixture
+def queues() -> FakeQueues:
+    return FakeQueues()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

@@ -12,6 +12,7 @@ from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.folders import (
     ModelFolder,
     PipelineSource,
+    find_most_running,
     read_folder,
     sort_by_dependence,
     tell_reason,
@@ -49,6 +50,7 @@ def test_a_deployment_needs_no_configuration(repository: Path) -> None:
     assert isinstance(source, ModelSource)
     assert (source.version, source.graph.read_text(), source.engine, source.categories) == (2, "bcd", "reference", CATEGORIES)
     assert (source.queue, source.size_bytes) == (QueueSettings(most_running=8), 3)
+    assert (find_most_running(1, cores=16), find_most_running(1, cores=2), find_most_running(16, cores=16)) == (12, 2, 32)
     assert len(source.artifact_id) == 64 and source.model_id == "m" * 64
     assert folder.deployed_at.startswith("20")
 

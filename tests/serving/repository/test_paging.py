@@ -1,17 +1,25 @@
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, open_host, wait_until, write_configuration, write_graph
+from repository_fakes import (
+    MIB,
+    Clock,
+    FakeModel,
+    FakeQueues,
+    Maker,
+    list_resident,
+    open_host,
+    wait_until,
+    write_configuration,
+    write_graph,
+)
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.serving.inference.service import ServedVersion
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.describing import DeploymentFacts
-from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost
 
 
@@ -20,25 +28,6 @@ def repository(tmp_path: Path) -> Path:
     for name in ("a", "b", "c"):
         write_graph(tmp_path / "repository", name, 1, "four")  # 4 MiB each
     return tmp_path / "repository"
-
-
-@pytest.fixture
-def maker() -> Maker:
-    return Maker()
-
-
-@pytest.fixture
-def queues() -> FakeQueues:
-    return FakeQueues()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def list_resident(host: ModelHost) -> list[str]:
-    return [state.name for state in host.list_loaded() if state.is_resident]
 
 
 def use(host: ModelHost, name: str) -> None:
@@ -348,6 +337,47 @@ def test_one_in_use_whose_execution_does_not_end_takes_no_turns(
         queues.running.clear()
 
 
+def test_requests_for_one_that_stayed_after_all_are_not_refused(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    with open_host(repository, maker, queues, **settings) as host:
+        host.acquire("b")
+        queues.running.add("b")
+        pager = host._pager
+        (version,) = (one for one in host._updater.held.values() if one.source.name == "b")
+
+        def force() -> None:  # as when room is made among those in use, while the loader has more to do
+            with host._lock:
+                version.opened.suspend()
+                pager.want(version)
+            pager._page_out(version, 0.0)
+            clock.now_s += 11
+            pager.look_after()
+
+        host._loader.run(force)
+        assert version.is_resident and not queues.dropped
+        queues.running.clear()
+
+
+def test_one_whose_requests_were_refused_meanwhile_waits_for_nothing(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    with open_host(repository, maker, queues, **settings) as host:
+        for name in ("b", "c"):
+            host.acquire(name)
+        waiting = host.acquire("a")
+        host._loader.run(lambda: None)
+        (version,) = host._pager._waiting
+        clock.now_s += 11
+        monkeypatch.setattr(queues, "drop", lambda executable, error: host.release(waiting))
+        host._pager.look_after()
+        assert not version.holders
+        host._loader.run(lambda: host._pager._page_in(version))  # its turn comes in a round that had begun before
+        assert not host._pager._waiting and not host._pager._wanted
+
+
 def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker, queues: FakeQueues) -> None:
     with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
         assert host.read_facts("a").name == "a"
@@ -403,93 +433,3 @@ def test_acquiring_while_it_is_being_paged_out_never_finds_it_half_there(
 
         assert list(pool.map(hammer, ("a", "b", "c"))) == [0, 0, 0]
     assert queues.dropped == []
-
-
-class AskingPipeline(FakeModel):
-    """Holds its models only for a moment, as `pipelines.pipeline_model` does, and asks the host whether they are there."""
-
-    host: ModelHost
-
-    def open(self) -> None:
-        self.is_opened = True
-
-    def warm_up(self) -> None:
-        pass
-
-    @property
-    def is_resident(self) -> bool:
-        assert isinstance(self.source, PipelineSource)
-        served = [self.host.acquire(step) for step in self.source.depends_on]
-        for one in served:
-            self.host.release(one)
-        return all(one.is_resident for one in served)
-
-    @is_resident.setter
-    def is_resident(self, value: bool) -> None:
-        pass
-
-
-def write_pipeline(repository: Path, *steps: str) -> None:
-    (repository / "chain").mkdir()
-    written = ", ".join(f'{{"model": "{step}"}}' for step in steps)
-    (repository / "chain" / "pipeline.json").write_text(f'{{"steps": [{written}]}}')
-
-
-@contextmanager
-def open_with_pipeline(repository: Path, maker: Maker, queues: FakeQueues, **settings: Any) -> Iterator[ModelHost]:
-    """A host whose pipelines ask it for their models."""
-
-    def open_pipeline(source: PipelineSource) -> AskingPipeline:
-        pipeline = AskingPipeline(source, maker)
-        pipeline.host = host
-        return pipeline
-
-    with open_host(repository, maker, queues, start=False, open_pipeline=open_pipeline, **settings) as host:
-        host.start()
-        yield host
-
-
-def test_a_pipeline_brings_its_models_in_and_is_itself_never_paged(repository: Path, maker: Maker, queues: FakeQueues) -> None:
-    write_pipeline(repository, "a", "b")
-    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
-        assert list_resident(host) == ["b", "c", "chain"]
-        served = host.acquire("chain")
-        assert not served.is_resident  # which asks for them
-        wait_until(lambda: served.is_resident)
-        assert list_resident(host) == ["a", "b", "chain"]
-        assert isinstance(served, AskingPipeline) and "page_out" not in served.calls
-        host.release(served)
-
-
-def test_a_pipeline_whose_model_cannot_be_paged_in_is_answered(repository: Path, maker: Maker, queues: FakeQueues) -> None:
-    write_pipeline(repository, "a", "b")
-    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
-        maker.broken_now.add("a")
-        waiting = host.acquire("chain")
-        assert not waiting.is_resident
-        for _ in range(2):
-            assert queues.has_dropped.acquire(timeout=20)
-        assert [refused.name for refused, _ in queues.dropped] == ["a", "chain"]
-        assert all("version 1 of a cannot be paged in" in str(error) for _, error in queues.dropped)
-
-
-def test_models_that_a_waiting_pipeline_runs_stay_until_it_ran(repository: Path, maker: Maker, queues: FakeQueues) -> None:
-    write_pipeline(repository, "a", "b")
-    with open_with_pipeline(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
-        chain = host.acquire("chain")
-        assert not chain.is_resident
-        wait_until(lambda: chain.is_resident)
-        other = host.acquire("c")
-        host._loader.run(lambda: None)
-        assert list_resident(host) == ["a", "b", "chain"]  # nobody else holds them
-        host.release(chain)
-        wait_until(lambda: other.is_resident)
-        assert any("chain" in names for names in queues.awaited)  # an execution of it may have begun meanwhile
-
-
-def test_a_pipeline_whose_models_never_fit_together_is_refused(repository: Path, maker: Maker) -> None:
-    write_pipeline(repository, "a", "b", "c")
-    with open_host(repository, maker, mode="explicit", open_pipeline=maker, memory_budget_bytes=11 * MIB) as host:
-        with pytest.raises(InvalidInput, match="budget of 11 MiB, got 12 MiB"):
-            host.load("chain")
-        assert host.list_versions("a") == [1]

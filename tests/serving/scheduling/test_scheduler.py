@@ -101,6 +101,16 @@ def test_works_of_a_lower_priority_take_no_room_from_higher_ones() -> None:
     assert {level: try_send(simulation, model, priority=level) for level in (2, 1)} == {2: None, 1: None}
 
 
+def test_room_is_looked_for_at_the_priority_that_a_work_would_have() -> None:
+    simulation = Simulation(1, express_slots=0)
+    model = FakeExecutable("m", 0.1, max_waiting=3, priority_levels=2, default_priority=2)
+    while try_send(simulation, model, priority=2) is None:
+        pass
+    simulation.scheduler.check_room(model, priority=1)
+    with pytest.raises(QueueFull):
+        simulation.scheduler.check_room(model)
+
+
 def test_retry_after_knows_that_others_have_their_share() -> None:
     simulation = Simulation(2)
     simulation.flood(FakeExecutable("other", 0.1), 4)

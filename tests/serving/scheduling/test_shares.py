@@ -1,7 +1,9 @@
 """Who gets how much of the Device, and how long the others wait, on simulated cores."""
 
 import pytest
-from scheduling_fakes import FakeExecutable, Simulation, try_send
+from scheduling_fakes import Clock, FakeExecutable, Simulation, make_work, take_works, try_send
+
+from sightline.serving.scheduling.scheduler import Scheduler
 
 FLOOD = 32  # clients
 
@@ -209,6 +211,15 @@ def test_a_model_of_few_streams_leaves_slots_to_others() -> None:
     assert (work, pytest.approx(1.03)) in simulation.answers  # it had a slot at once
     simulation.run(3.0)
     assert simulation.model_s("narrow") == pytest.approx(2 * 3.0, rel=0.1)  # one begins when one ends
+
+
+def test_a_model_of_few_streams_gathers_although_slots_are_free_that_it_may_not_have() -> None:
+    scheduler = Scheduler(16, Clock())
+    settings = {"most_running": 2, "max_batch": 8, "planned_batches": (1, 4, 8)}
+    narrow = FakeExecutable("narrow", **settings)
+    for _ in range(16):
+        scheduler.submit(make_work(narrow))
+    assert [len(take_works(scheduler)) for _ in range(3)] == [8, 4, 0]  # four stay for the one that runs
 
 
 def test_executions_of_several_threads_pay_for_all_of_them() -> None:

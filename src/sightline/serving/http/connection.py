@@ -241,7 +241,7 @@ class EdgeConnection(asyncio.Protocol):
 
     # What an exchange calls
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send bytes, unless the connection is closing."""
         if not self._transport.is_closing():
             self._transport.write(data)
@@ -418,6 +418,9 @@ class EdgeConnection(asyncio.Protocol):
             return
         if self._is_websocket_well():
             self._enter("websocket", self._limits.write_timeout_s)
+            return
+        if self._phase == "websocket" and self._transport.is_closing():
+            self._await_reader("closing")
             return
         if self._phase in ("idle", "lingering"):
             self._close()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sightline.serving.http.connection import EdgeConnection
 
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
+TLS_PIECE_BYTES = 64 * 1024  # of an answer: a transport of TLS encrypts what it is given at once, and then counts it no more
 WHOLE_BYTES = 16 * 1024 * 1024
 BODILESS = frozenset((204, 304))
 Gate = Callable[[Scope], Response | None]  # the whole answer to a request that does not come in
@@ -241,8 +242,17 @@ class Exchange:
             self._connection.write(self._head + body)
         else:
             self._connection.write(self._head)
-            self._connection.write(body)
+            self._write_large(body)
         self._head = b""
+
+    def _write_large(self, body: bytes) -> None:
+        """Write a body so that what its client has not read is known: over TLS in pieces, of which the later ones wait."""
+        if self.scope["scheme"] != "https" or len(body) <= TLS_PIECE_BYTES:
+            self._connection.write(body)
+            return
+        view = memoryview(body)
+        for first in range(0, len(body), TLS_PIECE_BYTES):
+            self._connection.write(view[first : first + TLS_PIECE_BYTES])
 
     def _send_body(self, body: bytes, more_body: bool) -> None:
         if self.is_answered:
@@ -259,7 +269,7 @@ class Exchange:
         if not self.has_started:
             self._start(body)
         elif body:
-            self._connection.write(body)
+            self._write_large(body)
         if not more_body:
             self.is_answered = True
             self._wake()

@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -56,17 +56,30 @@ ADMITTED = "admitted"  # where a request's record waits in its scope's state unt
 Teller = Callable[[RequestRecord], None]
 
 
+class JoinedQueue(NamedTuple):
+    """The queue that a request would join.
+
+    Attributes:
+        version: "" for the one that answers.
+        priority: the highest that its body may name; 0: it can name none.
+    """
+
+    model: str
+    version: str
+    priority: int
+
+
 class Need(msgspec.Struct, frozen=True):
     """What a path asks of its caller: nothing (`is_open`), the right to a model, the right to change the server.
 
     Attributes:
-        infers: model and version, "" for the one that answers, whose queue a request would join; None: none.
+        joins: the queue that a request would join; None: none.
     """
 
     is_open: bool = False
     model: str | None = None
     is_admin: bool = False
-    infers: tuple[str, str] | None = None
+    joins: JoinedQueue | None = None
 
 
 class Guard:
@@ -82,8 +95,8 @@ class Guard:
             unlimited.
         has_open_metrics: whether /metrics answers this machine without a key. A proxy on this machine makes every client look
             like it: with one, say False.
-        check_room: raises QueueFull for a model, version and tenant for whom its queue is full: such a request is refused
-            before it is read.
+        check_room: raises QueueFull for a model, version, tenant and priority for which the queue is full: such a request is
+            refused before it is read.
         tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
     """
 
@@ -95,7 +108,7 @@ class Guard:
         allowed_origins: frozenset[str] = frozenset(),
         bucket: TokenBucket | None = None,
         has_open_metrics: bool = True,
-        check_room: Callable[[str, str, str], None] = lambda model, version, tenant: None,
+        check_room: Callable[[str, str, str, int], None] = lambda model, version, tenant, priority: None,
         tellers: Sequence[Teller] = (),
     ) -> None:
         self.app = app
@@ -125,6 +138,7 @@ class Guard:
         try:
             caller.quota.begin()
         except Refusal as refusal:
+            caller.quota.put_back()
             await self._refuse(refusal, record)(scope, receive, send)
             return
         RECORD.set(record)
@@ -174,8 +188,8 @@ class Guard:
         caller.quota.spend()  # before the limit of all: a key beyond its own must not spend what all may send together
         if not need.is_open and record.path != METRICS_PATH:  # a server at its limit is what metrics are to show
             self._take_turn(caller)
-        if need.infers is not None and not scope.get("query_string"):  # which may name another version
-            self._look_at_queue(*need.infers, caller.name)
+        if need.joins is not None and not scope.get("query_string"):  # which may name another version
+            self._look_at_queue(need.joins, caller)
         state = scope.setdefault("state", {})
         state["tenant"], state["caller"] = caller.name, caller
         return False
@@ -209,10 +223,13 @@ class Guard:
             caller.quota.put_back()
             raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
 
-    def _look_at_queue(self, model: str, version: str, tenant: str) -> None:
+    def _look_at_queue(self, joined: JoinedQueue, caller: Caller) -> None:
         try:
-            self._check_room(model, version, tenant)
+            self._check_room(joined.model, joined.version, caller.name, joined.priority)
         except QueueFull as full:
+            caller.quota.put_back()
+            if self._bucket is not None:
+                self._bucket.put_back()
             raise Refusal(503, str(full), full.retry_after_s, kind=type(full).__name__) from None
 
     def _check_host(self, host: bytes | None) -> None:
@@ -263,20 +280,21 @@ def find_need(method: str, path: str) -> Need:
         return Need(is_open=True)
     parts = path.split("/")[1:]
     if len(parts) >= 2 and parts[0] in ("predict", "deployments"):
-        infers = (parts[1], "") if (method, parts[0], len(parts)) == ("POST", "predict", 2) else None
-        return Need(model=parts[1], is_admin=parts[0] == "deployments" and method not in SAFE_METHODS, infers=infers)
+        joins = JoinedQueue(parts[1], "", 0) if (method, parts[0], len(parts)) == ("POST", "predict", 2) else None
+        return Need(model=parts[1], is_admin=parts[0] == "deployments" and method not in SAFE_METHODS, joins=joins)
     if parts[:2] == ["v2", "models"] and len(parts) >= 3 and parts[2:] != ["stats"]:
-        return Need(model=parts[2], infers=find_inference(parts[2:]) if method == "POST" else None)
+        return Need(model=parts[2], joins=find_joined(parts[2:]) if method == "POST" else None)
     if parts[:2] == ["v2", "repository"] and parts[2:] != ["index"]:
         return Need(is_admin=True)
     return Need()
 
 
-def find_inference(parts: list[str]) -> tuple[str, str] | None:
-    """Model and version of `NAME/infer` and `NAME/versions/VERSION/infer`, a path's parts; None for any other."""
+def find_joined(parts: list[str]) -> JoinedQueue | None:
+    """The queue of `NAME/infer` and `NAME/versions/VERSION/infer`, a path's parts; None for any other."""
     if parts[1:] == ["infer"]:
-        return parts[0], ""
-    return (parts[0], parts[2]) if len(parts) == 4 and (parts[1], parts[3]) == ("versions", "infer") else None
+        return JoinedQueue(parts[0], "", 1)
+    is_inference = len(parts) == 4 and (parts[1], parts[3]) == ("versions", "infer")
+    return JoinedQueue(parts[0], parts[2], 1) if is_inference else None
 
 
 def strip_port(host: str) -> str:

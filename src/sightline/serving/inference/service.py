@@ -46,8 +46,8 @@ class Submitter(Protocol):
     def submit(self, work: Work) -> None:
         """Admit to the queue. Raises: QueueFull, an Exhausted, at once when the queue is full."""
 
-    def check_room(self, executable: Executable, tenant: str = "") -> None:
-        """Whether `submit` would find room for a tenant's work of the highest priority. Raises: QueueFull."""
+    def check_room(self, executable: Executable, tenant: str = "", priority: int = 0) -> None:
+        """Whether `submit` would find room for a Work of this tenant and priority (0: the default). Raises: QueueFull."""
 
     def cancel(self, work: Work) -> None:
         """Drop it if it still waits; it is never answered."""
@@ -70,7 +70,7 @@ class InferenceService:
         self.scheduler = scheduler
         self._observers = tuple(observers)
 
-    def check_room(self, model: str, version: str = "", tenant: str = "") -> None:
+    def check_room(self, model: str, version: str = "", tenant: str = "", priority: int = 0) -> None:
         """Refuse a request that has not been read yet when its queue is full, so that a refusal costs little.
 
         Raises: QueueFull, of which observers are told as of any other; whatever else is wrong is for `infer` to say.
@@ -80,7 +80,7 @@ class InferenceService:
         except SightlineError:
             return
         try:
-            self.scheduler.check_room(served, tenant)
+            self.scheduler.check_room(served, tenant, priority)
         except QueueFull as error:
             work = Work(served, None, lambda _: None, tenant=tenant)
             work.error = error

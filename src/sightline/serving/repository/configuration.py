@@ -386,12 +386,12 @@ def read_categories(configuration: ModelConfiguration, home: Path, where: str = 
         raise InvalidInput(f"{file_name}: expected category names as UTF-8 text, a name a line, got other bytes") from error
 
 
-def make_queue(configuration: ModelConfiguration, batch: int, streams: int = 0, threads: int = 1) -> QueueSettings:
+def make_queue(configuration: ModelConfiguration, batch: int, most_running: int = 0, threads: int = 1) -> QueueSettings:
     """How requests wait.
 
     Args:
         batch: rows an execution should have, of an Artifact as tuned; for a file that says nothing of batches.
-        streams: inferences at a time, each of so many `threads`; while one infers, another may decode. 0: any number.
+        most_running, threads: as in `QueueSettings`.
     """
     batching = configuration.dynamic_batching or DynamicBatching()
     policy = batching.default_queue_policy or QueuePolicy()
@@ -406,7 +406,7 @@ def make_queue(configuration: ModelConfiguration, batch: int, streams: int = 0, 
         default_timeout_s=timeout_us / MICROSECONDS if timeout_us else None,
         allow_timeout_override=policy.allow_timeout_override,
         weight=configuration.sightline.weight,
-        most_running=2 * streams,
+        most_running=most_running,
         threads=threads,
     )
 

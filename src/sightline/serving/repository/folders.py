@@ -49,6 +49,7 @@ GIVEN = "the configuration given"  # to `load`, in messages
 # Of an Artifact tuned for as many or more. With 64 clients INT8 mobilenet_v3_large does 1.08 times as many pictures/s in eights
 # as in fours, with 16 as many; eight are taken only where the other slots find as many.
 GATHERED_ROWS = 8
+SHARE_OF_FEW_STREAMS = 0.75  # of the slots: what a model may hold that infers fewer requests at a time
 WHOLE_FOLDER = 0  # version number of problems that no version has for itself
 
 
@@ -252,7 +253,7 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
         categories=artifact.categories,
         input=artifact.input,
         decode=artifact.decode,
-        queue=make_queue(configuration, batch, streams, threads),
+        queue=make_queue(configuration, batch, find_most_running(streams, cores), threads),
         model_id=artifact.model_id,
         artifact_id=compute_manifest_id(artifact),
         size_bytes=sum(file.size_bytes for file in artifact.files.values()),
@@ -267,6 +268,11 @@ def _divide_cores(configuration: ModelConfiguration, cores: int) -> tuple[int, i
     """
     streams = configuration.streams or cores
     return streams, configuration.sightline.threads or max(1, cores // streams)
+
+
+def find_most_running(streams: int, cores: int) -> int:
+    """Slots that a model of so many streams may hold: some infer, the others decode, and other models have the rest."""
+    return max(2 * streams, int(SHARE_OF_FEW_STREAMS * cores))
 
 
 def _refuse_contradictions(configuration: ModelConfiguration, artifact: ArtifactManifest, home: Path, where: str) -> None:
@@ -299,7 +305,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
     if task not in TENSOR_TASKS and not categories:
         raise InvalidInput(f"{where}: sightline.categories: expected names for the task {task!r}, got none; add them")
     streams, threads = _divide_cores(configuration, cores)
-    queue = make_queue(configuration, 1, streams, threads)
+    queue = make_queue(configuration, 1, find_most_running(streams, cores), threads)
     return ModelSource(
         name=home.name,
         version=version,

@@ -153,7 +153,7 @@ class ModelHost:
         self._loader.run(self._load_first)
         self._has_loaded = True
         with self._lock:
-            self._awaited = set(self._updater.models)
+            self._awaited = {name for name, model in self._updater.models.items() if not model.has_answered}
             return sorted(name for name, model in self._updater.models.items() if model.ready)
 
     def is_complete(self) -> bool:

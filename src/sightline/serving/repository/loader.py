@@ -64,8 +64,8 @@ class Loader:
 
     def give_way(self) -> None:
         """Do what is more urgent than a load; called by one of many models, between two of them."""
-        while self._has_more_urgent():
-            self._work_once()
+        while (job := self._take_more_urgent()) is not None:
+            _do(*job)
         self._page_ins = 0
 
     def is_current(self) -> bool:
@@ -102,20 +102,17 @@ class Loader:
             self._came.wait_for(lambda: any(self._jobs.values()))
             urgency = self._choose()
             future, job = self._jobs[urgency].popleft()
-        if not future.set_running_or_notify_cancel():  # nobody wants it any more
-            return urgency
-        try:
-            future.set_result(job())
-        except Exception as error:  # the thread's border: the error goes to whoever waits for the job
-            future.set_exception(error)
-            if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
-                logger.exception("a job of the loader failed")
+        _do(urgency, future, job)
         return urgency
 
-    def _has_more_urgent(self) -> bool:
+    def _take_more_urgent(self) -> "tuple[Urgency, Future[Any], Callable[[], Any]] | None":
+        """The next job that is more urgent than a load, never the end; None when there is none, or loads have waited enough."""
         with self._came:
-            may_page_in = self._page_ins < PAGE_INS_AT_A_TIME
-            return bool(self._jobs[Urgency.CLOSE] or (self._jobs[Urgency.PAGE_IN] and may_page_in))
+            may_page_in = self._jobs[Urgency.PAGE_IN] and self._page_ins < PAGE_INS_AT_A_TIME
+            if not self._jobs[Urgency.CLOSE] and not may_page_in:
+                return None
+            urgency = self._choose()
+            return (urgency, *self._jobs[urgency].popleft())
 
     def _choose(self) -> Urgency:
         """Of which kind the next job is."""
@@ -126,3 +123,14 @@ class Loader:
         if chosen is not Urgency.CLOSE:
             self._page_ins = self._page_ins + 1 if chosen is Urgency.PAGE_IN else 0
         return chosen
+
+
+def _do(urgency: Urgency, future: "Future[Any]", job: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():  # nobody wants it any more
+        return
+    try:
+        future.set_result(job())
+    except Exception as error:  # the thread's border: the error goes to whoever waits for the job
+        future.set_exception(error)
+        if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
+            logger.exception("a job of the loader failed")

@@ -230,6 +230,7 @@ class Pager:
         if not self.await_end_on(version, timeout_s):
             with self._lock:
                 version.opened.resume()
+                self._wanted.pop(version, None)  # nobody waits for what is there
                 self._lasting.add(version)
             logger.info("%s stays in memory for now: an execution on it has not ended after %.3g s", version.label, timeout_s)
             self._queues.wake()
@@ -261,6 +262,7 @@ class Pager:
         with self._lock:
             if version.is_closed or version.is_resident or (version.is_draining and not version.holders):
                 self.forget(version)
+            if not version.wants_page_in:  # or no more, since those who waited for it have been refused
                 return
         if not self.make_room(version.memory_bytes) and not self._wait_for_room(version):
             return

@@ -175,7 +175,8 @@ class Updater:
     def close_version(self, version: HeldVersion, ending_s: float = ENDING_S) -> None:
         """Close a version for good, once; where something still runs on it after so long, `close_left` has to try again."""
         if not self.pager.await_end([version], ending_s):
-            logger.info("%s is closed later: an execution on it has not ended", version.label)
+            if ending_s:  # else it has been said
+                logger.info("%s is closed later: an execution on it has not ended", version.label)
             return
         with self._lock:
             if version.is_closed:

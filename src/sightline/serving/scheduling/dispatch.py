@@ -169,8 +169,8 @@ class Dispatcher:
             self._unpark(queue)
         self._update(queue, now)
 
-    def check_room(self, executable: Executable, tenant: str, priority: int = 1) -> None:
-        """Whether one more Work of a tenant might wait for an executable. Raises: QueueFull."""
+    def check_room(self, executable: Executable, tenant: str, priority: int) -> None:
+        """Whether one more Work of a tenant might wait for an executable. Args: priority: 0: the default. Raises: QueueFull."""
         queue = self._queues.get(id(executable))
         if queue is not None:
             self._check_room(queue, tenant, priority)
@@ -280,7 +280,7 @@ class Dispatcher:
     def _check_room(self, queue: ExecutableQueue, tenant: str, priority: int) -> None:
         """Raise QueueFull for one work too many; works that a free slot is about to take do not count."""
         settings = queue.settings
-        room = settings.max_waiting if settings.max_queue_delay_s else settings.max_waiting + max(0, self.slots - self._running)
+        room = settings.max_waiting + (0 if settings.max_queue_delay_s else max(0, self._count_free(queue)))
         if queue.has_room(room, tenant, priority):
             return
         model = self._models[queue.executable.name]
@@ -292,6 +292,11 @@ class Dispatcher:
             "send the request again in a moment",
             retry_after_s=max(0.01, queue.rows * model.expected_row_s / speed),
         )
+
+    def _count_free(self, queue: ExecutableQueue) -> int:
+        """Slots that works of a queue could have now; below 1 where there are none."""
+        free, most = self.slots - self._running, queue.settings.most_running
+        return min(free, most - queue.running) if most else free
 
     def _choose_queue(self, model: ModelShare) -> ExecutableQueue:
         """Of several versions of a model the one that was served least."""
@@ -306,7 +311,7 @@ class Dispatcher:
             self._update(queue, now)
             return None
         before = queue.waiting
-        taken = queue.take(model.expected_row_s, max(1, self.slots - self._running))
+        taken = queue.take(model.expected_row_s, max(1, self._count_free(queue)))
         self._waiting -= before - queue.waiting
         if not taken:
             self._update(queue, now)

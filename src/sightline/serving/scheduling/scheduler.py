@@ -72,10 +72,10 @@ class Scheduler:
             self._set_timer()
             self._ring()
 
-    def check_room(self, executable: Executable, tenant: str = "") -> None:
-        """Whether `submit` would find room for a tenant's work of the highest priority. Raises: QueueFull."""
+    def check_room(self, executable: Executable, tenant: str = "", priority: int = 0) -> None:
+        """Whether `submit` would find room for a Work of this tenant and priority (0: the default). Raises: QueueFull."""
         with self._lock:
-            self._dispatcher.check_room(executable, tenant)
+            self._dispatcher.check_room(executable, tenant, priority)
 
     def cancel(self, work: Work) -> None:
         """Drop it if it still waits; it is never answered."""
