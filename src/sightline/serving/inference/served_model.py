@@ -20,7 +20,8 @@ from sightline.core.errors import Exhausted, InvalidInput
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
-from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.answering import answer_work
+from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
 from sightline.serving.inference.source import ModelSource
@@ -246,7 +247,8 @@ class ServedModel:
         first = 0
         for ready in group:
             end = first + ready.work.rows
-            self._answer(ready, outputs if len(group) == 1 else cut_rows(outputs, first, end), laps)
+            own = outputs if len(group) == 1 else cut_rows(outputs, first, end)
+            answer_work(ready.work, self.facts, own, ready.placements, ready.images, laps)
             first = end
 
     def _join(self, group: Sequence[Prepared]) -> Mapping[str, np.ndarray]:
@@ -289,24 +291,6 @@ class ServedModel:
             if first < end
         ]
         return parts if self._fixed_batch is None else [*parts[:-1], pad_rows(parts[-1], self._fixed_batch)]
-
-    def _answer(self, ready: Prepared, outputs: Mapping[str, np.ndarray], laps: Laps) -> None:
-        work, call = ready.work, ready.work.payload
-        inferred = Inferred(
-            outputs=outputs,
-            placements=tuple(ready.placements),
-            images=tuple(ready.images),
-            decode_s=work.input_s,
-            infer_s=work.infer_s,
-        )
-        try:
-            answer = call.write_answer(self.facts, inferred)
-        except Exception as error:  # noqa: BLE001 - the border of one request
-            laps.end()
-            fail_works([work], error)
-        else:
-            work.output_s = laps.end()
-            work.finish(answer)
 
     @contextmanager
     def _use_sessions(self) -> Iterator[tuple[SessionPool, Session]]:

@@ -14,7 +14,8 @@ import numpy as np
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors
-from sightline.serving.inference.calls import Call, Inferred, ServedFacts
+from sightline.serving.inference.answering import answer_work
+from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
 from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
@@ -152,7 +153,8 @@ class PipelineModel:
         first = 0
         for work, images in group:
             end = first + work.rows
-            _answer(work, images, plan, cut_rows(outputs, first, end), placements[first:end], laps)
+            kept = images if work.payload.keep_images else ()
+            answer_work(work, plan.facts, cut_rows(outputs, first, end), placements[first:end], kept, laps)
             first = end
 
     def _decode(self, work: Work, laps: Laps) -> list[np.ndarray] | None:
@@ -227,24 +229,3 @@ def _group_works(ready: Sequence[Ready], plan: Plan) -> list[list[Ready]]:
         shapes = tuple(sorted((name, array.shape[1:]) for name, array in work.payload.tensors.items()))
         groups.setdefault(shapes, []).append((work, images))
     return list(groups.values())
-
-
-def _answer(
-    work: Work, images: Sequence[np.ndarray], plan: Plan, outputs: Tensors, placements: Sequence[Placement], laps: Laps
-) -> None:
-    call: Call = work.payload
-    inferred = Inferred(
-        outputs=outputs,
-        placements=tuple(placements),
-        images=tuple(images) if call.keep_images else (),
-        decode_s=work.input_s,
-        infer_s=work.infer_s,
-    )
-    try:
-        answer = call.write_answer(plan.facts, inferred)
-    except Exception as error:  # noqa: BLE001 - the border of one request
-        laps.end()
-        fail_works([work], error)
-    else:
-        work.output_s = laps.end()
-        work.finish(answer)
