@@ -6,6 +6,7 @@ import pytest
 from stream_fakes import DEADLINE_S
 
 from sightline.core.errors import Exhausted, InvalidInput, UnknownHost
+from sightline.serving.http.image_url import Resolver
 from sightline.serving.streams.allowed_urls import LOOK_UPS, UrlRule
 
 
@@ -49,13 +50,13 @@ class SilentNameServer:
         self.is_full, self._gate = threading.Event(), threading.Event()
         self._lock = threading.Lock()
 
-    def find(self, host: str) -> list[str]:
+    def ask(self, host: str, port: int, **named: object) -> list[tuple[object, ...]]:
         with self._lock:
             self.asked += 1
             if self.asked == LOOK_UPS:
                 self.is_full.set()
         assert self._gate.wait(DEADLINE_S)
-        return ["8.8.8.8"]
+        return [(None, None, None, "", ("8.8.8.8", port))]
 
     def end(self) -> None:
         self._gate.set()
@@ -66,7 +67,7 @@ def test_a_name_server_that_is_silent_holds_no_thread_of_others_and_no_named_hos
 
     async def ask() -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        rule = UrlRule(["*", "camera"], server.find, timeout_s=DEADLINE_S)
+        rule = UrlRule(["*", "camera"], Resolver(LOOK_UPS, server.ask), timeout_s=DEADLINE_S)
         asking = [asyncio.create_task(rule(f"http://silent{number}.example/")) for number in range(3 * LOOK_UPS)]
         try:
             assert await asyncio.wait_for(asyncio.to_thread(server.is_full.wait, DEADLINE_S), DEADLINE_S)
@@ -83,7 +84,7 @@ def test_a_look_up_has_its_time_and_one_that_has_not_begun_never_does() -> None:
     server = SilentNameServer()
 
     async def ask() -> list[BaseException | None]:
-        rule = UrlRule(["*"], server.find, timeout_s=0.05)
+        rule = UrlRule(["*"], Resolver(LOOK_UPS, server.ask), timeout_s=0.05)
         return await asyncio.gather(*(rule("http://silent.example/") for _ in range(3 * LOOK_UPS)), return_exceptions=True)
 
     try:

@@ -5,36 +5,32 @@ its name leads to a moment later, when the decoder opens it, is beyond this chec
 """
 
 import asyncio
-import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from sightline.core.errors import Exhausted, InvalidInput, UnknownHost
-from sightline.serving.http.image_url import is_public
+from sightline.serving.http.image_url import Resolve, Resolver, is_public
 
 ANY_PUBLIC = "*"
 LOOK_UPS = 4  # at once
 LOOK_UP_S = 5.0
+ANY_PORT = 0  # it is the decoder that connects
 
 
 class UrlRule:
-    """A check for `StreamManager`. Names are looked up in threads of its own: a name server that is silent holds nothing else.
+    """A check for `StreamManager`.
 
     Args:
         hosts: names or addresses, or "*".
-        find_addresses: of a name; blocking. Raises: OSError, UnicodeError when it has none.
-        timeout_s: for a look-up and the wait for a thread.
+        resolve: addresses of a name and port, as text; by default a `Resolver`.
+        timeout_s: for a look-up and the wait for its turn.
     """
 
-    def __init__(
-        self, hosts: Sequence[str], find_addresses: Callable[[str], list[str]] | None = None, timeout_s: float = LOOK_UP_S
-    ) -> None:
+    def __init__(self, hosts: Sequence[str], resolve: Resolve | None = None, timeout_s: float = LOOK_UP_S) -> None:
         self._hosts = {host.lower() for host in hosts}
-        self._find_addresses = find_addresses or ask_system
+        self._resolve = resolve or Resolver(LOOK_UPS)
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="host-look-up")
 
     async def __call__(self, url: str) -> None:
         """Raises: InvalidInput for an address that may not be opened; UnknownHost; Exhausted when that is not known in time."""
@@ -47,16 +43,10 @@ class UrlRule:
             raise InvalidInput("the stream's host is not on the public internet; the server's operator can name it")
 
     async def _look_up(self, host: str) -> list[str]:
-        looking = asyncio.get_running_loop().run_in_executor(self._threads, self._find_addresses, host)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await looking
+                return await self._resolve(host, ANY_PORT)
         except TimeoutError:
             raise Exhausted(f"the stream's host {host[:100]!r} was not found within {self._timeout_s:g} s; try again") from None
         except (OSError, UnicodeError):
             raise UnknownHost(f"the stream's host {host[:100]!r} is not known; check the address") from None
-
-
-def ask_system(host: str) -> list[str]:
-    """Addresses of a name, as the system knows them. Blocking. Raises: OSError or UnicodeError when it has none."""
-    return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
