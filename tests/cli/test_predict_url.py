@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import msgspec
@@ -27,20 +28,39 @@ PNG = bytes.fromhex(  # one gray pixel
 )
 
 
+def write_pictures(folder: Path, count: int) -> list[Path]:
+    """Files that end with their number, two digits."""
+    files = [folder / f"{number:02}.png" for number in range(count)]
+    for number, file in enumerate(files):
+        file.write_bytes(PNG + b"%02d" % number)
+    return files
+
+
+def refuse(numbers: Container[int], status: int, detail: str) -> Callable[[Asked], bytes]:
+    """A server that finds nothing, and answers these pictures with a status."""
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return write_answer(200, json.dumps(FACTS).encode())
+        if int(asked.body[-2:]) in numbers:
+            return write_answer(status, json.dumps({"detail": detail}).encode())
+        return write_answer(200, b'{"annotations":[]}')
+
+    return answer
+
+
 def test_several_requests_are_on_their_way_and_answers_keep_their_order(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first two answers come only when both have been asked, the second first."""
     monkeypatch.setenv("A_KEY", "k3y")
     second_is_answered = threading.Event()
-    files = [tmp_path / f"{number}.png" for number in range(6)]
-    for number, file in enumerate(files):
-        file.write_bytes(PNG + b"%d" % number)
+    files = write_pictures(tmp_path, 6)
 
     def answer(asked: Asked) -> bytes:
         if asked.method == "GET":
             return write_answer(200, json.dumps(FACTS).encode())
-        number = int(asked.body[-1:])
+        number = int(asked.body[-2:])
         if number == 0:
             assert second_is_answered.wait(20)
         if number == 1:
@@ -52,25 +72,15 @@ def test_several_requests_are_on_their_way_and_answers_keep_their_order(
         ran = run("predict", "parts", *files, "--url", server.url, "--api-key-env", "A_KEY")
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
-    assert [line.rpartition("/")[2] for line in lines] == [f"{number}.png: a 0.{number}0" for number in range(6)]
+    assert [line.rpartition("/")[2] for line in lines] == [f"{number:02}.png: a 0.{number}0" for number in range(6)]
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer k3y"}
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_access_that_is_lost_on_the_way_ends_the_run(run: Run, tmp_path: Path, status: int) -> None:
     """The key goes after two pictures of fifty: the first two are answered, and the rest is not asked about one by one."""
-    files = [tmp_path / f"{number:02}.png" for number in range(50)]
-    for number, file in enumerate(files):
-        file.write_bytes(PNG + b"%02d" % number)
-
-    def answer(asked: Asked) -> bytes:
-        if asked.method == "GET":
-            return write_answer(200, json.dumps(FACTS).encode())
-        if int(asked.body[-2:]) >= 2:
-            return write_answer(status, b'{"detail":"this API key is not known"}')
-        return write_answer(200, b'{"annotations":[]}')
-
-    with serve_script(answer) as server:
+    files = write_pictures(tmp_path, 50)
+    with serve_script(refuse(range(2, 50), status, "this API key is not known")) as server:
         ran = run("predict", "parts", *files, "--url", server.url, "--jsonl", tmp_path / "all.jsonl")
     assert ran.code == 2
     assert [line.rpartition("/")[2] for line in ran.out.splitlines()] == ["00.png: nothing found", "01.png: nothing found"]
@@ -81,18 +91,8 @@ def test_access_that_is_lost_on_the_way_ends_the_run(run: Run, tmp_path: Path, s
 
 @pytest.mark.parametrize("status", [413, 415, 422])
 def test_a_picture_that_the_server_does_not_take_is_left_out(run: Run, tmp_path: Path, status: int) -> None:
-    files = [tmp_path / f"{number}.png" for number in range(4)]
-    for number, file in enumerate(files):
-        file.write_bytes(PNG + b"%d" % number)
-
-    def answer(asked: Asked) -> bytes:
-        if asked.method == "GET":
-            return write_answer(200, json.dumps(FACTS).encode())
-        if asked.body[-1:] == b"1":
-            return write_answer(status, b'{"detail":"not this one"}')
-        return write_answer(200, b'{"annotations":[]}')
-
-    with serve_script(answer) as server:
+    files = write_pictures(tmp_path, 4)
+    with serve_script(refuse([1], status, "not this one")) as server:
         ran = run("predict", "parts", *files, "--url", server.url)
     assert ran.code == 0, ran.err
     assert len(ran.out.splitlines()) == 3 and "not read" in ran.err and "not this one" in ran.err

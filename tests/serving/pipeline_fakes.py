@@ -1,5 +1,6 @@
 """Models for pipelines whose answers can be read off the picture: squares are painted in the colour that says what they are."""
 
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -182,3 +183,34 @@ def run(model: PipelineModel, *images: np.ndarray, write_answer: Callable[..., A
     if work.error is not None:
         raise work.error
     return work.result
+
+
+# A detector, and a classifier on the dogs that it found; and what a picture may show to both.
+ZOO = b"""{"steps": [{"name": "find", "model": "detector", "confidence": 0.5},
+                     {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "max_crops": 2}},
+                     {"name": "breed", "of": "dogs", "model": "breeds"}]}"""
+SQUARES: list[Square] = [
+    ((5, 5, 15, 20), "dog", 0.8, "poodle"),
+    ((20, 5, 40, 15), "cat", 0.9, "husky"),
+    ((40, 30, 50, 39), "dog", 0.6, "terrier"),
+    ((0, 25, 10, 35), "dog", 0.4, "husky"),  # below the step's confidence
+]
+
+
+def run_beside_one_that_fails(error: Exception) -> list[Work]:
+    """Three requests run together, on the second of which the detector raises an error. Returns: them, executed."""
+    detector = make_detector()
+    real = detector._run
+
+    def fail_on_red(images: Any) -> Any:
+        if any(image[0, 0, 0] == 255 for image in images):
+            raise copy.copy(error)  # each time anew: who passes it on writes into it
+        return real(images)
+
+    detector._run = fail_on_red  # type: ignore[method-assign]
+    model = open_pipeline(ZOO, detector, make_breeds())
+    bad = paint(60, 40, SQUARES)
+    bad[0, 0] = 255, 0, 0
+    works = [make_work(model, images=(image,)) for image in (paint(60, 40, SQUARES), bad, paint(60, 40, SQUARES[:1]))]
+    model.execute(works, alone=False)
+    return works

@@ -9,6 +9,8 @@ import pytest
 from pipeline_fakes import (
     ANIMALS,
     BREEDS,
+    SQUARES,
+    ZOO,
     FakeHost,
     FakeModel,
     Square,
@@ -21,6 +23,7 @@ from pipeline_fakes import (
     paint,
     read_annotations,
     run,
+    run_beside_one_that_fails,
     upload,
 )
 
@@ -31,16 +34,6 @@ from sightline.serving.inference.calls import Call, Upload
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
 from sightline.serving.scheduling.work import QueueSettings
-
-ZOO = b"""{"steps": [{"name": "find", "model": "detector", "confidence": 0.5},
-                     {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "max_crops": 2}},
-                     {"name": "breed", "of": "dogs", "model": "breeds"}]}"""
-SQUARES: list[Square] = [
-    ((5, 5, 15, 20), "dog", 0.8, "poodle"),
-    ((20, 5, 40, 15), "cat", 0.9, "husky"),
-    ((40, 30, 50, 39), "dog", 0.6, "terrier"),
-    ((0, 25, 10, 35), "dog", 0.4, "husky"),  # below the step's confidence
-]
 
 
 def summarise(annotations: list[Annotation]) -> list[tuple[Any, ...]]:
@@ -165,18 +158,7 @@ def test_a_picture_that_cannot_be_read_fails_alone() -> None:
 
 
 def test_a_picture_on_which_a_step_fails_spoils_no_other_answer_and_names_the_step() -> None:
-    def refuse_red(images: Any) -> Any:
-        if any(image[0, 0, 0] == 255 for image in images):
-            raise InvalidInput("the network cannot take red")
-        return real(images)
-
-    detector = make_detector()
-    real, detector._run = detector._run, refuse_red
-    model = open_pipeline(ZOO, detector, make_breeds())
-    bad = paint(60, 40, SQUARES)
-    bad[0, 0] = 255, 0, 0
-    works = [make_work(model, images=(image,)) for image in (paint(60, 40, SQUARES), bad, paint(60, 40, SQUARES[:1]))]
-    model.execute(works, alone=False)
+    works = run_beside_one_that_fails(InvalidInput("the network cannot take red"))
     assert str(works[1].error) == "step 'find': the network cannot take red"
     assert [len(work.result[0]) for work in (works[0], works[2])] == [3, 1]
 

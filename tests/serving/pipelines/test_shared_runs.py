@@ -6,34 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline_fakes import Square, make_breeds, make_detector, make_work, open_pipeline, paint, read_annotations
+from pipeline_fakes import (
+    SQUARES,
+    ZOO,
+    make_breeds,
+    make_detector,
+    make_work,
+    open_pipeline,
+    paint,
+    read_annotations,
+    run_beside_one_that_fails,
+)
 
 from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.scheduling.work import Work
 
-ZOO = b"""{"steps": [{"name": "find", "model": "detector", "confidence": 0.5},
-                     {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "max_crops": 2}},
-                     {"name": "breed", "of": "dogs", "model": "breeds"}]}"""
-SQUARES: list[Square] = [
-    ((5, 5, 15, 20), "dog", 0.8, "poodle"),
-    ((20, 5, 40, 15), "cat", 0.9, "husky"),
-    ((40, 30, 50, 39), "dog", 0.6, "terrier"),
-]
-
 
 def test_a_defect_on_one_picture_spoils_no_other_answer(caplog: pytest.LogCaptureFixture) -> None:
-    def fail_on_red(images: Any) -> Any:
-        if any(image[0, 0, 0] == 255 for image in images):
-            raise MemoryError("red is too large")
-        return real(images)
-
-    detector = make_detector()
-    real, detector._run = detector._run, fail_on_red
-    model = open_pipeline(ZOO, detector, make_breeds())
-    bad = paint(60, 40, SQUARES)
-    bad[0, 0] = 255, 0, 0
-    works = [make_work(model, images=(image,)) for image in (paint(60, 40, SQUARES), bad, paint(60, 40, SQUARES[:1]))]
-    model.execute(works, alone=False)
+    works = run_beside_one_that_fails(MemoryError("red is too large"))
     assert isinstance(works[1].error, RuntimeError) and "red is too large" in caplog.text
     assert [len(work.result[0]) for work in (works[0], works[2])] == [3, 1]
 
