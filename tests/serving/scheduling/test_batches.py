@@ -75,7 +75,8 @@ def test_preferred_batches_start_at_once_the_largest_first(waiting: int, expecte
     [
         (1, 7, [4, 2, 1]),  # nothing in between, which would be cut into these
         (1, 9, [4, 4, 1]),
-        (2, 4, [2, 2]),  # a free slot has its part
+        (2, 4, [2, 1, 1]),  # a free slot has its part, and of what is left the busy one
+        (2, 5, [2, 2, 1]),
         (2, 7, [4, 2, 1]),
         (2, 16, [4, 4, 4, 2, 1, 1]),  # of the last four, two are for the other slot
         (4, 3, [1, 1, 1]),
@@ -104,10 +105,10 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
         (15, 1, 8),
         (14, 1, 4),  # else the other slot would find six, and take four of them
         (14, 0, 4),
-        (7, 1, 4),  # the other slot will find others when it ends
+        (6, 1, 4),  # the other slot will find more than two when it ends
+        (5, 1, 1),  # it might not, and then this one alone would have had all the work
         (7, 0, 4),
         (6, 0, 1),  # both slots are free: three each
-        (3, 1, 1),
     ],
 )
 def test_a_busy_slot_finds_as_many_as_the_free_one_takes(waiting: int, running: int, expected: int) -> None:
