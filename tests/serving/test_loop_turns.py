@@ -1,52 +1,95 @@
-"""The event loop's thread interrupts no other one; those that execute are ordinary."""
+"""While requests wait the event loop's thread interrupts no other one; those that execute are ordinary throughout."""
 
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
-from whole_server import run_server
+from whole_server import run_server, wait_until
 
-from sightline.serving.loop_turns import wait_for_turns
+from sightline.core.settings import Settings
+from sightline.imaging.reading import encode_image
+from sightline.serving.inference.served_model import ServedModel
+from sightline.serving.loop_turns import LoopTurns
+from sightline.serving.scheduling.work import Work
+from sightline.serving.server_options import ServerOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="policies of Linux")
 
 
-def run_in_thread(call: Callable[[], tuple[bool, int]]) -> tuple[bool, int]:
+def list_policies(waiting: Sequence[int], before: Callable[[], object] = lambda: None) -> list[int]:
+    """The policy of a thread of its own after it looked at each of these numbers of waiting requests, of two slots."""
+    depths = iter(waiting)
+    turns = LoopTurns(lambda: next(depths), slots=2)
+
+    def look() -> int:
+        turns.look()
+        return os.sched_getscheduler(0)
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(call).result()
+        pool.submit(before).result()
+        return [pool.submit(look).result() for _ in waiting]
 
 
-def wait_and_read() -> tuple[bool, int]:
-    return wait_for_turns(), os.sched_getscheduler(0)
-
-
-def test_the_thread_becomes_a_batch_thread() -> None:
-    assert run_in_thread(wait_and_read) == (True, os.SCHED_BATCH)
+def test_it_waits_from_three_of_each_slot_until_one_of_each() -> None:
+    policies = list_policies([0, 5, 6, 3, 9, 2, 5, 6])
+    names = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch"}
+    assert [names[one] for one in policies] == ["other", "other", "batch", "batch", "batch", "other", "other", "batch"]
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
-def test_a_system_that_forbids_it_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+def test_a_system_that_forbids_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(*arguments: object) -> None:
+        asked.append(arguments)
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    assert run_in_thread(wait_and_read) == (False, os.SCHED_OTHER)
+    assert list_policies([8, 8, 0, 8]) == [os.SCHED_OTHER] * 4
+    assert len(asked) == 1
 
 
 def test_a_policy_that_the_operator_chose_stays() -> None:
-    def choose_and_wait() -> tuple[bool, int]:
+    def choose() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
-        return wait_and_read()
 
-    assert run_in_thread(choose_and_wait) == (False, os.SCHED_IDLE)
+    assert list_policies([8, 0, 8], choose) == [os.SCHED_IDLE] * 3
 
 
-def test_in_a_server_it_is_the_loop_and_not_the_slots(tmp_path: Path) -> None:
-    with run_server(tmp_path):
-        policies = {thread.name: os.sched_getscheduler(thread.native_id or 0) for thread in threading.enumerate()}
-    assert policies["server"] == os.SCHED_BATCH
-    assert {policy for name, policy in policies.items() if name.startswith("slot-")} == {os.SCHED_OTHER}
+def test_in_a_server_it_is_the_loop_and_not_the_slots(repository: Path) -> None:
+    gate = threading.Event()
+
+    class Gated(ServedModel):
+        def execute(self, works: Sequence[Work], alone: bool) -> None:
+            assert gate.wait(30)
+            super().execute(works, alone)
+
+    def read_policies() -> set[tuple[str, int]]:
+        threads = [(thread.name.partition("-")[0], thread.native_id or 0) for thread in threading.enumerate()]
+        return {(name, os.sched_getscheduler(number)) for name, number in threads if name in ("server", "slot")}
+
+    picture = encode_image(np.full((8, 8, 3), 255, np.uint8), "png")
+    with (
+        run_server(
+            repository, ServerOptions(express_slots=0), Settings(threads=1), lambda source: Gated(source, 1, 1000)
+        ) as running,
+        running.client() as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        answers = [pool.submit(client.post, "/predict/parts", content=picture) for _ in range(4)]
+        try:
+            wait_until(lambda: running.whole.scheduler.waiting == 3)
+            assert read_policies() == {("server", os.SCHED_OTHER), ("slot", os.SCHED_OTHER)}
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/predict/parts", content=picture, timeout=0.2)
+            wait_until(lambda: read_policies() == {("server", os.SCHED_BATCH), ("slot", os.SCHED_OTHER)})
+        finally:
+            gate.set()
+        assert [answer.result().status_code for answer in answers] == [200] * 4
+        assert read_policies() == {("server", os.SCHED_OTHER), ("slot", os.SCHED_OTHER)}

@@ -23,7 +23,6 @@ from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
 from sightline.serving.http.tls_listener import TlsListener
 from sightline.serving.http.websocket import MAX_MESSAGE_BYTES
-from sightline.serving.loop_turns import wait_for_turns
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
@@ -195,7 +194,6 @@ class _Server(uvicorn.Server):
         if not await self.lifespan.wait_started():
             self.should_exit = True
         elif not self.should_exit:
-            wait_for_turns()  # the Device's threads have started: they must not inherit it
             self._on_ready()
 
     def _listen_for_tls(self, sockets: list[socket.socket]) -> None:

@@ -35,6 +35,7 @@ from sightline.serving.http.request_record import observe_work
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService, ServedVersion
 from sightline.serving.inference.source import ModelSource
+from sightline.serving.loop_turns import LoopTurns
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
 from sightline.serving.repository.folders import PipelineSource
@@ -103,7 +104,9 @@ class InferenceServer:
         self._bucket = None if rate is None else TokenBucket(rate)
         self.statistics = Statistics()
         self.metrics = Metrics(self._make_gauges(), self._make_counters())
-        self.service = InferenceService(self.host, self.scheduler, (self.statistics, self.metrics.observe, observe_work))
+        turns = LoopTurns(lambda: self.scheduler.waiting, slots)
+        observers = (self.statistics, self.metrics.observe, observe_work, lambda *_: turns.look())
+        self.service = InferenceService(self.host, self.scheduler, observers)
         self.streams = self._make_streams()
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()

@@ -102,7 +102,7 @@ class Dispatcher:
         express_slots: executions beyond `slots`, see above.
 
     Attributes:
-        arrivals: works that were admitted.
+        arrivals: works that were admitted. waiting: works that wait.
 
     Raises: InvalidInput for weights and numbers of slots that cannot be.
     """
@@ -124,7 +124,7 @@ class Dispatcher:
         self._meter = DeviceMeter(slots)
         self._ripenings = 0
         self.arrivals = 0
-        self._waiting = 0
+        self.waiting = 0
         self._running = 0
         self._express_started = 0
         self._crowded_s = -inf  # when a request last met another
@@ -158,13 +158,13 @@ class Dispatcher:
         if queue is None:
             queue = self._open_queue(work.executable)
         self._check_room(queue, work.tenant, work.priority)
-        if self._running or self._waiting:
+        if self._running or self.waiting:
             self._crowded_s = now
         self.arrivals += 1
         place = queue.push(work, now, self.arrivals)
-        self._waiting += 1
+        self.waiting += 1
         if work.deadline_s is not None:
-            self._deadlines.push((work.deadline_s,), self.arrivals, place, self._waiting)
+            self._deadlines.push((work.deadline_s,), self.arrivals, place, self.waiting)
         if queue.is_parked and _is_resident(queue.executable):
             self._unpark(queue)
         self._update(queue, now)
@@ -179,7 +179,7 @@ class Dispatcher:
         """Let a Work go, if it waits."""
         queue = self._queues.get(id(work.executable))
         if queue is not None and queue.remove(work):
-            self._waiting -= 1
+            self.waiting -= 1
             self._update(queue, now)
 
     def list_works(self, executable: Executable | None = None) -> list[Work]:
@@ -312,13 +312,13 @@ class Dispatcher:
             return None
         before = queue.waiting
         taken = queue.take(model.expected_row_s, max(1, self._count_free(queue)))
-        self._waiting -= before - queue.waiting
+        self.waiting -= before - queue.waiting
         if not taken:
             self._update(queue, now)
             return None
         works = tuple(one.work for one in taken)
         estimated_s = model.expected_row_s * sum(work.rows for work in works)
-        alone = not (self._running or self._waiting) and now - self._crowded_s >= CALM_S
+        alone = not (self._running or self.waiting) and now - self._crowded_s >= CALM_S
         is_express = self._running >= self.slots
         load = self.slots if alone else min(self.slots, queue.settings.threads)
         batch = Batch(

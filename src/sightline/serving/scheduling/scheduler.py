@@ -108,6 +108,11 @@ class Scheduler:
         """Works that were admitted since the start."""
         return self._dispatcher.arrivals
 
+    @property
+    def waiting(self) -> int:
+        """Works that wait, of all executables."""
+        return self._dispatcher.waiting
+
     def wake(self) -> None:
         """An executable became resident: look at those again that were not."""
         with self._lock:
