@@ -195,7 +195,7 @@ def test_an_answer_over_tls_is_counted_too(tmp_path: Path) -> None:
 def test_a_websocket_that_closes_gives_its_client_time_to_read() -> None:
     asked = Asked(Edge(LIMITS))
     asked.connection._websocket = cast(Any, SimpleNamespace(handshake_complete=True))
-    asked.connection._enter("websocket", 0)
+    asked.connection._clock.enter("websocket", 0)
     asked.transport.close()
     asked.pass_time(29)
     assert not asked.transport.is_aborted

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
@@ -20,17 +20,14 @@ from uvicorn.server import ServerState
 
 from sightline.serving.http.edge import Edge
 from sightline.serving.http.exchange import Exchange
+from sightline.serving.http.phase_clock import Phase, PhaseClock
 from sightline.serving.http.refusals import Refusal, write_refusal
 from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
 from sightline.serving.http.tls_listener import Arrival
 from sightline.serving.http.websocket import WebSocket
 
-Phase = Literal["idle", "head", "body", "busy", "lingering", "closing", "websocket"]
-
-FOREVER_S = float("inf")
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
-CREDIT_GRACES = 3  # what came of a body faster than it had to lets the rest be so many graces late at most
 LAST_BODY_S = 1.0  # for what a request lacks when the server begins to end
 DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, to keep the connection, when no more is left
 
@@ -51,7 +48,6 @@ class EdgeConnection(asyncio.Protocol):
         arrival: as what it was counted until its TLS handshake was over; None without one.
 
     Attributes:
-        deadline_s: when `expire` is to be called, on the loop's clock.
         is_write_paused: the client reads slower than answers are written.
     """
 
@@ -66,18 +62,16 @@ class EdgeConnection(asyncio.Protocol):
     ) -> None:
         if not config.loaded:
             config.load()
-        self.deadline_s = FOREVER_S
         self.is_write_paused = False
         self._edge, self._limits = edge, edge.limits
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._arrival = arrival
-        self._phase: Phase = "idle"
+        self._clock = PhaseClock(edge.limits, self._loop.time)
         self._parser = RequestParser(edge.limits, edge.websocket_prefix, self)
         self._websocket: WebSocket | None = None  # what the connection became
         self._upgrade: ParsedRequest | None = None  # what it is about to become
         self._incoming: Exchange | None = None  # whose body is being read
-        self._body_due_s = 0.0
         # In order: the request being answered, those behind it, and a refusal as the last words.
         self._current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -105,7 +99,7 @@ class EdgeConnection(asyncio.Protocol):
         if self._arrival is not None:
             self._arrival.end()
         refusal = self._edge.admit(self, self._address, self._loop)
-        self._enter("idle", self._limits.header_timeout_s)
+        self._clock.enter("idle", self._limits.header_timeout_s)
         if refusal is not None:
             self._refuse(refusal)
 
@@ -116,7 +110,7 @@ class EdgeConnection(asyncio.Protocol):
         if self._websocket is not None:
             self._websocket.connection_lost(exc)
         self._is_deaf = True
-        self.deadline_s = FOREVER_S
+        self._clock.stop()
         self._edge.count_unread(self, 0)
         self._forget_all()
         self._resume_writers()
@@ -134,8 +128,8 @@ class EdgeConnection(asyncio.Protocol):
             return
         self.is_write_paused = True
         self._count_unread()
-        if self._phase == "busy":
-            self._enter("busy", self._limits.write_timeout_s)
+        if self._clock.phase == "busy":
+            self._clock.await_reader("busy")
 
     def resume_writing(self) -> None:
         """The client has read on."""
@@ -143,8 +137,8 @@ class EdgeConnection(asyncio.Protocol):
             self._websocket.resume_writing()
             return
         self._edge.count_unread(self, 0)
-        if self._phase == "busy":
-            self._enter("busy", FOREVER_S)
+        if self._clock.phase == "busy":
+            self._clock.enter("busy")
         self._resume_writers()
         if self._has_answered():
             self._advance()
@@ -167,7 +161,7 @@ class EdgeConnection(asyncio.Protocol):
     def begin_request(self) -> None:
         """First byte of a request."""
         if self._current is None and not self._is_deaf:
-            self._enter("head", self._limits.header_timeout_s)
+            self._clock.enter("head", self._limits.header_timeout_s)
 
     def take_request(self, request: ParsedRequest) -> None:
         """The head is complete: start the application, or let the request wait for those before it. Raises: Refusal."""
@@ -207,12 +201,9 @@ class EdgeConnection(asyncio.Protocol):
             raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
         if exchange.is_full:
             self._pause_reading(True)
-            self.deadline_s = FOREVER_S  # it is the application that is slow
+            self._clock.stop()  # it is the application that is slow
         elif exchange is self._current:
-            now_s, grace_s = self._loop.time(), self._limits.body_grace_s
-            due_s = self._body_due_s + len(body) / self._limits.min_body_bytes_per_s
-            self._body_due_s = min(due_s, now_s + CREDIT_GRACES * grace_s)
-            self.deadline_s = min(self._body_due_s, now_s + grace_s)
+            self._clock.count_body(len(body))
 
     def end_request(self) -> None:
         """The body is complete."""
@@ -224,7 +215,7 @@ class EdgeConnection(asyncio.Protocol):
             if self.is_write_paused:
                 self._await_reader("busy")
             else:
-                self._enter("busy", FOREVER_S)
+                self._clock.enter("busy")
             if exchange.is_answered:
                 self._advance()
 
@@ -249,8 +240,7 @@ class EdgeConnection(asyncio.Protocol):
     def read_on(self) -> None:
         """The application has taken a piece of the current body: the client may send more."""
         self._pause_reading(False)
-        self._enter("body", self._limits.body_grace_s)
-        self._body_due_s = self.deadline_s
+        self._clock.enter_body()
 
     def uncount(self, size_bytes: int) -> None:
         """The application has let go of a piece."""
@@ -309,10 +299,9 @@ class EdgeConnection(asyncio.Protocol):
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
         if exchange.is_whole:
-            self._enter("busy", FOREVER_S)
+            self._clock.enter("busy")
         else:
-            self._enter("body", self._limits.body_grace_s)
-            self._body_due_s = self.deadline_s
+            self._clock.enter_body()
         self._loop.call_soon(self._begin, exchange)  # not at once: what came with its head is parsed before
 
     def _begin(self, exchange: Exchange) -> None:
@@ -346,9 +335,9 @@ class EdgeConnection(asyncio.Protocol):
             self._linger()
             return
         elif self._parser.is_in_head:
-            self._enter("head", self._limits.header_timeout_s)
+            self._clock.enter("head", self._limits.header_timeout_s)
         else:
-            self._enter("idle", self._limits.idle_timeout_s)
+            self._clock.enter("idle", self._limits.idle_timeout_s)
         self._pause_reading(bool(self._waiting))
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -392,7 +381,7 @@ class EdgeConnection(asyncio.Protocol):
         """Hand the connection on; this one goes on counting it, watches deadlines and passes everything on. Raises: Refusal."""
         request = self._upgrade
         assert request is not None
-        self._enter("websocket", self._limits.header_timeout_s)
+        self._clock.enter("websocket", self._limits.header_timeout_s)
         websocket = WebSocket(self._config, self._server_state, self._app_state, self._loop)
         websocket.begin(self._transport, request, rest)
         self._websocket = websocket
@@ -407,30 +396,31 @@ class EdgeConnection(asyncio.Protocol):
 
     # Phases and ends
 
+    @property
+    def deadline_s(self) -> float:
+        """When `expire` is to be called, on the loop's clock."""
+        return self._clock.deadline_s
+
     def expire(self) -> None:
         """The phase's deadline has passed."""
-        if self._phase == "head":
+        if self._clock.phase == "head":
             seconds = self._limits.header_timeout_s
             self._refuse(Refusal(408, f"the headers were not complete after {seconds:g} s; send them faster"))
             return
-        if self._phase == "body":
+        if self._clock.phase == "body":
             self._refuse(Refusal(408, "the body came too slowly; send it faster or smaller"))
             return
         if self._is_websocket_well():
-            self._enter("websocket", self._limits.write_timeout_s)
+            self._clock.enter("websocket", self._limits.write_timeout_s)
             return
-        if self._phase == "websocket" and self._transport.is_closing():
+        if self._clock.phase == "websocket" and self._transport.is_closing():
             self._await_reader("closing")
             return
-        if self._phase in ("idle", "lingering"):
+        if self._clock.phase in ("idle", "lingering"):
             self._close()
             return
-        now_s = self._loop.time()
         unsent_bytes, read_bytes = self._count_unread()
-        due_s = min(self.deadline_s + read_bytes / self._limits.min_body_bytes_per_s, now_s + self._limits.write_timeout_s)
-        if unsent_bytes and due_s > now_s:
-            self.deadline_s = due_s
-        else:
+        if not (unsent_bytes and self._clock.credit_reader(read_bytes)):
             self.abort()
 
     def shutdown(self) -> None:
@@ -452,17 +442,13 @@ class EdgeConnection(asyncio.Protocol):
     def _end_incomplete(self) -> None:
         if self._incoming is not None:
             self._refuse(Refusal(503, "the server ended before the request was complete; send it again in a moment", 1))
-        if self._phase in ("lingering", "closing"):
-            self.deadline_s = min(self.deadline_s, self._loop.time() + LAST_BODY_S / 2)
-
-    def _enter(self, phase: Phase, seconds: float) -> None:
-        self._phase = phase
-        self.deadline_s = self._loop.time() + seconds
+        if self._clock.phase in ("lingering", "closing"):
+            self._clock.hurry(LAST_BODY_S / 2)
 
     def _await_reader(self, phase: Phase) -> None:
         """The client has to read what is not sent yet, at the least rate."""
         self._count_unread()
-        self._enter(phase, self._limits.write_timeout_s)
+        self._clock.await_reader(phase)
 
     def _count_unread(self) -> tuple[int, int]:
         """Count what is not sent yet. Returns: how much that is, and how much less than when it was counted before."""
@@ -480,7 +466,7 @@ class EdgeConnection(asyncio.Protocol):
         if not self._transport.can_write_eof():
             self._close()
             return
-        self._enter("lingering", self._limits.linger_s)
+        self._clock.enter("lingering", self._limits.linger_s)
         self._pause_reading(False)
         if not self._transport.is_closing():
             self._transport.write_eof()

@@ -52,7 +52,9 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Expiring(Protocol):
     """A connection as the sweep sees it."""
 
-    deadline_s: float
+    @property
+    def deadline_s(self) -> float:
+        """When it is to be told, on the loop's clock."""
 
     def expire(self) -> None:
         """The deadline has passed."""
