@@ -22,10 +22,10 @@ from sightline.serving.server_options import ServerOptions
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="policies of Linux")
 
 
-def list_policies(waiting: Sequence[int], before: Callable[[], object] = lambda: None) -> list[int]:
-    """The policy of a thread of its own after it looked at each of these numbers of waiting requests, of two slots."""
+def list_policies(waiting: Sequence[int], before: Callable[[], object] = lambda: None, slots: int = 2) -> list[int]:
+    """The policy of a thread of its own after it looked at each of these numbers of waiting requests."""
     depths = iter(waiting)
-    turns = LoopTurns(lambda: next(depths), slots=2)
+    turns = LoopTurns(lambda: next(depths), slots)
 
     def look() -> int:
         turns.look()
@@ -41,6 +41,10 @@ def test_it_waits_from_three_of_each_slot_until_one_of_each() -> None:
     names = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch"}
     assert [names[one] for one in policies] == ["other", "other", "batch", "batch", "batch", "other", "other", "batch"]
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_queues_do_not_grow_with_the_cores() -> None:
+    assert list_policies([47, 48, 17, 16], slots=64) == [os.SCHED_OTHER, os.SCHED_BATCH, os.SCHED_BATCH, os.SCHED_OTHER]
 
 
 def test_a_system_that_forbids_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

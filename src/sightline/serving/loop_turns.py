@@ -10,7 +10,9 @@ import os
 import sys
 from collections.abc import Callable
 
-MANY_OF_SLOT, FEW_OF_SLOT = 3, 1  # requests that wait for each slot: when it begins to wait its turn, and when it ends
+# Requests that wait for each slot: when the loop begins to wait its turn, and when it ends (docs/decisions/0013).
+MANY_OF_SLOT, FEW_OF_SLOT = 3, 1
+MOST_SLOTS = 16  # that count: queues do not grow with the cores
 
 
 class LoopTurns:
@@ -23,9 +25,10 @@ class LoopTurns:
 
     def __init__(self, count_waiting: Callable[[], int], slots: int) -> None:
         self._count_waiting = count_waiting
-        self._many, self._few = MANY_OF_SLOT * slots, FEW_OF_SLOT * slots
+        counted = min(slots, MOST_SLOTS)
+        self._many, self._few = MANY_OF_SLOT * counted, FEW_OF_SLOT * counted
         self._waits = False
-        self._may_change = sys.platform == "linux"
+        self._may_change = True
 
     def look(self) -> None:
         """Begin or end to wait for turns, as requests wait or not; on the event loop's thread, when a request has ended.
@@ -38,6 +41,8 @@ class LoopTurns:
 
     def _change(self) -> bool:
         """Returns: whether that was possible."""
+        if sys.platform != "linux":
+            return False
         before, after = (os.SCHED_BATCH, os.SCHED_OTHER) if self._waits else (os.SCHED_OTHER, os.SCHED_BATCH)
         try:
             if os.sched_getscheduler(0) != before:

@@ -105,7 +105,7 @@ class InferenceServer:
         self.statistics = Statistics()
         self.metrics = Metrics(self._make_gauges(), self._make_counters())
         turns = LoopTurns(lambda: self.scheduler.waiting, slots)
-        observers = (self.statistics, self.metrics.observe, observe_work, lambda *_: turns.look())
+        observers = (lambda *_: turns.look(), self.statistics, self.metrics.observe, observe_work)
         self.service = InferenceService(self.host, self.scheduler, observers)
         self.streams = self._make_streams()
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None

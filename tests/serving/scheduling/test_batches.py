@@ -105,8 +105,8 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
         (15, 1, 8),
         (14, 1, 4),  # else the other slot would find six, and take four of them
         (14, 0, 4),
-        (6, 1, 4),  # the other slot will find more than two when it ends
-        (5, 1, 1),  # it might not, and then this one alone would have had all the work
+        (5, 1, 4),  # the other slot will find more than one when it ends
+        (4, 1, 1),  # it might find none, and then this one alone would have had all the work
         (7, 0, 4),
         (6, 0, 1),  # both slots are free: three each
     ],
@@ -115,6 +115,20 @@ def test_a_busy_slot_finds_as_many_as_the_free_one_takes(waiting: int, running: 
     scheduler = Scheduler(2, Clock(), express_slots=0)
     model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
     for _ in range(running):
+        scheduler.submit(make_work(model))
+        assert scheduler.try_take() is not None
+    for _ in range(waiting):
+        scheduler.submit(make_work(model))
+    batch = scheduler.try_take()
+    assert batch is not None
+    assert len(batch.works) == expected
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(10, 1), (11, 4), (50, 4), (60, 8)])
+def test_with_many_slots_a_free_one_takes_four_once_each_busy_one_finds_one(waiting: int, expected: int) -> None:
+    scheduler = Scheduler(8, Clock(), express_slots=0)
+    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
+    for _ in range(7):
         scheduler.submit(make_work(model))
         assert scheduler.try_take() is not None
     for _ in range(waiting):

@@ -54,7 +54,7 @@ class Expiring(Protocol):
 
     @property
     def deadline_s(self) -> float:
-        """When it is to be told, on the loop's clock."""
+        """When `expire` is due, on the loop's clock."""
 
     def expire(self) -> None:
         """The deadline has passed."""

@@ -18,8 +18,6 @@ from sightline.serving.scheduling.work import Executable, Work
 PATIENCE_S = 10.0
 # What a tenant used in other queues makes a work here at most this much dearer: it keeps a tenth of its weight at least.
 MOST_FOREIGN = 9.0
-# Of the smallest batch: when so much of it waits for every slot, it is taken; less lets a free slot leave a busy one nothing.
-NEAR_BATCH = 0.75
 
 
 class Place:
@@ -190,9 +188,9 @@ class ExecutableQueue:
         """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
 
         Of an engine with planned batches it is the largest of those in what is left when every slot that is free, or runs works
-        of this queue, has its part. The smallest above one is taken a little sooner, when three quarters of it wait for each of
-        those slots and every free one has the whole: a busy one will find more when it ends. Where works wait for company
-        nothing is left for others: the company would have to come anew.
+        of this queue, has its part. The smallest above one is taken sooner, as long as each busy slot still finds one work when
+        it ends: by then more will have come. Where works wait for company nothing is left for others: the company would have
+        to come anew.
 
         Args: free_slots: that could execute, the one that asks among them.
         """
@@ -246,10 +244,10 @@ class ExecutableQueue:
 
     def _count_part(self, free_slots: int) -> int:
         """Rows of what waits that a slot may have when others want theirs."""
-        slots, smallest = free_slots + self.running, self._gathering[0]
-        of_free, of_all = -(-self.rows // free_slots), -(-self.rows // slots)  # rounded up
-        is_near = self.rows >= NEAR_BATCH * smallest * slots
-        return min(of_free, max(of_all, smallest) if is_near else of_all)
+        of_free, of_all = -(-self.rows // free_slots), -(-self.rows // (free_slots + self.running))  # rounded up
+        smallest = self._gathering[0]
+        has_enough = self.rows >= smallest * free_slots + self.running
+        return min(of_free, max(of_all, smallest)) if has_enough else of_all
 
     def _choose_timeout(self, wanted_s: float | None) -> float | None:
         default_s = self.settings.default_timeout_s
