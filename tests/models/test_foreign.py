@@ -284,6 +284,17 @@ def test_damaged_files_are_refused_in_one_line(program_file: Path, script_file: 
                 assert "\n" not in str(error)
 
 
+def test_damage_inside_a_compressed_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "squeezed.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny/code/tiny.py", "def forward(self, x):\n  return x\n" * 9)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"tiny.py") + len("tiny.py")] = 0xFF  # the first byte of the record: no kind of block has this number
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"no TorchScript file or a damaged one.*invalid block type"):
+        load_torchscript(path)
+
+
 def test_torchscript_that_touches_files_is_refused(tmp_path: Path) -> None:
     class Saver(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import math
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +29,10 @@ MAX_GRAPH_BYTES = 200_000_000
 MAX_ELEMENTS = 1 << 29  # of one weight
 LONGEST_TEXT = 400
 # What torch raises for archives and programs that are damaged or of another version.
-UNREADABLE = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OSError, ArithmeticError)
+UNREADABLE = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OSError, ArithmeticError,
+    zlib.error, EOFError,  # of compressed records
+)  # fmt: skip
 FILE_OPERATORS = ("from_file", "save")
 OPERATOR_NAMES = "add|sub|mul|floordiv|truediv|mod|neg|pow|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem"
 OPERATORS = re.compile(
