@@ -10,7 +10,7 @@ from sightline.training.muon import Muon, orthogonalise
 @pytest.mark.parametrize("shape", [(2, 8, 8), (1, 4, 36), (3, 36, 4)])
 def test_singular_values_end_near_one(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    values = torch.linalg.svdvals(orthogonalise([torch.randn(shape)])[0])
     assert values.min() > 0.4 and values.max() < 1.3
 
 
@@ -21,7 +21,7 @@ def test_factored_iteration_equals_the_plain_one() -> None:
     for _ in range(5):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    assert torch.allclose(orthogonalise(matrix), x, atol=1e-9)
+    assert torch.allclose(orthogonalise([matrix])[0], x, atol=1e-9)
 
 
 def test_it_finds_the_minimum_of_a_quadratic() -> None:
@@ -50,3 +50,26 @@ def test_groups_that_are_not_orthogonal_step_as_adamw() -> None:
             optimiser.step()
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-7)
     assert torch.allclose(ours.bias, theirs.bias, atol=1e-7)
+
+
+def test_stacks_of_one_shorter_side_go_together_and_stay_apart() -> None:
+    torch.manual_seed(4)
+    stacks = [torch.randn(2, 4, 9), torch.randn(1, 9, 4), torch.randn(3, 6, 6), torch.randn(1, 4, 4)]
+    for stack, together in zip(stacks, orthogonalise(stacks), strict=True):
+        assert together.shape == stack.shape
+        for matrix, alone in zip(stack, together, strict=True):
+            assert torch.allclose(orthogonalise([matrix[None]])[0][0], alone, atol=1e-6)
+
+
+def test_its_step_counts_lie_where_the_parameters_are_and_return_there_from_a_checkpoint() -> None:
+    layer = nn.Linear(3, 2, device="meta")
+    muon = Muon([{"params": list(layer.parameters())}], lr=0.01)
+    for parameter in layer.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    muon.step()
+    assert {muon.state[parameter]["step"].device.type for parameter in layer.parameters()} == {"meta"}
+    saved = muon.state_dict()
+    for values in saved["state"].values():
+        values["step"] = torch.tensor(1.0)  # checkpoints are read to the CPU
+    muon.load_state_dict(saved)
+    assert {muon.state[parameter]["step"].device.type for parameter in layer.parameters()} == {"meta"}

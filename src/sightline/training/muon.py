@@ -17,27 +17,39 @@ ITERATIONS = 5
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(stacks: list[Tensor]) -> list[Tensor]:
     """Roughly the nearest orthogonal matrices, by the quintic Newton-Schulz iteration X <- (a + b G + c G²) X, G = X Xᵀ.
 
     All factors are polynomials of the first G, so they commute and are multiplied up as small square matrices; the long X is
-    used at the start and at the end only.
+    used at the start and at the end only. What is square is as wide as the shorter side, so stacks that share it go together:
+    a GPU waits for each of these small products to be launched.
 
-    Args: matrices: `(B, rows, columns)` float32. Returns: the same shape, singular values about 0.7..1.2.
+    Args: stacks: `(B, rows, columns)` float32 each. Returns: the same shapes, singular values about 0.7..1.2.
     """
-    wide = matrices.shape[1] <= matrices.shape[2]
-    x = matrices if wide else matrices.mT
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    gram = x @ x.mT
+    wide = [stack if stack.shape[1] <= stack.shape[2] else stack.mT for stack in stacks]
+    wide = [x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7) for x in wide]
+    by_side: dict[int, list[int]] = {}
+    for index, x in enumerate(wide):
+        by_side.setdefault(x.shape[1], []).append(index)
+    for indices in by_side.values():
+        grams = torch.cat([torch.bmm(wide[index], wide[index].mT) for index in indices])
+        products = _multiply_factors(grams).split([len(wide[index]) for index in indices])
+        for index, product in zip(indices, products, strict=True):
+            wide[index] = torch.bmm(product, wide[index])
+    return [x if x.shape == stack.shape else x.mT for x, stack in zip(wide, stacks, strict=True)]
+
+
+def _multiply_factors(gram: Tensor) -> Tensor:
+    """The product of all iterations' factors. Args: gram: `(B, side, side)` of the normalised matrices. Returns: likewise."""
     product: Tensor | None = None
     for iteration in range(ITERATIONS):
         factor = torch.baddbmm(gram, gram, gram, beta=CUBIC, alpha=QUINTIC)
         factor.diagonal(dim1=1, dim2=2).add_(LINEAR)
-        product = factor if product is None else factor @ product
+        product = factor if product is None else torch.bmm(factor, product)
         if iteration < ITERATIONS - 1:
-            gram = factor @ gram @ factor
-    x = product @ x
-    return x if wide else x.mT
+            gram = torch.bmm(torch.bmm(factor, gram), factor)
+    assert product is not None
+    return product
 
 
 class Muon(torch.optim.Optimizer):
@@ -53,7 +65,9 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": False})
+        # "fused" is read by `load_state_dict`: the fused kernel wants its step count where the parameters are.
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": False, "fused": True}
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -76,16 +90,17 @@ class Muon(torch.optim.Optimizer):
         by_shape: dict[torch.Size, list[Tensor]] = {}
         for parameter in parameters:
             by_shape.setdefault(parameter.shape, []).append(parameter)
-        for shape, alike in by_shape.items():
-            gradients = [parameter.grad for parameter in alike if parameter.grad is not None]
-            buffers = [self._momentum_of(parameter) for parameter in alike]
-            torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-            ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # Nesterov
-            # One memory order whatever the kernels' is: products of matrices round differently in another.
-            updates = orthogonalise(torch.stack(ahead).contiguous().flatten(2))  # (B, O, I, h, w) -> (B, O, I h w)
+        kernels = [parameter for alike in by_shape.values() for parameter in alike]
+        gradients = [parameter.grad for parameter in kernels if parameter.grad is not None]
+        buffers = [self._momentum_of(parameter) for parameter in kernels]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        ahead = iter(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # Nesterov
+        # One memory order whatever the kernels' is: products of matrices round differently in another.
+        stacks = [torch.stack([next(ahead) for _ in alike]).contiguous().flatten(2) for alike in by_shape.values()]
+        torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
+        for (shape, alike), updates in zip(by_shape.items(), orthogonalise(stacks), strict=True):  # (B, O, I h w) each
             rate = group["lr"] * 0.2 * max(updates.shape[1:]) ** 0.5
-            torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(alike, list(updates.view(-1, *shape)), alpha=-rate)
+            torch._foreach_add_(alike, list(updates.reshape(-1, *shape)), alpha=-rate)
 
     def _momentum_of(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
@@ -98,7 +113,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             if not self.state[parameter]:
                 zeros = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
-                self.state[parameter] = {"step": torch.tensor(0.0), **zeros}
+                self.state[parameter] = {"step": torch.zeros((), device=parameter.device), **zeros}
         states = [self.state[parameter] for parameter in parameters]
         adamw(
             parameters,
