@@ -10,14 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
 from sightline.training.curve import read_curve
+from sightline.training.loop import TrainingLoop
 from sightline.training.recipe import make_recipe
-from sightline.training.train import train_model, training_folder
+from sightline.training.train import compute_recipe_id, train_model, training_folder
 
 pytestmark = pytest.mark.slow
 
@@ -125,3 +126,19 @@ def test_a_network_that_norms_pooled_values_refuses_single_pictures(make_version
     with pytest.raises(ValueError, match="more than 1 value per channel"):  # what it spares the user
         network.train()(torch.zeros(1, 3, 32, 32))
     network(torch.zeros(network.smallest_batch, 3, 32, 32))
+
+
+def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(TrainingLoop, "run", run_out)
+    version = make_version("classification")
+    with pytest.raises(Exhausted, match="does not hold a step of 4 pictures; lower batch_size"):
+        train_model(version, make_recipe("classification", budget="1it", size=32, batch_size=4), tmp_path / "model")
+
+
+def test_a_checkpoint_may_go_on_on_another_device(make_version) -> None:
+    version = make_version("classification")
+    here, there, other = (make_recipe("classification", **changes) for changes in ({}, {"device": "cpu"}, {"seed": 1}))
+    assert compute_recipe_id(version, here) == compute_recipe_id(version, there) != compute_recipe_id(version, other)

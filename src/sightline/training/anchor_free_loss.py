@@ -20,12 +20,16 @@ class AnchorFreeLoss:
         width, height: of the network's input, pixels.
         strides: of the levels, in the order of the outputs.
         side_scale: sides are softplus(raw) * stride * side_scale, as in `imaging.heads`.
+        device: where outputs and truth are.
     """
 
-    def __init__(self, width: int, height: int, strides: Sequence[int], side_scale: float) -> None:
-        self.centres_xy, strides_px = cell_centres(width, height, strides)
+    def __init__(
+        self, width: int, height: int, strides: Sequence[int], side_scale: float, device: torch.device | str = "cpu"
+    ) -> None:
+        centres_xy, strides_px = cell_centres(width, height, strides)
+        self.centres_xy = centres_xy.to(device)
         self.smallest_stride = float(min(strides))
-        self.side_lengths = strides_px * side_scale  # (cells, 1)
+        self.side_lengths = (strides_px * side_scale).to(device)  # (cells, 1)
 
     def decode(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Raw maps -> class logits `(N, cells, C)` and boxes `(N, cells, 4)` xyxy input pixels, float32."""

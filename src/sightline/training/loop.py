@@ -2,7 +2,8 @@
 
 State after step k is a pure function of (data, recipe, k) for budgets of epochs and iterations: samples derive from (seed,
 step), PyTorch's generator is seeded anew at each step, validation points depend on steps only and change nothing. A run resumed
-from any checkpoint therefore ends with the same bits, on the same CPU and number of threads.
+from any checkpoint therefore ends with the same bits, on the same CPU and number of threads, or on the same GPU where the
+network `repeats_on_gpu`.
 """
 
 import math
@@ -92,7 +93,11 @@ class TrainingLoop:
         )
         written_at = time.monotonic()
         self.network.train()
-        with self._open_batches() as source, Curve(self.folder / CURVE_NAME, meter.steps) as curve:
+        with (
+            self.arithmetic.repeating(self.network.repeats_on_gpu),
+            self._open_batches() as source,
+            Curve(self.folder / CURVE_NAME, meter.steps) as curve,
+        ):
             while (progress := meter.progress()) < 1 and not self._is_out_of_patience():
                 batch = source.take(meter.steps, progress, [meter.progress(meter.steps + 1 + ahead) for ahead in range(AHEAD)])
                 rate = self._take_step(batch, meter.steps, progress)
@@ -126,7 +131,8 @@ class TrainingLoop:
         rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
-        images = normalise_images(batch.images.to(self.arithmetic.device), self.network.input_spec)
+        batch = batch.to(self.arithmetic.device)
+        images = normalise_images(batch.images, self.network.input_spec)
         images = images.contiguous(memory_format=self.arithmetic.memory_format)
         with self.arithmetic.autocast():
             parts = self.task.compute_loss(self.network, images, batch.targets)
@@ -136,12 +142,14 @@ class TrainingLoop:
         # A step with a gradient that is not finite would ruin the weights, their average and the next checkpoint.
         largest = recipe.clip_norm if recipe.clip_norm > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), largest, foreach=True)
-        if not (bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))):
-            what = f"the loss is {loss.item()} and its gradient's norm {norm.item()} at step {step + 1}"
+        # Read together and before the step: to read is to wait for a GPU, which can then step while the next batch is fetched.
+        loss_now, norm_now, *parts_now = torch.stack([loss, norm, *(part.detach().float() for part in parts.values())]).tolist()
+        if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
+            what = f"the loss is {loss_now} and its gradient's norm {norm_now} at step {step + 1}"
             raise InvalidInput(f"{what}; train anew with a lower learning_rate than {recipe.learning_rate}")
         self.optimiser.step()
-        for name, part in parts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(part.detach())
+        for name, part_now in zip(parts, parts_now, strict=True):
+            self._sums[name] = self._sums.get(name, 0.0) + part_now
         self._summed_steps += 1
         return rate
 

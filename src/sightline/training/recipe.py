@@ -44,7 +44,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         validation_split: split that chooses the best weights; None keeps the last ones.
         validations: how often to validate over the whole budget, evenly spaced.
         patience: stop after so many validations without a better metric; None never stops early.
-        precision: arithmetic of the forward pass: "auto" takes bf16 where the CPU computes it natively.
+        device: "auto" takes the CUDA GPU where PyTorch sees one, else the CPU; "cpu" or "cuda" insist.
+        precision: arithmetic of the forward pass: "auto" takes bf16 where the device computes it natively.
         weights: file of start weights, .safetensors or a PyTorch state dict.
         pretrained: try to fetch published start weights for networks that have them.
         checkpoint_s: seconds between checkpoints.
@@ -77,6 +78,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validation_split: str | None = DEFAULT_VALIDATION_SPLIT
     validations: Annotated[int, msgspec.Meta(ge=0)] = 10
     patience: Positive | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     weights: str | None = None
     pretrained: bool = False

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folders import hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
@@ -73,7 +73,7 @@ def train_model(
 
     Raises:
         Conflict: `out` exists, and this is no resume; InvalidInput: recipe or labels do not fit; NotFound: no such split;
-            CorruptFile: a damaged checkpoint.
+            CorruptFile: a damaged checkpoint; Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small.
     """
     check_task(recipe.task)
     _check_validation_split(version, recipe)
@@ -87,11 +87,18 @@ def train_model(
             if old.name not in (JOB_NAME, LOG_NAME):  # the launcher has just written these
                 old.unlink()
     loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
+    if gpu := loop.arithmetic.describe().get("gpu"):
+        on_progress(ProgressEvent(stage="training", message=f"training on {gpu}"))
     if is_resumed:
         loop.resume()
         on_progress(ProgressEvent(stage="training", message=f"resumed after {loop.state.spent.steps} steps"))
     stopped = _StopOnce(stop)
-    loop.run(on_progress, stopped)
+    try:
+        loop.run(on_progress, stopped)
+    except torch.OutOfMemoryError as error:
+        raise Exhausted(
+            f"the GPU does not hold a step of {recipe.batch_size} pictures; lower batch_size or size, or take device=cpu"
+        ) from error
     on_progress(ProgressEvent(stage="exporting", progress=1.0))
     best = loop.keep_best()
     with new_folder(out, replace=is_resumed) as made:
@@ -113,8 +120,8 @@ class _StopOnce:
 
 
 def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
-    """What must be the same for a checkpoint to be resumed: all but the settings that do not change the result."""
-    same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
+    """What must be the same for a checkpoint to be resumed: all but the machine and settings that do not change the result."""
+    same = msgspec.structs.replace(recipe, device="auto", checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
     return hashlib.sha256(msgspec.json.encode((version.id, same), order="sorted")).hexdigest()
 
 
@@ -128,7 +135,7 @@ def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
 def _prepare_loop(
     version: DatasetVersion, recipe: Recipe, folder: Path, on_progress: OnProgress, is_resumed: bool
 ) -> TrainingLoop:
-    arithmetic = choose_arithmetic(recipe.precision)
+    arithmetic = choose_arithmetic(recipe.precision, recipe.device)
     sizes = ((item.width, item.height) for item in version.items(recipe.train_splits))
     width, height = choose_input_size(recipe, sizes)
     torch.manual_seed(recipe.seed)
@@ -176,7 +183,7 @@ def _make_validate(version: DatasetVersion, learned: Categories, recipe: Recipe,
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     chosen: str = split
-    arithmetic = choose_arithmetic(recipe.precision)
+    arithmetic = choose_arithmetic(recipe.precision, recipe.device)
 
     def validate(network: Network) -> TaskMetrics:
         return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic)
@@ -206,7 +213,7 @@ def _write_model(made: Path, name: str, network: Network, version: DatasetVersio
         dataset_version=version.id,
         seed=recipe.seed,
         metrics=metrics,
-        host=describe_host(),
+        host=describe_host() | loop.arithmetic.describe(),
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=hash_files(made),
     )

@@ -73,7 +73,7 @@ class DetectionTask:
             boxes = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, present, strict=True)]
             labels = [labels[here] for labels, here in zip(truth.labels, present, strict=True)]
             return network.compute_box_losses(images, boxes, labels)
-        loss = _make_anchor_free_loss(network)
+        loss = _make_anchor_free_loss(network, images.device)
         outputs = network(images)
         with torch.autocast(images.device.type, enabled=False):
             return loss(outputs, truth)
@@ -91,16 +91,17 @@ class DetectionTask:
         return LabelledPicture(picture.image, boxes * np.array(picture.scale_xy * 2, np.float32), labels, ())
 
 
-def _make_anchor_free_loss(network: Network) -> AnchorFreeLoss:
+def _make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFreeLoss:
     spec, decode = network.input_spec, network.decode_spec
     if decode.head != "anchor_free":
         raise Unsupported(f"no detection loss for the head {decode.head!r}; there is anchor_free, or the network's own")
-    return _cached_loss(spec.width, spec.height, tuple(decode.parameters["strides"]), float(decode.parameters["side_scale"]))
+    strides, side_scale = tuple(decode.parameters["strides"]), float(decode.parameters["side_scale"])
+    return _cached_loss(spec.width, spec.height, strides, side_scale, device)
 
 
 @lru_cache(maxsize=4)
-def _cached_loss(width: int, height: int, strides: tuple[int, ...], side_scale: float) -> AnchorFreeLoss:
-    return AnchorFreeLoss(width, height, strides, side_scale)
+def _cached_loss(width: int, height: int, strides: tuple[int, ...], side_scale: float, device: torch.device) -> AnchorFreeLoss:
+    return AnchorFreeLoss(width, height, strides, side_scale, device)
 
 
 def build(context: TaskContext) -> DetectionTask:

@@ -8,6 +8,7 @@ threads nor a resumed run change what is seen.
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,11 +55,18 @@ class Batch(NamedTuple):
 
     Attributes:
         images: `(N, H, W, 3)` uint8 RGB, or float32 0..255 after blending.
-        targets: the task's own: `compute_loss` reads it.
+        targets: the task's own, a tensor or a named tuple of tensors: `compute_loss` reads it.
     """
 
     images: Tensor
     targets: Any
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch with its tensors on a device."""
+        targets = self.targets
+        if isinstance(targets, Tensor):
+            return Batch(self.images.to(device), targets.to(device))
+        return Batch(self.images.to(device), type(targets)._make(tensor.to(device) for tensor in targets))
 
 
 class TrainingTask(Protocol):
