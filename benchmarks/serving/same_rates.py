@@ -59,17 +59,8 @@ def read_arguments() -> argparse.Namespace:
 
 def ask(work: Path, asked: Asked, seconds: float, *load: str, warm_up_s: float = 0.0) -> dict[str, Any] | None:
     """What the load generator found; None when nobody listens."""
-    command = [
-        str(work / "loadgen"),
-        "-p",
-        str(asked.port),
-        "-u",
-        asked.path,
-        "-b",
-        asked.body,
-        "-l",
-        str(work / "pictures.txt"),
-    ]
+    command = [str(work / "loadgen"), "-l", str(work / "pictures.txt")]
+    command += ["-p", str(asked.port), "-u", asked.path, "-b", asked.body]
     command += ["-t", str(seconds), "-w", str(warm_up_s), *load]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: dict[str, Any] | None = json.loads(done.stdout.splitlines()[-1]) if done.stdout.startswith("{") else None
@@ -113,7 +104,7 @@ def summarise(points: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def print_table(found: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """A row a server, to read."""
+    """A row a server, to read: medians of the rounds, p50 and p99."""
     print(f"| p50 / p99, ms, at | {' | '.join(f'{rate}/s' for rate in next(iter(found.values())))} |")
     for name, rates in found.items():
         cells = " | ".join(f"{point['p50']:.0f} / {point['p99']:.0f}" for point in rates.values())

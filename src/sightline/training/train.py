@@ -26,7 +26,7 @@ from sightline.models.export import export_onnx
 from sightline.models.network import Network
 from sightline.models.table import build_network, resolve_network
 from sightline.models.weights import fetch_published_weights, load_weights, read_weights
-from sightline.training.arithmetic import EXACT, choose_arithmetic
+from sightline.training.arithmetic import EXACT, Arithmetic, choose_arithmetic
 from sightline.training.checkpoint import write_weights
 from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
@@ -152,7 +152,7 @@ def _prepare_loop(
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
     pictures = Pictures(version, recipe.train_splits, width, height, recipe.cache_bytes, make_label_map)
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
-    validate = _make_validate(version, learned.categories, recipe, on_progress)
+    validate = _make_validate(version, learned.categories, recipe, arithmetic, on_progress)
     recipe_id = compute_recipe_id(version, recipe)
     return TrainingLoop(network, task, len(pictures), recipe, folder, arithmetic, validate, recipe_id)
 
@@ -174,7 +174,9 @@ def _load_start_weights(network: Network, recipe: Recipe, on_progress: OnProgres
         on_progress(ProgressEvent(stage="training", message=message))
 
 
-def _make_validate(version: DatasetVersion, learned: Categories, recipe: Recipe, on_progress: OnProgress) -> Validate | None:
+def _make_validate(
+    version: DatasetVersion, learned: Categories, recipe: Recipe, arithmetic: Arithmetic, on_progress: OnProgress
+) -> Validate | None:
     split = recipe.validation_split
     if split is None or recipe.validations == 0:
         return None
@@ -183,7 +185,6 @@ def _make_validate(version: DatasetVersion, learned: Categories, recipe: Recipe,
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     chosen: str = split
-    arithmetic = choose_arithmetic(recipe.precision, recipe.device)
 
     def validate(network: Network) -> TaskMetrics:
         return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic)

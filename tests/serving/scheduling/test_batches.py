@@ -98,6 +98,20 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
     assert taken == expected
 
 
+def gather_beside(running: int, waiting: int, slots: int) -> int:
+    """Works that the next execution takes of those that wait, beside executions of one work each."""
+    scheduler = Scheduler(slots, Clock(), express_slots=0)
+    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
+    for _ in range(running):
+        scheduler.submit(make_work(model))
+        assert scheduler.try_take() is not None
+    for _ in range(waiting):
+        scheduler.submit(make_work(model))
+    batch = scheduler.try_take()
+    assert batch is not None
+    return len(batch.works)
+
+
 @pytest.mark.parametrize(
     ("waiting", "running", "expected"),
     [
@@ -112,30 +126,12 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
     ],
 )
 def test_a_busy_slot_finds_as_many_as_the_free_one_takes(waiting: int, running: int, expected: int) -> None:
-    scheduler = Scheduler(2, Clock(), express_slots=0)
-    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
-    for _ in range(running):
-        scheduler.submit(make_work(model))
-        assert scheduler.try_take() is not None
-    for _ in range(waiting):
-        scheduler.submit(make_work(model))
-    batch = scheduler.try_take()
-    assert batch is not None
-    assert len(batch.works) == expected
+    assert gather_beside(running, waiting, slots=2) == expected
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(10, 1), (11, 4), (50, 4), (60, 8)])
 def test_with_many_slots_a_free_one_takes_four_once_each_busy_one_finds_one(waiting: int, expected: int) -> None:
-    scheduler = Scheduler(8, Clock(), express_slots=0)
-    model = FakeExecutable("m", max_batch=8, planned_batches=(1, 4, 8))
-    for _ in range(7):
-        scheduler.submit(make_work(model))
-        assert scheduler.try_take() is not None
-    for _ in range(waiting):
-        scheduler.submit(make_work(model))
-    batch = scheduler.try_take()
-    assert batch is not None
-    assert len(batch.works) == expected
+    assert gather_beside(7, waiting, slots=8) == expected
 
 
 def test_slots_of_other_models_count_for_nothing() -> None:
