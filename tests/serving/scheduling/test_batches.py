@@ -146,6 +146,42 @@ def test_slots_of_other_models_count_for_nothing() -> None:
     assert len(batch.works) == 8
 
 
+def gather_flooded(simulation: Simulation, begins_s: float, ends_s: float) -> set[int]:
+    """Works of each execution of the model "flooded" that began in a stretch of time."""
+    return {
+        len(batch.works)
+        for batch in simulation.batches
+        if batch.works[0].executable.name == "flooded" and begins_s <= batch.began_s < ends_s
+    }
+
+
+@pytest.mark.parametrize(("row_s", "expected"), [(0.002, 8), (0.006, 4), (0.02, 1)])
+def test_beside_a_model_that_keeps_up_a_flood_gathers_what_ends_soon(row_s: float, expected: int) -> None:
+    simulation = Simulation(2)
+    simulation.flood(FakeExecutable("flooded", row_s, max_batch=8, planned_batches=(1, 4, 8)), 64)
+    simulation.trickle(FakeExecutable("quiet", 0.003), 0.05, until_s=4.0)
+    simulation.run(12.0)
+    assert gather_flooded(simulation, 0.5, 8.5) == {expected}
+    assert gather_flooded(simulation, 9.5, 12.0) == {8}  # the quiet model has not been asked for five seconds
+
+
+@pytest.mark.parametrize("asked", [{"preferred_batches": (8,)}, {"max_queue_delay_s": 0.01}])
+def test_beside_a_model_that_keeps_up_a_flood_gathers_what_its_operator_asked_for(asked: dict[str, object]) -> None:
+    simulation = Simulation(2)
+    simulation.flood(FakeExecutable("flooded", 0.02, max_batch=8, planned_batches=(1, 4, 8), **asked), 64)
+    simulation.trickle(FakeExecutable("quiet", 0.003), 0.05, until_s=4.0)
+    simulation.run(4.0)
+    assert gather_flooded(simulation, 0.5, 4.0) == {8}
+
+
+def test_two_floods_gather_all_they_can() -> None:
+    simulation = Simulation(2)
+    for name in ("flooded", "other"):
+        simulation.flood(FakeExecutable(name, 0.02, max_batch=8, planned_batches=(1, 4, 8)), 64)
+    simulation.run(6.0)
+    assert gather_flooded(simulation, 0.5, 6.0) == {8}
+
+
 @pytest.mark.parametrize("slots", [1, 2])
 def test_what_waited_for_company_begins_together(slots: int) -> None:
     simulation = Simulation(slots)

@@ -11,6 +11,9 @@ The express slot: while every slot is taken, `express_slots` more executions may
 - it holds fewer slots than it is due by weight, or none at all, and
 - even with this execution it will have used less than every other running model will have by the end of its own.
 So a light model need not wait for the long executions of a flooded one, and no model gains more than its share by it.
+
+Executions gather less while another model keeps up with its requests: only one or two of these find the express slot, the rest
+would wait for the end of what the flooded model gathered.
 """
 
 import heapq
@@ -27,6 +30,8 @@ from sightline.serving.scheduling.work import Executable, Work
 
 FIRST_ROW_S = 0.01  # estimate for a model that has never run
 CALM_S = 0.05  # a request is alone only when none met another for so long: all threads cost half as much again as one
+KEPT_UP_S = 5.0  # after a model left nothing waiting, the executions of others gather for so long
+LONGEST_BESIDE_S = 0.03  # at most as much as is expected to take this time
 LEARNING_RATE = 0.2  # of the estimate of a row's cost, from execution to execution
 
 logger = logging.getLogger("sightline.serving")
@@ -127,6 +132,7 @@ class Dispatcher:
         self.waiting = 0
         self._running = 0
         self._express_started = 0
+        self._kept_up_s: dict[ModelShare, float] = {}  # when an execution last took all that waited, latest at the end
         self._crowded_s = -inf  # when a request last met another
 
     def set_tenant_weights(self, weights: Mapping[str, float]) -> None:
@@ -311,8 +317,11 @@ class Dispatcher:
             self._update(queue, now)
             return None
         before = queue.waiting
-        taken = queue.take(model.expected_row_s, max(1, self._count_free(queue)))
+        taken = queue.take(model.expected_row_s, max(1, self._count_free(queue)), self._limit_rows(model, queue, now))
         self.waiting -= before - queue.waiting
+        if not queue.waiting:
+            self._kept_up_s.pop(model, None)
+            self._kept_up_s[model] = now
         if not taken:
             self._update(queue, now)
             return None
@@ -340,6 +349,13 @@ class Dispatcher:
         self._express_started += is_express
         self._update(queue, now)
         return batch
+
+    def _limit_rows(self, model: ModelShare, queue: ExecutableQueue, now: float) -> int | None:
+        """Rows that an execution may gather lest another model waits long for its end; None: any number."""
+        kept_up_s = next((at_s for other, at_s in reversed(self._kept_up_s.items()) if other is not model), -inf)
+        if model.row_s is None or now - kept_up_s > KEPT_UP_S:
+            return None
+        return int(LONGEST_BESIDE_S * min(self.slots, queue.settings.threads) / max(model.row_s, 1e-6))
 
     def _update(self, queue: ExecutableQueue, now: float) -> None:
         """Put a queue where it belongs after whatever happened to it: ready, ripening, or gone."""

@@ -184,7 +184,7 @@ class ExecutableQueue:
             return -inf
         return next(iter(self._places)).enqueued_s + self._delay_s
 
-    def find_batch_rows(self, free_slots: int = 1) -> int:
+    def find_batch_rows(self, free_slots: int = 1, most_rows: int | None = None) -> int:
         """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
 
         Of an engine with planned batches it is the largest of those in what is left when every slot that is free, or runs works
@@ -192,7 +192,9 @@ class ExecutableQueue:
         it ends: by then more will have come. Where works wait for company nothing is left for others: the company would have
         to come anew.
 
-        Args: free_slots: that could execute, the one that asks among them.
+        Args:
+            free_slots: that could execute, the one that asks among them.
+            most_rows: to gather beyond one work, where neither preferred batches nor a delay were asked for; None: any number.
         """
         preferred = next((rows for rows in self._preferred if rows <= self.rows), None)
         if preferred is not None:
@@ -202,18 +204,20 @@ class ExecutableQueue:
         if not self._gathering:
             return 1
         most = self.rows if self._delay_s else self._count_part(free_slots)
+        if most_rows is not None and not self._delay_s:
+            most = min(most, most_rows)
         return max((rows for rows in self._gathering if rows <= most), default=1)
 
-    def take(self, row_s: float, free_slots: int = 1) -> list[Taken]:
+    def take(self, row_s: float, free_slots: int = 1, most_rows: int | None = None) -> list[Taken]:
         """The works of the next execution, in the order of shares, priorities and deadlines.
 
         The first is taken however large it is; then as many as fit, none is passed over. Empty when all were cancelled.
 
         Args:
             row_s: estimated device seconds of a row.
-            free_slots: as in `find_batch_rows`.
+            free_slots, most_rows: as in `find_batch_rows`.
         """
-        most = self.find_batch_rows(free_slots)
+        most = self.find_batch_rows(free_slots, most_rows)
         taken: list[Taken] = []
         rows = 0
         while rows < most and (tenant := self._shares.first()) is not None:
