@@ -26,6 +26,8 @@ from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
+    NotByRows,
+    check_rows,
     check_tensors,
     count_rows,
     cut_rows,
@@ -39,6 +41,7 @@ from sightline.serving.inference.tensor_facts import (
 )
 from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
 
+WHOLE_WARM_UP = (1, 2)  # sizes of a free first axis that is no batch: the second is planned for all others
 logger = logging.getLogger("sightline.serving")
 
 
@@ -78,6 +81,7 @@ class ServedModel:
         self._running = 0
         self._is_suspended = False
         self._fixed_batch: int | None = None
+        self._has_output_rows = True  # until an inference of several calls had outputs that cannot be shared out
 
     @property
     def queue(self) -> QueueSettings:
@@ -121,9 +125,10 @@ class ServedModel:
         sessions = open_together(self._open_session, source, wanted)
         try:
             if self._facts is None:
-                self._facts = describe_source(source, sessions[0])
-                self._fixed_batch = find_fixed_batch(self._facts.inputs)
-                self.source = fit_source(source, self._facts)
+                facts = describe_source(source, sessions[0])
+                self.source = fit_source(source, facts)
+                self._fixed_batch = find_fixed_batch(facts.inputs) if facts.is_batched else None
+                self._facts = facts
         except BaseException:
             for session in sessions:
                 session.close()
@@ -138,10 +143,10 @@ class ServedModel:
 
         All sessions at the same time, since engines compile on one thread each.
         """
-        planned = self._planned_batches
+        planned = self._planned_batches if self.facts.is_batched else WHOLE_WARM_UP
         with self._use_sessions() as (many, lone):
             rows_of = dict.fromkeys(many.sessions, planned)
-            rows_of.setdefault(lone, planned[:1])
+            rows_of.setdefault(lone, planned[:1] if self.facts.is_batched else planned)
             with ThreadPoolExecutor(len(rows_of), thread_name_prefix="warm-up") as pool:
                 list(pool.map(self._warm_up_session, rows_of.keys(), rows_of.values()))  # raises what the first failure raised
 
@@ -194,7 +199,7 @@ class ServedModel:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
         laps = Laps(works[0].started_s)
         prepared = [ready for work in works if (ready := self._prepare(work, laps)) is not None]
-        for group in group_by_shape(prepared):
+        for group in group_by_shape(prepared) if self._has_output_rows else [[ready] for ready in prepared]:
             self._execute_group(group, alone, laps)
 
     def run_pictures(self, images: Sequence[np.ndarray], alone: bool = False) -> tuple[Tensors, list[Placement]]:
@@ -241,7 +246,12 @@ class ServedModel:
             outputs = self._infer(self._join(group), alone)
         except Exception as error:  # noqa: BLE001 - the border of the requests that are inferred together
             laps.end()
-            fail_works([ready.work for ready in group], error)
+            if isinstance(error, NotByRows) and len(group) > 1:  # alone, each has all that comes out
+                self._has_output_rows = False
+                for ready in group:
+                    self._execute_group([ready], alone, laps)
+            else:
+                fail_works([ready.work for ready in group], error)
             return
         share_execution([ready.work for ready in group], laps.end())
         first = 0
@@ -261,10 +271,13 @@ class ServedModel:
         return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
-        rows, least = count_rows(inputs), self._planned_batches[0]
-        planned = self._cut_into_planned(inputs, rows)
+        rows, least = count_rows(inputs) if self.facts.is_batched else 1, self._planned_batches[0]
+        planned = self._cut_into_planned(inputs, rows) if self.facts.is_batched else [inputs]
         with self._use_sessions() as (many, lone), nullcontext(lone) if alone and rows <= least else many.take() as session:
             parts = [session.infer(part) for part in planned]
+        if rows > 1 or least > 1:
+            for part, outputs in zip(planned, parts, strict=True):
+                check_rows(outputs, count_rows(part), self.name)
         outputs = parts[0] if len(parts) == 1 else join_rows(parts)
         return cut_rows(outputs, 0, rows) if rows % least else outputs
 

@@ -21,6 +21,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
         engine, precision, streams, threads, device: how it runs; of an Artifact as it was tuned.
         batch: rows that one execution should have for throughput.
         largest_request: rows of one request, where the graph's batch is free.
+        is_batched: the first axis of tensors may be the batch; False: requests pass through whole, each alone.
         task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
         queue: how its requests wait.
         model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
@@ -37,6 +38,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     batch: int = 1
     largest_request: int = LARGEST_REQUEST
+    is_batched: bool = True
     task: Task = "raw"
     categories: tuple[str, ...] = ()
     input: InputSpec | None = None

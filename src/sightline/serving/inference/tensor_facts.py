@@ -19,6 +19,9 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
     inputs, outputs = session.describe_tensors()
     check_names(source, [tensor.name for tensor in inputs], [tensor.name for tensor in outputs])
     described = tuple(describe_tensor(tensor) for tensor in inputs)
+    given = tuple(describe_tensor(tensor) for tensor in outputs)
+    is_batched = source.input is not None or (source.is_batched and have_batch_axis(described, given))
+    most = find_fixed_batch(described) or max(source.largest_request, source.queue.max_batch)
     return ServedFacts(
         name=source.name,
         version=source.version,
@@ -27,8 +30,8 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         input=source.input,
         decode=source.decode,
         inputs=described,
-        outputs=tuple(describe_tensor(tensor) for tensor in outputs),
-        max_batch=find_fixed_batch(described) or max(source.largest_request, source.queue.max_batch),
+        outputs=given,
+        max_batch=most if is_batched else 1,
         device=source.device,
         engine=source.engine,
         precision=source.precision,
@@ -36,7 +39,17 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         threads=source.threads,
         model_id=source.model_id,
         artifact_id=source.artifact_id,
+        is_batched=is_batched,
     )
+
+
+def have_batch_axis(inputs: Sequence[TensorFacts], outputs: Sequence[TensorFacts]) -> bool:
+    """Whether the first axis of all tensors can be the batch: it is free in all inputs, or has one size, and outputs follow.
+
+    Outputs without a shape are not judged: an engine may not know it.
+    """
+    sizes = {tensor.shape[0] if tensor.shape else None for tensor in inputs}
+    return len(sizes) == 1 and None not in sizes and {tensor.shape[0] for tensor in outputs if tensor.shape} <= {-1, *sizes}
 
 
 def find_fixed_batch(inputs: Sequence[TensorFacts]) -> int | None:
@@ -45,7 +58,12 @@ def find_fixed_batch(inputs: Sequence[TensorFacts]) -> int | None:
 
 
 def fit_source(source: ModelSource, facts: ServedFacts) -> ModelSource:
-    """A source as its graph lets it run: where the batch is fixed, requests gather to that and to nothing else."""
+    """A source as its graph lets it run: where the batch is fixed, requests gather to that and to nothing else.
+
+    Raises: InvalidInput when requests are to gather that cannot.
+    """
+    if not facts.is_batched:
+        return _fit_unbatched(source, facts)
     fixed = find_fixed_batch(facts.inputs)
     if fixed is None:
         queue = msgspec.structs.replace(source.queue, planned_batches=source.planned_batches)
@@ -53,6 +71,17 @@ def fit_source(source: ModelSource, facts: ServedFacts) -> ModelSource:
     preferred = tuple(rows for rows in source.queue.preferred_batches if rows <= fixed)
     queue = msgspec.structs.replace(source.queue, max_batch=fixed, preferred_batches=preferred)
     return msgspec.structs.replace(source, batch=fixed, largest_request=fixed, queue=queue)
+
+
+def _fit_unbatched(source: ModelSource, facts: ServedFacts) -> ModelSource:
+    if source.queue.max_batch > 1 and not source.artifact_id:  # an Artifact gathers without being told
+        shapes = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in (*facts.inputs, *facts.outputs))
+        raise InvalidInput(
+            f"requests cannot gather: max_batch_size is 0, or the tensors have no batch axis in common ({shapes[:300]}); leave "
+            "out dynamic_batching and sightline.batch"
+        )
+    queue = msgspec.structs.replace(source.queue, max_batch=1, preferred_batches=(), planned_batches=())
+    return msgspec.structs.replace(source, batch=1, largest_request=1, is_batched=False, queue=queue)
 
 
 def describe_tensor(tensor: TensorType) -> TensorFacts:
@@ -88,10 +117,26 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
             size in (-1, given) for size, given in zip(tensor.shape, array.shape, strict=True)
         ):
             raise InvalidInput(f"expected input {name!r} of shape {list(tensor.shape)}, got {list(array.shape)}; -1 is free")
-    rows = {array.shape[0] if array.ndim else 1 for array in tensors.values()}
+    if not facts.is_batched:
+        return 1
+    rows = {len(array) for array in tensors.values()}
     if len(rows) != 1:
         raise InvalidInput(f"expected inputs with one number of rows, got {sorted(rows)}; the first axis is the batch")
     return rows.pop()
+
+
+class NotByRows(InvalidInput):
+    """An inference of several rows whose outputs do not have one for each."""
+
+
+def check_rows(outputs: Mapping[str, np.ndarray], rows: int, name: str) -> None:
+    """Raises: NotByRows unless the outputs of several rows have one for each: those of detectors may have one a finding."""
+    for output, array in outputs.items():
+        if array.ndim == 0 or len(array) != rows:
+            raise NotByRows(
+                f"output {output!r} of {name} has the shape {list(array.shape)} for {rows} rows, so that nobody can tell whose "
+                "is what; send one row at a time, or say max_batch_size 0 if the first axis is no batch"
+            )
 
 
 def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[str, np.ndarray]:
@@ -119,7 +164,8 @@ def has_free_sizes(facts: ServedFacts) -> bool:
     """Whether requests choose more than the number of rows: networks of pictures of any size, graphs with free axes."""
     if facts.input is not None and facts.input.resize != "pad":
         return False
-    return any(-1 in tensor.shape[1:] for tensor in facts.inputs)
+    first = 1 if facts.is_batched else 0
+    return any(-1 in tensor.shape[first:] for tensor in facts.inputs)
 
 
 def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:

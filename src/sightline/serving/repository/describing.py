@@ -195,9 +195,9 @@ def describe_configuration(version: HeldVersion) -> dict[str, Any]:
         "backend": facts.engine,
         "runtime": "",
         "version_policy": _describe_policy(configuration),
-        "max_batch_size": facts.max_batch,
-        "input": [_describe_input(tensor, facts.input) for tensor in facts.inputs],
-        "output": [_describe_output(tensor) for tensor in facts.outputs],
+        "max_batch_size": facts.max_batch if facts.is_batched else 0,
+        "input": [_describe_input(tensor, facts) for tensor in facts.inputs],
+        "output": [_describe_output(tensor, facts) for tensor in facts.outputs],
         "batch_input": [],
         "batch_output": [],
         "optimization": {"priority": "PRIORITY_DEFAULT"},
@@ -226,24 +226,30 @@ def _describe_policy(configuration: ModelConfiguration) -> dict[str, Any]:
     return {"latest": {"num_versions": 1}} if given.get("latest") == {"num_versions": 0} else given
 
 
-def _describe_input(tensor: TensorFacts, spec: InputSpec | None) -> dict[str, Any]:
+def _describe_input(tensor: TensorFacts, facts: ServedFacts) -> dict[str, Any]:
+    spec = facts.input
     is_picture = spec is not None and spec.name == tensor.name and len(tensor.shape) == 4
     return {
         "name": tensor.name,
         "data_type": name_data_type(tensor.datatype),
         "format": f"FORMAT_{spec.layout}" if is_picture and spec is not None else "FORMAT_NONE",
-        "dims": list(tensor.shape[1:]),
+        "dims": _list_dims(tensor, facts),
         "is_shape_tensor": False,
         "allow_ragged_batch": False,
         "optional": False,
     }
 
 
-def _describe_output(tensor: TensorFacts) -> dict[str, Any]:
+def _list_dims(tensor: TensorFacts, facts: ServedFacts) -> list[int]:
+    """The shape without its batch, where it has one."""
+    return list(tensor.shape[1:] if facts.is_batched else tensor.shape)
+
+
+def _describe_output(tensor: TensorFacts, facts: ServedFacts) -> dict[str, Any]:
     return {
         "name": tensor.name,
         "data_type": name_data_type(tensor.datatype),
-        "dims": list(tensor.shape[1:]),
+        "dims": _list_dims(tensor, facts),
         "label_filename": "",
         "is_shape_tensor": False,
     }

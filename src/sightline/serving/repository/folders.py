@@ -316,6 +316,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
         threads=threads,
         batch=queue.max_batch,
         largest_request=configuration.max_batch_size or LARGEST_REQUEST,
+        is_batched=task != "raw" or configuration.max_batch_size != 0,
         task=task,
         categories=categories,
         input=own.input,

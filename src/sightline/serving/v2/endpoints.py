@@ -236,13 +236,14 @@ def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
                 tensor["parameters"] = {"also_accepts": PICTURES}
     if (made := find_made_output(facts)) is not None:
         outputs.append({"name": made, "datatype": "BYTES", "shape": [-1]})
+    most = facts.max_batch if facts.is_batched else 0
     return {
         "name": facts.name,
         "versions": [str(version) for version in versions],
         "platform": facts.engine,
         "inputs": inputs,
         "outputs": outputs,
-        "parameters": {"task": facts.task, "categories": facts.categories, "max_batch_size": facts.max_batch},
+        "parameters": {"task": facts.task, "categories": facts.categories, "max_batch_size": most},
     }
 
 
