@@ -174,6 +174,23 @@ def test_beside_a_model_that_keeps_up_a_flood_gathers_what_its_operator_asked_fo
     assert gather_flooded(simulation, 0.5, 4.0) == {8}
 
 
+def test_on_the_express_slot_gathers_what_ends_soon() -> None:
+    clock = Clock()
+    scheduler = Scheduler(2, clock)
+    light = FakeExecutable("light", max_batch=8, planned_batches=(1, 4, 8))
+    scheduler.submit(make_work(light))
+    alone = scheduler.try_take()
+    assert alone is not None
+    clock.now += 0.002
+    scheduler.finish(alone, 0.002)  # on both cores: a row costs 4 ms
+    for _ in range(2):
+        scheduler.submit(make_work(FakeExecutable("heavy"), rows=8))
+        assert len(take_works(scheduler)) == 1
+    for _ in range(8):
+        scheduler.submit(make_work(light))
+    assert len(take_works(scheduler)) == 4
+
+
 def test_two_floods_gather_all_they_can() -> None:
     simulation = Simulation(2)
     for name in ("flooded", "other"):

@@ -61,6 +61,19 @@ def test_new_weights_hold_for_tenants_that_come_afterwards() -> None:
     assert simulation.tenant_s("gold") / simulation.tenant_s("plain") == pytest.approx(3.0, rel=0.03)
 
 
+def test_new_weights_hold_at_once_for_tenants_that_never_rest() -> None:
+    simulation = Simulation(2, tenant_weights={"gold": 1.0})
+    model = FakeExecutable("m", 0.01)
+    simulation.flood(model, FLOOD, "gold")
+    simulation.flood(model, FLOOD, "plain")
+    simulation.run(5.0)
+    before = {tenant: simulation.tenant_s(tenant) for tenant in ("gold", "plain")}
+    simulation.scheduler.set_tenant_weights({"gold": 3.0})
+    simulation.run(20.0)
+    gold, plain = (simulation.tenant_s(tenant) - before[tenant] for tenant in ("gold", "plain"))
+    assert gold / plain == pytest.approx(3.0, rel=0.05)
+
+
 def test_tenants_share_the_rows_of_batches() -> None:
     simulation = Simulation(1)
     model = FakeExecutable("m", 0.01, max_batch=8)

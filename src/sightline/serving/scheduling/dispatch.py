@@ -118,11 +118,11 @@ class Dispatcher:
         self.slots = slots
         self.express_slots = express_slots
         self._tenant_weights: dict[str, float] = {}  # one object, which the queues look into
-        self.set_tenant_weights(tenant_weights)
         self._tenant_used_s: dict[str, float] = {}
         self._shares: FairShares[ModelShare] = FairShares()
         self._models: dict[str, ModelShare] = {}
         self._queues: dict[int, ExecutableQueue] = {}  # by id of the executable; each has works that wait or run
+        self.set_tenant_weights(tenant_weights)
         self._parked: dict[ExecutableQueue, None] = {}
         self._deadlines = PlaceHeap()
         self._ripening: list[tuple[float, int, ExecutableQueue]] = []
@@ -136,10 +136,12 @@ class Dispatcher:
         self._crowded_s = -inf  # when a request last met another
 
     def set_tenant_weights(self, weights: Mapping[str, float]) -> None:
-        """From now on these; a tenant that waits or runs keeps its old weight until it has been idle. Raises: InvalidInput."""
+        """From now on these; what was used keeps its old price. Raises: InvalidInput."""
         checked = {name: _check_weight(name, weight) for name, weight in weights.items()}
         self._tenant_weights.clear()
         self._tenant_weights.update(checked)
+        for queue in self._queues.values():
+            queue.reweigh()
 
     @property
     def has_slot(self) -> bool:
@@ -234,7 +236,8 @@ class Dispatcher:
         if running >= self.slots + self.express_slots:
             return None
         queue = self._choose_queue(model)
-        estimated_s = model.expected_row_s * min(queue.rows, queue.find_batch_rows())
+        rows = queue.find_batch_rows(most_rows=self._count_soon_rows(model, queue))
+        estimated_s = model.expected_row_s * min(queue.rows, rows)
         return model if self._shares.is_behind(model, estimated_s, self.slots) else None
 
     def finish(self, batch: Batch, busy_s: float, now: float) -> None:
@@ -353,9 +356,14 @@ class Dispatcher:
     def _limit_rows(self, model: ModelShare, queue: ExecutableQueue, now: float) -> int | None:
         """Rows that an execution may gather lest another model waits long for its end; None: any number."""
         kept_up_s = next((at_s for other, at_s in reversed(self._kept_up_s.items()) if other is not model), -inf)
-        if model.row_s is None or now - kept_up_s > KEPT_UP_S:
+        is_express = self._running >= self.slots
+        if not is_express and (model.row_s is None or now - kept_up_s > KEPT_UP_S):
             return None
-        return int(LONGEST_BESIDE_S * min(self.slots, queue.settings.threads) / max(model.row_s, 1e-6))
+        return self._count_soon_rows(model, queue)
+
+    def _count_soon_rows(self, model: ModelShare, queue: ExecutableQueue) -> int:
+        """Rows that are expected to be done soon enough for whoever waits."""
+        return int(LONGEST_BESIDE_S * min(self.slots, queue.settings.threads) / max(model.expected_row_s, 1e-6))
 
     def _update(self, queue: ExecutableQueue, now: float) -> None:
         """Put a queue where it belongs after whatever happened to it: ready, ripening, or gone."""

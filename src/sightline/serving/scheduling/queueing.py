@@ -151,6 +151,11 @@ class ExecutableQueue:
         self._shares.offer(tenant)
         return place
 
+    def reweigh(self) -> None:
+        """The weights of tenants have changed."""
+        for tenant in self._tenants.values():
+            self._shares.reweigh(tenant, self._tenant_weights.get(tenant.name, 1.0))
+
     def remove(self, work: Work) -> bool:
         """Let a Work leave; False when it does not wait here."""
         place = self._places.pop(work, None)
