@@ -102,8 +102,8 @@ class InferenceServer:
         )
         rate = self.options.max_requests_per_s
         self._bucket = None if rate is None else TokenBucket(rate)
-        self.statistics = Statistics()
-        self.metrics = Metrics(self._make_gauges(), self._make_counters())
+        self.statistics = Statistics(list_served=self._list_served)
+        self.metrics = Metrics(self._make_gauges(), self._make_counters(), self._list_served)
         turns = LoopTurns(lambda: self.scheduler.waiting, slots)
         observers = (lambda *_: turns.look(), self.statistics, self.metrics.observe, observe_work)
         self.service = InferenceService(self.host, self.scheduler, observers)
@@ -111,7 +111,12 @@ class InferenceServer:
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
         tellers = () if self._log is None else (self._log.write,)
-        self.edge = Edge(self._make_connection_limits(), websocket_prefix="/v2/streams", tellers=tellers)
+        self.edge = Edge(
+            self._make_connection_limits(),
+            websocket_prefix="/v2/streams",
+            tellers=tellers,
+            allowed_origins=self.options.allowed_origins,
+        )
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
         self.grpc_port = 0
         self.app = self._make_app()
@@ -273,10 +278,13 @@ class InferenceServer:
 
         return {"sightline_refused_requests": ("Requests that connections refused by themselves", ("status",), count_refusals)}
 
+    def _list_served(self) -> set[tuple[str, int]]:
+        """Names and versions that answer, or end what they have begun."""
+        return {(state.name, state.version) for state in self.host.list_loaded() if state.state in HAVE_QUEUES}
+
     def _make_gauges(self) -> dict[str, Any]:
         def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:
-            states = [state for state in self.host.list_loaded() if state.state in HAVE_QUEUES]
-            waiting = dict.fromkeys(((state.name, state.version) for state in states), 0)
+            waiting = dict.fromkeys(self._list_served(), 0)
             for executable, count in self.scheduler.list_depths():
                 facts = cast(ServedVersion, executable).facts
                 key = facts.name, facts.version  # an old version and the one that took its number count together

@@ -163,7 +163,6 @@ SMUGGLED = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
         pytest.param(b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", id="TRACE"),
         pytest.param(b"CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\n\r\n", id="CONNECT"),
         pytest.param(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", id="asterisk"),
-        pytest.param(GET + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n", id="h2c"),
         pytest.param(POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx", id="POST to WebSocket"),
         pytest.param(GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", id="WebSocket elsewhere"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", id="TLS to a plain port"),
@@ -174,6 +173,33 @@ def test_requests_that_two_programs_could_read_differently_are_400(port: int, se
     check_refusal(ask_raw(port, sent), 400)
     assert "/smuggled" not in served.app.seen
     assert served.edge.refusals[400] == 1
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_an_upgrade_to_another_protocol_is_not_followed(port: int, served: Served, step: int) -> None:
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    asked = GET + H2C + b"\r\n" + POST + H2C + b"Content-Length: %d\r\n\r\n" % len(smuggled) + smuggled
+    sent = asked + asked + GET + b"Connection: close\r\n\r\n"
+    with connect(port) as connection:
+        for first in range(0, len(sent), step):
+            connection.sendall(sent[first : first + step])
+        answers = read_to_end(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200"] * 5
+    assert re.findall(rb'"size": ?(\d+)', answers) == [b"0", b"35", b"0", b"35", b"0"]
+    assert served.app.seen == ["/"] * 5
+
+
+def test_an_upgrade_beside_a_body_without_a_length_is_400(port: int, served: Served) -> None:
+    check_refusal(ask_raw(port, POST + H2C + b"Transfer-Encoding: chunked\r\n\r\n" + SMUGGLED), 400)
+    assert "/smuggled" not in served.app.seen
+
+
+def test_the_body_beside_an_upgrade_is_bounded(app: EchoApp) -> None:
+    with serve_app(app, Edge(ConnectionLimits(max_body_bytes=1000))) as port:
+        check_refusal(ask_raw(port, POST + H2C + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001), 413)
 
 
 def test_an_unknown_expectation_is_417(port: int) -> None:
@@ -272,6 +298,16 @@ def test_headers_are_bounded_in_bytes_and_number(app: EchoApp) -> None:
     assert "/" not in app.seen[:-1]
 
 
+@pytest.mark.parametrize("begun", [b"0\r\nX: ", b"1;x="], ids=["a trailer", "an extension of a chunk"])
+def test_lines_in_a_body_that_never_end_are_bounded(app: EchoApp, begun: bytes) -> None:
+    with serve_app(app, Edge(ConnectionLimits(max_header_bytes=1000))) as port, connect(port) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + begun)
+        wait_for(lambda: app.seen)
+        for _ in range(20):
+            connection.sendall(b"y" * 100)
+        check_refusal(read_to_end(connection), 431)
+
+
 def test_bodies_are_bounded_announced_or_not(app: EchoApp) -> None:
     with serve_app(app, Edge(ConnectionLimits(max_body_bytes=1000))) as port:
         check_refusal(ask_raw(port, POST + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001), 413)
@@ -280,6 +316,18 @@ def test_bodies_are_bounded_announced_or_not(app: EchoApp) -> None:
         check_refusal(ask_raw(port, POST + chunks + (b"64\r\n" + b"x" * 100 + b"\r\n") * 10), 413)
         kept = ask_raw(port, POST + b"Connection: close\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
         assert body_of(kept)["size"] == 1000
+
+
+@pytest.mark.parametrize(("origin", "is_listed"), [(b"https://LAB.example", True), (b"https://evil.example", False)])
+def test_a_page_of_a_listed_origin_may_read_what_the_connection_refuses(app: EchoApp, origin: bytes, is_listed: bool) -> None:
+    edge = Edge(ConnectionLimits(max_body_bytes=1000), allowed_origins=["https://lab.example"])
+    line = b"Origin: " + origin + b"\r\n"
+    with serve_app(app, edge) as port:
+        too_large = ask_raw(port, POST + line + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001)
+        broken = ask_raw(port, b"GET /defect HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n")
+    for answer, status in ((too_large, 413), (broken, 500)):
+        check_refusal(answer, status)
+        assert (b"access-control-allow-origin: " + origin + b"\r\n" in answer) is is_listed
 
 
 def test_bodies_of_all_connections_are_bounded_together(app: EchoApp) -> None:

@@ -10,6 +10,7 @@ from sightline.serving.http.metrics import BUCKETS_S, Histogram, Metrics
 from sightline.serving.http.request_record import RequestRecord
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.scheduling.work import Execution, Work
+from sightline.serving.v2.statistics import Statistics
 
 
 def make_facts(name: str = "parts", version: int = 2) -> ServedFacts:
@@ -63,6 +64,21 @@ def test_successes_are_counted_under_tritons_names() -> None:
         "nv_inference_compute_output_duration_us": 2 * 1_000,
     }
     assert {name: samples[name, MODEL] for name in expected} == expected
+
+
+def test_what_was_counted_of_versions_that_are_gone_is_forgotten() -> None:
+    served = {("parts", 2), ("parts", 3)}
+    metrics, statistics = Metrics(list_served=lambda: served), Statistics(list_served=lambda: served)
+    for version in (2, 3):
+        for count in (metrics.observe, statistics):
+            count(make_work(), make_facts(version=version))
+    served.remove(("parts", 2))
+    samples = read_samples(metrics)
+    assert ("nv_inference_request_success", MODEL) not in samples
+    assert samples["nv_inference_request_success", (("model", "parts"), ("version", "3"))] == 1
+    served.add(("other", 1))
+    statistics(make_work(), make_facts("other", 1))
+    assert [statistics.read("parts", version).inference_stats.success.count for version in (2, 3)] == [0, 1]
 
 
 def test_tritons_counters_are_headed_by_their_own_names() -> None:

@@ -22,6 +22,7 @@ from sightline.serving.http.edge import Edge
 from sightline.serving.http.exchange import Exchange
 from sightline.serving.http.phase_clock import Phase, PhaseClock
 from sightline.serving.http.refusals import Refusal, write_refusal
+from sightline.serving.http.request_head import Headers
 from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
 from sightline.serving.http.tls_listener import Arrival
 from sightline.serving.http.websocket import WebSocket
@@ -282,10 +283,10 @@ class EdgeConnection(asyncio.Protocol):
         else:
             self._linger()
 
-    def refuse_current(self, answer: bytes) -> None:
+    def refuse_current(self, refusal: Refusal, exchange: Exchange) -> None:
         """The application broke off before it answered: send this in its place and end the connection."""
         self._forget_all()
-        self._last_words = answer
+        self._last_words = self._write_refusal(refusal, exchange.scope["path"], exchange.scope["headers"])
         self._advance()
 
     def abort(self) -> None:
@@ -345,7 +346,7 @@ class EdgeConnection(asyncio.Protocol):
         self._is_deaf = True
         broken, self._incoming = self._incoming, None
         self._tell_refusal(refusal.status, broken)
-        self._last_words = write_refusal(refusal, self._parser.describe_request()[1])
+        self._last_words = self._write_refusal(refusal, self._parser.describe_request()[1], self._parser.headers)
         if broken is not None:
             self._forget(broken)
             if broken is not self._current:
@@ -358,6 +359,9 @@ class EdgeConnection(asyncio.Protocol):
                 self._current = None
         if self._current is None:
             self._advance()
+
+    def _write_refusal(self, refusal: Refusal, path: str, headers: Headers) -> bytes:
+        return write_refusal(refusal, path, self._edge.list_origin_headers(headers))
 
     def _tell_refusal(self, status: int, broken: Exchange | None = None) -> None:
         self._edge.refusals[status] += 1

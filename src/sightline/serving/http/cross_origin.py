@@ -5,6 +5,8 @@ with OPTIONS, without a key, whether it may; and no page reads an answer that do
 ever named, never "*", and never with credentials: a key travels in a header of its own, not in a cookie.
 """
 
+from collections.abc import Iterable
+
 from starlette.responses import Response
 
 PREFLIGHT_MARK = b"access-control-request-method"  # the header that makes an OPTIONS request such a question
@@ -15,6 +17,11 @@ PREFLIGHT_HEADERS = {
     "Access-Control-Max-Age": "7200",
 }
 READABLE_HEADERS = b"x-request-id, retry-after, inference-header-content-length"
+
+
+def read_origins(origins: Iterable[str]) -> frozenset[bytes]:
+    """Listed origins, such as "https://lab.example:8080", as they are compared with what browsers send, in lower case."""
+    return frozenset(origin.lower().rstrip("/").encode() for origin in origins)
 
 
 def answer_preflight() -> Response:

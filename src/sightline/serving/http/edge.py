@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
 
 from sightline.core.errors import Exhausted
+from sightline.serving.http.cross_origin import list_cross_origin_headers, read_origins
 from sightline.serving.http.exchange import Gate
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_head import Headers
 from sightline.serving.http.request_record import RequestRecord
 
 MAX_SWEEP_S = 0.5
@@ -70,6 +72,7 @@ class Edge:
         limits: of every connection.
         websocket_prefix: only paths below it may become WebSockets; None: none may.
         tellers: told of every request that is refused before the guard has seen it, which tells of all others.
+        allowed_origins: origins of other sites' pages that may read the refusals, as "https://name:port".
 
     Attributes:
         gate: decides, once what came with the head of a request is parsed, whether the application is asked; by default always.
@@ -83,8 +86,10 @@ class Edge:
         limits: ConnectionLimits | None = None,
         websocket_prefix: str | None = None,
         tellers: Sequence[Callable[[RequestRecord], None]] = (),
+        allowed_origins: Iterable[str] = (),
     ) -> None:
         self._tellers = tuple(tellers)
+        self._allowed_origins = read_origins(allowed_origins)
         self.gate: Gate = lambda scope: None
         self.limits = limits or ConnectionLimits()
         self.websocket_prefix = websocket_prefix
@@ -165,6 +170,11 @@ class Edge:
         record.status = status
         for tell in self._tellers:
             tell(record)
+
+    def list_origin_headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """What lets the page that sent a request read its refusal; nothing unless its origin is listed."""
+        origin = dict(headers).get(b"origin", b"")
+        return list_cross_origin_headers(origin) if origin.lower() in self._allowed_origins else []
 
     def close(self) -> None:
         """The server has ended: cut off whoever is still connected."""

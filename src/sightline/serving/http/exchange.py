@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from sightline.serving.http.refusals import STATUS_LINES, Refusal, write_refusal
+from sightline.serving.http.refusals import STATUS_LINES, Refusal
 from sightline.serving.problems import INTERNAL_ERROR
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Exchange:
         if self.has_started:
             self._connection.abort()
         else:
-            self._connection.refuse_current(write_refusal(Refusal(status, detail), self.scope["path"]))
+            self._connection.refuse_current(Refusal(status, detail), self)
 
     # What the application calls
 

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
-from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers
+from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers, read_origins
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
@@ -114,7 +114,7 @@ class Guard:
         self.app = app
         self.authenticator = authenticator
         self.allowed_hosts = allowed_hosts
-        self.allowed_origins = frozenset(origin.lower().rstrip("/").encode() for origin in allowed_origins)
+        self.allowed_origins = read_origins(allowed_origins)
         self.has_open_metrics = has_open_metrics
         self._tellers = tuple(tellers)
         self._bucket = bucket

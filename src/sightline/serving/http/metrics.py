@@ -19,6 +19,7 @@ from starlette.responses import Response
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.serving.http.request_record import RequestRecord
 from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.inference.service import ListServed
 from sightline.serving.scheduling.work import Work
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -104,13 +105,16 @@ class Metrics(Collector):
         gauges: further values, read when they are asked for: name -> (help, names of the labels, function that gives a value
             for each combination of labels). `nv_inference_pending_request_count` and page-ins come in this way.
         counters: further values that only grow, in the same form; their names get the ending `_total`.
+        list_served: names and versions that answer; what was counted of others is forgotten. None: nothing is.
     """
 
     def __init__(
         self,
         gauges: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
         counters: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
+        list_served: ListServed | None = None,
     ) -> None:
+        self._list_served = list_served
         self._gauges, self._counters = dict(gauges or {}), dict(counters or {})
         self._models: dict[Labels, ModelCounts] = {}
         self._answers: Counter[Labels] = Counter()  # method, status
@@ -124,6 +128,7 @@ class Metrics(Collector):
         key = (facts.name, str(facts.version))
         counts = self._models.get(key)
         if counts is None:
+            self._forget_gone()
             counts = self._models[key] = ModelCounts()
         counts.add(work)
 
@@ -134,6 +139,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families, for the registry."""
+        self._forget_gone()
         models = sorted(self._models.items())
         yield from self._collect_triton(models)
         for name, text in (
@@ -165,6 +171,11 @@ class Metrics(Collector):
                 gauge.add_metric(labels, value)
             yield gauge
         yield from _collect_machine()
+
+    def _forget_gone(self) -> None:
+        if self._list_served is not None:
+            served = {(name, str(version)) for name, version in self._list_served()}
+            self._models = {key: counts for key, counts in self._models.items() if key in served}
 
     def _collect_triton(self, models: list[tuple[Labels, ModelCounts]]) -> Iterator[Metric]:
         families = [Metric(name, text, "counter") for name, text in TRITON_COUNTERS.items()]

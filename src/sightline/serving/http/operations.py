@@ -95,6 +95,7 @@ SCHEMAS: dict[str, Any] = {
         polygons={"type": "array", "items": {"type": "array", "items": NUMBER}},
         mask_png={"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
         origin={"const": "model"},
+        attributes={"type": "object", "additionalProperties": TEXT, "description": "what later steps of a pipeline found"},
     ),
     "Prediction": take_properties(
         "deployment",
@@ -327,7 +328,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
         path="/metrics",
-        text="Counts and times in Prometheus' text format",
+        text="Counts and times in Prometheus' text format; for callers on the same machine without a key, by default",
         group=SERVER,
         answer={"text/plain": TEXT},
     ),

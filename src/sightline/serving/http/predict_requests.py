@@ -29,7 +29,7 @@ MAX_FIELDS = 16
 INLINE_BYTES = 256 * 1024  # larger forms and JSON are taken apart on a thread
 # What carries one picture as the whole body; the last is what `curl --data-binary` says when it is not told.
 RAW_TYPES = frozenset(("", "application/octet-stream", "application/x-www-form-urlencoded"))
-EMPTY_BODY = "the body is empty; send the bytes of a JPEG, PNG, WebP, BMP or TIFF picture"
+EMPTY_BODY = "the body is empty; send the bytes of a JPEG, PNG, WebP, BMP, TIFF or GIF picture"
 
 
 class PredictOptions(msgspec.Struct, frozen=True, kw_only=True):

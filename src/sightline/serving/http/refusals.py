@@ -5,6 +5,7 @@ has an exception of its own; gRPC maps the same statuses to its codes.
 """
 
 import math
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import msgspec
@@ -58,12 +59,15 @@ def answer_refusal(refusal: Refusal, path: str = "") -> Response:
     return make_problem(refusal.status, refusal.detail, refusal.kind, refusal.headers)
 
 
-def write_refusal(refusal: Refusal, path: str = "") -> bytes:
-    """The Refusal as the bytes of a whole HTTP/1.1 answer after which the connection closes; for requests no app has seen."""
+def write_refusal(refusal: Refusal, path: str = "", headers: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    """The Refusal as the bytes of a whole HTTP/1.1 answer after which the connection closes; for requests no app has seen.
+
+    Args: headers: besides the Refusal's own, such as what lets a page of another site read it.
+    """
     response = answer_refusal(refusal, path)
     lines = [
         STATUS_LINES[refusal.status],
-        *(name + b": " + value for name, value in response.raw_headers),
+        *(name + b": " + value for name, value in (*response.raw_headers, *headers)),
         b"connection: close",
     ]
     return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

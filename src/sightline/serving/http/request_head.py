@@ -134,8 +134,8 @@ def _read_expectation(expect: bytes | None) -> bool:
 
 
 def _read_upgrade(upgrade: bytes | None, path: str, method: bytes, websocket_prefix: str | None) -> bool:
-    if upgrade is None:
-        return False
-    if upgrade.lower() != b"websocket" or method != b"GET" or websocket_prefix is None or not path.startswith(websocket_prefix):
+    if upgrade is None or upgrade.lower() != b"websocket":
+        return False  # to anything else it is not followed
+    if method != b"GET" or websocket_prefix is None or not path.startswith(websocket_prefix):
         raise Refusal(400, "this path speaks HTTP/1.1 only; send the request without Upgrade")
     return True

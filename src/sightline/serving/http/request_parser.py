@@ -1,7 +1,7 @@
 """Bytes to requests: llhttp (through httptools) with bounds on heads, and with one kind of error, the Refusal.
 
 A header reaches a callback only when its line has ended, and it may never end: so the bytes of an unfinished head are counted
-as well, where it is certain that they are a head's.
+as well, where it is certain that they are a head's, and so are those in a body that reach nobody: trailers, lines of chunks.
 """
 
 import logging
@@ -68,33 +68,68 @@ class RequestParser:
         self._error: Refusal | None = None  # raised in a callback; httptools raises another error in its place
         self._begin_head()
         self.is_in_head = False
-        self._is_in_body = False
+        self._is_in_body = self._is_websocket = False
         self._begun = 0  # requests that began in the bytes just parsed
+        self._was_body = False  # whether these held some of a body
+        self._unparsed_bytes = 0  # left of the body of a request whose upgrade is not followed
 
     def feed(self, data: bytes) -> bytes | None:
         """Parse what came. Returns: what follows the head of a request that becomes a WebSocket, else None.
 
         Raises: Refusal; nothing more can be parsed then.
         """
-        is_head_only = not self._is_in_body
-        self._begun = 0
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return data[upgrade.args[0] :]
-        except httptools.HttpParserError as error:
-            raise self._error or describe_parser_error(error) from None
-        if self.is_in_head and is_head_only and self._begun <= 1:
+        was_in_body = self._is_in_body
+        self._begun, self._was_body = 0, False
+        if (rest := self._parse(self._take_unparsed(data))) is not None:
+            return rest
+        is_head_only = self.is_in_head and not was_in_body and self._begun <= 1
+        if is_head_only or (self._is_in_body and was_in_body and not self._was_body):
             self._unfinished_bytes += len(data)
             if self._unfinished_bytes > self._limits.max_header_bytes:
                 raise self._too_many_headers()
         return None
+
+    def _parse(self, data: bytes) -> bytes | None:
+        """An upgrade to anything but a WebSocket is not followed (RFC 9110 §7.8): Java's client asks for h2c by itself.
+
+        httptools takes the body of such a request for the other protocol, and stands behind the head: the body is counted here.
+        """
+        rest = data
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+                return None
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                if self._is_websocket:
+                    return rest
+                rest = self._take_unparsed(rest)
+            except httptools.HttpParserError as error:
+                raise self._error or describe_parser_error(error) from None
+        return None
+
+    def _take_unparsed(self, data: bytes) -> bytes:
+        """Take what is of a body that httptools does not parse. Returns: what follows. Raises: Refusal."""
+        if not self._unparsed_bytes:
+            return data
+        body, rest = data[: self._unparsed_bytes], data[self._unparsed_bytes :]
+        if body:
+            self._unparsed_bytes -= len(body)
+            self.on_body(body)
+            if not self._unparsed_bytes:
+                self.on_message_complete()
+        return rest
 
     def describe_request(self) -> tuple[str, str]:
         """Method and path of the request that is being read, without its query; empty where they have not come yet."""
         if not self._target:
             return "", ""
         return self._parser.get_method().decode("ascii"), self._target.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def headers(self) -> Headers:
+        """Headers of the request that is being read, as far as they have come; names in lower case."""
+        return self._headers
 
     # What httptools calls
 
@@ -121,14 +156,18 @@ class RequestParser:
         """The head is complete."""
         self.is_in_head = False
         self._is_in_body = True
+        self._unfinished_bytes = 0
         self._remember_refusal(self._finish_head)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        self._was_body, self._unfinished_bytes = True, 0
         self._remember_refusal(self._taker.take_body, body)
 
     def on_message_complete(self) -> None:
-        """The body is complete."""
+        """The body is complete, or begins to be read here."""
+        if self._unparsed_bytes:
+            return
         self._is_in_body = False
         self._taker.end_request()
 
@@ -139,8 +178,12 @@ class RequestParser:
         head = read_head(method, version, self._target, self._headers, self._websocket_prefix)
         if head.length is not None and head.length > self._limits.max_body_bytes:
             raise make_too_large(self._limits)
-        if head.is_websocket != self._parser.should_upgrade():
+        self._is_websocket, is_upgrade = head.is_websocket, self._parser.should_upgrade()
+        if head.is_websocket and not is_upgrade:
             raise Refusal(400, "expected a WebSocket request with Connection: Upgrade, or one without Upgrade")
+        if is_upgrade and head.length is None:
+            raise Refusal(400, "expected a Content-Length beside Upgrade, got a body in chunks; leave Upgrade out")
+        self._unparsed_bytes = head.length or 0 if is_upgrade else 0
         keep_alive = version == "1.1" and self._parser.should_keep_alive()
         self._taker.take_request(ParsedRequest(method, version, self._target, self._headers, head, keep_alive))
 

@@ -6,7 +6,7 @@ out of the queue.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, Protocol
 
 from sightline.core.errors import Exhausted, QueueFull, SightlineError
@@ -54,6 +54,7 @@ class Submitter(Protocol):
 
 
 Observer = Callable[[Work, ServedFacts], None]
+ListServed = Callable[[], Set[tuple[str, int]]]  # names and versions that answer
 
 
 class InferenceService:

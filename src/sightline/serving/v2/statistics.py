@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.inference.service import ListServed
 from sightline.serving.scheduling.work import Work
 
 NANOSECONDS = 1e9
@@ -69,9 +70,17 @@ class Statistics:
 
     Args:
         clock: of the works' times. wall_clock_s: seconds since 1970.
+        list_served: names and versions that answer; when another one begins, what was counted of those that are gone is
+            forgotten. None: nothing is.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, wall_clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock_s: Callable[[], float] = time.time,
+        list_served: ListServed | None = None,
+    ) -> None:
+        self._list_served = list_served
         self._clock = clock
         self._wall_clock_s = wall_clock_s
         self._lock = threading.Lock()
@@ -79,10 +88,14 @@ class Statistics:
 
     def __call__(self, work: Work, facts: ServedFacts) -> None:
         """Count a work at its end."""
+        key = facts.name, facts.version
+        served = self._list_served() if self._list_served is not None and key not in self._versions else None
         with self._lock:
-            counted = self._versions.get((facts.name, facts.version))
+            if served is not None:
+                self._versions = {known: counted for known, counted in self._versions.items() if known in served}
+            counted = self._versions.get(key)
             if counted is None:
-                counted = self._versions[facts.name, facts.version] = VersionStatistics(facts.name, str(facts.version))
+                counted = self._versions[key] = VersionStatistics(facts.name, str(facts.version))
             counted.last_inference = round(self._wall_clock_s() * 1000)
             if work.execution is not None:
                 _count_execution(counted, work, work.execution.rows)
