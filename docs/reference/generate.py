@@ -4,6 +4,8 @@
 """
 
 import importlib
+import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,6 +241,66 @@ def render_routes() -> str:
     return "\n".join(parts)
 
 
+def render_python() -> str:
+    """What `import sightline` offers: signatures, and what the code says of itself."""
+    import sightline
+
+    parts = [
+        "# Python\n\n`import sightline` loads nothing heavy: each of these names brings what it needs when it is first used. "
+        "All errors are [a few kinds](errors.md), subclasses of `sightline.core.errors.SightlineError`.\n"
+    ]
+    for name in sightline.__all__:
+        if not name.startswith("_"):
+            offered = getattr(sightline, name)
+            parts.append(f"## {name}\n\n" + render_offered(name, offered))
+            for method, function in vars(offered).items() if inspect.isclass(offered) else ():
+                if not method.startswith("_") and inspect.isfunction(function):
+                    parts.append(f"### {name}.{method}\n\n" + render_offered(method, function))
+    return "\n".join(parts)
+
+
+def render_offered(name: str, offered: Any) -> str:
+    """Signature and docstring of a function or class."""
+    before = "async def" if inspect.iscoroutinefunction(offered) else "class" if inspect.isclass(offered) else "def"
+    return f"```python\n{before} {render_signature(name, offered)}\n```\n\n```text\n{inspect.getdoc(offered) or ''}\n```\n"
+
+
+def render_signature(name: str, offered: Any) -> str:
+    """A signature, a parameter a line, types without their modules."""
+    signature = inspect.signature(offered)
+    lines, keyword_only = [], False
+    for parameter in signature.parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+            keyword_only = True
+            lines.append("    *,")
+        kind = "" if parameter.annotation is parameter.empty else f": {shorten_type(parameter.annotation)}"
+        lines.append(f"    {parameter.name}{kind}{render_default(parameter)},")
+    returned = signature.return_annotation
+    answer = "" if returned in (signature.empty, None) or inspect.isclass(offered) else f" -> {shorten_type(returned)}"
+    return "\n".join([f"{name}(", *lines, f"){answer}"]) if lines else f"{name}(){answer}"
+
+
+def render_default(parameter: inspect.Parameter) -> str:
+    """What stands for an argument that is left out; a record of defaults by its name alone."""
+    default = parameter.default
+    if default is parameter.empty:
+        return ""
+    if callable(default):
+        return f" = {default.__name__}"
+    return (
+        f" = {default!r}"
+        if isinstance(default, (type(None), str, int, float, tuple, list, dict))
+        else f" = {type(default).__name__}()"
+    )
+
+
+def shorten_type(annotation: Any) -> str:
+    """A type without the modules that its parts stand in."""
+    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=\w)", "", inspect.formatannotation(annotation)).strip("'")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": render_settings,
     "commands.md": render_commands,
@@ -249,6 +311,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "frameworks.md": render_frameworks,
     "quantisers.md": render_quantisers,
     "routes.md": render_routes,
+    "python.md": render_python,
 }
 
 

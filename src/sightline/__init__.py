@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "import_dataset": "sightline.data.importing",
     "import_network": "sightline.compiler.importing",
-    "export_dataset": "sightline.data.exporting",
+    "export_version": "sightline.data.exporting",
     "open_version": "sightline.data.versions",
     "annotate_version": "sightline.bench.annotating",
     "train_model": "sightline.training.train",
