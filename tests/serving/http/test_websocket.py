@@ -168,9 +168,10 @@ def test_empty_fragments_do_not_pile_up(whole_port: int, monkeypatch: pytest.Mon
     assert most == 1
 
 
-def test_who_pings_and_does_not_read_is_owed_no_more_than_the_last_answer(whole_port: int) -> None:
+def test_who_pings_and_does_not_read_is_owed_no_more_than_the_last_answer() -> None:
     pings, last = make_frame(0x89, b"p" * 125) * 128_000, b"the last one"
-    with socket.socket() as connection:
+    patient = Edge(ConnectionLimits(), websocket_prefix="/v2/streams")  # sending all of them takes its time
+    with serve_as_we_do(LifespanApp(), patient) as whole_port, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(READ_TIMEOUT_S)
         connection.connect(("127.0.0.1", whole_port))
