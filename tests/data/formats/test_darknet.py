@@ -42,6 +42,31 @@ def test_unlisted_pictures_and_lonely_labels_are_told(tmp_path: Path) -> None:
     assert report.dropped("file") == 2  # the list that is not there, the labels without a picture
 
 
+@pytest.mark.parametrize("folder", ["images", "JPEGImages"])
+def test_labels_in_a_folder_beside_the_pictures_folder_are_found(tmp_path: Path, folder: str) -> None:
+    write_text(tmp_path / "voc.data", "classes = 1\ntrain = /home/ann/voc/train.txt\nnames = voc.names\n")
+    write_text(tmp_path / "voc.names", "cat\n")
+    write_text(tmp_path / "train.txt", f"/home/ann/voc/VOC2007/{folder}/a.png\n/home/ann/voc/VOC2007/{folder}/b.png\n")
+    for name in ("a", "b"):
+        write_picture(tmp_path / f"VOC2007/{folder}/{name}.png")
+    write_text(tmp_path / "VOC2007/labels/a.txt", "0 0.5 0.5 0.2 0.4\n")
+    _, items, report = read("darknet", tmp_path)
+    # by hand: centre (10, 5), 4 x 4 in 20 x 10 pixels
+    assert items[f"VOC2007/{folder}/a.png"].annotations == (Annotation(category="cat", box_xyxy=(8, 3, 12, 7)),)
+    assert items[f"VOC2007/{folder}/b.png"].annotations == ()
+    assert list(report.findings()) == []
+
+
+def test_listed_pictures_without_any_labels_are_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "obj.data", "classes = 1\ntrain = train.txt\nnames = obj.names\n")
+    write_text(tmp_path / "obj.names", "cat\n")
+    write_text(tmp_path / "train.txt", "pictures/a.png\n")
+    write_picture(tmp_path / "pictures/a.png")
+    _, items, report = read("darknet", tmp_path)
+    assert len(items) == 1
+    assert report.warned("file") == 1
+
+
 def test_a_folder_without_obj_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableDataset, match=r"obj\.data"):
         read("darknet", tmp_path)

@@ -1,7 +1,8 @@
-"""The older YOLO layout of darknet and Yolo_mark: `obj.data`, `obj.names`, list files, and a text file beside each picture.
+"""The older YOLO layout of darknet and Yolo_mark: `obj.data`, `obj.names`, list files, and a text file for each picture.
 
 `obj.data` holds lines `key = value`: `train` and `valid` name list files, `names` the class names. Its paths are relative to
 the folder darknet was started in, so each is looked for from the left, part by part, below the data set's folder.
+The labels of a picture lie beside it, or below `labels` instead of the last `images` or `JPEGImages` of its path.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_folders,
 )
+from sightline.data.formats.yolo import find_label_path
 from sightline.data.formats.yolo_rows import read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -31,6 +33,8 @@ from sightline.data.versions import UNSPLIT, DatasetVersion
 FACTS_NAME = "obj.data"
 NAMES_NAME = "obj.names"
 PICTURES_FOLDER = "obj"
+# Folders of pictures whose labels darknet seeks in a folder `labels` beside them (its `replace_image_to_label`).
+LABELLED_ELSEWHERE = ("images", "JPEGImages")
 # Keys of obj.data that are no lists of pictures.
 OTHER_KEYS = frozenset({"classes", "names", "backup", "eval", "results", "labels", "top"})
 
@@ -117,12 +121,13 @@ def read_facts(path: Path) -> dict[str, str]:
 
 
 def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: ConversionReport) -> Iterator[SourceItem]:
-    """Every listed picture with the labels beside it; then label files whose picture is not there.
+    """Every listed picture with its labels; then label files whose picture is not there.
 
     Remembers a 64-bit hash a picture, to find those that are listed twice.
     """
     numbered = dict(enumerate(names))
     listed: set[int] = set()
+    has_labels = False
     read_lists: list[Path] = []
     for key, value in facts.items():
         if key in OTHER_KEYS:
@@ -144,9 +149,19 @@ def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: C
             name = name_picture(path, root)
             size = read_picture_size(path, report, name)
             if size is not None:
-                annotations = read_label_file(path.with_suffix(".txt"), numbered, size, 0, report, name)
+                labels = find_labels(path, root)
+                has_labels = has_labels or labels.is_file()
+                annotations = read_label_file(labels, numbered, size, 0, report, name)
                 yield SourceItem(file_name=name, path=path, split=split, annotations=annotations)
+    if listed and not has_labels:
+        report.warn("file", "no listed picture has a file of labels, neither beside it nor in a folder labels")
     report_unlisted(root, listed, report)
+
+
+def find_labels(path: Path, root: Path) -> Path:
+    """Where the labels of a picture are: beside it, else below `labels` instead of its last `images` or `JPEGImages`."""
+    beside = path.with_suffix(".txt")
+    return beside if beside.is_file() else find_label_path(path, root, LABELLED_ELSEWHERE)
 
 
 def iterate_list(place: Path, root: Path, report: ConversionReport) -> Iterator[Path]:
@@ -164,13 +179,24 @@ def iterate_list(place: Path, root: Path, report: ConversionReport) -> Iterator[
 def report_unlisted(root: Path, listed: set[int], report: ConversionReport) -> None:
     """Tell of pictures no list names, and of label files without a picture."""
     for inside, files in walk_folders(root):
-        pictures = list_picture_stems(inside)
+        pictures = list_labelled_stems(inside, root)
         for path in (inside / name for name in files):
             if is_picture(path.name):
                 if hash(path) not in listed:
                     report.drop("image", "picture that no list names", path.relative_to(root).as_posix())
             elif path.suffix == ".txt" and inside != root and path.stem not in pictures:
                 report.drop("file", "labels without a picture", path.relative_to(root).as_posix())
+
+
+def list_labelled_stems(inside: Path, root: Path) -> set[str]:
+    """Stems of the pictures whose labels may lie in the folder `inside`."""
+    stems = list_picture_stems(inside)
+    parts = inside.relative_to(root).parts
+    if "labels" in parts:
+        place = len(parts) - 1 - parts[::-1].index("labels")
+        for name in LABELLED_ELSEWHERE:
+            stems |= list_picture_stems(root.joinpath(*parts[:place], name, *parts[place + 1 :]))
+    return stems
 
 
 def name_picture(path: Path, root: Path) -> str:

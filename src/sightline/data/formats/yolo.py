@@ -303,11 +303,11 @@ def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) 
     return "/".join(parts[1:] if parts[0] == "images" and len(parts) > 1 else parts)
 
 
-def find_label_path(path: Path, root: Path) -> Path:
-    """Where the labels of a picture are: `labels` for the last `images` of its path below the root, or beside it."""
+def find_label_path(path: Path, root: Path, folders: tuple[str, ...] = ("images",)) -> Path:
+    """Where the labels of a picture are: `labels` for the last of `folders` in its path below the root, or beside it."""
     parts = list(path.relative_to(root).parts)
     for place in range(len(parts) - 2, -1, -1):
-        if parts[place] == "images":
+        if parts[place] in folders:
             return root.joinpath(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
     return path.with_suffix(".txt")
 
