@@ -102,6 +102,48 @@ def test_a_replacement_that_cannot_be_put_in_place_gives_the_old_folder_back(tmp
     assert list_tree(tmp_path) == ["made", "made/old"]
 
 
+def record_syncs(monkeypatch) -> list[str]:
+    """Names of what is synced or renamed from now on, in order."""
+    told, sync, rename = [], os.fsync, Path.rename
+
+    def tell_sync(descriptor):
+        told.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    def tell_rename(self, destination):
+        told.append(f"-> {destination.name}")
+        return rename(self, destination)
+
+    monkeypatch.setattr(os, "fsync", tell_sync)
+    monkeypatch.setattr(os, "sync", lambda: told.append("all"))
+    monkeypatch.setattr(Path, "rename", tell_rename)
+    return told
+
+
+def test_a_new_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    told = record_syncs(monkeypatch)
+    with new_folder(tmp_path / "made") as folder:
+        (folder / "sub").mkdir()
+        for name in ("a", "sub/b"):
+            (folder / name).write_text(name)
+    assert sorted(told[:-1]) == sorted(["a", "b", "sub", folder.name])
+    assert told[-1] == "-> made"
+    told.clear()
+    with new_folder(tmp_path / "many") as folder:
+        for number in range(65):
+            (folder / str(number)).touch()
+    assert told == ["all", "-> many"]
+
+
+def test_a_folder_that_another_process_finished_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "made"
+    with pytest.raises(Conflict, match="made"), new_folder(target) as folder:
+        (folder / "mine").write_text("1")
+        target.mkdir()
+        (target / "theirs").write_text("2")
+    assert list_tree(tmp_path) == ["made", "made/theirs"]
+
+
 def test_the_hash_is_that_of_the_whole_file(tmp_path):
     content = os.urandom((1 << 20) + 17)  # more than one chunk
     (tmp_path / "file").write_bytes(content)

@@ -1,6 +1,8 @@
 """Versions: written whole or not at all, ids that depend on content only, splits, places."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +55,40 @@ def test_making_the_same_version_twice_keeps_one(tmp_path):
     assert make(workspace).folder == make(workspace).folder
     assert len(workspace.list("datasets", "pets")) == 1
     assert not list((tmp_path / "datasets" / "pets").glob(".new-*"))
+
+
+def test_the_files_of_a_version_are_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    told, sync, rename = [], os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (told.append(os.fstat(descriptor).st_ino), sync(descriptor))[1])
+    monkeypatch.setattr(Path, "rename", lambda self, target: (told.append("renamed"), rename(self, target))[1])
+    version = make(Workspace(tmp_path))
+    synced = told[: told.index("renamed")]
+    for path in (version.folder, version.folder / "items.parquet", version.folder / "manifest.json"):
+        assert path.stat().st_ino in synced, path
+
+
+@pytest.mark.parametrize("damage", ["items.parquet is empty", "items.parquet is gone", "manifest.json is empty"])
+def test_a_damaged_version_is_replaced_when_it_is_made_again(tmp_path, damage):
+    name, _, state = damage.partition(" is ")
+    version = make(Workspace(tmp_path))
+    (version.folder / name).unlink()
+    if state == "empty":
+        (version.folder / name).touch()
+    again = make(Workspace(tmp_path))
+    assert again.folder == version.folder
+    opened = open_version(Workspace(tmp_path).find("datasets", "pets"))
+    opened.verify()
+    assert (opened.id, len(list(opened.items()))) == (version.id, 4)
+    assert sorted(path.name for path in version.folder.parent.iterdir()) == sorted(["latest", version.folder.name])
+
+
+def test_of_two_equal_versions_made_at_once_the_second_takes_what_is_there(tmp_path, monkeypatch):
+    first = make(Workspace(tmp_path))
+    with monkeypatch.context() as patched:  # as if the first had come between the second's look and its rename
+        patched.setattr(Path, "exists", lambda self: False)
+        second = make(Workspace(tmp_path))
+    assert second.folder == first.folder
+    assert not list(first.folder.parent.glob(".new-*"))
 
 
 def test_counts_and_items_by_split(tmp_path):

@@ -1,4 +1,7 @@
-"""Write files and folders so that a reader sees the old one or the new one, never half of it; and read them back verified."""
+"""Write files and folders so that a reader sees the old one or the new one, never half of it; and read them back verified.
+
+Content reaches the disk before the rename that shows it: a rename alone may survive a power cut that its files do not.
+"""
 
 import errno
 import hashlib
@@ -22,6 +25,8 @@ from sightline.core.manifests import (
 
 MANIFEST_NAME = "manifest.json"
 CHUNK_BYTES = 1 << 20
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+MAX_SYNCED_FILES = 64  # of a folder; for 1000, one sync of all disks took 0.05 s on ext4 and an fsync each 0.23 s
 
 
 def compute_file_hash(path: Path) -> FileHash:
@@ -39,7 +44,7 @@ def explain_full_disk(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL_DISK:
             raise
         raise Exhausted(
             f"no room left on the disk while writing {where}; make room there and where temporary files lie (TMPDIR), "
@@ -97,20 +102,55 @@ def new_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        if target.exists():
-            old = temporary.with_name(temporary.name + ".old")
-            target.rename(old)
-            try:
-                temporary.rename(target)
-            except BaseException:
-                old.rename(target)
-                raise
-            shutil.rmtree(old)
-        else:
-            temporary.rename(target)
+        put_folder(temporary, target, replace)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def put_folder(folder: Path, target: Path, replace: bool = False) -> None:
+    """Make a complete folder durable and give it its final name, beside it on the same disk.
+
+    Raises: Conflict when `target` exists by then and `replace` is False; it is left as it is.
+    """
+    sync_folder(folder)
+    if replace and target.exists():
+        old = folder.with_name(folder.name + ".old")
+        target.rename(old)
+        try:
+            folder.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old)
+        return
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise Conflict(f"{target} exists already; choose another name or remove it") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's files and names are on the disk."""
+    paths = [path for path in folder.rglob("*") if not path.is_symlink()]
+    if sum(path.is_file() for path in paths) > MAX_SYNCED_FILES:
+        os.sync()
+        return
+    for path in (*paths, folder):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do it for folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def hash_files(folder: Path) -> dict[str, FileHash]:

@@ -16,8 +16,15 @@ import msgspec
 import numpy as np
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, InvalidInput, NotFound
-from sightline.core.folders import compute_file_hash, read_manifest, verify_files, write_file_atomic, write_manifest
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.folders import (
+    compute_file_hash,
+    put_folder,
+    read_manifest,
+    verify_files,
+    write_file_atomic,
+    write_manifest,
+)
 from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.blobs import BlobStore
@@ -214,23 +221,33 @@ def make_temporary_folder(target: Path | Workspace, name: str) -> Path:
 def place_version(folder: Path, target: Path | Workspace, name: str, blobs: BlobStore) -> DatasetVersion:
     """Rename a complete version folder to where it belongs, note where its blobs lie, and open it.
 
-    A Workspace that holds the same id already keeps its own. Raises: Conflict when a plain `target` exists.
+    A Workspace that holds the same id already keeps its own while that is whole. Raises: Conflict when a plain `target` exists.
     """
     manifest = read_manifest(folder, DatasetVersionManifest)
     if isinstance(target, Workspace):
         final = target.place("datasets", name, compute_manifest_id(manifest))
-        if final.exists():
-            shutil.rmtree(folder)
-        else:
-            folder.rename(final)
+        try:
+            put_folder(folder, final)
+        except Conflict:
+            if is_whole(final, manifest):
+                shutil.rmtree(folder)
+            else:
+                put_folder(folder, final, replace=True)
         target.set_latest(final)
     else:
         final = target
-        if final.exists():
-            raise Conflict(f"{final} exists already; choose another name or remove it")
-        folder.rename(final)
+        put_folder(folder, final)
     write_location(final, blobs)
     return DatasetVersion(final, manifest, blobs)
+
+
+def is_whole(folder: Path, manifest: DatasetVersionManifest) -> bool:
+    """Whether a version's folder holds this manifest and the files it names, undamaged."""
+    try:
+        verify_files(folder, manifest.files)
+        return read_manifest(folder, DatasetVersionManifest) == manifest
+    except (NotFound, CorruptFile, InvalidInput):
+        return False
 
 
 def write_location(folder: Path, blobs: BlobStore) -> None:
