@@ -110,6 +110,38 @@ def test_a_moved_workspace_still_finds_its_blobs(tmp_path):
     assert version.read_image(next(version.items())).shape == (6, 8, 3)
 
 
+def test_a_workspace_behind_a_link_keeps_its_blobs_when_it_is_moved(tmp_path):
+    (tmp_path / "disk" / "before").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "before")
+    version = make(Workspace(tmp_path / "link"))
+    assert '"../../../blobs"' in (version.folder / "location.json").read_text()
+    shutil.move(tmp_path / "disk" / "before", tmp_path / "after")
+    version = open_version(Workspace(tmp_path / "after").find("datasets", "pets"))
+    assert version.read_image(next(version.items())).shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("linked", ["blobs", "datasets"])
+def test_a_linked_part_of_a_workspace_is_found(tmp_path, linked):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / linked).symlink_to(tmp_path / "disk")
+    make(Workspace(tmp_path / "w"))
+    version = open_version(Workspace(tmp_path / "w").find("datasets", "pets"))
+    assert version.read_image(next(version.items())).shape == (6, 8, 3)
+
+
+def test_a_version_says_where_its_pictures_lie_from_its_first_moment(tmp_path, monkeypatch):
+    seen, rename = [], Path.rename
+
+    def look(self, target):
+        seen.append((self / "location.json").is_file())
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", look)
+    make(Workspace(tmp_path))
+    assert seen == [True]
+
+
 def test_a_plain_folder_needs_a_blob_store_and_a_free_place(tmp_path):
     with pytest.raises(InvalidInput, match="blob store"):
         VersionWriter(tmp_path / "v", "pets", CATS)

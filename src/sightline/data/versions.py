@@ -219,17 +219,19 @@ def make_temporary_folder(target: Path | Workspace, name: str) -> Path:
 
 
 def place_version(folder: Path, target: Path | Workspace, name: str, blobs: BlobStore) -> DatasetVersion:
-    """Rename a complete version folder to where it belongs, note where its blobs lie, and open it.
+    """Note where a complete version's blobs lie, rename its folder to where it belongs, and open it.
 
     A Workspace that holds the same id already keeps its own while that is whole. Raises: Conflict when a plain `target` exists.
     """
     manifest = read_manifest(folder, DatasetVersionManifest)
+    write_location(folder, blobs)
     if isinstance(target, Workspace):
         final = target.place("datasets", name, compute_manifest_id(manifest))
         try:
             put_folder(folder, final)
         except Conflict:
             if is_whole(final, manifest):
+                write_location(final, blobs)
                 shutil.rmtree(folder)
             else:
                 put_folder(folder, final, replace=True)
@@ -237,7 +239,6 @@ def place_version(folder: Path, target: Path | Workspace, name: str, blobs: Blob
     else:
         final = target
         put_folder(folder, final)
-    write_location(final, blobs)
     return DatasetVersion(final, manifest, blobs)
 
 
@@ -251,10 +252,15 @@ def is_whole(folder: Path, manifest: DatasetVersionManifest) -> bool:
 
 
 def write_location(folder: Path, blobs: BlobStore) -> None:
-    """Write `location.json`: a relative path for blobs in a local folder, so that a workspace can be moved as a whole."""
+    """Write `location.json`: a relative path for blobs in a local folder, so that a workspace can be moved as a whole.
+
+    Links on the way are resolved, or the path would lead up from one place and down in another; not one that stands for the
+    blobs themselves, which may be changed to follow them.
+    """
     where = blobs.url
     if blobs.local_folder is not None:
-        where = Path(os.path.relpath(blobs.local_folder, folder.resolve())).as_posix()
+        place = blobs.local_folder.parent.resolve() / blobs.local_folder.name
+        where = Path(os.path.relpath(place, folder.resolve())).as_posix()
     write_file_atomic(folder / LOCATION_NAME, msgspec.json.encode(BlobLocation(blobs=where)))
 
 
