@@ -1,6 +1,7 @@
 """Pascal VOC: boxes as stored, lists, masks, dialects; BCCD against the benchmark's own numbers."""
 
 import os
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -206,3 +207,38 @@ def test_links_to_themselves_and_pipes_are_no_annotation_files(tmp_path):
     (tmp_path / "VOC" / "Annotations" / "a.xml").symlink_to("a.xml")
     os.mkfifo(tmp_path / "VOC" / "Annotations" / "b.xml")
     assert VocFormat().detect(tmp_path / "VOC") == 0
+
+
+@pytest.mark.parametrize("name", ["{parent}/home/a.png", "../../home/a.png"])
+def test_a_file_name_that_leads_out_gives_the_picture_inside_never_the_one_outside(tmp_path, monkeypatch, name):
+    put_picture(tmp_path / "home" / "a.png", seed=1)
+    root = tmp_path / "VOC"
+    put_picture(root / "JPEGImages" / "home" / "a.png", seed=2)
+    put_xml(root / "Annotations" / "x.xml", "dog", head=f"<filename>{name.format(parent=tmp_path)}</filename>")
+    monkeypatch.chdir(tmp_path)
+    for number, source in enumerate((root, Path("VOC"))):
+        items, report, version = read(source, tmp_path / str(number))
+        assert list(items) == ["home/a.png"]
+        inside = (root / "JPEGImages" / "home" / "a.png").read_bytes()
+        assert version.blobs.read(items["home/a.png"].blob) == inside
+        assert report.is_clean
+
+
+def test_an_absolute_file_name_inside_of_a_source_given_by_a_relative_path_is_found(tmp_path, monkeypatch):
+    path = tmp_path / "VOC" / "JPEGImages" / "sub" / "a.png"
+    put_picture(path)
+    put_xml(tmp_path / "VOC" / "Annotations" / "x.xml", "dog", head=f"<filename>{path}</filename>")
+    monkeypatch.chdir(tmp_path)
+    items, report, _ = read(Path("VOC"), tmp_path)
+    assert report.is_clean
+    assert list(items) == ["sub/a.png"]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a/" * 100_000 + "a.png"])
+def test_a_file_name_that_no_disk_holds_is_passed_over(tmp_path, name):
+    put_picture(tmp_path / "VOC" / "JPEGImages" / "x.png")
+    put_xml(tmp_path / "VOC" / "Annotations" / "x.xml", "dog")
+    path = tmp_path / "VOC" / "Annotations" / "x.xml"
+    path.write_text(path.read_text().replace("</annotation>", f"<filename>{name}</filename></annotation>"))
+    items, _, _ = read(tmp_path / "VOC", tmp_path)
+    assert list(items) == ["x.png"]

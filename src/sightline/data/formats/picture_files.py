@@ -14,6 +14,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.imaging.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
+MAX_PATH = 4096  # longer ones no disk holds, and each of their parts would be tried
 JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"})
 SPLIT_NAMES = {
     "train": "train", "training": "train", "trn": "train",
@@ -132,10 +133,13 @@ def resolve_inside(root: Path, *names: str) -> Path | None:
     """The first existing file or folder that one of `names`, written on any machine, can mean below `root`.
 
     Absolute paths and leading ".." or machine folders are given up part by part from the left: "/home/ann/set/images/train"
-    means `root/images/train` when that is there. Nothing outside of `root` is ever returned.
+    means `root/images/train` when that is there. Nothing outside of `root` is ever returned; open that, not the name, which may
+    lead elsewhere.
     """
     real_root = Path(os.path.realpath(root))
     for name in names:
+        if len(name) > MAX_PATH:
+            continue
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
         if not parts:
             return root
@@ -143,7 +147,7 @@ def resolve_inside(root: Path, *names: str) -> Path | None:
             if ".." in parts[start:]:
                 continue
             path = root.joinpath(*parts[start:])
-            if path.exists() and Path(os.path.realpath(path)).is_relative_to(real_root):
+            if os.path.exists(path) and Path(os.path.realpath(path)).is_relative_to(real_root):  # noqa: PTH110 - never raises
                 return path
     return None
 

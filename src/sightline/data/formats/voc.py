@@ -207,6 +207,8 @@ def _stream_layout(layout: _Layout, report: ConversionReport) -> Iterator[Source
             report.drop("image", "its annotation file cannot be read", path.name)
             continue
         picture = _find_picture(layout, picture_id, facts.file_name)
+        if picture is not None:
+            done.add(picture.relative_to(layout.pictures).with_suffix("").as_posix())  # an XML may be named otherwise
         parsed = (_parse_object(thing, report, picture_id) for thing in facts.objects)
         objects = tuple(annotation for annotation in parsed if annotation is not None)
         yield SourceItem(
@@ -245,9 +247,9 @@ def _find_picture(layout: _Layout, picture_id: str, file_name: str | None) -> Pa
         # The XML's own folder first: with nested ids `filename` is only the last part.
         beside = str(Path(picture_id).with_name(Path(file_name).name)) if Path(file_name).name else file_name
         for name in (beside, file_name):
-            path = layout.pictures / name
-            if os.path.isfile(path) and resolve_inside(layout.pictures, name) is not None:  # noqa: PTH113 - never raises
-                return path
+            found = resolve_inside(layout.pictures, name)
+            if found is not None and os.path.isfile(found):  # noqa: PTH113 - never raises
+                return found
     for suffix in PICTURE_SUFFIXES:
         for spelling in (suffix, suffix.upper()):
             path = layout.pictures / f"{picture_id}{spelling}"
