@@ -3,11 +3,13 @@
 The table finds new formats; each must be able to carry at least one of the contents below without a loss.
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -20,7 +22,7 @@ from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.versions import VersionWriter
 from sightline.imaging.masks import annotations_to_label_map, decode_mask, encode_mask
-from sightline.imaging.reading import encode_image
+from sightline.imaging.reading import decode_image, encode_image
 
 WIDTH, HEIGHT = 40, 30
 TOLERANCE_PX = 0.01
@@ -72,15 +74,37 @@ CONTENTS: dict[str, list[tuple[str, tuple[Annotation, ...]]]] = {
 }
 
 
-def make_version(folder: Path, content: str):
+def encode_turned(pixels: np.ndarray, orientation: int) -> bytes:
+    """A PNG of an upright picture, stored so that EXIF turns it."""
+    if orientation == 1:
+        return encode_image(pixels, "png")
+    turns = {3: 2, 6: 1, 8: 3}[orientation]  # quarters, against the clock, that the file lies turned by
+    picture = Image.fromarray(np.rot90(pixels, turns))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    content = BytesIO()
+    picture.save(content, "png", exif=exif)
+    assert np.array_equal(decode_image(content.getvalue()), pixels)
+    return content.getvalue()
+
+
+def make_version(folder: Path, content: str, orientation: int = 1):
     rng = np.random.default_rng(5)
     blobs = BlobStore(folder / "blobs")
     with VersionWriter(folder / "version", "fruit", Categories(NAMES), blobs) as writer:
         for number, (split, annotations) in enumerate(CONTENTS[content]):
             pixels = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
             name = f"{'ab'[number % 2]}/picture {number} ü.png"
-            blob = blobs.put_bytes(encode_image(pixels, "png"))
-            item = Item(blob=blob, file_name=name, width=WIDTH, height=HEIGHT, split=split, annotations=annotations)
+            blob = blobs.put_bytes(encode_turned(pixels, orientation))
+            item = Item(
+                blob=blob,
+                file_name=name,
+                width=WIDTH,
+                height=HEIGHT,
+                orientation=orientation,
+                split=split,
+                annotations=annotations,
+            )
             writer.add(item)
         return writer.close()
 
@@ -107,6 +131,22 @@ def assert_same_boxes(first: Item, second: Item):
         assert replace(theirs, **plain) == replace(ours, **plain)
 
 
+def assert_same_items(version, again, format):
+    ours = {item.blob: item for item in version.items()}
+    theirs = {item.blob: item for item in again.items()}
+    assert ours.keys() == theirs.keys()
+    for blob, item in ours.items():
+        assert theirs[blob].split == item.split
+        if format in ("label_masks", "cityscapes"):  # semantic formats keep the map, not how many annotations drew it
+            maps = [
+                annotations_to_label_map(each.annotations, version.categories, HEIGHT, WIDTH, 255)
+                for each in (item, theirs[blob])
+            ]
+            assert np.array_equal(*maps)
+        else:
+            assert_same_boxes(item, theirs[blob])
+
+
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_a_format_can_carry_comes_back_the_same_and_what_not_it_says_before(format, content, tmp_path):
@@ -122,19 +162,23 @@ def test_what_a_format_can_carry_comes_back_the_same_and_what_not_it_says_before
     assert read.is_clean, read.lines()
     assert written.kept.get("image") == read.kept.get("image") == version.count()
     assert set(again.categories.names) >= {a.category for item in version.items() for a in item.annotations}
-    ours = {item.blob: item for item in version.items()}
-    theirs = {item.blob: item for item in again.items()}
-    assert ours.keys() == theirs.keys()
-    for blob, item in ours.items():
-        assert theirs[blob].split == item.split
-        if format in ("label_masks", "cityscapes"):  # semantic formats keep the map, not how many annotations drew it
-            maps = [
-                annotations_to_label_map(each.annotations, version.categories, HEIGHT, WIDTH, 255)
-                for each in (item, theirs[blob])
-            ]
-            assert np.array_equal(*maps)
-        else:
-            assert_same_boxes(item, theirs[blob])
+    assert_same_items(version, again, format)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo", "yolo_segment", "darknet", "label_masks", "cityscapes"])
+def test_a_picture_that_exif_turns_is_told_and_comes_back_the_same(format, orientation, tmp_path):
+    content = "masks of each category" if format in ("label_masks", "cityscapes") else "boxes"
+    version = make_version(tmp_path, content, orientation)
+    losses = load_format(format).check(version)
+    turned = 0 if orientation == 1 else version.count()
+    # Ultralytics reads pictures with OpenCV, which turns them: labels of the upright picture are what it wants.
+    assert (losses.changed("image"), losses.warned("image")) == ((0, turned) if format.startswith("yolo") else (turned, 0))
+    again, written, read = export_and_import(version, format, tmp_path, allow_loss=True)
+    assert (written.changed("image"), written.warned("image")) == (losses.changed("image"), losses.warned("image"))
+    assert read.is_clean, read.lines()
+    assert {item.orientation for item in again.items()} == {orientation}
+    assert_same_items(version, again, format)
 
 
 @pytest.mark.parametrize("content", CONTENTS)

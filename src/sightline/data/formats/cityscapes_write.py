@@ -17,7 +17,7 @@ from sightline.core.errors import InvalidInput
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cityscapes_labels import BY_NAME, GROUP_SUFFIX, LABELS, make_written_ids
 from sightline.data.formats.label_masks import draw_label_map
-from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts, report_other_box
+from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts, report_other_box, report_turned
 from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, write_table
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.items import Item
@@ -103,6 +103,7 @@ def convert_item(
         shown = [annotation for annotation in item.annotations if annotation.mask is not None]
         return make_objects(shown), label_map, "mask"
     report_lost_item_facts(report, item)
+    report_turned(report, item)
     kept: list[Annotation] = []
     for annotation in item.annotations:
         if annotation.geometry in ("image", "box"):

@@ -6,7 +6,8 @@ be sparse. Keypoints and captions are not kept, and the report says so. Written:
 `images/`; confidence, origin and attributes go into keys of their own ("score", "origin", "attributes"), which other readers
 ignore.
 
-COCO's tools ignore EXIF orientation: labels that record the size of the stored picture are turned with it on import.
+Some tools of COCO apply EXIF orientation, others ignore it: labels that record the size of the stored picture are turned with
+it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.
 """
 
 import math

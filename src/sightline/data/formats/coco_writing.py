@@ -12,7 +12,7 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_turned
 from sightline.data.formats.picture_files import check_inside
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
@@ -61,6 +61,7 @@ def _name_splits(version: DatasetVersion) -> list[str]:
 
 def _report_losses(item: Item, report: ConversionReport) -> None:
     report_lost_item_facts(report, item)
+    report_turned(report, item)
     for annotation in item.annotations:
         if annotation.polygons is not None and annotation.mask is not None:
             report.change("annotation", "polygons beside a mask are not written", item.file_name)

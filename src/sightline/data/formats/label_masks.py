@@ -21,7 +21,7 @@ from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unread
 from sightline.core.manifests import UnlabelledPixels
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts
+from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts, report_turned
 from sightline.data.formats.mask_classes import (
     CAMVID_COLOURS,
     CAMVID_NAMES,
@@ -263,6 +263,7 @@ def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int) -> MaskClass
 def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: ConversionReport) -> np.ndarray:
     """The item's label map `(H, W)`; what a map cannot hold of its annotations is told."""
     report_lost_item_facts(report, item)
+    report_turned(report, item)
     drawn: list[Annotation] = []
     for annotation in item.annotations:
         if annotation.geometry in ("image", "box"):

@@ -7,6 +7,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import find_polygons_box
 
 SAME_BOX_PX = 0.01
+TURNED = "stored turned, by EXIF: the labels fit the upright picture, which tools that ignore EXIF do not show"
 
 
 def report_lost_facts(report: ConversionReport, item: Item, annotation: Annotation) -> None:
@@ -25,6 +26,21 @@ def report_lost_item_facts(report: ConversionReport, item: Item) -> None:
     """Tell of a frame's video and time, which no folder layout holds."""
     if item.source_video is not None:
         report.drop("attribute", "the format does not hold which frame of which video a picture is", item.file_name)
+
+
+def report_turned(report: ConversionReport, item: Item) -> None:
+    """Tell of a picture that EXIF turns: written are its file as it is and the labels of the upright picture.
+
+    Detectron2, MMCV and OpenCV turn such a picture; torchvision, Pillow and many small tools do not, so no labels fit all.
+    """
+    if item.orientation != 1:
+        report.change("image", TURNED, item.file_name)
+
+
+def warn_turned(report: ConversionReport, item: Item) -> None:
+    """As `report_turned`, for a format whose usual tools turn the picture: nothing is lost."""
+    if item.orientation != 1:
+        report.warn("image", TURNED, item.file_name)
 
 
 def report_lost_ignore(report: ConversionReport, version: DatasetVersion) -> None:

@@ -6,7 +6,8 @@ and included the last pixel, but nearly all tools since write plain corners, and
 is the union of train and val. `difficult`, `truncated`, `occluded`, `pose` become attributes unless they say the usual (0,
 Unspecified).
 
-VOC's tools ignore EXIF orientation: labels whose `size` is that of the stored picture are turned with it on import.
+Some tools of VOC apply EXIF orientation, others ignore it: labels whose `size` is that of the stored picture are turned with
+it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.
 """
 
 import math

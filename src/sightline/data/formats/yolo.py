@@ -17,7 +17,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, warn_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
@@ -98,6 +98,7 @@ class YoloFormat:
         for item in version.items():
             namer.place(item.split or UNSPLIT, item)
             report_lost_item_facts(report, item)
+            warn_turned(report, item)
             format_rows(item, version.categories, self.writes_polygons, report)
         return report
 
@@ -108,6 +109,7 @@ class YoloFormat:
         for item in version.items():
             path = namer.place(item.split or UNSPLIT, item)
             report_lost_item_facts(report, item)
+            warn_turned(report, item)
             labels = (target / "labels" / path).with_suffix(".txt")
             version.blobs.copy_to(item.blob, target / "images" / path)
             report.keep("image")
