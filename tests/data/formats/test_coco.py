@@ -8,12 +8,17 @@ from faster_coco_eval import COCO
 from faster_coco_eval import mask as coco_masks
 
 from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
 from sightline.data.formats import coco_scan
+from sightline.data.formats.coco import CocoFormat
 from sightline.data.importing import import_dataset
+from sightline.data.items import Item
 from sightline.data.samples import generate_samples
+from sightline.data.versions import VersionWriter
 from sightline.imaging.masks import decode_mask
 from sightline.imaging.reading import encode_image
 
@@ -86,6 +91,12 @@ def test_the_order_of_the_keys_does_not_matter_nor_the_size_of_a_block(tmp_path,
         ("annotations/person_keypoints_test.json", "images/1.png", "test"),
         ("labels.json", "data/1.png", None),
         ("instances_night.json", "1.png", "night"),
+        ("annotations/instances_test_day.json", "images/1.png", "test_day"),
+        ("annotations/instances_fold1_val.json", "images/1.png", "fold1_val"),
+        ("annotations/instances_val2017_100.json", "images/1.png", "val"),
+        ("annotations/instances_test-dev2017.json", "test2017/1.png", "test"),
+        ("annotations/image_info_test-dev2017.json", "test2017/1.png", "test"),
+        ("annotations/lvis_v1_train.json", "images/1.png", "train"),
     ],
 )
 def test_layouts_in_use_are_found_with_their_split(tmp_path, json_name, picture, split):
@@ -94,6 +105,19 @@ def test_layouts_in_use_are_found_with_their_split(tmp_path, json_name, picture,
     items, report, _ = read(tmp_path / "set", tmp_path)
     assert report.is_clean
     assert items["1.png"].split == split
+
+
+def test_a_split_that_would_be_read_as_another_is_said_before(tmp_path):
+    def check(*splits):
+        with VersionWriter(tmp_path / "-".join(splits), "x", Categories(["cat"]), BlobStore(tmp_path / "blobs")) as writer:
+            for split in splits:
+                writer.add(Item(blob="0" * 64, file_name=f"{split}.png", width=WIDTH, height=HEIGHT, split=split))
+            return CocoFormat().check(writer.close())
+
+    assert check("test_day", "test_night", "trainval", "night").is_clean
+    (finding,) = check("train", "train2", "dev", "default").findings()
+    assert finding.reason == "split's name is read back as another"
+    assert sorted(finding.examples) == ["default -> none", "dev -> val", "train2 -> train"]
 
 
 def test_masks_are_read_from_both_kinds_of_rle(tmp_path):

@@ -71,6 +71,12 @@ CONTENTS: dict[str, list[tuple[str, tuple[Annotation, ...]]]] = {
         ),
         ("my split", ()),
     ],
+    "boxes in splits of their own names": [(split, BOXES) for split in ("test_day", "test_night", "fold1_val")],
+    "labels in splits of their own names": [(split, (Annotation(category="pear"),)) for split in ("test_day", "night")],
+    "masks in splits of their own names": [(split, (outline("pear", 5, 5, 30, 20),)) for split in ("test_day", "night")],
+    "boxes in splits that mean the same": [(split, BOXES) for split in ("val", "dev", "Train", "train", "default", "val2")],
+    "labels in splits that mean the same": [(split, (Annotation(category="pear"),)) for split in ("val", "dev", "Train")],
+    "masks in splits that mean the same": [(split, (outline("pear", 5, 5, 30, 20),)) for split in ("val", "dev", "Train")],
 }
 
 

@@ -17,7 +17,13 @@ from sightline.core.errors import InvalidInput
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cityscapes_labels import BY_NAME, GROUP_SUFFIX, LABELS, make_written_ids
 from sightline.data.formats.label_masks import draw_label_map
-from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts, report_other_box, report_turned
+from sightline.data.formats.losses import (
+    report_lost_facts,
+    report_lost_item_facts,
+    report_other_box,
+    report_renamed_splits,
+    report_turned,
+)
 from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, write_table
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.items import Item
@@ -35,6 +41,7 @@ def check_version(version: DatasetVersion) -> ConversionReport:
     """What `write_version` would lose."""
     report = ConversionReport()
     find_ids(version)
+    report_renamed_splits(report, version)
     namer = FileNamer(version, report)
     for item in version.items():
         place_picture(namer, item)
@@ -45,6 +52,7 @@ def check_version(version: DatasetVersion) -> ConversionReport:
 def write_version(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write every item, then classes.csv."""
     ids = find_ids(version)
+    report_renamed_splits(report, version)
     namer = FileNamer(version, report)
     # Category index -> id; the last entry stands for pixels nothing covers.
     values = np.array([*(ids[name] for name in version.categories), 0], np.uint8)

@@ -15,7 +15,13 @@ from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.losses import (
+    read_split_folders,
+    report_lost_facts,
+    report_lost_ignore,
+    report_lost_item_facts,
+    report_renamed_splits,
+)
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, has_picture, is_picture, list_folder, walk_files
 from sightline.data.items import Item
@@ -220,6 +226,7 @@ def name_folders(categories: Categories, report: ConversionReport) -> dict[str, 
 def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, Path]]:
     """Items that have a class, with the path their picture gets; what is lost of any item is told."""
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version, read_split_folders(version))
     folders = name_folders(version.categories, report)
     namer = FileNamer(version, report, by_stem=False)
     for item in version.items():

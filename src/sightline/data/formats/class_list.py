@@ -22,7 +22,12 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.list_pictures import IMAGES_FOLDER, PictureFinder
 from sightline.data.formats.list_rows import ListColumns, ListRow, find_columns, join_labels, read_rows
-from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
+from sightline.data.formats.losses import (
+    report_lost_facts,
+    report_lost_ignore,
+    report_lost_item_facts,
+    report_renamed_splits,
+)
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, list_folder, make_unique_names, walk_pictures
 from sightline.data.items import Item
@@ -250,6 +255,7 @@ def name_picture(path: Path, root: Path) -> str:
 def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, str, list[str]]]:
     """Every item with its picture's path and its labels; what is lost of it is told."""
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
     namer = FileNamer(version, report, by_stem=False)
     for item in version.items():
         labels = []

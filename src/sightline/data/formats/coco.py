@@ -26,19 +26,18 @@ from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.coco_names import TASKS, TEST_DEV, find_file_split, name_task
 from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import find_split, resolve_inside
+from sightline.data.formats.picture_files import resolve_inside
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import encode_mask
 
 HEAD_BYTES = 65536
 MAX_FILES_LOOKED_AT = 200
 MAX_FOREIGN_NAME = 250
-# Tasks of one data set, richest first; only one of them is read.
-TASKS = ("instances", "", "person_keypoints", "stuff", "labels", "image_info", "captions", "panoptic")
 UNREADABLE_TASKS = ("panoptic",)
 
 
@@ -113,19 +112,10 @@ def _looks_like_coco(path: Path) -> bool:
     return keys >= 3 and (b'"images"' in head or b'"images"' in tail or b'"file_name"' in head)
 
 
-def _name_task(path: Path) -> tuple[str, str]:
-    """Task and the rest of a JSON's name: `person_keypoints_val2017.json` -> ("person_keypoints", "val2017")."""
-    stem = path.name.removesuffix(".json")
-    for task in TASKS:
-        if task and (stem == task or stem.startswith(task + "_")):
-            return task, stem[len(task) + 1 :]
-    return "", stem
-
-
 def _choose_task(files: list[Path], wanted: str | None, source: Path, report: ConversionReport) -> list[Path]:
     by_task: dict[str, list[Path]] = {}
     for path in files:
-        by_task.setdefault(_name_task(path)[0], []).append(path)
+        by_task.setdefault(name_task(path)[0], []).append(path)
     readable = [task for task in TASKS if task in by_task and task not in UNREADABLE_TASKS]
     if wanted is not None:
         readable = [task for task in readable if task == wanted]
@@ -140,21 +130,6 @@ def _choose_task(files: list[Path], wanted: str | None, source: Path, report: Co
                     "file", f"labels of another task ({task or 'unnamed'}) are not read beside {readable[0]}", path.name
                 )
     return by_task[readable[0]]
-
-
-def find_file_split(path: Path, root: Path) -> str | None:
-    """The split a JSON's name or folder tells: `instances_train2017.json`, `valid/_annotations.coco.json`."""
-    task, rest = _name_task(path)
-    for word in reversed(re.split(r"[_\-. ]+", rest)):
-        split = find_split(re.sub(r"\d+$", "", word))
-        if split in ("train", "val", "test"):
-            return split
-    if task == "instances" and rest not in ("", "default", "unsplit"):
-        return rest
-    for folder in (path.parent, path.parent.parent):
-        if folder not in (root, root.parent) and folder.is_relative_to(root) and find_split(folder.name):
-            return find_split(folder.name)
-    return None
 
 
 def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -> Iterator[SourceItem]:
@@ -184,10 +159,10 @@ class _PictureFinder:
     """Finds a JSON's pictures in the folders that the layouts in use put them."""
 
     def __init__(self, path: Path, root: Path, split: str | None) -> None:
-        word = _name_task(path)[1]
+        word = name_task(path)[1]
         parents = list(dict.fromkeys((path.parent.parent, path.parent, root)))
         inside = [folder for folder in parents if folder.is_relative_to(root)]
-        names = [name for name in dict.fromkeys((word, split)) if name]
+        names = [name for name in dict.fromkeys((word, TEST_DEV.sub("test", word), split)) if name]
         folders = [parent / part for parent in inside for part in ("images", ".", "data", "JPEGImages")]
         folders = [parent / "images" / name for parent in inside for name in names] + folders
         folders += [parent / name for parent in inside for name in names]

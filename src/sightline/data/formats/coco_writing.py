@@ -12,7 +12,8 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_turned
+from sightline.data.formats.coco_names import find_file_split
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
 from sightline.data.formats.picture_files import check_inside
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
@@ -25,6 +26,7 @@ def check_coco(version: DatasetVersion) -> ConversionReport:
     """What COCO has no place for: a frame's video, pixels to ignore, polygons beside a mask."""
     report = ConversionReport()
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version, _read_split)
     for item in version.items():
         _report_losses(item, report)
     return report
@@ -33,6 +35,7 @@ def check_coco(version: DatasetVersion) -> ConversionReport:
 def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write `annotations/instances_<split>.json` (`default` without a split) and `images/<file name>` below `target`."""
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version, _read_split)
     (target / "annotations").mkdir(parents=True, exist_ok=True)
     (target / "images").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sightline-coco-") as parts, ExitStack() as open_files:
@@ -57,6 +60,11 @@ def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) 
 def _name_splits(version: DatasetVersion) -> list[str]:
     names = [NO_SPLIT_NAME if name == "unsplit" else name for name in version.splits]
     return names or [NO_SPLIT_NAME]
+
+
+def _read_split(split: str) -> str | None:
+    """What a split's name will be when its JSON is read again."""
+    return find_file_split(Path("annotations", f"instances_{split}.json"), Path())
 
 
 def _report_losses(item: Item, report: ConversionReport) -> None:

@@ -13,7 +13,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
@@ -72,6 +72,7 @@ class DarknetFormat:
         """What `write` would lose."""
         report = ConversionReport()
         report_lost_ignore(report, version)
+        report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         for item in version.items():
             namer.place(PICTURES_FOLDER, item)
@@ -83,6 +84,7 @@ class DarknetFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write obj.data, obj.names, a list file for each split, and pictures with their labels below obj/."""
         report_lost_ignore(report, version)
+        report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         target.mkdir(parents=True, exist_ok=True)
         lists = {split: (target / f"{split}.txt").open("w", encoding="utf-8") for split in version.splits}

@@ -21,7 +21,13 @@ from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unread
 from sightline.core.manifests import UnlabelledPixels
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_facts, report_lost_item_facts, report_turned
+from sightline.data.formats.losses import (
+    read_split_folders,
+    report_lost_facts,
+    report_lost_item_facts,
+    report_renamed_splits,
+    report_turned,
+)
 from sightline.data.formats.mask_classes import (
     CAMVID_COLOURS,
     CAMVID_NAMES,
@@ -77,6 +83,7 @@ class LabelMasksFormat:
     def check(self, version: DatasetVersion) -> ConversionReport:
         """What `write` would lose: draws every mask, decodes no picture."""
         report = ConversionReport()
+        report_renamed_splits(report, version, read_split_folders(version))
         namer = FileNamer(version, report)
         for item in version.items():
             namer.place(item.split or UNSPLIT, item)
@@ -87,6 +94,7 @@ class LabelMasksFormat:
         """Write images/, masks/ and classes.csv."""
         classes = make_written_classes(version)
         shift = 1 if version.manifest.unlabelled_pixels == "background" else 0
+        report_renamed_splits(report, version, read_split_folders(version))
         namer = FileNamer(version, report)
         for item in version.items():
             path = namer.place(item.split or UNSPLIT, item)

@@ -1,9 +1,12 @@
 """What a format without room for them loses of annotations and items: told to the report in the same words by every writer."""
 
+from collections.abc import Callable
+
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.picture_files import find_split
 from sightline.data.items import Item
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import find_polygons_box
 
 SAME_BOX_PX = 0.01
@@ -47,6 +50,30 @@ def report_lost_ignore(report: ConversionReport, version: DatasetVersion) -> Non
     """Tell that pixels to be ignored will count as background."""
     if version.manifest.unlabelled_pixels == "ignore":
         report.change("attribute", "pixels without a label are to be ignored; the format takes them as background")
+
+
+def read_split(name: str) -> str:
+    """The split that most readers find for a written name: a known one for its synonyms, else that name."""
+    return find_split(name) or name
+
+
+def report_renamed_splits(
+    report: ConversionReport, version: DatasetVersion, read_back: Callable[[str], str | None] = read_split
+) -> None:
+    """Tell of splits whose name, as the format holds it, will be read as another ("dev" as "val") or as none.
+
+    Args:
+        read_back: the split that the format's reader finds for a name that its writer wrote.
+    """
+    for split in version.splits:
+        again = read_back(split)
+        if split not in (UNSPLIT, again):
+            report.change("file", "split's name is read back as another", f"{split} -> {again or 'none'}")
+
+
+def read_split_folders(version: DatasetVersion) -> Callable[[str], str | None]:
+    """As a reader to whom folders are splits only when all of them are named like one."""
+    return find_split if all(map(find_split, version.splits)) else lambda _: None
 
 
 def report_other_box(report: ConversionReport, annotation: Annotation, where: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.formats.voc_masks import BACKGROUND_NAMES, draw_instances, make_palette, save_palette_png
 from sightline.data.items import Item
@@ -23,6 +23,7 @@ def check_voc(version: DatasetVersion) -> ConversionReport:
     """What VOC changes or drops: whole-image labels, crowds, polygons (drawn as masks), overlapping masks, renamed files."""
     report = ConversionReport()
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
     _report_names(version, report)
     namer = FileNamer(version, report)
     indices = _index_categories(version)
@@ -36,6 +37,7 @@ def check_voc(version: DatasetVersion) -> ConversionReport:
 def write_voc(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write the version below `target`."""
     report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
     _report_names(version, report)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (target / folder).mkdir(parents=True, exist_ok=True)

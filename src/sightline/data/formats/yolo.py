@@ -17,7 +17,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, warn_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
@@ -94,6 +94,7 @@ class YoloFormat:
         """What `write` would lose."""
         report = ConversionReport()
         report_lost_ignore(report, version)
+        report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         for item in version.items():
             namer.place(item.split or UNSPLIT, item)
@@ -105,6 +106,7 @@ class YoloFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write data.yaml, images/SPLIT/ and labels/SPLIT/."""
         report_lost_ignore(report, version)
+        report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         for item in version.items():
             path = namer.place(item.split or UNSPLIT, item)
