@@ -4,7 +4,7 @@ import pytest
 from format_samples import make_version, read, write_picture, write_text
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.exporting import export_version
 from sightline.data.formats.table import detect_format
 
@@ -80,3 +80,10 @@ def test_the_export_is_laid_out_as_darknet_wants_it(tmp_path: Path) -> None:
     assert "valid = val.txt" in (tmp_path / "out/obj.data").read_text()
     assert (tmp_path / "out/val.txt").read_text() == "obj/x/a.png\n"
     assert (tmp_path / "out/obj/x/a.txt").read_text() == "1 0.5 0.75 0.5 0.5\n"
+
+
+@pytest.mark.parametrize("split", ["names", "a=b", "#1", " night"])
+def test_a_split_that_is_no_key_of_its_own_is_refused(tmp_path: Path, split: str) -> None:
+    version = make_version(tmp_path, [("a.png", split, [])], ["cat"])
+    with pytest.raises(InvalidInput, match="rename the split"):
+        export_version(version, tmp_path / "out", "darknet")

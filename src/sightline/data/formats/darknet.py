@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
@@ -72,6 +72,7 @@ class DarknetFormat:
         """What `write` would lose."""
         report = ConversionReport()
         report_lost_ignore(report, version)
+        check_splits(version)
         report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         for item in version.items():
@@ -84,6 +85,7 @@ class DarknetFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write obj.data, obj.names, a list file for each split, and pictures with their labels below obj/."""
         report_lost_ignore(report, version)
+        check_splits(version)
         report_renamed_splits(report, version)
         namer = FileNamer(version, report)
         target.mkdir(parents=True, exist_ok=True)
@@ -207,6 +209,15 @@ def name_picture(path: Path, root: Path) -> str:
     """The path below the data set's folder, without the folder our own export puts all pictures in."""
     name = PurePosixPath(path.relative_to(root).as_posix())
     return str(name.relative_to(PICTURES_FOLDER)) if name.parts[0] == PICTURES_FOLDER and len(name.parts) > 1 else str(name)
+
+
+def check_splits(version: DatasetVersion) -> None:
+    """Raises: InvalidInput for a split whose name cannot be a key of obj.data: its pictures would not be read again."""
+    clash = [name for name in version.splits if name in OTHER_KEYS or "=" in name or name != name.strip() or name[0] == "#"]
+    if clash:
+        raise InvalidInput(
+            f"expected splits with names that can be keys of {FACTS_NAME}, got {', '.join(map(repr, clash))}; rename the split"
+        )
 
 
 def write_facts(version: DatasetVersion, target: Path) -> None:
