@@ -95,6 +95,36 @@ def test_a_bad_box_beside_a_good_polygon_is_drawn_anew():
     assert findings == [("changed", "box without area, drawn anew around its outline")]
 
 
+BOX = (5.0, 5.0, 25.0, 20.0)
+EMPTY = encode_mask(np.zeros((50, 100), bool))
+
+
+@pytest.mark.parametrize(
+    ("outline", "reason"),
+    [
+        ({"polygons": ((5.0, 5.0, 25.0, 20.0),)}, "polygon without area"),  # two corners, as some converters write
+        ({"polygons": ((1.0, 1.0, math.nan, 5.0, 3.0, 9.0),)}, "coordinate that is not a number"),
+        ({"polygons": ((-9.0, -9.0, -5.0, -9.0, -5.0, -5.0),)}, "polygon outside the picture"),
+        ({"mask": EMPTY}, "mask without a pixel"),
+        ({"mask": MaskRle(height=50, width=90, counts=EMPTY.counts)}, "mask of another size than its picture"),
+        ({"mask": MaskRle(height=50, width=100, counts="zzzz~\x01")}, "mask that cannot be decoded"),
+    ],
+)
+def test_a_bad_outline_does_not_cost_a_good_box(outline, reason):
+    annotation, findings = clean(box_xyxy=BOX, **outline)
+    assert annotation == Annotation(category="cat", box_xyxy=BOX)
+    assert findings == [("changed", f"{reason}, its box is kept")]
+    assert clean(box_xyxy=(9.0, 9.0, 9.0, 9.0), **outline) == (None, [("dropped", reason)])  # both bad
+    assert clean(**outline) == (None, [("dropped", reason)])
+
+
+def test_what_was_done_to_an_outline_that_is_left_out_is_not_told():
+    over = ((90.0, 10.0, 110.0, 10.0, 110.0, 20.0),)
+    annotation, findings = clean(box_xyxy=BOX, polygons=over, mask=EMPTY)
+    assert annotation == Annotation(category="cat", box_xyxy=BOX)
+    assert findings == [("changed", "mask without a pixel, its box is kept")]
+
+
 def test_masks_are_checked():
     pixels = np.zeros((50, 100), bool)
     empty = encode_mask(pixels)

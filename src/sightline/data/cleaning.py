@@ -102,25 +102,42 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, changes: 
         raise _UselessAnnotation("confidence that is not 0 to 1")
     if annotation.geometry == "image":
         return annotation
-    polygons = annotation.polygons
-    bounds: BoxXyxy | None = None
-    if polygons is not None:
-        polygons = _clean_polygons(polygons, width, height, changes)
-        bounds = find_polygons_box(polygons)
-    if annotation.mask is not None:
-        bounds = _check_mask(annotation.mask, width, height)
     box = annotation.box_xyxy
+    problem: _UselessAnnotation | None = None
+    try:
+        polygons, mask, bounds = _clean_outline(annotation, width, height, changes)
+    except _UselessAnnotation as error:
+        if box is None:
+            raise
+        polygons, mask, bounds, problem = None, None, None, error
     if box is not None:
         try:
             box = _clean_box(box, width, height, changes)
         except _UselessAnnotation as error:
             if bounds is None:
-                raise
+                raise problem or error from None
             changes.append(f"{error}, drawn anew around its outline")
             box = None
-    if polygons is annotation.polygons and box is annotation.box_xyxy and box is not None:
+    if problem is not None:
+        changes.append(f"{problem}, its box is kept")
+    if polygons is annotation.polygons and mask is annotation.mask and box is annotation.box_xyxy and box is not None:
         return annotation
-    return replace(annotation, polygons=polygons, box_xyxy=bounds if box is None else box)
+    return replace(annotation, polygons=polygons, mask=mask, box_xyxy=bounds if box is None else box)
+
+
+def _clean_outline(
+    annotation: Annotation, width: int, height: int, changes: list[str]
+) -> tuple[tuple[Ring, ...] | None, MaskRle | None, BoxXyxy | None]:
+    """Polygons, mask and the bounds of the two; what changed of them is told only when they can be used."""
+    polygons, bounds = annotation.polygons, None
+    told: list[str] = []
+    if polygons is not None:
+        polygons = _clean_polygons(polygons, width, height, told)
+        bounds = find_polygons_box(polygons)
+    if annotation.mask is not None:
+        bounds = _check_mask(annotation.mask, width, height)
+    changes += told
+    return polygons, annotation.mask, bounds
 
 
 def _clean_box(box: BoxXyxy, width: int, height: int, changes: list[str]) -> BoxXyxy:

@@ -161,7 +161,7 @@ def test_every_loss_is_told(tmp_path):
     ]
     put_json(tmp_path / "set" / "x.json", images, annotations)
     items, report, _ = read(tmp_path / "set", tmp_path)
-    assert len(items["1.png"].annotations) == 2
+    assert len(items["1.png"].annotations) == 3
     told = {(finding.kind, finding.reason): finding.count for finding in report.findings() if finding.outcome == "dropped"}
     assert told == {
         ("image", "image id used twice"): 1,
@@ -171,10 +171,22 @@ def test_every_loss_is_told(tmp_path):
         ("annotation", "its image is not in the list of images"): 2,
         ("annotation", "unknown category"): 1,
         ("annotation", "box without area"): 1,
-        ("annotation", "bbox or segmentation that is not as COCO defines it"): 3,
+        ("annotation", "bbox or segmentation that is not as COCO defines it"): 2,
         ("annotation", "caption or other label without a category"): 1,
         ("attribute", "keypoints are not kept"): 1,
     }
+    assert report.count("annotation", "changed", "segmentation that is not as COCO defines it, its box is kept") == 1
+
+
+def test_two_corners_for_a_segmentation_leave_the_box(tmp_path):
+    put_picture(tmp_path / "set" / "1.png")
+    corners = [[1, 2, 11, 22]]
+    annotations = [box(1, segmentation=corners), box(1, bbox=None, segmentation=corners)]
+    put_json(tmp_path / "set" / "x.json", [image(1, "1.png")], annotations)
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert items["1.png"].annotations == (Annotation(category="cat", box_xyxy=(1.0, 2.0, 11.0, 22.0)),)
+    assert report.count("annotation", "changed", "polygon without area, its box is kept") == 1
+    assert report.count("annotation", "dropped", "polygon without area") == 1
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/tmp/secret.png", "a/../../secret.png", "..\\secret.png", "C:\\secret.png"])

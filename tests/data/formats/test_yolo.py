@@ -7,9 +7,11 @@ from format_samples import by_blob, make_version, read, round_trip, write_pictur
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import LossyExport, UnreadableDataset
+from sightline.data.blobs import BlobStore
 from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
 from sightline.data.formats.table import detect_format, load_format
+from sightline.data.importing import import_dataset
 
 NAMES = "names: [cat, dog]\n"
 
@@ -272,3 +274,11 @@ def test_a_broken_yaml_is_an_error_not_another_format(tmp_path: Path) -> None:
     write_text(tmp_path / "labels/train/a.txt", "0 0.5 0.5 0.2 0.4\n")
     with pytest.raises(UnreadableDataset, match=r"data\.yaml to be YAML"):
         detect_format(tmp_path).read(tmp_path, ConversionReport(), {})
+
+
+def test_a_polygon_without_area_is_no_box_either(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images\n" + NAMES)
+    write_picture(tmp_path / "images/a.png", 20, 10)
+    write_text(tmp_path / "labels/a.txt", "0 0.25 0.25 0.5 0.5 0.75 0.75\n")
+    _, report = import_dataset(tmp_path, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"), format="yolo")
+    assert report.count("annotation", "dropped", "polygon without area") == 1

@@ -32,7 +32,13 @@ from sightline.data.formats.picture_files import (
 )
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.headers import DEFAULT_MAX_PIXELS
-from sightline.imaging.masks import draw_polygons, encode_mask, find_polygons_box, label_map_to_annotations
+from sightline.imaging.masks import (
+    compute_ring_area,
+    draw_polygons,
+    encode_mask,
+    find_polygons_box,
+    label_map_to_annotations,
+)
 from sightline.imaging.reading import read_label_map
 
 LABELS = ("gtFine", "gtCoarse")
@@ -227,8 +233,8 @@ def make_objects(
 
 
 def bound(rings: tuple[tuple[float, ...], ...]) -> tuple[float, float, float, float] | None:
-    """Bounds of the rings, None when they have no point."""
-    return find_polygons_box(rings) if any(rings) else None
+    """Bounds of the rings, None when they have no area."""
+    return find_polygons_box(rings) if any(compute_ring_area(ring) > 0 for ring in rings) else None
 
 
 def report_object_left_out(label: str, kind: str | None, name: str, report: ConversionReport) -> None:

@@ -39,6 +39,8 @@ HEAD_BYTES = 65536
 MAX_FILES_LOOKED_AT = 200
 MAX_FOREIGN_NAME = 250
 UNREADABLE_TASKS = ("panoptic",)
+# What parsing a bbox or segmentation of other types, shapes or sizes than COCO has raises.
+NOT_COCO = (TypeError, ValueError, KeyError, OverflowError, SightlineError)
 
 
 class CocoFormat:
@@ -199,9 +201,9 @@ def _parse_annotation(
     if any(isinstance(value, int | float) and value for value in _as_list(record.get("keypoints"))):
         report.drop("attribute", "keypoints are not kept", where)
     try:
-        polygons, mask = _parse_segmentation(record.get("segmentation"), size)
         box = _parse_box(record.get("bbox"))
-    except (TypeError, ValueError, KeyError, OverflowError, SightlineError):
+        polygons, mask = _parse_outline(record, size, box, report, where)
+    except NOT_COCO:
         report.drop("annotation", "bbox or segmentation that is not as COCO defines it", where)
         return None
     score = record.get("score")
@@ -225,6 +227,19 @@ def _parse_box(bbox: Any) -> BoxXyxy | None:
         raise TypeError("a bbox is a list")
     x, y, width, height = (math.nan if value is None else float(value) for value in bbox)
     return x, y, x + width, y + height
+
+
+def _parse_outline(
+    record: dict[str, Any], size: tuple[int, int] | None, box: BoxXyxy | None, report: ConversionReport, where: str
+) -> tuple[tuple[Ring, ...] | None, MaskRle | None]:
+    """Polygons or mask of an annotation. Raises: NOT_COCO for a damaged one, unless there is a box to keep."""
+    try:
+        return _parse_segmentation(record.get("segmentation"), size)
+    except NOT_COCO:
+        if box is None:
+            raise
+        report.change("annotation", "segmentation that is not as COCO defines it, its box is kept", where)
+        return None, None
 
 
 def _parse_segmentation(segmentation: Any, size: tuple[int, int] | None) -> tuple[tuple[Ring, ...] | None, MaskRle | None]:

@@ -13,7 +13,7 @@ import numpy as np
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.yolo_facts import apply_facts, read_facts
-from sightline.imaging.masks import find_polygons_box
+from sightline.imaging.masks import compute_ring_area, find_polygons_box
 
 BOX_VALUES = 4
 SMALLEST_POLYGON_VALUES = 6
@@ -102,7 +102,8 @@ def to_polygon_annotation(
     ring = tuple(value * size[index % 2] for index, value in enumerate(values))
     if len(ring) == ORIENTED_BOX_VALUES and is_tilted_rectangle(ring):
         report.change("annotation", "oriented box, kept as the polygon of its four corners", where)
-    return Annotation(category=category, polygons=(ring,), box_xyxy=find_polygons_box((ring,)))
+    has_area = compute_ring_area(ring) > 0  # a line is no object, nor are its bounds a box that anybody drew
+    return Annotation(category=category, polygons=(ring,), box_xyxy=find_polygons_box((ring,)) if has_area else None)
 
 
 def is_tilted_rectangle(ring: Ring) -> bool:
