@@ -78,3 +78,13 @@ def test_text_that_is_no_unicode_can_be_said():
     report.drop("image", "broken picture", "b\udcff.png")
     assert report.lines()[-1].encode() == "dropped 1 image: broken picture (b\N{REPLACEMENT CHARACTER}.png)".encode()
     assert clean_name(" two\nlines\0\ud800 ") == "two lines\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_first_reasons_fit_one_line():
+    report = ConversionReport()
+    assert report.reasons("dropped") == ""
+    report.warn("image", "odd", "w.png")
+    for reason in ("missing", "broken", "huge", "empty"):
+        for name in ("a.png", "b.png"):
+            report.drop("image", reason, name)
+    assert report.reasons("dropped", 2) == "dropped 2 images: missing (a.png, ...); dropped 2 images: broken (a.png, ...); ..."

@@ -99,6 +99,20 @@ def test_broken_missing_and_huge_pictures_are_dropped_and_reported(tmp_path):
     assert report.count("image", "dropped", "broken picture") == 1  # a header does not show that the rest is cut
 
 
+def test_an_import_that_keeps_no_picture_is_refused_and_the_good_version_stays(tmp_path):
+    source, workspace = make_coco(tmp_path / "set", count=3), Workspace(tmp_path / "w")
+    good, _ = import_dataset(source, workspace, "x")
+    for path in (source / "images").iterdir():
+        path.unlink()
+    with pytest.raises(UnreadableDataset, match=r"set, got none .* dropped 3 images: picture is missing \(0\.png, \.\.\.\)"):
+        import_dataset(source, workspace, "x")
+    (source / "labels.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(UnreadableDataset, match="it names none"):
+        import_dataset(source, workspace, "x", format="coco")
+    assert workspace.find("datasets", "x") == good.folder
+    assert len(workspace.list("datasets", "x")) == 1
+
+
 def test_equal_pictures_are_reported_within_and_across_splits(tmp_path):
     source = tmp_path / "set"
     for split, names in (("train", "aab"), ("val", "bc")):

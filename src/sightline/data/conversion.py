@@ -115,14 +115,12 @@ class ConversionReport:
             f"{_plural(kind)}: {self.kept.get(kind, 0):,} kept, {self.changed(kind):,} changed, {self.dropped(kind):,} dropped"
             for kind in kinds
         ]
-        for finding in self.findings():
-            examples = "; ".join(finding.examples)
-            noun = finding.kind if finding.count == 1 else _plural(finding.kind)
-            more = ", ..." if finding.count > len(finding.examples) else ""
-            lines.append(
-                f"{finding.outcome} {finding.count:,} {noun}: {finding.reason}" + (f" ({examples}{more})" if examples else "")
-            )
-        return lines
+        return [*lines, *(_describe(finding, MAX_EXAMPLES) for finding in self.findings())]
+
+    def reasons(self, outcome: Outcome, most: int = 3) -> str:
+        """The first reasons of one outcome in one line, an example of each, for a message; empty without any."""
+        told = [_describe(finding, 1) for finding in self.findings() if finding.outcome == outcome]
+        return "; ".join(told[:most]) + ("; ..." if len(told) > most else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready builtins: kept, changed, dropped by kind, and the findings."""
@@ -154,3 +152,11 @@ class ConversionReport:
 
 def _plural(kind: str) -> str:
     return PLURALS.get(kind, kind + "s")
+
+
+def _describe(finding: Finding, most: int) -> str:
+    shown = finding.examples[:most]
+    more = ", ..." if finding.count > len(shown) else ""
+    examples = f" ({'; '.join(shown)}{more})" if shown else ""
+    noun = finding.kind if finding.count == 1 else _plural(finding.kind)
+    return f"{finding.outcome} {finding.count:,} {noun}: {finding.reason}{examples}"

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError
+from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError, UnreadableDataset
 from sightline.core.folders import explain_disk_errors
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace, check_name
@@ -93,7 +93,8 @@ def import_dataset(
         blobs: a Workspace's own by default.
         format, split, seed, categories, verify, max_pixels, format_options: see `ImportOptions`.
 
-    Raises: NotFound, UnreadableDataset, InvalidInput; a broken picture or label is only reported.
+    Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
+        reported.
     """
     options = ImportOptions(
         format=format,
@@ -167,6 +168,7 @@ def _import_folder(
     with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
         staged = Path(staging) / ITEMS_NAME
         splits = _stage_items(staged, dataset, categories, blobs, options, report, on_progress)
+        _check_kept(source, report)
         with VersionWriter(
             target,
             name,
@@ -183,6 +185,15 @@ def _import_folder(
                 writer.add(placed)
             _report_duplicates(duplicates, staged, report)
             return writer.close(), report
+
+
+def _check_kept(source: Path, report: ConversionReport) -> None:
+    """Raises: UnreadableDataset when no picture was kept: an empty version would stand for the name from then on."""
+    if not report.kept.get("image"):
+        reasons = " ".join((report.reasons("dropped") or "it names none").split())
+        raise UnreadableDataset(
+            f"expected pictures in {source.resolve().name}, got none that can be kept: {reasons}; check the path"
+        )
 
 
 def _choose_categories(found: Categories, options: ImportOptions, report: ConversionReport) -> Categories:

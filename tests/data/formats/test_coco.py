@@ -12,6 +12,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
+from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
 from sightline.data.formats import coco_scan
 from sightline.data.formats.coco import CocoFormat
@@ -193,9 +194,9 @@ def test_two_corners_for_a_segmentation_leave_the_box(tmp_path):
 def test_a_picture_outside_of_the_data_set_is_not_read(tmp_path, name):
     put_picture(tmp_path / "secret.png")
     put_json(tmp_path / "set" / "x.json", [image(1, name)], [box(1)])
-    items, report, _ = read(tmp_path / "set", tmp_path)
-    assert items == {}
-    assert report.count("image", "dropped", "picture is missing") == 1
+    with pytest.raises(UnreadableDataset, match="dropped 1 image: picture is missing"):
+        read(tmp_path / "set", tmp_path)
+    assert not (tmp_path / "workspace").exists()
 
 
 def test_another_program_reads_what_we_write(tmp_path):
@@ -218,12 +219,12 @@ def test_another_program_reads_what_we_write(tmp_path):
     assert found > 10
 
 
-def test_taco_without_its_pictures_is_reported_not_refused(shared_data, tmp_path):
-    items, report, version = read(shared_data / "label-formats" / "coco-taco", tmp_path)
-    assert items == {}
-    assert len(version.categories) == 60
-    assert report.count("image", "dropped", "picture is missing") == 1500
-    assert report.dropped("annotation") == 4784
+def test_taco_without_its_pictures_is_refused_with_the_reasons(shared_data, tmp_path):
+    source = shared_data / "label-formats" / "coco-taco"
+    reasons = r"dropped 1,500 images: picture is missing \(.*dropped 4,784 annotations: its picture was dropped"
+    with pytest.raises(UnreadableDataset, match=f"coco-taco, got none that can be kept: {reasons}"):
+        read(source, tmp_path)
+    assert len(CocoFormat().read(source, ConversionReport(), {}).categories) == 60
 
 
 def test_labelme_nuts_keeps_the_six_pictures_that_are_there(shared_data, tmp_path):

@@ -176,9 +176,8 @@ def test_datumaro_sample_has_two_boxes_and_a_mask(shared_data, tmp_path):
     geometries = {annotation.category: annotation.geometry for annotation in items["2007_000001.jpg"].annotations}
     assert geometries == {"cat": "box", "person": "box", "bicycle": "mask"}
     assert report.count("attribute", "dropped", "parts of objects are not kept") == 1
-    nothing, report, _ = read(folder / "voc_dataset2", tmp_path / "2")
-    assert nothing == {}
-    assert report.count("image", "dropped", "picture is missing") == 5
+    with pytest.raises(UnreadableDataset, match="dropped 5 images: picture is missing"):
+        read(folder / "voc_dataset2", tmp_path / "2")
 
 
 def test_an_xml_in_utf16_is_seen_and_a_single_one_finds_its_picture(tmp_path):
