@@ -32,6 +32,29 @@ def test_a_good_zip_and_a_good_tar_are_unpacked(tmp_path):
     assert (tmp_path / "tar" / "top" / "a" / "b.txt").read_text() == "1"
 
 
+def make_unflagged_zip(path, name: bytes, content):
+    """A zip whose one entry has this name in bytes and no flag that it is UTF-8, as macOS packs it."""
+    make_zip(path, [("x" * len(name), content)])
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("grün/straße.txt".encode(), "grün/straße.txt"),
+        ("gru\u0308n.txt".encode(), "gru\u0308n.txt"),
+        ("猫.txt".encode(), "猫.txt"),
+        ("grün.txt".encode("cp437"), "grün.txt"),
+        (b"plain.txt", "plain.txt"),
+    ],
+)
+def test_names_in_a_zip_are_utf8_where_they_can_be_else_code_page_437(tmp_path, name, expected):
+    path = make_unflagged_zip(tmp_path / "mac.zip", name, "1")
+    extract_archive(path, tmp_path / "out")
+    assert files_below(tmp_path / "out") == [expected]
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "..\\evil", "C:\\evil", "C:/evil", "\\\\host\\evil"])
 def test_a_zip_entry_that_leads_out_is_refused_before_anything_is_written(tmp_path, name):
     path = tmp_path / "evil.zip"

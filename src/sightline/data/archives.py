@@ -21,6 +21,7 @@ import msgspec
 from sightline.core.errors import Exhausted, InvalidInput, UnreadableDataset
 
 CHUNK_BYTES = 1 << 20
+UTF8_FLAG = 0x800
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # What zipfile and tarfile raise at bytes that are not a whole archive (seen on the fuzzers' files of the tests).
 ARCHIVE_ERRORS = (
@@ -131,7 +132,7 @@ def _bomb(path: Path, limits: ArchiveLimits) -> InvalidInput:
 
 def _list_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry | None]:
     for info in archive.infolist():  # every name first, so that an evil archive leaves nothing behind
-        check_entry_name(info.filename, path)
+        check_entry_name(_read_name(info), path)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise InvalidInput(f"{path.name} holds a link or device: {info.filename[:100]!r}; pack plain files only")
@@ -141,7 +142,20 @@ def _list_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[_Entry | None]:
         if info.is_dir():
             yield None
         else:
-            yield _Entry(check_entry_name(info.filename, path), info.file_size, archive.open(info))
+            yield _Entry(check_entry_name(_read_name(info), path), info.file_size, archive.open(info))
+
+
+def _read_name(info: zipfile.ZipInfo) -> str:
+    """An entry's name: UTF-8 where it is that, whatever its flag says.
+
+    macOS packs UTF-8 without the flag for it (APPNOTE 4.4.4, bit 11), and `zipfile` takes such names for code page 437.
+    """
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _list_tar(archive: tarfile.TarFile, path: Path) -> Iterator[_Entry | None]:

@@ -190,6 +190,14 @@ def test_two_corners_for_a_segmentation_leave_the_box(tmp_path):
     assert report.count("annotation", "dropped", "polygon without area") == 1
 
 
+def test_a_picture_is_found_however_its_accents_are_composed(tmp_path):
+    put_picture(tmp_path / "set" / "gru\u0308n.png")  # as macOS keeps it
+    put_json(tmp_path / "set" / "x.json", [image(1, "gr\u00fcn.png")], [box(1)])
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert report.is_clean
+    assert list(items) == ["gr\u00fcn.png"]
+
+
 @pytest.mark.parametrize("name", ["../secret.png", "/tmp/secret.png", "a/../../secret.png", "..\\secret.png", "C:\\secret.png"])
 def test_a_picture_outside_of_the_data_set_is_not_read(tmp_path, name):
     put_picture(tmp_path / "secret.png")

@@ -5,6 +5,7 @@ from format_samples import make_version, write_picture, write_text
 
 from sightline.core.errors import InvalidInput
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.list_pictures import PictureFinder
 from sightline.data.formats.picture_files import (
     FileNamer,
     check_inside,
@@ -38,6 +39,15 @@ def test_paths_of_other_machines_are_found_below_the_root_and_nothing_outside(tm
     (root / "way_out").symlink_to(tmp_path)
     assert resolve_inside(root, "way_out/secret.png") is None
     assert resolve_inside(root, ".") == root
+
+
+def test_a_name_is_found_however_its_accents_are_composed(tmp_path: Path) -> None:
+    composed, decomposed = "gr\u00fcn.png", "gru\u0308n.png"
+    for written, wanted in ((composed, decomposed), (decomposed, composed)):
+        path = write_text(tmp_path / written / "set" / written, "")
+        assert resolve_inside(path.parent, wanted) == path
+        assert PictureFinder(path.parent, path.parent).find(wanted) == path
+    assert resolve_inside(tmp_path, "grun.png") is None
 
 
 def test_names_that_leave_their_folder_are_refused() -> None:

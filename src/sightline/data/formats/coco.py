@@ -31,7 +31,7 @@ from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import resolve_inside
+from sightline.data.formats.picture_files import resolve_inside, spell
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import encode_mask
 
@@ -177,12 +177,13 @@ class _PictureFinder:
         if foreign and len(file_name) > MAX_FOREIGN_NAME:
             return None
         for number, folder in enumerate(self._folders):
-            path = resolve_inside(folder, file_name) if foreign else folder / file_name
+            paths = [resolve_inside(folder, file_name)] if foreign else [folder / name for name in spell(file_name)]
             # `os.path.isfile` is False for names the system cannot have; `Path.is_file` raises for some.
-            if path is not None and os.path.isfile(path):  # noqa: PTH113
+            found = next((path for path in paths if path is not None and os.path.isfile(path)), None)  # noqa: PTH113
+            if found is not None:
                 # Pictures of one JSON lie together: look there first next time.
                 self._folders.insert(0, self._folders.pop(number))
-                return path
+                return found
         return None
 
 

@@ -8,7 +8,7 @@ when it is first needed.
 import os
 from pathlib import Path
 
-from sightline.data.formats.picture_files import resolve_inside, walk_pictures
+from sightline.data.formats.picture_files import resolve_inside, spell, walk_pictures
 
 IMAGES_FOLDER = "images"
 
@@ -26,6 +26,9 @@ class PictureFinder:
 
     def find(self, file: str) -> Path | None:
         """The picture's path, or None when there is none or its base name stands for several."""
+        return next((found for spelling in spell(file) if (found := self._find(spelling)) is not None), None)
+
+    def _find(self, file: str) -> Path | None:
         for place in self._places:
             path = place / file
             if not os.path.isabs(file) and ".." not in file.split("/") and path.is_file():  # noqa: PTH117

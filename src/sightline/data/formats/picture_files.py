@@ -4,7 +4,9 @@ A walk holds the names of one folder at a time, so a data set of any size stream
 """
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from sightline.core.errors import InvalidInput, UnreadableImage
@@ -129,6 +131,13 @@ def check_inside(file_name: str) -> PurePosixPath:
     return path
 
 
+def spell(name: str) -> tuple[str, ...]:
+    """A name as it stands, composed and decomposed (Unicode NFC, NFD): zips of macOS hold names as the last."""
+    if name.isascii():
+        return (name,)
+    return tuple(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
+
+
 def resolve_inside(root: Path, *names: str) -> Path | None:
     """The first existing file or folder that one of `names`, written on any machine, can mean below `root`.
 
@@ -137,7 +146,7 @@ def resolve_inside(root: Path, *names: str) -> Path | None:
     lead elsewhere.
     """
     real_root = Path(os.path.realpath(root))
-    for name in names:
+    for name in chain.from_iterable(map(spell, names)):
         if len(name) > MAX_PATH:
             continue
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
