@@ -19,6 +19,7 @@ from typing import IO
 import msgspec
 
 from sightline.core.errors import Exhausted, InvalidInput, UnreadableDataset
+from sightline.core.folders import FULL_DISK
 
 CHUNK_BYTES = 1 << 20
 UTF8_FLAG = 0x800
@@ -69,7 +70,7 @@ def extract_archive(path: Path, folder: Path, limits: ArchiveLimits = DEFAULT_LI
             with tarfile.open(path) as archive:
                 _extract(path, folder, _list_tar(archive, path), limits)
     except ARCHIVE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise Exhausted(f"no room left to unpack {path.name} in {folder.parent}; make room or set TMPDIR") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableDataset(f"expected a whole zip or tar archive at {path}, got: {reason[:200]}; pack it again") from error

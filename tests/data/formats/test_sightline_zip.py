@@ -1,13 +1,16 @@
 """Our own zip: the id survives, everything is checked, broken or forged files are refused."""
 
+import errno
+import os
 import tempfile
 import zipfile
 
 import pytest
 from msgspec.structs import replace
 
-from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, SightlineError
+from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, InvalidInput, SightlineError
 from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
 from sightline.data.formats.sightline_zip import is_version_archive
 from sightline.data.importing import import_dataset
@@ -139,3 +142,13 @@ def test_a_picture_above_the_limit_is_refused_and_nothing_is_kept(exported, tmp_
     assert not list((tmp_path / "again").rglob("manifest.json"))
     again, _ = import_dataset(path, Workspace(tmp_path / "again"), "x", max_pixels=item.width * item.height)
     assert again.id == version.id
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_zip(exported, tmp_path, monkeypatch):
+    def fail(self, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(BlobStore, "put_bytes", fail)
+    with pytest.raises(Exhausted, match="no room left"):
+        import_dataset(exported[1], Workspace(tmp_path / "again"), "x")
+    assert not list((tmp_path / "again" / "datasets" / "x").iterdir())

@@ -19,7 +19,7 @@ import msgspec
 
 from sightline.core.categories import Categories
 from sightline.core.errors import CorruptFile, InvalidInput, SightlineError, UnreadableDataset
-from sightline.core.folders import CHUNK_BYTES, MANIFEST_NAME
+from sightline.core.folders import CHUNK_BYTES, FULL_DISK, MANIFEST_NAME
 from sightline.core.manifests import DatasetVersionManifest, decode_manifest
 from sightline.core.workspace import Workspace
 from sightline.data.archives import ARCHIVE_ERRORS
@@ -137,6 +137,8 @@ def install_archive(
         return place_version(folder, target, name, blobs), report
     except ARCHIVE_ERRORS as error:
         _remove(folder)
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise  # `import_dataset` says so
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableDataset(f"expected a whole Sightline zip at {path}, got: {reason[:200]}; export it again") from error
     except BaseException:
