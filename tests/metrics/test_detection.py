@@ -6,6 +6,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
 from sightline.imaging.masks import encode_mask
 from sightline.metrics.detection import DetectionEvaluator
+from sightline.metrics.matching import match_image
 
 from .scenes import NAMES, SIZE, box, label, make_scenes
 
@@ -70,6 +71,35 @@ def test_masks_are_compared_as_masks():
     assert judge([(truth, predicted)], "box").compute().primary == pytest.approx(1.0)
     again = [Annotation(category="a", mask=encode_mask(left), confidence=0.9)]
     assert judge([(truth, again)], "mask").compute().primary == pytest.approx(1.0)
+
+
+def test_the_size_of_a_mask_is_its_own_not_that_of_its_box():
+    def slash(top, left, **fields):
+        """A line of 200 x 2 pixels from corner to corner of a box of 200 x 201: small, in a large box."""
+        pixels = np.zeros((SIZE, SIZE), bool)
+        steps = np.arange(200)
+        pixels[top + steps, left + steps] = pixels[top + steps, left + steps + 1] = True
+        return Annotation(category="a", mask=encode_mask(pixels), box_xyxy=(left, top, left + 201, top + 200), **fields)
+
+    truth = [slash(0, 0)]
+    predicted = [slash(0, 0, confidence=0.5), slash(300, 300, confidence=0.9)]
+    values = judge([(truth, predicted)], "mask").compute().values
+    # The surer one is false and small too: precision 1 / 2 at the only recall.
+    assert values["map_small"] == pytest.approx(0.5)
+    assert "map_medium" not in values and "map_large" not in values
+    assert "map_large" in judge([(truth, predicted)], "box").compute().values
+
+
+def test_only_what_is_there_is_matched_and_only_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr("sightline.metrics.detection.match_image", lambda *given: (calls.append(1), match_image(*given))[1])
+    scenes = [([box("a", (0, 0, 100, 100))], [box("b", (0, 0, 100, 100), confidence=0.9)]) for _ in range(10)]
+    evaluator = judge([*scenes, ([], [])])
+    evaluator.compute()
+    evaluator.resample(np.ones((3, 11), np.int64))
+    assert len(calls) == 20  # of 11 pictures with 4 categories, twice
+    evaluator.add([box("a", (0, 0, 9, 9))], [], SIZE, SIZE)
+    assert [matches.truth.sum() for matches in evaluator.match()] == [11, 0, 0, 0]
 
 
 def test_polygons_serve_where_masks_are_asked_for():

@@ -16,7 +16,9 @@ from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weig
 from sightline.metrics.thresholds import find_best_confidence
 
 CocoObject = dict[str, Any]
+_Pair = tuple[int, list[CocoObject], list[CocoObject]]  # a picture, the predictions in it of one category, its true objects
 AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
+NOTHING = match_image(np.zeros((0, 0)), np.zeros(0), np.zeros(0, bool))  # of a category, in a picture
 IOU_50, IOU_75 = 0, 5  # places in COCO's thresholds 0.50, 0.55, ..., 0.95
 
 
@@ -37,6 +39,7 @@ class DetectionEvaluator:
         self._predicted: list[list[CocoObject]] = []
         self._sizes: list[tuple[int, int]] = []
         self._confusion = ObjectConfusion(len(categories))
+        self._matches: list[CategoryMatches] | None = None
 
     @property
     def images(self) -> int:
@@ -51,6 +54,7 @@ class DetectionEvaluator:
         self._sizes.append((width, height))
         self._truth.append(objects)
         self._predicted.append(answers)
+        self._matches = None
         crowd, labels = _read(objects, "iscrowd", bool), _read(objects, "category_id", np.int64)
         answer_labels, confidences = _read(answers, "category_id", np.int64), _read(answers, "score", np.float64)
         self._confusion.add(labels, crowd, answer_labels, confidences, self._overlap(answers, objects))
@@ -91,26 +95,32 @@ class DetectionEvaluator:
         return Resampled(mean_or_nan(stacked), stacked)
 
     def match(self) -> list[CategoryMatches]:
-        """Matches of each category, in the order of the categories."""
-        result = []
-        for index in range(len(self.categories)):
-            per_image = []
-            for objects, answers in zip(self._truth, self._predicted, strict=True):
-                mine = [truth for truth in objects if truth["category_id"] == index]
-                said = [answer for answer in answers if answer["category_id"] == index]
-                overlap = self._overlap(said, mine)
-                per_image.append(match_image(overlap, _read(said, "score", np.float64), _read(mine, "iscrowd", bool)))
-            result.append(join_matches(per_image))
-        return result
+        """Matches of each category, in the order of the categories; kept until another picture is added."""
+        if self._matches is None:
+            pairs: list[list[_Pair]] = [[] for _ in self.category_names]
+            for image, (objects, answers) in enumerate(zip(self._truth, self._predicted, strict=True)):
+                mine, said = _group(objects), _group(answers)
+                for index in mine.keys() | said.keys():
+                    pairs[index].append((image, said.get(index, []), mine.get(index, [])))
+            self._matches = [self._match_category(of_category) for of_category in pairs]
+        return self._matches
+
+    def _match_category(self, pairs: list[_Pair]) -> CategoryMatches:
+        """Match one category; pictures without a pair have nothing of it, true or said."""
+        per_image = [NOTHING] * self.images
+        for image, said, mine in pairs:
+            overlap = self._overlap(said, mine)
+            per_image[image] = match_image(overlap, _read(said, "score", np.float64), _read(mine, "iscrowd", bool))
+        return join_matches(per_image)
 
     def _describe(self, annotation: Annotation, image_id: int, width: int, height: int) -> CocoObject:
-        """A COCO annotation, true or predicted; `category_id` is the category's index."""
-        x_min, y_min, x_max, y_max = find_annotation_box(annotation) or (0.0, 0.0, 0.0, 0.0)
+        """A COCO annotation, true or predicted; `category_id` is the category's index.
+
+        A mask comes without its box: beside one, `COCO.loadRes` would take the box's area for the mask's.
+        """
         described: CocoObject = {
             "image_id": image_id,
             "category_id": self.categories.index(annotation.category),
-            "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-            "area": (x_max - x_min) * (y_max - y_min),
             "iscrowd": int(annotation.is_crowd),
             "score": 1.0 if annotation.confidence is None else annotation.confidence,
         }
@@ -118,6 +128,10 @@ class DetectionEvaluator:
             rle = annotation.mask or encode_mask(draw_annotation(annotation, height, width))
             described["segmentation"] = {"size": [rle.height, rle.width], "counts": rle.counts}
             described["area"] = count_mask_pixels(rle)
+        else:
+            x_min, y_min, x_max, y_max = find_annotation_box(annotation) or (0.0, 0.0, 0.0, 0.0)
+            described["bbox"] = [x_min, y_min, x_max - x_min, y_max - y_min]
+            described["area"] = (x_max - x_min) * (y_max - y_min)
         return described
 
     def _overlap(self, answers: list[CocoObject], objects: list[CocoObject]) -> Doubles:
@@ -169,6 +183,14 @@ def _summarise(precision: Doubles, recall: Doubles) -> dict[str, float]:
 
 def _has_place(annotation: Annotation) -> bool:
     return annotation.geometry != "image"
+
+
+def _group(objects: list[CocoObject]) -> dict[int, list[CocoObject]]:
+    """Objects by category, in their order."""
+    groups: dict[int, list[CocoObject]] = {}
+    for one in objects:
+        groups.setdefault(one["category_id"], []).append(one)
+    return groups
 
 
 def _read(objects: list[CocoObject], key: str, dtype: Any) -> np.ndarray[Any, Any]:
