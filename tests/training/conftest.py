@@ -39,7 +39,7 @@ def label_shape(task: Task, colour: str, ring: tuple[float, ...]) -> tuple[Annot
 
 @pytest.fixture
 def make_version(tmp_path: Path) -> MakeVersion:
-    """Factory of versions: `make_version(task, splits={"train": 8, "val": 4}, width=48, height=40)`."""
+    """Factory of versions: `make_version(task, splits={"train": 8, "val": 4}, unlabelled=("val",), width=48, height=40)`."""
 
     def make(
         task: Task,
@@ -48,6 +48,7 @@ def make_version(tmp_path: Path) -> MakeVersion:
         height: int = 40,
         unlabelled_pixels: UnlabelledPixels = "background",
         name: str = "shapes",
+        unlabelled: tuple[str, ...] = (),
     ) -> DatasetVersion:
         rng = np.random.default_rng(5)
         blobs = BlobStore(tmp_path / "blobs")
@@ -59,7 +60,7 @@ def make_version(tmp_path: Path) -> MakeVersion:
                 colour = list(COLOURS)[index % len(COLOURS)]
                 image, ring = draw_shape(rng, colour, width, height)
                 content = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
-                labels = label_shape(task, colour, ring)
+                labels = () if split in unlabelled else label_shape(task, colour, ring)
                 sha256 = blobs.put_bytes(content)
                 writer.add(
                     Item(

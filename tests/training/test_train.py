@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
+from sightline.core.progress import ProgressEvent
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
 from sightline.training.curve import read_curve
@@ -69,6 +70,16 @@ def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(mak
     assert "no split 'val'" in "".join(messages)
     assert "primary" not in read_manifest(out, ModelManifest).metrics
     assert json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["step"] == 2
+
+
+def test_without_a_label_to_validate_on_the_last_weights_are_kept_and_it_is_said(make_version, tmp_path: Path) -> None:
+    version = make_version("detection", {"train": 4, "val": 3}, width=64, height=64, unlabelled=("val",))
+    events: list[ProgressEvent] = []
+    recipe = make_recipe("detection", budget="2it", size=64, batch_size=2, validations=2)
+    out = train_model(version, recipe, tmp_path / "model", on_progress=events.append)
+    assert "the split 'val' has no labels to validate detection on" in "".join(event.message for event in events)
+    assert "validating" not in {event.stage for event in events}
+    assert "primary" not in read_manifest(out, ModelManifest).metrics
 
 
 def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def draw_curves(points: list[CurvePoint], metric_name: str, path: Path) -> None:
         metrics.plot([100 * p.progress for p in validated], [p.metric for p in validated], "o-", color="#cc7000", markersize=4)
         metrics.set_ylabel(f"{metric_name} (validation)", color="#cc7000")
         metrics.set_ylim(0, 1)
-        best = max(validated, key=lambda point: point.metric or 0.0)
+        best = max(reversed(validated), key=lambda point: point.metric or 0.0)  # of equals the last, as the loop keeps them
         losses.set_title(f"best {metric_name} {best.metric:.3f} after {best.step} steps, {best.cpu_s:.0f} CPU-s", fontsize=10)
     rates.plot(percent, [point.learning_rate for point in points], color="#4e9a06", linewidth=1.2)
     rates.set_ylabel("learning rate", color="#4e9a06")

@@ -164,12 +164,13 @@ class TrainingLoop:
         on_progress(ProgressEvent(stage="validating", progress=after))
         metrics = self.validate(self.average.network)
         self.state.validations += 1
-        if self.state.best_metric is None or metrics.primary > self.state.best_metric:
-            self.state.best_metric, self.state.best_step, self.state.stale_validations = metrics.primary, step, 0
+        best = self.state.best_metric
+        is_better = best is None or metrics.primary > best
+        self.state.stale_validations = 0 if is_better else self.state.stale_validations + 1
+        if best is None or metrics.primary >= best:  # of equals the last, which have learned longest
+            self.state.best_metric, self.state.best_step = metrics.primary, step
             self.state.metrics = {metrics.primary_name: metrics.primary, **metrics.values}
             self.best = {name: tensor.detach().clone() for name, tensor in self.average.network.state_dict().items()}
-        else:
-            self.state.stale_validations += 1
         return metrics.primary
 
     def _is_out_of_patience(self) -> bool:

@@ -39,7 +39,7 @@ from sightline.training.sizing import choose_input_size
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
 from sightline.training.tasks.task import TaskContext
-from sightline.training.validation import evaluate_network
+from sightline.training.validation import evaluate_network, has_truth
 
 MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "curves.png"
 
@@ -182,6 +182,10 @@ def _make_validate(
         return None
     if not version.splits.get(split):
         message = f"no split {split!r} to validate on (there is {', '.join(version.splits)}); the last weights are kept"
+        on_progress(ProgressEvent(stage="training", message=message))
+        return None
+    if not has_truth(version, split, recipe.task):
+        message = f"the split {split!r} has no labels to validate {recipe.task} on; the last weights are kept"
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     chosen: str = split

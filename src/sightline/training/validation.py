@@ -22,6 +22,16 @@ def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -
     return {name: output.float().cpu().numpy() for name, output in zip(names, outputs, strict=True)}
 
 
+def has_truth(version: DatasetVersion, split: str, task: Task) -> bool:
+    """Whether a split holds anything to be right about; without, every network scores 0. Looks until the first is found."""
+    for item in version.items(split):
+        evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels)
+        evaluator.add(item.annotations, [], item.width, item.height)
+        if any(row["truth"] for row in evaluator.compute().per_category.values()):
+            return True
+    return False
+
+
 def evaluate_network(
     network: Network,
     version: DatasetVersion,
