@@ -152,6 +152,16 @@ def test_a_deployment_is_removed(run: Run, workspace: Path, tmp_path: Path) -> N
     assert artifact.is_dir()
 
 
+def test_an_artifact_answers_under_the_name_it_was_compiled_under(run: Run, workspace: Path, tmp_path: Path) -> None:
+    shelved = write_brightness_artifact(workspace / "artifacts" / "lowlat" / "0123456789abcdef", "artifact")
+    Workspace(workspace).set_latest(shelved)
+    assert run("deploy", "lowlat", "--json").json["deployment"] == "lowlat"  # its manifest has the model's name
+    assert run("deploy", shelved, "--json").json["deployment"] == "lowlat"
+    elsewhere = write_brightness_artifact(tmp_path / "elsewhere", "artifact")
+    assert run("deploy", elsewhere, "--json").json["deployment"] == "brightness"
+    assert run("deploy", "lowlat", "--name", "other", "--json").json["deployment"] == "other"
+
+
 def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:
     ran = run("deploy", write_brightness_model(tmp_path / "model"))
     assert ran.code == 2 and "sightline compile" in ran.err
