@@ -5,6 +5,7 @@ import urllib.error
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -126,6 +127,15 @@ def test_a_validation_split_that_is_not_there_is_refused_when_asked_for(make_ver
     with pytest.raises(NotFound, match="no split 'vall' to validate on; there is train, or none"):
         train_model(version, recipe, tmp_path / "model")
     assert not training_folder(tmp_path / "model").exists()
+
+
+def test_pictures_learned_under_the_name_trainval_cannot_choose_the_best_weights(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", splits={"train": 4, "val": 3})
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=2, train_splits=("trainval",))
+    with pytest.raises(InvalidInput, match="'val' is among train_splits, which are train, val"):
+        train_model(version, recipe, tmp_path / "model")
+    assert not training_folder(tmp_path / "model").exists()
+    train_model(version, msgspec.structs.replace(recipe, validation_split=None), tmp_path / "model")
 
 
 def test_a_network_that_norms_pooled_values_refuses_single_pictures(make_version, tmp_path: Path) -> None:

@@ -70,15 +70,15 @@ class DatasetVersion:
 
         Raises: NotFound when there is no such split.
         """
-        return read_items(self.folder / ITEMS_NAME, self._find_splits(split))
+        return read_items(self.folder / ITEMS_NAME, self.find_splits(split))
 
     def load_items(self, split: str | Sequence[str] | None = None) -> ItemTable:
         """The items as a compact in-memory sequence for random access; see `ItemTable`."""
-        return load_item_table(self.folder / ITEMS_NAME, self._find_splits(split))
+        return load_item_table(self.folder / ITEMS_NAME, self.find_splits(split))
 
     def count(self, split: str | Sequence[str] | None = None) -> int:
         """How many items a split (or several, or all) holds. Raises: NotFound."""
-        names = self._find_splits(split)
+        names = self.find_splits(split)
         return self.manifest.item_count if names is None else sum(self.manifest.split_counts[name] for name in names)
 
     def read_image(self, item: Item) -> np.ndarray:
@@ -90,7 +90,8 @@ class DatasetVersion:
         """Check `items.parquet` against the manifest. Raises: NotFound, CorruptFile."""
         verify_files(self.folder, self.manifest.files)
 
-    def _find_splits(self, split: str | Sequence[str] | None) -> list[str] | None:
+    def find_splits(self, split: str | Sequence[str] | None) -> list[str] | None:
+        """The version's own splits that a split, or several, stand for; None for all. Raises: NotFound."""
         if split is None:
             return None
         known = self.manifest.split_counts

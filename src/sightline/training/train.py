@@ -126,10 +126,19 @@ def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
 
 
 def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
-    """Refuse a validation split that was asked for and is not there; the default may be absent. Raises: NotFound."""
+    """Refuse a validation split that was asked for and is not there, or is learned; the default may be absent.
+
+    Raises: NotFound; InvalidInput when it is among what the train splits stand for ("trainval").
+    """
     split = recipe.validation_split
     if split not in (None, DEFAULT_VALIDATION_SPLIT, *version.splits):
         raise NotFound(f"no split {split!r} to validate on; there is {', '.join(version.splits)}, or none")
+    learned = version.find_splits(recipe.train_splits) or []
+    if split in learned:
+        raise InvalidInput(
+            f"validation_split {split!r} is among train_splits, which are {', '.join(learned)}: its pictures are learned; "
+            "give another one, or none to keep the last weights"
+        )
 
 
 def _prepare_loop(
