@@ -3,6 +3,7 @@
 import json
 import urllib.error
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import msgspec
@@ -19,7 +20,7 @@ from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
 from sightline.training.curve import read_curve
 from sightline.training.loop import TrainingLoop
-from sightline.training.recipe import make_recipe
+from sightline.training.recipe import make_recipe, read_recipe
 from sightline.training.train import compute_recipe_id, train_model, training_folder
 
 pytestmark = pytest.mark.slow
@@ -163,3 +164,67 @@ def test_a_checkpoint_may_go_on_on_another_device(make_version) -> None:
     version = make_version("classification")
     here, there, other = (make_recipe("classification", **changes) for changes in ({}, {"device": "cpu"}, {"seed": 1}))
     assert compute_recipe_id(version, here) == compute_recipe_id(version, there) != compute_recipe_id(version, other)
+
+
+# The recipe of a detector and its id as they were before augmentation had `settle` and `least_visible`, and recipes a `device`.
+OLD_RECIPE = {
+    "task": "detection",
+    "network": "fast",
+    "budget": "8h",
+    "size": 320,
+    "width": None,
+    "height": None,
+    "batch_size": 8,
+    "optimiser": "muon",
+    "learning_rate": 0.008,
+    "momentum": 0.9,
+    "weight_decay": 0.02,
+    "schedule": "cosine",
+    "warm_up": 0.05,
+    "final_rate": 0.01,
+    "clip_norm": 10.0,
+    "average_decay": 0.998,
+    "augmentation": {
+        "scale": [0.7, 1.35],
+        "stretch": 1.0,
+        "shift": 0.12,
+        "rotation_deg": 0.0,
+        "shear_deg": 0.0,
+        "flip_x": 0.5,
+        "flip_y": 0.0,
+        "quarter_turns": False,
+        "brightness": 0.05,
+        "contrast": 0.15,
+        "colour": 0.2,
+        "mosaic": 0.4,
+        "mosaic_scale": [0.6, 1.2],
+        "mixup": 0.0,
+        "cutmix": 0.0,
+        "erase": 0.0,
+        "close": 0.25,
+    },
+    "label_smoothing": 0.0,
+    "class_weights": "none",
+    "train_splits": ["train"],
+    "validation_split": "val",
+    "validations": 10,
+    "patience": None,
+    "precision": "auto",
+    "weights": None,
+    "pretrained": False,
+    "checkpoint_s": 30.0,
+    "log_every": 10,
+    "prefetch_threads": 1,
+    "cache_bytes": 1073741824,
+    "seed": 0,
+}
+OLD_ID = "b0a5f3261b0ada61e62fe283bff41b246a1b83a7b0be801cb663c56cf56e5647"
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed() -> None:
+    version = SimpleNamespace(id="0" * 64)
+    recipe = read_recipe(OLD_RECIPE)
+    assert compute_recipe_id(version, recipe) == OLD_ID
+    for changes in ({"settle": 0.1}, {"least_visible": 0.5}):
+        changed = read_recipe({**OLD_RECIPE, "augmentation": {**OLD_RECIPE["augmentation"], **changes}})
+        assert compute_recipe_id(version, changed) != OLD_ID

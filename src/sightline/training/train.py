@@ -119,10 +119,21 @@ class _StopOnce:
         return self.was_true
 
 
+# Settings of the augmentation that came later, with the values of what was done before: checkpoints from then go on.
+LATER_AUGMENTATION = {"settle": 0.0, "least_visible": 0.25}
+
+
 def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
-    """What must be the same for a checkpoint to be resumed: all but the machine and settings that do not change the result."""
-    same = msgspec.structs.replace(recipe, device="auto", checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
-    return hashlib.sha256(msgspec.json.encode((version.id, same), order="sorted")).hexdigest()
+    """What must be the same for a checkpoint to be resumed: all but the machine and settings that do not change the result.
+
+    A field that is new here must not change the id while it does what was done before it: leave it out then.
+    """
+    same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
+    settings = msgspec.to_builtins(same)
+    del settings["device"]
+    augmentation = settings["augmentation"].items()
+    settings["augmentation"] = dict(setting for setting in augmentation if setting not in LATER_AUGMENTATION.items())
+    return hashlib.sha256(msgspec.json.encode((version.id, settings), order="sorted")).hexdigest()
 
 
 def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
