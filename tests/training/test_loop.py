@@ -1,8 +1,8 @@
 """The loop alone: which validation chooses the weights, and when there is one."""
 
-from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from sightline.core.progress import ProgressEvent, ignore_progress
@@ -10,7 +10,9 @@ from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import TaskMetrics
 from sightline.models.network import Network
 from sightline.models.small_classifier import SmallClassifier
+from sightline.training import loop as loop_module
 from sightline.training.arithmetic import EXACT
+from sightline.training.curve import read_curve
 from sightline.training.loop import TrainingLoop
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import make_recipe
@@ -31,7 +33,7 @@ class Scores:
 
 
 def make_loop(version: DatasetVersion, folder: Path, validate: Scores, **changes: object) -> TrainingLoop:
-    recipe = make_recipe("classification", size=32, batch_size=2, log_every=1, **changes)
+    recipe = make_recipe("classification", **{"size": 32, "batch_size": 2, "log_every": 1, **changes})
     pictures = Pictures(version, ("train",), 32, 32, 1 << 20)
     torch.manual_seed(0)
     network = SmallClassifier("classification", 3, 32, 32, channels=8, depths=(1, 1, 1, 1))
@@ -54,3 +56,43 @@ def test_an_equal_validation_is_no_progress_to_be_patient_for(make_version, tmp_
     loop = make_loop(make_version("classification"), tmp_path, validate, budget="20it", validations=20, patience=3)
     loop.run(ignore_progress, never)
     assert (loop.state.spent.steps, loop.state.best_step) == (4, 4)
+
+
+class Clock:
+    """Stands in for `time`: moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.perf_counter = self.process_time = self.monotonic = lambda: self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("log_every", "metrics"), [(10, {2: 0.5, 3: 0.6}), (1, {2: 0.5})])
+def test_a_budget_that_runs_out_while_a_checkpoint_is_written_ends_with_a_validation(
+    log_every: int, metrics: dict[int, float], make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, validate = Clock(), Scores(0.5, 0.6)
+    monkeypatch.setattr(loop_module, "time", clock)
+    settings = {"budget": "4s", "validations": 2, "checkpoint_s": 2.5, "log_every": log_every}
+    loop = make_loop(make_version("classification"), tmp_path, validate, **settings)
+    monkeypatch.setattr(loop, "_write_checkpoint", lambda: clock.move(2))  # after the third step, at 3 s
+
+    def take_a_second() -> bool:
+        clock.move(1)
+        return False
+
+    loop.run(ignore_progress, take_a_second)
+    assert (loop.state.best_metric, loop.state.best_step, loop.state.validations) == (0.6, 3, 2)
+    points = read_curve(tmp_path / "curve.jsonl")
+    assert [point.step for point in points] == [1, 2, 3]
+    assert {point.step: point.metric for point in points if point.metric is not None} == metrics
+
+
+def test_a_training_that_is_stopped_is_not_validated_again(make_version, tmp_path: Path) -> None:
+    validate = Scores(0.5)
+    loop = make_loop(make_version("classification"), tmp_path, validate, budget="4it", validations=2)
+    events: list[ProgressEvent] = []
+    loop.run(events.append, lambda: any(event.metrics.get("step") == 2 for event in events))
+    assert (loop.state.spent.steps, len(validate.seen)) == (3, 1)

@@ -30,6 +30,7 @@ class TrainingState(msgspec.Struct, kw_only=True):
         recipe_id: hash of recipe and dataset version: another one cannot be resumed.
         best_metric: of the best validation so far, 0..1, None before the first.
         best_step: where it was.
+        validated_step: the last one that was validated after, 0 before the first.
         stale_validations: how many in a row brought nothing better.
         validations: how many there were.
         metrics: values of the best validation.
@@ -39,6 +40,7 @@ class TrainingState(msgspec.Struct, kw_only=True):
     recipe_id: str = ""
     best_metric: float | None = None
     best_step: int = 0
+    validated_step: int = 0
     stale_validations: int = 0
     validations: int = 0
     metrics: dict[str, Any] = {}

@@ -98,7 +98,8 @@ class TrainingLoop:
             self._open_batches() as source,
             Curve(self.folder / CURVE_NAME, meter.steps) as curve,
         ):
-            while (progress := meter.progress()) < 1 and not self._is_out_of_patience():
+            stopping, rate = False, 0.0
+            while not stopping and (progress := meter.progress()) < 1 and not self._is_out_of_patience():
                 batch = source.take(meter.steps, progress, [meter.progress(meter.steps + 1 + ahead) for ahead in range(AHEAD)])
                 rate = self._take_step(batch, meter.steps, progress)
                 meter.count_step()
@@ -108,11 +109,11 @@ class TrainingLoop:
                 if metric is not None or meter.steps % self.recipe.log_every == 0 or meter.steps == 1 or meter.progress() >= 1:
                     self._log(curve, meter, rate, metric, on_progress)
                 self.state.spent = meter.spent()
-                if stopping:
-                    break
-                if time.monotonic() - written_at >= self.recipe.checkpoint_s:
+                if not stopping and time.monotonic() - written_at >= self.recipe.checkpoint_s:
                     self._write_checkpoint()
                     written_at = time.monotonic()
+            if not stopping:
+                self._validate_last_steps(curve, meter, rate, on_progress)
         self._write_checkpoint()
 
     def _open_batches(self) -> BatchSource:
@@ -159,11 +160,25 @@ class TrainingLoop:
         """Validate when progress passed one of the evenly spaced marks, or at a stop that has no best weights yet."""
         marks = self.recipe.validations
         due = int(after * marks) > int(before * marks) or (stopping and self.best is None)
-        if self.validate is None or not due:
+        return self._validate(step, after, on_progress) if due else None
+
+    def _validate_last_steps(self, curve: Curve, meter: BudgetMeter, rate: float, on_progress: OnProgress) -> None:
+        """A budget of time may run out after it was judged that no validation is due, while a checkpoint is written."""
+        if meter.steps == self.state.validated_step:
+            return
+        metric = self._validate(meter.steps, meter.progress(), on_progress)
+        self.state.spent = meter.spent()
+        if metric is not None and self._summed_steps:
+            self._log(curve, meter, rate, metric, on_progress)
+
+    def _validate(self, step: int, progress: float, on_progress: OnProgress) -> float | None:
+        """Score the average, and keep its weights if they are the best so far. Returns: the metric."""
+        if self.validate is None:
             return None
-        on_progress(ProgressEvent(stage="validating", progress=after))
+        on_progress(ProgressEvent(stage="validating", progress=progress))
         metrics = self.validate(self.average.network)
         self.state.validations += 1
+        self.state.validated_step = step
         best = self.state.best_metric
         is_better = best is None or metrics.primary > best
         self.state.stale_validations = 0 if is_better else self.state.stale_validations + 1
