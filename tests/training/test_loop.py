@@ -96,3 +96,12 @@ def test_a_training_that_is_stopped_is_not_validated_again(make_version, tmp_pat
     events: list[ProgressEvent] = []
     loop.run(events.append, lambda: any(event.metrics.get("step") == 2 for event in events))
     assert (loop.state.spent.steps, len(validate.seen)) == (3, 1)
+
+
+def test_a_training_without_a_step_leaves_no_checkpoint(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(loop_module, "time", clock)
+    loop = make_loop(make_version("classification"), tmp_path, Scores(), budget="1s")
+    monkeypatch.setattr(loop, "_open_batches", lambda: clock.move(2) or TrainingLoop._open_batches(loop))
+    loop.run(ignore_progress, never)
+    assert not (tmp_path / "checkpoint.safetensors").exists()

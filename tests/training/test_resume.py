@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
 from sightline.core.progress import ProgressEvent
 from sightline.training.curve import read_curve
 from sightline.training.launcher import worker_environment
@@ -113,3 +113,38 @@ def test_a_checkpoint_of_another_recipe_is_refused(make_version, tmp_path: Path)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
     with pytest.raises(CorruptFile, match="train from the start"):
         train_model(version, RECIPE, out, resume=True)
+
+
+def break_off(event: ProgressEvent) -> None:
+    """A listener that ends the training as a crash does."""
+    if event.metrics.get("step") == 3:
+        raise ZeroDivisionError
+
+
+def test_the_work_of_a_run_that_broke_off_is_not_replaced_unasked(make_version, tmp_path: Path) -> None:
+    version, out = make_version("classification", {"train": 6, "val": 3}), tmp_path / "model"
+    with pytest.raises(ZeroDivisionError):
+        train_model(version, RECIPE, out, on_progress=break_off)
+    checkpoint = training_folder(out) / "checkpoint.safetensors"
+    kept = checkpoint.read_bytes()
+    for recipe in (RECIPE, msgspec.structs.replace(RECIPE, seed=9)):
+        with pytest.raises(Conflict, match="go on with --resume, or remove that folder"):
+            train_model(version, recipe, out)
+    assert checkpoint.read_bytes() == kept
+    messages: list[str] = []
+    train_model(version, RECIPE, out, resume=True, on_progress=lambda event: messages.append(event.message))
+    assert "resumed after 2 steps" in messages
+
+
+def test_a_run_that_was_stopped_may_be_trained_anew_but_not_replaced_by_one_that_fails(make_version, tmp_path: Path) -> None:
+    version, out = make_version("classification", {"train": 6, "val": 3}), tmp_path / "model"
+    train_model(version, RECIPE, out, stop=lambda: True).rename(tmp_path / "shelved")
+    checkpoint = training_folder(out) / "checkpoint.safetensors"
+    kept = checkpoint.read_bytes()
+    with pytest.raises(NotFound):
+        train_model(version, msgspec.structs.replace(RECIPE, weights=str(tmp_path / "absent.safetensors")), out)
+    with pytest.raises(InvalidInput, match="another recipe"):
+        train_model(version, msgspec.structs.replace(RECIPE, seed=9), out, resume=True)
+    assert checkpoint.read_bytes() == kept
+    train_model(version, msgspec.structs.replace(RECIPE, seed=9), out)
+    assert not training_folder(out).exists()

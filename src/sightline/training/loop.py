@@ -76,7 +76,8 @@ class TrainingLoop:
         record, tensors = read_checkpoint(self.folder / CHECKPOINT_NAME)
         if record.state.recipe_id != self.state.recipe_id:
             raise InvalidInput(
-                f"the checkpoint in {self.folder} is of another recipe or dataset version; resume with its own, or start anew"
+                f"the checkpoint in {self.folder} is of another recipe or dataset version; resume with its own, or remove that "
+                "folder to train anew"
             )
         self.state = record.state
         self.best = restore_checkpoint(record, tensors, self.network, self.average.network, self.optimiser)
@@ -114,7 +115,8 @@ class TrainingLoop:
                     written_at = time.monotonic()
             if not stopping:
                 self._validate_last_steps(curve, meter, rate, on_progress)
-        self._write_checkpoint()
+        if meter.steps:
+            self._write_checkpoint()
 
     def _open_batches(self) -> BatchSource:
         recipe = self.recipe

@@ -6,6 +6,7 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
 JOB_NAME = "job.json"
+STOPPED_NAME = "stopped"  # there when a Model holds what the checkpoint does: the run was stopped, not broken off
 
 
 def training_folder(out: Path) -> Path:

@@ -32,7 +32,7 @@ from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
 from sightline.training.learned_categories import find_learned_categories, name_background
 from sightline.training.loop import TrainingLoop, Validate
-from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, JOB_NAME, LOG_NAME, training_folder
+from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, JOB_NAME, LOG_NAME, STOPPED_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
@@ -72,26 +72,22 @@ def train_model(
         `out`.
 
     Raises:
-        Conflict: `out` exists, and this is no resume; InvalidInput: recipe or labels do not fit; NotFound: no such split;
-            CorruptFile: a damaged checkpoint; Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small.
+        Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; InvalidInput: recipe or labels
+            do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint; Unsupported: no GPU where one is wanted;
+            Exhausted: a GPU's memory is too small.
     """
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
-    is_resumed = resume and (folder / CHECKPOINT_NAME).is_file()
-    if out.exists() and not is_resumed:
-        raise Conflict(f"{out} exists already; choose another name, or remove it")
+    is_resumed = _find_checkpoint(out, resume)
     folder.mkdir(parents=True, exist_ok=True)
-    if not is_resumed:
-        for old in folder.iterdir():
-            if old.name not in (JOB_NAME, LOG_NAME):  # the launcher has just written these
-                old.unlink()
     loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
     if gpu := loop.arithmetic.describe().get("gpu"):
         on_progress(ProgressEvent(stage="training", message=f"training on {gpu}"))
     if is_resumed:
         loop.resume()
         on_progress(ProgressEvent(stage="training", message=f"resumed after {loop.state.spent.steps} steps"))
+    _clear_folder(folder, is_resumed)  # only now, when nothing stands against training
     stopped = _StopOnce(stop)
     try:
         loop.run(on_progress, stopped)
@@ -103,9 +99,34 @@ def train_model(
     best = loop.keep_best()
     with new_folder(out, replace=is_resumed) as made:
         _write_model(made, out.name, best, version, recipe, loop)
-    if not stopped.was_true:
+    if stopped.was_true:
+        (folder / STOPPED_NAME).touch()
+    else:
         shutil.rmtree(folder)
     return out
+
+
+def _find_checkpoint(out: Path, resume: bool) -> bool:
+    """Whether to go on from a checkpoint. Raises: Conflict where a Model or the work of a run that broke off would be lost."""
+    folder = training_folder(out)
+    has_checkpoint = (folder / CHECKPOINT_NAME).is_file()
+    if resume and has_checkpoint:
+        return True
+    if out.exists():
+        raise Conflict(f"{out} exists already; choose another name, or remove it")
+    if has_checkpoint and not (folder / STOPPED_NAME).exists():
+        raise Conflict(
+            f"{folder} holds a checkpoint of a run that broke off; go on with --resume, or remove that folder to train anew"
+        )
+    return False
+
+
+def _clear_folder(folder: Path, is_resumed: bool) -> None:
+    """Remove what an earlier run left, but what a resumed one needs."""
+    kept = (JOB_NAME, LOG_NAME, *((CHECKPOINT_NAME, CURVE_NAME) if is_resumed else ()))  # the launcher has just written two
+    for old in folder.iterdir():
+        if old.name not in kept:
+            old.unlink()
 
 
 class _StopOnce:
