@@ -6,12 +6,13 @@ from typing import IO
 
 import pytest
 
-from sightline.core.errors import Exhausted, InvalidInput
+from sightline.core.errors import Conflict, Exhausted, InvalidInput
 from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
 from sightline.training import launcher
 from sightline.training.launcher import launch_training, worker_environment
+from sightline.training.lock import lock_training
 from sightline.training.recipe import make_recipe
 from sightline.training.train import training_folder
 
@@ -41,6 +42,15 @@ def test_an_error_of_the_worker_is_raised_here(make_version, tmp_path: Path) -> 
     version = make_version("multilabel")
     with pytest.raises(InvalidInput, match="train the task multilabel"):
         launch_training(version.folder, RECIPE, tmp_path / "model", threads=1)
+
+
+def test_a_folder_that_is_trained_in_is_left_alone(make_version, tmp_path: Path) -> None:
+    version, folder = make_version("classification"), training_folder(tmp_path / "model")
+    with lock_training(folder):
+        (folder / "worker.log").write_text("its words")
+        with pytest.raises(Conflict, match="another run"):
+            launch_training(version.folder, RECIPE, tmp_path / "model", threads=1)
+        assert (folder / "worker.log").read_text() == "its words"
 
 
 def test_an_interrupt_stops_the_worker_and_keeps_its_model(make_version, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -41,8 +42,8 @@ def assert_same_weights(folder: Path, other: Path) -> None:
         assert torch.equal(tensor, theirs[name]), name
 
 
-def train_until_killed(version_folder: Path, out: Path, kill_at: int) -> None:
-    """Start a real worker process and send it SIGKILL as soon as it reports step `kill_at`."""
+def train_until_killed(version_folder: Path, out: Path, kill_at: int, before: Callable[[], None] = lambda: None) -> None:
+    """Start a real worker process and send it SIGKILL as soon as it reports step `kill_at`, after a call of `before`."""
     job = out.parent / "job.json"
     job.write_bytes(msgspec.json.encode(Job(version=str(version_folder), recipe=RECIPE, out=str(out), resume=out.exists())))
     read_end, write_end = os.pipe()
@@ -53,7 +54,11 @@ def train_until_killed(version_folder: Path, out: Path, kill_at: int) -> None:
         for line in messages:
             event = msgspec.json.decode(line, type=WorkerMessage).event
             if event is not None and event.metrics.get("step", 0) >= kill_at:
-                worker.send_signal(signal.SIGKILL)
+                worker.send_signal(signal.SIGSTOP)
+                try:
+                    before()
+                finally:
+                    worker.send_signal(signal.SIGKILL)
                 break
     assert worker.wait() == -signal.SIGKILL
 
@@ -72,6 +77,21 @@ def test_a_killed_training_ends_with_the_same_bits(make_version, tmp_path: Path)
     assert steps[0] == steps[1] == list(range(1, 13))
     losses = [[point.loss for point in read_curve(folder / "curve.jsonl")] for folder in (whole, killed)]
     assert losses[0] == losses[1], f"killed at step {kill_at}"
+
+
+def test_a_worker_that_still_runs_keeps_a_second_one_out(make_version, tmp_path: Path) -> None:
+    """As after a SIGKILL of the launcher: its worker runs on until its next event."""
+    torch.set_num_threads(1)
+    version, out = make_version("classification", {"train": 10, "val": 4}), tmp_path / "model"
+
+    def start_a_second() -> None:
+        for resume in (True, False):
+            with pytest.raises(Conflict, match="another run trains in"):
+                train_model(version, RECIPE, out, resume=resume)
+
+    train_until_killed(version.folder, out, 3, start_a_second)
+    train_model(version, RECIPE, out, resume=True)
+    assert [point.step for point in read_curve(out / "curve.jsonl")] == list(range(1, 13))
 
 
 def test_threads_that_prefetch_and_a_full_cache_do_not_change_the_result(make_version, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 import msgspec
@@ -18,7 +19,8 @@ import msgspec
 from sightline.core import errors
 from sightline.core.errors import Exhausted, SightlineError
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.training.paths import JOB_NAME, LOG_NAME, training_folder
+from sightline.training.lock import lock_training
+from sightline.training.paths import LOG_NAME, training_folder
 from sightline.training.recipe import Recipe
 from sightline.training.worker_messages import Job, WorkerMessage
 
@@ -46,20 +48,22 @@ def launch_training(
         `out`, a whole Model folder.
 
     Raises:
-        SightlineError: the worker's own error, or Exhausted when it died; KeyboardInterrupt: stopped before it began.
+        SightlineError: the worker's own error, or Exhausted when it died; Conflict: another run is at it; KeyboardInterrupt:
+            stopped before it began.
     """
-    folder = training_folder(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    job_path, log_path = folder / JOB_NAME, folder / LOG_NAME
     job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume)
-    job_path.write_bytes(msgspec.json.encode(job))
+    log_path = training_folder(out) / LOG_NAME
+    with lock_training(log_path.parent):  # that of another run stays as it is; the worker takes the lock for itself
+        log_path.write_bytes(b"")
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-P", "-m", "sightline.training.worker", str(job_path), str(write_end)]
-    with log_path.open("wb") as log, os.fdopen(read_end, "rb") as messages:
+    command = [sys.executable, "-P", "-m", "sightline.training.worker", "/dev/stdin", str(write_end)]
+    with TemporaryFile() as job_file, log_path.open("ab") as log, os.fdopen(read_end, "rb") as messages:
+        job_file.write(msgspec.json.encode(job))
+        job_file.seek(0)
         # A session of its own: a terminal's Ctrl-C reaches us only, and we pass it on.
         worker = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=job_file,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | worker_environment(threads),

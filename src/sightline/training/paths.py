@@ -5,7 +5,7 @@ from pathlib import Path
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
-JOB_NAME = "job.json"
+LOCK_NAME = ".lock"
 STOPPED_NAME = "stopped"  # there when a Model holds what the checkpoint does: the run was stopped, not broken off
 
 

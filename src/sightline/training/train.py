@@ -31,8 +31,9 @@ from sightline.training.checkpoint import write_weights
 from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
 from sightline.training.learned_categories import find_learned_categories, name_background
+from sightline.training.lock import lock_training
 from sightline.training.loop import TrainingLoop, Validate
-from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, JOB_NAME, LOG_NAME, STOPPED_NAME, training_folder
+from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOCK_NAME, LOG_NAME, STOPPED_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
@@ -72,15 +73,27 @@ def train_model(
         `out`.
 
     Raises:
-        Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; InvalidInput: recipe or labels
-            do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint; Unsupported: no GPU where one is wanted;
-            Exhausted: a GPU's memory is too small.
+        Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; or another run is at it;
+            InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
+            Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small.
     """
     check_task(recipe.task)
     _check_validation_split(version, recipe)
+    with lock_training(training_folder(out)):
+        _train_alone(version, recipe, out, _find_checkpoint(out, resume), on_progress, stop)
+    return out
+
+
+def _train_alone(
+    version: DatasetVersion,
+    recipe: Recipe,
+    out: Path,
+    is_resumed: bool,
+    on_progress: OnProgress,
+    stop: Callable[[], bool],
+) -> None:
+    """`train_model` in a locked folder."""
     folder = training_folder(out)
-    is_resumed = _find_checkpoint(out, resume)
-    folder.mkdir(parents=True, exist_ok=True)
     loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
     if gpu := loop.arithmetic.describe().get("gpu"):
         on_progress(ProgressEvent(stage="training", message=f"training on {gpu}"))
@@ -103,7 +116,6 @@ def train_model(
         (folder / STOPPED_NAME).touch()
     else:
         shutil.rmtree(folder)
-    return out
 
 
 def _find_checkpoint(out: Path, resume: bool) -> bool:
@@ -123,7 +135,7 @@ def _find_checkpoint(out: Path, resume: bool) -> bool:
 
 def _clear_folder(folder: Path, is_resumed: bool) -> None:
     """Remove what an earlier run left, but what a resumed one needs."""
-    kept = (JOB_NAME, LOG_NAME, *((CHECKPOINT_NAME, CURVE_NAME) if is_resumed else ()))  # the launcher has just written two
+    kept = (LOCK_NAME, LOG_NAME, *((CHECKPOINT_NAME, CURVE_NAME) if is_resumed else ()))  # the launcher has opened the log
     for old in folder.iterdir():
         if old.name not in kept:
             old.unlink()
