@@ -43,6 +43,14 @@ def test_a_sample_without_augmentation_is_the_letterboxed_picture_with_its_box(m
     assert labels.tolist() == [version.categories.index(item.annotations[0].category)]
 
 
+def test_a_picture_that_is_not_kept_is_decoded_once_a_sample(make_version, rng, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_detection_task(make_version("detection"))
+    pictures, read, indices = task.context.pictures, task.context.pictures.read, []
+    monkeypatch.setattr(pictures, "read", lambda index: indices.append(index) or read(index))
+    task.make_sample(2, rng, 0.0)
+    assert indices == [2]
+
+
 def test_mosaics_hold_objects_of_several_pictures_and_end_before_the_budget_does(make_version, rng) -> None:
     always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), close=0.25)
     task = make_detection_task(make_version("detection"), augmentation=always)

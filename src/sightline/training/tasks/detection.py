@@ -20,6 +20,7 @@ from sightline.imaging.masks import find_annotation_box
 from sightline.models.network import Network
 from sightline.training.anchor_free_loss import AnchorFreeLoss
 from sightline.training.box_assignment import NO_OBJECT, Truth, pad_truth
+from sightline.training.pictures import CachedPicture
 from sightline.training.schedules import augmentation_factor
 from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
 
@@ -50,14 +51,14 @@ class DetectionTask:
         spec = self.context.input_spec
         if rng.random() < self.settings.mosaic * augmentation_factor(progress, self.settings.close):
             others = rng.integers(len(self.objects), size=PARTS - 1)
-            parts = [self._read_picture(part) for part in (index, *others)]
+            parts = [self._label(self.context.pictures.read(part), part) for part in (index, *others)]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
             matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle
             warped = warp_mosaic(parts, matrix, spec.width, spec.height, self.settings.least_visible)
         else:
-            matrix = draw_warp(self.context.pictures.read(index), spec, self.settings, rng, progress)
-            picture, visible = self._read_picture(index), self.settings.least_visible
-            warped = warp_sample(picture, matrix, spec.width, spec.height, least_visible=visible)
+            picture, visible = self.context.pictures.read(index), self.settings.least_visible
+            matrix = draw_warp(picture, spec, self.settings, rng, progress)
+            warped = warp_sample(self._label(picture, index), matrix, spec.width, spec.height, least_visible=visible)
         return Sample(jitter_colours(warped.image, rng, self.settings), (warped.boxes_xyxy, warped.labels))
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
@@ -85,8 +86,7 @@ class DetectionTask:
         boxes = np.array([box for _, box in boxed], np.float32).reshape(-1, 4)
         return boxes, np.array([self.context.categories.index(category) for category, _ in boxed], np.int64)
 
-    def _read_picture(self, index: int) -> LabelledPicture:
-        picture = self.context.pictures.read(index)
+    def _label(self, picture: CachedPicture, index: int) -> LabelledPicture:
         boxes, labels = self.objects[index]
         return LabelledPicture(picture.image, boxes * np.array(picture.scale_xy * 2, np.float32), labels, ())
 
