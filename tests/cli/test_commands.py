@@ -1,6 +1,7 @@
 """Every verb through the command line, on generated data; training and compiling are the slow test at the end."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -104,6 +105,25 @@ def test_a_model_predicts_files_and_says_what_it_could_not_read(run: Run, tmp_pa
     assert [json.loads(line)["name"] for line in jsonl.read_text().splitlines()] == [str(path) for path in pictures]
     image = cv2.imread(str(next(drawn.iterdir())))
     assert image.shape == (20, 30, 3)
+
+
+def test_pictures_whose_names_are_no_utf8_are_answered(run: Run, tmp_path: Path) -> None:
+    model, latin = write_brightness_model(tmp_path / "model"), os.fsdecode(b"caf\xe9")
+    folder, drawn, jsonl = tmp_path / latin, tmp_path / f"drawn {latin}", tmp_path / "all.jsonl"
+    folder.mkdir()
+    bright = cv2.imencode(".png", np.full((20, 30, 3), 255, np.uint8))[1].tobytes()
+    for name, content in ((f"1 {latin}.png", bright), (f"2 {latin}.png", b"broken"), ("3.png", bright)):
+        (folder / name).write_bytes(content)
+    ran = run("predict", model, folder, "--json", "--jsonl", jsonl, "--save", drawn)
+    assert ran.code == 0, ran.err
+    assert ran.out.encode() and (ran.json["answered"], ran.json["failed"]) == (2, 1)
+    names = [Path(json.loads(line)["name"]).name for line in jsonl.read_text().splitlines()]
+    assert names == ["1 caf\N{REPLACEMENT CHARACTER}.png", "2 caf\N{REPLACEMENT CHARACTER}.png", "3.png"]
+    assert len(list(drawn.iterdir())) == 2
+    shown = run("predict", model, folder)
+    assert shown.code == 0 and "bright" in shown.out and shown.out.encode()
+    refused = run("predict", model, folder / "absent", "--json")
+    assert refused.code == 3 and refused.out.encode()
 
 
 def test_predicting_nothing_is_a_failure_and_one_object(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -84,6 +85,18 @@ def test_sources_are_read_as_they_are_needed(tmp_path: Path) -> None:
     outcomes = predict_sources(FakeStreaming(), endless())  # type: ignore[arg-type]
     assert next(outcomes).annotations
     assert taken < 20
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
+    content = write_picture(tmp_path / "a.png", 255).read_bytes()
+    for name, held in ((b"1\xe9.png", content), (b"2\xe9.jpg", b"broken"), (b"3\xe9.mp4", b"no video")):
+        (tmp_path / os.fsdecode(name)).write_bytes(held)
+    outcomes = list(predict_sources(FakeStreaming(), find_sources([tmp_path])))  # type: ignore[arg-type]
+    mark = "\N{REPLACEMENT CHARACTER}"
+    expected = [(f"1{mark}.png", "bright"), (f"2{mark}.jpg", None), (f"3{mark}.mp4", None), ("a.png", "bright")]
+    assert describe(outcomes) == expected
+    assert [one.error is None for one in outcomes] == [True, False, False, True]
+    assert "".join(one.error or "" for one in outcomes).encode()
 
 
 def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """One line for people, as it is: brackets are no markup, long paths are not wrapped."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        from sightline.data.conversion import replace_surrogates
+
+        self.console.print(replace_surrogates(line), markup=False, soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
         """A table or panel for people."""
@@ -51,7 +53,9 @@ class Terminal:
 
 def write_json_line(content: dict[str, Any]) -> None:
     """One JSON object on one line of stdout."""
-    sys.stdout.write(json.dumps(content, default=encode_value, ensure_ascii=False) + "\n")
+    from sightline.data.conversion import replace_surrogates
+
+    sys.stdout.write(replace_surrogates(json.dumps(content, default=encode_value, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from sightline.core.categories import Categories
+from sightline.data.conversion import replace_surrogates
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.reading import encode_image
 from sightline.serving.streaming import Outcome
@@ -50,7 +51,7 @@ class OutcomeWriter:
             result["image"] = {"width": width, "height": height}
             result["annotations"] = msgspec.to_builtins(outcome.annotations)
             if self._drawn_folder is not None:
-                result["drawn"] = str(self._draw(outcome, self._drawn_folder))
+                result["drawn"] = replace_surrogates(str(self._draw(outcome, self._drawn_folder)))
         if self._file is not None:
             self._file.write(msgspec.json.encode(result) + b"\n")
         if len(self._results) < KEPT_RESULTS:

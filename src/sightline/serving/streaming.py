@@ -13,6 +13,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import AccessDenied, InvalidInput, NotFound, UnreadableVideo
+from sightline.data.conversion import replace_surrogates
 from sightline.data.video import read_video_frames
 from sightline.imaging.reading import read_image
 from sightline.runtime.ordered import map_in_order
@@ -30,7 +31,7 @@ class Source(msgspec.Struct, frozen=True):
     """Something to predict on: a picture file, or a frame of a video with its time.
 
     Attributes:
-        name: path of the file; of a frame `path#NUMBER`.
+        name: path of the file, with U+FFFD for what is no UTF-8; of a frame `path#NUMBER`.
         content: path of a picture file, or a frame `uint8 (H, W, 3)` RGB; None where a video broke off.
         time_s: the moment a frame is shown, as its video says.
         error: why a video broke off.
@@ -71,7 +72,7 @@ def find_sources(paths: Iterable[Path], every_s: float | None = None) -> Iterato
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             yield from _read_video(path, every_s)
         else:
-            yield Source(str(path), path)
+            yield Source(replace_surrogates(str(path)), path)
 
 
 def predict_sources(
@@ -113,7 +114,7 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
         except AccessDenied:  # of every picture, not of this one
             raise
         except InvalidInput as error:
-            return Outcome(source, None, [], str(error))
+            return Outcome(source, None, [], replace_surrogates(str(error)))
         return Outcome(source, _open(source.content), annotations)
 
     with ThreadPoolExecutor(ASKERS, thread_name_prefix="ask") as pool:
@@ -126,7 +127,7 @@ def _read(source: Source) -> Outcome:
     try:
         return Outcome(source, _open(source.content), [])
     except InvalidInput as error:
-        return Outcome(source, None, [], str(error))
+        return Outcome(source, None, [], replace_surrogates(str(error)))
 
 
 def _open(content: Path | np.ndarray) -> np.ndarray:
@@ -140,14 +141,15 @@ def _walk(folder: Path, every_s: float | None) -> Iterator[Source]:
             if not path.is_symlink():  # a link may lead round in a circle
                 yield from _walk(path, every_s)
         elif suffix in PICTURE_SUFFIXES:
-            yield Source(str(path), path)
+            yield Source(replace_surrogates(str(path)), path)
         elif suffix in VIDEO_SUFFIXES:
             yield from _read_video(path, every_s)
 
 
 def _read_video(path: Path, every_s: float | None) -> Iterator[Source]:
+    name = replace_surrogates(str(path))
     try:
         for frame in read_video_frames(path, every_s=every_s):
-            yield Source(f"{path}#{frame.index}", frame.image, frame.pts_s)
+            yield Source(f"{name}#{frame.index}", frame.image, frame.pts_s)
     except UnreadableVideo as error:
-        yield Source(str(path), None, error=str(error))
+        yield Source(name, None, error=replace_surrogates(str(error)))
