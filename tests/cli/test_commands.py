@@ -13,7 +13,7 @@ from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
-from sightline.cli.commands.train import parse_settings
+from sightline.cli.commands.train import make_recipe_of, parse_settings
 from sightline.cli.options import parse_counts
 from sightline.cli.staging import stage
 from sightline.core.errors import GateFailed, InvalidInput
@@ -241,6 +241,12 @@ def test_counts_and_settings_are_parsed() -> None:
             parse_counts(text, "--batch")
     with pytest.raises(InvalidInput):
         parse_settings(["batch_size"])
+
+
+@pytest.mark.parametrize(("setting", "option"), [("network=resnet18", "--model"), ("task=semantic", "--task")])
+def test_a_field_that_chooses_the_defaults_has_an_option_and_is_no_setting(setting: str, option: str) -> None:
+    with pytest.raises(InvalidInput, match=f"as {option}, got --set {setting}"):
+        make_recipe_of("classification", "fast", [setting], "1it", 0, None, "train", "val")
 
 
 def test_lists_name_a_split_and_a_file(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
     from sightline.training.recipe import Recipe
 
+OPTIONS = {"task": "--task", "network": "--model"}  # of the fields of a recipe that choose its defaults
+
 
 def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
@@ -82,7 +84,12 @@ def make_recipe_of(
         "train_splits": tuple(split.strip() for split in train_splits.split(",")),
         "validation_split": None if val_split == "none" else val_split,
     }
-    return make_recipe(task, network, **{**changes, **parse_settings(settings)})  # type: ignore[arg-type] # checked inside
+    given = parse_settings(settings)
+    for field in OPTIONS.keys() & given.keys():
+        raise InvalidInput(
+            f"expected the recipe's {field} as {OPTIONS[field]}, got --set {field}={given[field]}; give that option"
+        )
+    return make_recipe(task, network, **{**changes, **given})  # type: ignore[arg-type] # checked inside
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
