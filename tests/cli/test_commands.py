@@ -13,9 +13,10 @@ from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
-from sightline.cli.commands.train import make_recipe_of, parse_settings
+from sightline.cli.commands.train import make_recipe_of, parse_settings, show_model
 from sightline.cli.options import parse_counts
 from sightline.cli.staging import stage
+from sightline.cli.terminal import Terminal
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.workspace import Workspace
 
@@ -142,6 +143,13 @@ def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run,
     assert refused.code == 2 and "expected masks or polygons" in refused.err
     refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
     assert refused.code == 3 and "there is test, train, val" in refused.err
+
+
+def test_what_to_do_with_a_trained_model_names_what_can_be_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_brightness_model(tmp_path / "model")
+    for is_shelved, reference in ((True, "brightness"), (False, folder)):
+        show_model(Terminal(as_json=False), folder, "parts", is_shelved)
+        assert f"next: sightline compile {reference} --data parts\n" in capsys.readouterr().out
 
 
 def test_the_report_of_a_failed_gate_lies_where_the_message_says(tmp_path: Path) -> None:

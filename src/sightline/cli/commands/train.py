@@ -57,7 +57,7 @@ def train_command(
     recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
     with show_progress() as on_progress:
         folder = train_into(home, version, recipe, name or make_model_name(version, network), out, resume, threads, on_progress)
-    show_model(terminal, folder, dataset)
+    show_model(terminal, folder, dataset, is_shelved=out is None)
 
 
 def make_recipe_of(
@@ -138,7 +138,7 @@ def train_into(
         return shelve(made, workspace, "models", read_manifest(made, ModelManifest))
 
 
-def show_model(terminal: Terminal, folder: Path, dataset: str) -> None:
+def show_model(terminal: Terminal, folder: Path, dataset: str, is_shelved: bool) -> None:
     """What was made, with its metrics."""
     from sightline.core.folders import read_manifest
     from sightline.core.manifests import ModelManifest, compute_manifest_id
@@ -151,7 +151,7 @@ def show_model(terminal: Terminal, folder: Path, dataset: str) -> None:
         f"network {manifest.network}, {manifest.parameter_count:,} parameters, {manifest.input.width}x{manifest.input.height}"
     )
     terminal.say(f"folder: {folder}   curves: {folder / 'curves.png'}")
-    terminal.say(f"next: sightline compile {manifest.name} --data {dataset}")
+    terminal.say(f"next: sightline compile {manifest.name if is_shelved else folder} --data {dataset}")
     terminal.finish(
         {
             "model": manifest.name,
