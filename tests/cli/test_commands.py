@@ -19,6 +19,7 @@ from sightline.cli.staging import stage
 from sightline.cli.terminal import Terminal
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.workspace import Workspace
+from sightline.training.tasks.table import check_task
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def test_a_sample_is_shown_in_the_workspace(run: Run, sample: dict[str, object])
     assert [(entry["name"], entry["folder"]) for entry in shown["datasets"]] == [("parts", sample["folder"])]
     manifest = run("show", str(sample["folder"]), "--json").json["manifest"]
     assert manifest["kind"] == "dataset_version" and manifest["item_count"] == 20
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance", "semantic"])
+def test_a_sample_names_a_training_that_there_is(task: str, run: Run) -> None:
+    ran = run("sample", "parts", "--count", "10", "--task", task)
+    check_task(ran.out.partition("next: sightline train parts --task ")[2].split()[0])  # type: ignore[arg-type]
 
 
 def test_a_dataset_shows_what_it_holds(run: Run, tmp_path: Path) -> None:
