@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -195,6 +196,23 @@ def test_an_artifact_answers_under_the_name_it_was_compiled_under(run: Run, work
     elsewhere = write_brightness_artifact(tmp_path / "elsewhere", "artifact")
     assert run("deploy", elsewhere, "--json").json["deployment"] == "brightness"
     assert run("deploy", "lowlat", "--name", "other", "--json").json["deployment"] == "other"
+
+
+def test_a_deployment_that_cannot_be_read_hides_no_other(run: Run, workspace: Path, tmp_path: Path) -> None:
+    artifact = write_brightness_artifact(tmp_path / "artifact", "artifact")
+    for name in ("broken", "gone", "whole"):
+        assert run("deploy", artifact, "--name", name).code == 0
+    (workspace / "deployments" / "broken" / "manifest.json").write_text("{")
+    shutil.rmtree(workspace / "deployments" / "gone" / "1")
+    shown = run("show", "--json")
+    assert shown.code == 0, shown.err
+    assert [(one["name"], one["id"]) for one in shown.json["deployments"]] == [
+        ("broken", None),
+        ("gone", None),
+        ("whole", "version 1"),
+    ]
+    assert all(one["detail"] for one in shown.json["deployments"][:2])
+    assert "whole" in run("show").out
 
 
 def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:

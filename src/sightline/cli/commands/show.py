@@ -92,8 +92,12 @@ def list_workspace(workspace: "Workspace") -> dict[str, list[dict[str, Any]]]:
                 content[shelf].append({"name": name, "id": None, "folder": None, "detail": str(error)})
     content["deployments"] = []
     for name in list_names(workspace.deployments):
-        found = find_deployment(workspace.deployments, name)
-        content["deployments"].append({"name": name, "id": f"version {found.manifest.version}", "folder": str(found.folder)})
+        try:
+            found = find_deployment(workspace.deployments, name)
+            entry: dict[str, Any] = {"name": name, "id": f"version {found.manifest.version}", "folder": str(found.folder)}
+        except (SightlineError, OSError) as error:
+            entry = {"name": name, "id": None, "folder": None, "detail": str(error)}
+        content["deployments"].append(entry)
     return content
 
 
