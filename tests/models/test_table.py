@@ -36,6 +36,18 @@ def test_any_timm_network_is_a_network() -> None:
     assert network.input_spec.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
+@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_timm_networks_of_a_fixed_size_are_built_for_the_wanted_one(name: str) -> None:
+    network = build_network("classification", f"timm/{name}", 5, 64, 96).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 96, 64))[0].shape == (1, 5)
+
+
+def test_a_size_that_a_timm_network_does_not_take_is_refused_with_its_own() -> None:
+    with pytest.raises(InvalidInput, match=r"does not take pictures of 64 x 96 .*its usual size is 224 x 224"):
+        build_network("classification", "timm/convit_tiny", 5, 64, 96)
+
+
 def test_multilabel_networks_decode_by_sigmoid() -> None:
     assert build_network("multilabel", "fast", 2, 32, 32).decode_spec.head == "sigmoid"
     assert build_network("classification", "fast", 2, 32, 32).decode_spec.head == "softmax"
