@@ -243,6 +243,7 @@ class InferenceServer:
             bucket=self._bucket,
             tellers=() if self._log is None else (self._log.write,),
             hold=self.edge.hold,
+            count_unread=self.edge.count_unread,
         )
 
     def _make_authenticator(self) -> Authenticator:

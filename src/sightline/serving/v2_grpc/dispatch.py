@@ -5,6 +5,9 @@ does not come is given up, and bytes that are no message are refused in words in
 
 A message is counted with the bodies of HTTP from when it is there to its answer. The library does not say how much of one is
 there before all of it is, so what may be on its way is bounded by number: messages that are slow to come, and open streams.
+
+A call keeps its place until its answer is read, or its connection cut off because it is not. The quota of a key is left as soon
+as the answer is made: the client knows before we do that it has read it, and may send its next request meanwhile.
 """
 
 import asyncio
@@ -12,9 +15,9 @@ import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
-from urllib.parse import unquote
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Any, NoReturn, Protocol
 
 import grpc
 
@@ -25,9 +28,13 @@ from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
+from sightline.serving.v2_grpc.open_streams import OpenStream
+from sightline.serving.v2_grpc.places import Places
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
+from sightline.serving.v2_grpc.unread import CountUnread, Unread, read_peer
 
-MAX_UNANSWERED = 64  # messages of one stream that are worked on; the next is read when an answer is sent
+MAX_CALLS = 2048  # at once; not by connection: a burst over a new one would be reset before the client knew the limit
+MAX_HEALTH_CALLS = 256  # beside those
 MAX_STREAMS = 64  # open at once
 PROMPT_S = 5.0  # a message that takes longer to come is slow
 MAX_SLOW = 8  # slow messages at once
@@ -54,6 +61,8 @@ class Dispatcher:
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended, as the guard's are over HTTP.
         hold: counts bytes of messages while they are worked on, and raises Exhausted where all together are too many.
+        count_unread: counts bytes of answers while they are not read.
+        cut: ends the connection of a peer.
         message_timeout_s: how long a unary call's message may take to come.
         stream_bytes: a stream is read on while its messages in work and its unsent answers have fewer bytes together.
     """
@@ -65,6 +74,8 @@ class Dispatcher:
         bucket: TokenBucket | None,
         tellers: Sequence[Teller],
         hold: Hold,
+        count_unread: CountUnread,
+        cut: Callable[[str], None],
         message_timeout_s: float,
         stream_bytes: int,
     ) -> None:
@@ -73,8 +84,11 @@ class Dispatcher:
         self._bucket = bucket
         self._tellers = tuple(tellers)
         self._hold = hold
+        self._count_unread, self._cut = count_unread, cut
         self._message_timeout_s = message_timeout_s
         self._stream_bytes = stream_bytes
+        self._calls = Places(MAX_CALLS, "calls run, or their answers are not read; call again in a moment")
+        self._health_calls = Places(MAX_HEALTH_CALLS, "calls of health run; call again in a moment")
         self._streams = Places(MAX_STREAMS, "streams are open; end one, or open this one later")
         self._slow = Places(MAX_SLOW, "slow messages are on their way; send faster, or again in a moment")
         self._id_prefix = secrets.token_hex(4)
@@ -92,60 +106,82 @@ class Dispatcher:
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
     def _make_unary(self, call: ServiceCall, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
+        places = self._health_calls if call.name in OPEN_CALLS else self._calls
+
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             with self._tell(call, context) as record:
                 try:
                     caller = self._find_caller(call, context)
-                    with self._enter(call, caller, record):
-                        body = await self._read_message(call, context)
-                        record.bytes_in = len(body)
-                        with self._hold(len(body)):
-                            message = parse_message(call.request, body)
-                            del body  # the message has a copy
-                            origin = Origin(caller, context.time_remaining())
-                            return _note_answer(record, await answer(message, origin))
+                    whose = caller.name or record.remote
+                    with ExitStack() as until_read:
+                        until_read.enter_context(places.take(whose))
+                        with self._enter(call, caller, record):
+                            body = await self._read_message(call, context, whose)
+                            record.bytes_in = len(body)
+                            with self._hold(len(body)):
+                                message = parse_message(call.request, body)
+                                del body  # the message has a copy
+                                origin = Origin(caller, context.time_remaining())
+                                answered = _note_answer(record, await answer(message, origin))
+                        self._begin_sending(context, answered, until_read)
+                        return answered
                 except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-                    await refuse(record, context, error)
+                    await self._refuse(record, context, error)
 
         return answer_call
+
+    def _begin_sending(self, context: Any, answer: bytes, until_read: ExitStack) -> None:
+        """The library sends the answer once the handler has ended; what is entered there is left when that is over."""
+        unread = self._make_unread(context)
+        unread.add(len(answer))
+        until_read.enter_context(unread.sending(len(answer)))
+        leave = until_read.pop_all().close
+        context.add_done_callback(lambda context: leave())
+
+    def _make_unread(self, context: Any) -> Unread:
+        return Unread(partial(self._cut, context.peer()), self._count_unread)
+
+    async def _refuse(self, record: RequestRecord, context: Any, error: Exception) -> NoReturn:
+        with self._make_unread(context).sending(0):
+            await refuse(record, context, error)
 
     def _make_stream(self, call: ServiceCall) -> Callable[[Any, Any], Awaitable[None]]:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
             try:
-                self._find_caller(call, context)
-                with self._streams.take():
+                caller = self._find_caller(call, context)
+                with self._streams.take(caller.name or read_peer(context.peer())[0]):
                     await self._run_stream(call, messages, context)
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                 with self._tell(call, context) as record:
-                    await refuse(record, context, error)
+                    await self._refuse(record, context, error)
 
         return answer_stream
 
     async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any) -> None:
         """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left."""
-        answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_UNANSWERED)
-        room = Room(self._stream_bytes)
+        stream = OpenStream(self._stream_bytes, self._make_unread(context))
 
         async def read_messages() -> None:
             async for body in messages:
-                answer = group.create_task(self._answer_in_stream(call, body, context, room))
-                room.change(len(body))
+                answer = group.create_task(self._answer_in_stream(call, body, context, stream))
+                stream.begin(len(body))
                 del body  # its task alone decides how long it lives
-                await answers.put(answer)
-                await room.wait()
-            await answers.put(None)
+                await stream.answers.put(answer)
+                await stream.wait_for_room()
+            await stream.answers.put(None)
 
-        async with asyncio.TaskGroup() as group:
-            group.create_task(read_messages())
-            while (answer := await answers.get()) is not None:
-                await _send(context, await answer)
-                room.change(-len(answer.result()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(read_messages())
+                while (answer := await stream.answers.get()) is not None:
+                    with stream.unread.sending(len(await answer)):
+                        await _send(context, answer.result())
+                    stream.end(len(answer.result()))
+        finally:
+            stream.unread.close()
 
-    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, room: "Room") -> bytes:
-        """The answer to one message of a stream: a failure is an answer too, and the stream goes on.
-
-        Args: room: the answer takes the place of the message there.
-        """
+    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, stream: OpenStream) -> bytes:
+        """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
         message_id, size_bytes = "", len(body)
         with self._tell(call, context) as record:
             try:
@@ -160,7 +196,7 @@ class Dispatcher:
                 response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
                 response.infer_response.id = message_id
                 answer = bytes(response.SerializeToString())
-            room.change(len(answer) - size_bytes)
+            stream.answer(size_bytes, len(answer))
             return answer
 
     @contextmanager
@@ -195,12 +231,12 @@ class Dispatcher:
             return ANYBODY
         return self._authenticator.authenticate(_read_token(context.invocation_metadata()))
 
-    async def _read_message(self, call: ServiceCall, context: Any) -> bytes:
+    async def _read_message(self, call: ServiceCall, context: Any, whose: str) -> bytes:
         reading = asyncio.ensure_future(context.read())  # it cannot be asked for twice, so its end is waited for apart
         try:
             async with asyncio.timeout(self._message_timeout_s):
                 if not (await asyncio.wait([reading], timeout=PROMPT_S))[0]:
-                    with self._slow.take():
+                    with self._slow.take(whose):
                         await asyncio.wait([reading])
         except TimeoutError:
             raise Refusal(408, f"the message was not complete after {self._message_timeout_s:g} s; send it faster") from None
@@ -212,49 +248,8 @@ class Dispatcher:
         return bytes(body)
 
 
-class Places:
-    """So many at once; who finds them taken is refused. Args: taken: what is said then, behind the number."""
-
-    def __init__(self, count: int, taken: str) -> None:
-        self._count, self._words = count, taken
-        self._taken = 0
-
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Take one meanwhile. Raises: Refusal 503."""
-        if self._taken >= self._count:
-            raise Refusal(503, f"{self._count} {self._words}", 1)
-        self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
-
-
-class Room:
-    """Bytes of one stream: messages in work, and answers that are not sent yet. Args: most_bytes: from so many on, `wait`."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._has_changed = asyncio.Event()
-
-    def change(self, size_bytes: int) -> None:
-        """So many more, or fewer below 0."""
-        self._bytes += size_bytes
-        self._has_changed.set()
-
-    async def wait(self) -> None:
-        """Return when there is room for another message."""
-        while self._bytes >= self._most_bytes:
-            self._has_changed.clear()
-            await self._has_changed.wait()
-
-
 def _make_record(call: ServiceCall, context: Any) -> RequestRecord:
-    """Args: context: its peer is "ipv4:ADDRESS:PORT", or "ipv6:%5BADDRESS%5D:PORT"."""
-    address = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
-    return RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": (address, 0)})
+    return RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": (read_peer(context.peer())[0], 0)})
 
 
 def _note_answer(record: RequestRecord, answer: bytes) -> bytes:

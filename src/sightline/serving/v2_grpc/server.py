@@ -16,6 +16,7 @@ from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.models import AdministeredHost
 from sightline.serving.v2.statistics import Statistics
+from sightline.serving.v2_grpc.unread import Connections, CountUnread
 
 if TYPE_CHECKING:
     import grpc
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sightline.serving.v2_grpc.dispatch import Authenticator, Hold, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
-MAX_CONCURRENT_CALLS = 1024  # not by connection: a burst over a new one would be reset before the client knew the limit
+MAX_CONNECTIONS = 1024  # as over HTTP
 MAX_METADATA_BYTES = 16 * 1024
 HANDSHAKE_TIMEOUT_S = 10
 IDLE_S = 60  # as for connections over HTTP; clients connect again by themselves
@@ -35,12 +36,16 @@ class GrpcServer:
 
     Args:
         handler: gRPC's generic handler of all calls.
+        connections: learns the port.
         max_request_bytes: of one message.
         idle_s: a connection without a call is closed.
     """
 
-    def __init__(self, handler: "grpc.GenericRpcHandler", max_request_bytes: int, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, handler: "grpc.GenericRpcHandler", connections: Connections, max_request_bytes: int, idle_s: float = IDLE_S
+    ) -> None:
         self._handler = handler
+        self._connections = connections
         self._max_request_bytes = max_request_bytes
         self._idle_s = idle_s
         self._server: Any = None
@@ -59,15 +64,13 @@ class GrpcServer:
 
         check_address(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        server = grpc.aio.server(
-            handlers=[self._handler],
-            options=_list_options(self._max_request_bytes, self._idle_s),
-            maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
-        )
+        # No maximum_concurrent_rpcs, where refusals that are not read would take places; the handler bounds what is in work.
+        server = grpc.aio.server(handlers=[self._handler], options=_list_options(self._max_request_bytes, self._idle_s))
         try:
             bound: int = server.add_secure_port(address, read_tls(tls)) if tls else server.add_insecure_port(address)
         except RuntimeError as error:
             raise Conflict(f"cannot listen for gRPC on {host} port {port}; port 0 picks a free one") from error
+        self._connections.port = bound
         await server.start()
         self._server = server
         return bound
@@ -90,6 +93,7 @@ def create_grpc_server(
     bucket: TokenBucket | None = None,
     tellers: "Sequence[Teller]" = (),
     hold: "Hold" = lambda size_bytes: nullcontext(),
+    count_unread: CountUnread = lambda answer, size_bytes: None,
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
     idle_s: float = IDLE_S,
 ) -> GrpcServer:
@@ -103,6 +107,7 @@ def create_grpc_server(
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended; `AccessLog.write` is one.
         hold: counts bytes of messages that are worked on, and raises Exhausted where they are too many; `Edge.hold` is one.
+        count_unread: counts bytes of answers while they are not read, which may end for others; `Edge.count_unread` is one.
         message_timeout_s: how long the message of a call may take to come.
         idle_s: after which a connection without a call is closed.
 
@@ -114,8 +119,11 @@ def create_grpc_server(
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
     endpoints = GrpcEndpoints(service, host, statistics, is_ready)
-    dispatcher = Dispatcher(endpoints, authenticator, bucket, tellers, hold, message_timeout_s, max_request_bytes)
-    return GrpcServer(dispatcher.make_handler(), max_request_bytes, idle_s)
+    connections = Connections()
+    dispatcher = Dispatcher(
+        endpoints, authenticator, bucket, tellers, hold, count_unread, connections.cut, message_timeout_s, max_request_bytes
+    )
+    return GrpcServer(dispatcher.make_handler(), connections, max_request_bytes, idle_s)
 
 
 def check_address(host: str, port: int) -> None:
@@ -148,6 +156,7 @@ def _list_options(max_request_bytes: int, idle_s: float) -> list[tuple[str, int]
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.max_connection_idle_ms", round(idle_s * 1000)),

@@ -1,0 +1,51 @@
+"""How many calls may be there at once: of all callers, and half of that of one, so that nobody alone keeps the others out."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sightline.serving.http.refusals import Refusal
+
+
+class Places:
+    """So many at once, half of them of one caller; who finds them taken is refused.
+
+    Args:
+        count: of all callers.
+        taken: what is said then, behind the number.
+    """
+
+    def __init__(self, count: int, taken: str) -> None:
+        self._count, self._share, self._words = count, halve(count), taken
+        self._taken = 0
+        self._taken_of: Counter[str] = Counter()
+
+    @contextmanager
+    def take(self, whose: str) -> Iterator[None]:
+        """Take one meanwhile. Args: whose: name of the key, else the address. Raises: Refusal 429, 503."""
+        self.enter(whose)
+        try:
+            yield
+        finally:
+            self.leave(whose)
+
+    def enter(self, whose: str) -> None:
+        """Take one; `leave` must follow. Raises: as `take`; nothing is to be left then."""
+        if self._taken_of[whose] >= self._share < self._count:
+            raise Refusal(429, f"of this key or address {self._share} {self._words}", 1)
+        if self._taken >= self._count:
+            raise Refusal(503, f"{self._count} {self._words}", 1)
+        self._taken += 1
+        self._taken_of[whose] += 1
+
+    def leave(self, whose: str) -> None:
+        """Give one back."""
+        self._taken -= 1
+        self._taken_of[whose] -= 1
+        if self._taken_of[whose] <= 0:
+            del self._taken_of[whose]
+
+
+def halve(count: int) -> int:
+    """One caller's half, at least 1."""
+    return (count + 1) // 2

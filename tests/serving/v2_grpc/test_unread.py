@@ -1,0 +1,159 @@
+"""Clients that do not read their answers: when they are cut off, and what they may not take from others meanwhile."""
+
+import asyncio
+import socket
+import threading
+import time
+import warnings
+
+import grpc
+import numpy as np
+import pytest
+from deaf_client import DeafClient
+from grpc_fakes import make_request, read_failure, run_grpc
+from v2_fakes import NumpyVersion, make_facts, tensor
+
+from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.v2_grpc import dispatch, server, unread
+from sightline.serving.v2_grpc.unread import Connections, read_peer
+
+with warnings.catch_warnings():  # the client's own dependencies warn at import
+    warnings.simplefilter("ignore")
+    from tritonclient.grpc import service_pb2 as theirs
+    from tritonclient.grpc import service_pb2_grpc
+
+OTHER = "127.0.0.2"  # an address on loopback that is not the polite clients'
+CALLS = {
+    "ServerLive": theirs.ServerLiveRequest(),
+    "ModelInfer": make_request("wide"),
+    "ModelStreamInfer": make_request("wide"),
+}
+
+
+def add_wide(bench, columns):
+    """The model `wide`: four bytes in, four for each column out."""
+    facts = make_facts("wide", inputs=(tensor("x", "FP32", -1, 1),), outputs=(tensor("y", "FP32", -1, columns),))
+    bench.host.versions["wide"] = NumpyVersion(facts, lambda inputs: {"y": np.zeros((1, columns), np.float32)})
+    bench.host.loaded.add("wide")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_who_does_not_read_an_answer_in_time_is_cut_off_and_nobody_else(bench, monkeypatch, name):
+    monkeypatch.setattr(unread, "READ_TIMEOUT_S", 0.2)
+    add_wide(bench, columns=1)
+    is_cut = threading.Event()
+
+    def ask_twice():
+        yield make_request()
+        assert is_cut.wait(30)
+        yield make_request()
+
+    with run_grpc(bench) as address, grpc.insecure_channel(address) as channel, DeafClient(address) as deaf:
+        polite = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(ask_twice(), timeout=60)
+        next(polite)
+        deaf.call(name, CALLS[name].SerializeToString())
+        deaf.wait_until_cut()
+        is_cut.set()
+        assert next(polite).infer_response.model_name == "gate"
+
+
+def test_calls_whose_answers_are_not_read_keep_nobody_out(bench):
+    with run_grpc(bench) as address, DeafClient(address, OTHER) as deaf, grpc.insecure_channel(address) as channel:
+        deaf.call("ServerLive", count=1200)
+        deaf.wait_for_heads(1200)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
+        assert stub.ModelInfer(make_request(), timeout=30).model_name == "gate"
+
+
+def test_half_of_the_calls_are_one_callers_and_health_has_places_of_its_own(bench, monkeypatch):
+    monkeypatch.setattr(dispatch, "MAX_CALLS", 4)
+    body = make_request().SerializeToString()
+    with run_grpc(bench) as address, DeafClient(address, OTHER) as deaf, grpc.insecure_channel(address) as channel:
+        deaf.call("ModelInfer", body, count=8)
+        deaf.wait_for_heads(8)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ModelInfer(make_request(), timeout=30).model_name == "gate"
+        with DeafClient(address) as other:
+            other.call("ModelInfer", body, count=8)
+            other.wait_for_heads(8)
+            failure = read_failure(stub.ModelInfer, make_request())
+            assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
+    assert failure.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "2 calls run" in failure.details()
+
+
+def test_large_answers_that_are_not_read_give_way_to_others(bench):
+    add_wide(bench, columns=100_000)
+    edge = Edge(ConnectionLimits(max_buffered_bytes=900_000))
+    options = {"hold": edge.hold, "count_unread": edge.count_unread}
+    with run_grpc(bench, **options) as address, DeafClient(address) as deaf, grpc.insecure_channel(address) as channel:
+        for name in ("ModelInfer", "ModelStreamInfer"):
+            deaf.call(name, make_request("wide").SerializeToString())
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        due_s = time.monotonic() + 20
+        while edge.buffered_bytes < 800_000:  # until both are being sent
+            assert time.monotonic() < due_s
+            assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
+        request = make_request()
+        request.id = "a" * 500_000
+        assert stub.ModelInfer(request, timeout=30).model_name == "gate"
+        deaf.wait_until_cut()
+    assert edge.buffered_bytes == 0
+
+
+def test_answers_that_are_read_are_counted_no_more(bench):
+    add_wide(bench, columns=100_000)
+    edge = Edge()
+    with run_grpc(bench, hold=edge.hold, count_unread=edge.count_unread) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert len(stub.ModelInfer(make_request("wide"), timeout=30).raw_output_contents[0]) == 400_000
+        assert len(list(stub.ModelStreamInfer(iter([make_request("wide")] * 3), timeout=30))) == 3
+    assert edge.buffered_bytes == 0
+
+
+def test_so_many_connections_are_open_at_once(bench, monkeypatch):
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    with run_grpc(bench) as address, DeafClient(address) as first:
+        first.call("ServerLive")
+        first.wait_for_heads(1)
+        with DeafClient(address) as second:
+            second.wait_until_cut()
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("ipv4:127.0.0.1:50051", ("127.0.0.1", 50051)),
+        ("ipv6:%5B::1%5D:50051", ("::1", 50051)),
+        ("unix:", ("", 0)),
+    ],
+)
+def test_a_peer_is_read_as_grpc_writes_it(peer, expected):
+    assert read_peer(peer) == expected
+
+
+def test_a_connection_is_found_by_both_its_ends_also_where_ipv4_comes_through_ipv6(monkeypatch):
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("needs sockets for IPv4 and IPv6 at once")
+    monkeypatch.setattr(unread, "CUT_DELAY_S", 0)
+
+    async def cut(port, peer):
+        connections = Connections()
+        connections.port = port
+        connections.cut(peer)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        port = listener.getsockname()[1]
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as client,
+            listener.accept()[0],
+            socket.create_connection(("127.0.0.1", port), timeout=20) as bystander,
+            listener.accept()[0] as theirs_end,
+        ):
+            asyncio.run(cut(port + 1, f"ipv4:127.0.0.1:{bystander.getsockname()[1]}"))  # of another server
+            asyncio.run(cut(port, f"ipv4:127.0.0.1:{client.getsockname()[1]}"))
+            assert client.recv(1) == b""
+            theirs_end.sendall(b"x")
+            assert bystander.recv(1) == b"x"
