@@ -1,4 +1,4 @@
-"""A gRPC client by hand that reads no answer: its window for each is 0, which it says before its first call (RFC 9113, 6.5.2)."""
+"""A gRPC client by hand that reads no answer: it says before its first call that its window is 0 (RFC 9113, 6.5.2)."""
 
 import socket
 import struct

@@ -28,7 +28,7 @@ from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
-from sightline.serving.v2_grpc.open_streams import OpenStream
+from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
 from sightline.serving.v2_grpc.places import Places
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
 from sightline.serving.v2_grpc.unread import CountUnread, Unread, read_peer
@@ -89,7 +89,7 @@ class Dispatcher:
         self._stream_bytes = stream_bytes
         self._calls = Places(MAX_CALLS, "calls run, or their answers are not read; call again in a moment")
         self._health_calls = Places(MAX_HEALTH_CALLS, "calls of health run; call again in a moment")
-        self._streams = Places(MAX_STREAMS, "streams are open; end one, or open this one later")
+        self._streams = OpenStreams(MAX_STREAMS)
         self._slow = Places(MAX_SLOW, "slow messages are on their way; send faster, or again in a moment")
         self._id_prefix = secrets.token_hex(4)
         self._id_numbers = itertools.count(1)
@@ -149,17 +149,20 @@ class Dispatcher:
         async def answer_stream(messages: AsyncIterator[bytes], context: Any) -> None:
             try:
                 caller = self._find_caller(call, context)
-                with self._streams.take(caller.name or read_peer(context.peer())[0]):
-                    await self._run_stream(call, messages, context)
+                stream = OpenStream(self._stream_bytes, self._make_unread(context))
+                with self._streams.keep(stream, caller.name or read_peer(context.peer())[0]):
+                    await self._run_stream(call, messages, context, stream)
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                 with self._tell(call, context) as record:
                     await self._refuse(record, context, error)
 
         return answer_stream
 
-    async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any) -> None:
-        """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left."""
-        stream = OpenStream(self._stream_bytes, self._make_unread(context))
+    async def _run_stream(self, call: ServiceCall, messages: AsyncIterator[bytes], context: Any, stream: OpenStream) -> None:
+        """Work on several messages at once, answer them in their order. Whatever ends the stream cancels what is left.
+
+        Raises: Refusal when it had to give way.
+        """
 
         async def read_messages() -> None:
             async for body in messages:
@@ -172,13 +175,16 @@ class Dispatcher:
 
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(read_messages())
+                reader = group.create_task(read_messages())
                 while (answer := await stream.answers.get()) is not None:
                     with stream.unread.sending(len(await answer)):
                         await _send(context, answer.result())
                     stream.end(len(answer.result()))
+                reader.cancel()
         finally:
             stream.unread.close()
+        if stream.refusal is not None:
+            raise stream.refusal
 
     async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, stream: OpenStream) -> bytes:
         """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
