@@ -5,9 +5,10 @@ import struct
 
 from grpc_fakes import METHOD
 
-DATA, HEADERS, SETTINGS = 0, 1, 4  # types of frames
+DATA, HEADERS, RESET, SETTINGS, WINDOW_UPDATE = 0, 1, 3, 4, 8  # types of frames
 END_STREAM, END_HEADERS = 1, 4
 INITIAL_WINDOW_SIZE = 4
+CANCEL = 8
 
 
 class DeafClient:
@@ -15,9 +16,9 @@ class DeafClient:
 
     def __init__(self, address: str, source: str = "127.0.0.1") -> None:
         host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0))
+        self._socket = socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0))
         settings = write_frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 0))
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
         self._next_id = 1
         self._unparsed = b""
 
@@ -25,52 +26,60 @@ class DeafClient:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.socket.close()
+        self._socket.close()
 
-    def call(self, name: str, message: bytes | None = b"", is_last: bool = True, count: int = 1) -> None:
-        """Begin calls. Args: message: None: none is sent. is_last: whether no other may follow."""
-        flags = END_STREAM if is_last else 0
-        body = b"" if message is None else b"\0" + struct.pack(">I", len(message)) + message
+    def call(self, name: str, message: bytes = b"", lacks_bytes: int = 0, count: int = 1) -> int:
+        """Begin calls. Args: lacks_bytes: of the message, which is announced with them. Returns: number of the last one."""
+        body = b"\0" + struct.pack(">I", len(message) + lacks_bytes) + message
         for _ in range(count):
-            self.socket.sendall(
-                write_frame(HEADERS, END_HEADERS, self._next_id, make_head(METHOD + name))
-                + (write_frame(DATA, flags, self._next_id, body) if message is not None or is_last else b"")
-            )
+            head = write_frame(HEADERS, END_HEADERS, self._next_id, make_head(METHOD + name))
+            self._socket.sendall(head + write_frame(DATA, 0 if lacks_bytes else END_STREAM, self._next_id, body))
             self._next_id += 2
+        return self._next_id - 2
 
-    def wait_for_heads(self, count: int) -> None:
-        """Return when so many answers and refusals have begun: their heads need no window."""
-        while count:
-            kind = self._read_frame()[0]
-            count -= kind == HEADERS
+    def cancel(self, call: int) -> None:
+        """End a call."""
+        self._socket.sendall(write_frame(RESET, 0, call, struct.pack(">I", CANCEL)))
+
+    def wait_for_heads(self, count: int = 1) -> list[tuple[int, int]]:
+        """Return when so many answers and refusals have begun, whose heads need no window. Returns: frames, as `wait_for`."""
+        return [frame for _ in range(count) for frame in self.wait_for(HEADERS)]
+
+    def wait_for(self, kind: int, call: int | None = None) -> list[tuple[int, int]]:
+        """Return when a frame of a kind has come, for a call or any. Returns: kind and call of all that came, it the last."""
+        came = [self._read_frame()]
+        while came[-1] != (kind, came[-1][1] if call is None else call):
+            came.append(self._read_frame())
+        return came
 
     def wait_until_cut(self) -> None:
         """Return when the server has ended the connection."""
         try:
-            while self.socket.recv(1 << 16):
+            while self._socket.recv(1 << 16):
                 pass
         except ConnectionResetError:
             pass
 
-    def _read_frame(self) -> tuple[int, bytes]:
+    def _read_frame(self) -> tuple[int, int]:
         while len(self._unparsed) < 9 or len(self._unparsed) < 9 + int.from_bytes(self._unparsed[:3], "big"):
-            came = self.socket.recv(1 << 16)
+            came = self._socket.recv(1 << 16)
             assert came, "the server has ended the connection"
             self._unparsed += came
         size_bytes = int.from_bytes(self._unparsed[:3], "big")
-        kind, payload = self._unparsed[3], self._unparsed[9 : 9 + size_bytes]
+        kind, call = self._unparsed[3], int.from_bytes(self._unparsed[5:9], "big")
         self._unparsed = self._unparsed[9 + size_bytes :]
-        return kind, payload
+        return kind, call
 
 
-def write_frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+def write_frame(kind: int, flags: int, call: int, payload: bytes) -> bytes:
     """A frame (RFC 9113, 4.1)."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big") + payload
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + call.to_bytes(4, "big") + payload
 
 
 def make_head(path: str) -> bytes:
     """The fields of a call, each literal and kept by nobody (RFC 7541, 6.2.2)."""
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
     fields |= {"content-type": "application/grpc", "te": "trailers"}
-    strings = [text.encode() for field in fields.items() for text in field]
-    return b"".join((b"\0" if number % 2 == 0 else b"") + bytes((len(text),)) + text for number, text in enumerate(strings))
+    return b"".join(
+        b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode() for name, value in fields.items()
+    )

@@ -244,6 +244,7 @@ class InferenceServer:
             tellers=() if self._log is None else (self._log.write,),
             hold=self.edge.hold,
             count_unread=self.edge.count_unread,
+            max_messages=max(2, self.edge.limits.max_buffered_bytes // self.settings.max_request_bytes),
         )
 
     def _make_authenticator(self) -> Authenticator:

@@ -7,6 +7,7 @@ import warnings
 import grpc
 import numpy as np
 import pytest
+from deaf_client import WINDOW_UPDATE, DeafClient
 from grpc_fakes import METHOD, make_request, read_failure, run_grpc
 from v2_fakes import MAX_REQUEST_BYTES, NumpyVersion, make_facts, tensor
 
@@ -121,3 +122,35 @@ def test_so_many_streams_are_open_at_once(bench, monkeypatch):
         assert len(list(first)) == 1
         assert len(list(stub.ModelStreamInfer(iter([make_request()]), timeout=30))) == 1
     assert raised.value.code() == grpc.StatusCode.UNAVAILABLE and "1 streams are open" in raised.value.details()
+
+
+def test_so_many_messages_are_on_their_way_at_once_and_others_wait(bench):
+    with run_grpc(bench, max_messages=1) as address, DeafClient(address) as slow, grpc.insecure_channel(address) as channel:
+        stalled = slow.call("ModelInfer", lacks_bytes=1)
+        waiting = slow.call("ModelInfer", bytes(1000), lacks_bytes=MAX_REQUEST_BYTES // 2)
+        slow.call("ServerLive")
+        came = slow.wait_for_heads()
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        polite = stub.ModelInfer.future(make_request())
+        for _ in range(50):  # in which it would be answered
+            assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=30).live
+        assert not polite.done()
+        assert (WINDOW_UPDATE, waiting) not in came  # nor is more asked for than fits a window
+        slow.cancel(stalled)
+        slow.wait_for(WINDOW_UPDATE, waiting)
+        slow.cancel(waiting)
+        assert polite.result(30).model_name == "gate"
+
+
+def test_half_of_the_messages_on_their_way_are_one_callers(bench):
+    with (
+        run_grpc(bench, max_messages=2) as address,
+        DeafClient(address, "127.0.0.2") as slow,
+        grpc.insecure_channel(address) as channel,
+    ):
+        slow.call("ModelInfer", lacks_bytes=1, count=3)
+        slow.call("ServerLive", lacks_bytes=1, count=3)
+        slow.call("ServerReady")
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert stub.ModelInfer(make_request(), timeout=4).model_name == "gate"  # sooner than a message is slow
+        assert stub.ServerLive(theirs.ServerLiveRequest(), timeout=4).live

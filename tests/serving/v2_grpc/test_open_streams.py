@@ -70,13 +70,13 @@ def read_refusal(channel, metadata=()):
 def test_half_of_the_streams_are_one_addresses(bench, monkeypatch):
     monkeypatch.setattr(dispatch, "MAX_STREAMS", 4)
     with run_grpc(bench) as address, DeafClient(address, OTHER) as silent, grpc.insecure_channel(address) as channel:
-        silent.call("ModelStreamInfer", None, is_last=False, count=4)
+        silent.call("ModelStreamInfer", lacks_bytes=1, count=4)
         silent.wait_for_heads(2)  # the refusals of the third and the fourth
         talks = [Talk(channel), Talk(channel)]
         assert read_refusal(channel) == grpc.StatusCode.RESOURCE_EXHAUSTED
         with DeafClient(address, "127.0.0.3") as third:
-            third.call("ModelStreamInfer", None, is_last=False)
-            third.wait_for_heads(1)
+            third.call("ModelStreamInfer", lacks_bytes=1)
+            third.wait_for_heads()
         for talk in talks:
             talk.end()
 
@@ -125,7 +125,7 @@ def test_a_stream_with_something_in_work_does_not_give_way(bench, monkeypatch):
 def test_a_caller_that_has_its_half_loses_a_stream_of_its_own(bench, monkeypatch):
     monkeypatch.setattr(dispatch, "MAX_STREAMS", 4)
     with run_grpc(bench) as address, DeafClient(address, OTHER) as silent, grpc.insecure_channel(address) as channel:
-        silent.call("ModelStreamInfer", None, is_last=False)
+        silent.call("ModelStreamInfer", lacks_bytes=1)
         talks = [Talk(channel), Talk(channel)]
         assert read_refusal(channel) == grpc.StatusCode.RESOURCE_EXHAUSTED
         monkeypatch.setattr(open_streams, "SILENT_S", 1e-6)

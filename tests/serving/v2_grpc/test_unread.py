@@ -115,7 +115,7 @@ def test_so_many_connections_are_open_at_once(bench, monkeypatch):
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
     with run_grpc(bench) as address, DeafClient(address) as first:
         first.call("ServerLive")
-        first.wait_for_heads(1)
+        first.wait_for_heads()
         with DeafClient(address) as second:
             second.wait_until_cut()
 

@@ -4,7 +4,7 @@ Every unary call is taken as a stream of which one message is read. So the key i
 does not come is given up, and bytes that are no message are refused in words instead of ending as the library's own error.
 
 A message is counted with the bodies of HTTP from when it is there to its answer. The library does not say how much of one is
-there before all of it is, so what may be on its way is bounded by number: messages that are slow to come, and open streams.
+there before all of it is, so what may be on its way is bounded by number: messages that are read, slow ones, and open streams.
 
 A call keeps its place until its answer is read, or its connection cut off because it is not. The quota of a key is left as soon
 as the answer is made: the client knows before we do that it has read it, and may send its next request meanwhile.
@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import grpc
+import msgspec
 
 from sightline.serving.http.guard import REQUEST_ID
 from sightline.serving.http.keys import ANYBODY, Caller
@@ -29,12 +30,13 @@ from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
-from sightline.serving.v2_grpc.places import Places
+from sightline.serving.v2_grpc.places import Places, Turns
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
 from sightline.serving.v2_grpc.unread import CountUnread, Unread, read_peer
 
 MAX_CALLS = 2048  # at once; not by connection: a burst over a new one would be reset before the client knew the limit
 MAX_HEALTH_CALLS = 256  # beside those
+MAX_HEALTH_MESSAGES = 4  # on their way
 MAX_STREAMS = 64  # open at once
 PROMPT_S = 5.0  # a message that takes longer to come is slow
 MAX_SLOW = 8  # slow messages at once
@@ -52,6 +54,20 @@ class Authenticator(Protocol):
         """Who sends this key. Raises: Refusal 401."""
 
 
+class Lane(msgspec.Struct, frozen=True):
+    """What the calls of one kind may take.
+
+    Attributes:
+        places: of calls, until their answers are read.
+        turns: of messages that are on their way.
+        message_timeout_s: how long one may take to come, with its wait for a turn.
+    """
+
+    places: Places
+    turns: Turns
+    message_timeout_s: float
+
+
 class Dispatcher:
     """Answers the calls. Runs on the event loop.
 
@@ -63,6 +79,7 @@ class Dispatcher:
         hold: counts bytes of messages while they are worked on, and raises Exhausted where all together are too many.
         count_unread: counts bytes of answers while they are not read.
         cut: ends the connection of a peer.
+        max_messages: of unary calls that may be on their way at once.
         message_timeout_s: how long a unary call's message may take to come.
         stream_bytes: a stream is read on while its messages in work and its unsent answers have fewer bytes together.
     """
@@ -76,6 +93,7 @@ class Dispatcher:
         hold: Hold,
         count_unread: CountUnread,
         cut: Callable[[str], None],
+        max_messages: int,
         message_timeout_s: float,
         stream_bytes: int,
     ) -> None:
@@ -85,10 +103,11 @@ class Dispatcher:
         self._tellers = tuple(tellers)
         self._hold = hold
         self._count_unread, self._cut = count_unread, cut
-        self._message_timeout_s = message_timeout_s
         self._stream_bytes = stream_bytes
-        self._calls = Places(MAX_CALLS, "calls run, or their answers are not read; call again in a moment")
-        self._health_calls = Places(MAX_HEALTH_CALLS, "calls of health run; call again in a moment")
+        calls = Places(MAX_CALLS, "calls run, or their answers are not read; call again in a moment")
+        health_calls = Places(MAX_HEALTH_CALLS, "calls of health run; call again in a moment")
+        self._calls = Lane(calls, Turns(max_messages), message_timeout_s)
+        self._health = Lane(health_calls, Turns(MAX_HEALTH_MESSAGES), min(message_timeout_s, PROMPT_S))
         self._streams = OpenStreams(MAX_STREAMS)
         self._slow = Places(MAX_SLOW, "slow messages are on their way; send faster, or again in a moment")
         self._id_prefix = secrets.token_hex(4)
@@ -106,7 +125,7 @@ class Dispatcher:
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
     def _make_unary(self, call: ServiceCall, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
-        places = self._health_calls if call.name in OPEN_CALLS else self._calls
+        lane = self._health if call.name in OPEN_CALLS else self._calls
 
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
             with self._tell(call, context) as record:
@@ -114,9 +133,9 @@ class Dispatcher:
                     caller = self._find_caller(call, context)
                     whose = caller.name or record.remote
                     with ExitStack() as until_read:
-                        until_read.enter_context(places.take(whose))
+                        until_read.enter_context(lane.places.take(whose))
                         with self._enter(call, caller, record):
-                            body = await self._read_message(call, context, whose)
+                            body = await self._read_message(call, lane, context, whose)
                             record.bytes_in = len(body)
                             with self._hold(len(body)):
                                 message = parse_message(call.request, body)
@@ -237,18 +256,21 @@ class Dispatcher:
             return ANYBODY
         return self._authenticator.authenticate(_read_token(context.invocation_metadata()))
 
-    async def _read_message(self, call: ServiceCall, context: Any, whose: str) -> bytes:
-        reading = asyncio.ensure_future(context.read())  # it cannot be asked for twice, so its end is waited for apart
+    async def _read_message(self, call: ServiceCall, lane: Lane, context: Any, whose: str) -> bytes:
+        """The message of a call. Until it is asked for, the library takes no more of it off the network than a window."""
+        reading: asyncio.Future[Any] | None = None
         try:
-            async with asyncio.timeout(self._message_timeout_s):
+            async with asyncio.timeout(lane.message_timeout_s), lane.turns.take(whose):
+                reading = asyncio.ensure_future(context.read())  # it cannot be asked for twice, so its end is waited for apart
                 if not (await asyncio.wait([reading], timeout=PROMPT_S))[0]:
                     with self._slow.take(whose):
                         await asyncio.wait([reading])
+                body = reading.result()
         except TimeoutError:
-            raise Refusal(408, f"the message was not complete after {self._message_timeout_s:g} s; send it faster") from None
+            raise Refusal(408, f"the message was not complete after {lane.message_timeout_s:g} s; send it faster") from None
         finally:
-            reading.cancel()
-        body = reading.result()
+            if reading is not None:
+                reading.cancel()
         if body is grpc.aio.EOF:
             raise Refusal(400, f"expected one message {call.request}, got none")
         return bytes(body)

@@ -1,8 +1,9 @@
-"""How many calls may be there at once: of all callers, and half of that of one, so that nobody alone keeps the others out."""
+"""How much may be there at once: of all callers, and half of that of one, so that nobody alone keeps the others out."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sightline.serving.http.refusals import Refusal
 
@@ -44,6 +45,29 @@ class Places:
         self._taken_of[whose] -= 1
         if self._taken_of[whose] <= 0:
             del self._taken_of[whose]
+
+
+class Turns:
+    """So many at once, half of them of one caller; the others wait, in the order in which they came. Args: count: of all."""
+
+    def __init__(self, count: int) -> None:
+        self._share = halve(count)
+        self._all = asyncio.Semaphore(count)
+        self._own: dict[str, asyncio.Semaphore] = {}
+        self._present: Counter[str] = Counter()  # callers that have a turn or wait for one
+
+    @asynccontextmanager
+    async def take(self, whose: str) -> AsyncIterator[None]:
+        """Wait for a turn, and have it meanwhile. Args: whose: as of `Places`."""
+        own = self._own.setdefault(whose, asyncio.Semaphore(self._share))
+        self._present[whose] += 1
+        try:
+            async with own, self._all:  # its own first: who waits for that keeps nobody waiting
+                yield
+        finally:
+            self._present[whose] -= 1
+            if not self._present[whose]:
+                del self._present[whose], self._own[whose]
 
 
 def halve(count: int) -> int:

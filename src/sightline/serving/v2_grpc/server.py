@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sightline.serving.v2_grpc.dispatch import Authenticator, Hold, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
+MAX_MESSAGES = 16  # as many as fit the 1 GB of all bodies at 64 MB each
 MAX_CONNECTIONS = 1024  # as over HTTP
+WINDOW_BYTES = 256 * 1024  # of a message that is not read yet is there; 4 MB would be the default
 MAX_METADATA_BYTES = 16 * 1024
 HANDSHAKE_TIMEOUT_S = 10
 IDLE_S = 60  # as for connections over HTTP; clients connect again by themselves
@@ -94,6 +96,7 @@ def create_grpc_server(
     tellers: "Sequence[Teller]" = (),
     hold: "Hold" = lambda size_bytes: nullcontext(),
     count_unread: CountUnread = lambda answer, size_bytes: None,
+    max_messages: int = MAX_MESSAGES,
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
     idle_s: float = IDLE_S,
 ) -> GrpcServer:
@@ -108,20 +111,27 @@ def create_grpc_server(
         tellers: told of every request when it has ended; `AccessLog.write` is one.
         hold: counts bytes of messages that are worked on, and raises Exhausted where they are too many; `Edge.hold` is one.
         count_unread: counts bytes of answers while they are not read, which may end for others; `Edge.count_unread` is one.
-        message_timeout_s: how long the message of a call may take to come.
+        max_messages, message_timeout_s: of unary calls: so many on their way at once, further ones wait; so long each may take.
         idle_s: after which a connection without a call is closed.
 
     Raises: MissingPackage without the extra `grpc`.
     """
-    if missing := [name for name in ("grpc", "google.protobuf") if not _is_installed(name)]:
-        raise MissingPackage(f"gRPC needs the package {missing[0]}; pip install 'sightline[grpc]'")
+    _check_packages()
     from sightline.serving.v2_grpc.dispatch import Dispatcher
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
-    endpoints = GrpcEndpoints(service, host, statistics, is_ready)
     connections = Connections()
     dispatcher = Dispatcher(
-        endpoints, authenticator, bucket, tellers, hold, count_unread, connections.cut, message_timeout_s, max_request_bytes
+        GrpcEndpoints(service, host, statistics, is_ready),
+        authenticator,
+        bucket,
+        tellers,
+        hold,
+        count_unread,
+        connections.cut,
+        max_messages,
+        message_timeout_s,
+        stream_bytes=max_request_bytes,
     )
     return GrpcServer(dispatcher.make_handler(), connections, max_request_bytes, idle_s)
 
@@ -157,11 +167,18 @@ def _list_options(max_request_bytes: int, idle_s: float) -> list[tuple[str, int]
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+        ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+        ("grpc.http2.bdp_probe", 0),  # which would widen it
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.max_connection_idle_ms", round(idle_s * 1000)),
         ("grpc.so_reuseport", 0),  # else two servers share a port without a word
     ]
+
+
+def _check_packages() -> None:
+    if missing := [name for name in ("grpc", "google.protobuf") if not _is_installed(name)]:
+        raise MissingPackage(f"gRPC needs the package {missing[0]}; pip install 'sightline[grpc]'")
 
 
 def _is_installed(name: str) -> bool:
