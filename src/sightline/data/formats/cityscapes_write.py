@@ -22,7 +22,7 @@ from sightline.data.formats.losses import (
     report_lost_item_facts,
     report_other_box,
     report_renamed_splits,
-    report_turned,
+    warn_turned,
 )
 from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, write_table
 from sightline.data.formats.picture_files import FileNamer
@@ -111,7 +111,7 @@ def convert_item(
         shown = [annotation for annotation in item.annotations if annotation.mask is not None]
         return make_objects(shown), label_map, "mask"
     report_lost_item_facts(report, item)
-    report_turned(report, item)
+    warn_turned(report, item)
     kept: list[Annotation] = []
     for annotation in item.annotations:
         if annotation.geometry in ("image", "box"):

@@ -13,7 +13,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco_names import find_file_split
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import check_inside
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
@@ -69,7 +69,7 @@ def _read_split(split: str) -> str | None:
 
 def _report_losses(item: Item, report: ConversionReport) -> None:
     report_lost_item_facts(report, item)
-    report_turned(report, item)
+    warn_turned(report, item)
     for annotation in item.annotations:
         if annotation.polygons is not None and annotation.mask is not None:
             report.change("annotation", "polygons beside a mask are not written", item.file_name)

@@ -13,7 +13,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
@@ -78,7 +78,7 @@ class DarknetFormat:
         for item in version.items():
             namer.place(PICTURES_FOLDER, item)
             report_lost_item_facts(report, item)
-            report_turned(report, item)
+            warn_turned(report, item)
             format_rows(item, version.categories, False, report)
         return report
 
@@ -94,7 +94,7 @@ class DarknetFormat:
             for item in version.items():
                 path = namer.place(PICTURES_FOLDER, item)
                 report_lost_item_facts(report, item)
-                report_turned(report, item)
+                warn_turned(report, item)
                 version.blobs.copy_to(item.blob, target / path)
                 labels = (target / path).with_suffix(".txt")
                 lists[item.split or UNSPLIT].write(f"{path}\n")

@@ -26,7 +26,7 @@ from sightline.data.formats.losses import (
     report_lost_facts,
     report_lost_item_facts,
     report_renamed_splits,
-    report_turned,
+    warn_turned,
 )
 from sightline.data.formats.mask_classes import (
     CAMVID_COLOURS,
@@ -271,7 +271,7 @@ def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int) -> MaskClass
 def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: ConversionReport) -> np.ndarray:
     """The item's label map `(H, W)`; what a map cannot hold of its annotations is told."""
     report_lost_item_facts(report, item)
-    report_turned(report, item)
+    warn_turned(report, item)
     drawn: list[Annotation] = []
     for annotation in item.annotations:
         if annotation.geometry in ("image", "box"):

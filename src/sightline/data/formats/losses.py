@@ -31,17 +31,11 @@ def report_lost_item_facts(report: ConversionReport, item: Item) -> None:
         report.drop("attribute", "the format does not hold which frame of which video a picture is", item.file_name)
 
 
-def report_turned(report: ConversionReport, item: Item) -> None:
-    """Tell of a picture that EXIF turns: written are its file as it is and the labels of the upright picture.
+def warn_turned(report: ConversionReport, item: Item) -> None:
+    """Tell of a picture that EXIF turns: written are its file as it is and the labels of the upright picture. Nothing is lost.
 
     Detectron2, MMCV and OpenCV turn such a picture; torchvision, Pillow and many small tools do not, so no labels fit all.
     """
-    if item.orientation != 1:
-        report.change("image", TURNED, item.file_name)
-
-
-def warn_turned(report: ConversionReport, item: Item) -> None:
-    """As `report_turned`, for a format whose usual tools turn the picture: nothing is lost."""
     if item.orientation != 1:
         report.warn("image", TURNED, item.file_name)
 

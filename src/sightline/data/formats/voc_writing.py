@@ -9,7 +9,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, report_turned
+from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.formats.voc_masks import BACKGROUND_NAMES, draw_instances, make_palette, save_palette_png
 from sightline.data.items import Item
@@ -117,7 +117,7 @@ def _report_names(version: DatasetVersion, report: ConversionReport) -> None:
 
 def _report_losses(item: Item, report: ConversionReport) -> None:
     report_lost_item_facts(report, item)
-    report_turned(report, item)
+    warn_turned(report, item)
     for annotation in item.annotations:
         if annotation.geometry == "image":
             report.drop(
