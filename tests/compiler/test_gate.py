@@ -117,6 +117,28 @@ def test_the_error_of_tensors_is_that_of_the_95th_picture_of_a_hundred() -> None
     assert not check_accuracy(comparison, 0.009).passed
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("side", ["FP32", "compiled", "both"])
+def test_tensors_that_are_not_finite_never_pass(value: float, side: str) -> None:
+    good = [{"y": np.array([[1.0, 2.0]])} for _ in range(20)]
+    broken = [{"y": np.array([[1.0, value]])} for _ in range(20)]
+    before, after = good if side == "compiled" else broken, good if side == "FP32" else broken
+    comparison, _ = compare_tensors(before, after, seed=0)
+    check = check_accuracy(comparison, 1.0)  # even where an error of ten times the output would be let through
+    assert (check.name, check.passed, comparison.agreement) == ("tensors", False, 0.0)
+    assert "on more than 5 % of 20 pictures" in check.text
+
+
+def test_a_rare_picture_that_is_not_finite_does_not_decide_and_two_of_twenty_one_do() -> None:
+    before = [{"y": np.array([[10.0]])} for _ in range(21)]
+    after = [{"y": np.array([[np.nan if place < 1 else 10.1]])} for place in range(21)]
+    comparison, _ = compare_tensors(before, after, seed=0)
+    assert comparison.change == pytest.approx(-0.01)  # 20 of 21 stay below it
+    assert -1 <= comparison.low <= comparison.change <= comparison.high
+    after[1] = {"y": np.array([[np.nan]])}
+    assert not check_accuracy(compare_tensors(before, after, seed=0)[0], 0.1).passed
+
+
 def compare_unlabelled(agreement: float, answers: int | None) -> Comparison:
     plain = make_comparison(agreement - 1, agreement - 1, agreement - 1)
     return msgspec.structs.replace(plain, evidence="answers", candidate=agreement, answers=answers, per_category=())

@@ -164,6 +164,15 @@ def test_a_class_that_never_occurs_and_pictures_without_objects_refuse_no_health
     assert -comparison.change < 0.05
 
 
+def test_one_picture_that_is_not_finite_hides_no_part_of_the_others() -> None:
+    before = draw_outputs(40)
+    after = [lose_scores(one) for one in before]
+    after[0] = {"out": np.full_like(after[0]["out"], np.nan)}
+    comparison, _ = compare_tensors(before, after, seed=0, parts=[BOXES, SCORES])
+    assert comparison.part == "out, channels 4 to 6"
+    assert -comparison.change == pytest.approx(1, abs=1e-3)
+
+
 def test_parts_guide_as_the_gate_judges() -> None:
     before = draw_outputs(4)
     lost = [(place, lose_scores(one)) for place, one in enumerate(before)]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sightline.core.manifests import DecodeSpec
-from sightline.runtime.output_error import find_largest_error, find_output_error
+from sightline.runtime.output_error import find_largest_error, find_output_error, find_rms_error
 
 PLAIN = DecodeSpec(head="softmax", outputs=("logits",))
 RANKED = DecodeSpec(head="region_boxes", outputs=("proposals", "logits", "deltas"))
@@ -53,6 +53,13 @@ def test_the_largest_error_of_nothing_of_zeros_and_of_other_shapes() -> None:
 def test_nothing_differs_from_nothing_and_zeros_have_no_scale() -> None:
     assert find_output_error({"a": np.zeros((0, 3))}, {"a": np.zeros((0, 3))}, PLAIN) == 0
     assert find_output_error({"a": np.zeros((1, 3))}, {"a": np.full((1, 3), 0.5)}, PLAIN) == 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_root_mean_square_is_infinite_where_either_side_is_not_finite(value: float) -> None:
+    numbers, odd = np.array([3.0, 4.0]), np.array([3.0, value])
+    assert find_rms_error(numbers, odd) == find_rms_error(odd, numbers) == find_rms_error(odd, odd) == np.inf
+    assert find_rms_error(numbers, np.array([3.0, 4.5])) == pytest.approx(0.1)  # 0.5 of 5, by hand
 
 
 CHOSEN = DecodeSpec(head="final_boxes", outputs=("rows",), confidence_threshold=0.25)

@@ -240,7 +240,9 @@ def compare_tensors(
     alike = float(np.mean([min(_find_cosine(one[name], other[name]) for name in one) for one, other in pairs]))
     found = measured.sum_up(np.arange(len(pairs)))
     drawn = np.random.default_rng(seed).integers(0, len(pairs), (RESAMPLES, len(pairs)))
-    change = summarise_changes(-float(found.max()), -np.array([measured.sum_up(rows).max() for rows in drawn]))
+    errors = np.array([measured.sum_up(rows).max() for rows in drawn])
+    errors[np.isinf(errors)] = errors.max(where=np.isfinite(errors), initial=1.0)  # an interval has no infinite ends
+    change = summarise_changes(-float(found.max()), -errors)
     agreement = Agreement(images=len(pairs), label_agreement=alike, mean_iou=None, flipped=[])
     names = [None, *(part.name for part in parts)]
     comparison = _make_unlabelled("tensors", "raw", len(pairs), change, agreement)
@@ -256,20 +258,24 @@ class TensorErrors(NamedTuple):
 
     def sum_up(self, rows: np.ndarray) -> np.ndarray:
         """Relative errors `(1 + parts,)` over some of the pictures: what 95 % of them stay below, then each part's."""
-        whole = np.percentile(self.worst[rows], ERROR_PERCENTILE)
+        whole = np.percentile(self.worst[rows], ERROR_PERCENTILE, method="higher")  # one of them: infinities have no middle
         return np.append(whole, divide_squares(self.noise[rows].mean(axis=0), self.power[rows].mean(axis=0)))
 
 
 def measure_tensors(before: Sequence[Tensors], after: Sequence[Tensors], parts: Sequence[Part]) -> TensorErrors:
-    """What `after` differs by. Args: outputs of each picture; parts: of packed outputs."""
-    pairs = zip(before, after, strict=True)
+    """What `after` differs by. Args: outputs of each picture; parts: of packed outputs, where errors are finite."""
+    pairs = list(zip(before, after, strict=True))
     worst = np.array([max(find_rms_error(one[name], other[name]) for name in one) for one, other in pairs])
-    if np.isfinite(worst).all():
-        return TensorErrors(worst, *measure_parts(parts, before, after))
-    return TensorErrors(worst, *np.zeros((2, len(worst), len(parts))))
+    noise, power = np.zeros((2, len(worst), len(parts)))
+    rows = np.flatnonzero(np.isfinite(worst)).tolist()
+    noise[rows], power[rows] = measure_parts(parts, [before[row] for row in rows], [after[row] for row in rows])
+    return TensorErrors(worst, noise, power)
 
 
 def _find_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two tensors; 0 for other shapes, or where a value is not finite."""
+    if one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return 0.0
     first, second = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
     scale = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / scale if scale else float(np.array_equal(first, second))

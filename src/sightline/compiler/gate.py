@@ -5,6 +5,7 @@ as it claims (an INT8 file whose layers silently run in FP32 is refused) and kee
 FP32, on pictures that took no part in calibration, compared one by one with FP32.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
@@ -130,21 +131,12 @@ def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
 def check_sameness(comparison: Comparison, max_drop: float, baseline: str = "FP32") -> Check:
     """Without labels: do the answers stay those of FP32? At most `max_drop` of them may change.
 
-    Where neither side shows anything, nothing was compared, which proves nothing: that fails. Of tensors nobody can tell what a
-    difference costs: a relative error of ten times `max_drop` is let through.
+    Where neither side shows anything, nothing was compared, which proves nothing: that fails.
 
     Args: baseline: for people, what was compared with.
     """
     if comparison.evidence == "tensors":
-        limit, images = RAW_ERROR_OF_DROP * max_drop, comparison.images
-        packed = f"{comparison.part}, one of several tensors packed into this output, is off on {images} pictures together by"
-        text = (
-            "outputs nobody explained, so their relative error against FP32 counts: "
-            f"{packed if comparison.part else f'95 % of {images} pictures stay below'} {-comparison.change:.2%} "
-            f"(95 % interval {-comparison.high:.2%} to {-comparison.low:.2%}), at most {limit:.2%} may be; "
-            f"{comparison.agreement_name} {comparison.agreement:.4f}"
-        )
-        return Check(name="tensors", passed=-comparison.change <= limit, value=-comparison.change, limit=limit, text=text)
+        return check_tensors(comparison, max_drop, baseline)
     if not comparison.answers:
         text = (
             f"neither {baseline} nor the compiled network shows anything on {comparison.images} pictures without labels, so "
@@ -157,6 +149,28 @@ def check_sameness(comparison: Comparison, max_drop: float, baseline: str = "FP3
         f"{1 - max_drop:.2%} must be"
     )
     return Check(name="agreement", passed=comparison.change >= -max_drop, value=comparison.change, limit=-max_drop, text=text)
+
+
+def check_tensors(comparison: Comparison, max_drop: float, baseline: str) -> Check:
+    """Do tensors that nobody explained stay those of FP32?
+
+    Nobody can tell what a difference costs: a relative error of ten times `max_drop` is let through, an infinite one never.
+    """
+    limit, images, error = RAW_ERROR_OF_DROP * max_drop, comparison.images, -comparison.change
+    if not math.isfinite(error):
+        text = (
+            f"outputs nobody explained, and on more than 5 % of {images} pictures those of {baseline} or of the compiled "
+            "network are not all finite numbers, so nothing tells that they are alike"
+        )
+        return Check(name="tensors", passed=False, value=error, limit=limit, text=text)
+    packed = f"{comparison.part}, one of several tensors packed into this output, is off on {images} pictures together by"
+    text = (
+        "outputs nobody explained, so their relative error against FP32 counts: "
+        f"{packed if comparison.part else f'95 % of {images} pictures stay below'} {error:.2%} "
+        f"(95 % interval {-comparison.high:.2%} to {-comparison.low:.2%}), at most {limit:.2%} may be; "
+        f"{comparison.agreement_name} {comparison.agreement:.4f}"
+    )
+    return Check(name="tensors", passed=error <= limit, value=error, limit=limit, text=text)
 
 
 def check_quantised(engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors], decode: DecodeSpec) -> Check:

@@ -40,8 +40,9 @@ def find_output_error(expected: Tensors, actual: Tensors, decode: DecodeSpec) ->
 
 
 def find_rms_error(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Root mean square of the difference over that of the expected values; infinite for other shapes or no numbers."""
-    if expected.shape != actual.shape or not np.isfinite(actual).all():
+    """Root mean square of the difference over that of the expected values; infinite for other shapes, or where either side
+    has a value that is not finite."""
+    if expected.shape != actual.shape or not (np.isfinite(expected).all() and np.isfinite(actual).all()):
         return float("inf")
     power = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64)))) or 1.0
     return float(np.sqrt(np.mean(np.square(expected.astype(np.float64) - actual)))) / power
