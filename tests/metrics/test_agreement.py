@@ -19,7 +19,7 @@ def test_classification_flips_when_the_first_category_changes():
     before = [[label("a", 0.9), label("b", 0.1)], [label("a", 0.6)], [label("b", 0.7)], []]
     after = [[label("b", 0.2), label("a", 0.8)], [label("b", 0.6)], [label("b", 0.4)], []]
     result = compare("classification", before, after)
-    assert (result.images, result.label_agreement, result.flipped) == (4, 0.75, [1])
+    assert (result.images, result.label_agreement, result.flipped) == (4, pytest.approx(2 / 3), [1])  # the last shows nothing
     assert result.mean_iou is None
 
 
@@ -60,6 +60,33 @@ def test_pixels_agree_and_a_picture_flips_at_more_than_one_in_twenty():
     result = compare("semantic", side, other)
     assert result.label_agreement == pytest.approx(1 - 11 / 200)
     assert result.flipped == [1]
+
+
+def test_a_lost_defect_is_no_small_change_beside_the_background():
+    defect = np.full((10, 10), -1)
+    defect[0, :4] = 0
+    shrunk = np.where(np.arange(10) < 3, defect, -1)
+    side = [label_map_to_annotations(one, CATEGORIES) for one in (defect, defect, np.full((10, 10), -1))]
+    other = [label_map_to_annotations(one, CATEGORIES) for one in (shrunk, np.full((10, 10), -1), np.full((10, 10), -1))]
+    result = compare("semantic", side, other)
+    assert result.parts == [(3, 4), (0, 4), (0, 0)]  # three of four pixels stay; all go; nothing there
+    assert (result.label_agreement, result.flipped, result.shown) == (3 / 8, [0, 1], 8)
+
+
+def test_a_background_that_has_masks_of_its_own_is_not_compared_either():
+    categories = Categories(["background", "a"])
+    empty, defect = np.zeros((10, 10), int), np.zeros((10, 10), int)
+    defect[0, :5] = 1
+    before, after = ([label_map_to_annotations(one, categories)] for one in (defect, empty))
+    result = compare_predictions("semantic", categories, before, after, [(10, 10)])
+    assert (result.label_agreement, result.shown) == (0.0, 5)
+    assert compare_predictions("semantic", categories, after, [[]], [(10, 10)]).shown == 0
+
+
+def test_pictures_without_a_label_do_not_agree_with_each_other():
+    sure, unsure = [label("a", 0.9)], [label("a", 0.1)]
+    result = compare("multilabel", [sure, *[unsure] * 99], [unsure] * 100)
+    assert (result.label_agreement, result.flipped, result.shown) == (0.0, [0], 1)  # the one label there was is lost
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance", "semantic"])

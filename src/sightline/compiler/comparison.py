@@ -1,8 +1,8 @@
 """Compiled against FP32 on the same pictures, through the same Predictor that users run.
 
 The best evidence there is decides. With labels it is the change of the task's metric. Without labels it is the share of answers
-that stay the same: when at most 1 % of them change, accuracy cannot have changed by more, whatever the truth. For tensors that
-nobody explained it is their relative error.
+that stay the same, of all that at least one side shows: when at most 1 % of them change, the share of right ones cannot have
+changed by more, whatever the truth. For tensors that nobody explained it is their relative error.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ AGREEMENT_NAMES: dict[Task, str] = {
     "multilabel": "pictures with the same labels",
     "detection": "objects found by both",
     "instance": "objects found by both",
-    "semantic": "pixels with the same label",
+    "semantic": "shown pixels with the same label",
     "image": "mean cosine similarity of the outputs",
     "raw": "mean cosine similarity of the outputs",
 }
@@ -76,7 +76,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         method: how the interval was found.
         agreement_name, agreement: how alike the answers are, whatever the truth, 0..1.
         mean_iou: of the boxes found by both; None without boxes.
-        answers: labels, objects or pixels that one side at least shows, of which `agreement` tells the share; of tensors None.
+        answers: pictures, objects or pixels that at least one side shows; `agreement` is a share of them; None of tensors.
         part: of tensors: the part of a packed output whose error is the change; None where it is that of whole outputs.
         per_category: those that occur in the truth.
     """

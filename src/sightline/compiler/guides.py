@@ -119,14 +119,13 @@ def score_answers(
     Raises: Unsupported where neither side shows anything: then nothing guides.
     """
     shifts = SHIFTS if manifest.task in ("detection", "instance") else (0.0,)
-    same = total = shown = 0
+    same = total = 0
     for shift in shifts:
         threshold = min(max(manifest.decode.confidence_threshold + shift, 0.1), 0.9)
         agreement = compare_predictions(manifest.task, Categories(manifest.categories), before, after, sizes, threshold)
         same += sum(part for part, _ in agreement.parts)
-        total += sum(whole for _, whole in agreement.parts)
-        shown += agreement.shown or 0
-    if not shown:
+        total += sum(shown for _, shown in agreement.parts)
+    if not total:
         raise Unsupported(
             "the network shows nothing on the calibration pictures, so they cannot guide; calibrate on pictures that show "
             "what it finds"

@@ -12,10 +12,11 @@ from sightline.core.manifests import Task
 from sightline.imaging.boxes import box_iou
 from sightline.imaging.masks import annotations_to_label_map, find_annotation_box
 from sightline.metrics.multilabel import DECISION_THRESHOLD
+from sightline.metrics.semantic import BACKGROUND
 
 CONFIDENCE_MARGIN = 0.1  # by which a partner may be less sure than what is shown
 LEAST_IOU = 0.5  # two boxes speak of the same object from here on
-FLIPPED_PIXEL_SHARE = 0.05  # a segmentation counts as flipped when more of its pixels changed
+FLIPPED_PIXEL_SHARE = 0.05  # a segmentation counts as flipped when more of the pixels that are shown changed
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,13 +24,13 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         images: how many pictures were compared.
-        label_agreement: share of the pictures (classification, multilabel) or objects (detection, instance) with the same label
-            in both; of the pixels for semantic. 1 when there is nothing to differ in.
+        label_agreement: share of the pictures (classification, multilabel), objects (detection, instance) or pixels (semantic)
+            with the same label in both, of those that at least one of both shows. 1 when there is nothing to differ in.
         mean_iou: mean IoU of the boxes that match; None for tasks without boxes or when none match.
         flipped: places, in the list of pictures, of those whose answer changed.
-        parts: (agreeing, all) labels, objects or pixels of each picture.
-        shown: pictures with a label in at least one of both (classification, multilabel), or objects, or pixels: where it is 0
-            there was nothing to compare; None where answers are not what was compared.
+        parts: (agreeing, shown) of each picture: itself, its objects or its pixels.
+        shown: how many of them at least one of both shows, in all pictures: where it is 0 there was nothing to compare; None
+            where answers are not what was compared.
     """
 
     images: int
@@ -52,8 +53,11 @@ def compare_predictions(
 
     A picture's answer flips when: its first category changes (classification); its set of categories at confidence 0.5 or above
     changes (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other (detection,
-    instance); more than 5 % of its pixels change (semantic). A partner may be less sure by 0.1 than what is shown: that an
-    object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
+    instance); more than 5 % of the pixels that either shows change (semantic). A partner may be less sure by 0.1 than what is
+    shown: that an object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
+
+    What neither side shows is not compared: pixels of the background, pictures without a label. Beside a background that fills
+    most of the pixels, the loss of every defect would be a small change.
 
     Args:
         before, after: predictions of N pictures in the same order.
@@ -71,8 +75,8 @@ def compare_predictions(
     if task in ("classification", "multilabel"):
         pick = _pick_first if task == "classification" else _pick_sure
         labels = [(pick(one), pick(other)) for one, other in pairs]
-        found = _summarise([(int(one == other), 1) for one, other in labels], [], largest_change=0.0)
-        return msgspec.structs.replace(found, shown=sum(bool(one or other) for one, other in labels))
+        counts = [(int(one == other), 1) if one or other else (0, 0) for one, other in labels]
+        return _summarise(counts, [], largest_change=0.0)
     if task == "semantic":
         counts = [_count_pixels(*pair, categories, *size) for pair, size in zip(pairs, sizes, strict=True)]
         return _summarise(counts, [], largest_change=FLIPPED_PIXEL_SHARE)
@@ -114,7 +118,7 @@ def match_boxes(before: Sequence[Annotation], after: Sequence[Annotation]) -> li
 
 
 def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest_change: float) -> Agreement:
-    """From the (agreeing, all) things of each picture."""
+    """From the (agreeing, shown) things of each picture."""
     total = sum(whole for _, whole in counts)
     return Agreement(
         images=len(counts),
@@ -142,6 +146,8 @@ def _pick_shown(annotations: Sequence[Annotation], threshold: float) -> list[Ann
 def _count_pixels(
     before: Sequence[Annotation], after: Sequence[Annotation], categories: Categories, width: int, height: int
 ) -> tuple[int, int]:
-    nothing = len(categories)
-    maps = [annotations_to_label_map(side, categories, height, width, unlabelled=nothing) for side in (before, after)]
-    return int((maps[0] == maps[1]).sum()), width * height
+    """Pixels with the same category in both, and those with any, the background left out, in at least one of both."""
+    background = categories.index(BACKGROUND) if BACKGROUND in categories else len(categories)
+    maps = [annotations_to_label_map(side, categories, height, width, unlabelled=background) for side in (before, after)]
+    shown = (maps[0] != background) | (maps[1] != background)
+    return int((shown & (maps[0] == maps[1])).sum()), int(shown.sum())
