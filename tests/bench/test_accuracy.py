@@ -6,6 +6,7 @@ import pytest
 from bench_fakes import ColourDetector
 
 from sightline.bench.accuracy import AccuracyResult, choose_items, measure_accuracy, merge_categories, trim_confusion
+from sightline.bench.annotating import annotate_version
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
@@ -55,6 +56,19 @@ def test_the_metric_asks_for_unsure_predictions_and_the_pictures_show_the_sure_o
     result = judge(Unsure(), squares_version)
     assert asked == [0.01]
     assert result.worst.draw(squares_version, tmp_path) == (), "a ghost of confidence 0.1 is below what a user sees"
+
+
+def test_a_models_own_annotations_judge_nobody(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    half_blind = ColourDetector(blind_to=["red"])
+    annotated = annotate_version(squares_version, half_blind, out=tmp_path / "annotated").version  # pictures 4 and 5
+    items = choose_items(annotated, None, None, 0)
+    events: list[ProgressEvent] = []
+    result = measure_accuracy(ColourDetector(), annotated, items, 6, worst_pictures=2, seed=0, on_progress=events.append)
+    assert result.accuracy.primary == pytest.approx(1.0)  # the red squares of pictures 4 and 5 count as no mistakes
+    assert (result.images, result.notes) == (4, ["2 pictures were left out: only a model labelled them, which is no truth"])
+    assert events[-1].progress == 1.0
+    with pytest.raises(InvalidInput, match="got 2 of 'squares' that a model alone did, which is no truth; label some"):
+        judge(half_blind, annotated, "new")
 
 
 def test_items_drawn_with_a_seed_are_the_same_each_time_and_in_file_order(squares_version: DatasetVersion) -> None:

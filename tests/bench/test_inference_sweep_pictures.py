@@ -55,6 +55,8 @@ def test_a_picture_with_several_labels_has_none() -> None:
         return Item(blob="a", file_name="a", width=1, height=1, annotations=annotations)
 
     cat, dog, box = Annotation(category="cat"), Annotation(category="dog"), Annotation(category="dog", box_xyxy=(0, 0, 1, 1))
+    guess = Annotation(category="dog", confidence=0.9, origin="model")
+    assert [find_label(make(*labels)) for labels in ([guess], [cat, guess])] == [None, "cat"]
     assert [find_label(make(*labels)) for labels in ([cat], [cat, box], [cat, cat], [cat, dog], [box], [])] == [
         "cat",
         "cat",

@@ -8,6 +8,7 @@ import pytest
 from bench_fakes import COLOURS, ColourDetector
 from onnx import TensorProto, helper, numpy_helper
 
+from sightline.bench.annotating import annotate_version
 from sightline.bench.measure import measure_predictor
 from sightline.bench.records import ReportContent
 from sightline.bench.reports import Report, read_report
@@ -101,6 +102,17 @@ def test_fewer_pictures_are_drawn_and_said(squares_version: DatasetVersion, tmp_
     report: Report = measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", max_images=2, **QUICK)
     assert report.content.dataset is not None
     assert (report.content.dataset.images, report.content.dataset.images_in_split) == (2, 4)
+
+
+def test_pictures_that_a_model_labelled_are_left_out_and_the_report_says_so(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    annotated = annotate_version(squares_version, ColourDetector(), out=tmp_path / "annotated").version
+    report = measure_predictor(ColourDetector(), annotated, None, out=tmp_path / "report", **QUICK)
+    assert report.content.dataset is not None
+    assert (report.content.dataset.images, report.content.dataset.images_in_split) == (4, 6)
+    assert report.content.plan.pictures == 4
+    assert "2 pictures were left out" in report.page.read_text()
 
 
 def test_a_subject_without_precision_is_refused_before_anything_is_measured(

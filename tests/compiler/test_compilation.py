@@ -55,6 +55,19 @@ def test_without_labels_the_answers_of_fp32_decide(model: Path, version: Dataset
     assert "FP32's own answers take their place" in (result.folder / "report.html").read_text()
 
 
+def test_labels_that_a_model_gave_do_not_judge_and_the_report_says_so(
+    model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    writer = VersionWriter(tmp_path / "guessed", "guessed", version.categories, version.blobs)
+    for item in version.items():
+        guesses = tuple(msgspec.structs.replace(one, confidence=0.9, origin="model") for one in item.annotations)
+        writer.add(msgspec.structs.replace(item, annotations=guesses) if item.split == "val" else item)
+    report = compile_model(model, tmp_path / "out", writer.close(), max_drop=0.05, calibration_images=32).report
+    assert report.comparison is not None and report.comparison.evidence == "answers"
+    assert report.pictures["labelled_by_models_alone"] == 150
+    assert any(warning.endswith("a model alone, which is no truth: they count as unlabelled.") for warning in report.warnings)
+
+
 def test_without_labels_a_sabotaged_quantisation_fails_too(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

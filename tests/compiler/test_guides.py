@@ -7,7 +7,7 @@ from toy import make_version
 from toy_quantisers import BrokenQuantiser, use_quantiser
 
 from sightline.compiler.compile import compile_model
-from sightline.compiler.guides import make_answer_guide, score_answers, score_tensors
+from sightline.compiler.guides import make_answer_guide, make_guide, score_answers, score_tensors
 from sightline.compiler.quantisers import table
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -62,6 +62,15 @@ def test_fp32_keeps_all_of_its_answers_and_a_constant_does_not(model: Path, tmp_
     assert guide.score([(0, {"logits": logits}), (1, {"logits": logits[:4]})]) == 1.0
     constant = np.tile(logits[:1], (4, 1))
     assert guide.score([(1, {"logits": constant})]) == 0.5  # 0, 1, 2, 0 against 0, 0, 0, 0
+
+
+def test_what_a_model_alone_labelled_guides_nothing(model: Path, tmp_path: Path) -> None:
+    version, manifest = make_version(tmp_path, train=12, val=0), read_manifest(model, ModelManifest)
+    guessed = (Annotation(category="bars", confidence=0.9, origin="model"),)
+    items = list(version.items())
+    items[:3] = [msgspec.structs.replace(item, annotations=guessed) for item in items[:3]]
+    guide = make_guide(manifest, version, items, 0.01, lambda: False)
+    assert [len(batch) for batch in guide.batches] == [8, 1]
 
 
 def test_without_labels_fp32s_answers_guide_the_mixed_quantiser(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -9,11 +10,12 @@ from toy import NAMES, SPEC
 
 from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.importing import Meaning, check_corners, import_network
+from sightline.compiler.preset_probe import probe_presets
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
 STATED = StatedInput(colour="RGB", mean=SPEC.mean, std=SPEC.std, resize="stretch")
@@ -177,6 +179,15 @@ def test_ways_that_few_pictures_cannot_tell_apart_are_tried_on_more(
     monkeypatch.setattr("sightline.compiler.preset_probe.NEAR", 0.0)
     result = import_network(model / "model.onnx", tmp_path / "b", "net", probe=version)
     assert 30 in {row.images for row in result.probe}
+
+
+def test_a_models_own_labels_tell_nothing_of_how_to_feed(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    writer = VersionWriter(tmp_path / "guessed", "guessed", version.categories, version.blobs)
+    for item in version.items():
+        guesses = tuple(msgspec.structs.replace(one, confidence=0.9, origin="model") for one in item.annotations)
+        writer.add(msgspec.structs.replace(item, annotations=guesses))
+    with pytest.raises(InvalidInput, match="expected labelled pictures to probe on, got none in 'guessed'"):
+        probe_presets(model, read_manifest(model, ModelManifest), [], writer.close(), seed=0)
 
 
 def test_names_that_no_head_can_carry_are_told(model: Path, tmp_path: Path) -> None:

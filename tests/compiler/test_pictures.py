@@ -1,5 +1,6 @@
 """Which pictures calibrate and which judge: never the same, and never those of the test split."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from sightline.compiler.pictures import ChosenPictures, choose_pictures, draw_noise
+from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
@@ -15,14 +17,17 @@ from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
 
 
-def make_split_version(folder: Path, splits: dict[str | None, int]) -> DatasetVersion:
-    """Small pictures of noise, all different, without labels."""
+def make_split_version(
+    folder: Path, splits: dict[str | None, int], labels: Sequence[tuple[Annotation, ...]] = ((),)
+) -> DatasetVersion:
+    """Small pictures of noise, all different, with these labels in turn."""
     rng, blobs = np.random.default_rng(0), BlobStore(folder / "blobs")
     writer = VersionWriter(folder / "version", "noise", Categories(("a",)), blobs)
     for split, count in splits.items():
         for index in range(count):
             content = cv2.imencode(".png", rng.integers(0, 256, (4, 4, 3), np.uint8))[1].tobytes()
-            writer.add(Item(blob=blobs.put_bytes(content), file_name=f"{split}/{index}", width=4, height=4, split=split))
+            name, said = f"{split}/{index}", labels[index % len(labels)]
+            writer.add(Item(blob=blobs.put_bytes(content), file_name=name, width=4, height=4, split=split, annotations=said))
     return writer.close()
 
 
@@ -51,6 +56,25 @@ def test_what_is_no_test_split_is_divided_when_there_is_one_other(rest: str | No
 def test_a_test_split_does_not_stand_in(splits: dict[str | None, int], tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="outside its test split"):
         choose_pictures(make_split_version(tmp_path, splits), 4, 4, seed=0)
+
+
+SAID, GUESSED = Annotation(category="a"), Annotation(category="a", confidence=0.9, origin="model")
+
+
+def test_where_people_labelled_some_pictures_those_that_a_model_labelled_do_not_judge(tmp_path: Path) -> None:
+    version = make_split_version(tmp_path, {"train": 6, "val": 6}, [(SAID,), (GUESSED,), (SAID, GUESSED)])
+    chosen = choose_pictures(version, 6, 6, seed=0)
+    assert [item.annotations for item in chosen.validation] == [(SAID,)] * 4
+    assert (len(chosen.calibration), chosen.labelled_by_models) == (6, 2)
+    apart = choose_pictures(version, 6, 6, seed=0, calibrate_on=make_split_version(tmp_path / "other", {"train": 2, "x": 1}))
+    assert apart.labelled_by_models == 2
+
+
+def test_where_a_model_alone_labelled_the_pictures_count_as_unlabelled(tmp_path: Path) -> None:
+    version = make_split_version(tmp_path, {"train": 6, "val": 6}, [(GUESSED,), ()])
+    chosen = choose_pictures(version, 6, 6, seed=0)
+    assert [item.annotations for item in chosen.validation] == [()] * 6
+    assert chosen.labelled_by_models == 3
 
 
 def test_noise_lies_where_the_networks_pictures_lie() -> None:

@@ -17,6 +17,7 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Task
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.data.items import Item
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import draw_weights
@@ -29,8 +30,9 @@ MOST_NAMES = 10  # categories that a message names
 
 
 class AccuracyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over the pictures gives."""
+    """What one pass over the pictures gives; `images` of them were judged."""
 
+    images: int
     accuracy: Accuracy
     worst: WorstPictures
     notes: list[str]
@@ -86,12 +88,14 @@ def measure_accuracy(
     seed: int,
     on_progress: OnProgress,
 ) -> AccuracyResult:
-    """Predict every item's picture and judge the answers.
+    """Predict every item's picture and judge the answers, but for pictures that a model alone annotated.
 
     Args:
         items: streamed once; `total` of them, for the progress.
         worst_pictures: how many of the worst to remember.
         seed: of the resamples that give the interval.
+
+    Raises: InvalidInput when a model gave all the annotations there are.
     """
     task = subject.task
     categories, notes = merge_categories(list_answers(subject), version.categories)
@@ -99,20 +103,29 @@ def measure_accuracy(
     curves = CurveBuilder(categories)
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
     threshold, shown = EVALUATION_THRESHOLDS[task], _user_threshold(subject)
-    done = 0
-    for batch in iterate_batches(items, BATCH_SIZE):
+    known, labelled = KnownItems(items), 0
+    for batch in iterate_batches(known, BATCH_SIZE):
         answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
         for item, predicted in zip(batch, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
             if task in ("detection", "instance"):
                 curves.add(match_objects(item.annotations, predicted), item.annotations)
             worst.offer(item, item.annotations, _as_shown(task, predicted, shown))
-        done += len(batch)
-        on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": done}))
+            labelled += bool(item.annotations)
+        done = evaluator.images + known.left_out
+        on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
+    notes += note_left_out(known.left_out, labelled, version)
+    accuracy = _describe_accuracy(evaluator, curves, categories, threshold, seed)
+    return AccuracyResult(images=evaluator.images, accuracy=accuracy, worst=worst, notes=notes)
+
+
+def _describe_accuracy(
+    evaluator: Evaluator, curves: CurveBuilder, categories: Categories, threshold: float, seed: int
+) -> Accuracy:
     metrics = evaluator.compute()
-    low, high = compute_interval(evaluator, done, seed)
+    low, high = compute_interval(evaluator, evaluator.images, seed)
     confusion, names = trim_confusion(metrics.confusion, categories)
-    accuracy = Accuracy(
+    return Accuracy(
         primary_name=metrics.primary_name,
         primary=metrics.primary,
         primary_low=low,
@@ -124,7 +137,21 @@ def measure_accuracy(
         curves=curves.build(),
         confidence_threshold=threshold,
     )
-    return AccuracyResult(accuracy=accuracy, worst=worst, notes=notes)
+
+
+def note_left_out(left_out: int, labelled: int, version: DatasetVersion) -> list[str]:
+    """What to say of pictures that a model alone annotated.
+
+    Args: left_out: so many there are; labelled: pictures with annotations of people.
+
+    Raises: InvalidInput when there are no others with annotations.
+    """
+    if left_out and not labelled:
+        raise InvalidInput(
+            f"expected pictures that people labelled, got {left_out} of {version.manifest.name!r} that a model alone did, "
+            "which is no truth; label some, or measure on an earlier version, NAME@ID"
+        )
+    return [f"{left_out} pictures were left out: only a model labelled them, which is no truth"] if left_out else []
 
 
 def trim_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[list[list[int]] | None, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """The verb `annotate`: a model labels the pictures of a version into a new version; what people said stays as it is.
 
-Predictions are marked `origin="model"` and keep their confidence, so that a person can review the unsure ones first and a
-metric can leave them out.
+Predictions are marked `origin="model"` and keep their confidence, so that a person can review the unsure ones first and no
+metric takes them for truth.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from sightline.core.errors import InvalidInput
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace
 from sightline.data.items import Item
+from sightline.data.truth import has_human_label
 from sightline.data.versions import DatasetVersion, VersionWriter
 
 BATCH_SIZE = 8
@@ -132,11 +133,6 @@ def _annotate_batch(
         kept = tuple(annotation for annotation in item.annotations if annotation.origin == "human")
         new = found[item.file_name]
         yield msgspec.structs.replace(item, annotations=(*kept, *new)), new
-
-
-def has_human_label(item: Item) -> bool:
-    """Whether a person labelled anything in this picture."""
-    return any(annotation.origin == "human" for annotation in item.annotations)
 
 
 def mark_as_model(annotation: Annotation) -> Annotation:

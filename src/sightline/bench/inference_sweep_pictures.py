@@ -162,8 +162,8 @@ def spread_places(total: int, wanted: int) -> list[int]:
 
 
 def find_label(item: Item) -> str | None:
-    """The category of a picture; None when it has none or several."""
-    names = {annotation.category for annotation in item.annotations if annotation.geometry == "image"}
+    """The category that people gave a picture; None when they gave none or several."""
+    names = {one.category for one in item.annotations if one.geometry == "image" and one.origin == "human"}
     return names.pop() if len(names) == 1 else None
 
 

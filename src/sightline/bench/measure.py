@@ -32,6 +32,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.devices import has_speed
 from sightline.runtime.predictor import open_predictor
@@ -71,7 +72,7 @@ def measure_predictor(
     Args:
         predictor: anything with `predict(images)`, `task` and `categories`: a Model or Artifact opened here, a
             RemotePredictor.
-        version: pictures with their truth.
+        version: pictures with their truth; those that a model alone annotated are left out, and the Report says how many.
         split: the split to measure on, None for all pictures.
         batch_sizes: pictures per call.
         streams: inferences in flight.
@@ -85,8 +86,9 @@ def measure_predictor(
         repeats: interleaved repeats of each throughput point.
         worst_pictures: how many of the worst pictures to draw.
 
-    Raises: InvalidInput when the subject does not state what a Report must hold (task, categories, precision), or for an empty
-        split; NotFound for an unknown split; Unsupported for an emulated device, which has no speed to measure.
+    Raises: InvalidInput when the subject does not state what a Report must hold (task, categories, precision), for an empty
+        split, or one that a model alone labelled; NotFound for an unknown split; Unsupported for an emulated device, which has
+        no speed to measure.
     """
     _check_plan(batch_sizes, streams, point_s, repeats)
     subject = describe_subject(predictor, folder)
@@ -111,7 +113,7 @@ def measure_predictor(
     content = ReportContent(
         name=name or subject.name or subject.kind,
         subject=subject,
-        dataset=_describe_dataset(version, split, images, total),
+        dataset=_describe_dataset(version, split, judged.images, total),
         seed=seed,
         host=describe_host(),
         created_at=now_utc(),
@@ -172,7 +174,7 @@ def _refuse_unknown_precision(subject: SubjectFacts) -> None:
 
 def _read_contents(version: DatasetVersion, split: str | None, max_images: int | None, seed: int) -> list[bytes]:
     """Encoded pictures for the speed part: the first of those whose accuracy was measured."""
-    chosen = itertools.islice(choose_items(version, split, max_images, seed), SPEED_PICTURES)
+    chosen = itertools.islice(KnownItems(choose_items(version, split, max_images, seed)), SPEED_PICTURES)
     return [version.blobs.read(item.blob) for item in chosen]
 
 

@@ -41,6 +41,7 @@ from sightline.compiler.tuning_cache import find_race, keep_race, make_race_key
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
+from sightline.data.truth import has_human_label
 from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
@@ -188,7 +189,7 @@ class Compilation:
         version = found.calibration_version or found.version
         if pictures is None or version is None or not set(version.categories) <= set(found.manifest.categories):
             return False
-        return any(item.annotations for item in pictures.calibration)
+        return any(has_human_label(item) for item in pictures.calibration)
 
     def _can_try(self, quantiser: str) -> bool:
         """Whether there is what it looks at: labels, or pictures to compare with FP32 on."""

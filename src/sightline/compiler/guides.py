@@ -18,6 +18,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Unsupported
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest
 from sightline.data.items import Item
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
@@ -59,8 +60,8 @@ def make_guide(
     max_drop: float,
     is_late: Callable[[], bool],
 ) -> Guide:
-    """A guide by labels: its score is the task's metric."""
-    prepared = prepare_items(manifest, version, items)
+    """A guide by labels of people: its score is the task's metric."""
+    prepared = prepare_items(manifest, version, list(KnownItems(items)))
     categories = Categories(manifest.categories)
 
     def score(outputs: Iterable[tuple[int, Outputs]]) -> float:

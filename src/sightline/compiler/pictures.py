@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
+import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.data.items import Item
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import prepare_batch
 
@@ -25,12 +27,15 @@ class ChosenPictures:
     Attributes:
         calibration, validation: items; no picture is in both.
         calibration_split, validation_split: where they came from, for the report.
+        labelled_by_models: validation pictures that a model alone annotated. They are left out, or stay as pictures without
+            labels where people labelled none.
     """
 
     calibration: list[Item]
     validation: list[Item]
     calibration_split: str
     validation_split: str
+    labelled_by_models: int = 0
 
 
 def choose_pictures(
@@ -39,7 +44,7 @@ def choose_pictures(
     """Choose calibration pictures from the training split and validation pictures from another one.
 
     A version without one of the two is divided: its training split, or the one it has, or all that is no test split. The same
-    picture under two names validates nothing that it calibrated.
+    picture under two names validates nothing that it calibrated. Only what people labelled judges by labels.
 
     Args:
         calibration, validation: how many at most.
@@ -50,7 +55,7 @@ def choose_pictures(
     """
     rng = np.random.default_rng(seed)
     if calibrate_on is not None:
-        return _choose_apart(version, calibrate_on, calibration, validation, rng)
+        return _keep_truth(_choose_apart(version, calibrate_on, calibration, validation, rng))
     splits = version.splits
     training = next((name for name in TRAINING_SPLITS if splits.get(name)), None)
     held_out = next((name for name in VALIDATION_SPLITS if splits.get(name)), None)
@@ -70,7 +75,16 @@ def choose_pictures(
             f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
             "import a data set with at least two different pictures outside its test split"
         )
-    return chosen
+    return _keep_truth(chosen)
+
+
+def _keep_truth(chosen: ChosenPictures) -> ChosenPictures:
+    """Validation by what people labelled, or by pictures without labels where they labelled none."""
+    known = KnownItems(chosen.validation)
+    judging = list(known)
+    if not any(item.annotations for item in judging):
+        judging = [msgspec.structs.replace(item, annotations=()) for item in chosen.validation]
+    return replace(chosen, validation=judging, labelled_by_models=known.left_out)
 
 
 def _choose_apart(

@@ -22,6 +22,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import TENSOR_TASKS, InputSpec, ModelManifest
 from sightline.data.items import Item
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.runtime.predictor import Predictor, open_predictor
@@ -85,11 +86,12 @@ def probe_presets(
     Args:
         folder: Model folder; only its graph and decode spec are used.
         ways: name and input spec of each.
-        version: labelled pictures; at most 150, drawn with the seed, and 1,000 for those near the best.
+        version: pictures labelled by people; at most 150, drawn with the seed, and 1,000 for those near the best.
 
     Raises: InvalidInput when the pictures carry no label of the network's categories.
     """
-    few, many = ([item for item in choose_items(version, count, seed) if item.annotations] for count in (PROBED, PROBED_AGAIN))
+    drawn = (KnownItems(choose_items(version, count, seed)) for count in (PROBED, PROBED_AGAIN))
+    few, many = ([item for item in known if item.annotations] for known in drawn)
     check_probe_labels(manifest, version, few)
     with closing(open_predictor(folder)) as predictor:
         rows = []

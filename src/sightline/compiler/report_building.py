@@ -134,6 +134,8 @@ def describe_pictures(found: Findings) -> dict[str, object]:
         "validation_images": len(found.pictures.validation),
         "validation_split": found.pictures.validation_split,
     }
+    if found.pictures.labelled_by_models:
+        facts["labelled_by_models_alone"] = found.pictures.labelled_by_models
     return facts if found.is_labelled else {**facts, "labels": "none: answers were compared with FP32's"}
 
 
@@ -231,6 +233,9 @@ def _warn_of_pictures(found: Findings) -> list[str]:
             f"The Model learned from the split {pictures.validation_split!r} that the gate used: answers on learned pictures "
             "change less than on new ones."
         )
+    if pictures.labelled_by_models:
+        taken, count = "were left out" if found.is_labelled else "count as unlabelled", pictures.labelled_by_models
+        warnings.append(f"{count} validation pictures were labelled by a model alone, which is no truth: they {taken}.")
     if not found.is_labelled and found.compared:
         warnings.append("The pictures carry no labels: that answers stayed the same was checked, not that they are right.")
     if len(pictures.validation) < FEW_PICTURES:
