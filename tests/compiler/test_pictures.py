@@ -58,6 +58,19 @@ def test_a_test_split_does_not_stand_in(splits: dict[str | None, int], tmp_path:
         choose_pictures(make_split_version(tmp_path, splits), 4, 4, seed=0)
 
 
+@pytest.mark.parametrize("splits", [{"train": 100, "val": 100}, {"train": 200}])
+def test_the_first_of_the_chosen_pictures_are_a_sample_of_all(splits: dict[str | None, int], tmp_path: Path) -> None:
+    version = make_split_version(tmp_path, splits)
+    names = [item.file_name for item in version.items()]  # as a folder for each category is imported: sorted by category
+    for chosen in (choose_pictures(version, 100, 100, seed=0), choose_pictures(version, 60, 60, 0, calibrate_on=version)):
+        for items in (chosen.calibration, chosen.validation):
+            places = sorted(names.index(item.file_name) for item in items)
+            first = [names.index(item.file_name) for item in items[:20]]
+            assert min(first) < places[len(places) // 4] and max(first) > places[3 * len(places) // 4]
+            assert first != sorted(first)
+    assert choose_pictures(version, 100, 100, seed=3) == choose_pictures(version, 100, 100, seed=3)
+
+
 SAID, GUESSED = Annotation(category="a"), Annotation(category="a", confidence=0.9, origin="model")
 
 

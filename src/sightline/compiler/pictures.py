@@ -25,7 +25,7 @@ class ChosenPictures:
     """Which pictures do what.
 
     Attributes:
-        calibration, validation: items; no picture is in both.
+        calibration, validation: items in the order they were drawn; no picture is in both.
         calibration_split, validation_split: where they came from, for the report.
         labelled_by_models: validation pictures that a model alone annotated. They are left out, or stay as pictures without
             labels where people labelled none.
@@ -106,11 +106,13 @@ def _choose_apart(
 
 
 def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.random.Generator) -> list[Item]:
-    """So many items of a split, or of all that is no test split."""
+    """So many items of a split, or of all that is no test split, in the order they were drawn: so the first of them are a
+    sample too where a data set is sorted by category."""
     total = version.count(split) - (version.splits.get(TEST_SPLIT, 0) if split is None else 0)
-    wanted = set(rng.permutation(total)[:count].tolist())
+    places = {place: rank for rank, place in enumerate(rng.permutation(total)[:count].tolist())}
     items = version.items(split) if split else (item for item in version.items() if item.split != TEST_SPLIT)
-    return [item for index, item in enumerate(items) if index in wanted]
+    drawn = {places[index]: item for index, item in enumerate(items) if index in places}
+    return [drawn[rank] for rank in sorted(drawn)]
 
 
 def _divide_items(
@@ -118,12 +120,11 @@ def _divide_items(
 ) -> ChosenPictures:
     """Two parts of one split, or of all pictures outside the test split when none has a known name."""
     items = _draw_items(version, split, calibration + validation, rng)
-    order = rng.permutation(len(items))
     kept = min(calibration, int(len(items) * (1 - HELD_OUT_SHARE)))
     source = split or ", ".join(name for name in version.splits if name != TEST_SPLIT)
     return ChosenPictures(
-        [items[index] for index in sorted(order[:kept])],
-        [items[index] for index in sorted(order[kept : kept + validation])],
+        items[:kept],
+        items[kept : kept + validation],
         f"{source} (divided by seed)",
         f"{source} (divided by seed)",
     )
