@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from bench_fakes import ColourDetector
@@ -11,7 +12,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.progress import ProgressEvent
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, VersionWriter
 
 
 def judge(detector: ColourDetector, version: DatasetVersion, split: str = "test") -> AccuracyResult:
@@ -69,6 +70,17 @@ def test_a_models_own_annotations_judge_nobody(squares_version: DatasetVersion, 
     assert events[-1].progress == 1.0
     with pytest.raises(InvalidInput, match="got 2 of 'squares' that a model alone did, which is no truth; label some"):
         judge(half_blind, annotated, "new")
+
+
+def test_a_label_of_the_whole_picture_is_no_object(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    writer = VersionWriter(tmp_path / "tagged", "tagged", squares_version.categories, squares_version.blobs)
+    for item in squares_version.items():
+        writer.add(msgspec.structs.replace(item, annotations=(*item.annotations, Annotation(category="red"))))
+    tagged = writer.close()
+    plain, found = judge(ColourDetector(["red"]), squares_version), judge(ColourDetector(["red"]), tagged)
+    assert found.accuracy == plain.accuracy
+    mistakes = found.worst.draw(tagged, tmp_path)
+    assert [mistake.caption for mistake in mistakes] == ["1 missed, 0 wrong, 1 right"] * 2
 
 
 def test_items_drawn_with_a_seed_are_the_same_each_time_and_in_file_order(squares_version: DatasetVersion) -> None:

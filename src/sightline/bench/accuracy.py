@@ -23,6 +23,7 @@ from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_e
 from sightline.metrics.intervals import draw_weights
 
 BATCH_SIZE = 8
+OBJECT_TASKS = ("detection", "instance")
 # Resamples for the interval: 1,000, fewer for large sets, whose weights would fill the memory (8 bytes each).
 RESAMPLES, MIN_RESAMPLES, RESAMPLED_PICTURES = 1000, 100, 10_000_000
 USER_THRESHOLD = 0.25  # for a subject that does not say its own
@@ -108,9 +109,10 @@ def measure_accuracy(
         answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
         for item, predicted in zip(batch, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
-            if task in ("detection", "instance"):
-                curves.add(match_objects(item.annotations, predicted), item.annotations)
-            worst.offer(item, item.annotations, _as_shown(task, predicted, shown))
+            truth = _pick_truth(task, item)
+            if task in OBJECT_TASKS:
+                curves.add(match_objects(truth, predicted), truth)
+            worst.offer(item, truth, _as_shown(task, predicted, shown))
             labelled += bool(item.annotations)
         done = evaluator.images + known.left_out
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
@@ -175,6 +177,11 @@ def compute_interval(evaluator: Evaluator, images: int, seed: int) -> tuple[floa
         return None, None
     low, high = np.percentile(usable, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _pick_truth(task: Task, item: Item) -> list[Annotation]:
+    """What the task is about: of objects no label of the whole picture."""
+    return [one for one in item.annotations if task not in OBJECT_TASKS or one.geometry != "image"]
 
 
 def _user_threshold(subject: Subject) -> float:
