@@ -14,7 +14,7 @@ from sightline.bench.records import ReportContent
 from sightline.bench.reports import Report, read_report
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
@@ -123,6 +123,14 @@ def test_a_subject_without_precision_is_refused_before_anything_is_measured(
 
     detector = Vague()
     with pytest.raises(InvalidInput, match="precision"):
+        measure_predictor(detector, squares_version, out=tmp_path / "report", **QUICK)
+    assert detector.calls == []
+
+
+def test_a_folder_that_exists_is_refused_before_anything_is_measured(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    detector = ColourDetector()
+    with pytest.raises(Conflict, match="report exists already"):
         measure_predictor(detector, squares_version, out=tmp_path / "report", **QUICK)
     assert detector.calls == []
 

@@ -28,7 +28,7 @@ from sightline.bench.records import (
 from sightline.bench.reports import Report, save_report
 from sightline.bench.speed import measure_latency, measure_throughput, open_lanes
 from sightline.bench.subjects import OpenVariant, Subject, describe_subject, predict_contents
-from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import Workspace
@@ -86,10 +86,11 @@ def measure_predictor(
         repeats: interleaved repeats of each throughput point.
         worst_pictures: how many of the worst pictures to draw.
 
-    Raises: InvalidInput when the subject does not state what a Report must hold (task, categories, precision), for an empty
-        split, or one that a model alone labelled; NotFound for an unknown split; Unsupported for an emulated device, which has
-        no speed to measure.
+    Raises: Conflict when the folder exists; InvalidInput when the subject does not state what a Report must hold (task,
+        categories, precision), for an empty split, or one that a model alone labelled; NotFound for an unknown split;
+        Unsupported for an emulated device, which has no speed to measure.
     """
+    _refuse_existing(out)
     _check_plan(batch_sizes, streams, point_s, repeats)
     subject = describe_subject(predictor, folder)
     _refuse_unknown_precision(subject)
@@ -128,6 +129,12 @@ def measure_predictor(
     )
     on_progress(ProgressEvent(stage="report", progress=1.0))
     return save_report(content, out, lambda target: judged.worst.draw(version, target))
+
+
+def _refuse_existing(out: Path | Workspace) -> None:
+    """Fail before the measuring rather than after it. Raises: Conflict."""
+    if isinstance(out, Path) and out.exists():
+        raise Conflict(f"{out} exists already; choose another name or remove it")
 
 
 def _refuse_emulation(subject: SubjectFacts) -> None:
