@@ -13,16 +13,22 @@ from toy import NAMES, SIDE, SPEC
 from toy_quantisers import BrokenQuantiser, prefer_engine, use_quantiser
 
 from sightline.compiler.candidates import Candidate
+from sightline.compiler.comparison import Judged
+from sightline.compiler.compilation import Compilation
 from sightline.compiler.compile import compile_model
+from sightline.compiler.findings import Findings
 from sightline.compiler.goals import Timing
-from sightline.compiler.pictures import PreparedSamples
+from sightline.compiler.pictures import PreparedSamples, choose_pictures
 from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
+from sightline.compiler.request import Request
+from sightline.compiler.stages import Stages
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, ModelManifest, Task
+from sightline.core.progress import ignore_progress
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
@@ -156,6 +162,21 @@ def test_raw_tensors_are_kept_alike(
     use_quantiser(monkeypatch, BrokenQuantiser)
     with pytest.raises(GateFailed, match=r"relative error against FP32 counts: .* at most 10\.00% may be; mean cosine"):
         compile_model(raw, tmp_path / "broken", version, calibration_images=16)
+
+
+def test_raw_outputs_of_a_candidate_are_let_go_once_they_are_compared(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(make_raw(model, tmp_path / "raw"), ModelManifest)
+    graph = model / "model.onnx"
+    found = Findings(graph, onnx.load(graph), manifest, Request(), version, pictures=choose_pictures(version, 4, 4, seed=0))
+    found.baseline, *others = (Candidate("openvino", "int8", name, graph, graph) for name in ("exact", "first", "second"))
+    outputs = [{"logits": np.ones((1, 3), np.float32)}] * 4
+    monkeypatch.setattr("sightline.compiler.compilation.predict_items", lambda *_: Judged([], None, outputs))
+    compilation = Compilation(found, tmp_path, Stages({"gate": 1}, ignore_progress))
+    for candidate in others:
+        assert compilation._compare(candidate, (1, 1)).candidate == 1.0
+    assert [len(one.tensors) for one in found.judged.values()] == [4, 0, 0]  # the baseline is compared again and again
 
 
 def make_quantised(model: Path, version: DatasetVersion, folder: Path) -> Path:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -365,6 +366,7 @@ class Compilation:
                 found.judged[one.name] = predict_items(one, setting, found.manifest, found.version, items, self._stages.update)
         pair = found.judged[found.baseline.name], found.judged[candidate.name]
         found.compared[candidate.name] = compare_judged(found.manifest, items, *pair, found.request.seed, found.parts)
+        found.judged[candidate.name] = replace(pair[1], tensors=[])  # gigabytes; nothing else reads them
         return found.compared[candidate.name][0]
 
 
