@@ -1,3 +1,4 @@
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import onnx
 import pytest
 from bench_fakes import COLOURS, ColourDetector
 from onnx import TensorProto, helper, numpy_helper
+from sweep_fakes import make_pictures, write_artifact
 
 from sightline.bench.annotating import annotate_version
 from sightline.bench.measure import measure_predictor
@@ -16,12 +18,13 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.folders import hash_files, read_manifest, write_manifest
-from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, compute_manifest_id
+from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.imaging.reading import encode_image
+from sightline.runtime.backends.openvino import OpenVinoSession
 from sightline.runtime.predictor import open_predictor
 
 QUICK: dict[str, Any] = {"point_s": 0.03, "repeats": 1, "batch_sizes": (1, 2)}
@@ -193,3 +196,32 @@ def test_a_model_folder_is_measured_with_its_id_and_opened_for_each_stream_count
     feeding = {(point.batch_size, point.streams): point.feeding for point in content.throughput}
     assert feeding == {(1, 1): "stream", (2, 1): "calls", (1, 2): "stream", (2, 2): "calls"}
     assert content.notes == ()
+
+
+def write_tuned_artifact(folder: Path) -> Path:
+    """An Artifact for OpenVINO, tuned for four pictures an inference."""
+    write_artifact(folder, engine="openvino")
+    manifest = read_manifest(folder, ArtifactManifest)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, batch=4))
+    return folder
+
+
+def test_a_row_of_batch_one_runs_one_picture_an_inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    streamed: set[int] = set()
+    stream = OpenVinoSession.stream
+
+    def watch(self: OpenVinoSession, inputs: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        for outputs in stream(self, inputs):
+            streamed.add(len(outputs["logits"]))
+            yield outputs
+
+    monkeypatch.setattr(OpenVinoSession, "stream", watch)
+    version = make_pictures(tmp_path, [("test", "red", "red"), ("test", "blue", "blue")] * 3)
+    artifact = write_tuned_artifact(tmp_path / "artifact")
+    with open_predictor(artifact) as predictor:
+        content = measure_predictor(predictor, version, folder=artifact, out=tmp_path / "report", **QUICK).content
+        assert predictor.batch == 4
+    feeding = {(point.batch_size, point.streams): point.feeding for point in content.throughput}
+    assert feeding == {(1, 1): "stream", (2, 1): "calls", (1, 2): "stream", (2, 2): "calls"}
+    assert streamed == {1}

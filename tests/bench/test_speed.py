@@ -22,6 +22,7 @@ class StreamingDetector(ColourDetector):
     """Also streams and runs its network alone, like the runtime's Predictor."""
 
     input = InputSpec(width=4, height=4)
+    batch = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +116,15 @@ def test_single_pictures_go_through_the_subjects_own_stream(contents: list[bytes
     assert [point.feeding for point in points] == ["stream", "calls"]
     assert subject.streamed > 0
     assert set(subject.calls) == {2}
+
+
+def test_a_stream_of_batches_is_not_taken_for_single_pictures(contents: list[bytes]) -> None:
+    subject = StreamingDetector()
+    subject.batch = 4  # as an Artifact was tuned
+    lane = Lane(subject=subject, streams=1, threads=1, is_remote=False)
+    points = measure_throughput([lane], contents, (1,), 0.02, 1, np.random.default_rng(0), EnergyMeter())
+    assert [point.feeding for point in points] == ["calls"]
+    assert (subject.streamed, set(subject.calls)) == (0, {1})
 
 
 def test_an_error_of_a_caller_is_raised_and_not_swallowed(contents: list[bytes]) -> None:

@@ -186,7 +186,8 @@ def _read_contents(version: DatasetVersion, split: str | None, max_images: int |
 
 
 def _open_from(folder: Path, engine: str | None) -> OpenVariant:
-    return lambda streams, threads: open_predictor(folder, engine=engine, streams=streams, threads=threads)
+    """Opens the subject with one picture an inference, whatever an Artifact was tuned for: batches are the callers'."""
+    return lambda streams, threads: open_predictor(folder, engine=engine, streams=streams, threads=threads, batch=1)
 
 
 def _measure_speed(

@@ -138,6 +138,7 @@ class ThroughputPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Pictures per second from encoded pictures to annotations, with `streams` inferences in flight.
 
     Attributes:
+        batch_size: pictures of an inference, and of a call where callers feed it.
         threads: per stream; None when the subject does not let us choose.
         feeding: "stream" through `predict_stream`, "calls" for `streams` callers of `predict`.
         images_per_s: median over the repeats, which are interleaved with those of the other points.

@@ -151,8 +151,10 @@ def _run_point(lane: Lane, contents: Sequence[bytes], batch_size: int, seconds: 
 
 
 def choose_feeding(lane: Lane, batch_size: int) -> Feeding:
-    """Single pictures go through the subject's own stream where it has one; batches come from callers."""
-    return "stream" if batch_size == 1 and isinstance(lane.subject, Streams) and not lane.is_remote else "calls"
+    """Single pictures go through the subject's own stream where it has one of single pictures; batches come from callers."""
+    described = getattr(lane.subject, "predictor", lane.subject)  # as `describe_subject` has it
+    streams_singly = isinstance(lane.subject, Streams) and getattr(described, "batch", 1) == 1
+    return "stream" if batch_size == 1 and streams_singly and not lane.is_remote else "calls"
 
 
 def _run_stream(subject: Subject, contents: Sequence[bytes], seconds: float) -> Stretch:
