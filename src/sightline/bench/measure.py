@@ -106,7 +106,7 @@ def measure_predictor(
         batch_sizes=tuple(batch_sizes), streams=tuple(streams), point_s=point_s, repeats=repeats, pictures=len(contents)
     )
     if open_variant is None and folder is not None:
-        open_variant = _open_from(folder, subject.engine)
+        open_variant = _open_from(folder, subject.engine, len(batch_sizes))
     watch = LoadWatch()
     speed, opening_bytes = _measure_speed(predictor, subject, contents, plan, seed, open_variant, on_progress)
     load = msgspec.structs.replace(watch.close(), average_before=accuracy_load.average_before)
@@ -185,9 +185,12 @@ def _read_contents(version: DatasetVersion, split: str | None, max_images: int |
     return [version.blobs.read(item.blob) for item in chosen]
 
 
-def _open_from(folder: Path, engine: str | None) -> OpenVariant:
-    """Opens the subject with one picture an inference, whatever an Artifact was tuned for: batches are the callers'."""
-    return lambda streams, threads: open_predictor(folder, engine=engine, streams=streams, threads=threads, batch=1)
+def _open_from(folder: Path, engine: str | None, batch_sizes: int) -> OpenVariant:
+    """Opens the subject with one picture an inference, whatever an Artifact was tuned for: batches are the callers'.
+
+    Each batch size has plans of its own: for its pictures, which a large batch runs in two parts, and for a prepared tensor.
+    """
+    return lambda streams, threads: open_predictor(folder, engine, streams, threads, batch=1, fixed_shapes=3 * batch_sizes)
 
 
 def _measure_speed(
@@ -199,11 +202,16 @@ def _measure_speed(
     open_variant: OpenVariant | None,
     on_progress: OnProgress,
 ) -> tuple[SpeedResult, int | None]:
-    """Latency on the predictor as it is, then throughput on one opened for each stream count."""
+    """Latency on the predictor opened once more as it is, then throughput on one opened for each stream count.
+
+    Opened once more, because what it met before may have used up the plans of fixed shapes that its engine makes.
+    """
     is_remote, meter = subject.url is not None, EnergyMeter()
     cores = int(str(describe_host()["cores"]))
     on_progress(ProgressEvent(stage="latency", progress=None))
-    latency = measure_latency(predictor, contents, plan.batch_sizes, plan.point_s, is_remote)
+    alone = open_variant(subject.streams or 1, subject.threads or cores) if open_variant is not None else predictor
+    with _closing([alone] if alone is not predictor else []):
+        latency = measure_latency(alone, contents, plan.batch_sizes, plan.point_s, is_remote)
     opening_bytes = _measure_opening(open_variant, contents, cores)
     lanes, notes = open_lanes(predictor, plan.streams, cores, open_variant, is_remote)
     on_progress(ProgressEvent(stage="throughput", progress=None))
