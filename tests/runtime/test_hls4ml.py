@@ -4,6 +4,7 @@ Whatever needs the C++ compiler is slow: one tiny network, compiled once for all
 """
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_networks import SHAPE, compute_whole, write_fixed_network
 
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput, MissingPackage, NotFound, SightlineError, Unsupported
+from sightline.core.errors import (
+    Conflict,
+    CorruptFile,
+    Exhausted,
+    InvalidInput,
+    MissingPackage,
+    NotFound,
+    SightlineError,
+    Unsupported,
+)
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends import hls4ml_build
 from sightline.runtime.backends.hls4ml import EmulatedSession, Hls4mlBackend
@@ -194,6 +204,31 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_backend("hls4ml")
     monkeypatch.undo()
     assert Hls4mlBackend().missing() is None
+
+
+def test_a_compiler_that_does_not_end_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\nsleep 300 &\necho $! > started\nwait\n")  # as g++ starts cc1plus
+    compiler.chmod(0o755)
+    monkeypatch.setattr(hls4ml_build, "COMPILER", str(compiler))
+    monkeypatch.setattr(hls4ml_build, "COMPILE_SECONDS", 1.5)
+    monkeypatch.setattr(hls4ml_build, "describe_compiler", lambda: "a compiler")
+    with pytest.raises(Exhausted, match=r"did not end within 1\.5 s"):
+        hls4ml_build.compile_project(tmp_path, tmp_path / "network.so", tmp_path)
+    started, end = int((tmp_path / "started").read_text()), time.monotonic() + 10
+    while is_running(started) and time.monotonic() < end:
+        pass
+    assert not is_running(started)
+
+
+def is_running(process: int) -> bool:
+    """Whether it lives; one that ended may stay in the table until its parent asks."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_precision_that_is_not_the_networks_is_refused(tmp_path: Path) -> None:

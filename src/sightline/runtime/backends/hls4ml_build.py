@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -191,12 +192,30 @@ def compile_project(project: Path, library: Path, weights: Path) -> None:
     sources = [f"firmware/{PROJECT_NAME}.cpp", f"{PROJECT_NAME}_bridge.cpp"]
     command = [COMPILER, *FLAGS, "-Ifirmware/ap_types", f'-DWEIGHTS_DIR="{quoted}"', *sources, "-o", str(library.absolute())]
     try:
-        subprocess.run(command, cwd=project, capture_output=True, text=True, check=True, timeout=COMPILE_SECONDS)
+        _run_compiler(command, project)
     except subprocess.TimeoutExpired as error:
         raise Exhausted(f"{COMPILER} did not end within {COMPILE_SECONDS} s; take a smaller network") from error
     except subprocess.CalledProcessError as error:
         first = next((line for line in error.stderr.splitlines() if "error" in line), error.stderr.strip()[:200])
         raise Unsupported(f"{COMPILER} cannot compile the emulation: {first}") from error
+
+
+def _run_compiler(command: list[str], folder: Path) -> None:
+    """Run the compiler in a group of its own: a time-out or Ctrl-C ends all that it started, not the driver alone.
+
+    Raises: TimeoutExpired, CalledProcessError.
+    """
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=COMPILE_SECONDS)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=errors)
 
 
 @contextlib.contextmanager
