@@ -156,6 +156,21 @@ def test_the_work_of_a_run_that_broke_off_is_not_replaced_unasked(make_version, 
     assert "resumed after 2 steps" in messages
 
 
+def diverge(event: ProgressEvent) -> None:
+    """A listener that ends the training as a loss that is no number does."""
+    if event.metrics.get("step") == 3:
+        raise InvalidInput("the loss is not finite; train anew with a lower learning_rate")
+
+
+def test_a_run_whose_loss_is_no_number_any_more_may_be_trained_anew(make_version, tmp_path: Path) -> None:
+    version, out = make_version("classification", {"train": 6, "val": 3}), tmp_path / "model"
+    with pytest.raises(InvalidInput, match="train anew"):
+        train_model(version, RECIPE, out, on_progress=diverge)
+    assert (training_folder(out) / "checkpoint.safetensors").is_file()
+    train_model(version, msgspec.structs.replace(RECIPE, learning_rate=1e-4), out)
+    assert not training_folder(out).exists()
+
+
 def test_a_run_that_was_stopped_may_be_trained_anew_but_not_replaced_by_one_that_fails(make_version, tmp_path: Path) -> None:
     version, out = make_version("classification", {"train": 6, "val": 3}), tmp_path / "model"
     train_model(version, RECIPE, out, stop=lambda: True).rename(tmp_path / "shelved")

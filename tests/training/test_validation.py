@@ -9,5 +9,5 @@ def test_pictures_without_labels_can_judge_nothing(task: str, make_version) -> N
     assert has_truth(version, "train", task) and not has_truth(version, "val", task)
 
 
-def test_pixels_without_labels_are_true_background_where_the_version_says_so(make_version) -> None:
-    assert has_truth(make_version("semantic", unlabelled=("val",)), "val", "semantic")
+def test_background_alone_judges_nothing_either(make_version) -> None:
+    assert not has_truth(make_version("semantic", unlabelled=("val",)), "val", "semantic")

@@ -6,7 +6,8 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
 LOCK_NAME = ".lock"
-STOPPED_NAME = "stopped"  # there when a Model holds what the checkpoint does: the run was stopped, not broken off
+# There when training anew loses nothing: a Model holds what the checkpoint does, or going on from that would fail again.
+STOPPED_NAME = "stopped"
 
 
 def training_folder(out: Path) -> Path:

@@ -104,7 +104,11 @@ def _train_alone(
     stopped = _StopOnce(stop)
     try:
         loop.run(on_progress, stopped)
+    except InvalidInput:  # the loss is no number any more: it would be none again
+        (folder / STOPPED_NAME).touch()
+        raise
     except torch.OutOfMemoryError as error:
+        (folder / STOPPED_NAME).touch()
         raise Exhausted(
             f"the GPU does not hold a step of {recipe.batch_size} pictures; lower batch_size or size, or take device=cpu"
         ) from error

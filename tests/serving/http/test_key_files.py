@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,16 @@ def test_a_new_file_is_for_its_owner_and_lets_the_key_in(tmp_path: Path) -> None
     assert token not in path.read_text()
     assert Authenticator(file=path).authenticate(token).name == "line"
     assert [entry.name for entry in path.parent.iterdir()] == ["keys.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_stays_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, create_key("first")[1])
+    os.chown(path, 12345, 23456)
+    add_key(path, create_key("second")[1])
+    remove_key(path, "first")
+    assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (12345, 23456, 0o600)
 
 
 def test_keys_are_added_behind_those_that_are_there(tmp_path: Path) -> None:

@@ -149,6 +149,28 @@ def test_limits_that_are_none_are_refused(change: dict[str, float]) -> None:
         Authenticator([msgspec.structs.replace(create_key("a")[1], **change)])
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, path = Clock(), tmp_path / "keys.json"
+    (token, first), (_, second) = create_key("first"), create_key("second")
+    authenticator = Authenticator(file=write_keys(path, first), clock=clock)
+    write_keys(tmp_path / "new.json", second).replace(path)  # the first is revoked
+
+    def refuse(path: Path) -> None:
+        raise InvalidInput("permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sightline.serving.http.keys.read_key_file", refuse)
+        for _ in range(3):
+            clock.now_s += 1
+            assert authenticator.authenticate(token).name == "first"
+    assert caplog.text.count("permission denied") == 1
+    clock.now_s += 1
+    with pytest.raises(Refusal):
+        authenticator.authenticate(token)
+
+
 def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

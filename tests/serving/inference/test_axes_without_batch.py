@@ -9,6 +9,7 @@ from onnx import helper
 from pipeline_graphs import make_source, save
 
 from sightline.core.errors import InvalidInput
+from sightline.core.manifests import DecodeSpec
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.scheduling.work import QueueSettings, Work
@@ -96,6 +97,25 @@ def test_findings_of_gathered_requests_are_not_mixed(tmp_path: Path, engine: str
     for place, work in enumerate(works):
         assert work.error is None
         np.testing.assert_array_equal(work.result, np.concatenate([count_up(1) + place] * 2))
+    model.close()
+
+
+def test_warming_up_finds_that_outputs_are_not_by_rows(tmp_path: Path) -> None:
+    model = open_model(write_twice(tmp_path / "model.onnx"), "onnxruntime", queue=QueueSettings(max_batch=4), batch=4)
+    works = [make_work(model, count_up(1)) for _ in range(4)]
+    inferred: list[int] = []
+    model._infer = lambda inputs, alone: inferred.append(len(inputs["x"])) or {"y": inputs["x"]}  # type: ignore[method-assign,func-returns-value]
+    model.execute(works, alone=False)
+    assert inferred == [1, 1, 1, 1]  # and not four, in vain, before
+    model.close()
+
+
+def test_outputs_that_nobody_looks_at_may_have_any_shape(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("ReduceSum", ["x", "axes"], ["priors"], keepdims=1)]
+    graph = save(tmp_path / "model.onnx", nodes, {"x": ["N", 3]}, {"y": ["N", 3], "priors": ["M", 3]}, axes=np.array([0]))
+    decode = DecodeSpec(head="softmax", outputs=("y",))
+    model = open_model(graph, "onnxruntime", decode=decode)
+    np.testing.assert_array_equal(model.run_tensors({"x": count_up(3)})["y"], -count_up(3))
     model.close()
 
 

@@ -15,7 +15,7 @@ from v2_fakes import NumpyVersion, make_facts, tensor
 
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.v2_grpc import dispatch, server, unread
-from sightline.serving.v2_grpc.unread import Connections, read_peer
+from sightline.serving.v2_grpc.unread import Connections, Unread, read_peer
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
     warnings.simplefilter("ignore")
@@ -157,3 +157,19 @@ def test_a_connection_is_found_by_both_its_ends_also_where_ipv4_comes_through_ip
             assert client.recv(1) == b""
             theirs_end.sendall(b"x")
             assert bystander.recv(1) == b"x"
+
+
+def test_who_reads_on_is_not_cut_off_before_those_who_read_nothing():
+    told = []
+
+    async def send_twice() -> None:
+        unread = Unread(lambda: None, lambda _, size_bytes: told.append(size_bytes))
+        unread.add(100_000)
+        unread.add(200_000)
+        with unread.sending(100_000):
+            pass
+        with unread.sending(200_000):
+            pass
+
+    asyncio.run(send_twice())
+    assert told == [100_000, 300_000, 0, 200_000, 0]

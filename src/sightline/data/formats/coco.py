@@ -26,7 +26,7 @@ from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.coco_names import TASKS, TEST_DEV, find_file_split, name_task
+from sightline.data.formats.coco_names import TASKS, find_file_split, list_folder_names, name_task
 from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
@@ -161,10 +161,9 @@ class _PictureFinder:
     """Finds a JSON's pictures in the folders that the layouts in use put them."""
 
     def __init__(self, path: Path, root: Path, split: str | None) -> None:
-        word = name_task(path)[1]
         parents = list(dict.fromkeys((path.parent.parent, path.parent, root)))
         inside = [folder for folder in parents if folder.is_relative_to(root)]
-        names = [name for name in dict.fromkeys((word, TEST_DEV.sub("test", word), split)) if name]
+        names = list_folder_names(path, split)
         folders = [parent / part for parent in inside for part in ("images", ".", "data", "JPEGImages")]
         folders = [parent / "images" / name for parent in inside for name in names] + folders
         folders += [parent / name for parent in inside for name in names]

@@ -6,7 +6,7 @@ Only JSON is written; a TOML file is somebody's own writing, with comments that 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -64,6 +64,13 @@ def _lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, records: tuple[KeyRecord, ...]) -> None:
-    """The rights are there from the first byte: hashes are no secrets, but they say who has a key."""
+    """The rights are there from the first byte: hashes are no secrets, but they say who has a key.
+
+    A file of another owner, the user that serves, stays theirs: root would else lock the server out of it.
+    """
     content = msgspec.json.format(msgspec.json.encode(KeyFile(records)), indent=2) + b"\n"
+    before = path.stat() if path.exists() else None
     write_file_atomic(path, content, OWNER_ONLY)
+    if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+        with suppress(PermissionError):  # who is not root cannot give a file away
+            os.chown(path, before.st_uid, before.st_gid)

@@ -135,6 +135,7 @@ class Authenticator:
         self.on_change: Callable[[], None] | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._checked_s = float("-inf")
+        self._told = ""  # why the file cannot be read, so that it is not told every second
         self._emptied_s: float | None = None  # since when the file is empty and not believed
         self._records: dict[str, KeyRecord] = {}
         self._callers: dict[str, Caller] = {}
@@ -190,8 +191,8 @@ class Authenticator:
             stamp = _read_stamp(self._file)
             if stamp == self._stamp and self._emptied_s is None:
                 return
-            self._stamp = stamp
             records = read_key_file(self._file)
+            self._stamp, self._told = stamp, ""  # only now: what cannot be read is tried again, also when its rights are mended
             if self._is_unfinished(records, now_s):
                 return
             self._replace((*self._fixed, *records))
@@ -199,7 +200,9 @@ class Authenticator:
                 self.on_change()
             logger.info("the file of API keys has changed: %d keys", len(self._records))
         except (InvalidInput, NotFound) as error:
-            logger.error("the API keys stay as they were: %s", error)
+            if str(error) != self._told:
+                logger.error("the API keys stay as they were: %s", error)
+            self._told = str(error)
 
     def _is_unfinished(self, records: tuple[KeyRecord, ...], now_s: float) -> bool:
         """Whether a file that has lost all of its keys may still be in writing."""

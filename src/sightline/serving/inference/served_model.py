@@ -153,7 +153,11 @@ class ServedModel:
     def _warm_up_session(self, session: Session, planned: Sequence[int]) -> None:
         for rows in planned:
             try:
-                session.infer(make_blank_inputs(self.facts, rows))
+                outputs = session.infer(make_blank_inputs(self.facts, rows))
+                if rows > 1 and self.facts.is_batched:
+                    check_rows(outputs, rows, self.facts)
+            except NotByRows:
+                self._has_output_rows = False
             except InvalidInput as error:
                 if not has_free_sizes(self.facts):
                     raise
@@ -277,7 +281,7 @@ class ServedModel:
             parts = [session.infer(part) for part in planned]
         if rows > 1 or least > 1:
             for part, outputs in zip(planned, parts, strict=True):
-                check_rows(outputs, count_rows(part), self.name)
+                check_rows(outputs, count_rows(part), self.facts)
         outputs = parts[0] if len(parts) == 1 else join_rows(parts)
         return cut_rows(outputs, 0, rows) if rows % least else outputs
 

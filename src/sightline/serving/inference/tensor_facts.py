@@ -129,13 +129,15 @@ class NotByRows(InvalidInput):
     """An inference of several rows whose outputs do not have one for each."""
 
 
-def check_rows(outputs: Mapping[str, np.ndarray], rows: int, name: str) -> None:
-    """Raises: NotByRows unless the outputs of several rows have one for each: those of detectors may have one a finding."""
-    for output, array in outputs.items():
-        if array.ndim == 0 or len(array) != rows:
+def check_rows(outputs: Mapping[str, np.ndarray], rows: int, facts: ServedFacts) -> None:
+    """Raises: NotByRows unless the outputs looked at have a row for each of several; detectors may have one a finding."""
+    looked_at = outputs if facts.decode is None else facts.decode.outputs
+    for name in looked_at:
+        shape = outputs[name].shape
+        if not shape or shape[0] != rows:
             raise NotByRows(
-                f"output {output!r} of {name} has the shape {list(array.shape)} for {rows} rows, so that nobody can tell whose "
-                "is what; send one row at a time, or say max_batch_size 0 if the first axis is no batch"
+                f"output {name!r} of {facts.name} has the shape {list(shape)} for {rows} rows, so that nobody can tell whose "
+                "is what; send one row at a time, export the graph for one row, or say max_batch_size 0 if there is no batch"
             )
 
 

@@ -52,6 +52,9 @@ class Unread:
             yield
         finally:
             timer.cancel()
+            if self._counted:  # who has just read is not among those who have read nothing for longest
+                self._counted = 0
+                self._count(self, 0)
             self._change(-size_bytes)
 
     def abort(self) -> None:
