@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sightline.core import folders
 from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound
 from sightline.core.folders import (
+    MAX_SYNCED_FILES,
     compute_file_hash,
     explain_disk_errors,
     explain_full_disk,
@@ -115,7 +117,7 @@ def record_syncs(monkeypatch) -> list[str]:
         return rename(self, destination)
 
     monkeypatch.setattr(os, "fsync", tell_sync)
-    monkeypatch.setattr(os, "sync", lambda: told.append("all"))
+    monkeypatch.setattr(folders, "_sync_disk", lambda folder: told.append("all") is None)
     monkeypatch.setattr(Path, "rename", tell_rename)
     return told
 
@@ -133,6 +135,18 @@ def test_a_new_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatc
         for number in range(65):
             (folder / str(number)).touch()
     assert told == ["all", "-> many"]
+
+
+@pytest.mark.parametrize("can_sync_disks", [True, False])
+def test_a_folder_of_many_files_is_synced_as_a_whole_or_file_by_file(tmp_path, monkeypatch, can_sync_disks):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(descriptor) or fsync(descriptor))
+    if not can_sync_disks:
+        monkeypatch.setattr(folders, "_sync_disk", lambda folder: False)
+    with new_folder(tmp_path / "many") as folder:
+        for number in range(MAX_SYNCED_FILES + 1):
+            (folder / f"{number}").write_text("x")
+    assert len(synced) == (0 if can_sync_disks else MAX_SYNCED_FILES + 2)
 
 
 def test_a_folder_that_another_process_finished_meanwhile_is_kept(tmp_path):
