@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sightline.core.manifests import DecodeSpec, InputSpec
+from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
 
 COLOURS = ("red", "green", "blue")
@@ -87,6 +88,18 @@ def make_source(name: str, graph: Path, **changes: Any) -> ModelSource:
     """A plain graph, opened with ONNX Runtime on one thread."""
     plain = {"version": 1, "engine": "onnxruntime", "precision": "fp32", "streams": 1, "threads": 1}
     return ModelSource(name=name, graph=graph, **{**plain, **changes})
+
+
+def open_and_warm(source: ModelSource) -> ServedModel:
+    """The model, opened as a server does it; closed again where that fails."""
+    model = ServedModel(source, all_threads=2, max_pixels=10_000)
+    try:
+        model.open()
+        model.warm_up()
+    except BaseException:
+        model.close()
+        raise
+    return model
 
 
 def make_enlarger_source(graph: Path, **changes: Any) -> ModelSource:

@@ -1,36 +1,11 @@
-"""One run at a time in a training folder: a lock that the system opens however its holder ends."""
+"""One run at a time in a training folder."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sightline.core.errors import Conflict
-from sightline.training.paths import LOCK_NAME
+from sightline.core.folder_lock import lock_folder
 
 
-@contextmanager
-def lock_training(folder: Path) -> Iterator[None]:
-    """Hold a training folder, made where it is absent; at the end it goes if nothing was put there.
-
-    Raises: Conflict while another run holds it: also a worker whose launcher was killed, until its next event.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_gone = os.fstat(lock.fileno()).st_nlink == 0  # a run that ended took it away between opening and locking
-        except BlockingIOError:
-            is_gone = True
-        if is_gone:
-            raise Conflict(f"another run trains in {folder} now; wait for its end, or choose another name")
-        try:
-            yield
-        finally:
-            # A run that took the folder away has no lock in it: what lies there by then is another run's.
-            is_ours = os.fstat(lock.fileno()).st_nlink > 0
-            if is_ours and [path.name for path in folder.iterdir()] == [LOCK_NAME]:
-                (folder / LOCK_NAME).unlink()
-                with suppress(OSError):  # another run has just begun there
-                    folder.rmdir()
+def lock_training(folder: Path) -> AbstractContextManager[None]:
+    """Hold a training folder as `lock_folder` does. Raises: Conflict, also while a worker ends whose launcher was killed."""
+    return lock_folder(folder, f"another run trains in {folder} now; wait for its end, or choose another name")

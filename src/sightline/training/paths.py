@@ -5,7 +5,6 @@ from pathlib import Path
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
-LOCK_NAME = ".lock"
 # There when training anew loses nothing: a Model holds what the checkpoint does, or going on from that would fail again.
 STOPPED_NAME = "stopped"
 

@@ -16,6 +16,7 @@ import torch
 
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.core.folder_lock import LOCK_NAME
 from sightline.core.folders import hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
@@ -33,7 +34,7 @@ from sightline.training.export_check import check_export
 from sightline.training.learned_categories import find_learned_categories, name_background
 from sightline.training.lock import lock_training
 from sightline.training.loop import TrainingLoop, Validate
-from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOCK_NAME, LOG_NAME, STOPPED_NAME, training_folder
+from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOG_NAME, STOPPED_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size

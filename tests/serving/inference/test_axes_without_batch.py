@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from pipeline_graphs import make_source, save
+from pipeline_graphs import make_source, open_and_warm, save
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec
@@ -34,14 +34,7 @@ def write_twice(path: Path) -> Path:
 
 
 def open_model(graph: Path, engine: str, **source: Any) -> ServedModel:
-    model = ServedModel(make_source("m", graph, engine=engine, **source), all_threads=2, max_pixels=1000)
-    try:
-        model.open()
-        model.warm_up()
-    except BaseException:
-        model.close()
-        raise
-    return model
+    return open_and_warm(make_source("m", graph, engine=engine, **source))
 
 
 def make_work(model: ServedModel, x: np.ndarray) -> Work:

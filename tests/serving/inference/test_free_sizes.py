@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from pipeline_graphs import make_enlarger_source, make_source, save, write_enlarger
+from pipeline_graphs import make_enlarger_source, make_source, open_and_warm, save, write_enlarger
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.runtime.backends.openvino import OpenVinoSession
-from sightline.serving.inference.served_model import ServedModel
-from sightline.serving.inference.source import ModelSource
 
 
 @pytest.fixture
@@ -27,17 +25,6 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(OpenVinoSession, "_compile", compile_and_note)
     return keys
-
-
-def open_and_warm(source: ModelSource) -> ServedModel:
-    model = ServedModel(source, all_threads=2, max_pixels=10_000)
-    try:
-        model.open()
-        model.warm_up()
-    except BaseException:
-        model.close()
-        raise
-    return model
 
 
 def write_window(path: Path) -> Path:
