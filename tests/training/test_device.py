@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -54,9 +53,4 @@ def test_a_step_touches_nothing_on_another_device(task: str, make_version) -> No
 def make_fake(batch: Batch, mode: FakeTensorMode) -> Batch:
     """The batch as tensors of the mode, on the CPU."""
 
-    def fake(tensor: Tensor) -> Tensor:
-        return mode.from_tensor(tensor, static_shapes=True)
-
-    if isinstance(batch.targets, Tensor):
-        return Batch(fake(batch.images), fake(batch.targets))
-    return Batch(fake(batch.images), type(batch.targets)(*map(fake, batch.targets)))
+    return batch.map(lambda tensor: mode.from_tensor(tensor, static_shapes=True))

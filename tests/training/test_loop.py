@@ -102,6 +102,6 @@ def test_a_training_without_a_step_leaves_no_checkpoint(make_version, tmp_path: 
     clock = Clock()
     monkeypatch.setattr(loop_module, "time", clock)
     loop = make_loop(make_version("classification"), tmp_path, Scores(), budget="1s")
-    monkeypatch.setattr(loop, "_open_batches", lambda: clock.move(2) or TrainingLoop._open_batches(loop))
+    monkeypatch.setattr(loop, "open_batches", lambda: clock.move(2) or TrainingLoop.open_batches(loop))
     loop.run(ignore_progress, never)
     assert not (tmp_path / "checkpoint.safetensors").exists()

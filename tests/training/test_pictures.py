@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from sightline.training.learned_categories import find_learned_categories
 from sightline.training.pictures import Pictures
@@ -18,10 +19,32 @@ def test_pictures_are_shrunk_to_cover_the_input_and_never_enlarged(make_version)
 def test_a_cached_picture_is_not_decoded_again(make_version) -> None:
     version = make_version("classification", {"train": 2}, width=64, height=48)
     pictures = Pictures(version, ("train",), 64, 48, cache_bytes=64 * 48 * 3 + 1)
-    assert pictures.read(0) is pictures.read(0)
-    assert pictures.read(1) is not pictures.read(1)  # there is room for one
-    assert np.array_equal(pictures.read(1).image, pictures.read(1).image)
-    assert pictures.read(0) is pictures.read(0)
+    decoded = [pictures.read(index).image for index in (0, 1)]
+    assert np.shares_memory(pictures.read(0).image, pictures.read(0).image)
+    assert not np.shares_memory(pictures.read(1).image, pictures.read(1).image)  # there is room for one
+    assert all(np.array_equal(pictures.read(index).image, decoded[index]) for index in (0, 1))
+
+
+@pytest.mark.parametrize("task", ["classification", "semantic"])
+def test_a_cached_picture_is_as_it_was_decoded(task: str, make_version) -> None:
+    version = make_version(task, {"train": 3}, width=64, height=48)
+    reader = make_label_map_reader(find_learned_categories(version, task)) if task == "semantic" else None
+    pictures = Pictures(version, ("train",), 20, 20, 1 << 20, reader)
+    for index in range(3):
+        first, kept = pictures.read(index), pictures.read(index)
+        assert np.array_equal(first.image, kept.image)
+        assert first.scale_xy == kept.scale_xy
+        assert kept.label_map is first.label_map is None or np.array_equal(first.label_map, kept.label_map)
+
+
+def test_a_picture_of_another_size_than_its_row_says_is_decoded_each_time(make_version) -> None:
+    version = make_version("classification", {"train": 1}, width=64, height=48)
+    pictures = Pictures(version, ("train",), 64, 64, 1 << 20)
+    pictures._original_sizes = pictures._original_sizes[:, ::-1]  # as if its row were from before it was turned
+    first, second = pictures.read(0), pictures.read(0)
+    assert first.image.shape == (48, 64, 3)
+    assert np.array_equal(first.image, second.image)
+    assert not np.shares_memory(first.image, second.image)
 
 
 def test_label_maps_shrink_with_their_pictures(make_version) -> None:

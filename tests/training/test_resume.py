@@ -94,12 +94,17 @@ def test_a_worker_that_still_runs_keeps_a_second_one_out(make_version, tmp_path:
     assert [point.step for point in read_curve(out / "curve.jsonl")] == list(range(1, 13))
 
 
-def test_threads_that_prefetch_and_a_full_cache_do_not_change_the_result(make_version, tmp_path: Path) -> None:
+def test_threads_and_processes_that_prefetch_and_a_full_cache_do_not_change_the_result(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6})
     recipe = msgspec.structs.replace(RECIPE, budget="3it", checkpoint_s=100)
     one = train_model(version, recipe, tmp_path / "one")
-    other = msgspec.structs.replace(recipe, prefetch_threads=3, cache_bytes=0)
-    assert_same_weights(one, train_model(version, other, tmp_path / "two"))
+    for changes in (
+        {"prefetch_threads": 3, "cache_bytes": 0},
+        {"prefetch_processes": 2},
+        {"prefetch_processes": 1, "cache_bytes": 0},
+    ):
+        other = msgspec.structs.replace(recipe, **changes)
+        assert_same_weights(one, train_model(version, other, tmp_path / "-".join(changes)))
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sightline.core.errors import InvalidInput
 from sightline.models.network import Network
-from sightline.training.sampling import BatchSource
+from sightline.training.sampling import BatchPlan, ThreadedBatches
 from sightline.training.tasks.task import Batch, Sample
 
 
@@ -27,8 +27,8 @@ class NumberTask:
 
 
 def take_all(steps: range, threads: int, ahead: int, total: int = 12) -> list[Any]:
-    with BatchSource(NumberTask(), items=7, batch_size=3, seed=4, threads=threads, ahead=ahead) as source:
-        return [source.take(s, s / total, [(s + i) / total for i in range(1, ahead + 1)]).targets for s in steps]
+    with ThreadedBatches(BatchPlan(NumberTask(), items=7, batch_size=3, seed=4), threads, ahead) as source:
+        return [source.take(step, step / total, lambda later: later / total).targets for step in steps]
 
 
 def test_threads_and_prefetching_do_not_change_the_samples() -> None:
@@ -48,4 +48,4 @@ def test_every_epoch_holds_every_picture_once_in_another_order() -> None:
 
 def test_no_pictures_are_an_error() -> None:
     with pytest.raises(InvalidInput, match="train_splits"):
-        BatchSource(NumberTask(), items=0, batch_size=3, seed=4, threads=1)
+        BatchPlan(NumberTask(), items=0, batch_size=3, seed=4)

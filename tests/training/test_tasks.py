@@ -79,7 +79,8 @@ def test_mixup_blends_pictures_and_targets_by_the_same_share(rng: np.random.Gene
     images = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
     images[1] = 100
     batch = mix_batch(images, torch.eye(2), rng)
-    share = batch.images[0, 0, 0, 0].item() / 100
+    share = batch.blend()[0, 0, 0, 0].item() / 100
+    assert 0 < share < 1
     assert batch.targets[0].tolist() == pytest.approx([1 - share, share])
     assert batch.targets.sum(1).tolist() == pytest.approx([1, 1])
 

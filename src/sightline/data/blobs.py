@@ -33,11 +33,20 @@ class BlobStore:
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
-        self._files, self._root = fsspec.core.url_to_fs(self.url)
-        self.local_folder: Path | None = Path(self._root) if isinstance(self._files, LocalFileSystem) else None
+        self._opened_files, self._root = fsspec.core.url_to_fs(self.url)
+        self._opened_by = os.getpid()
+        self.local_folder: Path | None = Path(self._root) if isinstance(self._opened_files, LocalFileSystem) else None
 
     def __repr__(self) -> str:
         return f"BlobStore({self.url!r})"
+
+    @property
+    def _files(self) -> fsspec.AbstractFileSystem:
+        """The place, opened anew in a process that was forked: connections and their threads stay with its parent."""
+        if self._opened_by != os.getpid():
+            self._opened_files, self._root = fsspec.core.url_to_fs(self.url)
+            self._opened_by = os.getpid()
+        return self._opened_files
 
     def put_bytes(self, content: bytes) -> str:
         """Store `content` unless it is there; returns its SHA-256 (64 hex digits)."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, overload
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.errors import CorruptFile, InvalidInput
@@ -163,6 +165,11 @@ class ItemTable(Sequence[Item]):
         if not 0 <= position < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         return _row_to_item(self._table.slice(position, 1).to_pylist()[0])
+
+    def read_sizes(self) -> NDArray[np.int64]:
+        """`(N, 2)` width and height of each item, pixels, without making the items."""
+        columns = [self._table.column(name).to_numpy() for name in ("width", "height")]
+        return np.stack(columns, axis=1).astype(np.int64)
 
     def __iter__(self) -> Iterator[Item]:
         for batch in self._table.to_batches(max_chunksize=ROWS_PER_BATCH):

@@ -26,11 +26,10 @@ from sightline.training.curve import Curve, CurvePoint
 from sightline.training.optimisers import build_optimiser, set_learning_rate
 from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME
 from sightline.training.recipe import Recipe
-from sightline.training.sampling import BatchSource
+from sightline.training.sample_processes import ForkedBatches, choose_processes
+from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches
 from sightline.training.schedules import learning_rate_factor
 from sightline.training.tasks.task import Batch, TrainingTask
-
-AHEAD = 2  # batches prepared before they are needed
 
 Validate = Callable[[Network], TaskMetrics]
 
@@ -96,12 +95,12 @@ class TrainingLoop:
         self.network.train()
         with (
             self.arithmetic.repeating(self.network.repeats_on_gpu),
-            self._open_batches() as source,
+            self.open_batches() as source,
             Curve(self.folder / CURVE_NAME, meter.steps) as curve,
         ):
             stopping, rate = False, 0.0
             while not stopping and (progress := meter.progress()) < 1 and not self._is_out_of_patience():
-                batch = source.take(meter.steps, progress, [meter.progress(meter.steps + 1 + ahead) for ahead in range(AHEAD)])
+                batch = source.take(meter.steps, progress, meter.progress)
                 rate = self._take_step(batch, meter.steps, progress)
                 meter.count_step()
                 self.average.update(meter.steps)
@@ -118,9 +117,14 @@ class TrainingLoop:
         if meter.steps:
             self._write_checkpoint()
 
-    def _open_batches(self) -> BatchSource:
-        recipe = self.recipe
-        return BatchSource(self.task, self.items, recipe.batch_size, recipe.seed, recipe.prefetch_threads, AHEAD)
+    def open_batches(self) -> BatchSource:
+        """Where the recipe has the batches made: in processes beside a GPU, in threads on a CPU, unless it says otherwise."""
+        recipe, device = self.recipe, self.arithmetic.device
+        plan = BatchPlan(self.task, self.items, recipe.batch_size, recipe.seed)
+        processes = choose_processes(device) if recipe.prefetch_processes is None else recipe.prefetch_processes
+        if processes == 0:
+            return ThreadedBatches(plan, recipe.prefetch_threads)
+        return ForkedBatches(plan, processes, is_pinned=device.type == "cuda")
 
     def keep_best(self) -> Network:
         """The averaged network with the best validated weights, or with the last ones when nothing was validated."""
@@ -135,7 +139,7 @@ class TrainingLoop:
         set_learning_rate(self.optimiser, rate)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
         batch = batch.to(self.arithmetic.device)
-        images = normalise_images(batch.images, self.network.input_spec)
+        images = normalise_images(batch.blend(), self.network.input_spec)
         images = images.contiguous(memory_format=self.arithmetic.memory_format)
         with self.arithmetic.autocast():
             parts = self.task.compute_loss(self.network, images, batch.targets)

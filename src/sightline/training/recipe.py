@@ -51,6 +51,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         checkpoint_s: seconds between checkpoints.
         log_every: steps between lines of the curve.
         prefetch_threads: threads that prepare the next batches; they do not change the result.
+        prefetch_processes: processes that do so instead; 0: threads do; None: threads on a CPU, one a core beside a GPU.
         cache_bytes: memory for decoded pictures; what does not fit is decoded again each time.
         seed: of weights, order and augmentation.
     """
@@ -85,6 +86,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     checkpoint_s: NotNegative = 30.0
     log_every: Positive = 10
     prefetch_threads: Positive = 1
+    prefetch_processes: Annotated[int, msgspec.Meta(ge=0)] | None = None
     cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
 

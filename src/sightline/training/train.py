@@ -95,7 +95,7 @@ def _train_alone(
 ) -> None:
     """`train_model` in a locked folder."""
     folder = training_folder(out)
-    loop = _prepare_loop(version, recipe, folder, on_progress, is_resumed)
+    loop = prepare_loop(version, recipe, folder, on_progress, is_resumed)
     if gpu := loop.arithmetic.describe().get("gpu"):
         on_progress(ProgressEvent(stage="training", message=f"training on {gpu}"))
     if is_resumed:
@@ -168,7 +168,7 @@ def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
     """
     same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
     settings = msgspec.to_builtins(same)
-    del settings["device"]
+    del settings["device"], settings["prefetch_processes"]
     augmentation = settings["augmentation"].items()
     settings["augmentation"] = dict(setting for setting in augmentation if setting not in LATER_AUGMENTATION.items())
     return hashlib.sha256(msgspec.json.encode((version.id, settings), order="sorted")).hexdigest()
@@ -190,9 +190,10 @@ def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
         )
 
 
-def _prepare_loop(
+def prepare_loop(
     version: DatasetVersion, recipe: Recipe, folder: Path, on_progress: OnProgress, is_resumed: bool
 ) -> TrainingLoop:
+    """The loop of a recipe, before its first step; with its start weights, unless a checkpoint brings others."""
     arithmetic = choose_arithmetic(recipe.precision, recipe.device)
     sizes = ((item.width, item.height) for item in version.items(recipe.train_splits))
     width, height = choose_input_size(recipe, sizes)

@@ -15,12 +15,11 @@ import cv2
 import msgspec
 import torch
 
-from sightline.core import errors
 from sightline.core.errors import SightlineError
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import open_version
 from sightline.training.train import train_model
-from sightline.training.worker_messages import Job, WorkerMessage
+from sightline.training.worker_messages import Job, WorkerMessage, find_public_type
 
 
 def main(job_path: Path, pipe: int) -> int:
@@ -45,11 +44,6 @@ def main(job_path: Path, pipe: int) -> int:
             send(WorkerMessage(error=str(error), error_type=find_public_type(error)))
             return 1
     return 0
-
-
-def find_public_type(error: SightlineError) -> str:
-    """Name of the nearest class in `core.errors` that the launcher can raise again."""
-    return next(kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
 
 
 if __name__ == "__main__":

@@ -89,11 +89,10 @@ class ClassificationTask:
 def mix_batch(images: Tensor, targets: Tensor, rng: np.random.Generator, alpha: float = 0.2) -> Batch:
     """Mixup: blend each picture and its target with its neighbour's (Zhang et al. 2018, eq. 1; shares from Beta(alpha, alpha)).
 
-    Args: images: `(N, H, W, 3)` uint8; targets: `(N, C)` float32. Returns: images float32 0..255.
+    Args: images: `(N, H, W, 3)` uint8; targets: `(N, C)` float32. Returns: targets blended; the images when they are needed.
     """
     share = float(rng.beta(alpha, alpha))
-    mixed = images.float().lerp(images.float().roll(1, 0), share)
-    return Batch(mixed, targets.lerp(targets.roll(1, 0), share))
+    return Batch(images, targets.lerp(targets.roll(1, 0), share), share)
 
 
 def cut_batch(images: Tensor, targets: Tensor, rng: np.random.Generator) -> Batch:

@@ -5,6 +5,7 @@ changes: whatever is random comes from the `rng` of the sample or batch, which d
 threads nor a resumed run change what is seen.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -54,26 +55,38 @@ class Batch(NamedTuple):
     """A batch as tensors.
 
     Attributes:
-        images: `(N, H, W, 3)` uint8 RGB, or float32 0..255 after blending.
+        images: `(N, H, W, 3)` uint8 RGB.
         targets: the task's own, a tensor or a named tuple of tensors: `compute_loss` reads it.
+        mixed: share of its neighbour that each picture is blended with, 0..1; the targets are blended already.
     """
 
     images: Tensor
     targets: Any
+    mixed: float = 0.0
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with each of its tensors changed."""
+        targets = self.targets
+        changed = change(targets) if isinstance(targets, Tensor) else type(targets)._make(map(change, targets))
+        return Batch(change(self.images), changed, self.mixed)
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch with its tensors on a device."""
-        targets = self.targets
-        if isinstance(targets, Tensor):
-            return Batch(self.images.to(device), targets.to(device))
-        return Batch(self.images.to(device), type(targets)._make(tensor.to(device) for tensor in targets))
+        """The batch with its tensors on a device; copies from pinned memory may still be under way."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def blend(self) -> Tensor:
+        """`(N, H, W, 3)` RGB as the network is to see it: float32 0..255 where pictures are blended, else uint8."""
+        if self.mixed == 0:
+            return self.images
+        images = self.images.float()
+        return images.lerp(images.roll(1, 0), self.mixed)
 
 
 class TrainingTask(Protocol):
     """All that differs between tasks."""
 
     def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
-        """An augmented picture. Runs in several threads. Args: index: of `pictures`; progress: of the budget, 0..1."""
+        """An augmented picture. Runs in threads or processes. Args: index: of `pictures`; progress: of the budget, 0..1."""
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
         """Stack samples; may blend them."""

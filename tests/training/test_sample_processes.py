@@ -1,0 +1,150 @@
+import os
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sightline.core.errors import CorruptFile, Exhausted
+from sightline.models.network import Network
+from sightline.training.box_assignment import Truth
+from sightline.training.sample_processes import ForkedBatches, SlotMemory, choose_processes
+from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches
+from sightline.training.tasks.task import Batch, Sample
+
+STEPS = range(3, 20)
+
+
+class RandomTask:
+    """Random pixels, and as many boxes as the step is far: later targets are larger than the first one's."""
+
+    boxes_per_progress = 50.0
+    damaged = -1
+
+    def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
+        if index == self.damaged:
+            raise CorruptFile("blob 7 is damaged; import it again")
+        return Sample(rng.integers(0, 256, (6, 5, 3), np.uint8), (index, progress))
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+        boxes = torch.from_numpy(rng.random((len(samples), 1 + round(self.boxes_per_progress * progress), 4)))
+        return Batch(images, Truth(boxes, torch.tensor([sample.target[0] for sample in samples])), float(rng.random()))
+
+    def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
+        return {}
+
+
+class OneTargetTask(RandomTask):
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        return Batch(super().collate(samples, rng, progress).images, torch.from_numpy(rng.random(3, np.float32)))
+
+
+class ProcessTask(OneTargetTask):
+    """The target is the number of the process that made it."""
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        return Batch(super().collate(samples, rng, progress).images, torch.tensor([os.getpid()]))
+
+
+def make_plan(task: RandomTask) -> BatchPlan:
+    return BatchPlan(task, items=7, batch_size=3, seed=4)
+
+
+def take_copies(source: BatchSource) -> list[Batch]:
+    with source:
+        return [source.take(step, step / 20, lambda later: later / 20).map(Tensor.clone) for step in STEPS]
+
+
+@pytest.mark.parametrize("task", [RandomTask(), OneTargetTask()])
+@pytest.mark.parametrize(("processes", "ahead"), [(1, 1), (1, 2), (2, 1), (3, 2)])
+def test_processes_make_the_batches_that_threads_make(task: RandomTask, processes: int, ahead: int) -> None:
+    expected = take_copies(ThreadedBatches(make_plan(task), threads=1))
+    made = take_copies(ForkedBatches(make_plan(task), processes, ahead=ahead))
+    for one, other in zip(expected, made, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.mixed == other.mixed
+        assert type(one.targets) is type(other.targets)
+        assert all(map(torch.equal, one.targets, other.targets))
+
+
+def test_targets_without_room_in_their_slot_are_carried_along() -> None:
+    task = RandomTask()
+    task.boxes_per_progress = 2e5  # the last batches have 600,000 boxes: 18 MB
+    expected = take_copies(ThreadedBatches(make_plan(task), threads=1))
+    made = take_copies(ForkedBatches(make_plan(task), 2))
+    assert all(torch.equal(one.targets.boxes_xyxy, other.targets.boxes_xyxy) for one, other in zip(expected, made, strict=True))
+
+
+def test_the_work_is_done_in_other_processes_which_end_with_the_source() -> None:
+    makers = [int(batch.targets[0]) for batch in take_copies(ForkedBatches(make_plan(ProcessTask()), 2))]
+    assert makers[0] == os.getpid()  # the first tells how much memory a batch takes
+    assert len(set(makers[1:])) == 2
+    assert os.getpid() not in makers[1:]
+    for maker in set(makers[1:]):
+        with pytest.raises(ProcessLookupError):
+            os.kill(maker, 0)
+
+
+def test_an_error_comes_out_where_its_batch_is_taken() -> None:
+    task = RandomTask()
+    with ForkedBatches(make_plan(task), 2) as source:
+        task.damaged = 6
+        with pytest.raises(CorruptFile, match="blob 7 is damaged"):
+            for step in range(7):
+                source.take(step, 0.0, lambda _: 0.0)
+
+
+@pytest.mark.parametrize("is_asked_first", [True, False])
+def test_a_process_that_dies_is_an_error_that_says_how(is_asked_first: bool) -> None:
+    with ForkedBatches(make_plan(ProcessTask()), 1) as source:
+        for step in range(2):
+            maker = int(source.take(step, 0.0, lambda _: 0.0).targets[0])
+        os.kill(maker, signal.SIGKILL)
+        if is_asked_first:
+            source._helpers[0].process.join()
+        with pytest.raises(Exhausted, match="SIGKILL; perhaps out of memory: lower prefetch_processes"):
+            for step in range(2, 9):
+                source.take(step, 0.0, lambda _: 0.0)
+
+
+def test_a_source_can_be_left_before_its_first_batch_and_while_others_are_made() -> None:
+    with ForkedBatches(make_plan(RandomTask()), 2):
+        pass
+    with ForkedBatches(make_plan(RandomTask()), 2) as source:
+        source.take(0, 0.0, lambda _: 0.0)
+        makers = [helper.process for helper in source._helpers]
+    assert not any(maker.is_alive() for maker in makers)
+
+
+def test_a_process_ends_when_its_parent_is_killed() -> None:
+    read_end, write_end = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        with ForkedBatches(make_plan(RandomTask()), 1) as source:
+            source.take(0, 0.0, lambda _: 0.0)
+            os.write(write_end, b"x")
+            threading.Event().wait()
+    os.close(write_end)
+    assert os.read(read_end, 1) == b"x"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert os.read(read_end, 1) == b""  # the end that it inherited is closed
+    os.close(read_end)
+
+
+def test_a_slot_holds_what_was_written_until_the_next_write() -> None:
+    memory = SlotMemory(2, 100)
+    tensors = [torch.arange(5, dtype=torch.uint8), torch.tensor([[1.5], [2.5]]), torch.zeros(200, dtype=torch.uint8)]
+    placed = memory.write(1, tensors)
+    memory.write(0, [torch.full((100,), 9, dtype=torch.uint8)])
+    assert [each.offset for each in placed] == [0, 64, None]
+    assert all(torch.equal(memory.read(1, each), tensor) for each, tensor in zip(placed, tensors, strict=True))
+
+
+def test_a_cpu_trains_with_threads_and_a_gpu_has_a_process_at_least() -> None:
+    assert choose_processes(torch.device("cpu")) == 0
+    assert 1 <= choose_processes(torch.device("cuda")) <= 16
