@@ -22,7 +22,7 @@ from sightline.core.progress import ignore_progress
 from sightline.data.importing import import_dataset
 from sightline.data.versions import DatasetVersion
 from sightline.training.arithmetic import choose_arithmetic
-from sightline.training.curve import read_curve
+from sightline.training.curve import CurvePoint, read_curve
 from sightline.training.loop import TrainingLoop
 from sightline.training.paths import CURVE_NAME
 from sightline.training.recipe import Recipe, make_recipe
@@ -77,6 +77,7 @@ def main() -> None:
         for task, network, batch_size in CASES[: args.cases]:
             settings = {"budget": f"{args.seconds}s", "batch_size": batch_size, "device": args.device, "validations": 0}
             recipe = make_recipe(task, network, **settings, log_every=1, checkpoint_s=1e6, train_splits=("trainval",))
+            learn(version, msgspec.structs.replace(recipe, budget="5it"), "one batch")  # libraries are loaded, kernels chosen
             rates = {name: run(version, recipe, name) for name in SOURCES}
             rows.append({"task": task, "network": network, "batch_size": batch_size, "pictures_per_s": rates})
             print(
@@ -91,6 +92,14 @@ def main() -> None:
 
 def run(version: DatasetVersion, recipe: Recipe, source: str) -> float:
     """Pictures/s after the first third of the budget."""
+    points = [point for point in learn(version, recipe, source) if point.progress > 1 / 3]
+    if len(points) < 2:
+        raise InvalidInput(f"expected two steps after the first third of {recipe.budget}, got {len(points)}; raise --seconds")
+    return (points[-1].step - points[0].step) * recipe.batch_size / (points[-1].wall_s - points[0].wall_s)
+
+
+def learn(version: DatasetVersion, recipe: Recipe, source: str) -> list[CurvePoint]:
+    """Every step of a training."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         loop = prepare_loop(version, msgspec.structs.replace(recipe, **SOURCES[source]), folder, ignore_progress, False)
@@ -98,10 +107,7 @@ def run(version: DatasetVersion, recipe: Recipe, source: str) -> float:
             one = OneBatch(loop.open_batches(), loop)
             loop.open_batches = lambda: one  # type: ignore[method-assign]
         loop.run(ignore_progress, lambda: False)
-        points = [point for point in read_curve(folder / CURVE_NAME) if point.progress > 1 / 3]
-    if len(points) < 2:
-        raise InvalidInput(f"expected two steps after the first third of {recipe.budget}, got {len(points)}; raise --seconds")
-    return (points[-1].step - points[0].step) * recipe.batch_size / (points[-1].wall_s - points[0].wall_s)
+        return read_curve(folder / CURVE_NAME)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Blobs: the name is the hash, nothing half-written, verified when read."""
 
 import hashlib
+import os
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.data.blobs import BlobQueue, BlobStore
@@ -93,6 +96,34 @@ def test_a_store_that_is_no_local_folder_works_the_same(tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"picture"
     with pytest.raises(NotFound):
         store.read("0" * 64)
+
+
+class BoundToItsProcess(MemoryFileSystem):
+    """As remote ones are, whose connections belong to a thread that a fork leaves behind."""
+
+    protocol = "bound"
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.process = os.getpid()
+
+    def cat_file(self, path, **settings):
+        if self.process != os.getpid():
+            raise RuntimeError("This class is not fork-safe")
+        return super().cat_file(path, **settings)
+
+
+def test_a_forked_process_opens_its_own_connection():
+    fsspec.register_implementation("bound", BoundToItsProcess, clobber=True)
+    store = BlobStore("bound://blobs")
+    sha256 = store.put_bytes(b"picture")
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if store.read(sha256) == b"picture" else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_queue_has_stored_all_when_it_is_left(tmp_path):

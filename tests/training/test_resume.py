@@ -17,7 +17,7 @@ from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
 from sightline.core.progress import ProgressEvent
 from sightline.training.curve import read_curve
 from sightline.training.launcher import worker_environment
-from sightline.training.recipe import make_recipe
+from sightline.training.recipe import Recipe, make_recipe
 from sightline.training.train import train_model, training_folder
 from sightline.training.worker_messages import Job, WorkerMessage
 
@@ -42,10 +42,12 @@ def assert_same_weights(folder: Path, other: Path) -> None:
         assert torch.equal(tensor, theirs[name]), name
 
 
-def train_until_killed(version_folder: Path, out: Path, kill_at: int, before: Callable[[], None] = lambda: None) -> None:
+def train_until_killed(
+    version_folder: Path, recipe: Recipe, out: Path, kill_at: int, before: Callable[[], None] = lambda: None
+) -> None:
     """Start a real worker process and send it SIGKILL as soon as it reports step `kill_at`, after a call of `before`."""
     job = out.parent / "job.json"
-    job.write_bytes(msgspec.json.encode(Job(version=str(version_folder), recipe=RECIPE, out=str(out), resume=out.exists())))
+    job.write_bytes(msgspec.json.encode(Job(version=str(version_folder), recipe=recipe, out=str(out), resume=out.exists())))
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "sightline.training.worker", str(job), str(write_end)]
     worker = subprocess.Popen(command, env=os.environ | worker_environment(1), pass_fds=(write_end,))
@@ -63,15 +65,17 @@ def train_until_killed(version_folder: Path, out: Path, kill_at: int, before: Ca
     assert worker.wait() == -signal.SIGKILL
 
 
-def test_a_killed_training_ends_with_the_same_bits(make_version, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [0, 3])
+def test_a_killed_training_ends_with_the_same_bits(processes: int, make_version, tmp_path: Path) -> None:
     torch.set_num_threads(1)
+    recipe = msgspec.structs.replace(RECIPE, prefetch_processes=processes)
     version = make_version("classification", {"train": 10, "val": 4})
     whole = train_model(version, RECIPE, tmp_path / "whole")
     killed = tmp_path / "killed"
     kill_at = int(np.random.default_rng().integers(2, 11))  # an arbitrary step, another one in each run of this test
-    train_until_killed(version.folder, killed, kill_at)
+    train_until_killed(version.folder, recipe, killed, kill_at)
     assert not killed.exists()
-    train_model(version, RECIPE, killed, resume=True)
+    train_model(version, recipe, killed, resume=True)  # the folder is free at once, whatever the worker had forked
     assert_same_weights(whole, killed)
     steps = [[point.step for point in read_curve(folder / "curve.jsonl")] for folder in (whole, killed)]
     assert steps[0] == steps[1] == list(range(1, 13))
@@ -89,7 +93,7 @@ def test_a_worker_that_still_runs_keeps_a_second_one_out(make_version, tmp_path:
             with pytest.raises(Conflict, match="another run trains in"):
                 train_model(version, RECIPE, out, resume=resume)
 
-    train_until_killed(version.folder, out, 3, start_a_second)
+    train_until_killed(version.folder, RECIPE, out, 3, start_a_second)
     train_model(version, RECIPE, out, resume=True)
     assert [point.step for point in read_curve(out / "curve.jsonl")] == list(range(1, 13))
 

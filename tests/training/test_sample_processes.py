@@ -3,6 +3,7 @@ import signal
 import threading
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -87,6 +88,24 @@ def test_the_work_is_done_in_other_processes_which_end_with_the_source() -> None
     for maker in set(makers[1:]):
         with pytest.raises(ProcessLookupError):
             os.kill(maker, 0)
+
+
+class WarpingTask(OneTargetTask):
+    def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
+        return Sample(cv2.warpAffine(np.full((900, 900, 3), index, np.uint8), np.eye(2, 3), (900, 900)), (index, progress))
+
+
+def test_the_threads_of_opencv_are_not_forked() -> None:
+    """A process that inherits OpenCV's pool hangs in it, or crashes."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        expected = take_copies(ThreadedBatches(make_plan(WarpingTask()), threads=1))
+        made = take_copies(ForkedBatches(make_plan(WarpingTask()), 2))
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(threads)
+    assert all(torch.equal(one.images, other.images) for one, other in zip(expected, made, strict=True))
 
 
 def test_an_error_comes_out_where_its_batch_is_taken() -> None:

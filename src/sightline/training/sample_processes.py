@@ -11,10 +11,12 @@ import mmap
 import os
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import cv2
@@ -33,8 +35,8 @@ MOST_PROCESSES = 16
 ALIGNMENT = 64  # bytes
 TARGETS_GROWTH = 4  # times the first batch's targets that a slot has room for; what is larger goes through the pipe
 TARGETS_BYTES = 64 << 10  # room for targets at least
-END_S = 5.0  # that a process may take for its last batch
-PR_SET_PDEATHSIG = 1
+END_S = 5.0  # that a process may take to end whose pipe has ended
+PR_SET_PDEATHSIG, STDERR = 1, 2
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
@@ -143,13 +145,11 @@ class ForkedBatches:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for helper in self._helpers:
+        for helper in self._helpers:  # they hold nothing that could be lost
+            helper.process.kill()
             helper.pipe.close()
         for helper in self._helpers:
-            helper.process.join(END_S)
-            if helper.process.is_alive():
-                helper.process.kill()
-                helper.process.join()
+            helper.process.join()
         self._memory.unpin()
 
     def take(self, step: int, progress: float, progress_at: ProgressAt) -> Batch:
@@ -175,20 +175,23 @@ class ForkedBatches:
         images, *targets = _list_tensors(batch)
         target_bytes = sum(tensor.nbytes + ALIGNMENT for tensor in targets)
         self._memory = SlotMemory(self._slots, images.nbytes + TARGETS_GROWTH * target_bytes + TARGETS_BYTES)
-        context = get_context("fork")
-        for number in range(self._count):
-            ours, theirs = context.Pipe()
-            held = [helper.pipe for helper in self._helpers] + [ours]
-            process = context.Process(
-                target=_serve, args=(self._plan, self._memory, theirs, held, os.getpid()), name=f"samples-{number}", daemon=True
-            )
-            with warnings.catch_warnings():  # the child takes no lock that another thread may have held: it only computes
-                warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-                process.start()
-            theirs.close()
-            self._helpers.append(_Helper(process, ours))
+        with _without_threads_of_opencv():
+            for number in range(self._count):
+                self._fork(number)
         if self._is_pinned:
             self._memory.pin()
+
+    def _fork(self, number: int) -> None:
+        context = get_context("fork")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(self._plan, self._memory, theirs, os.getpid()), name=f"samples-{number}", daemon=True
+        )
+        with warnings.catch_warnings():  # the child takes no lock that another thread may have held: it only computes
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            process.start()
+        theirs.close()
+        self._helpers.append(_Helper(process, ours))
 
     def _slot(self, step: int) -> int:
         return (step - self._first_step - 1) % self._slots
@@ -214,6 +217,17 @@ class ForkedBatches:
         return answer
 
 
+@contextmanager
+def _without_threads_of_opencv() -> Iterator[None]:
+    """A forked process would wait for ever for the threads of a pool that it does not have."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def _list_tensors(batch: Batch) -> list[Tensor]:
     targets = batch.targets
     return [batch.images, *([targets] if isinstance(targets, Tensor) else targets)]
@@ -227,22 +241,33 @@ def _describe_death(process: BaseProcess) -> Exhausted:
     return Exhausted(f"a process that prepares samples died by {reason}{hint}; resume the training")
 
 
-def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, held: list[Connection], parent: int) -> None:
+def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, parent: int) -> None:
     """A process's life: make the batches that are asked for, until the pipe ends or the parent dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before that
         return
-    for other in held:  # else a pipe would not end with the parent
-        other.close()
+    _let_go_of_files(pipe.fileno())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process says when to end
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     while True:
         try:
             request = msgspec.msgpack.decode(pipe.recv_bytes(), type=Request)
             pipe.send_bytes(msgspec.msgpack.encode(_answer(plan, memory, request)))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def _let_go_of_files(kept: int) -> None:
+    """What the parent has open, the folder's lock and the ends of pipes above all, must not stay open with us when it dies.
+
+    The numbers stay taken: objects that own one may yet close it.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number > STDERR and number not in (kept, nothing):
+            with suppress(OSError):  # of the listing itself, which is closed by now
+                os.fstat(number)
+                os.dup2(nothing, number)
 
 
 def _answer(plan: BatchPlan, memory: SlotMemory, request: Request) -> Answer:
