@@ -1,17 +1,27 @@
 """Validation: the averaged network on a split, through the same preparing, decoding and scoring that deployment uses."""
 
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.manifests import Task
+from sightline.core.manifests import InputSpec, Task
+from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
+from sightline.imaging.resizing import Placement
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, TaskMetrics, make_evaluator
 from sightline.models.network import Network
+from sightline.runtime.ordered import map_in_order
 from sightline.training.arithmetic import Arithmetic
+
+MOST_THREADS = 8  # that read pictures; more than feed a GPU
 
 
 def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
@@ -50,15 +60,31 @@ def evaluate_network(
     Args:
         network: its specs say how pictures are prepared and outputs decoded.
         learned: the network's categories: the version's, and perhaps a background.
-        batch_size: pictures in memory at a time.
+        batch_size: pictures that the network sees at a time.
     """
+
     evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels)
-    items = version.load_items(split)
-    for first in range(0, len(items), batch_size):
-        group = list(items[first : first + batch_size])
-        batch, placements = prepare_batch([version.read_image(item) for item in group], network.input_spec)
-        outputs = infer_network(network, batch, arithmetic)
+    for group in prepare_groups(version, split, network.input_spec, batch_size, arithmetic.device):
+        items, prepared, placements = zip(*group, strict=True)
+        outputs = infer_network(network, np.concatenate(prepared), arithmetic)
         answers = decode_outputs(network.decode_spec, outputs, placements, learned, EVALUATION_THRESHOLDS[task])
-        for item, predicted in zip(group, answers, strict=True):
+        for item, predicted in zip(items, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
     return evaluator.compute()
+
+
+def prepare_groups(
+    version: DatasetVersion, split: str, spec: InputSpec, batch_size: int, device: torch.device
+) -> Iterator[list[tuple[Item, np.ndarray, Placement]]]:
+    """Pictures ready for the network, `batch_size` at a time; threads read ahead for a GPU, but would slow a CPU down."""
+
+    def prepare(item: Item) -> tuple[Item, np.ndarray, Placement]:
+        prepared, (placement,) = prepare_batch([version.read_image(item)], spec)
+        return item, prepared, placement
+
+    threads = 1 if device.type == "cpu" else min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    with ThreadPoolExecutor(threads, thread_name_prefix="validation") as pool:
+        items = version.items(split)
+        ready = map(prepare, items) if threads == 1 else map_in_order(pool, prepare, items, in_flight=2 * batch_size)
+        while group := list(itertools.islice(ready, batch_size)):
+            yield group
