@@ -5,7 +5,7 @@ from cli_fixtures import write_brightness_model
 
 from sightline.cli.staging import shelve, stage
 from sightline.core.errors import Conflict
-from sightline.core.folders import read_manifest
+from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.workspace import Workspace
 
@@ -26,6 +26,21 @@ def test_the_same_thing_made_twice_is_kept_once(tmp_path: Path) -> None:
             write_brightness_model(staged)
             shelve(staged, home, "models", read_manifest(staged, ModelManifest))
     assert len(home.list("models", "net")) == 1
+
+
+@pytest.mark.parametrize("damaged", ["model.onnx", "manifest.json"])
+def test_what_is_made_again_takes_the_place_of_a_damaged_one(damaged: str, tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+
+    def make() -> Path:
+        with stage(home, "models", "net") as staged:
+            write_brightness_model(staged)
+            return shelve(staged, home, "models", read_manifest(staged, ModelManifest))
+
+    (make() / damaged).write_bytes(b"")
+    made = make()
+    assert home.list("models", "net") == [made]
+    verify_files(made, read_manifest(made, ModelManifest).files)
 
 
 def test_two_runs_under_one_name_do_not_meet(tmp_path: Path) -> None:

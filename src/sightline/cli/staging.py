@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sightline.core.manifests import Manifest
+    from sightline.core.manifests import FrozenManifest
     from sightline.core.workspace import Shelf, Workspace
 
 STAGING_NAME = ".making"
@@ -37,18 +37,22 @@ def stage(workspace: "Workspace", shelf: "Shelf", name: str) -> Iterator[Path]:
 def remove_leftovers(staging: Path, name: str) -> None:
     """What runs left that were killed: half made, made but not shelved, or failed. Call with the lock; checkpoints stay."""
     for path in staging.iterdir():
-        if path.name in (name, f"{name}.failed") or path.name.startswith(f".{name}."):
+        if path.name in (name, f"{name}.failed", f"{name}.old") or path.name.startswith(f".{name}."):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def shelve(folder: Path, workspace: "Workspace", shelf: "Shelf", manifest: "Manifest") -> Path:
-    """Move a made folder to `SHELF/NAME/ID` and let its name stand for it; the same thing made twice is kept once."""
+def shelve(folder: Path, workspace: "Workspace", shelf: "Shelf", manifest: "FrozenManifest") -> Path:
+    """Move a made folder to `SHELF/NAME/ID` and let its name stand for it.
+
+    The same thing made twice is kept once; what lies there damaged gives way.
+    """
+    from sightline.core.folders import is_whole, put_folder
     from sightline.core.manifests import compute_manifest_id
 
     target = workspace.place(shelf, folder.name, compute_manifest_id(manifest))
-    if target.exists():
+    if target.exists() and is_whole(target, manifest):
         shutil.rmtree(folder)
     else:
-        folder.rename(target)
+        put_folder(folder, target, replace=True)
     workspace.set_latest(target)
     return target

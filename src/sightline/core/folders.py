@@ -17,6 +17,7 @@ from pathlib import Path
 from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound
 from sightline.core.manifests import (
     FileHash,
+    FrozenManifest,
     Manifest,
     ManifestType,
     compute_manifest_id,
@@ -200,3 +201,12 @@ def verify_files(folder: Path, files: dict[str, FileHash]) -> None:
             raise NotFound(f"{folder} lacks {name}, which its manifest names; make it again")
         if compute_file_hash(path) != expected:
             raise CorruptFile(f"{path} does not match the hash in its manifest; make it again")
+
+
+def is_whole(folder: Path, manifest: FrozenManifest) -> bool:
+    """Whether a folder holds this manifest and the files it names, undamaged."""
+    try:
+        verify_files(folder, manifest.files)
+        return read_manifest(folder, type(manifest)) == manifest
+    except (NotFound, CorruptFile, InvalidInput):
+        return False

@@ -205,7 +205,8 @@ class DeploymentManifest(
     created_at: str
 
 
-Manifest = DatasetVersionManifest | ModelManifest | ArtifactManifest | ReportManifest | DeploymentManifest
+FrozenManifest = DatasetVersionManifest | ModelManifest | ArtifactManifest | ReportManifest  # names its files; never changes
+Manifest = FrozenManifest | DeploymentManifest
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 

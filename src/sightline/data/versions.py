@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     compute_file_hash,
+    is_whole,
     put_folder,
     read_manifest,
     verify_files,
@@ -241,15 +242,6 @@ def place_version(folder: Path, target: Path | Workspace, name: str, blobs: Blob
         final = target
         put_folder(folder, final)
     return DatasetVersion(final, manifest, blobs)
-
-
-def is_whole(folder: Path, manifest: DatasetVersionManifest) -> bool:
-    """Whether a version's folder holds this manifest and the files it names, undamaged."""
-    try:
-        verify_files(folder, manifest.files)
-        return read_manifest(folder, DatasetVersionManifest) == manifest
-    except (NotFound, CorruptFile, InvalidInput):
-        return False
 
 
 def write_location(folder: Path, blobs: BlobStore) -> None:
