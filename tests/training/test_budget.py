@@ -64,6 +64,18 @@ def test_a_resumed_clock_budget_goes_on_where_it_stopped() -> None:
     assert meter.progress() == 1
 
 
+def test_the_progress_of_later_steps_follows_the_usual_pace() -> None:
+    clock = Clock()
+    meter = BudgetMeter(Budget.parse("100s"), 10, 2, clock, clock)
+    assert meter.progress(30) == 0  # no step has been taken that would tell
+    for step_s in (20, 1, 1, 1):  # the first step loads libraries
+        clock.now_s += step_s
+        meter.count_step()
+    assert meter.progress() == meter.progress(4) == pytest.approx(0.23)
+    assert meter.progress(34) == pytest.approx(0.53)
+    assert meter.progress(500) == 1
+
+
 def test_the_time_left_is_unknown_before_the_first_step() -> None:
     clock = Clock()
     assert BudgetMeter(Budget.parse("4it"), 10, 2, clock, clock).remaining_s() is None

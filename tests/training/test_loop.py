@@ -12,7 +12,7 @@ from sightline.models.network import Network
 from sightline.models.small_classifier import SmallClassifier
 from sightline.training import loop as loop_module
 from sightline.training.arithmetic import EXACT
-from sightline.training.curve import read_curve
+from sightline.training.curve import Curve, read_curve
 from sightline.training.loop import TrainingLoop
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import make_recipe
@@ -102,6 +102,20 @@ def test_a_training_without_a_step_leaves_no_checkpoint(make_version, tmp_path: 
     clock = Clock()
     monkeypatch.setattr(loop_module, "time", clock)
     loop = make_loop(make_version("classification"), tmp_path, Scores(), budget="1s")
-    monkeypatch.setattr(loop, "open_batches", lambda: clock.move(2) or TrainingLoop.open_batches(loop))
+    monkeypatch.setattr(loop_module, "Curve", lambda *arguments: clock.move(2) or Curve(*arguments))
     loop.run(ignore_progress, never)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_what_other_processes_compute_counts_as_spent(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make_loop(make_version("classification"), tmp_path, Scores(0.1, 0.2), budget="1000cpu-s", validations=1)
+    batches = loop.open_batches()
+    monkeypatch.setattr(loop, "open_batches", lambda: batches)
+
+    def use_half_a_budget_elsewhere() -> bool:
+        batches.cpu_s += 500
+        return False
+
+    loop.run(ignore_progress, use_half_a_budget_elsewhere)
+    assert loop.state.spent.steps == 2
+    assert 1000 <= loop.state.spent.cpu_s < 1100

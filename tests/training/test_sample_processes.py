@@ -1,6 +1,6 @@
 import os
+import select
 import signal
-import threading
 from typing import Any
 
 import cv2
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sightline.core.errors import CorruptFile, Exhausted
 from sightline.models.network import Network
+from sightline.training import sample_processes
 from sightline.training.box_assignment import Truth
 from sightline.training.sample_processes import ForkedBatches, SlotMemory, choose_processes
 from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches
@@ -23,11 +24,8 @@ class RandomTask:
     """Random pixels, and as many boxes as the step is far: later targets are larger than the first one's."""
 
     boxes_per_progress = 50.0
-    damaged = -1
 
     def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
-        if index == self.damaged:
-            raise CorruptFile("blob 7 is damaged; import it again")
         return Sample(rng.integers(0, 256, (6, 5, 3), np.uint8), (index, progress))
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
@@ -108,23 +106,42 @@ def test_the_threads_of_opencv_are_not_forked() -> None:
     assert all(torch.equal(one.images, other.images) for one, other in zip(expected, made, strict=True))
 
 
-def test_an_error_comes_out_where_its_batch_is_taken() -> None:
-    task = RandomTask()
-    with ForkedBatches(make_plan(task), 2) as source:
-        task.damaged = 6
-        with pytest.raises(CorruptFile, match="blob 7 is damaged"):
-            for step in range(7):
-                source.take(step, 0.0, lambda _: 0.0)
+class FailingTask(RandomTask):
+    """Makes steps of progress below a half."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        if progress >= 0.5:
+            raise self.error
+        return super().collate(samples, rng, progress)
 
 
-@pytest.mark.parametrize("is_asked_first", [True, False])
-def test_a_process_that_dies_is_an_error_that_says_how(is_asked_first: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (CorruptFile("blob 7 is damaged; import it again"), CorruptFile, "^blob 7 is damaged; import it again$"),
+        (EOFError("the store closed"), RuntimeError, r"(?s)Traceback.*in collate.*EOFError: the store closed"),
+        (ValueError("a mistake"), RuntimeError, r"(?s)Traceback.*in collate.*ValueError: a mistake"),
+    ],
+)
+def test_an_error_comes_out_where_its_batch_is_taken(error: Exception, kind: type[Exception], message: str) -> None:
+    with ForkedBatches(make_plan(FailingTask(error)), 2) as source:
+        for step in range(10):
+            source.take(step, step / 20, lambda later: later / 20)
+        with pytest.raises(kind, match=message):
+            source.take(10, 0.5, lambda later: later / 20)
+
+
+@pytest.mark.parametrize("is_dead_before", [True, False])
+def test_a_process_that_dies_is_an_error_that_says_how(is_dead_before: bool) -> None:
     with ForkedBatches(make_plan(ProcessTask()), 1) as source:
         for step in range(2):
             maker = int(source.take(step, 0.0, lambda _: 0.0).targets[0])
         os.kill(maker, signal.SIGKILL)
-        if is_asked_first:
-            source._helpers[0].process.join()
+        if is_dead_before:
+            os.waitid(os.P_PID, maker, os.WEXITED | os.WNOWAIT)
         with pytest.raises(Exhausted, match="SIGKILL; perhaps out of memory: lower prefetch_processes"):
             for step in range(2, 9):
                 source.take(step, 0.0, lambda _: 0.0)
@@ -135,24 +152,79 @@ def test_a_source_can_be_left_before_its_first_batch_and_while_others_are_made()
         pass
     with ForkedBatches(make_plan(RandomTask()), 2) as source:
         source.take(0, 0.0, lambda _: 0.0)
-        makers = [helper.process for helper in source._helpers]
-    assert not any(maker.is_alive() for maker in makers)
+        makers = [helper.pid for helper in source._helpers]
+    for maker in makers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(maker, 0)
 
 
-def test_a_process_ends_when_its_parent_is_killed() -> None:
+class EndlessTask(ProcessTask):
+    def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
+        if progress:
+            signal.pause()
+        return super().make_sample(index, rng, progress)
+
+
+def test_a_process_that_does_not_end_with_its_pipe_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_processes, "END_S", 0.05)
+    with ForkedBatches(make_plan(EndlessTask()), 1) as source:
+        source.take(0, 0.0, lambda _: 1.0)
+        source._helpers[0].pipe.close()
+        with pytest.raises(Exhausted, match="died by signal SIGKILL"):
+            source.take(1, 0.0, lambda _: 1.0)
+
+
+def test_a_busy_process_ends_when_its_parent_is_killed() -> None:
     read_end, write_end = os.pipe()
     parent = os.fork()
     if parent == 0:
-        with ForkedBatches(make_plan(RandomTask()), 1) as source:
-            source.take(0, 0.0, lambda _: 0.0)
-            os.write(write_end, b"x")
-            threading.Event().wait()
+        try:
+            with ForkedBatches(make_plan(EndlessTask()), 1) as source:
+                source.take(0, 0.0, lambda _: 1.0)
+                os.write(write_end, source._helpers[0].pid.to_bytes(4, "little"))
+                signal.pause()
+        finally:
+            os._exit(1)
     os.close(write_end)
-    assert os.read(read_end, 1) == b"x"
+    maker = os.pidfd_open(int.from_bytes(os.read(read_end, 4), "little"))
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    assert os.read(read_end, 1) == b""  # the end that it inherited is closed
+    assert select.select([maker], [], [], 20)[0] == [maker]  # it has ended
+    assert os.read(read_end, 1) == b""  # and what it inherited is closed
+    os.close(maker)
     os.close(read_end)
+
+
+def test_what_the_processes_compute_is_counted() -> None:
+    with ForkedBatches(make_plan(WarpingTask()), 2) as source:
+        spent = [source.take(step, 0.0, lambda _: 0.0) and source.cpu_s for step in range(9)]
+    assert spent[0] == 0
+    assert 0 < spent[2] < spent[8] < 60
+
+
+def test_large_batches_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = take_copies(ThreadedBatches(make_plan(RandomTask()), threads=1))
+    slot_bytes = sample_processes.SPARE_BYTES + 10_000
+    for slots, processes in ((1, 1), (2, 2), (5, 3)):
+        monkeypatch.setattr(sample_processes, "MOST_SLOT_BYTES", slots * slot_bytes)
+        source = ForkedBatches(make_plan(RandomTask()), 3)
+        made = take_copies(source)
+        assert (source._slots, source._count) == (slots, processes)
+        assert all(torch.equal(one.images, other.images) for one, other in zip(expected, made, strict=True))
+
+
+def test_no_further_process_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with pytest.raises(Exhausted, match="lower prefetch_processes"), ForkedBatches(make_plan(RandomTask()), 2) as source:
+        source.take(0, 0.0, lambda _: 0.0)
+
+
+def test_no_memory_is_one_clear_line() -> None:
+    with pytest.raises(Exhausted, match="the system refuses the memory of the next batches; lower prefetch_processes"):
+        SlotMemory(1 << 20, 1 << 40)
 
 
 def test_a_slot_holds_what_was_written_until_the_next_write() -> None:

@@ -5,6 +5,7 @@ of any other format is refused before foreign parsing code sees it, and Pillow's
 """
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -183,6 +184,8 @@ def _find_png_chunk(content: bytes, wanted: bytes) -> bytes | None:
 
 
 _quiet_lock = threading.Lock()
+# A process that is forked while another thread holds the lock would wait for it for ever.
+os.register_at_fork(before=_quiet_lock.acquire, after_in_parent=_quiet_lock.release, after_in_child=_quiet_lock.release)
 _quiet_depth = 0
 _quiet_filters: "warnings.catch_warnings[None] | None" = None
 

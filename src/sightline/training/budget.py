@@ -8,12 +8,16 @@ taken.
 
 import math
 import re
+import statistics
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from sightline.core.errors import InvalidInput
+
+PACES = 15  # last steps whose usual length is the pace
 
 BudgetKind = Literal["wall", "cpu", "epochs", "iterations"]
 # Unit as typed -> kind, and seconds (or steps, epochs) in one of it.
@@ -100,10 +104,15 @@ class BudgetMeter:
         self._before = spent or Spent()
         self._wall_start, self._cpu_start = wall_clock(), cpu_clock()
         self.steps = self._before.steps
+        self._last_amount = self._amount()
+        self._paces: deque[float] = deque(maxlen=PACES)
 
     def count_step(self) -> None:
         """One more optimiser step was taken."""
         self.steps += 1
+        amount = self._amount()
+        self._paces.append(amount - self._last_amount)
+        self._last_amount = amount
 
     def spent(self) -> Spent:
         """All that was used until now."""
@@ -114,11 +123,17 @@ class BudgetMeter:
         )
 
     def progress(self, steps: int | None = None) -> float:
-        """Share of the budget that is used, 0..1; for `steps` taken instead of the present number where steps decide."""
+        """Share of the budget that is used, 0..1; or will be after `steps` steps, at the present pace where time decides."""
         if self.total_steps is not None:
             return min(1.0, (self.steps if steps is None else steps) / self.total_steps)
+        ahead = 0 if steps is None or not self._paces else steps - self.steps
+        pace = statistics.median_low(self._paces) if ahead else 0.0  # the first step, and validations, take longer
+        return min(1.0, (self._amount() + ahead * pace) / self.budget.amount)
+
+    def _amount(self) -> float:
+        """Seconds that are spent of a budget of time."""
         spent = self.spent()
-        return min(1.0, (spent.wall_s if self.budget.kind == "wall" else spent.cpu_s) / self.budget.amount)
+        return spent.wall_s if self.budget.kind == "wall" else spent.cpu_s
 
     def remaining_s(self) -> float | None:
         """Estimated wall-clock seconds left at the present pace; None before the first step."""

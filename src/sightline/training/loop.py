@@ -83,19 +83,20 @@ class TrainingLoop:
 
     def run(self, on_progress: OnProgress, stop: Callable[[], bool]) -> None:
         """Train until the budget is used, patience ends, or `stop()` is true after a step; then `keep_best` has the result."""
+        batches = self.open_batches()
         meter = BudgetMeter(
             Budget.parse(self.recipe.budget),
             self.items,
             self.recipe.batch_size,
             time.perf_counter,
-            time.process_time,
+            lambda: time.process_time() + batches.cpu_s,
             self.state.spent,
         )
         written_at = time.monotonic()
         self.network.train()
         with (
             self.arithmetic.repeating(self.network.repeats_on_gpu),
-            self.open_batches() as source,
+            batches as source,
             Curve(self.folder / CURVE_NAME, meter.steps) as curve,
         ):
             stopping, rate = False, 0.0

@@ -5,6 +5,7 @@ decode the same picture at once write the same bytes to the same place.
 """
 
 import mmap
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -33,6 +34,9 @@ class PictureCache:
             end += size
             self._starts[index + 1] = end
         self._starts = np.maximum.accumulate(self._starts)
+        # Excludes nobody elsewhere; but what is done under it is done before what is done when it is next held. So nobody sees
+        # that a picture is there before it sees its bytes, on processors too that put off their writes.
+        self._order = threading.Lock()
         try:
             self._bytes = np.frombuffer(mmap.mmap(-1, max(1, end)), np.uint8)
             self._is_there = np.frombuffer(mmap.mmap(-1, max(1, count)), np.uint8)
@@ -41,11 +45,17 @@ class PictureCache:
 
     def find(self, index: int) -> NDArray[np.uint8] | None:
         """The bytes of a picture that was put here, not to be written to; None when it was not."""
-        return self._bytes[self._starts[index] : self._starts[index + 1]] if self._is_there[index] else None
+        with self._order:
+            is_there = bool(self._is_there[index])
+        with self._order:
+            return self._bytes[self._starts[index] : self._starts[index + 1]] if is_there else None
 
     def put(self, index: int, *parts: NDArray[np.uint8]) -> None:
         """Keep a picture, its parts one after another, if it has a place of just their size."""
         place = self._bytes[self._starts[index] : self._starts[index + 1]]
-        if 0 < len(place) == sum(part.size for part in parts):
+        if not 0 < len(place) == sum(part.size for part in parts):
+            return
+        with self._order:
             np.concatenate([part.reshape(-1) for part in parts], out=place)
+        with self._order:
             self._is_there[index] = 1

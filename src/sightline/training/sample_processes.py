@@ -1,21 +1,22 @@
 """Batches made in processes, for a GPU that learns faster than the interpreter's lock lets threads prepare.
 
-The processes are forked when the first batch has been made, so they share the data set's tables with the training process and
-nothing is sent to them but step numbers. Step s is made by process s modulo their number, which writes the tensors into memory
-that all share; the answer on its pipe says where they lie. That memory belongs to no file system (containers give /dev/shm
-little room) and is pinned where it is copied to a GPU.
+The processes are forked when the first batch has been made, so nothing is sent to them but step numbers, and they share what
+the training process holds but for Python objects, which are copied as they are touched. Step s is made by process s modulo
+their number, which writes the tensors into memory that all share; the answer on its pipe says where they lie. That memory
+belongs to no file system (containers give /dev/shm little room) and is pinned where it is copied to a GPU.
 """
 
 import ctypes
 import mmap
 import os
 import signal
+import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -32,10 +33,10 @@ from sightline.training.tasks.task import Batch
 from sightline.training.worker_messages import find_public_type
 
 MOST_PROCESSES = 16
+MOST_SLOT_BYTES = 2 << 30  # of all batches that are ready or being made; less ahead, or fewer processes, where they are large
 ALIGNMENT = 64  # bytes
-TARGETS_GROWTH = 4  # times the first batch's targets that a slot has room for; what is larger goes through the pipe
-TARGETS_BYTES = 64 << 10  # room for targets at least
-END_S = 5.0  # that a process may take to end whose pipe has ended
+SPARE_BYTES = 1 << 20  # that a batch's targets may be larger than the first one's; what has no room goes through the pipe
+END_S, POLL_S = 5.0, 0.01  # how long a process may take to end whose pipe has ended, and how often that is looked at
 PR_SET_PDEATHSIG, STDERR = 1, 2
 
 
@@ -57,8 +58,13 @@ class Placed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """From a process: images and targets, or the error that making them met and its class in `core.errors`."""
+    """From a process: images and targets, or the error that making them met, and what the process has computed until now.
 
+    Attributes:
+        error_type: class in `core.errors`; "" for any other, whose traceback is the error then.
+    """
+
+    cpu_s: float
     tensors: list[Placed] = []
     mixed: float = 0.0
     error: str | None = None
@@ -70,18 +76,27 @@ class SlotMemory:
 
     Args:
         slots: how many.
-        slot_bytes: of each; pages that nobody writes to take no memory.
+        slot_bytes: of each.
+
+    Raises: Exhausted when the system refuses so much.
     """
 
     def __init__(self, slots: int, slot_bytes: int) -> None:
         self.slot_bytes = -(-slot_bytes // ALIGNMENT) * ALIGNMENT
-        self._bytes = np.frombuffer(mmap.mmap(-1, slots * self.slot_bytes), np.uint8)
+        try:
+            self._bytes = np.frombuffer(mmap.mmap(-1, slots * self.slot_bytes), np.uint8)
+        except OSError as error:
+            raise self._refuse("the system") from error
         self._is_pinned = False
 
     def pin(self) -> None:
-        """Let a GPU copy from here by itself. Where the driver refuses, copies take longer and are the same."""
-        status = torch.cuda.cudart().cudaHostRegister(self._bytes.ctypes.data, self._bytes.nbytes, 0)
-        self._is_pinned = int(status) == 0
+        """Let a GPU copy from here by itself: takes the memory now, all of it. Raises: Exhausted."""
+        if int(torch.cuda.cudart().cudaHostRegister(self._bytes.ctypes.data, self._bytes.nbytes, 0)) != 0:
+            raise self._refuse("the GPU's driver")
+        self._is_pinned = True
+
+    def _refuse(self, who: str) -> Exhausted:
+        return Exhausted(f"{who} refuses the memory of the next batches; lower prefetch_processes or batch_size")
 
     def unpin(self) -> None:
         """Undo `pin`."""
@@ -120,7 +135,7 @@ def choose_processes(device: torch.device) -> int:
 class _Helper(NamedTuple):
     """A process and our end of its pipe."""
 
-    process: BaseProcess
+    pid: int
     pipe: Connection
 
 
@@ -129,15 +144,20 @@ class ForkedBatches:
 
     Args:
         plan: what is in the batches.
-        processes: >= 1.
+        processes: >= 1; fewer where their batches would take more than `MOST_SLOT_BYTES`.
         is_pinned: whether batches are copied to a GPU.
         ahead: batches that each process prepares before they are asked for.
+
+    Attributes:
+        cpu_s: what the processes have computed, CPU-seconds.
     """
 
     def __init__(self, plan: BatchPlan, processes: int, is_pinned: bool = False, ahead: int = AHEAD) -> None:
+        self.cpu_s = 0.0
         self._plan, self._count, self._is_pinned, self._slots = plan, processes, is_pinned, processes * ahead
         self._helpers: list[_Helper] = []
-        self._memory = SlotMemory(1, 1)  # until the first batch says how much is needed
+        self._spent: dict[int, float] = {}  # CPU-seconds by process
+        self._memory: SlotMemory | None = None
         self._first_step = 0
         self._targets_type: type[Any] = Tensor
 
@@ -146,18 +166,21 @@ class ForkedBatches:
 
     def __exit__(self, *_: object) -> None:
         for helper in self._helpers:  # they hold nothing that could be lost
-            helper.process.kill()
+            os.kill(helper.pid, signal.SIGKILL)
             helper.pipe.close()
         for helper in self._helpers:
-            helper.process.join()
-        self._memory.unpin()
+            os.waitpid(helper.pid, 0)
+        self._helpers = []
+        if self._memory is not None:
+            self._memory.unpin()
 
     def take(self, step: int, progress: float, progress_at: ProgressAt) -> Batch:
         """See `BatchSource`. The first batch is made here: it tells how much memory a batch takes.
 
-        Raises: what making the batch raised; Exhausted when a process died.
+        Raises: the SightlineError that making the batch raised, RuntimeError with the traceback of any other; Exhausted when a
+            process died, or there is no memory or process for it.
         """
-        if not self._helpers:
+        if self._memory is None:
             batch = self._plan.make_batch(step, progress)
             self._start(step, batch)
             for later in range(step + 1, step + 1 + self._slots):
@@ -172,26 +195,36 @@ class ForkedBatches:
 
     def _start(self, step: int, batch: Batch) -> None:
         self._first_step, self._targets_type = step, type(batch.targets)
-        images, *targets = _list_tensors(batch)
-        target_bytes = sum(tensor.nbytes + ALIGNMENT for tensor in targets)
-        self._memory = SlotMemory(self._slots, images.nbytes + TARGETS_GROWTH * target_bytes + TARGETS_BYTES)
+        slot_bytes = sum(tensor.nbytes + ALIGNMENT for tensor in _list_tensors(batch)) + SPARE_BYTES
+        self._slots = max(1, min(self._slots, MOST_SLOT_BYTES // slot_bytes))
+        self._count = min(self._count, self._slots)
+        self._memory = SlotMemory(self._slots, slot_bytes)
         with _without_threads_of_opencv():
-            for number in range(self._count):
-                self._fork(number)
+            for _ in range(self._count):
+                self._fork(self._memory)
         if self._is_pinned:
             self._memory.pin()
 
-    def _fork(self, number: int) -> None:
-        context = get_context("fork")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(self._plan, self._memory, theirs, os.getpid()), name=f"samples-{number}", daemon=True
-        )
-        with warnings.catch_warnings():  # the child takes no lock that another thread may have held: it only computes
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-            process.start()
+    def _fork(self, memory: SlotMemory) -> None:
+        parent = os.getpid()
+        try:
+            ours, theirs = Pipe()
+            with warnings.catch_warnings():  # other threads may hold locks: what a process does from here on waits for none
+                warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+                pid = os.fork()
+        except OSError as error:
+            raise Exhausted(f"no further process to prepare samples: {error}; lower prefetch_processes") from error
+        if pid == 0:
+            code = 1
+            try:
+                _serve(self._plan, memory, theirs, parent)
+                code = 0
+            finally:  # nothing of what the parent was about to do
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
         theirs.close()
-        self._helpers.append(_Helper(process, ours))
+        self._helpers.append(_Helper(pid, ours))
 
     def _slot(self, step: int) -> int:
         return (step - self._first_step - 1) % self._slots
@@ -204,17 +237,35 @@ class ForkedBatches:
         try:
             helper.pipe.send_bytes(msgspec.msgpack.encode(Request(step, progress, self._slot(step))))
         except OSError as error:
-            raise _describe_death(helper.process) from error
+            raise self._describe_death(helper) from error
 
     def _hear(self, step: int) -> Answer:
         helper = self._helper(step)
         try:
             answer = msgspec.msgpack.decode(helper.pipe.recv_bytes(), type=Answer)
         except (EOFError, OSError) as error:
-            raise _describe_death(helper.process) from error
-        if answer.error is not None:
+            raise self._describe_death(helper) from error
+        self._spent[helper.pid] = answer.cpu_s
+        self.cpu_s = sum(self._spent.values())
+        if answer.error is None:
+            return answer
+        if answer.error_type:
             raise getattr(errors, answer.error_type, SightlineError)(answer.error)
-        return answer
+        raise RuntimeError(f"in a process that prepares samples:\n{answer.error}")
+
+    def _describe_death(self, helper: _Helper) -> Exhausted:
+        """How a process ended whose pipe has ended; it is none of ours any more."""
+        deadline = time.monotonic() + END_S
+        while (ended := os.waitpid(helper.pid, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(helper.pid, signal.SIGKILL)
+            time.sleep(POLL_S)
+        self._helpers.remove(helper)
+        helper.pipe.close()
+        code = os.waitstatus_to_exitcode(ended[1])
+        reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        hint = "; perhaps out of memory: lower prefetch_processes or cache_bytes" if code == -signal.SIGKILL else ""
+        return Exhausted(f"a process that prepares samples died by {reason}{hint}; resume the training")
 
 
 @contextmanager
@@ -233,14 +284,6 @@ def _list_tensors(batch: Batch) -> list[Tensor]:
     return [batch.images, *([targets] if isinstance(targets, Tensor) else targets)]
 
 
-def _describe_death(process: BaseProcess) -> Exhausted:
-    process.join(END_S)
-    code = process.exitcode
-    reason = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-    hint = "; perhaps out of memory: lower prefetch_processes or cache_bytes" if code == -signal.SIGKILL else ""
-    return Exhausted(f"a process that prepares samples died by {reason}{hint}; resume the training")
-
-
 def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, parent: int) -> None:
     """A process's life: make the batches that are asked for, until the pipe ends or the parent dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -252,8 +295,12 @@ def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, parent: int) -
     while True:
         try:
             request = msgspec.msgpack.decode(pipe.recv_bytes(), type=Request)
-            pipe.send_bytes(msgspec.msgpack.encode(_answer(plan, memory, request)))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except (EOFError, ConnectionResetError):
+            return
+        answer = msgspec.msgpack.encode(_answer(plan, memory, request))
+        try:
+            pipe.send_bytes(answer)
+        except (BrokenPipeError, ConnectionResetError):
             return
 
 
@@ -274,5 +321,8 @@ def _answer(plan: BatchPlan, memory: SlotMemory, request: Request) -> Answer:
     try:
         batch = plan.make_batch(request.step, request.progress)
     except SightlineError as error:
-        return Answer(error=str(error), error_type=find_public_type(error))
-    return Answer(memory.write(request.slot, _list_tensors(batch)), batch.mixed)
+        return Answer(time.process_time(), error=str(error), error_type=find_public_type(error))
+    except Exception:  # noqa: BLE001  # the border of a process: whatever it is, the training process raises it
+        return Answer(time.process_time(), error=traceback.format_exc())
+    tensors = memory.write(request.slot, _list_tensors(batch))
+    return Answer(time.process_time(), tensors, batch.mixed)

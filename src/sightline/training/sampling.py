@@ -63,7 +63,13 @@ class BatchPlan:
 
 
 class BatchSource(Protocol):
-    """Batches by step number, prepared ahead while it is open."""
+    """Batches by step number, prepared ahead while it is open.
+
+    Attributes:
+        cpu_s: CPU-seconds that were spent on them in other processes.
+    """
+
+    cpu_s: float
 
     def __enter__(self) -> Self: ...
 
@@ -91,6 +97,7 @@ class ThreadedBatches:
     """
 
     def __init__(self, plan: BatchPlan, threads: int, ahead: int = AHEAD) -> None:
+        self.cpu_s = 0.0  # none elsewhere
         self._plan, self._ahead = plan, ahead
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="samples")
         self._waiting: deque[tuple[int, float, list[Future[Sample]]]] = deque()

@@ -40,8 +40,12 @@ class DetectionTask:
         self.context = context
         self.settings = context.recipe.augmentation
         self.mosaic_settings = msgspec.structs.replace(self.settings, scale=self.settings.mosaic_scale)
-        self.objects = [self._read_objects(item) for item in context.pictures.items]
-        if not any(len(labels) for _, labels in self.objects):
+        # Arrays of all objects, and where each picture's begin: processes that are forked share these, but not a list's parts.
+        objects = [self._read_objects(item) for item in context.pictures.items]
+        self._starts = np.cumsum([0, *(len(labels) for _, labels in objects)])
+        self._boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in objects)])
+        self._labels = np.concatenate([np.zeros(0, np.int64), *(labels for _, labels in objects)])
+        if not len(self._labels):
             raise InvalidInput(
                 "expected boxes to learn from, got none in the training splits; draw boxes, or train classification"
             )
@@ -50,7 +54,7 @@ class DetectionTask:
         """A warped, jittered picture, sometimes a mosaic of four; target: boxes `(m, 4)` input pixels and labels `(m,)`."""
         spec = self.context.input_spec
         if rng.random() < self.settings.mosaic * augmentation_factor(progress, self.settings.close):
-            others = rng.integers(len(self.objects), size=PARTS - 1)
+            others = rng.integers(len(self._starts) - 1, size=PARTS - 1)
             parts = [self._label(self.context.pictures.read(part), part) for part in (index, *others)]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
             matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle
@@ -87,8 +91,9 @@ class DetectionTask:
         return boxes, np.array([self.context.categories.index(category) for category, _ in boxed], np.int64)
 
     def _label(self, picture: CachedPicture, index: int) -> LabelledPicture:
-        boxes, labels = self.objects[index]
-        return LabelledPicture(picture.image, boxes * np.array(picture.scale_xy * 2, np.float32), labels, ())
+        own = slice(self._starts[index], self._starts[index + 1])
+        boxes = self._boxes[own] * np.array(picture.scale_xy * 2, np.float32)
+        return LabelledPicture(picture.image, boxes, self._labels[own], ())
 
 
 def _make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFreeLoss:
