@@ -49,6 +49,8 @@ SOURCES: dict[str, dict[str, Any]] = {
 class OneBatch:
     """A `BatchSource` that gives the same batch, on the device, again and again."""
 
+    cpu_s = 0.0
+
     def __init__(self, source: BatchSource, loop: TrainingLoop) -> None:
         self._source, self._loop = source, loop
 
