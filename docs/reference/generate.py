@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import typer
 
@@ -29,10 +29,10 @@ def render_table(headings: list[str], rows: list[list[str]]) -> str:
 def render_settings() -> str:
     """Every setting with its environment variable, type, default and meaning."""
     rows = []
-    for name, field in Settings.model_fields.items():
-        default = "cores this process may use" if field.default_factory else f"`{field.default}`"
-        kind = getattr(field.annotation, "__name__", str(field.annotation))
-        rows.append([f"`SIGHTLINE_{name.upper()}`", kind, default, field.description or ""])
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        kind, meta = get_args(hint)
+        default = "cores this process may use" if name == "threads" else f"`{getattr(Settings(), name)}`"
+        rows.append([f"`SIGHTLINE_{name.upper()}`", kind.__name__, default, meta.description])
     return (
         "# Settings\n\nRead from the environment once, at the start.\n\n"
         + render_table(["Variable", "Type", "Default", "Meaning"], rows)

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -30,4 +31,5 @@ def test_the_reference_page_is_up_to_date(name: str) -> None:
 def test_every_setting_has_a_description() -> None:
     from sightline.core.settings import Settings
 
-    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    hints = get_type_hints(Settings, include_extras=True)
+    assert [name for name in Settings.__struct_fields__ if not get_args(hints[name])[1].description] == []

@@ -45,10 +45,10 @@ ConfidenceOption = Annotated[
 
 def open_workspace(root: Path | None) -> "Workspace":
     """The workspace a command works in."""
-    from sightline.core.settings import Settings
+    from sightline.core.settings import read_settings
     from sightline.core.workspace import Workspace
 
-    return Workspace(root if root is not None else Settings().workspace)
+    return Workspace(root if root is not None else read_settings().workspace)
 
 
 def parse_counts(text: str, option: str) -> tuple[int, ...]:

@@ -4,46 +4,72 @@ Every field can be set as `SIGHTLINE_<NAME>`, for example `SIGHTLINE_WORKSPACE=/
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import msgspec
+from msgspec import Meta, field
 
-from sightline.core.errors import NotFound
+from sightline.core.errors import InvalidInput, NotFound
+
+PREFIX = "SIGHTLINE_"
 
 
-class Settings(BaseSettings):
-    """Settings of this machine."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of this machine; without arguments the defaults. `read_settings` has the environment's."""
 
-    model_config = SettingsConfigDict(env_prefix="SIGHTLINE_", frozen=True, extra="ignore")
+    workspace: Annotated[Path, Meta(description="Folder of blobs, datasets, models, artifacts, deployments and reports.")] = (
+        Path("sightline-workspace")
+    )
+    cache: Annotated[
+        Path,
+        Meta(
+            description="Folder of what can be made again at any time, such as compiled FPGA emulations; private to its owner."
+        ),
+    ] = Path("~/.cache/sightline")
+    max_image_pixels: Annotated[
+        int, Meta(ge=1, description="Largest picture that is decoded, in pixels; checked in its header before decoding.")
+    ] = 50_000_000
+    threads: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="CPU threads for training, compiling and inference; the cores this process may use by default.",
+        ),
+    ] = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    host: Annotated[str, Meta(description="Address `sightline serve` listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port `sightline serve` listens on; 0 picks a free one.")] = 8000
+    max_request_bytes: Annotated[int, Meta(ge=1, description="Largest request body `sightline serve` reads, in bytes.")] = (
+        64 * 1024 * 1024
+    )
+    api_keys: Annotated[
+        str, Meta(description="API keys of `sightline serve` as name=sha256:SALT:HASH,...; made by `sightline keys`.")
+    ] = ""
 
-    workspace: Path = Field(
-        default=Path("sightline-workspace"),
-        description="Folder of blobs, datasets, models, artifacts, deployments and reports.",
-    )
-    cache: Path = Field(
-        default=Path("~/.cache/sightline"),
-        description="Folder of what can be made again at any time, such as compiled FPGA emulations; private to its owner.",
-    )
-    max_image_pixels: int = Field(
-        default=50_000_000,
-        ge=1,
-        description="Largest picture that is decoded, in pixels; checked in its header before decoding.",
-    )
-    threads: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
-        ge=1,
-        description="CPU threads for training, compiling and inference; the cores this process may use by default.",
-    )
-    host: str = Field(default="127.0.0.1", description="Address `sightline serve` listens on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port `sightline serve` listens on; 0 picks a free one.")
-    max_request_bytes: int = Field(
-        default=64 * 1024 * 1024, ge=1, description="Largest request body `sightline serve` reads, in bytes."
-    )
-    api_keys: SecretStr = Field(
-        default=SecretStr(""),
-        description="API keys of `sightline serve` as name=sha256:SALT:HASH,...; made by `sightline keys`.",
-    )
+    def __repr__(self) -> str:
+        shown = [f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "api_keys"]
+        return f"Settings({', '.join(shown)})"
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment names, else the defaults; an empty value names nothing.
+
+    Raises: InvalidInput naming the variable that does not fit.
+    """
+    given = {name: value for name in Settings.__struct_fields__ if (value := environment.get(PREFIX + name.upper()))}
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_read_path)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        name = where.strip("`").removeprefix("$.")
+        expected = what.partition(", got ")[0].replace("`", "").lower()
+        variable = PREFIX + name.upper()
+        raise InvalidInput(f"{variable}: {expected}, got {given[name][:100]!r}; set another value, or unset it") from error
+
+
+def _read_path(_: type, value: Any) -> Path:
+    return Path(value)
 
 
 def read_secret(variable: str) -> str:

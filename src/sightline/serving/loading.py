@@ -14,7 +14,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME
 from sightline.core.manifests import Task
-from sightline.core.settings import Settings
+from sightline.core.settings import read_settings
 from sightline.core.workspace import Workspace
 from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.predictor import Predictor, open_predictor
@@ -89,7 +89,7 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
 
     Raises: NotFound; InvalidInput for a folder of another kind.
     """
-    settings = Settings()
+    settings = read_settings()
     folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
     return LoadedPredictor(open_predictor(folder, engine=engine), settings.max_image_pixels)
 

@@ -108,7 +108,7 @@ def serve_command(
     as_json: JsonOption = False,
 ) -> None:
     """Answer over HTTP and gRPC with labels, boxes, masks or tensors until stopped; new versions are picked up meanwhile."""
-    from sightline.core.settings import Settings
+    from sightline.core.settings import read_settings
     from sightline.serving.deployments import check_repository
     from sightline.serving.http.tls import make_tls_context
     from sightline.serving.listening import format_url, open_listener, run_server
@@ -116,7 +116,7 @@ def serve_command(
     from sightline.serving.server_options import ServerOptions
 
     configure_logging()
-    settings, terminal = Settings(), Terminal(as_json)
+    settings, terminal = read_settings(), Terminal(as_json)
     folder = check_repository(repository) if repository is not None else open_workspace(workspace).deployments
     address = host or settings.host
     tls_files = find_tls_files(tls_certificate, tls_key, tls_client_ca)
@@ -126,7 +126,7 @@ def serve_command(
         load_at_start=tuple(load or ()),
         memory_budget_bytes=None if memory_budget is None else int(memory_budget * 1e6),
         keys_file=keys,
-        key_line=settings.api_keys.get_secret_value(),
+        key_line=settings.api_keys,
         max_requests_per_s=max_rps,
         connection_limits=make_connection_limits(max_connections, max_connections_per_address),
         has_open_metrics=not closed_metrics,

@@ -16,7 +16,7 @@ import numpy as np
 
 from sightline.core.errors import InvalidInput, MissingPackage
 from sightline.core.manifests import Precision
-from sightline.core.settings import Settings
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import (
     LayerRow,
     SessionOptions,
@@ -141,7 +141,7 @@ class Hls4mlBackend:
         Raises: NotFound, Unsupported, InvalidInput, CorruptFile, Exhausted, Conflict.
         """
         check_openable(self, graph, options)
-        return EmulatedSession(graph, options, self._cache or Settings().cache.expanduser() / "fpga-emulator")
+        return EmulatedSession(graph, options, self._cache or read_settings().cache.expanduser() / "fpga-emulator")
 
 
 def describe_layers(network: FixedNetwork, kinds: Mapping[str, str]) -> list[LayerRow]:
