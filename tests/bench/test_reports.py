@@ -64,6 +64,17 @@ def test_a_workspace_shelves_reports_under_name_and_id(make_content: MakeContent
     assert [path.name for path in (tmp_path / "reports" / "parts").iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_damaged_report_gives_way_to_the_same_one(make_content: MakeContent, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    report = save_report(make_content(), workspace)
+    (report.folder / "report.json").write_text("{}")
+    again = save_report(report.content, workspace)
+    assert again.folder == report.folder
+    assert read_report(again.folder).content == report.content
+    with pytest.raises(Conflict, match="holds this very Report already"):
+        save_report(report.content, workspace)
+
+
 def test_a_changed_file_is_found(make_content: MakeContent, tmp_path: Path) -> None:
     save_report(make_content(), tmp_path / "report")
     (tmp_path / "report" / "report.json").write_text("{}")

@@ -28,8 +28,10 @@ def test_the_same_thing_made_twice_is_kept_once(tmp_path: Path) -> None:
     assert len(home.list("models", "net")) == 1
 
 
-@pytest.mark.parametrize("damaged", ["model.onnx", "manifest.json"])
-def test_what_is_made_again_takes_the_place_of_a_damaged_one(damaged: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damaged", "content"), [("model.onnx", b""), ("manifest.json", b""), ("manifest.json", b'{"name": "\xff"}')]
+)
+def test_what_is_made_again_takes_the_place_of_a_damaged_one(damaged: str, content: bytes, tmp_path: Path) -> None:
     home = Workspace(tmp_path)
 
     def make() -> Path:
@@ -37,7 +39,7 @@ def test_what_is_made_again_takes_the_place_of_a_damaged_one(damaged: str, tmp_p
             write_brightness_model(staged)
             return shelve(staged, home, "models", read_manifest(staged, ModelManifest))
 
-    (make() / damaged).write_bytes(b"")
+    (make() / damaged).write_bytes(content)
     made = make()
     assert home.list("models", "net") == [made]
     verify_files(made, read_manifest(made, ModelManifest).files)

@@ -1,6 +1,8 @@
+import fcntl
 import os
 import select
 import signal
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -86,6 +88,15 @@ def test_the_work_is_done_in_other_processes_which_end_with_the_source() -> None
     for maker in set(makers[1:]):
         with pytest.raises(ProcessLookupError):
             os.kill(maker, 0)
+
+
+class SignalsTask(OneTargetTask):
+    """The target: how many signals are blocked where it is made, and whether interrupts are ignored."""
+
+    def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
+        blocked = len(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return Batch(super().collate(samples, rng, progress).images, torch.tensor([blocked, int(ignores)]))
 
 
 class WarpingTask(OneTargetTask):
@@ -190,26 +201,49 @@ def test_a_busy_process_ends_when_its_parent_is_killed() -> None:
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     assert select.select([maker], [], [], 20)[0] == [maker]  # it has ended
-    assert os.read(read_end, 1) == b""  # and what it inherited is closed
     os.close(maker)
     os.close(read_end)
+
+
+def test_a_process_lets_go_of_what_its_parent_has_open(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    with (tmp_path / "lock").open("w") as lock, ForkedBatches(make_plan(ProcessTask()), 1) as source:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for step in range(2):
+            source.take(step, 0.0, lambda _: 0.0)
+        os.close(write_end)
+        lock.close()
+        assert select.select([read_end], [], [], 20)[0] == [read_end]
+        assert os.read(read_end, 1) == b""
+        with (tmp_path / "lock").open("w") as again:
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        source.take(2, 0.0, lambda _: 0.0)  # it lives
+    os.close(read_end)
+
+
+def test_a_process_has_its_signals_back() -> None:
+    with ForkedBatches(make_plan(SignalsTask()), 1) as source:
+        for step in range(2):
+            blocked, ignores_interrupts = source.take(step, 0.0, lambda _: 0.0).targets.tolist()
+    assert (blocked, ignores_interrupts) == (0, 1)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 def test_what_the_processes_compute_is_counted() -> None:
     with ForkedBatches(make_plan(WarpingTask()), 2) as source:
         spent = [source.take(step, 0.0, lambda _: 0.0) and source.cpu_s for step in range(9)]
-    assert spent[0] == 0
-    assert 0 < spent[2] < spent[8] < 60
+    assert 0 <= spent[0] < spent[2] < spent[8] <= source.cpu_s < 60  # and known when they have ended
 
 
 def test_large_batches_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = take_copies(ThreadedBatches(make_plan(RandomTask()), threads=1))
-    slot_bytes = sample_processes.SPARE_BYTES + 10_000
-    for slots, processes in ((1, 1), (2, 2), (5, 3)):
-        monkeypatch.setattr(sample_processes, "MOST_SLOT_BYTES", slots * slot_bytes)
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    process_bytes = 5 * (sample_processes.SPARE_BYTES + 10_000)  # two ahead, and what it holds while it makes one
+    for processes in (0, 1, 2, 3, 4):
+        monkeypatch.setattr(sample_processes, "MEMORY_SHARE", processes * process_bytes / memory_bytes)
         source = ForkedBatches(make_plan(RandomTask()), 3)
         made = take_copies(source)
-        assert (source._slots, source._count) == (slots, processes)
+        assert source._count == max(1, min(processes, 3))
         assert all(torch.equal(one.images, other.images) for one, other in zip(expected, made, strict=True))
 
 

@@ -13,9 +13,10 @@ from sightline.bench.plots import draw_plots
 from sightline.bench.records import Mistake, ReportContent
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
-    MANIFEST_NAME,
     hash_files,
+    is_whole,
     new_folder,
+    put_folder,
     read_manifest,
     verify_files,
     write_file_atomic,
@@ -134,10 +135,13 @@ def _write_files(content: ReportContent, folder: Path) -> None:
 
 
 def _shelve(folder: Path, workspace: Workspace, manifest: ReportManifest) -> Path:
-    """Move a complete folder to where its id belongs; what its bare name stands for from now on."""
+    """Move a complete folder to where its id belongs; what its bare name stands for from now on.
+
+    Raises: Conflict when the same Report is there, undamaged.
+    """
     final = workspace.place("reports", manifest.name, compute_manifest_id(manifest))
-    if (final / MANIFEST_NAME).is_file():
+    if is_whole(final, manifest):
         raise Conflict(f"{final} holds this very Report already; open it")
-    folder.rename(final)
+    put_folder(folder, final, replace=True)
     workspace.set_latest(final)
     return final

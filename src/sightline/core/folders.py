@@ -207,6 +207,6 @@ def is_whole(folder: Path, manifest: FrozenManifest) -> bool:
     """Whether a folder holds this manifest and the files it names, undamaged."""
     try:
         verify_files(folder, manifest.files)
-        return read_manifest(folder, type(manifest)) == manifest
-    except (NotFound, CorruptFile, InvalidInput):
+        return compute_manifest_id(read_manifest(folder, type(manifest))) == compute_manifest_id(manifest)
+    except (NotFound, CorruptFile, InvalidInput, OSError):
         return False

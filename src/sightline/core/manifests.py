@@ -224,6 +224,6 @@ def decode_manifest(content: bytes, manifest_type: type[ManifestType], where: st
     """Read a manifest. Raises: InvalidInput naming the field that does not fit."""
     try:
         return msgspec.json.decode(content, type=manifest_type)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         noun = manifest_type.__name__.removesuffix("Manifest")
         raise InvalidInput(f"{where} is no {noun} manifest of this version: {error}") from error

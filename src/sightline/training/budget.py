@@ -8,7 +8,6 @@ taken.
 
 import math
 import re
-import statistics
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
@@ -17,7 +16,7 @@ import msgspec
 
 from sightline.core.errors import InvalidInput
 
-PACES = 15  # last steps whose usual length is the pace
+PACE_STEPS = 64  # last ones whose mean length is the pace: batches of many processes come in bursts
 
 BudgetKind = Literal["wall", "cpu", "epochs", "iterations"]
 # Unit as typed -> kind, and seconds (or steps, epochs) in one of it.
@@ -104,15 +103,12 @@ class BudgetMeter:
         self._before = spent or Spent()
         self._wall_start, self._cpu_start = wall_clock(), cpu_clock()
         self.steps = self._before.steps
-        self._last_amount = self._amount()
-        self._paces: deque[float] = deque(maxlen=PACES)
+        self._amounts: deque[float] = deque(maxlen=PACE_STEPS)  # spent after each of the last steps
 
     def count_step(self) -> None:
         """One more optimiser step was taken."""
         self.steps += 1
-        amount = self._amount()
-        self._paces.append(amount - self._last_amount)
-        self._last_amount = amount
+        self._amounts.append(self._amount())
 
     def spent(self) -> Spent:
         """All that was used until now."""
@@ -126,9 +122,13 @@ class BudgetMeter:
         """Share of the budget that is used, 0..1; or will be after `steps` steps, at the present pace where time decides."""
         if self.total_steps is not None:
             return min(1.0, (self.steps if steps is None else steps) / self.total_steps)
-        ahead = 0 if steps is None or not self._paces else steps - self.steps
-        pace = statistics.median_low(self._paces) if ahead else 0.0  # the first step, and validations, take longer
-        return min(1.0, (self._amount() + ahead * pace) / self.budget.amount)
+        later = 0.0 if steps is None else (steps - self.steps) * self._pace()
+        return min(1.0, (self._amount() + later) / self.budget.amount)
+
+    def _pace(self) -> float:
+        """Seconds of a step lately; the run's first, which loads libraries, tells nothing."""
+        known = len(self._amounts) - 1
+        return (self._amounts[-1] - self._amounts[0]) / known if known > 0 else 0.0
 
     def _amount(self) -> float:
         """Seconds that are spent of a budget of time."""

@@ -13,7 +13,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -33,7 +33,9 @@ from sightline.training.tasks.task import Batch
 from sightline.training.worker_messages import find_public_type
 
 MOST_PROCESSES = 16
-MOST_SLOT_BYTES = 2 << 30  # of all batches that are ready or being made; less ahead, or fewer processes, where they are large
+MEMORY_SHARE = 0.25  # of the machine's, that batches may take; fewer processes make them where they are large
+BATCHES_IN_MAKING = 3  # times a batch that a process holds while it makes one: samples, their stack, what is blended
+CPU_CLOCK_OF_PROCESS = 2  # Linux: the clock of process p has the number (~p << 3) | 2
 ALIGNMENT = 64  # bytes
 SPARE_BYTES = 1 << 20  # that a batch's targets may be larger than the first one's; what has no room goes through the pipe
 END_S, POLL_S = 5.0, 0.01  # how long a process may take to end whose pipe has ended, and how often that is looked at
@@ -58,13 +60,12 @@ class Placed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """From a process: images and targets, or the error that making them met, and what the process has computed until now.
+    """From a process: images and targets, or the error that making them met.
 
     Attributes:
         error_type: class in `core.errors`; "" for any other, whose traceback is the error then.
     """
 
-    cpu_s: float
     tensors: list[Placed] = []
     mixed: float = 0.0
     error: str | None = None
@@ -144,19 +145,16 @@ class ForkedBatches:
 
     Args:
         plan: what is in the batches.
-        processes: >= 1; fewer where their batches would take more than `MOST_SLOT_BYTES`.
+        processes: >= 1; fewer where their batches would take more than `MEMORY_SHARE` of the memory.
         is_pinned: whether batches are copied to a GPU.
         ahead: batches that each process prepares before they are asked for.
-
-    Attributes:
-        cpu_s: what the processes have computed, CPU-seconds.
     """
 
     def __init__(self, plan: BatchPlan, processes: int, is_pinned: bool = False, ahead: int = AHEAD) -> None:
-        self.cpu_s = 0.0
-        self._plan, self._count, self._is_pinned, self._slots = plan, processes, is_pinned, processes * ahead
+        self._plan, self._count, self._is_pinned, self._ahead = plan, processes, is_pinned, ahead
+        self._slots = processes * ahead
         self._helpers: list[_Helper] = []
-        self._spent: dict[int, float] = {}  # CPU-seconds by process
+        self._ended_cpu_s = 0.0
         self._memory: SlotMemory | None = None
         self._first_step = 0
         self._targets_type: type[Any] = Tensor
@@ -164,7 +162,14 @@ class ForkedBatches:
     def __enter__(self) -> Self:
         return self
 
+    @property
+    def cpu_s(self) -> float:
+        """What the processes have computed until now, CPU-seconds."""
+        clocks = [(~helper.pid << 3) | CPU_CLOCK_OF_PROCESS for helper in self._helpers]
+        return self._ended_cpu_s + sum(time.clock_gettime(clock) for clock in clocks)
+
     def __exit__(self, *_: object) -> None:
+        self._ended_cpu_s = self.cpu_s
         for helper in self._helpers:  # they hold nothing that could be lost
             os.kill(helper.pid, signal.SIGKILL)
             helper.pipe.close()
@@ -196,8 +201,9 @@ class ForkedBatches:
     def _start(self, step: int, batch: Batch) -> None:
         self._first_step, self._targets_type = step, type(batch.targets)
         slot_bytes = sum(tensor.nbytes + ALIGNMENT for tensor in _list_tensors(batch)) + SPARE_BYTES
-        self._slots = max(1, min(self._slots, MOST_SLOT_BYTES // slot_bytes))
-        self._count = min(self._count, self._slots)
+        most_bytes = int(MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        self._count = max(1, min(self._count, most_bytes // (slot_bytes * (self._ahead + BATCHES_IN_MAKING))))
+        self._slots = self._count * self._ahead
         self._memory = SlotMemory(self._slots, slot_bytes)
         with _without_threads_of_opencv():
             for _ in range(self._count):
@@ -207,24 +213,26 @@ class ForkedBatches:
 
     def _fork(self, memory: SlotMemory) -> None:
         parent = os.getpid()
-        try:
-            ours, theirs = Pipe()
-            with warnings.catch_warnings():  # other threads may hold locks: what a process does from here on waits for none
-                warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-                pid = os.fork()
-        except OSError as error:
-            raise Exhausted(f"no further process to prepare samples: {error}; lower prefetch_processes") from error
-        if pid == 0:
-            code = 1
+        with _undisturbed() as restore:
             try:
-                _serve(self._plan, memory, theirs, parent)
-                code = 0
-            finally:  # nothing of what the parent was about to do
-                if code:
-                    traceback.print_exc()
-                os._exit(code)
+                ours, theirs = Pipe()
+                pid = os.fork()
+            except OSError as error:
+                raise Exhausted(f"no further process to prepare samples: {error}; lower prefetch_processes") from error
+            if pid == 0:
+                code = 1
+                try:
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process says when to end
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                    restore()
+                    _serve(self._plan, memory, theirs, parent)
+                    code = 0
+                finally:  # nothing of what the parent was about to do
+                    if code:
+                        traceback.print_exc()
+                    os._exit(code)
+            self._helpers.append(_Helper(pid, ours))
         theirs.close()
-        self._helpers.append(_Helper(pid, ours))
 
     def _slot(self, step: int) -> int:
         return (step - self._first_step - 1) % self._slots
@@ -245,8 +253,6 @@ class ForkedBatches:
             answer = msgspec.msgpack.decode(helper.pipe.recv_bytes(), type=Answer)
         except (EOFError, OSError) as error:
             raise self._describe_death(helper) from error
-        self._spent[helper.pid] = answer.cpu_s
-        self.cpu_s = sum(self._spent.values())
         if answer.error is None:
             return answer
         if answer.error_type:
@@ -266,6 +272,25 @@ class ForkedBatches:
         reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         hint = "; perhaps out of memory: lower prefetch_processes or cache_bytes" if code == -signal.SIGKILL else ""
         return Exhausted(f"a process that prepares samples died by {reason}{hint}; resume the training")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[Callable[[], object]]:
+    """No signal's handler raises in between, where a process would run on as its parent or be forgotten; and no warning.
+
+    Python warns of locks that other threads may hold; what a forked process does waits for none of them.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def restore() -> object:
+        return signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            yield restore
+    finally:
+        restore()
 
 
 @contextmanager
@@ -290,7 +315,6 @@ def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, parent: int) -
     if os.getppid() != parent:  # it died before that
         return
     _let_go_of_files(pipe.fileno())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process says when to end
     torch.set_num_threads(1)
     while True:
         try:
@@ -321,8 +345,7 @@ def _answer(plan: BatchPlan, memory: SlotMemory, request: Request) -> Answer:
     try:
         batch = plan.make_batch(request.step, request.progress)
     except SightlineError as error:
-        return Answer(time.process_time(), error=str(error), error_type=find_public_type(error))
+        return Answer(error=str(error), error_type=find_public_type(error))
     except Exception:  # noqa: BLE001  # the border of a process: whatever it is, the training process raises it
-        return Answer(time.process_time(), error=traceback.format_exc())
-    tensors = memory.write(request.slot, _list_tensors(batch))
-    return Answer(time.process_time(), tensors, batch.mixed)
+        return Answer(error=traceback.format_exc())
+    return Answer(memory.write(request.slot, _list_tensors(batch)), batch.mixed)

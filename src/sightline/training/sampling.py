@@ -63,13 +63,11 @@ class BatchPlan:
 
 
 class BatchSource(Protocol):
-    """Batches by step number, prepared ahead while it is open.
+    """Batches by step number, prepared ahead while it is open."""
 
-    Attributes:
-        cpu_s: CPU-seconds that were spent on them in other processes.
-    """
-
-    cpu_s: float
+    @property
+    def cpu_s(self) -> float:
+        """CPU-seconds that were spent on them in other processes."""
 
     def __enter__(self) -> Self: ...
 
