@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from sightline.cli.terminal import format_duration, format_value, make_console
 from sightline.core.progress import OnProgress, ProgressEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 CURVE_WIDTH = 16  # characters of a curve
 CURVE_MARKS = "▁▂▃▄▅▆▇█"
@@ -23,6 +26,8 @@ def show_progress() -> Iterator[OnProgress]:
     if not console.is_terminal:
         yield PlainProgress(console)
         return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[numbers]}"))
     with Progress(*columns, console=console) as bars:
         yield LiveProgress(bars)
@@ -31,7 +36,7 @@ def show_progress() -> Iterator[OnProgress]:
 class LiveProgress:
     """One bar per stage."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: "Progress") -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
         self._curves: dict[str, Curve] = {}
