@@ -34,3 +34,15 @@ def test_the_tree_at_the_top_names_every_error():
 def test_an_error_outside_the_tree_is_a_mistake_of_ours():
     with pytest.raises(KeyError, match="five heads"):
         errors.find_by_head(errors.HTTP_STATUS, errors.SightlineError("x"))
+
+
+def test_an_error_crosses_processes_as_the_nearest_class_that_is_public() -> None:
+    class Damaged(errors.CorruptFile):
+        pass
+
+    assert errors.find_public_type(errors.InvalidInput("x")) == "InvalidInput"
+    assert errors.find_public_type(Damaged("x")) == "CorruptFile"
+    made = errors.make_public("CorruptFile", "blob 7 is damaged")
+    assert type(made) is errors.CorruptFile
+    assert str(made) == "blob 7 is damaged"
+    assert type(errors.make_public("", "x")) is errors.SightlineError

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 import torch
 
-from sightline.core.errors import InvalidInput, NotFound
-from sightline.training.export_check import ExportFailed
+from sightline.core.errors import NotFound
 from sightline.training.recipe import make_recipe
-from sightline.training.worker import find_public_type, main
+from sightline.training.worker import main
 from sightline.training.worker_messages import Job, WorkerMessage
 
 
@@ -24,11 +23,6 @@ def keep_process_settings() -> Iterator[None]:
     signal.signal(signal.SIGINT, handler)
     torch.set_num_threads(threads)
     cv2.setNumThreads(cv2_threads)
-
-
-def test_an_error_is_named_by_the_nearest_class_that_is_public() -> None:
-    assert find_public_type(InvalidInput("x")) == "InvalidInput"
-    assert find_public_type(ExportFailed("x")) == "Unsupported"
 
 
 @pytest.mark.usefixtures("keep_process_settings")

@@ -14,9 +14,8 @@ from sightline.bench.records import Mistake, ReportContent
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     hash_files,
-    is_whole,
     new_folder,
-    put_folder,
+    put_unless_whole,
     read_manifest,
     verify_files,
     write_file_atomic,
@@ -140,8 +139,7 @@ def _shelve(folder: Path, workspace: Workspace, manifest: ReportManifest) -> Pat
     Raises: Conflict when the same Report is there, undamaged.
     """
     final = workspace.place("reports", manifest.name, compute_manifest_id(manifest))
-    if is_whole(final, manifest):
+    if not put_unless_whole(folder, final, manifest):
         raise Conflict(f"{final} holds this very Report already; open it")
-    put_folder(folder, final, replace=True)
     workspace.set_latest(final)
     return final

@@ -46,13 +46,11 @@ def shelve(folder: Path, workspace: "Workspace", shelf: "Shelf", manifest: "Froz
 
     The same thing made twice is kept once; what lies there damaged gives way.
     """
-    from sightline.core.folders import is_whole, put_folder
+    from sightline.core.folders import put_unless_whole
     from sightline.core.manifests import compute_manifest_id
 
     target = workspace.place(shelf, folder.name, compute_manifest_id(manifest))
-    if target.exists() and is_whole(target, manifest):
+    if not put_unless_whole(folder, target, manifest):
         shutil.rmtree(folder)
-    else:
-        put_folder(folder, target, replace=True)
     workspace.set_latest(target)
     return target

@@ -127,3 +127,15 @@ def find_by_head(table: dict[type[SightlineError], int], error: SightlineError) 
         if isinstance(error, head):
             return number
     raise KeyError(f"{type(error).__name__} stands under none of the five heads of core/errors.py")
+
+
+def find_public_type(error: SightlineError) -> str:
+    """Name of the nearest class of this module, by which another process can raise the error again."""
+    names: list[str] = [kind.__name__ for kind in type(error).__mro__ if globals().get(kind.__name__) is kind]
+    return names[0]
+
+
+def make_public(kind: str, message: str) -> SightlineError:
+    """The error of another process. Args: kind: what `find_public_type` said there; message: its text."""
+    named: type[SightlineError] = globals().get(kind, SightlineError)
+    return named(message)

@@ -134,6 +134,17 @@ def put_folder(folder: Path, target: Path, replace: bool = False) -> None:
         raise Conflict(f"{target} exists already; choose another name or remove it") from error
 
 
+def put_unless_whole(folder: Path, target: Path, manifest: FrozenManifest) -> bool:
+    """Give a complete folder its final name; what lies there damaged gives way. Returns: False where the same lies whole."""
+    try:
+        put_folder(folder, target)
+    except Conflict:
+        if is_whole(target, manifest):
+            return False
+        put_folder(folder, target, replace=True)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's files and names are on the disk."""
     paths = [path for path in folder.rglob("*") if not path.is_symlink()]

@@ -19,8 +19,8 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     compute_file_hash,
-    is_whole,
     put_folder,
+    put_unless_whole,
     read_manifest,
     verify_files,
     write_file_atomic,
@@ -229,14 +229,9 @@ def place_version(folder: Path, target: Path | Workspace, name: str, blobs: Blob
     write_location(folder, blobs)
     if isinstance(target, Workspace):
         final = target.place("datasets", name, compute_manifest_id(manifest))
-        try:
-            put_folder(folder, final)
-        except Conflict:
-            if is_whole(final, manifest):
-                write_location(final, blobs)
-                shutil.rmtree(folder)
-            else:
-                put_folder(folder, final, replace=True)
+        if not put_unless_whole(folder, final, manifest):
+            write_location(final, blobs)
+            shutil.rmtree(folder)
         target.set_latest(final)
     else:
         final = target

@@ -16,8 +16,8 @@ from typing import IO
 
 import msgspec
 
-from sightline.core import errors
-from sightline.core.errors import Exhausted, SightlineError
+from sightline.core.errors import Exhausted, SightlineError, make_public
+from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.training.lock import lock_training
 from sightline.training.paths import LOG_NAME, training_folder
@@ -115,7 +115,7 @@ def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: On
             if message.event is not None:
                 on_progress(message.event)
             if message.error is not None:
-                failure = getattr(errors, message.error_type, SightlineError)(message.error)
+                failure = make_public(message.error_type, message.error)
         except KeyboardInterrupt:
             if stopping:
                 raise
@@ -136,8 +136,7 @@ def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:
 
 def _describe_death(code: int, log_path: Path) -> str:
     """One line: how the worker died and the end of its log."""
-    reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    hint = "; perhaps out of memory: lower batch_size or cache_bytes" if code == -signal.SIGKILL else ""
+    reason = describe_exit(code, "batch_size or cache_bytes")
     lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
     tail = " | ".join(lines[-LOG_LINES:]) or "empty"
-    return f"the training process died by {reason}{hint}; resume it, or see the end of {log_path}: {tail}"
+    return f"the training process died by {reason}; resume it, or see the end of {log_path}: {tail}"

@@ -96,12 +96,12 @@ class TrainingLoop:
         self.network.train()
         with (
             self.arithmetic.repeating(self.network.repeats_on_gpu),
-            batches as source,
+            batches,
             Curve(self.folder / CURVE_NAME, meter.steps) as curve,
         ):
             stopping, rate = False, 0.0
             while not stopping and (progress := meter.progress()) < 1 and not self._is_out_of_patience():
-                batch = source.take(meter.steps, progress, meter.progress)
+                batch = batches.take(meter.steps, progress, meter.progress)
                 rate = self._take_step(batch, meter.steps, progress)
                 meter.count_step()
                 self.average.update(meter.steps)

@@ -51,7 +51,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         checkpoint_s: seconds between checkpoints.
         log_every: steps between lines of the curve.
         prefetch_threads: threads that prepare the next batches; they do not change the result.
-        prefetch_processes: processes that do so instead; 0: threads do; None: threads on a CPU, one a core beside a GPU.
+        prefetch_processes: processes that do so instead; 0: threads do; None: 0 on a CPU, the cores but one beside a GPU.
         cache_bytes: memory for decoded pictures; what does not fit is decoded again each time.
         seed: of weights, order and augmentation.
     """

@@ -6,7 +6,6 @@ their number, which writes the tensors into memory that all share; the answer on
 belongs to no file system (containers give /dev/shm little room) and is pinned where it is copied to a GPU.
 """
 
-import ctypes
 import mmap
 import os
 import signal
@@ -26,11 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.core import errors
-from sightline.core.errors import Exhausted, SightlineError
+from sightline.core.errors import Exhausted, SightlineError, find_public_type, make_public
+from sightline.core.processes import describe_exit, end_with_parent
 from sightline.training.sampling import AHEAD, BatchPlan, ProgressAt
 from sightline.training.tasks.task import Batch
-from sightline.training.worker_messages import find_public_type
 
 MOST_PROCESSES = 16
 MEMORY_SHARE = 0.25  # of the machine's, that batches may take; fewer processes make them where they are large
@@ -39,7 +37,7 @@ CPU_CLOCK_OF_PROCESS = 2  # Linux: the clock of process p has the number (~p << 
 ALIGNMENT = 64  # bytes
 SPARE_BYTES = 1 << 20  # that a batch's targets may be larger than the first one's; what has no room goes through the pipe
 END_S, POLL_S = 5.0, 0.01  # how long a process may take to end whose pipe has ended, and how often that is looked at
-PR_SET_PDEATHSIG, STDERR = 1, 2
+STDERR = 2
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
@@ -256,7 +254,7 @@ class ForkedBatches:
         if answer.error is None:
             return answer
         if answer.error_type:
-            raise getattr(errors, answer.error_type, SightlineError)(answer.error)
+            raise make_public(answer.error_type, answer.error)
         raise RuntimeError(f"in a process that prepares samples:\n{answer.error}")
 
     def _describe_death(self, helper: _Helper) -> Exhausted:
@@ -268,10 +266,8 @@ class ForkedBatches:
             time.sleep(POLL_S)
         self._helpers.remove(helper)
         helper.pipe.close()
-        code = os.waitstatus_to_exitcode(ended[1])
-        reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = "; perhaps out of memory: lower prefetch_processes or cache_bytes" if code == -signal.SIGKILL else ""
-        return Exhausted(f"a process that prepares samples died by {reason}{hint}; resume the training")
+        reason = describe_exit(os.waitstatus_to_exitcode(ended[1]), "prefetch_processes or cache_bytes")
+        return Exhausted(f"a process that prepares samples died by {reason}; resume the training")
 
 
 @contextmanager
@@ -311,7 +307,7 @@ def _list_tensors(batch: Batch) -> list[Tensor]:
 
 def _serve(plan: BatchPlan, memory: SlotMemory, pipe: Connection, parent: int) -> None:
     """A process's life: make the batches that are asked for, until the pipe ends or the parent dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent()
     if os.getppid() != parent:  # it died before that
         return
     _let_go_of_files(pipe.fileno())

@@ -21,7 +21,7 @@ from sightline.models.network import Network
 from sightline.runtime.ordered import map_in_order
 from sightline.training.arithmetic import Arithmetic
 
-MOST_THREADS = 8  # that read pictures; more than feed a GPU
+MOST_THREADS = 8  # that read pictures for a GPU
 
 
 def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -> dict[str, np.ndarray]:
@@ -62,7 +62,6 @@ def evaluate_network(
         learned: the network's categories: the version's, and perhaps a background.
         batch_size: pictures that the network sees at a time.
     """
-
     evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels)
     for group in prepare_groups(version, split, network.input_spec, batch_size, arithmetic.device):
         items, prepared, placements = zip(*group, strict=True)

@@ -15,11 +15,11 @@ import cv2
 import msgspec
 import torch
 
-from sightline.core.errors import SightlineError
+from sightline.core.errors import SightlineError, find_public_type
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import open_version
 from sightline.training.train import train_model
-from sightline.training.worker_messages import Job, WorkerMessage, find_public_type
+from sightline.training.worker_messages import Job, WorkerMessage
 
 
 def main(job_path: Path, pipe: int) -> int:

@@ -1,9 +1,7 @@
-"""What launcher and worker tell each other: a job as a JSON file, and JSON lines on a pipe; errors by their public class."""
+"""What launcher and worker tell each other: a job as a JSON file, and JSON lines on a pipe."""
 
 import msgspec
 
-from sightline.core import errors
-from sightline.core.errors import SightlineError
 from sightline.core.progress import ProgressEvent
 from sightline.training.recipe import Recipe
 
@@ -23,8 +21,3 @@ class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     event: ProgressEvent | None = None
     error: str | None = None
     error_type: str = ""
-
-
-def find_public_type(error: SightlineError) -> str:
-    """Name of the nearest class in `core.errors` that the other process can raise again."""
-    return next(kind.__name__ for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import av
 import av.error
 
+from sightline.core.processes import end_with_parent
 from sightline.serving.streams.messages import (
     SETTINGS,
     Counts,
@@ -47,7 +48,7 @@ STUCK_S = 30.0  # one packet that takes longer ends the process; a URL's own tim
 AT_LIVE_EDGE_S = 0.02  # who waited so long for a packet is not behind: the packet was not there before
 ERRORS_IN_A_ROW = 50  # a camera's line loses a packet now and then; so many mean that nothing will come any more
 FILE_NICENESS = 10  # weighs a tenth of the server's threads, and is still far from STUCK_S on a machine that is full
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_NO_NEW_PRIVS = 38
 
 Due = tuple[Any, FrameHead]  # the decoded frame, and what to say of it once it is converted
 
@@ -317,9 +318,8 @@ def give_up_rights(memory_bytes: int) -> None:
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (bound, bound))
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    end_with_parent()
 
 
 def main() -> None:

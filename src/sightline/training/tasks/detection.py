@@ -54,7 +54,7 @@ class DetectionTask:
         """A warped, jittered picture, sometimes a mosaic of four; target: boxes `(m, 4)` input pixels and labels `(m,)`."""
         spec = self.context.input_spec
         if rng.random() < self.settings.mosaic * augmentation_factor(progress, self.settings.close):
-            others = rng.integers(len(self._starts) - 1, size=PARTS - 1)
+            others = rng.integers(len(self.context.pictures), size=PARTS - 1)
             parts = [self._label(self.context.pictures.read(part), part) for part in (index, *others)]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
             matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle

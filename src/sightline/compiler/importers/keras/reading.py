@@ -20,8 +20,7 @@ from sightline.compiler.importers.keras.config import Model, read_model
 from sightline.compiler.importers.keras.files import open_keras_file
 from sightline.compiler.importers.keras.weights import Weights, read_weights
 from sightline.compiler.importers.messages import read_arrays, read_head, send
-from sightline.core import errors
-from sightline.core.errors import InvalidInput, SightlineError
+from sightline.core.errors import InvalidInput, SightlineError, find_public_type, make_public
 
 MEMORY_BYTES = 1 << 30  # address space of Python, NumPy and h5py, which they reserve rather than use
 MEMORY_PER_FILE = 4  # the file's bytes, its arrays, their copies on the way out
@@ -68,7 +67,7 @@ def _receive(pipe: IO[bytes], label: str) -> KerasContent:
         if head is None:
             return _give_up(label)
         if "error" in head:
-            raise getattr(errors, head["kind"], SightlineError)(head["error"])
+            raise make_public(head["kind"], head["error"])
         major, minor = head["version"]
         weights = {path: read_arrays(pipe, count) for path, count in head["weights"].items()}
     except (EOFError, ValueError):
@@ -94,7 +93,7 @@ def main() -> None:
     try:
         content, config = read_in_process(path)
     except SightlineError as error:
-        send(pipe, {"error": str(error), "kind": type(error).__name__})
+        send(pipe, {"error": str(error), "kind": find_public_type(error)})
         return
     counts = {name: len(arrays) for name, arrays in content.weights.items()}
     head = {"config": config, "version": content.version, "weights": counts}
