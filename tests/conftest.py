@@ -1,5 +1,6 @@
 """Fixtures every test may use: the shared real data, and a generator with a fixed seed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,3 +21,11 @@ def shared_data() -> Path:
 def rng() -> np.random.Generator:
     """A seeded random generator."""
     return np.random.default_rng(20261121)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds what another run, or the user, has put into the cache; those of one run find each other's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGHTLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -71,11 +71,12 @@ def explain_disk_errors(where: Path) -> Iterator[None]:
         ) from error
 
 
-def write_file_atomic(path: Path, content: bytes, rights: int = 0o666) -> None:
+def write_file_atomic(path: Path, content: bytes | memoryview, rights: int = 0o666, durable: bool = True) -> None:
     """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole.
 
     Args:
         rights: of the new file from its first byte on, less what the process's umask takes.
+        durable: False skips the fsync, for what can be made again and is checked when it is read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile.mkstemp`: its files are for their owner alone, and a server of another user could not read them.
@@ -83,12 +84,21 @@ def write_file_atomic(path: Path, content: bytes, rights: int = 0o666) -> None:
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, rights), "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may write to. Raises: Conflict when it belongs to others."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts = folder.stat()
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+        raise Conflict(f"expected a folder that only you may write to, got {folder}; set SIGHTLINE_CACHE to another")
 
 
 @contextmanager

@@ -54,6 +54,15 @@ def read_cpu_facts(path: Path = Path("/proc/cpuinfo")) -> dict[str, object]:
     return facts
 
 
+def read_instruction_sets(path: Path = Path("/proc/cpuinfo")) -> str:
+    """All that the system says of what the first core can run, as one line, to tell machines of other instructions apart."""
+    if not path.is_file():
+        return f"{platform.machine()} {platform.processor()}"
+    core = path.read_text().partition("\n\n")[0]
+    lines = (line.partition(":") for line in core.splitlines())
+    return " ".join(value.strip() for key, _, value in lines if key.strip() in ("model name", "flags", "Features", "CPU part"))
+
+
 def read_package_versions() -> dict[str, str]:
     """Versions of the installed packages that shape results."""
     versions = {}

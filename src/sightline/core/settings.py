@@ -25,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Annotated[
         Path,
         Meta(
-            description="Folder of what can be made again at any time, such as compiled FPGA emulations; private to its owner."
+            description="Folder of what can be made again at any time: networks as OpenVINO compiled them for this machine, "
+            "2 GiB at most, and FPGA emulations; private to its owner."
         ),
     ] = Path("~/.cache/sightline")
     max_image_pixels: Annotated[

@@ -34,6 +34,8 @@ class SessionOptions(msgspec.Struct, frozen=True):
             own copy of the packed weights.
         plans_any_size: a graph that leaves more than its batch free gets one plan for all sizes, made when it is opened, and
             none for single ones: no inference waits for the engine to plan, and a graph that it cannot run is refused at once.
+        plan_folder: where an engine that can keeps its plans and finds them again, of `plan_store.open_plan_folder`; None: each
+            session plans for itself.
     """
 
     precision: Precision = "fp32"
@@ -43,6 +45,7 @@ class SessionOptions(msgspec.Struct, frozen=True):
     pixels: InputSpec | None = None
     fixed_shapes: int = 3
     plans_any_size: bool = False
+    plan_folder: Path | None = None
 
 
 class TensorType(msgspec.Struct, frozen=True, kw_only=True):

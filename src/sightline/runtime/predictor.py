@@ -175,6 +175,7 @@ def open_predictor(
     threads: int | None = None,
     batch: int | None = None,
     fixed_shapes: int | None = None,
+    plan_folder: Path | None = None,
 ) -> Predictor:
     """Open an Artifact or a Model folder after checking its files against their hashes.
 
@@ -184,6 +185,7 @@ def open_predictor(
         streams, threads, batch: None takes the Artifact's tuned values, or one stream on all cores and single pictures for a
             Model.
         fixed_shapes: how many input shapes get a plan of their own; None takes the usual number.
+        plan_folder: as in `SessionOptions`.
 
     Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
     """
@@ -197,7 +199,9 @@ def open_predictor(
         engine = engine or DEFAULT_ENGINE
         plain = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
         graph, tuned_batch = folder / MODEL_GRAPH, 1
-    options = msgspec.structs.replace(plain, pixels=manifest.input, fixed_shapes=fixed_shapes or plain.fixed_shapes)
+    options = msgspec.structs.replace(
+        plain, pixels=manifest.input, fixed_shapes=fixed_shapes or plain.fixed_shapes, plan_folder=plan_folder
+    )
     session = load_backend(engine).open(graph, options)
     try:
         check_graph(session, manifest)

@@ -17,6 +17,7 @@ from sightline.core.manifests import Task
 from sightline.core.settings import read_settings
 from sightline.core.workspace import Workspace
 from sightline.imaging.reading import decode_image, read_image
+from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
 from sightline.serving.client_calls import SourcePicture
 from sightline.serving.client_predictor import RemotePredictor
@@ -91,7 +92,8 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
     """
     settings = read_settings()
     folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
-    return LoadedPredictor(open_predictor(folder, engine=engine), settings.max_image_pixels)
+    predictor = open_predictor(folder, engine=engine, plan_folder=open_plan_folder(settings.cache))
+    return LoadedPredictor(predictor, settings.max_image_pixels)
 
 
 def find_subject(reference: str, workspace: Workspace) -> Path:
@@ -146,7 +148,7 @@ def open_subject(
             client_certificate=client_certificate,
             client_key=client_key,
         )
-    return open_predictor(find_subject(reference, workspace))
+    return open_predictor(find_subject(reference, workspace), plan_folder=open_plan_folder(read_settings().cache))
 
 
 def find_artifact(reference: str, workspace: Workspace) -> Path:

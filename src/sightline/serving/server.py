@@ -22,6 +22,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from sightline.core.settings import Settings
+from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.http import openapi, predict
 from sightline.serving.http.access_log import AccessLog
 from sightline.serving.http.edge import ConnectionLimits, Edge
@@ -82,6 +83,7 @@ class InferenceServer:
     ) -> None:
         self.settings, self.options = settings, options or ServerOptions()
         self.names: list[str] = []
+        self._plan_folder = open_plan_folder(settings.cache)
         self._is_ready = self._is_ending = False
         self._are_threads_ended = True
         self.authenticator = self._make_authenticator()
@@ -226,7 +228,7 @@ class InferenceServer:
             self.authenticator.look_at_file()
 
     def _open_model(self, source: ModelSource) -> OpenedModel:
-        return ServedModel(source, self.settings.threads, self.settings.max_image_pixels)
+        return ServedModel(source, self.settings.threads, self.settings.max_image_pixels, plan_folder=self._plan_folder)
 
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
         pipeline = parse_pipeline(source.text.encode())

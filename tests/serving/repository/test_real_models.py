@@ -11,9 +11,12 @@ from factor_graphs import write_factor
 from repository_fakes import write_configuration
 
 from sightline.core.errors import InvalidInput
+from sightline.runtime.backends.openvino import OpenVinoSession
+from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService
+from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.host import ModelHost
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
@@ -71,6 +74,25 @@ def test_two_models_that_do_not_fit_together_both_answer_right(tmp_path: Path, e
         states = host.list_loaded()
         assert sum(state.is_resident for state in states) <= 1
         assert all(state.page_in_count >= 6 and state.last_page_in_s is not None for state in states)
+
+
+def test_what_was_compiled_once_is_opened_at_a_page_in_and_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    compile_plan = OpenVinoSession._compile
+    monkeypatch.setattr(OpenVinoSession, "_compile", lambda self, key: compiled.append(key) or compile_plan(self, key))
+    write_factor(tmp_path / "repository", "double", 1, 2, "openvino")
+    graph = tmp_path / "repository" / "double" / "1" / "model.onnx"
+    source = ModelSource(name="double", version=1, graph=graph, engine="openvino", precision="fp32", streams=2, threads=1)
+    for restart in range(2):
+        model = ServedModel(source, 2, max_pixels=1000, plan_folder=open_plan_folder(tmp_path / "cache"))
+        for page_in in range(2):
+            model.open()
+            model.warm_up()
+            assert model.run_tensors({"x": np.ones((1, 4), np.float32)})["y"].tolist() == [[2, 2, 2, 2]]
+            model.page_out()
+            if restart == page_in == 0:
+                first = len(compiled)
+    assert 0 < first == len(compiled)
 
 
 def test_versions_are_swapped_under_load_without_one_wrong_or_failed_answer(tmp_path: Path) -> None:

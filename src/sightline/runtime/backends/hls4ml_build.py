@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from sightline.core.errors import Conflict, Exhausted, MissingPackage, SightlineError, Unsupported
-from sightline.core.folders import hash_files
+from sightline.core.folders import hash_files, make_private_folder
 from sightline.core.manifests import FileHash
 from sightline.runtime.backends.hls4ml_layers import Plan
 from sightline.runtime.backends.hls4ml_network import FixedNetwork
@@ -53,14 +53,6 @@ def find_library(network: FixedNetwork, graph: bytes, plan: Plan, cache: Path) -
         shutil.rmtree(entry, ignore_errors=True)
         _build_entry(network, plan, entry)
     return entry / f"{PROJECT_NAME}.so"
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make a folder that only its owner may write to. Raises: Conflict when it belongs to others."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    facts = folder.stat()
-    if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-        raise Conflict(f"expected a folder that only you may write to, got {folder}; set SIGHTLINE_CACHE to another")
 
 
 def make_key(network: FixedNetwork, graph: bytes) -> str:

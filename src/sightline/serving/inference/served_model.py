@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -66,14 +67,23 @@ class ServedModel:
         all_threads: threads for a lone request.
         max_pixels: largest picture that is decoded.
         open_session: opens the graph; by default with the source's back end.
+        plan_folder: as in `SessionOptions`.
     """
 
-    def __init__(self, source: ModelSource, all_threads: int, max_pixels: int, open_session: OpenSession | None = None) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        all_threads: int,
+        max_pixels: int,
+        open_session: OpenSession | None = None,
+        plan_folder: Path | None = None,
+    ) -> None:
         self.name = source.name
         self.source = source
         self._all_threads = all_threads
         self._max_pixels = max_pixels
         self._open_session = open_session or open_source
+        self._plan_folder = plan_folder
         self._many: SessionPool | None = None
         self._lone: Session | None = None
         self._facts: ServedFacts | None = None
@@ -118,6 +128,7 @@ class ServedModel:
             pixels=source.input,
             fixed_shapes=len(planned),
             plans_any_size=source.input is None or source.input.resize == "pad",
+            plan_folder=self._plan_folder,
         )
         wanted = [many] * pools
         if source.streams > 1 or source.threads < self._all_threads:
@@ -141,11 +152,12 @@ class ServedModel:
     def warm_up(self) -> None:
         """Infer once in every way that requests will, so that no request waits for an engine to compile. Blocking.
 
-        All sessions at the same time, since engines compile on one thread each.
+        All sessions at the same time, since engines compile on one thread each; those for throughput each begin with another
+        size, so that one opens what another has planned and kept.
         """
         planned = self._planned_batches if self.facts.is_batched else WHOLE_WARM_UP
         with self._use_sessions() as (many, lone):
-            rows_of = dict.fromkeys(many.sessions, planned)
+            rows_of = {session: rotate(planned, number) for number, session in enumerate(many.sessions)}
             rows_of.setdefault(lone, planned[:1] if self.facts.is_batched else planned)
             with ThreadPoolExecutor(len(rows_of), thread_name_prefix="warm-up") as pool:
                 list(pool.map(self._warm_up_session, rows_of.keys(), rows_of.values()))  # raises what the first failure raised
@@ -323,6 +335,12 @@ class ServedModel:
                 self._running -= 1
                 if self._running == 0:
                     self._idle.notify_all()
+
+
+def rotate(values: Sequence[int], places: int) -> Sequence[int]:
+    """The values from a later one on, then those before it."""
+    first = places % len(values)
+    return (*values[first:], *values[:first])
 
 
 def group_by_shape(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
