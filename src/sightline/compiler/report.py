@@ -1,5 +1,10 @@
-"""`report.json`: all that a compilation found out, so that an Artifact carries its own proof; `page` makes `report.html`."""
+"""`report.json`: all that a compilation found out, so that an Artifact carries its own proof; `page` makes `report.html`.
 
+JSON has no infinities, and errors may be infinite: since format 2 such numbers are the texts "Infinity", "-Infinity" and "NaN",
+which Python's `float` and JavaScript's `Number` read.
+"""
+
+import math
 from typing import Any
 
 import msgspec
@@ -12,7 +17,13 @@ from sightline.compiler.layers import RefusedLayer
 from sightline.compiler.passes import PassRow
 from sightline.compiler.placement import LayerPlace
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
+from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import LayerRow
+
+FORMAT_VERSION = 2
+NON_FINITE = ("Infinity", "-Infinity", "NaN")
+# Format 1 wrote null for infinities. Of the fields that are never null otherwise these could hold one, always of this sign.
+LOST_INFINITIES = {"value": math.inf, "change": -math.inf, "candidate": -math.inf}
 
 
 class CandidateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +103,7 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
         warnings: what a careful reader should know.
     """
 
-    format_version: int = 1
+    format_version: int = FORMAT_VERSION
     name: str
     model_id: str
     task: str
@@ -150,10 +161,42 @@ def make_candidate_row(
 
 
 def encode_report(report: CompileReport) -> bytes:
-    """`report.json`, indented."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1)
+    """`report.json`, indented, strict JSON."""
+    return msgspec.json.format(msgspec.json.encode(_spell_non_finite(msgspec.to_builtins(report))), indent=1)
 
 
 def decode_report(content: bytes) -> CompileReport:
-    """Read `report.json` back."""
-    return msgspec.json.decode(content, type=CompileReport)
+    """Read `report.json` back, also that of format 1. Raises: InvalidInput for anything else."""
+    try:
+        fields = msgspec.json.decode(content, type=dict[str, Any])
+        written = fields.get("format_version", 1)
+        if written not in (1, FORMAT_VERSION):
+            line = f"expected a report.json of format 1 to {FORMAT_VERSION}, got {written}"
+            raise InvalidInput(f"{line}; read it with the Sightline that wrote it")
+        if written == 1:
+            fields = _restore_infinities(fields) | {"format_version": FORMAT_VERSION}
+        # Not strict: a text where a number belongs is read as that number.
+        report = msgspec.convert(fields, CompileReport, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"expected the report.json of a compilation, got something else: {error}; compile again") from error
+    requested = {name: float(value) if value in NON_FINITE else value for name, value in report.requested.items()}
+    return msgspec.structs.replace(report, requested=requested)
+
+
+def _spell_non_finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _spell_non_finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell_non_finite(one) for one in value]
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _restore_infinities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: LOST_INFINITIES[name] if one is None and name in LOST_INFINITIES else _restore_infinities(one)
+            for name, one in value.items()
+        }
+    return [_restore_infinities(one) for one in value] if isinstance(value, list) else value
