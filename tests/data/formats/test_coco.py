@@ -302,3 +302,19 @@ def test_an_option_coco_does_not_have_is_refused(tmp_path):
     put_json(tmp_path / "set" / "labels.json", [image(1, "1.png")], [])
     with pytest.raises(InvalidInput, match="options task"):
         read(tmp_path / "set", tmp_path, format_options={"lists": {"train": "a.txt"}})
+
+
+@pytest.mark.parametrize("bbox", ["1,2,10,20", {"x": 1}, [1, 2, 10], [1, "x", 10, 20], True])
+def test_a_damaged_bbox_is_drawn_anew_around_its_outline(tmp_path, bbox):
+    put_picture(tmp_path / "set" / "1.png")
+    triangle = [3.0, 4.0, 13.0, 4.0, 3.0, 24.0]
+    corner = {"size": [HEIGHT, WIDTH], "counts": [0, 2, HEIGHT * WIDTH - 2]}  # the two topmost pixels of the first column
+    damaged = [box(1, bbox=bbox, segmentation=outline) for outline in ([triangle], corner, [], "?", [[1, "x"]])]
+    put_json(tmp_path / "set" / "x.json", [image(1, "1.png")], damaged)
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    polygon, mask = items["1.png"].annotations
+    assert (polygon.polygons, polygon.box_xyxy) == ((tuple(triangle),), (3.0, 4.0, 13.0, 24.0))
+    assert (mask.geometry, mask.box_xyxy) == ("mask", (0.0, 0.0, 1.0, 2.0))
+    assert report.count("annotation", "changed", "bbox that is not as COCO defines it, drawn anew around its outline") == 2
+    assert report.count("annotation", "dropped", "bbox or segmentation that is not as COCO defines it") == 3
+    assert (report.kept["annotation"], report.changed("annotation"), report.dropped("annotation")) == (2, 2, 3)

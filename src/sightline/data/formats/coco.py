@@ -201,8 +201,7 @@ def _parse_annotation(
     if any(isinstance(value, int | float) and value for value in _as_list(record.get("keypoints"))):
         report.drop("attribute", "keypoints are not kept", where)
     try:
-        box = _parse_box(record.get("bbox"))
-        polygons, mask = _parse_outline(record, size, box, report, where)
+        box, polygons, mask = _parse_geometry(record, size, report, where)
     except NOT_COCO:
         report.drop("annotation", "bbox or segmentation that is not as COCO defines it", where)
         return None
@@ -229,17 +228,28 @@ def _parse_box(bbox: Any) -> BoxXyxy | None:
     return x, y, x + width, y + height
 
 
-def _parse_outline(
-    record: dict[str, Any], size: tuple[int, int] | None, box: BoxXyxy | None, report: ConversionReport, where: str
-) -> tuple[tuple[Ring, ...] | None, MaskRle | None]:
-    """Polygons or mask of an annotation. Raises: NOT_COCO for a damaged one, unless there is a box to keep."""
+def _parse_geometry(
+    record: dict[str, Any], size: tuple[int, int] | None, report: ConversionReport, where: str
+) -> tuple[BoxXyxy | None, tuple[Ring, ...] | None, MaskRle | None]:
+    """Box, polygons and mask of an annotation. Raises: NOT_COCO when one is damaged and no other is there to keep."""
+    box: BoxXyxy | None = None
+    damaged_box: Exception | None = None
     try:
-        return _parse_segmentation(record.get("segmentation"), size)
+        box = _parse_box(record.get("bbox"))
+    except NOT_COCO as error:
+        damaged_box = error
+    try:
+        polygons, mask = _parse_segmentation(record.get("segmentation"), size)
     except NOT_COCO:
         if box is None:
             raise
         report.change("annotation", "segmentation that is not as COCO defines it, its box is kept", where)
-        return None, None
+        return box, None, None
+    if damaged_box is not None:
+        if polygons is None and mask is None:
+            raise damaged_box
+        report.change("annotation", "bbox that is not as COCO defines it, drawn anew around its outline", where)
+    return box, polygons, mask
 
 
 def _parse_segmentation(segmentation: Any, size: tuple[int, int] | None) -> tuple[tuple[Ring, ...] | None, MaskRle | None]:
