@@ -1,4 +1,5 @@
 import random
+import ssl
 
 import httpx
 import pytest
@@ -13,6 +14,16 @@ NO_ROUTE_IN_TIME = httpx.ConnectTimeout("timed out")
 BROKEN = httpx.RemoteProtocolError("server disconnected without sending a response")
 RESET = httpx.ReadError("connection reset")
 LATE = httpx.ReadTimeout("timed out")
+
+
+def fail_tls(failure: httpx.TransportError, said: ssl.SSLError) -> httpx.TransportError:
+    failure.__cause__ = said
+    return failure
+
+
+UNTRUSTED = fail_tls(httpx.ConnectError("verify failed"), ssl.SSLCertVerificationError(1, "self-signed certificate"))
+NOT_LET_IN = fail_tls(httpx.ReadError("read failed"), ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]"))
+CUT_OFF_IN_HANDSHAKE = fail_tls(httpx.ConnectError("eof"), ssl.SSLEOFError(8, "UNEXPECTED_EOF_WHILE_READING"))
 
 
 class Clock:
@@ -41,7 +52,7 @@ def talk(
     raise AssertionError(f"it wants to send once more, after {waits}")
 
 
-@pytest.mark.parametrize("first", [BUSY, LIMITED, REFUSED, BROKEN, RESET])
+@pytest.mark.parametrize("first", [BUSY, LIMITED, REFUSED, BROKEN, RESET, CUT_OFF_IN_HANDSHAKE])
 def test_what_changes_nothing_is_sent_again(first: Outcome) -> None:
     last, waits = talk([first, OK])
     assert last is OK and len(waits) == 2
@@ -62,6 +73,12 @@ def test_loading_a_model_is_not_sent_twice_once_it_may_have_arrived(first: Outco
 def test_loading_a_model_is_sent_again_when_it_never_began(first: Outcome) -> None:
     last, waits = talk([first, OK], is_repeatable=False)
     assert last is OK and len(waits) == 2
+
+
+@pytest.mark.parametrize("first", [UNTRUSTED, NOT_LET_IN])
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(first: Outcome, is_repeatable: bool) -> None:
+    assert talk([first], is_repeatable) == (first, [0.0])
 
 
 def test_retries_end() -> None:

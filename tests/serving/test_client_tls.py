@@ -105,6 +105,22 @@ def test_a_certificate_that_nobody_vouches_for_is_one_line_with_the_remedy(
         assert len(str(refused.value).splitlines()) == 1
 
 
+def test_such_a_server_is_asked_once(private: str) -> None:
+    with Client(private, sleep=refuse_to_wait) as client, pytest.raises(AccessDenied, match=r"expected .* got: .*; give"):
+        client.predict("parts", BRIGHT)
+
+    async def main() -> None:
+        async with AsyncClient(private, sleep=refuse_to_wait) as client:
+            await client.predict("parts", BRIGHT)
+
+    with pytest.raises(AccessDenied, match=r"expected .* got: .*; give"):
+        asyncio.run(main())
+
+
+def refuse_to_wait(wait_s: float) -> Any:
+    raise AssertionError(f"it wants to ask once more in {wait_s} s")
+
+
 def test_asking_whether_such_a_server_is_ready_says_so_too(private: str) -> None:
     with Client(private) as client, pytest.raises(AccessDenied, match="--ca-file"):
         client.ready()

@@ -214,12 +214,19 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
     if isinstance(refused, ssl.SSLCertVerificationError):
         line = f"expected {url} to have a certificate that can be trusted, got: {refused.verify_message.rstrip('.')}"
         return AccessDenied(f"{line}; give its authority's PEM file as ca_file (on the command line --ca-file)")
-    if refused is not None and CERTIFICATE_REFUSED.search(str(refused)):
+    if is_distrust(error):
         line = f"{url} lets in only clients with a certificate that it trusts: {refused}"
         return AccessDenied(f"{line}; give client_certificate and client_key (on the command line --client-certificate)")
     if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
         return Exhausted(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
     return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")
+
+
+def is_distrust(error: BaseException) -> bool:
+    """Whether one side of a connection says that it does not trust the other's certificate, or misses one."""
+    refused = find_tls_error(error)
+    said = isinstance(refused, ssl.SSLCertVerificationError) or CERTIFICATE_REFUSED.search(str(refused))
+    return bool(said)
 
 
 def find_tls_error(error: BaseException | None) -> ssl.SSLError | None:

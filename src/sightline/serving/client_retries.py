@@ -3,7 +3,8 @@
 `converse` is a generator that yields how long to wait before the next sending and is sent what came of it, so that a client
 only has to sleep and to send. The rule asks what may have happened at the server:
 
-- the connection was never made: nothing was sent, so anything may be sent again;
+- one side does not trust the other's certificate: it will not the next time either, so nothing is sent again;
+- the connection was never made otherwise: nothing was sent, so anything may be sent again;
 - 429: refused before any work, by the server's own word; so is 503 with Retry-After, but as a gateway may say that too after
   the work began, only what is repeatable is sent again then;
 - a kept-alive connection broke: the server may have closed it just as the request left, or it may have worked on it. Asking
@@ -21,6 +22,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 import msgspec
+
+from sightline.serving.client_calls import is_distrust
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
@@ -68,6 +71,8 @@ def choose_wait(outcome: Outcome, is_repeatable: bool, attempt: int, rng: random
         asked_s = read_retry_after(outcome)
         if outcome.status_code == TOO_MANY or (outcome.status_code == UNAVAILABLE and asked_s is not None and is_repeatable):
             return (asked_s or 0.0) + jittered_s
+        return None
+    if is_distrust(outcome):
         return None
     if isinstance(outcome, httpx.ConnectError):
         return jittered_s
