@@ -1,9 +1,12 @@
 import asyncio
 import json
+import threading
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
+from http_server import connect, serve_app, wait_for
 from starlette.types import Message
 
 from sightline.core.errors import QueueFull
@@ -325,6 +328,46 @@ def test_a_client_that_hangs_up_is_499() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(scenario())
+    assert [record.status for record in told] == [499]
+
+
+HEADS: dict[str, list[tuple[bytes, bytes]]] = {"whole": [(b"content-length", b"2")], "in pieces": []}
+
+
+@pytest.mark.parametrize(("body", "status"), [("whole", 499), ("in pieces", 200)])
+def test_a_client_that_hangs_up_before_the_head_of_its_answer_has_left_is_499(body: str, status: int) -> None:
+    """A head leaves with the body, but before pieces of unknown length, of which the first may be long in coming."""
+    told: list[RequestRecord] = []
+    begun = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADS[body]})
+        begun.set()
+        await asyncio.Event().wait()
+
+    with serve_app(Guard(app, tellers=[told.append])) as port:
+        with connect(port) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert begun.wait(20)
+        wait_for(lambda: bool(told))
+    assert [record.status for record in told] == [status]
+
+
+def test_an_answer_that_comes_after_its_client_has_gone_is_499() -> None:
+    told: list[RequestRecord] = []
+    begun = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": 200, "headers": HEADS["whole"]})
+
+    with serve_app(Guard(app, tellers=[told.append])) as port:
+        with connect(port) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert begun.wait(20)
+        wait_for(lambda: bool(told))
     assert [record.status for record in told] == [499]
 
 

@@ -14,7 +14,7 @@ from grpc_fakes import make_request, read_failure, run_grpc
 from v2_fakes import NumpyVersion, make_facts, tensor
 
 from sightline.serving.http.edge import ConnectionLimits, Edge
-from sightline.serving.v2_grpc import dispatch, server, unread
+from sightline.serving.v2_grpc import dispatch, refusals, server, unread
 from sightline.serving.v2_grpc.unread import Connections, Unread, read_peer
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
@@ -55,6 +55,42 @@ def test_who_does_not_read_an_answer_in_time_is_cut_off_and_nobody_else(bench, m
         deaf.wait_until_cut()
         is_cut.set()
         assert next(polite).infer_response.model_name == "gate"
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_who_is_cut_off_without_an_answer_is_logged_as_499(bench, monkeypatch, name):
+    monkeypatch.setattr(unread, "READ_TIMEOUT_S", 0.2)
+    add_wide(bench, columns=1)
+    records = []
+    with run_grpc(bench, tellers=[records.append]) as address, DeafClient(address) as deaf:
+        deaf.call(name, CALLS[name].SerializeToString())
+        deaf.wait_until_cut()
+    assert [(record.path.rpartition("/")[2], record.status) for record in records] == [(name, 499)]
+
+
+def test_answers_of_a_stream_that_ends_before_they_are_sent_are_logged_as_499(bench, monkeypatch):
+    records, is_refused = [], threading.Event()
+
+    def describe_failure(record, error):
+        is_refused.set()
+        return refusals.describe_failure(record, error)
+
+    monkeypatch.setattr(dispatch, "describe_failure", describe_failure)
+
+    def ask_twice():
+        bench.gate.opened.clear()
+        yield make_request()
+        yield make_request("nothing")  # answered at once, but behind the first
+
+    with run_grpc(bench, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        assert not next(stub.ModelStreamInfer(iter([make_request()]), timeout=30)).error_message
+        cancelled = stub.ModelStreamInfer(ask_twice(), timeout=30)
+        assert all(bench.gate.entered.acquire(timeout=30) for _ in range(2))
+        assert is_refused.wait(30)
+        cancelled.cancel()
+        bench.wait_for_ended(2)
+    assert [record.status for record in records] == [200, 499, 499]
 
 
 def test_calls_whose_answers_are_not_read_keep_nobody_out(bench):

@@ -26,6 +26,7 @@ from sightline.serving.http.request_head import Headers
 from sightline.serving.http.request_parser import ParsedRequest, RequestParser, make_too_large
 from sightline.serving.http.tls_listener import Arrival
 from sightline.serving.http.websocket import WebSocket
+from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
@@ -113,6 +114,8 @@ class EdgeConnection(asyncio.Protocol):
         self._is_deaf = True
         self._clock.stop()
         self._edge.count_unread(self, 0)
+        if self._current is not None:
+            self._current.note_status(CLIENT_CLOSED_REQUEST)
         self._forget_all()
         self._resume_writers()
 
@@ -365,7 +368,7 @@ class EdgeConnection(asyncio.Protocol):
 
     def _tell_refusal(self, status: int, broken: Exchange | None = None) -> None:
         self._edge.refusals[status] += 1
-        if broken is None or not broken.note_refusal(status):
+        if broken is None or not broken.note_status(status):
             self._edge.tell_refusal(status, self._address, *self._parser.describe_request())
 
     def _forget(self, exchange: Exchange) -> None:

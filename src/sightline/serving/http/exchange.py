@@ -108,8 +108,11 @@ class Exchange:
         self.is_whole = True
         self._wake()
 
-    def note_refusal(self, status: int) -> bool:
-        """Put the status of a refusal into what the guard will tell of the request. Returns: whether the guard tells of it."""
+    def note_status(self, status: int) -> bool:
+        """Put a status into what the guard will tell of the request, unless the head of an answer has left.
+
+        Returns: whether the guard tells of it.
+        """
         record = self.scope["state"].get("record")
         if record is not None and not self.has_started:
             record.status = status

@@ -254,13 +254,16 @@ class Guard:
             record.request_id = f"{self._id_prefix}-{next(self._id_numbers)}"
 
     def _make_send(self, record: RequestRecord, send: Send) -> Send:
+        async def send_head(message: Message) -> None:
+            await send({**message, "headers": [*message.get("headers", ()), *_list_headers(record)]})
+            record.status = message["status"]  # not before: it fails when the client has gone
+
         def guarded_send(message: Message) -> Any:  # not async itself: it hands on the coroutine of `send`
             kind = message["type"]
             if kind == "http.response.body":
                 record.bytes_out += len(message.get("body", b""))
             elif kind in ("http.response.start", "websocket.http.response.start"):
-                record.status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *_list_headers(record)]}
+                return send_head(message)
             elif kind == "websocket.accept":
                 record.status = 101
             return send(message)

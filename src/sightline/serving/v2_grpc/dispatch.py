@@ -8,6 +8,9 @@ there before all of it is, so what may be on its way is bounded by number: messa
 
 A call keeps its place until its answer is read, or its connection cut off because it is not. The quota of a key is left as soon
 as the answer is made: the client knows before we do that it has read it, and may send its next request meanwhile.
+
+A request is told of when its answer is sent, not when it is made: a client that is cut off before is 499. The library does not
+say when a client itself gives up a unary call whose answer is on its way: that is told as an answer.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from sightline.serving.http.keys import ANYBODY, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
@@ -128,7 +132,8 @@ class Dispatcher:
         lane = self._health if call.name in OPEN_CALLS else self._calls
 
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
-            with self._tell(call, context) as record:
+            with ExitStack() as until_told:
+                record = until_told.enter_context(self._tell(call, context))
                 try:
                     caller = self._find_caller(call, context)
                     whose = caller.name or record.remote
@@ -142,20 +147,25 @@ class Dispatcher:
                                 del body  # the message has a copy
                                 origin = Origin(caller, context.time_remaining())
                                 answered = _note_answer(record, await answer(message, origin))
-                        self._begin_sending(context, answered, until_read)
+                        self._begin_sending(context, record, until_read.pop_all(), until_told.pop_all())
                         return answered
                 except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                     await self._refuse(record, context, error)
 
         return answer_call
 
-    def _begin_sending(self, context: Any, answer: bytes, until_read: ExitStack) -> None:
-        """The library sends the answer once the handler has ended; what is entered there is left when that is over."""
+    def _begin_sending(self, context: Any, record: RequestRecord, until_read: ExitStack, until_told: ExitStack) -> None:
+        """The library sends the answer once the handler has ended; the two are left, in this order, when that is over."""
         unread = self._make_unread(context)
-        unread.add(len(answer))
-        until_read.enter_context(unread.sending(len(answer)))
-        leave = until_read.pop_all().close
-        context.add_done_callback(lambda context: leave())
+        unread.add(record.bytes_out)
+        until_read.enter_context(unread.sending(record.bytes_out))
+
+        def leave(context: Any) -> None:
+            with until_told, until_read:
+                if unread.is_cut:
+                    record.status = CLIENT_CLOSED_REQUEST
+
+        context.add_done_callback(leave)
 
     def _make_unread(self, context: Any) -> Unread:
         return Unread(partial(self._cut, context.peer()), self._count_unread)
@@ -182,10 +192,13 @@ class Dispatcher:
 
         Raises: Refusal when it had to give way.
         """
+        unsent: dict[asyncio.Task[bytes], RequestRecord] = {}
 
         async def read_messages() -> None:
             async for body in messages:
-                answer = group.create_task(self._answer_in_stream(call, body, context, stream))
+                record = self._make_record(call, context)
+                answer = group.create_task(self._answer_in_stream(call, body, context, stream, record))
+                unsent[answer] = record
                 stream.begin(len(body))
                 del body  # its task alone decides how long it lives
                 await stream.answers.put(answer)
@@ -198,44 +211,58 @@ class Dispatcher:
                 while (answer := await stream.answers.get()) is not None:
                     with stream.unread.sending(len(await answer)):
                         await _send(context, answer.result())
+                    self._tell_of(unsent.pop(answer))
                     stream.end(len(answer.result()))
                 reader.cancel()
         finally:
             stream.unread.close()
+            for record in unsent.values():
+                record.status = CLIENT_CLOSED_REQUEST
+                self._tell_of(record)
         if stream.refusal is not None:
             raise stream.refusal
 
-    async def _answer_in_stream(self, call: ServiceCall, body: bytes, context: Any, stream: OpenStream) -> bytes:
+    async def _answer_in_stream(
+        self, call: ServiceCall, body: bytes, context: Any, stream: OpenStream, record: RequestRecord
+    ) -> bytes:
         """The answer to one message of a stream: a failure is an answer too, and the stream goes on."""
         message_id, size_bytes = "", len(body)
-        with self._tell(call, context) as record:
-            try:
-                caller = self._find_caller(call, context)  # again: a key may go while its stream is open
-                record.bytes_in = size_bytes
-                with self._enter(call, caller, record), self._hold(size_bytes):
-                    message = parse_message(call.request, body)
-                    del body  # the message has a copy
-                    message_id = message.id
-                    answer = _note_answer(record, await self._endpoints.infer_in_stream(message, Origin(caller)))
-            except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-                response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
-                response.infer_response.id = message_id
-                answer = bytes(response.SerializeToString())
-            stream.answer(size_bytes, len(answer))
-            return answer
+        RECORD.set(record)
+        try:
+            caller = self._find_caller(call, context)  # again: a key may go while its stream is open
+            record.bytes_in = size_bytes
+            with self._enter(call, caller, record), self._hold(size_bytes):
+                message = parse_message(call.request, body)
+                del body  # the message has a copy
+                message_id = message.id
+                answer = _note_answer(record, await self._endpoints.infer_in_stream(message, Origin(caller)))
+        except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
+            response = find_message("ModelStreamInferResponse")(error_message=describe_failure(record, error))
+            response.infer_response.id = message_id
+            answer = bytes(response.SerializeToString())
+        stream.answer(size_bytes, len(answer))
+        return answer
 
     @contextmanager
     def _tell(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
         """A record of a request, which is told of at its end."""
-        record = _make_record(call, context)
-        record.request_id = find_request_id(context.invocation_metadata()) or f"{self._id_prefix}-{next(self._id_numbers)}"
+        record = self._make_record(call, context)
         RECORD.set(record)
         try:
             yield record
         finally:
-            record.duration_s = time.perf_counter() - record.started_s
-            for tell in self._tellers:
-                tell(record)
+            self._tell_of(record)
+
+    def _make_record(self, call: ServiceCall, context: Any) -> RequestRecord:
+        client = read_peer(context.peer())[0], 0
+        record = RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": client})
+        record.request_id = find_request_id(context.invocation_metadata()) or f"{self._id_prefix}-{next(self._id_numbers)}"
+        return record
+
+    def _tell_of(self, record: RequestRecord) -> None:
+        record.duration_s = time.perf_counter() - record.started_s
+        for tell in self._tellers:
+            tell(record)
 
     @contextmanager
     def _enter(self, call: ServiceCall, caller: Caller, record: RequestRecord) -> Iterator[None]:
@@ -274,10 +301,6 @@ class Dispatcher:
         if body is grpc.aio.EOF:
             raise Refusal(400, f"expected one message {call.request}, got none")
         return bytes(body)
-
-
-def _make_record(call: ServiceCall, context: Any) -> RequestRecord:
-    return RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": (read_peer(context.peer())[0], 0)})
 
 
 def _note_answer(record: RequestRecord, answer: bytes) -> bytes:

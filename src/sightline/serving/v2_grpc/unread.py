@@ -30,14 +30,17 @@ class Unread:
     Args:
         cut: ends the client's connection.
         count: told of the bytes that there are; `Edge.count_unread` is one, which calls `abort` when others need the room.
+
+    Attributes:
+        is_cut: the connection was ended because of them.
     """
 
-    __slots__ = ("_bytes", "_count", "_counted", "_cut", "_is_over")
+    __slots__ = ("_bytes", "_count", "_counted", "_cut", "_is_over", "is_cut")
 
     def __init__(self, cut: Callable[[], None], count: CountUnread) -> None:
         self._cut, self._count = cut, count
         self._bytes = self._counted = 0
-        self._is_over = False
+        self._is_over = self.is_cut = False
 
     def add(self, size_bytes: int) -> None:
         """An answer of so many bytes is there."""
@@ -59,6 +62,7 @@ class Unread:
 
     def abort(self) -> None:
         """End the connection; nothing counts any more."""
+        self.is_cut = True
         self.close()
         self._cut()
 
