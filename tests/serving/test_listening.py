@@ -255,3 +255,27 @@ def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path
         out, told = process.communicate(timeout=30)
     assert process.returncode == 0 and out == ""
     assert "second" not in told
+
+
+def test_a_signal_ends_the_process_while_an_opening_hangs_in_native_code(repository: Path) -> None:
+    code = (
+        "import ctypes, sys\n"
+        "from sightline.cli.main import run\n"
+        "from sightline.serving import server\n"
+        "from sightline.serving.inference.served_model import ServedModel\n"
+        "server.OPENING_S = server.LEAST_OPENING_S = 0.2\n"
+        "def hang(model):\n"
+        "    print(model.name, file=sys.stderr, flush=True)\n"
+        "    ctypes.CDLL(None).sleep(600)\n"
+        "ServedModel.open = hang\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stderr.readline() == "parts\n"
+        process.send_signal(signal.SIGTERM)
+        out, told = process.communicate(timeout=30)
+    assert process.returncode == 0 and out == ""
+    (line,) = told.splitlines()
+    assert line.endswith("ERROR opening version 1 of parts does not end: the server ends without it, and all models stay open")

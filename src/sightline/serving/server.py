@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from sightline.core.errors import Exhausted
 from sightline.core.settings import Settings
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.http import openapi, predict
@@ -56,6 +57,8 @@ from sightline.serving.v2_grpc.server import GrpcServer, check_address, create_g
 
 PAGE_FOLDER = Path(__file__).parent / "page"
 DRAIN_S = 5.0
+OPENING_S = 10.0  # from the beginning of the end on, for the model that is being opened
+LEAST_OPENING_S = 1.0  # when everything else has ended
 HAVE_QUEUES = ("READY", "UNLOADING")  # states of versions
 OpenModel = Callable[[ModelSource], OpenedModel]
 
@@ -86,6 +89,7 @@ class InferenceServer:
         self._plan_folder = open_plan_folder(settings.cache)
         self._is_ready = self._is_ending = False
         self._are_threads_ended = True
+        self._opening_ends_s = 0.0  # on the loop's clock, known when the server begins to end
         self.authenticator = self._make_authenticator()
         slots, express = settings.threads, self.options.express_slots
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
@@ -133,6 +137,10 @@ class InferenceServer:
 
         Nothing more is loaded from now on.
         """
+        loop = asyncio.get_running_loop()
+        if not self._is_ending:
+            self._opening_ends_s = loop.time() + OPENING_S
+            loop.call_at(self._opening_ends_s, self.host.give_up_start)
         self._is_ready, self._is_ending = False, True
         self.host.stop_loading()
         await self.streams.close()
@@ -155,16 +163,24 @@ class InferenceServer:
                 assert self.options.grpc_address is not None
                 self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
-            self.names = await asyncio.to_thread(self.host.start)
+            await self._start_host()
             self._is_ready = not self._is_ending
             yield
+
+    async def _start_host(self) -> None:
+        try:
+            self.names = await asyncio.to_thread(self.host.start)
+        except Exhausted:  # given up: the server ends
+            if not self._is_ending:
+                raise
 
     async def _end_threads(self) -> None:
         self._are_threads_ended = await asyncio.to_thread(self._threads.close, DRAIN_S)
 
     async def _close_host(self) -> None:
-        """An execution that has not ended by now may never end, and must not keep the process: it is not waited for again."""
-        await asyncio.to_thread(self.host.close, None if self._are_threads_ended else 0.0)
+        """What has not ended by now, an execution or an opening, may never end, and must not keep the process."""
+        opening_s = max(self._opening_ends_s - asyncio.get_running_loop().time(), LEAST_OPENING_S)
+        await asyncio.to_thread(self.host.close, None if self._are_threads_ended else 0.0, opening_s)
 
     async def _check_options(self) -> None:
         """What would end the start ends it before models are opened, which takes long. Raises: SightlineError."""

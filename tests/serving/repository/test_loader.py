@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from sightline.core.errors import Exhausted
-from sightline.serving.repository.loader import PAGE_INS_AT_A_TIME, Loader, Urgency
+from sightline.serving.repository.loader import PAGE_INS_AT_A_TIME, Loader, Urgency, give_up
 
 
 @pytest.fixture
@@ -80,3 +80,30 @@ def test_what_waits_to_be_loaded_when_it_ends_is_refused() -> None:
     gate.set()
     ending.join(20)
     assert running.result(20) and done == ["closed", "last"]
+
+
+def test_a_job_that_hangs_is_left_to_itself_and_the_last_one_left_out() -> None:
+    loader, entered, gate, done = Loader(), threading.Event(), threading.Event(), list[str]()
+    running = loader.submit(Urgency.LOAD, lambda: entered.set() or gate.wait(20))
+    assert entered.wait(20)
+    give_up(running)
+    with pytest.raises(Exhausted, match="shutting down"):
+        running.result(0)
+    assert not loader.close(partial(done.append, "last"), patience_s=0.01)
+    gate.set()
+    loader._thread.join(20)  # it ends without a word about the job that was given up
+    assert not loader._thread.is_alive() and done == []
+
+
+def test_the_last_job_may_take_longer_than_what_runs_before_it_is_waited_for() -> None:
+    loader, done = Loader(), list[str]()
+    pause = threading.Event()
+    assert loader.close(lambda: pause.wait(0.2) or done.append("last"), patience_s=0.1)
+    assert done == ["last"]
+
+
+def test_giving_up_what_has_ended_changes_nothing(loader: Loader) -> None:
+    ended = loader.submit(Urgency.LOAD, lambda: 7)
+    assert ended.result(20) == 7
+    give_up(ended)
+    assert ended.result(0) == 7

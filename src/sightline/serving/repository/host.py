@@ -25,7 +25,7 @@ from sightline.serving.repository.describing import (
     describe_draining,
     describe_versions,
 )
-from sightline.serving.repository.loader import Loader, Urgency
+from sightline.serving.repository.loader import Loader, Urgency, give_up
 from sightline.serving.repository.looking import stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, ReadBytes
 from sightline.serving.repository.paging import Pager, Queues
@@ -101,6 +101,7 @@ class ModelHost:
         self._updater.pager = self._pager
         self._has_loaded = False  # what the mode wants at start
         self._awaited: set[str] = set()  # models of the start that have not answered yet
+        self._starting: Future[None] | None = None
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
 
@@ -144,13 +145,15 @@ class ModelHost:
 
         Meanwhile what is loaded already answers, and whatever is not there is said to be loading.
 
-        Returns: names that answer. Raises: NotFound when the repository, or a name to load at start, is not there.
+        Returns: names that answer.
+        Raises: NotFound when the repository, or a name to load at start, is not there; Exhausted after `give_up_start`.
         """
         if not self.repository.is_dir():
             raise NotFound(f"expected a model repository, a folder of models, at {self.repository}; make one: sightline deploy")
         self._ticker = threading.Thread(target=self._tick, name="repository", daemon=True)
         self._ticker.start()
-        self._loader.run(self._load_first)
+        self._starting = self._loader.submit(Urgency.LOAD, self._load_first)
+        self._starting.result()
         self._has_loaded = True
         with self._lock:
             self._awaited = {name for name, model in self._updater.models.items() if not model.has_answered}
@@ -167,13 +170,20 @@ class ModelHost:
         """Open no model any more, but for the one that is being opened: the server is about to end. Never waits."""
         self._updater.is_ending = True
 
-    def close(self, ending_s: float | None = None) -> None:
+    def give_up_start(self) -> None:
+        """Have `start` return if it has not: the model that is being opened may never be. Never waits."""
+        if self._starting is not None:
+            give_up(self._starting)
+
+    def close(self, ending_s: float | None = None, opening_s: float | None = None) -> None:
         """Close every version, whoever holds it, and end the threads.
 
         End the scheduler's threads first: what still waits in its queues would find its model closed.
 
         Args:
             ending_s: how long executions that run are waited for; models on which one runs even then stay open. None: no bound.
+            opening_s: how long the model that is being opened is waited for; all models stay open where it is not by then.
+                None: no bound.
         """
         with self._lock:
             if self._stop.is_set():
@@ -182,7 +192,13 @@ class ModelHost:
         self.stop_loading()
         if self._ticker is not None:
             self._ticker.join()
-        self._loader.close(partial(self._updater.close_all, ending_s))
+        if not self._loader.close(partial(self._updater.close_all, ending_s), opening_s):
+            logger.error("%s does not end: the server ends without it, and all models stay open", self._describe_opening())
+
+    def _describe_opening(self) -> str:
+        with self._lock:
+            loading = [(name, model.loading) for name, model in self._updater.models.items() if model.loading is not None]
+        return " and ".join(f"opening version {version} of {name}" for name, version in loading) or "opening or closing a model"
 
     def index(self) -> list[VersionState]:
         """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""

@@ -7,7 +7,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ class Loader:
     def __init__(self) -> None:
         self._jobs: dict[Urgency, deque[Job]] = {urgency: deque() for urgency in Urgency}
         self._page_ins = 0  # since the last load
-        self._ends = False
+        self._ends = self._is_left = False
         self._came = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
         self._thread.start()
@@ -72,28 +73,41 @@ class Loader:
         """Whether the calling thread is the loader's."""
         return threading.current_thread() is self._thread
 
-    def close(self, last: Callable[[], None]) -> None:
+    def close(self, last: Callable[[], None], patience_s: float | None = None) -> bool:
         """Do the last job and end; nothing is taken any more, and what waits to be loaded is refused.
 
-        Once. Raises: whatever the last job raised.
+        Once. Args: patience_s: how long what is being done is waited for; None: no bound.
+
+        Returns: False when it has not ended by then: the last job is left out, and the thread to itself.
+        Raises: whatever the last job raised.
         """
+        begins = threading.Event()
+
+        def do_last() -> None:
+            begins.set()
+            last()
+
         done: Future[None] = Future()
         with self._came:
             self._ends = True
             refused = [*self._jobs[Urgency.PAGE_IN], *self._jobs[Urgency.LOAD]]
             self._jobs[Urgency.PAGE_IN].clear()
             self._jobs[Urgency.LOAD].clear()
-            self._jobs[Urgency.END].append((done, last))
+            self._jobs[Urgency.END].append((done, do_last))
             self._came.notify()
         for future, _ in refused:
             if future.set_running_or_notify_cancel():
                 future.set_exception(Exhausted(ENDING))
+        if not begins.wait(patience_s):
+            self._is_left = True
+            return False
         self._thread.join()
         done.result()
+        return True
 
     def _work(self) -> None:
         urgency = Urgency.LOAD
-        while urgency != Urgency.END:
+        while urgency != Urgency.END and not self._is_left:
             urgency = self._work_once()
 
     def _work_once(self) -> Urgency:
@@ -125,12 +139,22 @@ class Loader:
         return chosen
 
 
+def give_up(future: "Future[Any]") -> None:
+    """Tell whoever waits for a job that it is waited for no more, unless it has ended; it may go on."""
+    with suppress(InvalidStateError):
+        future.set_exception(Exhausted(ENDING))
+
+
 def _do(urgency: Urgency, future: "Future[Any]", job: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():  # nobody wants it any more
+    if future.done() or not future.set_running_or_notify_cancel():  # nobody wants it any more
         return
     try:
-        future.set_result(job())
+        value = job()
     except Exception as error:  # the thread's border: the error goes to whoever waits for the job
-        future.set_exception(error)
+        with suppress(InvalidStateError):  # it was given up
+            future.set_exception(error)
         if urgency in (Urgency.CLOSE, Urgency.PAGE_IN):  # nobody waits for those
             logger.exception("a job of the loader failed")
+    else:
+        with suppress(InvalidStateError):
+            future.set_result(value)
