@@ -241,3 +241,23 @@ def test_ctrl_c_in_a_command_is_code_130(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sightline.core.workspace.Workspace.find", interrupt)
     ran = run("show", "parts")
     assert (ran.code, ran.err) == (130, "error: stopped\n")
+
+
+def test_a_start_collects_no_garbage_and_a_command_does() -> None:
+    code = (
+        "import gc, sys; from sightline.cli import main; seen = []\n"
+        "def probe() -> None:\n    seen.append(gc.isenabled())\n"
+        "main.app.command('probe')(main.collect_from_here(probe)); main.app.command('plain')(probe)\n"
+        "for name in ('plain', 'probe'):\n"
+        "    sys.argv = ['sightline', name]\n"
+        "    try: main.run()\n"
+        "    except SystemExit: pass\n"
+        "print(seen)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[False, True]\n"
+
+
+def test_every_command_collects_garbage_but_the_one_that_turns_it_on_itself() -> None:
+    registered = {info.name: info.callback for info in app.registered_commands}
+    assert {name for name, command in cli.COMMANDS.items() if registered[name] is command} == {"serve"}

@@ -1,3 +1,4 @@
+import gc
 import json
 import signal
 import socket
@@ -6,8 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -17,6 +19,7 @@ from whole_server import begin_server, run_server, wait_until
 
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.imaging.reading import encode_image
+from sightline.serving import listening
 from sightline.serving.deployments import deploy_artifact
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
@@ -63,6 +66,23 @@ def test_urls_of_both_address_families() -> None:
 
 def find_our_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(OUR_THREADS)]
+
+
+def test_a_server_collects_garbage_though_the_command_line_had_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(Exception):
+        pass
+
+    def make_server(*_: object) -> None:
+        assert gc.isenabled()
+        raise Stop
+
+    monkeypatch.setattr(listening, "make_server", make_server)
+    gc.disable()
+    try:
+        with closing(open_listener("127.0.0.1", 0, allow_remote=False)) as listener, pytest.raises(Stop):
+            listening.run_server(cast(Any, None), listener, cast(Any, None), lambda: None)
+    finally:
+        gc.enable()
 
 
 def test_nothing_of_a_server_outlives_it(repository: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The server's socket and its life: bind, announce, serve until a signal, end cleanly."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -97,6 +98,7 @@ def run_server(
         spare_lasting_objects()
         on_ready()
 
+    gc.enable()  # the command line has it off until here
     server = make_server(app, edge, begin, tls, on_end)
     allow_more_files()
     return_large_blocks()
