@@ -6,7 +6,10 @@ Three take turns of all pictures, so that a machine whose speed swings treats al
 decodes and resizes, the same INT8 file compiled for one picture and all threads), the plainest possible server
 (`plain_server.py`: one thread that receives, decodes, infers and answers), and ours. The client of both is a raw socket.
 What the plain server takes longer than the loop is what a process of its own and a socket cost here. Ratios are those of the
-medians of a turn; the results are medians of the turns. The last line is one JSON object.
+medians of a turn; the results are medians of the turns.
+
+A first start finds nothing that was compiled before, a later one what the first has kept; the two take turns. The last line is
+one JSON object.
 """
 
 import argparse
@@ -35,17 +38,19 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("work", type=Path, help="folder that the peers' setup.sh prepared")
     parser.add_argument("--model", default="mobilenet_v3_large")
     parser.add_argument("--turns", type=int, default=10, help="of all pictures, for each (default: %(default)s)")
-    parser.add_argument("--starts", type=int, default=5, help="times that the server is started")
+    parser.add_argument("--starts", type=int, default=5, help="times that the server is started for the first time, and again")
     return parser.parse_args()
 
 
-def measure_starts(repository: Path, log: Path, times: int) -> list[float]:
-    """Seconds from the process's start to the first time that the model says it is ready."""
-    started = []
+def measure_starts(repository: Path, log: Path, times: int) -> tuple[list[float], list[float]]:
+    """Seconds from the process's start to the first time that the model says it is ready: first starts, later ones."""
+    first, later = [], []
     for _ in range(times):
-        with serve(repository, log, ask="/v2/models/clf/ready") as server:
-            started.append(server.started_s)
-    return started
+        with tempfile.TemporaryDirectory(prefix="sightline-cache-") as cache:
+            for started in (first, later):
+                with serve(repository, log, ask="/v2/models/clf/ready", cache=Path(cache)) as server:
+                    started.append(server.started_s)
+    return first, later
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sightline-serving-") as temporary:
         repository, log = Path(temporary, "repository"), Path(temporary, "log")
         add_model(repository, "clf", network, batch=1)  # as a plain file is served
-        starts = measure_starts(repository, log, arguments.starts)
+        first_starts, later_starts = measure_starts(repository, log, arguments.starts)
         bare = BareLoop(network)
         with serve(repository, log) as server, serve_plainly(network) as plain_port:
             port = urlsplit(server.url).port
@@ -95,7 +100,8 @@ def main() -> None:
     targets = judge(
         {
             "over_bare": (MOST_OVER_BARE, "<=", find_ratio(turns, "served_ms", "bare_ms")),
-            "start_s": (MOST_START_S, "<=", round(statistics.median(starts), 2)),
+            "first_start_s": (MOST_START_S, "<=", round(statistics.median(first_starts), 2)),
+            "later_start_s": (MOST_START_S, "<=", round(statistics.median(later_starts), 2)),
             "memory_mb": (MOST_MEMORY_MB, "<=", round(memory_mb, 1)),
         }
     )
@@ -105,7 +111,8 @@ def main() -> None:
         turns=turns,
         plain_over_bare=find_ratio(turns, "plain_ms", "bare_ms"),
         served_over_plain=find_ratio(turns, "served_ms", "plain_ms"),
-        starts_s=[round(one, 2) for one in starts],
+        first_starts_s=[round(one, 2) for one in first_starts],
+        later_starts_s=[round(one, 2) for one in later_starts],
         targets=targets,
     )
 

@@ -78,12 +78,20 @@ def describe(graph: Path) -> tuple[list[str], list[str]]:
 
 
 @contextmanager
-def serve(repository: Path, log: Path, *options: str, ask: str = "/v2/health/ready") -> Iterator[OurServer]:
-    """Our server over a repository, ended afterwards. Args: ask: what must be answered with 200 before it counts as started."""
+def serve(
+    repository: Path, log: Path, *options: str, ask: str = "/v2/health/ready", cache: Path | None = None
+) -> Iterator[OurServer]:
+    """Our server over a repository, ended afterwards.
+
+    Args:
+        ask: what must be answered with 200 before it counts as started.
+        cache: where it keeps compiled networks; None: where it always does.
+    """
     port = find_free_port()
     command = [sys.executable, "-P", "-m", "sightline", "serve", str(repository), "--port", str(port), *options]
+    environment = os.environ if cache is None else {**os.environ, "SIGHTLINE_CACHE": str(cache)}
     begun_s = time.perf_counter()
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}{ask}", process)
             yield OurServer(f"http://127.0.0.1:{port}", process.pid, time.perf_counter() - begun_s)
