@@ -230,13 +230,13 @@ def test_a_row_of_batch_one_runs_one_picture_an_inference(tmp_path: Path, monkey
 def test_every_stage_and_batch_size_is_timed_on_a_plan_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan for any shape takes 1.3 times as long: see `runtime.backends.openvino`."""
     compiled: list[PlanKey] = []
-    compile_plan = OpenVinoSession._compile
+    compile_plan = OpenVinoSession._plan
 
     def watch(self: OpenVinoSession, key: PlanKey) -> Any:
         compiled.append(key)
         return compile_plan(self, key)
 
-    monkeypatch.setattr(OpenVinoSession, "_compile", watch)
+    monkeypatch.setattr(OpenVinoSession, "_plan", watch)
     version = make_pictures(tmp_path, [("test", "red", "red"), ("test", "blue", "blue")] * 3)
     artifact = write_tuned_artifact(tmp_path / "artifact")
     quick = QUICK | {"batch_sizes": (1, 2, 3, 5, 40), "streams": (1,)}

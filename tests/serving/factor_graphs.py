@@ -24,3 +24,14 @@ def write_factor(repository: Path, name: str, version: int, factor: float, engin
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, temporary / "model.onnx")
     temporary.rename(repository / name / str(version))
+
+
+def write_factor_ir(repository: Path, name: str, version: int, factor: float) -> Path:
+    """As `write_factor`, as OpenVINO's IR. Returns: its file."""
+    import openvino
+
+    write_factor(repository, name, version, factor, "openvino")
+    onnx_file = repository / name / str(version) / "model.onnx"
+    openvino.save_model(openvino.convert_model(onnx_file), onnx_file.with_suffix(".xml"), compress_to_fp16=False)
+    onnx_file.unlink()
+    return onnx_file.with_suffix(".xml")

@@ -10,8 +10,11 @@ from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
+from sightline.runtime import predictor
+from sightline.runtime.backend import Session, SessionOptions
+from sightline.runtime.backends.table import load_backend
 from sightline.serving.deployments import deploy_artifact
-from sightline.serving.loading import find_artifact, find_subject, load
+from sightline.serving.loading import find_artifact, find_subject, load, open_subject
 
 DARK, BRIGHT = np.zeros((30, 50, 3), np.uint8), np.full((30, 50, 3), 255, np.uint8)
 
@@ -70,3 +73,23 @@ def test_folders_of_other_kinds_are_refused(tmp_path: Path) -> None:
     write_file_atomic(tmp_path / "manifest.json", b'{"kind":"report"}')
     with pytest.raises(InvalidInput, match="'report'"):
         find_subject(str(tmp_path), Workspace(tmp_path))
+
+
+@pytest.mark.parametrize("way", ["load", "open_subject"])
+def test_what_was_compiled_is_kept_in_the_cache_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    asked: list[SessionOptions] = []
+    backend = load_backend("openvino")
+
+    class Noting:
+        def open(self, graph: Path, options: SessionOptions) -> Session:
+            asked.append(options)
+            return backend.open(graph, options)
+
+    monkeypatch.setattr(predictor, "load_backend", lambda name: Noting())
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    folder = write_brightness_artifact(tmp_path / "it", "model")
+    opened = load(folder) if way == "load" else open_subject(str(folder), Workspace(tmp_path))
+    opened.close()
+    assert [options.plan_folder for options in asked] == [tmp_path / "cache" / "plans"]

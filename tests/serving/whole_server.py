@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import uvicorn
 
-from sightline.core.settings import Settings
+from sightline.core.settings import Settings, read_settings
 from sightline.serving.listening import format_url, make_server, open_listener
 from sightline.serving.server import InferenceServer, OpenModel
 from sightline.serving.server_options import ServerOptions
@@ -63,7 +64,10 @@ def begin_server(
 ) -> Iterator[tuple[Running, threading.Event]]:
     """As `run_server`, without waiting until it is up, which the event tells."""
     options = options or ServerOptions(check_every_s=CHECK_EVERY_S)
-    whole = InferenceServer(repository, settings or Settings(threads=2), options, open_model)
+    settings = settings or Settings(threads=2)
+    if settings.cache == Settings().cache:  # the user's own
+        settings = msgspec.structs.replace(settings, cache=read_settings().cache)
+    whole = InferenceServer(repository, settings, options, open_model)
     listener = open_listener("127.0.0.1", 0)
     is_up = threading.Event()
     server = make_server(whole.app, whole.edge, is_up.set, tls, whole.end_streams)

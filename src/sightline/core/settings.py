@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path,
         Meta(
             description="Folder of what can be made again at any time: networks as OpenVINO compiled them for this machine, "
-            "2 GiB at most, and FPGA emulations; private to its owner."
+            "512 MiB at most, and FPGA emulations; private to its owner."
         ),
     ] = Path("~/.cache/sightline")
     max_image_pixels: Annotated[

@@ -3,15 +3,14 @@
     folder = open_plan_folder(settings.cache)
     SessionOptions(..., plan_folder=folder)
 
-A plan holds native data that its engine trusts: so the folder is private to its owner, a plan lies under the hash of all that
-went into it, and one that is not whole is not used. Files are mapped, not read: an engine packs most of a plan into memory of
-its own, and then the file takes none. A kept plan is never written to again, it may only be replaced or removed.
+A plan holds native data that its engine trusts: so the folder is private to its owner, as is each file in it, a plan lies under
+the hash of all that went into it, and one that is not what was kept under that name is not used.
 """
 
 import hashlib
 import logging
-import mmap
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,18 +18,17 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from sightline.core.errors import Conflict
 from sightline.core.folders import make_private_folder, write_file_atomic
 
 FOLDER_NAME = "plans"
 SUFFIX = ".plan"
-MOST_BYTES = 2 * 1024**3  # of all plans; those that were not used for the longest time go first
+MOST_BYTES = 512 * 1024**2  # of all plans; those that were not used for the longest time go first
+MOST_PLAN_BYTES = MOST_BYTES // 16
 DIGEST_BYTES = hashlib.sha256().digest_size  # behind the plan in its file
 
 logger = logging.getLogger("sightline.runtime")
-_makers: "WeakValueDictionary[Path, Any]" = WeakValueDictionary()  # a lock for each plan that a thread looks for
+_makers: "WeakValueDictionary[Path, Any]" = WeakValueDictionary()  # a lock for each plan that a thread makes
 _makers_lock = threading.Lock()
 
 
@@ -38,6 +36,7 @@ def open_plan_folder(cache: Path) -> Path | None:
     """Where plans lie in the folder of what can be made again; None, and a line in the log, where it cannot be had."""
     try:
         folder = cache.expanduser().absolute() / FOLDER_NAME
+        make_private_folder(folder.parent)
         make_private_folder(folder)
     except (Conflict, OSError, RuntimeError) as error:  # the last: there is no home
         logger.info("compiled plans are not kept: %s", error)
@@ -45,43 +44,21 @@ def open_plan_folder(cache: Path) -> Path | None:
     return folder
 
 
-class KeptPlan:
-    """A plan's file, mapped. It must live as long as what the engine makes of it, which reads its constants there.
-
-    Attributes:
-        content: uint8 `(N,)`; to be read only.
-    """
-
-    def __init__(self, mapped: mmap.mmap) -> None:
-        self._mapped = mapped
-        self.content = np.frombuffer(mapped, np.uint8, max(0, len(mapped) - DIGEST_BYTES))
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is what was kept."""
-        return hashlib.sha256(self.content.data).digest() == self._mapped[len(self.content) :]
-
-    def leave_memory(self) -> None:
-        """Take no memory for what nobody reads any more; whoever reads it again finds it in the file."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)
-
-
 class PlanStore:
     """The plans in a folder. For any thread and process.
 
     Args:
         folder: of `open_plan_folder`.
-        most_bytes: of all plans together.
+        most_bytes, most_plan_bytes: of all plans together, and of one.
     """
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES, most_plan_bytes: int = MOST_PLAN_BYTES) -> None:
         self._folder = folder
-        self._most_bytes = most_bytes
+        self._most_bytes, self._most_plan_bytes = most_bytes, most_plan_bytes
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Be the only thread of this process that looks for a plan and makes it, so that others find what it made."""
+        """Be the only thread of this process that makes a plan, so that others find what it made."""
         path = self._locate(key)
         with _makers_lock:
             lock = _makers.get(path)
@@ -90,44 +67,70 @@ class PlanStore:
         with lock:
             yield
 
-    def find(self, key: str) -> KeptPlan | None:
-        """A plan; None when none is whole. Args: key: a hash of all that went into the plan, in hexadecimal."""
+    def find(self, key: str) -> bytes | None:
+        """A plan; None when none is whole and ours. Args: key: a hash of all that went into it, in hexadecimal."""
         path = self._locate(key)
         try:
-            with path.open("rb") as file:
-                # Private and writable, as an engine's tensors want it, though nobody writes.
-                mapped = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+            content = _read_private(path)
+        except OSError:
+            return None
+        plan = content[:-DIGEST_BYTES]
+        if _sign(key, plan) != content[-DIGEST_BYTES:]:
+            logger.warning("the compiled plan %s is damaged or another's, and is made again", path)
+            self.drop(key)
+            return None
+        with suppress(OSError):  # a disk that is read only
             os.utime(path)
-        except (OSError, ValueError):  # not there, or empty
-            return None
-        plan = KeptPlan(mapped)
-        if not plan.is_whole:
-            logger.warning("the compiled plan %s is damaged and is made again", path)
-            return None
         return plan
 
-    def keep(self, key: str, plan: memoryview) -> None:
-        """Write a plan. Where that cannot be, the log says why, and the next session plans for itself."""
-        if len(plan) > self._most_bytes:
-            return
+    def keep(self, key: str, plan: bytes) -> bool:
+        """Write a plan. Returns: False where it is not there afterwards; the log says why, and the next session plans anew."""
+        if len(plan) > self._most_plan_bytes:
+            logger.info("a compiled plan of %d MB is not kept: more than %d", len(plan) >> 20, self._most_plan_bytes >> 20)
+            return False
         try:
-            write_file_atomic(self._locate(key), bytes(plan) + hashlib.sha256(plan).digest(), rights=0o600, durable=False)
-            self._make_room()
-        except OSError as error:
-            logger.info("a compiled plan is not kept: %s", error)
+            make_private_folder(self._folder)  # it may be removed at any time
+            write_file_atomic(self._locate(key), plan + _sign(key, plan), rights=0o600, durable=False)
+        except (Conflict, OSError) as error:
+            logger.info("compiled plans are not kept: %s", error)
+            return False
+        self._make_room()
+        return True
+
+    def drop(self, key: str) -> None:
+        """Remove a plan."""
+        with suppress(OSError):
+            self._locate(key).unlink()
 
     def _locate(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
 
     def _make_room(self) -> None:
         used = []
-        for path in self._folder.iterdir():  # also what a process left that was killed while it wrote
-            with suppress(OSError):  # another process has just removed it
-                facts = path.stat()
-                used.append((facts.st_mtime_ns, facts.st_size, path))
+        with suppress(OSError):
+            for path in self._folder.iterdir():  # also what a process left that was killed while it wrote
+                with suppress(OSError):  # another process has just removed it
+                    facts = path.lstat()
+                    used.append((facts.st_mtime_ns, facts.st_size, path))
         total_bytes = sum(size_bytes for _, size_bytes, _ in used)
         for _, size_bytes, path in sorted(used):
             if total_bytes <= self._most_bytes:
                 return
-            path.unlink(missing_ok=True)
-            total_bytes -= size_bytes
+            with suppress(OSError):  # no file of ours
+                path.unlink()
+                total_bytes -= size_bytes
+
+
+def _sign(key: str, plan: bytes) -> bytes:
+    digest = hashlib.sha256(key.encode())
+    digest.update(plan)
+    return digest.digest()
+
+
+def _read_private(path: Path) -> bytes:
+    """A file that its owner alone may write to, who is this process's user. Raises: OSError."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+            raise PermissionError(f"{path} is not this user's own")
+        return file.read()

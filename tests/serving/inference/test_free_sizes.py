@@ -17,13 +17,13 @@ from sightline.runtime.backends.openvino import OpenVinoSession
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Keys of the plans that OpenVINO made, in their order."""
     keys: list[Any] = []
-    as_ever = OpenVinoSession._compile
+    as_ever = OpenVinoSession._plan
 
     def compile_and_note(session: OpenVinoSession, key: Any) -> Any:
         keys.append(key)
         return as_ever(session, key)
 
-    monkeypatch.setattr(OpenVinoSession, "_compile", compile_and_note)
+    monkeypatch.setattr(OpenVinoSession, "_plan", compile_and_note)
     return keys
 
 

@@ -324,6 +324,14 @@ def test_warming_up_meets_every_number_of_rows_that_requests_will() -> None:
     assert (opened.rows, opened.lone.inferred) == ([1, 4], [1])
 
 
+def test_each_session_begins_its_warm_up_with_another_number_of_rows() -> None:
+    opened = Opened(batch=8, streams=2)
+    opened.model.warm_up()
+    first, second = (session.inferred for session in opened.sessions if session.options.threads == 1)
+    assert first == [1, 4, 8]
+    assert second == [4, 8, 1]
+
+
 def test_paging_out_waits_for_what_runs_and_opening_brings_it_back() -> None:
     opened = Opened()
     running, many = make_work(opened.model, [], **picture(3)), opened.many

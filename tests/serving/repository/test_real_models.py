@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factor_graphs import write_factor
+from factor_graphs import write_factor, write_factor_ir
 from repository_fakes import write_configuration
 
 from sightline.core.errors import InvalidInput
@@ -79,9 +79,8 @@ def test_two_models_that_do_not_fit_together_both_answer_right(tmp_path: Path, e
 def test_what_was_compiled_once_is_opened_at_a_page_in_and_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[object] = []
     compile_plan = OpenVinoSession._compile
-    monkeypatch.setattr(OpenVinoSession, "_compile", lambda self, key: compiled.append(key) or compile_plan(self, key))
-    write_factor(tmp_path / "repository", "double", 1, 2, "openvino")
-    graph = tmp_path / "repository" / "double" / "1" / "model.onnx"
+    monkeypatch.setattr(OpenVinoSession, "_compile", lambda self, *how: compiled.append(how) or compile_plan(self, *how))
+    graph = write_factor_ir(tmp_path / "repository", "double", 1, 2)
     source = ModelSource(name="double", version=1, graph=graph, engine="openvino", precision="fp32", streams=2, threads=1)
     for restart in range(2):
         model = ServedModel(source, 2, max_pixels=1000, plan_folder=open_plan_folder(tmp_path / "cache"))
