@@ -98,7 +98,10 @@ def make_private_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts = folder.stat()
     if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-        raise Conflict(f"expected a folder that only you may write to, got {folder}; set SIGHTLINE_CACHE to another")
+        raise Conflict(
+            f"expected a folder that only you may write to, got {folder}; take the right from others (chmod go-w), "
+            "or set SIGHTLINE_CACHE to another"
+        )
 
 
 @contextmanager
