@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import openvino
 import pytest
+from openvino import opset13
 
 sys.path.insert(0, str(Path(__file__).parent))
 from graphs import FLOAT_GRAPHS, write_conv_chain, write_pyramid, write_quantised_conv
@@ -111,12 +112,94 @@ def test_pictures_and_every_shape_have_plans_of_their_own(
     ]
     with closing(OpenVinoSession(graph, options)) as session:
         expected = [read_first(session, inputs) for inputs in asked]
-    assert len(set(compiled)) == len(compiled) == len(list_plans(folder)) == 5
+    assert len(set(compiled)) == len(compiled) == 5
+    any_shape = {(None, True), (None, False)}  # pictures and tensors beyond the fixed shapes
+    assert len(list_plans(folder)) == len(set(compiled) - any_shape) == 3
     compiled.clear()
     with closing(OpenVinoSession(graph, options)) as session:
         for inputs, outputs in zip(asked, expected, strict=True):
             assert np.array_equal(read_first(session, inputs), outputs)
+    assert set(compiled) == any_shape
+
+
+def write_sum(folder: Path, kind: str) -> Path:
+    """`x` `(N, 4)` float32 through a constant whose type another conversion would change."""
+    x = opset13.parameter([-1, 4], np.float32, name="x")
+    largest = np.iinfo(np.int64).max
+    if kind == "slice to the end":
+        bounds = [opset13.constant(np.array([value], np.int64)) for value in (1, largest, 1, 1)]
+        y = opset13.slice(x, *bounds)
+    elif kind == "a large float64":
+        y = opset13.convert(opset13.multiply(opset13.convert(x, "f64"), opset13.constant(np.array([1e300, 1, 2, 3]))), "f32")
+    elif kind == "a large uint32":
+        limit = opset13.constant(np.full((1, 4), 2**32 - 1, np.uint32))
+        y = opset13.convert(opset13.minimum(opset13.convert(x, "u32"), limit), "f32")
+    else:
+        limit = opset13.constant(np.full((1, 4), largest))
+        y = opset13.convert(opset13.minimum(opset13.convert(x, "i64"), limit), "f32")
+    graph = folder / "m.xml"
+    openvino.save_model(openvino.Model([opset13.relu(y)], [x], "m"), graph, compress_to_fp16=False)
+    return graph
+
+
+@pytest.mark.parametrize("kind", ["slice to the end", "a large float64", "a large uint32", "a large int64"])
+def test_constants_of_types_that_openvino_converts_in_two_ways_come_back(
+    tmp_path: Path, folder: Path, compiled: list[Any], kind: str
+) -> None:
+    graph, inputs = write_sum(tmp_path, kind), {"x": np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)}
+    expected = infer(graph, inputs)
+    infer(graph, inputs, plan_folder=folder)
+    assert len(list_plans(folder)) == 1
+    compiled.clear()
+    assert np.array_equal(infer(graph, inputs, plan_folder=folder), expected)
     assert compiled == []
+
+
+def test_a_plan_that_answers_otherwise_is_not_kept(
+    tmp_path: Path,
+    folder: Path,
+    compiled: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    graph, inputs = write_sum(tmp_path, "slice to the end"), {"x": np.array([[1, 2, 3, 4]], np.float32)}
+    monkeypatch.setattr(openvino_plans.PlanKeeper, "prepare", lambda self, model: True)  # as OpenVINO alone would do it
+    with caplog.at_level(logging.INFO, "sightline.runtime"):
+        for _ in range(2):
+            assert infer(graph, inputs, plan_folder=folder).tolist() == [[2, 3, 4]]
+    assert "answers otherwise" in caplog.text
+    assert list_plans(folder) == []
+
+
+def test_a_network_with_networks_inside_is_not_kept(tmp_path: Path, folder: Path, compiled: list[Any]) -> None:
+    x, a, b = (opset13.parameter([-1, 4], np.float32, name=name) for name in "xab")
+    chosen = opset13.if_op(opset13.greater(opset13.reduce_sum(x, np.array([0, 1]), False), np.float32(0)).output(0))
+    then, other = opset13.result(opset13.relu(a)), opset13.result(opset13.negative(b))
+    chosen.set_then_body(openvino.Model([then], [a], "then"))
+    chosen.set_else_body(openvino.Model([other], [b], "else"))
+    chosen.set_input(x.output(0), a, b)
+    model = openvino.Model([opset13.relu(chosen.set_output(then, other))], [x], "m")
+    openvino.save_model(model, tmp_path / "m.xml", compress_to_fp16=False)
+    for _ in range(2):
+        assert infer(tmp_path / "m.xml", {"x": np.ones((1, 4), np.float32)}, plan_folder=folder).tolist() == [[1] * 4]
+    assert len(compiled) == 2
+    assert list_plans(folder) == []
+
+
+def test_a_plan_holds_no_weights(tmp_path: Path, folder: Path, rng: np.random.Generator) -> None:
+    graph = write_ir(tmp_path)
+    infer(graph, make_inputs(rng), plan_folder=folder)
+    (path,) = list_plans(folder)
+    first_weights = graph.with_suffix(".bin").read_bytes()[:64]
+    assert first_weights not in path.read_bytes()
+
+
+def test_graphs_that_share_their_weights_share_no_plan(tmp_path: Path, folder: Path, rng: np.random.Generator) -> None:
+    graph, inputs = write_ir(tmp_path), make_inputs(rng)
+    infer(graph, inputs, plan_folder=folder)
+    graph.write_text(graph.read_text().replace('type="ReLU"', 'type="Sigmoid"'))
+    assert np.array_equal(infer(graph, inputs, plan_folder=folder), infer(graph, inputs))
+    assert len(list_plans(folder)) == 2
 
 
 def test_the_same_architecture_with_other_weights_is_another_network(
@@ -161,6 +244,49 @@ def test_files_that_change_under_an_open_session_spoil_no_later_one(
         assert np.array_equal(infer(graph, inputs, plan_folder=folder), new)
 
 
+def test_weights_that_change_while_a_plan_is_opened_are_not_mixed_with_it(
+    tmp_path: Path, folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, inputs = write_ir(tmp_path), make_inputs(rng)
+    old = infer(graph, inputs, plan_folder=folder)
+    find = PlanStore.find
+
+    def find_and_change(store: PlanStore, key: str) -> bytes | None:
+        (tmp_path / "new").write_bytes(change_weights(graph))
+        (tmp_path / "new").replace(graph.with_suffix(".bin"))
+        return find(store, key)
+
+    with closing(OpenVinoSession(graph, SessionOptions(plan_folder=folder))) as session, monkeypatch.context() as patch:
+        patch.setattr(PlanStore, "find", find_and_change)
+        assert np.array_equal(read_first(session, inputs), old)
+
+
+def test_weights_that_are_written_in_place_without_a_trace_are_noticed(
+    tmp_path: Path, folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, inputs = write_ir(tmp_path), make_inputs(rng)
+    with closing(OpenVinoSession(graph, SessionOptions(plan_folder=folder))) as session:
+        monkeypatch.setattr(openvino_plans.PlanKeeper, "is_unchanged", lambda self: True)  # as through a mapping
+        graph.with_suffix(".bin").write_bytes(change_weights(graph))
+        session.infer(inputs)
+    assert list_plans(folder) == []
+
+
+def test_a_plan_stays_for_files_that_come_back(
+    tmp_path: Path, folder: Path, rng: np.random.Generator, compiled: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    graph, inputs = write_ir(tmp_path), make_inputs(rng)
+    infer(graph, inputs, plan_folder=folder)
+    with closing(OpenVinoSession(graph, SessionOptions(plan_folder=folder))) as session:
+        graph.with_suffix(".bin").rename(tmp_path / "away")
+        session.infer(inputs)
+    (tmp_path / "away").rename(graph.with_suffix(".bin"))
+    compiled.clear()
+    infer(graph, inputs, plan_folder=folder)
+    assert compiled == []
+    assert caplog.text == ""
+
+
 def test_files_that_are_gone_have_no_plan(tmp_path: Path, folder: Path, rng: np.random.Generator) -> None:
     inputs, graphs = make_inputs(rng), []
     for name in ("a", "b"):
@@ -198,7 +324,7 @@ def test_other_options_are_planned_anew(
     assert len(compiled) == 2
 
 
-@pytest.mark.parametrize("changed", ["CPU", "instructions allowed", "OpenVINO", "Sightline"])
+@pytest.mark.parametrize("changed", ["CPU", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "OpenVINO", "Sightline"])
 def test_another_machine_or_release_plans_anew(
     tmp_path: Path,
     folder: Path,
@@ -211,8 +337,8 @@ def test_another_machine_or_release_plans_anew(
     infer(graph, inputs, plan_folder=folder)
     if changed == "CPU":
         monkeypatch.setattr(openvino_plans, "read_instruction_sets", lambda: "another CPU")
-    elif changed == "instructions allowed":
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    elif changed.endswith("ISA"):
+        monkeypatch.setenv(changed, "AVX2")
     elif changed == "OpenVINO":
         monkeypatch.setattr(openvino, "__version__", "another release")
     else:
@@ -279,10 +405,12 @@ def test_sessions_that_open_together_plan_once(
         session.close()
 
 
-def test_a_session_that_cannot_keep_answers_and_tries_no_more(
-    tmp_path: Path, folder: Path, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+def test_a_session_that_cannot_keep_answers_and_tries_no_more_but_opens_what_is_there(
+    tmp_path: Path, folder: Path, rng: np.random.Generator, compiled: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     graph = write_ir(tmp_path)
+    infer(graph, make_inputs(rng, 3), plan_folder=folder)
+    compiled.clear()
     folder.chmod(0o770)
     with (
         caplog.at_level(logging.INFO, "sightline.runtime"),
@@ -291,13 +419,15 @@ def test_a_session_that_cannot_keep_answers_and_tries_no_more(
         for count in (1, 2, 3):
             assert len(read_first(session, make_inputs(rng, count))) == count
     assert caplog.text.count("compiled plans are not kept") == 1
-    assert list_plans(folder) == []
+    assert [shapes[0][0] for shapes, _ in compiled] == [1, 2]
+    assert len(list_plans(folder)) == 1
 
 
 def test_an_onnx_graph_is_compiled_each_time(
     tmp_path: Path, folder: Path, rng: np.random.Generator, compiled: list[Any]
 ) -> None:
     graph, inputs = write_conv_chain(tmp_path / "m.onnx"), make_inputs(rng)
+    graph.with_suffix(".bin").write_bytes(b"none of its weights")
     for _ in range(2):
         infer(graph, inputs, plan_folder=folder)
     assert len(compiled) == 2

@@ -5,8 +5,8 @@ BF16, batch 1: 3.6-4.0 ms against 4.9-5.2 ms), and once with a dynamic batch for
 plans of their own, in which normalisation, channel order and layout are part of the network. Graphs of free sizes may be
 compiled once for all sizes instead, before the first inference: see `SessionOptions.plans_any_size`.
 
-The plans of an IR can be kept on the disk, without the weights, and opened again: for mobilenet_v3_large INT8 0.8 MB and 0.08 s
-in place of 0.4 s of compiling. An ONNX graph is compiled each time: its plans would hold the weights.
+An IR's plans for fixed shapes can be kept on the disk, without the weights, and opened again: for mobilenet_v3_large INT8
+0.8 MB and 0.08 s in place of 0.4 s of compiling. An ONNX graph is compiled each time: its plans would hold the weights.
 """
 
 import importlib.util
@@ -84,7 +84,7 @@ class OpenVinoSession:
             self._model = self._core.read_model(graph)
         except RuntimeError as error:
             raise InvalidInput(f"OpenVINO cannot open {graph}: {' '.join(str(error).split())}") from error
-        if self._keeper is not None and not self._keeper.is_true():  # what was read may be another network than was hashed
+        if self._keeper is not None and not self._keeper.prepare(self._model):
             self._keeper = None
         self._options = options
         self._types = {node.any_name: node.element_type.to_dtype() for node in self._model.inputs}
@@ -242,19 +242,20 @@ class OpenVinoSession:
     def _plan(self, key: PlanKey) -> _Plan:
         """The plan for a key: opened where it is kept, else compiled, and kept where that can be."""
         keeper, properties = self._keeper, make_properties(self._options)
-        if keeper is None:
-            return _Plan(self._compile(key, properties))
         shapes, is_pixels = key
+        if keeper is None or shapes is None:
+            return _Plan(self._compile(key, properties))
         name = keeper.name_plan(shapes, self._options.pixels if is_pixels else None, properties, self._openvino.__version__)
         opened = keeper.open_kept(name, self._core, properties)
         if opened is not None:
             return _Plan(opened)
+        if not keeper.keeps:
+            return _Plan(self._compile(key, properties))
         with keeper.store.hold(name):
             opened = keeper.open_kept(name, self._core, properties)  # another thread may have made it meanwhile
             if opened is None:
                 opened = self._compile(key, {**properties, **WITHOUT_WEIGHTS})
-                if not keeper.keep(name, opened):
-                    self._keeper = None
+                keeper.keep(name, opened, self._core, properties)
         return _Plan(opened)
 
     def _compile(self, key: PlanKey, properties: dict[str, object]) -> Any:
