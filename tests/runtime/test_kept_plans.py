@@ -171,6 +171,19 @@ def test_a_plan_that_answers_otherwise_is_not_kept(
     assert list_plans(folder) == []
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no room"), ValueError("a type without numbers"), MemoryError()])
+def test_what_fails_while_a_plan_is_tried_fails_no_inference(
+    tmp_path: Path, folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(first: Any, second: Any) -> bool:
+        raise error
+
+    graph, inputs = write_ir(tmp_path), make_inputs(rng)
+    monkeypatch.setattr(openvino_plans, "answers_alike", fail)
+    assert np.array_equal(infer(graph, inputs, plan_folder=folder), infer(graph, inputs))
+    assert list_plans(folder) == []
+
+
 def test_a_network_with_networks_inside_is_not_kept(tmp_path: Path, folder: Path, compiled: list[Any]) -> None:
     x, a, b = (opset13.parameter([-1, 4], np.float32, name=name) for name in "xab")
     chosen = opset13.if_op(opset13.greater(opset13.reduce_sum(x, np.array([0, 1]), False), np.float32(0)).output(0))
