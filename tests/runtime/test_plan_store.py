@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline.core.folders import make_private_folder
 from sightline.runtime.plan_store import PlanStore, open_plan_folder
 
 PLAN = bytes(range(256)) * 40
@@ -149,6 +150,15 @@ def test_folders_that_others_may_write_to_are_not_used(tmp_path: Path, caplog: p
     with caplog.at_level(logging.INFO, "sightline.runtime"):
         assert open_plan_folder(tmp_path / "cache") is None
     assert "only you may write to" in caplog.text
+
+
+def test_whoever_makes_a_folder_of_the_cache_first_makes_it_private(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        make_private_folder(tmp_path / "cache" / "fpga-emulator")
+    finally:
+        os.umask(before)
+    assert open_plan_folder(tmp_path / "cache") is not None
 
 
 def test_folders_of_another_user_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,6 +252,18 @@ def test_a_server_that_is_told_to_end_opens_no_further_model(repository: Path, h
     assert not is_up.is_set() and not running.whole.is_ready()
 
 
+def end_while_it_opens(repository: Path, code: str) -> str:
+    """What a server says that is ended as soon as its code has written that the model `parts` is being opened."""
+    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stderr.readline() == "parts\n"
+        process.send_signal(signal.SIGTERM)
+        out, told = process.communicate(timeout=30)
+    assert process.returncode == 0 and out == ""
+    return told
+
+
 def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path) -> None:
     """After the model that is being opened, which takes long here, and with no word of being ready."""
     deploy_artifact(halves, "second", repository)
@@ -267,14 +279,7 @@ def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path
         "ServedModel.open = open_slowly\n"
         "run()\n"
     )
-    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stderr.readline() == "parts\n"
-        process.send_signal(signal.SIGTERM)
-        out, told = process.communicate(timeout=30)
-    assert process.returncode == 0 and out == ""
-    assert "second" not in told
+    assert "second" not in end_while_it_opens(repository, code)
 
 
 def test_a_signal_ends_the_process_while_an_opening_hangs_in_native_code(repository: Path) -> None:
@@ -290,12 +295,5 @@ def test_a_signal_ends_the_process_while_an_opening_hangs_in_native_code(reposit
         "ServedModel.open = hang\n"
         "run()\n"
     )
-    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stderr.readline() == "parts\n"
-        process.send_signal(signal.SIGTERM)
-        out, told = process.communicate(timeout=30)
-    assert process.returncode == 0 and out == ""
-    (line,) = told.splitlines()
+    (line,) = end_while_it_opens(repository, code).splitlines()
     assert line.endswith("ERROR opening version 1 of parts does not end: the server ends without it, and all models stay open")

@@ -71,7 +71,7 @@ def explain_disk_errors(where: Path) -> Iterator[None]:
         ) from error
 
 
-def write_file_atomic(path: Path, content: bytes | memoryview, rights: int = 0o666, durable: bool = True) -> None:
+def write_file_atomic(path: Path, content: bytes, rights: int = 0o666, durable: bool = True) -> None:
     """Write `content` under a temporary name beside `path`, fsync, rename: a crash leaves the old file whole.
 
     Args:
@@ -95,7 +95,8 @@ def write_file_atomic(path: Path, content: bytes | memoryview, rights: int = 0o6
 
 def make_private_folder(folder: Path) -> None:
     """Make a folder that only its owner may write to. Raises: Conflict when it belongs to others."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # else it would have the rights of the umask
+    folder.mkdir(exist_ok=True, mode=0o700)
     facts = folder.stat()
     if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
         raise Conflict(
