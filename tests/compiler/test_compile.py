@@ -257,6 +257,9 @@ def test_what_cannot_work_is_refused_before_any_work(model: Path, version: Datas
         compile_model(model, tmp_path / "out", version, objective="speed")
     with pytest.raises(InvalidInput, match="max_drop"):
         compile_model(model, tmp_path / "out", version, max_drop=1.5)
+    for limit in (0.0, float("nan")):
+        with pytest.raises(InvalidInput, match=f"expected a latency limit above 0, got {limit}"):
+            compile_model(model, tmp_path / "out", version, slo_ms=limit)
     with pytest.raises(NotFound, match="device of cpu"):
         compile_model(model, tmp_path / "out", version, device="tpu")
     with pytest.raises(Unsupported, match="compile for cpu"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -39,7 +40,10 @@ def label_shape(task: Task, colour: str, ring: tuple[float, ...]) -> tuple[Annot
 
 @pytest.fixture
 def make_version(tmp_path: Path) -> MakeVersion:
-    """Factory of versions: `make_version(task, splits={"train": 8, "val": 4}, unlabelled=("val",), width=48, height=40)`."""
+    """Factory of versions: `make_version(task, splits={"train": 8, "val": 4}, unlabelled=("val",), width=48, height=40)`.
+
+    A model made the labels of the splits `guessed`, wrong ones: every shape is called by the same colour.
+    """
 
     def make(
         task: Task,
@@ -49,6 +53,7 @@ def make_version(tmp_path: Path) -> MakeVersion:
         unlabelled_pixels: UnlabelledPixels = "background",
         name: str = "shapes",
         unlabelled: tuple[str, ...] = (),
+        guessed: tuple[str, ...] = (),
     ) -> DatasetVersion:
         rng = np.random.default_rng(5)
         blobs = BlobStore(tmp_path / "blobs")
@@ -61,6 +66,8 @@ def make_version(tmp_path: Path) -> MakeVersion:
                 image, ring = draw_shape(rng, colour, width, height)
                 content = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
                 labels = () if split in unlabelled else label_shape(task, colour, ring)
+                if split in guessed:
+                    labels = tuple(replace(one, category=next(iter(COLOURS)), origin="model", confidence=0.9) for one in labels)
                 sha256 = blobs.put_bytes(content)
                 writer.add(
                     Item(

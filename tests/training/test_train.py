@@ -79,7 +79,7 @@ def test_without_a_label_to_validate_on_the_last_weights_are_kept_and_it_is_said
     events: list[ProgressEvent] = []
     recipe = make_recipe("detection", budget="2it", size=64, batch_size=2, validations=2)
     out = train_model(version, recipe, tmp_path / "model", on_progress=events.append)
-    assert "the split 'val' has no labels to validate detection on" in "".join(event.message for event in events)
+    assert "the split 'val' has no labels by people to validate detection on" in "".join(event.message for event in events)
     assert "validating" not in {event.stage for event in events}
     assert "primary" not in read_manifest(out, ModelManifest).metrics
 

@@ -18,6 +18,19 @@ def test_background_alone_judges_nothing_either(make_version) -> None:
     assert not has_truth(make_version("semantic", unlabelled=("val",)), "val", "semantic")
 
 
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])
+def test_what_a_model_annotated_judges_nothing(task: str, make_version) -> None:
+    version = make_version(task, guessed=("val",), unlabelled_pixels="ignore")
+    assert has_truth(version, "train", task) and not has_truth(version, "val", task)
+
+
+def test_pictures_that_a_model_alone_annotated_are_left_out(make_version) -> None:
+    version = make_version("detection", {"train": 4, "val": 3}, guessed=("train",))
+    spec = build_network("detection", "fast", 3, 64, 64).input_spec
+    assert list(prepare_groups(version, "train", spec, 4, torch.device("cpu"))) == []
+    assert [len(group) for group in prepare_groups(version, "val", spec, 4, torch.device("cpu"))] == [3]
+
+
 def test_pictures_read_ahead_for_a_gpu_come_in_order_and_are_the_same(make_version) -> None:
     version = make_version("detection", {"val": 11}, width=90, height=70)
     spec = build_network("detection", "fast", 3, 64, 64).input_spec

@@ -106,7 +106,7 @@ def check_numbers(request: Request) -> None:
     if request.calibration_images < 1 or request.validation_images < 1:
         raise InvalidInput("expected at least one calibration and one validation picture; raise the counts")
     for name, value in (("a latency limit", request.goal.slo_ms), ("a time limit", request.time_limit_s)):
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:  # NaN neither
             raise InvalidInput(f"expected {name} above 0, got {value}; raise it or leave it out")
 
 

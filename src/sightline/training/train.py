@@ -244,7 +244,7 @@ def _make_validate(
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     if not has_truth(version, split, recipe.task):
-        message = f"the split {split!r} has no labels to validate {recipe.task} on; the last weights are kept"
+        message = f"the split {split!r} has no labels by people to validate {recipe.task} on; the last weights are kept"
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     chosen: str = split

@@ -1,4 +1,7 @@
-"""Validation: the averaged network on a split, through the same preparing, decoding and scoring that deployment uses."""
+"""Validation: the averaged network on a split, through the same preparing, decoding and scoring that deployment uses.
+
+People's annotations judge, and theirs alone: a picture that only a model annotated is left out (`data/truth.py`).
+"""
 
 import itertools
 import os
@@ -12,6 +15,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import InputSpec, Task
 from sightline.data.items import Item
+from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
@@ -34,8 +38,8 @@ def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -
 
 
 def has_truth(version: DatasetVersion, split: str, task: Task) -> bool:
-    """Whether anything in a split is labelled for the task. Without, all networks score alike, or who shows least best."""
-    return any(_is_truth(annotation, task) for item in version.items(split) for annotation in item.annotations)
+    """Whether people labelled anything in a split for the task. Without, all networks score alike, or who shows least best."""
+    return any(_is_truth(annotation, task) for item in KnownItems(version.items(split)) for annotation in item.annotations)
 
 
 def _is_truth(annotation: Annotation, task: Task) -> bool:
@@ -75,7 +79,10 @@ def evaluate_network(
 def prepare_groups(
     version: DatasetVersion, split: str, spec: InputSpec, batch_size: int, device: torch.device
 ) -> Iterator[list[tuple[Item, np.ndarray, Placement]]]:
-    """Pictures ready for the network, `batch_size` at a time; threads read ahead for a GPU, but would slow a CPU down."""
+    """Pictures whose truth is known, ready for the network, `batch_size` at a time.
+
+    Threads read ahead for a GPU, but would slow a CPU down.
+    """
 
     def prepare(item: Item) -> tuple[Item, np.ndarray, Placement]:
         prepared, (placement,) = prepare_batch([version.read_image(item)], spec)
@@ -83,7 +90,7 @@ def prepare_groups(
 
     threads = 1 if device.type == "cpu" else min(MOST_THREADS, len(os.sched_getaffinity(0)))
     with ThreadPoolExecutor(threads, thread_name_prefix="validation") as pool:
-        items = version.items(split)
+        items = KnownItems(version.items(split))
         ready = map(prepare, items) if threads == 1 else map_in_order(pool, prepare, items, in_flight=2 * batch_size)
         while group := list(itertools.islice(ready, batch_size)):
             yield group
