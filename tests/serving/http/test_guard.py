@@ -10,6 +10,7 @@ from http_server import connect, serve_app, wait_for
 from starlette.types import Message
 
 from sightline.core.errors import QueueFull
+from sightline.serving.http.exchange import NOBODY_WAITS
 from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
 from sightline.serving.http.keys import Authenticator, create_key
 from sightline.serving.http.limits import TokenBucket
@@ -35,6 +36,7 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.calls += 1
+        self.scope = scope
         if self.gate is not None:
             await self.gate.wait()
         body = json.dumps({"tenant": scope["state"]["tenant"]}).encode()
@@ -314,7 +316,10 @@ def test_tellers_learn_of_every_request() -> None:
     assert told[0].request_id == "one" and told[0].bytes_out == len('{"tenant": ""}') and told[0].duration_s > 0
 
 
-def test_a_client_that_hangs_up_is_499() -> None:
+@pytest.mark.parametrize(("nobody_waits", "status"), [(True, 499), (False, 503)])
+def test_a_request_that_is_cut_off_is_499_when_its_client_hung_up_and_503_when_the_server_ends(
+    nobody_waits: bool, status: int
+) -> None:
     told: list[RequestRecord] = []
     app = App()
     guard = Guard(app, tellers=[told.append])
@@ -324,11 +329,13 @@ def test_a_client_that_hangs_up_is_499() -> None:
         task = asyncio.create_task(ask(guard))
         while not app.calls:
             await asyncio.sleep(0)
+        if nobody_waits:
+            app.scope["state"][NOBODY_WAITS] = True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(scenario())
-    assert [record.status for record in told] == [499]
+    assert [record.status for record in told] == [status]
 
 
 HEADS: dict[str, list[tuple[bytes, bytes]]] = {"whole": [(b"content-length", b"2")], "in pieces": []}

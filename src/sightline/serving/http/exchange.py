@@ -26,6 +26,7 @@ WHOLE_BYTES = 16 * 1024 * 1024
 BODILESS = frozenset((204, 304))
 Gate = Callable[[Scope], Response | None]  # the whole answer to a request that does not come in
 LETS_GO = "lets_go_of_pieces"
+NOBODY_WAITS = "nobody_waits"
 
 logger = logging.getLogger("sightline.serving")
 
@@ -37,6 +38,11 @@ class ClientGone(OSError):  # noqa: N818 - no error of ours
 def let_go_of_pieces(scope: Scope) -> None:
     """Promise that whoever asks for the next piece of this request's body holds nothing any more of the one before."""
     scope.setdefault("state", {})[LETS_GO] = True
+
+
+def is_ended_by_server(scope: Scope) -> bool:
+    """Whether it is the server's own end that cancels this request: its client waits still, and is told with 503."""
+    return NOBODY_WAITS not in scope["state"]
 
 
 class Exchange:
@@ -121,6 +127,7 @@ class Exchange:
     def drop(self) -> None:
         """Nobody waits for the answer: end the application's task."""
         self.is_dropped = True
+        self.scope["state"][NOBODY_WAITS] = True
         if self.task is not None and not self.is_answered:
             self.task.cancel()
         self._wake()

@@ -9,6 +9,7 @@ All but how many requests of a key run at once is decided by `admit`, which wait
 what came with a head is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
 """
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -23,10 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
 from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers, read_origins
+from sightline.serving.http.exchange import is_ended_by_server
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -50,6 +53,8 @@ WANTED = frozenset(
 ) | {PREFLIGHT_MARK}
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 REMEMBERED_HOSTS = 64
+
+SERVER_ENDS = 503  # what `Exchange` answers then
 
 ADMITTED = "admitted"  # where a request's record waits in its scope's state until the application is asked
 
@@ -145,6 +150,10 @@ class Guard:
         state["record"] = record  # the connection may still refuse the request: a late body, say
         try:
             await self.app(scope, receive, self._make_send(record, send))
+        except asyncio.CancelledError:
+            if record.status == CLIENT_CLOSED_REQUEST and scope["type"] == "http" and is_ended_by_server(scope):
+                record.status = SERVER_ENDS
+            raise
         finally:
             caller.quota.leave()
             self._tell(record)
