@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from harness import print_result, run_main
 from sightline.serving.scheduling.dispatch import Batch, Dispatcher
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 
 WARM_UP = 0.05  # share of the requests that is not counted
 
@@ -56,6 +56,7 @@ def simulate(model: TimedModel, slots: int, per_s: float, requests: int, spread:
             next_arrival += 1
         else:
             now, _, took_s, ended = heapq.heappop(running)
+            share_execution(ended.works, took_s)
             dispatcher.finish(ended, took_s, now)
             for work in ended.works:
                 latency_s[work.payload] = now - arrivals[work.payload]

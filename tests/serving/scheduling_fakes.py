@@ -12,7 +12,7 @@ from math import inf
 from sightline.core.errors import QueueFull
 from sightline.serving.scheduling.dispatch import Batch
 from sightline.serving.scheduling.scheduler import Scheduler
-from sightline.serving.scheduling.work import QueueSettings, Work
+from sightline.serving.scheduling.work import QueueSettings, Work, share_execution
 
 
 class Clock:
@@ -150,6 +150,7 @@ class Simulation:
         for work in one.batch.works:
             key = (one.executable.name, work.tenant)
             self.used_s[key] = self.used_s.get(key, 0.0) + one.cost_s * work.rows / rows
+        share_execution(one.batch.works, one.cost_s)
         for work in one.batch.works:
             work.finish("done")
         self.scheduler.finish(one.batch, self.clock.now - one.began_s)
@@ -173,6 +174,12 @@ def take_works(scheduler: Scheduler) -> list[Work]:
     return [] if batch is None else list(batch.works)
 
 
+def end(scheduler: Scheduler, batch: Batch, busy_s: float) -> None:
+    """End a batch whose works were all inferred."""
+    share_execution(batch.works, busy_s)
+    scheduler.finish(batch, busy_s)
+
+
 def block(scheduler: Scheduler) -> list[Batch]:
     """Occupy every slot."""
     batches = []
@@ -187,8 +194,8 @@ def block(scheduler: Scheduler) -> list[Batch]:
 def drain(scheduler: Scheduler, batch: Batch) -> list[Work]:
     """End a batch, then execute whatever waits, one batch after the other; the works in that order."""
     works: list[Work] = []
-    scheduler.finish(batch, 0.01)
+    end(scheduler, batch, 0.01)
     while (batch_or_none := scheduler.try_take()) is not None:
         works += batch_or_none.works
-        scheduler.finish(batch_or_none, 0.01)
+        end(scheduler, batch_or_none, 0.01)
     return works

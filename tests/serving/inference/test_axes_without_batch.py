@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from pipeline_graphs import make_source, open_and_warm, save
 
 from sightline.core.errors import InvalidInput
@@ -40,6 +40,19 @@ def open_model(graph: Path, engine: str, **source: Any) -> ServedModel:
 def make_work(model: ServedModel, x: np.ndarray) -> Work:
     call = Call(model="m", write_answer=lambda facts, inferred: inferred.outputs["y"], tensors={"x": x})
     return Work(model, call, lambda work: None, rows=model.check(call))
+
+
+def write_findings(path: Path) -> Path:
+    """`y` `(M, 2)`, the places of zeros in `x` + (0, 1) of `(N, 2)`: as many as rows, by chance, where `x` is zeros."""
+    nodes = [
+        helper.make_node("Add", ["x", "step"], ["moved"]),
+        helper.make_node("Equal", ["moved", "zero"], ["hit"]),
+        helper.make_node("NonZero", ["hit"], ["places"]),
+        helper.make_node("Transpose", ["places"], ["found"], perm=[1, 0]),
+        helper.make_node("Cast", ["found"], ["y"], to=TensorProto.FLOAT),
+    ]
+    step, zero = np.array([0, 1], np.float32), np.array(0, np.float32)
+    return save(path, nodes, {"x": ["N", 2]}, {"y": ["M", 2]}, step=step, zero=zero)
 
 
 def count_up(rows: int) -> np.ndarray:
@@ -90,6 +103,16 @@ def test_findings_of_gathered_requests_are_not_mixed(tmp_path: Path, engine: str
     for place, work in enumerate(works):
         assert work.error is None
         np.testing.assert_array_equal(work.result, np.concatenate([count_up(1) + place] * 2))
+    model.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_findings_that_are_by_chance_as_many_as_the_rows_are_not_mixed(tmp_path: Path, engine: str) -> None:
+    model = open_model(write_findings(tmp_path / "model.onnx"), engine, queue=QueueSettings(max_batch=2), batch=2)
+    works = [make_work(model, np.array([x], np.float32)) for x in ((0, -1), (5, 5))]  # two findings for two rows
+    model.execute(works, alone=False)
+    assert [work.error for work in works] == [None, None]
+    assert [work.result.tolist() for work in works] == [[[0, 0], [0, 1]], []]
     model.close()
 
 

@@ -199,9 +199,9 @@ def test_an_engine_is_prepared_for_the_batches_that_gather_and_for_few_of_them()
     assert opened.model.queue.planned_batches == (1, 5, 6, 8)  # each holds the weights once more, so the largest
     assert [session.options.fixed_shapes for session in opened.sessions] == [4, 1]
     opened.model.warm_up()
-    assert opened.rows == [1, 5, 6, 8]
+    assert opened.rows == [1, 5, 6, 8, 5]  # the last with noise
     opened.model.execute([make_work(opened.model, [], **picture(*range(100, 115)))], alone=False)
-    assert opened.rows[4:] == [8, 6, 1]
+    assert opened.rows[5:] == [8, 6, 1]
 
 
 def test_requests_gather_to_a_fixed_batch_and_to_nothing_else() -> None:
@@ -268,14 +268,16 @@ def test_a_defect_in_writing_one_answer_spoils_no_other(caplog: pytest.LogCaptur
     assert done == works  # each was told once
 
 
-def test_a_defect_in_inferring_fails_only_those_that_were_inferred_together() -> None:
+@pytest.mark.parametrize(("value", "error"), [(13, InvalidInput), (99, RuntimeError)])
+def test_what_cannot_be_inferred_fails_alone_whoever_it_was_gathered_with(value: int, error: type[Exception]) -> None:
     opened, done = Opened(batch=4), []
-    pictures = [make_work(opened.model, done, **picture(value)) for value in (99, 99)]
+    pictures = [make_work(opened.model, done, **picture(one)) for one in (value, 5, value)]
     tensors = make_work(opened.model, done, tensors={"images": np.full((1, 3, 4, 4), 7, np.float32)})
     opened.model.execute([*pictures, tensors], alone=False)
-    assert all(isinstance(work.error, RuntimeError) for work in pictures)
-    assert pictures[0].error is not pictures[1].error
-    assert tensors.result == [7.0]
+    assert isinstance(pictures[0].error, error) and isinstance(pictures[2].error, error)
+    assert pictures[0].error is not pictures[2].error
+    assert (pictures[1].result, tensors.result) == ([5.0], [7.0])
+    assert [work.execution is None for work in pictures] == [True, False, True]
 
 
 def test_pictures_and_tensors_of_one_batch_are_inferred_apart() -> None:
@@ -321,14 +323,14 @@ def test_a_cancelled_work_is_not_prepared() -> None:
 def test_warming_up_meets_every_number_of_rows_that_requests_will() -> None:
     opened = Opened(batch=4)
     opened.model.warm_up()
-    assert (opened.rows, opened.lone.inferred) == ([1, 4], [1])
+    assert (opened.rows, opened.lone.inferred) == ([1, 4, 4], [1])  # the last with noise
 
 
 def test_each_session_begins_its_warm_up_with_another_number_of_rows() -> None:
     opened = Opened(batch=8, streams=2)
     opened.model.warm_up()
     first, second = (session.inferred for session in opened.sessions if session.options.threads == 1)
-    assert first == [1, 4, 8]
+    assert first == [1, 4, 8, 4]  # the last with noise
     assert second == [4, 8, 1]
 
 

@@ -1,7 +1,7 @@
 """How requests gather to batches."""
 
 import pytest
-from scheduling_fakes import Clock, FakeExecutable, Simulation, block, make_work, take_works
+from scheduling_fakes import Clock, FakeExecutable, Simulation, block, end, make_work, take_works
 
 from sightline.serving.scheduling.scheduler import Scheduler
 
@@ -13,11 +13,11 @@ def test_a_batch_takes_whole_requests_up_to_its_rows_and_passes_none_over() -> N
     works = [make_work(model, rows=rows) for rows in (3, 3, 4, 1, 8, 20, 1)]
     for work in works:
         scheduler.submit(work)
-    scheduler.finish(blocker, 0.01)
+    end(scheduler, blocker, 0.01)
     taken = []
     while batch := scheduler.try_take():
         taken.append([work.rows for work in batch.works])
-        scheduler.finish(batch, 0.01)
+        end(scheduler, batch, 0.01)
     assert taken == [[3, 3], [4, 1], [8], [20], [1]]  # the one of 20 rows should have been refused before; it runs alone
 
 
@@ -94,7 +94,7 @@ def test_an_engine_gets_the_batches_it_is_prepared_for_and_every_free_slot_its_p
         started = [batch for _ in range(slots) if (batch := scheduler.try_take()) is not None]
         taken += [len(batch.works) for batch in started]
         for batch in started:
-            scheduler.finish(batch, 0.01)
+            end(scheduler, batch, 0.01)
     assert taken == expected
 
 
@@ -182,7 +182,7 @@ def test_on_the_express_slot_gathers_what_ends_soon() -> None:
     alone = scheduler.try_take()
     assert alone is not None
     clock.now += 0.002
-    scheduler.finish(alone, 0.002)  # on both cores: a row costs 4 ms
+    end(scheduler, alone, 0.002)  # on both cores: a row costs 4 ms
     for _ in range(2):
         scheduler.submit(make_work(FakeExecutable("heavy"), rows=8))
         assert len(take_works(scheduler)) == 1

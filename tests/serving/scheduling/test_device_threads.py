@@ -104,6 +104,28 @@ def test_a_lone_request_may_use_all_threads() -> None:
     assert seen == [True]
 
 
+def test_what_a_batch_leaves_waits_no_longer_than_its_delay_while_a_slot_sleeps() -> None:
+    gate, began = threading.Event(), threading.Semaphore(0)
+
+    def begin(works: Sequence[Work], alone: bool) -> None:
+        began.release()
+        assert gate.wait(PATIENCE_S)
+        finish_all(works, alone)
+
+    with run_threads(slots=2, express_slots=0) as scheduler:
+        caller = Caller(scheduler)
+        model = Runner(begin, max_batch=8, planned_batches=(1, 4, 8), max_queue_delay_s=0.2)
+        for _ in range(4):
+            caller.send(model)
+        time.sleep(0.1)
+        caller.send(model)  # is left behind when the four have waited long enough
+        try:
+            assert began.acquire(timeout=PATIENCE_S / 2) and began.acquire(timeout=PATIENCE_S / 2)
+        finally:
+            gate.set()
+        caller.wait_for(5)
+
+
 @pytest.mark.parametrize("error", [ValueError("bug"), SystemExit(3), MemoryError()])
 def test_threads_survive_an_executable_that_raises(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     def answer_one_and_raise(works: Sequence[Work], alone: bool) -> None:

@@ -5,7 +5,7 @@ import threading
 from math import inf, nan
 
 import pytest
-from scheduling_fakes import Clock, FakeExecutable, Simulation, block, drain, make_work, take_works, try_send
+from scheduling_fakes import Clock, FakeExecutable, Simulation, block, drain, end, make_work, take_works, try_send
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, QueueFull, QueueTimeout
 from sightline.serving.scheduling.dispatch import Batch
@@ -121,6 +121,30 @@ def test_retry_after_knows_that_others_have_their_share() -> None:
     while (error := try_send(simulation, model)) is None:
         pass
     assert error.retry_after_s == pytest.approx(1.0)  # 10 rows of 0.1 s on one of 2 slots
+
+
+def test_what_fails_before_it_is_inferred_says_nothing_of_what_a_row_costs() -> None:
+    scheduler = Scheduler(1, clock := Clock(), express_slots=0)
+    model = FakeExecutable("m", max_waiting=1)
+
+    def run(after_s: float, is_inferred: bool) -> None:
+        scheduler.submit(make_work(model))
+        batch = scheduler.try_take()
+        assert batch is not None
+        clock.now += after_s
+        if is_inferred:
+            end(scheduler, batch, after_s)
+        else:
+            scheduler.finish(batch, after_s)
+
+    run(0.5, is_inferred=True)
+    for _ in range(20):
+        run(0.001, is_inferred=False)  # pictures that cannot be read
+    block(scheduler)
+    scheduler.submit(make_work(model))
+    with pytest.raises(QueueFull) as full:
+        scheduler.submit(make_work(model))
+    assert full.value.retry_after_s == pytest.approx(0.5)
 
 
 def test_cancelled_works_do_not_count_and_are_never_executed() -> None:
@@ -265,13 +289,13 @@ def test_a_lone_request_is_alone_and_nobody_else_is() -> None:
     assert first is not None and not first.alone  # the other waits
     second = scheduler.try_take()
     assert second is not None and not second.alone  # the first runs
-    scheduler.finish(first, 0.01)
-    scheduler.finish(second, 0.01)
+    end(scheduler, first, 0.01)
+    end(scheduler, second, 0.01)
     clock.now += 0.04
     scheduler.submit(make_work(model))
     soon = scheduler.try_take()
     assert soon is not None and not soon.alone  # there was company a moment ago, and there may be some again
-    scheduler.finish(soon, 0.01)
+    end(scheduler, soon, 0.01)
     clock.now += 0.02
     scheduler.submit(make_work(model))
     third = scheduler.try_take()
@@ -346,20 +370,20 @@ def test_a_model_that_has_had_its_share_gets_no_express_slot() -> None:
         scheduler.submit(make_work(executable))
         return scheduler.try_take()
 
-    def end(batch: Batch | None, after_s: float) -> None:
+    def end_after(batch: Batch | None, after_s: float) -> None:
         assert batch is not None
         clock.now += after_s
-        scheduler.finish(batch, clock.now - batch.began_s)
+        end(scheduler, batch, clock.now - batch.began_s)
 
-    end(start(light), 0.1)
-    end(start(heavy), 1.0)  # the costs are known, and the idle Device has forgotten who used it
+    end_after(start(light), 0.1)
+    end_after(start(heavy), 1.0)  # the costs are known, and the idle Device has forgotten who used it
     running = start(heavy)
     scheduler.submit(make_work(heavy))
     express = start(light)
     assert express is not None and express.is_express
-    end(express, 4.0)  # two core seconds on the shared core, more than the one expected of the other
+    end_after(express, 4.0)  # two core seconds on the shared core, more than the one expected of the other
     assert start(light) is None
-    end(running, 0.5)  # 2.5 s by now
+    end_after(running, 0.5)  # 2.5 s by now
     following = scheduler.try_take()
     assert following is not None and following.works[0].executable is light  # 2 s used against 2.5
 
@@ -446,7 +470,7 @@ def test_whoever_awaits_the_end_of_executions_sleeps_until_the_last_has_ended() 
     for batch in batches:
         assert waiting.is_alive()
         assert not scheduler.await_end([model, other], timeout_s=0)
-        scheduler.finish(batch, 0.01)
+        end(scheduler, batch, 0.01)
     waiting.join(20)
     assert not waiting.is_alive()
     assert scheduler.await_end([model, other], timeout_s=0)

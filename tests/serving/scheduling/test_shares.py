@@ -4,6 +4,7 @@ import pytest
 from scheduling_fakes import Clock, FakeExecutable, Simulation, make_work, take_works, try_send
 
 from sightline.serving.scheduling.scheduler import Scheduler
+from sightline.serving.scheduling.work import share_execution
 
 FLOOD = 32  # clients
 
@@ -31,6 +32,28 @@ def test_three_models_and_batches_of_several_rows_share_by_weight() -> None:
     simulation.run(40.0)
     total = sum(simulation.model_s(name) for name in "abc")
     assert [simulation.model_s(name) / total for name in "abc"] == pytest.approx([3 / 6, 2 / 6, 1 / 6], rel=0.05)
+
+
+def test_nobody_pays_for_the_large_pictures_of_those_it_gathered_with() -> None:
+    scheduler = Scheduler(1, clock := Clock(), express_slots=0)
+    model = FakeExecutable("m", max_batch=8)
+    decode_s, used_s = {"small": 0.001, "large": 0.03}, {"small": 0.0, "large": 0.0}
+    for tenant in ("small", "large") * 12:
+        scheduler.submit(make_work(model, tenant=tenant))
+    for _ in range(200):
+        batch = scheduler.try_take()
+        assert batch is not None
+        for work in batch.works:
+            work.input_s = decode_s[work.tenant]
+        share_execution(batch.works, infer_s := 0.001 * len(batch.works))
+        for work in batch.works:
+            used_s[work.tenant] += work.input_s + infer_s / len(batch.works)
+        busy_s = infer_s + sum(work.input_s for work in batch.works)
+        clock.now += busy_s
+        scheduler.finish(batch, busy_s)
+        for work in batch.works:
+            scheduler.submit(make_work(model, tenant=work.tenant))
+    assert used_s["small"] / sum(used_s.values()) == pytest.approx(0.5, rel=0.05)
 
 
 def test_estimates_that_are_wrong_do_not_shift_the_shares() -> None:

@@ -1,12 +1,59 @@
-"""The end of a request's way on a slot thread: its answer is written from its rows of an execution, and its caller told."""
+"""The end of a request's way on a slot thread: it is inferred with others, its answer is written, and its caller told."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from sightline.core.errors import SightlineError
 from sightline.imaging.resizing import Placement
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
-from sightline.serving.scheduling.work import Laps, Work, fail_works
+from sightline.serving.scheduling.work import Laps, Work, fail_works, share_execution
+
+logger = logging.getLogger("sightline.serving")
+
+
+class Ready(Protocol):
+    """A Work that is prepared to be inferred."""
+
+    @property
+    def work(self) -> Work:
+        """Whose."""
+
+
+R = TypeVar("R", bound=Ready)
+Outputs = TypeVar("Outputs")
+
+
+def execute_together(
+    group: Sequence[R], run: Callable[[Sequence[R]], Outputs], answer: Callable[[Sequence[R], Outputs], None], laps: Laps
+) -> None:
+    """Infer several works at once and answer them; when that fails, each by itself: what one sent spoils no other answer.
+
+    Args:
+        group: at least one.
+        run: infers; what it raises of a single one is the answer of that.
+        answer: writes the answers from what `run` returned; raises nothing.
+        laps: of the batch; the lap that ends here is the inference.
+    """
+    works = [ready.work for ready in group]
+    try:
+        outputs = run(group)
+    except Exception as error:
+        lap_s = laps.end()
+        if len(group) == 1:
+            works[0].infer_s = lap_s
+            fail_works(works, error)
+            return
+        if not isinstance(error, SightlineError):
+            name = works[0].executable.name
+            logger.exception("defect: %s failed on %d requests together; each is run by itself", name, len(group))
+        for ready in group:
+            execute_together([ready], run, answer, laps)
+        return
+    share_execution(works, laps.end())
+    answer(group, outputs)
 
 
 def answer_work(

@@ -21,7 +21,7 @@ from sightline.core.errors import Exhausted, InvalidInput
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
-from sightline.serving.inference.answering import answer_work
+from sightline.serving.inference.answering import answer_work, execute_together
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
@@ -38,9 +38,10 @@ from sightline.serving.inference.tensor_facts import (
     has_free_sizes,
     join_rows,
     make_blank_inputs,
+    make_noise_inputs,
     pad_rows,
 )
-from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
+from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works
 
 WHOLE_WARM_UP = (1, 2)  # sizes of a free first axis that is no batch: the second is planned for all others
 logger = logging.getLogger("sightline.serving")
@@ -161,6 +162,7 @@ class ServedModel:
             rows_of.setdefault(lone, planned[:1] if self.facts.is_batched else planned)
             with ThreadPoolExecutor(len(rows_of), thread_name_prefix="warm-up") as pool:
                 list(pool.map(self._warm_up_session, rows_of.keys(), rows_of.values()))  # raises what the first failure raised
+            self._look_at_rows(many.sessions[0])
 
     def _warm_up_session(self, session: Session, planned: Sequence[int]) -> None:
         for rows in planned:
@@ -176,6 +178,21 @@ class ServedModel:
                 # Its engine could plan it, for all sizes, when it was opened; this size may be too small for the graph.
                 logger.info("%s version %d takes no input of the least size: %s", self.name, self.source.version, error)
                 return
+
+    def _look_at_rows(self, session: Session) -> None:
+        """Find out by noise whether a graph that no head explains has a row of output for each that it takes.
+
+        One that has a row for each finding may find by chance as many in zeros, which it was warmed up with.
+        """
+        gathering = [rows for rows in self._planned_batches if rows > 1]
+        if self.facts.decode is not None or not self.facts.is_batched or not gathering:
+            return
+        try:
+            check_rows(session.infer(make_noise_inputs(self.facts, gathering[0])), gathering[0], self.facts)
+        except NotByRows:
+            self._has_output_rows = False
+        except InvalidInput as error:
+            logger.info("%s version %d does not take noise: %s", self.name, self.source.version, error)
 
     def suspend(self) -> None:
         """From now on it is not resident, until `open`; executions that run go on. Never waits."""
@@ -241,7 +258,7 @@ class ServedModel:
             else:
                 self._place(ready, call)
         except Exception as error:  # noqa: BLE001 - the border of one request
-            laps.end()
+            work.input_s = laps.end()
             fail_works([work], error)
             return None
         work.input_s = laps.end()
@@ -258,24 +275,23 @@ class ServedModel:
 
     def _execute_group(self, group: Sequence[Prepared], alone: bool, laps: Laps) -> None:
         """Infer several calls of one kind and shape together, and write their answers."""
-        try:
-            outputs = self._infer(self._join(group), alone)
-        except Exception as error:  # noqa: BLE001 - the border of the requests that are inferred together
-            laps.end()
-            if isinstance(error, NotByRows) and len(group) > 1:  # alone, each has all that comes out
-                self._has_output_rows = False
-                for ready in group:
-                    self._execute_group([ready], alone, laps)
-            else:
-                fail_works([ready.work for ready in group], error)
-            return
-        share_execution([ready.work for ready in group], laps.end())
-        first = 0
-        for ready in group:
-            end = first + ready.work.rows
-            own = outputs if len(group) == 1 else cut_rows(outputs, first, end)
-            answer_work(ready.work, self.facts, own, ready.placements, ready.images, laps)
-            first = end
+
+        def run(some: Sequence[Prepared]) -> Tensors:
+            try:
+                return self._infer(self._join(some), alone)
+            except NotByRows:
+                self._has_output_rows &= len(some) == 1  # alone, each has all that comes out
+                raise
+
+        def answer(some: Sequence[Prepared], outputs: Tensors) -> None:
+            first = 0
+            for ready in some:
+                end = first + ready.work.rows
+                own = outputs if len(some) == 1 else cut_rows(outputs, first, end)
+                answer_work(ready.work, self.facts, own, ready.placements, ready.images, laps)
+                first = end
+
+        execute_together(group, run, answer, laps)
 
     def _join(self, group: Sequence[Prepared]) -> Mapping[str, np.ndarray]:
         if group[0].pixels is None:

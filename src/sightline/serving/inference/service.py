@@ -26,7 +26,7 @@ class ServedVersion(Executable, Protocol):
 
 
 class Host(Protocol):
-    """The opened models, by name and version; `hosting.host.ModelHost` is one."""
+    """The opened models, by name and version; `repository.host.ModelHost` is one."""
 
     def acquire(self, name: str, version: str = "") -> ServedVersion:
         """The version that answers now, held open until `release`. Never waits.

@@ -179,6 +179,21 @@ def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:
     return {tensor.name: np.zeros(_choose_shape(tensor, rows), DTYPES[tensor.datatype]) for tensor in facts.inputs}
 
 
+def make_noise_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:
+    """As `make_blank_inputs` with noise of a fixed seed: numbers of findings, which zeros may hide, seldom equal the rows.
+
+    Whole numbers other than pixels stay zero: they may be indices.
+    """
+    rng = np.random.default_rng(0)
+    noise = make_blank_inputs(facts, rows)
+    for name, zeros in noise.items():
+        if zeros.dtype == np.uint8:
+            noise[name] = rng.integers(0, 256, zeros.shape, np.uint8)
+        elif np.issubdtype(zeros.dtype, np.floating):
+            noise[name] = rng.standard_normal(zeros.shape).astype(zeros.dtype)
+    return noise
+
+
 def _choose_shape(tensor: TensorFacts, rows: int) -> tuple[int, ...]:
     least = (rows, *(1 for _ in tensor.shape[1:]))  # where it is free, and nothing for a scalar
     return tuple(one if size == -1 else size for one, size in zip(least, tensor.shape, strict=False))

@@ -7,14 +7,14 @@ steps in its slot thread, and lets them go; so a swapped model is used from the 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors
-from sightline.serving.inference.answering import answer_work
+from sightline.serving.inference.answering import answer_work, execute_together
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
@@ -22,7 +22,7 @@ from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
-from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works, share_execution
+from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works
 
 logger = logging.getLogger("sightline.serving")
 
@@ -113,7 +113,7 @@ class PipelineModel:
         for work in works:
             if (images := self._decode(work, laps)) is None:
                 continue
-            ready.append((work, images))
+            ready.append(Ready(work, images))
             pixels += sum(image.shape[0] * image.shape[1] for image in images)
             if pixels > most:  # crops are cut from whole pictures, so these are kept: no more than a request may have
                 self._execute_ready(ready, alone, laps)
@@ -136,26 +136,18 @@ class PipelineModel:
     def _execute_group(
         self, group: "Sequence[Ready]", plan: Plan, models: Mapping[str, StepModel], alone: bool, laps: Laps
     ) -> None:
-        """Run several calls together; when that fails, each by itself, so that one bad picture spoils no other answer."""
-        try:
-            outputs, placements = run_plan(plan, models, group, alone)
-        except Exception as error:
-            laps.end()
-            if len(group) == 1:
-                fail_works([group[0][0]], error)
-                return
-            if not isinstance(error, SightlineError):
-                logger.exception("defect: %s failed on %d requests together; each is run by itself", self.name, len(group))
-            for one in group:
-                self._execute_group([one], plan, models, alone, laps)
-            return
-        share_execution([work for work, _ in group], laps.end())
-        first = 0
-        for work, images in group:
-            end = first + work.rows
-            kept = images if work.payload.keep_images else ()
-            answer_work(work, plan.facts, cut_rows(outputs, first, end), placements[first:end], kept, laps)
-            first = end
+        """Run several calls together, and write their answers."""
+
+        def answer(some: "Sequence[Ready]", ran: tuple[Tensors, list[Placement]]) -> None:
+            outputs, placements = ran
+            first = 0
+            for work, images in some:
+                end = first + work.rows
+                kept = images if work.payload.keep_images else ()
+                answer_work(work, plan.facts, cut_rows(outputs, first, end), placements[first:end], kept, laps)
+                first = end
+
+        execute_together(group, lambda some: run_plan(plan, models, some, alone), answer, laps)
 
     def _decode(self, work: Work, laps: Laps) -> list[np.ndarray] | None:
         """The decoded pictures of a Work, none for tensors; None when it failed or its caller has gone."""
@@ -163,7 +155,7 @@ class PipelineModel:
         try:
             images = list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
         except Exception as error:  # noqa: BLE001 - the border of one request
-            laps.end()
+            work.input_s = laps.end()
             fail_works([work], error)
             return None
         work.input_s = laps.end()
@@ -203,7 +195,11 @@ class PipelineModel:
         return plan
 
 
-Ready = tuple[Work, list[np.ndarray]]
+class Ready(NamedTuple):
+    """A Work with its decoded pictures; none for tensors."""
+
+    work: Work
+    images: list[np.ndarray]
 
 
 def run_plan(
@@ -227,5 +223,5 @@ def _group_works(ready: Sequence[Ready], plan: Plan) -> list[list[Ready]]:
     groups: dict[Any, list[Ready]] = {}
     for work, images in ready:
         shapes = tuple(sorted((name, array.shape[1:]) for name, array in work.payload.tensors.items()))
-        groups.setdefault(shapes, []).append((work, images))
+        groups.setdefault(shapes, []).append(Ready(work, images))
     return list(groups.values())

@@ -248,8 +248,9 @@ class Dispatcher:
         queue.running -= 1
         self._shares.settle(model, batch.charge, device_s)
         queue.settle(batch.taken, device_s)
-        if busy_s > 0:
-            model.learn(device_s / sum(work.rows for work in batch.works))
+        inferred_rows = sum(work.rows for work in batch.works if work.execution is not None)
+        if inferred_rows:  # what could not be decoded says nothing of what a row costs
+            model.learn(device_s / inferred_rows)
         self._update(queue, now)
 
     def is_running(self, executable: Executable) -> bool:

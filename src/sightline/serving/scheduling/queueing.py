@@ -243,10 +243,16 @@ class ExecutableQueue:
         return taken
 
     def settle(self, taken: list[Taken], device_s: float) -> None:
-        """Share out the device seconds of an execution that has ended among its tenants, by rows."""
-        row_s = device_s / sum(one.work.rows for one in taken)
-        for work, tenant, charge in ((one.work, one.tenant, one.charge) for one in taken):
-            used_s = row_s * work.rows
+        """Share out the device seconds of an execution that has ended among its tenants, by what each work took of it.
+
+        A large picture takes longer to decode than a small one: nobody pays for the pictures of those it gathered with.
+        """
+        costs_s = [one.work.cost_s() for one in taken]
+        if not any(costs_s):  # nothing was measured, or all were cancelled
+            costs_s = [float(one.work.rows) for one in taken]
+        of_all = device_s / sum(costs_s)
+        for cost_s, (tenant, charge) in zip(costs_s, ((one.tenant, one.charge) for one in taken), strict=True):
+            used_s = of_all * cost_s
             self._shares.settle(tenant, charge, used_s)
             self._used_s[tenant.name] = self._used_s.get(tenant.name, 0.0) + used_s
             tenant.seen_s += used_s

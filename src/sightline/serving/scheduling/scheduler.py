@@ -207,6 +207,7 @@ class Scheduler:
         batch = self._dispatcher.start_next(now)
         if batch is not None:
             self._ring()
+            self._set_timer()  # what the batch has left may have to wait less long than the timer sleeps
         return expired, batch
 
     def _remove_all(self, executable: Executable | None = None) -> list[Work]:

@@ -101,7 +101,8 @@ class Work:
         execution: what it was inferred with; None until then. leads_execution: whether that execution is counted at this Work.
         enqueued_s, started_s, finished_s: on the monotonic clock; 0.0 until reached.
         input_s, infer_s, output_s: how long its own pictures were prepared, the inference took that it shared, and its own
-            answer was written; 0.0 until known. What it waits meanwhile for others of its batch is in none of them.
+            answer was written; 0.0 until known, and as far as it came where it failed. What it waits for others of its batch is
+            in none of them.
         is_cancelled: the caller has gone; whoever holds the Work drops it at the next chance.
     """
 
@@ -139,6 +140,11 @@ class Work:
         self.execution: Execution | None = None
         self.leads_execution = False
         self.is_cancelled = False
+
+    def cost_s(self) -> float:
+        """What it took of its execution: its own pictures and answer, and its rows' part of what was inferred together."""
+        part = 1.0 if self.execution is None else self.rows / self.execution.rows
+        return self.input_s + self.infer_s * part + self.output_s
 
     def claim_execution(self) -> None:
         """Lead the execution unless another Work of it does; on the event loop, when the Work has ended.
