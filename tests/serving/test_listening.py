@@ -282,6 +282,26 @@ def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path
     assert "second" not in end_while_it_opens(repository, code)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_the_loop_runs_ends_the_process(repository: Path, number: signal.Signals) -> None:
+    code = (
+        "import os, signal, uvicorn\n"
+        "from sightline.cli.main import run\n"
+        "serve = uvicorn.Server.run\n"
+        "def begin(*arguments, **named):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    serve(*arguments, **named)\n"
+        "uvicorn.Server.run = begin\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-P", "-c", code, "serve", str(repository), "--port", "0"]
+    mine = signal.signal(number, signal.SIG_DFL)  # a child of `nohup` would inherit that the signal is ignored
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process, killed(process):
+        signal.signal(number, mine)
+        out, told = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, ""), told
+
+
 def test_a_signal_ends_the_process_while_an_opening_hangs_in_native_code(repository: Path) -> None:
     code = (
         "import ctypes, sys\n"

@@ -103,11 +103,12 @@ def run_server(
     allow_more_files()
     return_large_blocks()
     limit_arenas(len(os.sched_getaffinity(0)))
-    # uvicorn raises the signal again after its clean shutdown, for the handlers it found: here that means "done".
-    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    hang_up = signal.getsignal(signal.SIGHUP)
-    if hang_up != signal.SIG_IGN:
-        previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, server.handle_exit)
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    # The server heeds them only once its loop runs; one that comes before must not be lost. It raises them again after its
+    # clean end, for the handlers that it found.
+    previous = {number: signal.signal(number, server.handle_exit) for number in ends}
     try:
         server.run(sockets=[listener])
     finally:
