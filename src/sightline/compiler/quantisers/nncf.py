@@ -62,7 +62,7 @@ def quiet_nncf(name: str, graph: Path) -> Iterator[Any]:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # nncf imports torch, which asks for CUDA
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its own `set_log_level` sets whoever listens as well
     with contextlib.redirect_stdout(io.StringIO()), refuse_failures(name, graph, "nncf"):
         yield nncf
 
