@@ -28,6 +28,7 @@ from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, Sessio
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
     NotByRows,
+    check_range,
     check_rows,
     check_tensors,
     count_rows,
@@ -246,6 +247,7 @@ class ServedModel:
     def run_tensors(self, tensors: Mapping[str, np.ndarray], alone: bool = False) -> Tensors:
         """Raw outputs for tensors as the graph takes them. Blocking. Raises: InvalidInput."""
         check_tensors(tensors, self.facts)
+        check_range(tensors, self.facts)
         return self._infer(tensors, alone)
 
     def _prepare(self, work: Work, laps: Laps) -> Prepared | None:
@@ -254,6 +256,7 @@ class ServedModel:
         ready = Prepared(work)
         try:
             if call.tensors is not None:
+                check_range(call.tensors, self.facts)
                 ready.tensors = call.tensors
             else:
                 self._place(ready, call)

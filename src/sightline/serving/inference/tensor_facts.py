@@ -11,6 +11,13 @@ from sightline.serving.datatypes import DATATYPES, DTYPES
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import ModelSource
 
+# What OpenVINO computes 64 bits with: the type's name, its least and its largest value.
+_INT32, _FLOAT32 = np.iinfo(np.int32), np.finfo(np.float32)
+NARROWED: dict[str, tuple[str, float, float]] = {
+    "int64": ("int32", _INT32.min, _INT32.max),
+    "uint64": ("int32", 0, _INT32.max),
+    "float64": ("float32", float(_FLOAT32.min), float(_FLOAT32.max)),
+}
 WORDS = {dtype.name: datatype for dtype, datatype in DATATYPES.items()}  # by numpy's name
 
 
@@ -123,6 +130,20 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
     if len(rows) != 1:
         raise InvalidInput(f"expected inputs with one number of rows, got {sorted(rows)}; the first axis is the batch")
     return rows.pop()
+
+
+def check_range(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> None:
+    """Raises: InvalidInput for values that OpenVINO would change without a word: it computes 64 bits with 32."""
+    for name, array in tensors.items() if facts.engine == "openvino" else ():
+        if array.dtype.name not in NARROWED:
+            continue
+        narrow, least, largest = NARROWED[array.dtype.name]
+        numbers = array[~np.isnan(array)] if array.dtype.kind == "f" else array
+        if numbers.size and (numbers.min() < least or numbers.max() > largest):  # infinities, too, become its largest
+            raise InvalidInput(
+                f"expected {array.dtype.name} input {name!r} within {least} to {largest}, got {numbers.min()} to "
+                f"{numbers.max()}: the engine openvino computes it as {narrow}; serve the graph with onnxruntime"
+            )
 
 
 class NotByRows(InvalidInput):
