@@ -197,6 +197,24 @@ def test_wrong_inputs_are_refused_by_name_and_shape(name: str, tmp_path: Path, r
     assert session.infer(make_batch(rng, 1))["logits"].shape == (1, 10)
 
 
+def test_what_onnx_runtime_refuses_is_raised_and_not_written_besides(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gather", ["table", "index"], ["y"])],
+        "g",
+        [onnx.helper.make_tensor_value_info("index", onnx.TensorProto.INT64, ["N"])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N"])],
+        [onnx.helper.make_tensor("table", onnx.TensorProto.FLOAT, [2], [1, 2])],
+    )
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), tmp_path / "g.onnx"
+    )
+    session = open_graph("onnxruntime", tmp_path / "g.onnx")
+    with pytest.raises(InvalidInput, match="out of data bounds"):
+        session.infer({"index": np.array([9], np.int64)})
+    session.close()
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_stated_size_is_refused_even_where_the_operators_would_take_another(name: str, tmp_path: Path) -> None:
     """A pool takes any number of channels of any size, so only the graph's stated input can tell that this one is wrong."""

@@ -156,7 +156,7 @@ def _open_session(graph: Path, options: SessionOptions, optimise: bool, profile_
     settings.intra_op_num_threads = 1 if options.threads == 1 else options.threads * options.streams
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what fails is raised; it would also write each bad input in red to standard error
     # Idle threads would otherwise spin on cores that decode pictures meanwhile.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
     levels = onnxruntime.GraphOptimizationLevel
