@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import resource
+import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from starlette.requests import Request
 from stream_fakes import DEADLINE_S, Stage, run_streams, wait_until
 
-from sightline.core.errors import NotFound
+from sightline.core.errors import Exhausted, NotFound
 from sightline.serving.http.exchange import LETS_GO
 from sightline.serving.streams import manager as managing
 from sightline.serving.streams.manager import StreamManager
@@ -85,6 +88,31 @@ def test_no_piece_of_a_video_is_held_when_the_next_is_asked_for(content_type: st
     assert source.descriptor is not None and os.fstat(source.descriptor).st_size == size
     os.close(source.descriptor)
     assert LETS_GO in request.scope["state"]  # so that the connection counts only what is held
+
+
+@pytest.mark.parametrize("content_type", ["video/mp4", "multipart/form-data; boundary=b"])
+def test_a_video_that_the_disk_cannot_hold_is_refused(small_disk: int, content_type: str) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    ends = (head, b"\r\n--b--\r\n") if content_type.startswith("multipart") else (b"", b"")
+    body = ends[0] + bytes(small_disk + 1) + ends[1]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    request = Request({"type": "http", "headers": [(b"content-type", content_type.encode())]}, receive)
+    with pytest.raises(Exhausted, match="no room for this video"):
+        asyncio.run(receive_video(request, 2 * len(body)))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Bytes that a file can hold: the system's limit of a file stands for a disk that fills up in the middle of a write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, before[1]))
+    yield 1_500_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_video_that_is_being_sent_has_a_streams_place(client: httpx.Client, url: str, videos: Path) -> None:

@@ -1,9 +1,12 @@
 """Read `POST /v2/streams`: JSON that names a source, or the video itself with its options in the query."""
 
 import asyncio
+import errno
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
 
 import msgspec
 from starlette.datastructures import UploadFile
@@ -11,13 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Exhausted, InvalidInput
 from sightline.serving.http.exchange import let_go_of_pieces
 from sightline.serving.streams.sources import VideoSource
 from sightline.serving.streams.stream import StreamOptions
 
 JSON_LIMIT_BYTES = 64 * 1024
 WRITE_BYTES = 1 << 20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RAW_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")  # the last: curl that was not told
 
 
@@ -64,13 +68,15 @@ def read_options(query: Mapping[str, str]) -> StreamOptions:
 async def receive_video(request: Request, max_bytes: int) -> VideoSource:
     """Write the uploaded video to a file without a name.
 
-    Raises: InvalidInput when there is none; HTTPException 400 for a broken form, 413, 415.
+    Raises: InvalidInput when there is none; Exhausted when the disk has no room for it; HTTPException 400 for a broken form,
+        413, 415.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
-        return await _receive_form(request, max_bytes)
-    if content_type in RAW_TYPES or content_type.startswith("video/"):
-        return await _receive_raw(request, max_bytes)
+    with _say_when_the_disk_is_full():
+        if content_type == "multipart/form-data":
+            return await _receive_form(request, max_bytes)
+        if content_type in RAW_TYPES or content_type.startswith("video/"):
+            return await _receive_raw(request, max_bytes)
     raise HTTPException(415, f"expected application/json, a video (video/*) or multipart/form-data, got {content_type[:100]!r}")
 
 
@@ -102,15 +108,16 @@ async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes
 
 async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:
     with tempfile.TemporaryFile(buffering=0) as file:
+        assert isinstance(file, FileIO)
         waiting = bytearray()
         size_bytes = 0
         async for chunk in read_bounded(request, max_bytes):
             waiting += chunk
             size_bytes += len(chunk)
             if len(waiting) >= WRITE_BYTES:
-                await asyncio.to_thread(file.write, waiting)
+                await asyncio.to_thread(_write_all, file, waiting)
                 waiting = bytearray()
-        await asyncio.to_thread(file.write, waiting)
+        await asyncio.to_thread(_write_all, file, waiting)
         if not size_bytes:
             raise InvalidInput("the body is empty; send the bytes of a video, or JSON that names its source")
         return VideoSource(name="upload", descriptor=os.dup(file.fileno()))
@@ -132,6 +139,23 @@ async def _receive_form(request: Request, max_bytes: int) -> VideoSource:
     finally:
         for file in files:
             file.file.close()  # not awaited: once the copy is made, a client that hangs up must not come in between
+
+
+def _write_all(file: FileIO, content: bytearray) -> None:
+    """Write everything: a file without a buffer takes what the disk still holds, and only the next write fails."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+@contextmanager
+def _say_when_the_disk_is_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise Exhausted("the server's disk has no room for this video; send a shorter one, or try again later") from error
 
 
 def list_options() -> str:
