@@ -1,5 +1,10 @@
+import errno
 import json
+import os
+import sys
+from io import FileIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,6 +105,81 @@ def test_what_the_disk_cannot_follow_is_dropped_and_counted(tmp_path: Path, monk
     log.close()
     lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
     assert len(lines) == 11 and lines[-1]["dropped"] == 15
+
+
+class SmallDisk(FileIO):
+    """Files of a disk with room for `room` bytes; it fills up in the middle of a write."""
+
+    room = 0
+
+    def write(self, content: Any) -> int:
+        taken = memoryview(content)[: SmallDisk.room]
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        SmallDisk.room -= len(taken)
+        return super().write(taken) or 0
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> type[SmallDisk]:
+    """With room for two lines and a half."""
+    monkeypatch.setattr(SmallDisk, "room", len(encode_record(make_record("/1"), 0.0)) * 5 // 2)
+    monkeypatch.setattr(access_log, "FileIO", SmallDisk)
+    monkeypatch.setattr(access_log, "RETRY_EVERY_S", 0.02)
+    return SmallDisk
+
+
+def fill_disk(path: Path, caplog: pytest.LogCaptureFixture) -> AccessLog:
+    log = AccessLog(path)
+    for number in range(5):
+        log.write(make_record(f"/{number}"))
+    wait_for(lambda: "No space left" in caplog.text)
+    return log
+
+
+def test_lines_that_a_full_disk_cut_are_whole_once_there_is_room(
+    full_disk: type[SmallDisk], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "access.log"
+    log = fill_disk(path, caplog)
+    log.write(make_record("/5"))
+    full_disk.room = 100_000
+    log.close()
+    assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == [f"/{number}" for number in range(6)]
+
+
+def test_a_line_that_was_cut_stands_whole_in_the_next_file(
+    full_disk: type[SmallDisk], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "access.log"
+    log = fill_disk(path, caplog)
+    path.rename(tmp_path / "access.log.1")
+    full_disk.room = 100_000
+    log.close()
+    *before, half = (tmp_path / "access.log.1").read_text().splitlines()
+    after = path.read_text().splitlines()
+    assert [json.loads(line)["path"] for line in before + after] == [f"/{number}" for number in range(5)]
+    assert after[0].startswith(half)
+
+
+def test_a_full_pipe_that_does_not_block_is_asked_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    monkeypatch.setattr(access_log, "RETRY_EVERY_S", 0.02)
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(fileno=lambda: writer))
+    log = AccessLog()
+    for number in range(2000):  # several times what a pipe holds
+        log.write(make_record(f"/{number}"))
+    wait_for(lambda: "its reader takes nothing" in caplog.text)
+    text = b""
+    while text.count(b"\n") < 2000:
+        text += os.read(reader, 1 << 20)
+    log.close()
+    os.close(reader)
+    os.close(writer)
+    assert [json.loads(line)["path"] for line in text.splitlines()] == [f"/{number}" for number in range(2000)]
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ is `\\n`: no request can forge a line.
 """
 
 import datetime
+import errno
 import logging
 import os
+import select
 import sys
 import threading
 import time
@@ -44,6 +46,7 @@ class AccessLog:
         self._wall_clock = wall_clock
         self._pending: list[tuple[float, RequestRecord]] = []
         self._dropped = 0
+        self._block, self._written = b"", 0  # lines that are being written, and how many bytes of them are
         self._stop = threading.Event()
         self._is_failing = False
         self._stream = FileIO(sys.stderr.fileno(), "a", closefd=False) if path is None else self._open(path)
@@ -77,19 +80,42 @@ class AccessLog:
                 self._is_failing = True
 
     def _flush(self) -> None:
-        if not self._pending:
-            return
-        self._follow_rotation()
+        self._write_block()  # what was left the last time
+        if self._pending:
+            self._block = self._take_pending()
+            self._write_block()
+
+    def _take_pending(self) -> bytes:
         count = len(self._pending)  # what comes meanwhile is for the next time
         lines = [encode_record(record, ended_s) for ended_s, record in self._pending[:count]]
         dropped = self._dropped
         if dropped:
             lines.append(msgspec.json.encode({"time": _format_time(self._wall_clock()), "dropped": dropped}))
-        rest = memoryview(b"\n".join(lines) + b"\n")
-        while rest:
-            rest = rest[self._stream.write(rest) or 0 :]
         del self._pending[:count]
         self._dropped -= dropped
+        return b"\n".join(lines) + b"\n"
+
+    def _write_block(self) -> None:
+        """Write what is left of the block. Raises: OSError; what was written until then is not written again."""
+        if not self._block:
+            return
+        self._follow_rotation()
+        view = memoryview(self._block)
+        while self._written < len(view):
+            self._written += self._write_some(view[self._written :])
+        self._block, self._written = b"", 0
+
+    def _write_some(self, rest: memoryview) -> int:
+        """Bytes that were taken. Raises: OSError; BlockingIOError for a full pipe that does not block and that nobody reads."""
+        taken = self._stream.write(rest)
+        if not taken:
+            room = select.poll()
+            room.register(self._stream.fileno(), select.POLLOUT)
+            room.poll(RETRY_EVERY_S * 1000)
+            taken = self._stream.write(rest)
+        if not taken:
+            raise BlockingIOError(errno.EAGAIN, "its reader takes nothing")
+        return taken
 
     def _follow_rotation(self) -> None:
         if self._path is None:
@@ -100,6 +126,7 @@ class AccessLog:
             is_same = False
         if not is_same:
             before, self._stream = self._stream, FileIO(self._path, "a")
+            self._written = self._block.rfind(b"\n", 0, self._written) + 1  # half a line stays behind; here it stands whole
             before.close()
 
     @staticmethod
