@@ -234,6 +234,7 @@ class InferenceServer:
         return write_json({"status": "ok", "ready": self.is_ready()})
 
     def _heed_keys(self) -> None:
+        """Raises: InvalidInput for weights that cannot be, before anything has changed."""
         self.scheduler.set_tenant_weights(self.authenticator.weights())
         self.streams.heed_keys()
 

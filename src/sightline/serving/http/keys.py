@@ -12,6 +12,7 @@ Keys come from a file (JSON or TOML, read again when it changes) or as one line 
 import hashlib
 import hmac
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         hash: "sha256:SALT:HASH", both in hex.
         requests_per_s, burst: rate of requests; None: unlimited, and one second's worth.
         max_concurrent: requests at once; None: unlimited.
-        weight: of this key's share of a model, against other keys that have work; above 0.
+        weight: of this key's share of a model, against other keys that have work; above 0, finite.
         models: names it may use; None: all.
         is_admin: whether it may load, unload and reload models and change what the server does.
     """
@@ -123,7 +124,8 @@ class Authenticator:
         clock: seconds, monotonic.
 
     Attributes:
-        on_change: called when the file was read again and has other keys.
+        on_change: called when the file was read again and has other keys; where it raises InvalidInput, the keys stay as they
+            were.
 
     Raises: NotFound, InvalidInput for a file that cannot be read at the start, or a name that stands twice.
     """
@@ -195,9 +197,7 @@ class Authenticator:
             self._stamp, self._told = stamp, ""  # only now: what cannot be read is tried again, also when its rights are mended
             if self._is_unfinished(records, now_s):
                 return
-            self._replace((*self._fixed, *records))
-            if self.on_change is not None:
-                self.on_change()
+            self._change((*self._fixed, *records))
             logger.info("the file of API keys has changed: %d keys", len(self._records))
         except (InvalidInput, NotFound) as error:
             if str(error) != self._told:
@@ -215,6 +215,18 @@ class Authenticator:
         elif now_s - self._emptied_s >= UNFINISHED_S:
             self._emptied_s = None
         return self._emptied_s is not None
+
+    def _change(self, records: Iterable[KeyRecord]) -> None:
+        """Replace the keys and tell of it, or do neither. Raises: InvalidInput."""
+        before = self._records, self._callers
+        self._replace(records)
+        if self.on_change is None:
+            return
+        try:
+            self.on_change()
+        except InvalidInput:
+            self._records, self._callers = before
+            raise
 
     def _replace(self, records: Iterable[KeyRecord]) -> None:
         by_name: dict[str, KeyRecord] = {}
@@ -283,10 +295,10 @@ def check_record(record: KeyRecord) -> None:
         raise InvalidInput(
             f"expected the hash of API key {record.name!r} as sha256:SALT:HASH in hex; make it with: sightline keys"
         )
-    if not record.weight > 0 or (record.max_concurrent is not None and record.max_concurrent < 1):
-        raise InvalidInput(f"expected API key {record.name!r} to have a weight above 0 and max_concurrent of at least 1")
-    if record.requests_per_s is not None:
-        TokenBucket(record.requests_per_s, record.burst)  # raises for a rate that is none
+    is_share = math.isfinite(record.weight) and record.weight > 0
+    if not is_share or (record.max_concurrent is not None and record.max_concurrent < 1):
+        raise InvalidInput(f"expected API key {record.name!r} to have a finite weight above 0 and max_concurrent of at least 1")
+    TokenBucket(1.0 if record.requests_per_s is None else record.requests_per_s, record.burst)  # raises for what is no rate
 
 
 def _check_key_name(name: str) -> None:

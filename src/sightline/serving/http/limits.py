@@ -20,13 +20,13 @@ class TokenBucket:
 
     Args:
         rate_per_s: above 0.
-        burst: at least 1; None: one second's worth.
+        burst: at least 1, finite; None: one second's worth.
         clock: seconds, monotonic.
     """
 
     def __init__(self, rate_per_s: float, burst: float | None = None, clock: Clock = time.monotonic) -> None:
-        if not (math.isfinite(rate_per_s) and rate_per_s > 0) or (burst is not None and not burst >= 1):
-            raise InvalidInput(f"expected a rate above 0 and a burst of at least 1, got {rate_per_s} and {burst}")
+        if not (math.isfinite(rate_per_s) and rate_per_s > 0) or (burst is not None and not 1 <= burst < math.inf):
+            raise InvalidInput(f"expected a finite rate above 0 and burst of at least 1, got {rate_per_s} and {burst}")
         self.rate_per_s = rate_per_s
         self.burst = max(1.0, rate_per_s) if burst is None else burst
         self._clock = clock
