@@ -102,8 +102,34 @@ def test_errors_are_those_of_the_server(ask: Ask, server: str, tmp_path: Path) -
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("answer", "head", "words"),
+    [
+        (write_answer(200, b"abcd", Content_Encoding="gzip"), InvalidInput, "is the URL right"),
+        (write_answer(503, b"", Retry_After="Wed, 21 Oct 2015 07:28:00 +99999999999999999999"), Exhausted, "answered 503"),
+        (write_answer(503, b"", Retry_After="Wed, 21 Oct 0001 00:00:00 +2300"), Exhausted, "answered 503"),
+        (write_answer(500, b"[" * 200_000), Exhausted, "answered 500"),
+        (write_answer(200, b'{"name":' + b"[" * 200_000), InvalidInput, "is the URL right"),
+        (write_answer(302, b"", Location="http://["), Exhausted, "answered 302"),
+    ],
+)
+def test_no_answer_raises_an_error_that_is_not_ours(ask: Ask, answer: bytes, head: type[Exception], words: str) -> None:
+    with serve_script(lambda _: answer) as other, pytest.raises(head, match=words):
+        ask(other.url, lambda client: client.server_metadata(), retries=0)
+
+
+@BOTH
+def test_a_name_that_no_path_can_hold_is_refused(ask: Ask, server: str) -> None:
+    for name in ("x" * 70_000, "\udc80"):
+        with pytest.raises(InvalidInput):
+            ask(server, lambda client, name=name: client.metadata(name))
+        with pytest.raises(InvalidInput):
+            ask(server, lambda client, name=name: client.predict(name, b"x"))
+
+
+@BOTH
 def test_a_wrong_url_is_one_line(ask: Ask) -> None:
-    for url in ("not a url", "ftp://host", "http://", "http://[::1"):
+    for url in ("not a url", "ftp://host", "http://", "http://[::1", f"http://{'a' * 64}:80", "http://a..b", "http://a:65536"):
         with pytest.raises(InvalidInput, match="expected a URL like") as refused:
             ask(url, lambda client: client.server_metadata())
         assert len(str(refused.value).splitlines()) == 1

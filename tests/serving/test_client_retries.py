@@ -105,7 +105,16 @@ def test_waits_double_and_are_spread_over_their_whole_length() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0.0), ("7", 7.0), ("", None), ("soon", None), ("-1", None), ("1.5", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (f"Wed, 21 Oct 2015 07:28:00 +{'9' * 20}", None),
+    ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(text: str, expected: float | None) -> None:
     assert read_retry_after(httpx.Response(503, headers={"Retry-After": text})) == expected

@@ -80,6 +80,8 @@ def test_an_answer_without_the_header_is_json_alone() -> None:
         (b'{"outputs":[{"name":"y","shape":[9],"datatype":"FP32","parameters":{"binary_data_size":4}}]}\0\0\0\0', "87"),
         (b'{"outputs":[{"name":"y","shape":[1],"datatype":"COMPLEX","data":[1]}]}', None),
         (b'{"outputs":[]}', "many"),
+        (b'{"outputs":' + b"[" * 200_000, None),
+        (b'{"outputs":[{"name":"y","shape":[1],"datatype":"INT8","data":[300]}]}', None),
     ],
 )
 def test_another_program_s_answer_is_one_line(body: bytes, length: str | None) -> None:

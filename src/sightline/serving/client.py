@@ -39,11 +39,12 @@ from sightline.serving.client_calls import (
     read_tensors,
 )
 from sightline.serving.client_deadline import DeadlineTransport, TimeLeft
-from sightline.serving.client_retries import Outcome, RetryPolicy, converse
+from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
 from sightline.serving.http.tls import make_client_context
 
 DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
 MAX_CONNECTIONS = 64
+MAX_PORT = 65_535
 DEFAULT_IN_FLIGHT = 4
 
 
@@ -179,7 +180,7 @@ class Client:
     def send(self, call: ClientCall) -> httpx.Response:
         """The answer to a call, 2xx. Raises: whatever error the answer stands for."""
         outcome = self._exchange(call)
-        if isinstance(outcome, httpx.TransportError):
+        if not isinstance(outcome, httpx.Response):
             raise explain_failure(outcome, self.url) from outcome
         if not outcome.is_success:
             raise read_problem(outcome)
@@ -209,7 +210,7 @@ class Client:
             left_s = max(give_up_at - self._clock(), 0.001)
             try:
                 outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, self._clock), **make_request(call))
-            except httpx.TransportError as error:
+            except FAILURES as error:
                 outcome = error
             try:
                 wait_s = talk.send(outcome)
@@ -247,6 +248,14 @@ def check_url(url: str) -> str:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not is_host(parsed.raw_host) or (parsed.port or 0) > MAX_PORT:
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
     return url.rstrip("/")
+
+
+def is_host(name: bytes) -> bool:
+    """Whether the system can look a name up: its parts have 1 to 63 characters."""
+    try:
+        return bool(name.decode("ascii").encode("idna"))
+    except UnicodeError:
+        return False

@@ -39,7 +39,7 @@ from sightline.serving.client_calls import (
     read_ready,
     read_tensors,
 )
-from sightline.serving.client_retries import Outcome, RetryPolicy, converse
+from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
 from sightline.serving.http.tls import make_client_context
 
 
@@ -152,7 +152,7 @@ class AsyncClient:
     async def send(self, call: ClientCall) -> httpx.Response:
         """See `Client.send`."""
         outcome = await self._exchange(call)
-        if isinstance(outcome, httpx.TransportError):
+        if not isinstance(outcome, httpx.Response):
             raise explain_failure(outcome, self.url) from outcome
         if not outcome.is_success:
             raise read_problem(outcome)
@@ -188,7 +188,7 @@ class AsyncClient:
                     outcome: Outcome = await self._http.request(timeout=None, **make_request(call))
             except TimeoutError:
                 outcome = httpx.ReadTimeout("the deadline has passed")
-            except httpx.TransportError as error:
+            except FAILURES as error:
                 outcome = error
             try:
                 wait_s = talk.send(outcome)

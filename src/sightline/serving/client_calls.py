@@ -90,8 +90,16 @@ def make_model_path(model: str, version: str = "", end: str = "") -> str:
     """Path of a model, or of something of it."""
     if not model:
         raise InvalidInput("expected the name of a model, got an empty one; models() lists what there is")
-    numbered = f"/versions/{quote(version, safe='')}" if version else ""
-    return f"/v2/models/{quote(model, safe='')}{numbered}{end}"
+    numbered = f"/versions/{quote_name(version)}" if version else ""
+    return f"/v2/models/{quote_name(model)}{numbered}{end}"
+
+
+def quote_name(name: str) -> str:
+    """A name as a part of a path. Raises: InvalidInput for one that is no text."""
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"expected a name of Unicode text, got {name!r}; models() lists what there is") from None
 
 
 def call_predict(model: str, picture: SourcePicture, confidence: float | None, answer_format: str = "json") -> ClientCall:
@@ -99,7 +107,7 @@ def call_predict(model: str, picture: SourcePicture, confidence: float | None, a
     query = {"format": answer_format} | ({} if confidence is None else {"confidence": str(confidence)})
     return ClientCall(
         method="POST",
-        path=f"/predict/{quote(model, safe='')}",
+        path=f"/predict/{quote_name(model)}",
         content=encode_picture(picture),
         query=query,
         headers={"Content-Type": "application/octet-stream"},
@@ -126,7 +134,7 @@ def call_unload(model: str, with_dependents: bool) -> ClientCall:
 def _call_repository(model: str, verb: str, parameters: Mapping[str, Any]) -> ClientCall:
     return ClientCall(
         method="POST",
-        path=f"/v2/repository/models/{quote(model, safe='')}/{verb}",
+        path=f"/v2/repository/models/{quote_name(model)}/{verb}",
         content=msgspec.json.encode({"parameters": parameters} if parameters else {}),
         headers={"Content-Type": "application/json"},
         is_repeatable=False,
@@ -159,12 +167,12 @@ def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
     """The body as a record of this kind. Raises: InvalidInput when another program answers."""
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         line = f"{answer.url.copy_with(path='/', query=None)} does not answer as a Sightline server does"
         raise InvalidInput(f"{line}: {error}; is the URL right?") from error
 
 
-def read_ready(outcome: httpx.Response | httpx.TransportError, url: str) -> bool:
+def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
     """Whether a health answer says yes; without an answer it does not. Raises: AccessDenied, which no waiting mends."""
     if isinstance(outcome, httpx.Response) and outcome.is_success:
         return True
@@ -196,7 +204,7 @@ def read_problem(answer: httpx.Response) -> SightlineError:
     detail = f"the server answered {answer.status_code}, not as Sightline does; is the URL right?"
     try:
         content = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict):
         detail = str(content.get("detail") or content.get("error") or detail)
@@ -207,9 +215,11 @@ def read_problem(answer: httpx.Response) -> SightlineError:
 
 
 def explain_failure(error: Exception, url: str) -> SightlineError:
-    """The error for a request without an answer, or for a URL that is none."""
+    """The error for a request without an answer that can be read, or for a URL that is none."""
     if isinstance(error, httpx.TimeoutException):
         return Exhausted(f"{url} did not answer in time; is it overloaded?")
+    if isinstance(error, httpx.DecodingError):
+        return InvalidInput(f"{url} does not answer as a Sightline server does: {error}; is the URL right?")
     refused = find_tls_error(error)
     if isinstance(refused, ssl.SSLCertVerificationError):
         line = f"expected {url} to have a certificate that can be trusted, got: {refused.verify_message.rstrip('.')}"

@@ -28,7 +28,8 @@ from sightline.serving.client_calls import is_distrust
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
 TOO_MANY, UNAVAILABLE = 429, 503
-Outcome = httpx.Response | httpx.TransportError
+FAILURES = (httpx.RequestError, httpx.InvalidURL)  # what httpx raises when there is no answer, or none that can be read
+Outcome = httpx.Response | httpx.RequestError | httpx.InvalidURL
 Talk = Generator[float, Outcome | None, Outcome]
 
 
@@ -88,7 +89,7 @@ def read_retry_after(answer: httpx.Response) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())

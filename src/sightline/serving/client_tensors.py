@@ -13,6 +13,9 @@ from sightline.core.errors import InvalidInput
 from sightline.serving.datatypes import DATATYPES, DTYPES
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
+UNREADABLE = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, msgspec.DecodeError,
+)  # fmt: skip
 BYTES_LENGTH = 4  # of the length in front of an element of a BYTES tensor
 
 
@@ -58,7 +61,7 @@ def read_infer_answer(body: bytes, header_length: str | None) -> dict[str, np.nd
                 continue
             found[output["name"]] = decode_tensor(output["datatype"], shape, body[at : at + count])
             at += count
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"the server does not answer as the protocol says: {error}; is the URL right?") from error
     return found
 
