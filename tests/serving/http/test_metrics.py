@@ -1,8 +1,10 @@
 import asyncio
 import re
+import threading
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sightline.core.errors import InvalidInput, QueueFull, QueueTimeout, SightlineError
@@ -33,7 +35,7 @@ def make_work(rows: int = 1, inferred: int = 1, error: SightlineError | None = N
 
 def read_samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Name and labels -> value, of every line of text; the library's parser must accept it, too, though it renames counters."""
-    text = metrics.write_text().decode()
+    text = metrics.take_numbers().write_text().decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(lines) == sum(len(family.samples) for family in text_string_to_metric_families(text))
     samples = {}
@@ -84,7 +86,7 @@ def test_what_was_counted_of_versions_that_are_gone_is_forgotten() -> None:
 def test_tritons_counters_are_headed_by_their_own_names() -> None:
     metrics = Metrics()
     metrics.observe(make_work(), make_facts())
-    text = metrics.write_text().decode()
+    text = metrics.take_numbers().write_text().decode()
     assert "# TYPE nv_inference_request_success counter\n" in text
     assert "# TYPE nv_inference_request_failure counter\n" in text
     assert "nv_inference_request_success_total" not in text
@@ -180,6 +182,33 @@ def test_the_endpoint_answers_in_prometheus_text() -> None:
     answer = asyncio.run(Metrics().read_metrics(None))  # type: ignore[arg-type]
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert bytes(answer.body).endswith(b"\n")
+
+
+def test_the_loop_copies_the_numbers_and_a_thread_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics(gauges={"waiting": ("Waiting", (), lambda: [((), readers.append(threading.current_thread()) or 0.0)])})
+    readers: list[threading.Thread] = []
+    writers: list[threading.Thread] = []
+
+    def write(numbers: Any) -> bytes:
+        writers.append(threading.current_thread())
+        return generate_latest(numbers)
+
+    monkeypatch.setattr("sightline.serving.http.metrics.generate_latest", write)
+    asyncio.run(metrics.read_metrics(None))  # type: ignore[arg-type]
+    assert readers == [threading.current_thread()]
+    assert writers and threading.current_thread() not in writers
+
+
+def test_what_is_counted_while_the_text_is_made_is_not_in_it() -> None:
+    metrics = Metrics()
+    metrics.observe(make_work(), make_facts())
+    metrics.observe(make_work(error=QueueFull("full")), make_facts())
+    numbers = metrics.take_numbers()
+    text = numbers.write_text()
+    metrics.observe(make_work(), make_facts())
+    metrics.observe(make_work(error=QueueFull("full")), make_facts())
+    metrics.count_request(RequestRecord({"method": "GET", "path": "/x", "client": None}))
+    assert numbers.write_text() == text
 
 
 def test_further_counters_are_read_when_they_are_asked_for() -> None:

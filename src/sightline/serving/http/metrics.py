@@ -1,16 +1,20 @@
 """Prometheus metrics: Triton's names, so that its dashboards work, and histograms in seconds of our own.
 
-Works and requests are counted in plain numbers on the event loop, a few additions each; the text is made when somebody asks
-for it. Durations under Triton's names are sums in microseconds over successful requests, as Triton has them.
+Works and requests are counted in plain numbers on the event loop, a few additions each. When somebody asks, the loop copies
+the numbers, and a thread makes the text of them, which takes long where there are many models. Durations under Triton's names
+are sums in microseconds over successful requests, as Triton has them.
 """
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import psutil
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -28,7 +32,8 @@ MODEL_LABELS = ("model", "version")
 REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")  # Triton's words
 
 Labels = tuple[str, ...]
-Gauge = Callable[[], Iterable[tuple[Labels, float]]]
+Values = Iterable[tuple[Labels, float]]
+Gauge = Callable[[], Values]
 
 TRITON_COUNTERS = {
     "nv_inference_request_success": "Successful inference requests",
@@ -52,6 +57,12 @@ class Histogram:
         self.counts = [0] * (len(BUCKETS_S) + 1)
         self.sum_s = 0.0
 
+    def copy(self) -> "Histogram":
+        """One that counts for itself."""
+        twin = Histogram()
+        twin.counts, twin.sum_s = self.counts.copy(), self.sum_s
+        return twin
+
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1  # a bucket holds what is at most its bound
@@ -73,6 +84,14 @@ class ModelCounts:
         self.failures: Counter[str] = Counter()
         self.output_s = 0.0
         self.histograms = {name: Histogram() for name in ("request", "queue", "decode", "infer")}
+
+    def copy(self) -> "ModelCounts":
+        """One that counts for itself."""
+        twin = ModelCounts()
+        twin.successes, twin.executions, twin.rows = self.successes, self.executions, self.rows
+        twin.failures, twin.output_s = self.failures.copy(), self.output_s
+        twin.histograms = {name: histogram.copy() for name, histogram in self.histograms.items()}
+        return twin
 
     def add(self, work: Work) -> None:
         """Count a Work that has ended."""
@@ -98,8 +117,8 @@ class ModelCounts:
         yield round(self.output_s * 1e6)
 
 
-class Metrics(Collector):
-    """All metrics of one server, in a registry of their own. Counts on the event loop; read there, too.
+class Metrics:
+    """All metrics of one server. Counts on the event loop; read there, too.
 
     Args:
         gauges: further values, read when they are asked for: name -> (help, names of the labels, function that gives a value
@@ -119,8 +138,6 @@ class Metrics(Collector):
         self._models: dict[Labels, ModelCounts] = {}
         self._answers: Counter[Labels] = Counter()  # method, status
         self._http = Histogram()
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
         psutil.cpu_percent()  # it measures from one call to the next
 
     def observe(self, work: Work, facts: ServedFacts) -> None:
@@ -137,11 +154,59 @@ class Metrics(Collector):
         self._answers[record.method if record.method in METHODS else "OTHER", str(record.status)] += 1
         self._http.add(record.duration_s)
 
-    def collect(self) -> Iterator[Metric]:
-        """The families, for the registry."""
+    def take_numbers(self) -> "Numbers":
+        """Everything as it is now."""
         self._forget_gone()
-        models = sorted(self._models.items())
-        yield from self._collect_triton(models)
+        return Numbers(
+            models=[(labels, counts.copy()) for labels, counts in sorted(self._models.items())],
+            answers=sorted(self._answers.items()),
+            http=self._http.copy(),
+            counters=[(name, text, labels, list(read())) for name, (text, labels, read) in self._counters.items()],
+            gauges=[(name, text, labels, list(read())) for name, (text, labels, read) in self._gauges.items()],
+            cpu_percent=psutil.cpu_percent(),
+            memory=psutil.virtual_memory(),
+        )
+
+    def _forget_gone(self) -> None:
+        if self._list_served is not None:
+            served = {(name, str(version)) for name, version in self._list_served()}
+            self._models = {key: counts for key, counts in self._models.items() if key in served}
+
+    async def read_metrics(self, request: Request) -> Response:
+        """GET /metrics."""
+        text = await asyncio.to_thread(self.take_numbers().write_text)
+        return Response(text, headers={"Content-Type": MEDIA_TYPE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(Collector):
+    """What a server had counted at one moment: nothing of it changes any more, so that any thread may write it down.
+
+    Attributes:
+        answers: over HTTP, by method and status.
+        counters, gauges: name, help, names of the labels, and the values by labels.
+        memory: of the machine, as psutil has it.
+    """
+
+    models: Sequence[tuple[Labels, ModelCounts]]
+    answers: Sequence[tuple[Labels, int]]
+    http: Histogram
+    counters: Sequence[tuple[str, str, Labels, Values]]
+    gauges: Sequence[tuple[str, str, Labels, Values]]
+    cpu_percent: float
+    memory: Any
+
+    def write_text(self) -> bytes:
+        """Everything in Prometheus' text format 0.0.4."""
+        text = generate_latest(self)
+        # The library ends the names of counters in _total, and so heads these families by names that their samples lack.
+        for name in (*TRITON_COUNTERS, FAILURE_COUNTER):
+            text = text.replace(f" {name}_total ".encode(), f" {name} ".encode())
+        return text
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, for the library."""
+        yield from self._collect_triton()
         for name, text in (
             ("request", "From the queue's door to the answer"),
             ("queue", "In the queue"),
@@ -149,38 +214,33 @@ class Metrics(Collector):
             ("infer", "Inference, shared by a batch"),
         ):
             family = HistogramMetricFamily(f"sightline_{name}_seconds", text, labels=MODEL_LABELS)
-            for labels, counts in models:
+            for labels, counts in self.models:
                 histogram = counts.histograms[name]
                 family.add_metric(labels, histogram.buckets(), histogram.sum_s)
             yield family
         answers = CounterMetricFamily("sightline_http_requests", "Answers over HTTP", labels=("method", "status"))
-        for labels, count in sorted(self._answers.items()):
+        for labels, count in self.answers:
             answers.add_metric(labels, count)
         yield answers
         http = HistogramMetricFamily("sightline_http_request_seconds", "From a request's headers to the end of its answer")
-        http.add_metric((), self._http.buckets(), self._http.sum_s)
+        http.add_metric((), self.http.buckets(), self.http.sum_s)
         yield http
-        for name, (text, label_names, read) in self._counters.items():
+        for name, text, label_names, values in self.counters:
             counter = CounterMetricFamily(name, text, labels=label_names)
-            for labels, value in read():
+            for labels, value in values:
                 counter.add_metric(labels, value)
             yield counter
-        for name, (text, label_names, read) in self._gauges.items():
+        for name, text, label_names, values in self.gauges:
             gauge = GaugeMetricFamily(name, text, labels=label_names)
-            for labels, value in read():
+            for labels, value in values:
                 gauge.add_metric(labels, value)
             yield gauge
-        yield from _collect_machine()
+        yield from self._collect_machine()
 
-    def _forget_gone(self) -> None:
-        if self._list_served is not None:
-            served = {(name, str(version)) for name, version in self._list_served()}
-            self._models = {key: counts for key, counts in self._models.items() if key in served}
-
-    def _collect_triton(self, models: list[tuple[Labels, ModelCounts]]) -> Iterator[Metric]:
+    def _collect_triton(self) -> Iterator[Metric]:
         families = [Metric(name, text, "counter") for name, text in TRITON_COUNTERS.items()]
         failures = Metric(FAILURE_COUNTER, "Failed inference requests, by reason", "counter")
-        for labels, counts in models:
+        for labels, counts in self.models:
             named = dict(zip(MODEL_LABELS, labels, strict=True))
             for family, value in zip(families, counts.triton_values(), strict=True):
                 family.add_sample(family.name, named, value)
@@ -188,17 +248,11 @@ class Metrics(Collector):
                 failures.add_sample(failures.name, {**named, "reason": reason}, counts.failures[reason])
         yield from (*families, failures)
 
-    def write_text(self) -> bytes:
-        """Everything in Prometheus' text format 0.0.4."""
-        text = generate_latest(self._registry)
-        # The library ends the names of counters in _total, and so heads these families by names that their samples lack.
-        for name in (*TRITON_COUNTERS, FAILURE_COUNTER):
-            text = text.replace(f" {name}_total ".encode(), f" {name} ".encode())
-        return text
-
-    async def read_metrics(self, request: Request) -> Response:
-        """GET /metrics."""
-        return Response(self.write_text(), headers={"Content-Type": MEDIA_TYPE})
+    def _collect_machine(self) -> Iterator[Metric]:
+        text = "CPU use of the machine since it was asked last, 0..1"
+        yield GaugeMetricFamily("nv_cpu_utilization", text, self.cpu_percent / 100)
+        yield GaugeMetricFamily("nv_cpu_memory_total_bytes", "Memory of the machine, bytes", self.memory.total)
+        yield GaugeMetricFamily("nv_cpu_memory_used_bytes", "Memory of the machine in use, bytes", self.memory.used)
 
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "WEBSOCKET"))
@@ -213,12 +267,3 @@ def find_failure(work: Work) -> str | None:
     if isinstance(work.error, Exhausted):
         return "REJECTED"
     return "OTHER" if isinstance(work.error, InvalidInput | NotFound | Unsupported) else "BACKEND"
-
-
-def _collect_machine() -> Iterator[Metric]:
-    memory = psutil.virtual_memory()
-    yield GaugeMetricFamily(
-        "nv_cpu_utilization", "CPU use of the machine since it was asked last, 0..1", psutil.cpu_percent() / 100
-    )
-    yield GaugeMetricFamily("nv_cpu_memory_total_bytes", "Memory of the machine, bytes", memory.total)
-    yield GaugeMetricFamily("nv_cpu_memory_used_bytes", "Memory of the machine in use, bytes", memory.used)
