@@ -16,6 +16,7 @@ class EchoApp:
         self.cancelled = threading.Event()
         self.seen: list[str] = []
         self.pieces: list[int] = []
+        self.heard: list[str] = []  # behind an answer
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -48,6 +49,10 @@ class EchoApp:
             return
         if scope["path"] == "/refused":
             await self._answer(send, b"no", 401)
+            return
+        if scope["path"] == "/hasty":
+            await self._answer(send, b"no", 401)
+            self.heard.append((await receive())["type"])
             return
         if scope["path"] == "/stream":
             await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -255,6 +255,19 @@ def test_an_answer_before_a_large_body_closes_the_connection(port: int) -> None:
     assert answer.startswith(b"HTTP/1.1 401") and b"connection: close" in answer
 
 
+@pytest.mark.parametrize("length", [b"9000000", b"9"])
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"])
+def test_an_application_that_asks_on_behind_its_answer_hears_of_the_end(
+    port: int, served: Served, length: bytes, expects: bytes
+) -> None:
+    served.app.heard.clear()
+    with connect(port) as connection:
+        head = b"POST /hasty HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + b"\r\n" + expects + b"\r\n"
+        connection.sendall(head + b"abc" * (not expects))
+        assert read_answer(connection).startswith(b"HTTP/1.1 401 ")
+        wait_for(lambda: served.app.heard == ["http.disconnect"])
+
+
 def test_a_client_that_hangs_up_ends_its_request(port: int, served: Served) -> None:
     with connect(port) as connection:
         connection.sendall(b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")

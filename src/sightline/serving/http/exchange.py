@@ -175,7 +175,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """ASGI: the whole body, then, when the client hangs up or the answer is complete, the end."""
-        if not self._body_is_given:
+        if not self._body_is_given and not self.is_answered:  # what comes of a body after the answer is thrown away
             if self.expects_continue and not self.is_whole and not self.received_bytes and not self.is_dropped:
                 self.expects_continue = False
                 self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -183,9 +183,9 @@ class Exchange:
                 self._connection.uncount(self._given_bytes)
                 self._held_bytes -= self._given_bytes
                 self._given_bytes = 0
-            while not self.is_whole and not self.is_full and not self.is_dropped:
+            while not (self.is_whole or self.is_full or self.is_dropped or self.is_answered):
                 await self._wait()
-            if not self.is_dropped:
+            if not self.is_dropped and not self.is_answered:
                 return self._take_body()
         while not self.is_answered and not self.is_dropped:
             await self._wait()
