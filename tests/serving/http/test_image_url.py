@@ -376,3 +376,44 @@ def test_a_name_server_that_is_silent_holds_no_thread_of_others() -> None:
             await fetching
 
     asyncio.run(run())
+
+
+def test_a_look_up_that_was_given_up_keeps_its_place_but_not_the_process() -> None:
+    asked: list[threading.Thread] = []
+    may_end = threading.Event()
+
+    def ask(host: str, port: int, **named: object) -> list[tuple[object, ...]]:
+        asked.append(threading.current_thread())
+        assert may_end.wait(30)
+        return [(None, None, None, "", (host, port))]
+
+    async def run() -> list[str]:
+        resolve = Resolver(1, ask)
+        for name in ("first", "second"):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(resolve(name, 80), 0.05)
+        assert len(asked) == 1 and asked[0].daemon  # the end of the process waits for no daemon
+        may_end.set()
+        return await asyncio.wait_for(resolve("third", 80), 30)
+
+    assert asyncio.run(run()) == ["third"]
+    assert len(asked) == 2
+
+
+def test_a_look_up_that_ends_after_its_loop_harms_nobody() -> None:
+    asked: list[threading.Thread] = []
+    may_end = threading.Event()
+
+    def ask(host: str, port: int, **named: object) -> list[object]:
+        asked.append(threading.current_thread())
+        assert may_end.wait(30)
+        return []
+
+    async def run() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(Resolver(1, ask)("silent", 80), 0.05)
+
+    asyncio.run(run())
+    may_end.set()
+    asked[0].join(30)
+    assert not asked[0].is_alive()

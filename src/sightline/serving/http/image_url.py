@@ -9,8 +9,9 @@ by that one, too. What comes back is bounded in bytes and time and must be calle
 import asyncio
 import re
 import socket
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
@@ -189,7 +190,10 @@ def _find_inner_addresses(address: IPv6Address) -> list[IPv4Address]:
 
 
 class Resolver:
-    """Addresses of names, as the system knows them. Asked in threads of its own: a name server that is silent holds no others.
+    """Addresses of names, as the system knows them.
+
+    Each is asked for in a thread of its own: a name server that is silent holds no others, and, as the thread is a daemon, not
+    the end of the process either, which would wait for those of an executor.
 
     Args:
         threads: names that are looked up at once.
@@ -197,11 +201,29 @@ class Resolver:
     """
 
     def __init__(self, threads: int, ask: Callable[..., Any] = socket.getaddrinfo) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="host-look-up")
+        self._places = asyncio.Semaphore(threads)
         self._ask = ask
 
     async def __call__(self, host: str, port: int) -> list[str]:
         """Raises: OSError, UnicodeError when there is none."""
-        ask = partial(self._ask, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [str(address[0]) for *_, address in found]
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self._places.acquire()
+        try:
+            threading.Thread(target=self._look_up, args=(host, port, answer), name="host-look-up", daemon=True).start()
+        except RuntimeError as error:  # the system has no thread to give
+            self._places.release()
+            raise OSError(str(error)) from error
+        return [str(address[0]) for *_, address in await answer]
+
+    def _look_up(self, host: str, port: int, answer: "asyncio.Future[Any]") -> None:
+        try:
+            outcome = partial(answer.set_result, self._ask(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001 - the border of a thread: whoever asked gets it
+            outcome = partial(answer.set_exception, error)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            answer.get_loop().call_soon_threadsafe(self._tell, answer, outcome)
+
+    def _tell(self, answer: "asyncio.Future[Any]", outcome: Callable[[], None]) -> None:
+        self._places.release()  # not before: whoever gives up waiting does not end the look-up
+        if not answer.done():
+            outcome()
