@@ -53,7 +53,7 @@ class LookingSession:
         pass
 
 
-def make_model(name: str = "parts", task: Task = "detection", max_pixels: int = 50_000_000) -> ServedModel:
+def make_model(name: str = "parts", task: Task = "detection", max_pixels: int = 50_000_000, version: int = 3) -> ServedModel:
     """A model that is open."""
 
     def open_session(source: ModelSource, options: SessionOptions) -> Session:
@@ -61,7 +61,7 @@ def make_model(name: str = "parts", task: Task = "detection", max_pixels: int = 
 
     source = ModelSource(
         name=name,
-        version=3,
+        version=version,
         graph=Path("none"),
         engine="looking",
         precision="fp32",

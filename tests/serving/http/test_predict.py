@@ -20,6 +20,7 @@ from sightline.serving.http.predict import PredictEndpoint, make_routes
 from sightline.serving.http.predict_requests import FetchImage
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
+from sightline.serving.inference.served_model import ServedModel
 
 MAX_BYTES = 2_000_000
 
@@ -336,6 +337,25 @@ def test_a_client_that_hangs_up_takes_its_work_out_of_the_queue(bench: Bench) ->
         wait_for(lambda: bench.host.held == 0)
         bench.scheduler.let_go()
         assert client.post("/predict/parts", content=make_png(), timeout=30).status_code == 200
+
+
+def test_one_version_answers_a_list_that_is_asked_across_a_swap() -> None:
+    answered: list[int] = []
+    bench = Bench(observers=[lambda work, facts: answered.append(facts.version)])
+    old, new = bench.host.models["parts"], make_model(version=4)
+
+    def acquire(name: str, version: str = "") -> ServedModel:
+        bench.host.held += 1
+        bench.host.models["parts"] = new  # whoever comes next
+        return old if bench.host.held == 1 and not answered else new
+
+    bench.host.acquire = acquire  # type: ignore[method-assign]
+    with serve_app(make_app(bench), Edge()) as port:
+        files = [("file", (f"{number}.png", make_png())) for number in range(12)]
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict/parts", files=files, timeout=20)
+    bench.close()
+    assert answer.json()["version"] == 3 and answered == [3] * 12
+    assert bench.host.held == 0
 
 
 def test_the_rest_of_a_list_is_dropped_when_one_fails(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from sightline.core.errors import InvalidInput
 from sightline.serving.http.predict_answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
 from sightline.serving.http.predict_requests import DRAWN, FetchImage, Pictures, PredictOptions, read_options, read_pictures
 from sightline.serving.inference.calls import Call
-from sightline.serving.inference.service import InferenceService
+from sightline.serving.inference.service import InferenceService, ServedVersion
 
 LIST_IN_FLIGHT = 8
 
@@ -75,21 +75,26 @@ class PredictEndpoint:
         return answer
 
     async def _infer_all(self, calls: Sequence[Call]) -> list[DescribedPicture]:
-        """A call for each picture, a few at once, so that a long list neither exceeds a batch nor fills the queue."""
+        """A call for each picture, a few at once, so that a long list neither exceeds a batch nor fills the queue.
+
+        One version answers them all, also when it is replaced meanwhile: their answer names one.
+        """
         places = asyncio.Semaphore(LIST_IN_FLIGHT)
 
-        async def infer(call: Call) -> DescribedPicture:
+        async def infer(call: Call, served: ServedVersion) -> DescribedPicture:
             async with places:
-                described: DescribedPicture = await self.service.infer(call)
+                described: DescribedPicture = await self.service.infer(call, served)
                 return described
 
-        tasks = [asyncio.create_task(infer(call)) for call in calls]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:  # when one failed, nobody waits for the others
-                task.cancel()
-            tasks.clear()  # the failed one holds its error, whose traceback holds this frame: a cycle would keep the pictures
+        with self.service.hold(calls[0].model, calls[0].version) as served:
+            tasks = [asyncio.create_task(infer(call, served)) for call in calls]
+            try:
+                return await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:  # when one failed, nobody waits for the others
+                    task.cancel()
+                await asyncio.wait(tasks)  # they end at once, but not after the version is let go of
+                tasks.clear()  # the failed one's error has a traceback that holds this frame: a cycle would keep the pictures
 
 
 def make_routes(endpoint: PredictEndpoint) -> list[Route]:

@@ -125,7 +125,7 @@ def describe_picture(name: str, options: PredictOptions, facts: ServedFacts, inf
 
 
 def join_pictures(described: Sequence[DescribedPicture]) -> Answer:
-    """The answer for a list of pictures; times are sums."""
+    """The answer for a list of pictures, all of one version; times are sums."""
     facts = described[0].facts
     times = _describe_times(sum(one.decode_s for one in described), sum(one.infer_s for one in described))
     content = _Many(facts.name, facts.version, facts.model_id, [one.json for one in described], times)

@@ -6,7 +6,8 @@ out of the queue.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 from sightline.core.errors import Exhausted, QueueFull, SightlineError
@@ -92,14 +93,25 @@ class InferenceService:
         finally:
             self.host.release(served)
 
-    async def infer(self, call: Call) -> Any:
+    @contextmanager
+    def hold(self, model: str, version: str = "") -> Iterator[ServedVersion]:
+        """The version that answers now, for several calls to it alone. Raises: as `Host.acquire`."""
+        served = self.host.acquire(model, version)
+        try:
+            yield served
+        finally:
+            self.host.release(served)
+
+    async def infer(self, call: Call, held: ServedVersion | None = None) -> Any:
         """Answer one call: what its `write_answer` returned.
+
+        Args:
+            held: the version that is to answer, of `hold`; None: the one that answers now.
 
         Raises: NotFound, InvalidInput, Exhausted (full queue, timeout), and whatever preparing or writing raised on purpose.
         """
         loop = asyncio.get_running_loop()
-        served = self.host.acquire(call.model, call.version)
-        try:
+        with self.hold(call.model, call.version) if held is None else nullcontext(held) as served:
             answered: asyncio.Future[None] = loop.create_future()
 
             def wake(_: Work) -> None:
@@ -128,8 +140,6 @@ class InferenceService:
                 work.claim_execution()
                 for observe in self._observers:
                     observe(work, served.facts)
-        finally:
-            self.host.release(served)
         if work.error is None:
             return work.result
         try:
