@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from sightline.core.errors import NotFound, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.serving.http.keys import Caller
+from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService
-from sightline.serving.problems import EXCEPTION_HANDLERS
 from sightline.serving.scheduling.work import QueueSettings, Work
 from sightline.serving.streams.endpoints import make_routes
 from sightline.serving.streams.manager import StreamLimits, StreamManager

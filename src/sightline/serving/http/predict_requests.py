@@ -1,8 +1,7 @@
 """Read a request to `/predict`: what the query asks for, and the pictures in the body.
 
 A body is one of: a picture's bytes; a multipart form of picture files; JSON with `image` (base64), `images` (several) or
-`imageUrl`. The connection has bounded the body before it gets here; the bound is held again, for servers other than ours.
-"""
+`imageUrl`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,10 +11,11 @@ import msgspec
 import python_multipart
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import Upload
 from sightline.serving.short_arrays import make_short_array
 
@@ -103,41 +103,24 @@ async def read_pictures(request: Request, max_bytes: int, fetch_image: FetchImag
         there is no picture in it, or for JSON of another form.
     """
     content_type = _read_content_type(request)
+    body = BoundedBody(request.receive, max_bytes, remedy="send a smaller picture or fewer")
     kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if kind in RAW_TYPES or kind.startswith("image/"):
-        body = await read_body(request, max_bytes)
-        if not body:
+        picture = await body.read_whole()
+        if not picture:
             raise InvalidInput(EMPTY_BODY)
-        return Pictures((Upload("image", body),))
+        return Pictures((Upload("image", picture),))
     if kind == "multipart/form-data":
-        form: Pictures = await _run_by_size(read_form, await read_body(request, max_bytes), content_type)
+        form: Pictures = await _run_by_size(read_form, await body.read_whole(), content_type)
         return form
     if kind == "application/json":
-        body = await read_body(request, max_bytes)
-        content: _JsonBody = await _run_by_size(_read_json, body)
+        content: _JsonBody = await _run_by_size(_read_json, await body.read_whole())
         return await _find_pictures(content, fetch_image)
     raise Refusal(
         415,
         "expected a picture (image/*, application/octet-stream), multipart/form-data or application/json, "
         f"got {kind[:100]!r}; name the body's type",
     )
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body; one message when the server is ours. Raises: Refusal 413; ClientDisconnect."""
-    chunks: list[bytes] = []
-    size_bytes = 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        size_bytes += len(chunk)
-        if size_bytes > max_bytes:
-            raise Refusal(413, f"the body is larger than the limit of {max_bytes} bytes; send a smaller picture or fewer")
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def read_form(body: bytes, content_type: bytes) -> Pictures:

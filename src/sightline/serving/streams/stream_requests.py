@@ -12,10 +12,11 @@ import msgspec
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from sightline.core.errors import Exhausted, InvalidInput
 from sightline.serving.http.exchange import let_go_of_pieces
+from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.streams.sources import VideoSource
 from sightline.serving.streams.stream import StreamOptions
 
@@ -44,8 +45,8 @@ class StreamRequest(StreamOptions, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 async def read_request(request: Request) -> StreamRequest:
-    """The JSON body. Raises: InvalidInput; HTTPException 413."""
-    content = b"".join([chunk async for chunk in read_bounded(request, JSON_LIMIT_BYTES)])
+    """The JSON body. Raises: InvalidInput; Refusal 413."""
+    content = await _open_body(request, JSON_LIMIT_BYTES).read_whole()
     try:
         parsed = msgspec.json.decode(content, type=StreamRequest)
     except msgspec.ValidationError as error:
@@ -69,7 +70,7 @@ async def receive_video(request: Request, max_bytes: int) -> VideoSource:
     """Write the uploaded video to a file without a name.
 
     Raises: InvalidInput when there is none; Exhausted when the disk has no room for it; HTTPException 400 for a broken form,
-        413, 415.
+        415; Refusal 413.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     with _say_when_the_disk_is_full():
@@ -80,30 +81,26 @@ async def receive_video(request: Request, max_bytes: int) -> VideoSource:
     raise HTTPException(415, f"expected application/json, a video (video/*) or multipart/form-data, got {content_type[:100]!r}")
 
 
-async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body in small portions; how slowly it may come is the edge's rule.
+def _open_body(request: Request, max_bytes: int) -> BoundedBody:
+    announced = request.headers.get("content-length", "").encode("latin-1")
+    return BoundedBody(request.receive, max_bytes, announced, remedy="send a shorter video")
+
+
+async def _read_portions(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body in small portions.
 
     Whoever reads them may still hold the last portion while the next one is waited for, but none of the large pieces in which
     the edge hands a body over.
 
-    Raises: HTTPException 413 beyond the limit; ClientDisconnect.
+    Raises: Refusal 413 beyond the limit; ClientDisconnect.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise _too_large(max_bytes)
+    body = _open_body(request, max_bytes)
     let_go_of_pieces(request.scope)
-    size_bytes, is_complete = 0, False
-    while not is_complete:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        piece, is_complete = message.get("body", b""), not message.get("more_body", False)
-        size_bytes += len(piece)
-        if size_bytes > max_bytes:
-            raise _too_large(max_bytes)
+    while not body.is_complete:
+        piece = await body.read_piece()
         for start in range(0, len(piece), WRITE_BYTES):
             yield piece[start : start + WRITE_BYTES]
-        del message, piece
+        del piece
 
 
 async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:
@@ -111,7 +108,7 @@ async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:
         assert isinstance(file, FileIO)
         waiting = bytearray()
         size_bytes = 0
-        async for chunk in read_bounded(request, max_bytes):
+        async for chunk in _read_portions(request, max_bytes):
             waiting += chunk
             size_bytes += len(chunk)
             if len(waiting) >= WRITE_BYTES:
@@ -124,7 +121,7 @@ async def _receive_raw(request: Request, max_bytes: int) -> VideoSource:
 
 
 async def _receive_form(request: Request, max_bytes: int) -> VideoSource:
-    parser = MultiPartParser(request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=0)
+    parser = MultiPartParser(request.headers, _read_portions(request, max_bytes), max_files=1, max_fields=0)
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -161,7 +158,3 @@ def _say_when_the_disk_is_full() -> Iterator[None]:
 def list_options() -> str:
     """Names of the options."""
     return ", ".join(StreamOptions.__struct_fields__)
-
-
-def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(413, f"the body is larger than the limit of {max_bytes} bytes; send a shorter video")

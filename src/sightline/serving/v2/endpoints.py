@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import make_answer_writer
-from sightline.serving.v2.bodies import choose_encoding, decompress_body, read_body
+from sightline.serving.v2.bodies import choose_encoding, decompress_body
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
 from sightline.serving.v2.requests import find_made_output, make_call, read_header_length, read_request
 from sightline.serving.v2.statistics import Statistics
@@ -99,7 +100,7 @@ class V2Endpoints:
         name, version = read_path(request)
         facts = self.models.find_facts(name, version)
         head = read_head(request.scope["headers"])
-        body = await read_body(request.receive, self.max_request_bytes, head[b"content-length"])
+        body = await BoundedBody(request.receive, self.max_request_bytes, head[b"content-length"]).read_whole()
         if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) in ("", "identity"):
             return await self._infer_body(request, facts, version, head, body)
         async with AsyncExitStack() as held:
@@ -193,7 +194,7 @@ class V2Endpoints:
         return Response()
 
     async def _read_json(self, request: Request, kind: type[Any]) -> Any:
-        body = await read_body(request.receive, min(self.max_request_bytes, MAX_ADMINISTRATION_BYTES))
+        body = await BoundedBody(request.receive, min(self.max_request_bytes, MAX_ADMINISTRATION_BYTES)).read_whole()
         if not body.strip():
             return kind()
         try:

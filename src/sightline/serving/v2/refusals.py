@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, SightlineError, Unsupported, find_by_head
+from sightline.serving.http.refusals import Refusal
 from sightline.serving.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers
 
 STATUS: dict[type[SightlineError], int] = {InvalidInput: 400, NotFound: 404, Conflict: 503, Unsupported: 501, Exhausted: 503}
@@ -31,6 +32,8 @@ def answer_error(request: Request, error: Exception) -> Response:
     """The answer to whatever a handler raised; what was not raised on purpose goes to the log with its traceback."""
     if isinstance(error, SightlineError):
         return make_error(find_by_head(STATUS, error), str(error), find_retry_headers(error))
+    if isinstance(error, Refusal):
+        return make_error(error.status, error.detail, error.headers)
     if isinstance(error, HTTPException):
         return make_error(error.status_code, error.detail, dict(error.headers or {}))
     if isinstance(error, ClientDisconnect):
