@@ -29,7 +29,7 @@ from sightline.serving.http.access_log import AccessLog
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
-from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, read_key_line
+from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, find_caller, read_key_line
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.metrics import Metrics
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
@@ -37,6 +37,7 @@ from sightline.serving.http.request_record import observe_work
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService, ServedVersion
 from sightline.serving.inference.source import ModelSource
+from sightline.serving.json_answers import write_json
 from sightline.serving.loop_turns import LoopTurns
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
@@ -50,7 +51,7 @@ from sightline.serving.streams import endpoints as stream_endpoints
 from sightline.serving.streams.allowed_urls import UrlRule
 from sightline.serving.streams.manager import StreamManager, refuse_every_url
 from sightline.serving.v2 import routes as v2_routes
-from sightline.serving.v2.endpoints import V2Endpoints, may_use
+from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.models import await_begun
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.server import GrpcServer, check_address, create_grpc_server
@@ -331,8 +332,8 @@ class DeploymentEndpoints:
 
     async def list_deployments(self, request: Request) -> Response:
         """Every loaded model that the caller may use, and its state."""
-        states = self.host.describe_all()
-        return write_json({"deployments": [state for state in states if may_use(request, state.name)]})
+        states, caller = self.host.describe_all(), find_caller(request.scope)
+        return write_json({"deployments": [state for state in states if caller.may_use(state.name)]})
 
     async def read_deployment(self, request: Request) -> Response:
         """One model and its state."""
@@ -355,8 +356,3 @@ class DeploymentEndpoints:
 async def read_page(request: Request) -> Response:
     """The page to try a picture, and its two files."""
     return FileResponse(PAGE_FOLDER / (request.url.path.strip("/") or "index.html"))
-
-
-def write_json(content: Any) -> Response:
-    """A 200 with a JSON body."""
-    return Response(msgspec.json.encode(content), media_type="application/json")

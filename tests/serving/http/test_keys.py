@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.serving.http.keys import Authenticator, KeyRecord, create_key, read_key_file, read_key_line
+from sightline.serving.http.keys import Authenticator, KeyRecord, create_key, read_key_file, read_key_line, read_token
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.scheduling.scheduler import Scheduler
 
@@ -93,6 +93,21 @@ def test_rights_are_the_records() -> None:
     with pytest.raises(Refusal, match="admin key"):
         caller.check_admin()
     assert authenticator.weights() == {"a": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "x_api_key", "token"),
+    [
+        ("Bearer sk.a.b", None, "sk.a.b"),
+        ("bearer  sk.a.b ", "other", "sk.a.b"),
+        ("Basic sk.a.b", "other", "other"),
+        ("Bearer", "other", "other"),
+        ("", "other", "other"),
+        ("", None, None),
+    ],
+)
+def test_a_token_stands_in_one_of_two_headers(authorization: str, x_api_key: str | None, token: str | None) -> None:
+    assert read_token(authorization, x_api_key) == token
 
 
 def test_keys_stand_in_json_and_toml(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import pytest
 from starlette.testclient import TestClient
 from v2_fakes import Bench
 
+from sightline.serving.http.keys import Caller
+
 
 def test_health_and_readiness(client, bench):
     for path, body in (("/v2/health/live", {"live": True}), ("/v2/health/ready", {"ready": True})):
@@ -139,11 +141,8 @@ def test_statistics_of_all_models_one_and_a_version(client):
 
 
 def test_a_key_for_some_models_sees_no_others(bench):
-    class Caller:
-        models = frozenset({"sum"})
-
     async def with_caller(scope, receive, send):
-        scope["state"] = {"caller": Caller()}
+        scope["state"] = {"caller": Caller("line-3", models=frozenset({"sum"}))}
         await bench.app(scope, receive, send)
 
     client = TestClient(with_caller)

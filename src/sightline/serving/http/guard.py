@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sightline.core.errors import QueueFull
 from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers, read_origins
 from sightline.serving.http.exchange import is_ended_by_server
-from sightline.serving.http.keys import ANYBODY, Authenticator, Caller
+from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_token
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
@@ -217,7 +217,9 @@ class Guard:
             return ANYBODY
         if record.path == METRICS_PATH and self.has_open_metrics and is_loopback_address(record.remote):
             return ANYBODY
-        caller = self.authenticator.authenticate(_read_token(wanted))
+        key = wanted.get(b"x-api-key")
+        authorization = wanted.get(b"authorization", b"").decode("latin-1")
+        caller = self.authenticator.authenticate(read_token(authorization, None if key is None else key.decode("latin-1")))
         if record.path == METRICS_PATH:
             caller.check_metrics()
         if need.is_admin:
@@ -328,11 +330,3 @@ def _list_headers(record: RequestRecord) -> list[tuple[bytes, bytes]]:
     if record.origin is None:
         return [*SECURITY_HEADERS, request_id]
     return [*SHARED_SECURITY_HEADERS, *list_cross_origin_headers(record.origin), request_id]
-
-
-def _read_token(wanted: dict[bytes, bytes]) -> str | None:
-    scheme, _, token = wanted.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer" and token:
-        return token.strip().decode("latin-1")
-    key = wanted.get(b"x-api-key")
-    return key.decode("latin-1") if key is not None else None

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+from starlette.types import Scope
 
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.workspace import check_name
@@ -94,9 +95,13 @@ class Caller:
         self.quota = quota or Quota()
         self.key_hash = key_hash
 
+    def may_use(self, name: str) -> bool:
+        """Whether this caller has the right to a model, be there one of that name or not."""
+        return self.models is None or name in self.models
+
     def check_model(self, name: str) -> None:
         """Raises: Refusal 403 for a model this caller may not use, whether there is one or not."""
-        if self.models is not None and name not in self.models:
+        if not self.may_use(name):
             raise Refusal(403, f"the key {self.name!r} may not use the model {name[:100]!r}; ask for a key that may")
 
     def check_metrics(self) -> None:
@@ -248,6 +253,18 @@ class Authenticator:
             bucket = TokenBucket(record.requests_per_s, record.burst, self._clock)
         models = None if record.models is None else frozenset(record.models)
         return Caller(record.name, record.weight, models, record.is_admin, Quota(bucket, record.max_concurrent), record.hash)
+
+
+def find_caller(scope: Scope) -> Caller:
+    """Whose request it is, as the guard found out."""
+    caller: Caller = scope.get("state", {}).get("caller", ANYBODY)
+    return caller
+
+
+def read_token(authorization: str, x_api_key: str | None) -> str | None:
+    """The key of `Authorization: Bearer KEY` or, where that has none, of `X-API-Key: KEY`; None without."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else x_api_key
 
 
 def create_key(name: str) -> tuple[str, KeyRecord]:

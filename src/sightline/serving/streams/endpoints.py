@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
@@ -18,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
-from sightline.serving.http.keys import ANYBODY, Caller
+from sightline.serving.http.keys import Caller, find_caller
+from sightline.serving.json_answers import write_json
 from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
@@ -61,7 +61,7 @@ class StreamEndpoints:
 
     async def create(self, request: Request) -> Response:
         """Start a stream."""
-        caller = find_caller(request)
+        caller = find_caller(request.scope)
         with self._streams.hold_place(caller.name):
             source, options = await self._receive(request)
         stream = self._streams.create(source, options, caller)
@@ -81,7 +81,7 @@ class StreamEndpoints:
 
     def _check_model(self, request: Request, options: StreamOptions) -> None:
         """Raises: Refusal for a key that may not use the model; what `StreamManager.check_model` raises."""
-        find_caller(request).check_model(options.model)  # the guard sees no body, and so no model
+        find_caller(request.scope).check_model(options.model)  # the guard sees no body, and so no model
         self._streams.check_model(options)
 
     async def list_streams(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class StreamEndpoints:
         if stream.events.is_closed and seen == stream.events.last_number:
             return Response(status_code=NO_CONTENT)  # tells a browser's EventSource not to come back
         return StreamingResponse(
-            self._follow(stream, seen, find_caller(request)), media_type="text/event-stream", headers=EVENT_HEADERS
+            self._follow(stream, seen, find_caller(request.scope)), media_type="text/event-stream", headers=EVENT_HEADERS
         )
 
     async def websocket(self, websocket: WebSocket) -> None:
@@ -127,7 +127,7 @@ class StreamEndpoints:
         sending = asyncio.create_task(self._send_all(websocket, stream, seen, window))
         hearing = asyncio.create_task(hear(websocket, window))
         try:
-            with find_caller(websocket).quota.rest():
+            with find_caller(websocket.scope).quota.rest():
                 await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, hearing):
@@ -205,15 +205,9 @@ def make_routes(streams: StreamManager) -> list[BaseRoute]:
     return [*routes, Route("/v2/streams", others), Route("/v2/streams/{rest:path}", others)]
 
 
-def find_caller(connection: HTTPConnection) -> Caller:
-    """Whose request it is, as the guard found out."""
-    caller: Caller = connection.scope.get("state", {}).get("caller", ANYBODY)
-    return caller
-
-
 def find_tenant(connection: HTTPConnection) -> str:
-    """Name of that caller."""
-    return find_caller(connection).name
+    """Name of the caller."""
+    return find_caller(connection.scope).name
 
 
 def read_number(connection: HTTPConnection, name: str, header: str | None = None) -> int:
@@ -239,8 +233,3 @@ async def hear(websocket: WebSocket, window: Window) -> None:
         text = message.get("text") or ""
         if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS:
             window.acknowledge(int(text))
-
-
-def write_json(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -226,7 +226,7 @@ class StreamManager:
                 stream.stop_detail = "the API key of this stream was removed or replaced"
                 stream.events.clear()
                 del self._streams[stream.id]  # another key of this name may come, and must not read it
-            elif caller.models is not None and stream.model not in caller.models:
+            elif not caller.may_use(stream.model):
                 stream.caller, stream.stop_detail = caller, "the API key of this stream may not use its model any more"
             else:
                 stream.caller = caller

@@ -5,7 +5,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 """
 
 import asyncio
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from importlib.metadata import version as find_package_version
 from typing import Any
@@ -16,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
+from sightline.serving.json_answers import write_json
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding, decompress_body
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
@@ -164,18 +166,18 @@ class V2Endpoints:
     async def read_statistics(self, request: Request) -> Response:
         """Statistics of all models that the caller may use, one, or one version."""
         name, version = read_path(request)
-        versions = self.models.list_versions(name, version)
-        return write_json({"model_stats": [self.statistics.read(*one) for one in versions if may_use(request, one[0])]})
+        versions, caller = self.models.list_versions(name, version), find_caller(request.scope)
+        return write_json({"model_stats": [self.statistics.read(*one) for one in versions if caller.may_use(one[0])]})
 
     async def list_repository(self, request: Request) -> Response:
         """Every version in the repository that the caller may use, and its state."""
         asked = await self._read_json(request, _IndexRequest)
-        states = await asyncio.to_thread(self.models.host.index)
+        states, caller = await asyncio.to_thread(self.models.host.index), find_caller(request.scope)
         return write_json(
             [
                 describe_state(state)
                 for state in states
-                if (state.state == "READY" or not asked.ready) and may_use(request, state.name)
+                if (state.state == "READY" or not asked.ready) and caller.may_use(state.name)
             ]
         )
 
@@ -207,12 +209,6 @@ def read_path(request: Request) -> tuple[str, str]:
     """Name and version of the model in the path; "" where it has none."""
     parameters = request.path_params
     return parameters.get("name", ""), parameters.get("version", "")
-
-
-def may_use(request: Request, model: str) -> bool:
-    """Whether the caller's key gives it this model; the edge puts the caller into the scope, where there are keys."""
-    models: Container[str] | None = getattr(request.scope.get("state", {}).get("caller"), "models", None)
-    return models is None or model in models
 
 
 def read_head(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -271,8 +267,3 @@ def read_configuration(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise InvalidInput(f"expected parameters.config to be a JSON object, got {error}") from error
-
-
-def write_json(content: Any) -> Response:
-    """A 200 with a JSON body."""
-    return Response(msgspec.json.encode(content), media_type="application/json")

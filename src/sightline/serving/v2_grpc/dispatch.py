@@ -26,7 +26,7 @@ import grpc
 import msgspec
 
 from sightline.serving.http.guard import REQUEST_ID
-from sightline.serving.http.keys import ANYBODY, Caller
+from sightline.serving.http.keys import ANYBODY, Caller, read_token
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
@@ -281,7 +281,8 @@ class Dispatcher:
     def _find_caller(self, call: ServiceCall, context: Any) -> Caller:
         if self._authenticator is None or call.name in OPEN_CALLS:
             return ANYBODY
-        return self._authenticator.authenticate(_read_token(context.invocation_metadata()))
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        return self._authenticator.authenticate(read_token(metadata.get("authorization", ""), metadata.get("x-api-key")))
 
     async def _read_message(self, call: ServiceCall, lane: Lane, context: Any, whose: str) -> bytes:
         """The message of a call. Until it is asked for, the library takes no more of it off the network than a window."""
@@ -319,12 +320,3 @@ def find_request_id(metadata: Any) -> str:
     """The `x-request-id` in a call's metadata, for the access log; "" without a usable one."""
     given = next((value for key, value in metadata or () if key == "x-request-id"), "")
     return given if isinstance(given, str) and REQUEST_ID.fullmatch(given.encode()) else ""
-
-
-def _read_token(metadata: Any) -> str | None:
-    """The API key in a call's metadata, as over HTTP: `authorization: Bearer KEY` or `x-api-key: KEY`."""
-    named = {key: value for key, value in metadata or () if key in ("authorization", "x-api-key") and isinstance(value, str)}
-    scheme, _, token = named.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    return named.get("x-api-key")

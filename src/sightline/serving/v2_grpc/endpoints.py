@@ -132,7 +132,7 @@ class GrpcEndpoints:
         if message.name:
             origin.caller.check_model(message.name)
         versions = self.models.list_versions(message.name, message.version)
-        counted = [self.statistics.read(*one) for one in versions if _may_use(origin, one[0])]
+        counted = [self.statistics.read(*one) for one in versions if origin.caller.may_use(one[0])]
         return _write("ModelStatisticsResponse", model_stats=msgspec.to_builtins(counted))
 
     async def list_repository(self, message: Message, origin: Origin) -> bytes:
@@ -142,7 +142,7 @@ class GrpcEndpoints:
         listed = [
             describe_state(state)
             for state in states
-            if (state.state == "READY" or not message.ready) and _may_use(origin, state.name)
+            if (state.state == "READY" or not message.ready) and origin.caller.may_use(state.name)
         ]
         return _write("RepositoryIndexResponse", models=listed)
 
@@ -177,10 +177,6 @@ class GrpcEndpoints:
 
 def _write(kind: str, /, **fields: Any) -> bytes:
     return bytes(find_message(kind)(**fields).SerializeToString())
-
-
-def _may_use(origin: Origin, model: str) -> bool:
-    return origin.caller.models is None or model in origin.caller.models
 
 
 def _check_repository(message: Message) -> None:

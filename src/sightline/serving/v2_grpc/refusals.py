@@ -16,10 +16,9 @@ import grpc
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, QueueTimeout, SightlineError, Unsupported
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RequestRecord
-from sightline.serving.problems import INTERNAL_ERROR
+from sightline.serving.problems import INTERNAL_ERROR, RETRY_AFTER_S
 from sightline.serving.v2.refusals import MAX_MESSAGE
 
-RETRY_AFTER_S = 1.0
 STATUS: dict[type[SightlineError], grpc.StatusCode] = {  # the first matching class wins
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
