@@ -292,7 +292,11 @@ def test_a_bomb_is_refused_at_the_limit(client):
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"{}")[:-9], b"nothing", gzip.compress(b"{}") + b"tail", b""])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(b"{}")[:-9], b"nothing", gzip.compress(b"{}") + b"tail", b""],
+    ids=["cut", "nothing", "with a tail", "empty"],
+)
 def test_damaged_compression_is_400(client, body):
     answer = client.post("/v2/models/sum/infer", content=body, headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 400
