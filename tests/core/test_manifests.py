@@ -1,6 +1,7 @@
 import hashlib
 import json
 
+import msgspec
 import pytest
 
 from sightline.core.errors import InvalidInput
@@ -77,3 +78,12 @@ def test_values_outside_their_choice_are_refused():
     content = encode_manifest(make_model()).replace(b'"detection"', b'"guessing"')
     with pytest.raises(InvalidInput, match="guessing"):
         decode_manifest(content, ModelManifest)
+
+
+def test_the_default_normalisation_has_as_many_channels_as_the_colour():
+    rgb, gray = InputSpec(width=8, height=8), InputSpec(width=8, height=8, colour="GRAY")
+    assert (rgb.mean, rgb.std) == ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+    assert (gray.mean, gray.std) == ((0.0,), (255.0,))
+    assert InputSpec(width=8, height=8, colour="GRAY", mean=(3.0,)).mean == (3.0,)
+    assert msgspec.json.decode(b'{"width": 8, "height": 8, "colour": "GRAY"}', type=InputSpec) == gray
+    assert b'"mean":[0.0,0.0,0.0],' in msgspec.json.encode(rgb)  # ids of what was made before stay the same

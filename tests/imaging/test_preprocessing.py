@@ -86,7 +86,7 @@ def test_only_rgb_pictures_are_prepared(picture):
         prepare_image(picture, InputSpec(width=8, height=8))
 
 
-@pytest.mark.parametrize("fields", [{"mean": (0.0,)}, {"std": (1.0, 0.0, 1.0)}, {"colour": "GRAY"}])
+@pytest.mark.parametrize("fields", [{"mean": (0.0,)}, {"std": (1.0, 0.0, 1.0)}, {"colour": "GRAY", "mean": (0.0,) * 3}])
 def test_a_spec_that_contradicts_itself_is_refused(picture, fields):
     with pytest.raises(InvalidInput, match="input spec"):
         prepare_image(picture, InputSpec(width=8, height=8, **fields))

@@ -37,7 +37,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         width, height: size of the network's input, pixels; under "pad" its sides are multiples of them.
         layout: order of the tensor's axes.
         colour: order of the channels.
-        mean, std: per channel in units of a pixel value 0..255.
+        mean, std: per channel in units of a pixel value 0..255; empty: 0 and 255 for each channel of the colour.
         resize: "letterbox" keeps the aspect and pads with `pad_value`; "stretch" does not keep it; "centre_crop" resizes the
             shorter side to size / crop_fraction and cuts the middle; "pad" leaves the picture as it is, for graphs that take
             any size, and repeats its last row and column up to the next multiples of height and width.
@@ -53,12 +53,18 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     height: int
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     resize: ResizeRule = "letterbox"
     shrink: ShrinkRule = "area"
     crop_fraction: float = 1.0
     pad_value: int = 114
+
+    def __post_init__(self) -> None:
+        channels = 1 if self.colour == "GRAY" else 3
+        for field, value in (("mean", 0.0), ("std", 255.0)):
+            if not getattr(self, field):
+                msgspec.structs.force_setattr(self, field, (value,) * channels)
 
 
 class DecodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
