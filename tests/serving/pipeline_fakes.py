@@ -109,6 +109,9 @@ class FakeHost:
             self.held.append(self.models[name])
             return self.models[name]
 
+    def is_pipeline(self, name: str) -> bool:
+        return False
+
     def release(self, served: Any) -> None:
         with self._lock:
             self.held.remove(served)

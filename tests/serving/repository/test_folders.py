@@ -325,3 +325,23 @@ def test_what_a_given_configuration_gets_wrong_is_not_blamed_on_the_file(
         with pytest.raises(InvalidInput, match="the configuration given: ") as caught:
             host.load("plain", words)
         assert "config.json" not in str(caught.value)
+
+
+def write_pipeline(repository: Path, name: str, *models: str) -> None:
+    (repository / name).mkdir()
+    steps = [{"name": f"s{place}", "model": model} for place, model in enumerate(models)]
+    (repository / name / "pipeline.json").write_bytes(msgspec.json.encode({"steps": steps}))
+
+
+def test_pipelines_that_run_themselves_or_each_other_leave_the_order_of_the_others_alone(repository: Path) -> None:
+    write_pipeline(repository, "a", "z", "loop")
+    write_pipeline(repository, "b", "c", "z")
+    write_pipeline(repository, "c", "b")
+    write_pipeline(repository, "loop", "loop", "z")
+    write_graph(repository, "z", 1, "z")
+    names = [
+        folder.name
+        for folder in sort_by_dependence([read_folder(repository, name, 1) for name in ("a", "b", "c", "loop", "z")])
+    ]
+    assert sorted(names) == ["a", "b", "c", "loop", "z"]
+    assert names[0] == "z" and names.index("loop") < names.index("a")

@@ -7,7 +7,7 @@ steps in its slot thread, and lets them go; so a swapped model is used from the 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -27,6 +27,13 @@ from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_wo
 logger = logging.getLogger("sightline.serving")
 
 
+class StepHost(Host, Protocol):
+    """A host that knows which of its models are pipelines."""
+
+    def is_pipeline(self, name: str) -> bool:
+        """Whether a name is that of a pipeline, which may not be open; False for an unknown one."""
+
+
 class PipelineModel:
     """One version of a pipeline. Executions may overlap.
 
@@ -38,7 +45,9 @@ class PipelineModel:
         max_pixels: largest picture that is decoded.
     """
 
-    def __init__(self, name: str, version: int, pipeline: Pipeline, host: Host, queue: QueueSettings, max_pixels: int) -> None:
+    def __init__(
+        self, name: str, version: int, pipeline: Pipeline, host: StepHost, queue: QueueSettings, max_pixels: int
+    ) -> None:
         self.name = name
         self.version = version
         self.pipeline = pipeline
@@ -181,10 +190,15 @@ class PipelineModel:
         with naming(step):
             if step.model == self.name:
                 raise InvalidInput("a pipeline cannot run itself; name a model")
-            served = self._host.acquire(step.model, "" if step.version is None else str(step.version))
+            try:
+                served = self._host.acquire(step.model, "" if step.version is None else str(step.version))
+            except SightlineError as error:
+                if self._host.is_pipeline(step.model):  # so why that cannot answer is not to be mended
+                    raise _refuse_nesting(step) from error
+                raise
             held.callback(self._host.release, served)
             if not hasattr(served, "run_pictures"):
-                raise InvalidInput(f"{step.model!r} is a pipeline itself; write its steps here")
+                raise _refuse_nesting(step)
         return cast(StepModel, served)
 
     def _update_plan(self, models: Mapping[str, StepModel]) -> Plan:
@@ -212,6 +226,10 @@ def run_plan(
     given = [work.payload.tensors for work, _ in group]
     tensors = given[0] if len(given) == 1 else {name: np.concatenate([one[name] for one in given]) for name in given[0]}
     return execution.run_tensors(tensors), []
+
+
+def _refuse_nesting(step: Step) -> InvalidInput:
+    return InvalidInput(f"{step.model!r} is a pipeline itself; write its steps here")
 
 
 def _group_works(ready: Sequence[Ready], plan: Plan) -> list[list[Ready]]:

@@ -136,13 +136,16 @@ def verify_source(source: Source) -> None:
 
 
 def sort_by_dependence(folders: Sequence[ModelFolder]) -> list[ModelFolder]:
-    """Models before the pipelines that need them; in the order given where they need each other."""
+    """Models before the pipelines that need them; those that need each other, which none can run, in any order."""
     by_name = {folder.name: folder for folder in folders}
-    try:
-        order = TopologicalSorter({folder.name: folder.depends_on for folder in folders}).static_order()
-        return [by_name[name] for name in order if name in by_name]
-    except CycleError:
-        return list(folders)
+    needed = {folder.name: set(folder.depends_on) for folder in folders}
+    while True:
+        try:
+            return [by_name[name] for name in TopologicalSorter(needed).static_order() if name in by_name]
+        except CycleError as error:
+            cycle = error.args[1]
+            for name in cycle:
+                needed[name] -= set(cycle)
 
 
 def tell_reason(error: Exception, repository: Path) -> str:

@@ -132,6 +132,12 @@ class ModelHost:
             else:
                 self._pager.note_idle()
 
+    def is_pipeline(self, name: str) -> bool:
+        """Whether a name is that of a loaded pipeline, which may not be open."""
+        with self._lock:
+            model = self._updater.models.get(name)
+            return model is not None and model.folder is not None and model.folder.kind == "pipeline"
+
     def read_facts(self, name: str, version: str = "") -> ServedFacts:
         """Facts of the version that answers now, without holding it or paging it in: for whoever only asks what it is.
 
