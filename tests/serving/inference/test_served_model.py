@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sightline.core.errors import Exhausted, ImageTooLarge, InvalidInput, SightlineError
-from sightline.core.manifests import InputSpec
+from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.reading import decode_image
 from sightline.runtime.backend import LayerRow, SessionOptions, Tensors, TensorType
 from sightline.serving.http.metrics import Metrics
@@ -318,6 +318,17 @@ def test_a_cancelled_work_is_not_prepared() -> None:
     work.is_cancelled = True
     opened.model.execute([work], alone=False)
     assert (done, opened.many.inferred) == ([], [])
+
+
+@pytest.mark.parametrize("graph_batch", [-1, 3])
+def test_outputs_that_cannot_be_decoded_are_found_out_before_a_request_comes(graph_batch: int) -> None:
+    softmax = DecodeSpec(head="softmax", outputs=("mean",))
+    for decode, categories in ((softmax, ("a", "b")), (msgspec.structs.replace(softmax, head="yolo"), ("a",))):
+        opened = Opened(batch=4, graph_batch=graph_batch, decode=decode, categories=categories, task="classification")
+        with pytest.raises(InvalidInput, match=f"the head {decode.head} does not fit the graph"):
+            opened.model.warm_up()
+    opened = Opened(batch=4, graph_batch=graph_batch, decode=softmax, categories=("a",), task="classification")
+    opened.model.warm_up()
 
 
 def test_warming_up_meets_every_number_of_rows_that_requests_will() -> None:

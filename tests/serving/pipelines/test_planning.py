@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pipeline_fakes import FakeHost, FakeModel, floats, make_breeds, make_detector, make_facts, open_pipeline
 
-from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError
 from sightline.core.manifests import InputSpec
+from sightline.serving.inference.calls import TensorFacts
 
 FIND = {"name": "find", "model": "detector"}
 CROP = {"name": "dogs", "of": "find", "crop": {"categories": ["dog"]}}
@@ -15,6 +16,7 @@ SORT = {"name": "breed", "of": "dogs", "model": "breeds"}
 SPEC = {"name": "x", "width": 8, "height": 8}
 RAW = {"name": "a", "model": "raw"}
 HEAD = {"head": "softmax", "outputs": ["features"]}
+DECODED = {"name": "a", "model": "raw", "input": SPEC, "decode": HEAD, "categories": ["d", "b", "c"]}
 
 
 def make_raw(name: str = "raw", **changes: Any) -> FakeModel:
@@ -53,6 +55,10 @@ def open_steps(*steps: dict[str, Any], **rest: Any) -> Any:
         ([{"name": "a", "model": "raw", "input": SPEC, "decode": {**HEAD, "head": "sotfmax"}}], "decode head of softmax"),
         ([{"name": "a", "model": "raw", "input": SPEC, "decode": {**HEAD, "outputs": ["f"]}}], "names the outputs ['f']"),
         ([{"name": "a", "model": "raw", "input": SPEC, "decode": {**HEAD, "head": "picture"}}], '"range": [0, 1]'),
+        ([{**DECODED, "categories": ["d", "b"]}], "step 'a': the head softmax does not fit the graph"),
+        ([{**DECODED, "decode": {**HEAD, "head": "yolo"}}], "step 'a': the head yolo does not fit the graph: expected anchors"),
+        ([{**DECODED, "decode": {**HEAD, "parameters": {"bogus": 1}}}], "decode.parameters: expected only top"),
+        ([{**DECODED, "decode": {**HEAD, "confidence_threshold": 7}}], "decode.confidence_threshold: expected 0 to 1, got 7"),
         ([{"name": "a", "model": "raw"}, {"name": "b", "of": "a", "model": "wide"}], "do not follow each other"),
         ([{"name": "a", "model": "raw"}, {"name": "b", "of": "a", "model": "two"}], "nothing goes into the input 'a'"),
         ([{"name": "a", "model": "raw"}, {"name": "b", "of": "a", "model": "next", "tensors": {"z": "q"}}], "the input 'z'"),
@@ -89,6 +95,28 @@ def test_one_output_may_go_into_two_inputs_when_it_is_said() -> None:
 def test_a_free_size_fits_any_size() -> None:
     models = (make_raw(outputs=[floats("features", -1)]), make_raw("next", inputs=[floats("features", 3)]))
     open_pipeline(b'{"steps": [{"name": "a", "model": "raw"}, {"name": "b", "of": "a", "model": "next"}]}', *models)
+
+
+def test_a_head_that_fits_is_taken_and_outputs_of_free_sizes_are_left_to_requests() -> None:
+    assert open_steps(DECODED).facts.decode.head == "softmax"
+    free = make_raw(outputs=[floats("features", -1)])
+    open_pipeline(json.dumps({"steps": [{**DECODED, "categories": ["d", "b"]}]}).encode(), free)
+    fixed = make_raw(outputs=[TensorFacts(name="features", datatype="FP32", shape=(4, 3))])  # a batch of four
+    open_pipeline(json.dumps({"steps": [DECODED]}).encode(), fixed)
+
+
+def test_a_pipeline_of_a_pipeline_that_cannot_answer_is_refused_for_what_it_is() -> None:
+    class Failed(FakeHost):
+        def acquire(self, name: str, version: str = "") -> Any:
+            raise Exhausted(f"model {name!r} cannot answer: version 1: it is broken")
+
+        def is_pipeline(self, name: str) -> bool:
+            return name == "inner"
+
+    with pytest.raises(InvalidInput, match="step 'a': 'inner' is a pipeline itself; write its steps here"):
+        open_pipeline(b'{"steps": [{"name": "a", "model": "inner"}]}', host=Failed())
+    with pytest.raises(Exhausted, match="step 'a': model 'other' cannot answer"):
+        open_pipeline(b'{"steps": [{"name": "a", "model": "other"}]}', host=Failed())
 
 
 def test_a_pipeline_of_a_pipeline_is_refused() -> None:

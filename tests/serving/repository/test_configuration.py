@@ -18,6 +18,7 @@ from sightline.serving.repository.configuration import (
 from sightline.serving.scheduling.work import QueueSettings
 
 PICTURES = {"width": 224, "height": 224}
+HEAD = {"head": "softmax", "outputs": ["o"]}
 
 
 def parse(words: Any) -> ModelConfiguration:
@@ -116,10 +117,19 @@ def test_numbers_as_text_and_camel_case_are_read_as_protobuf_json_writes_them() 
         ({"sightline": {"input": {"width": 224}}}, "sightline.input: object missing required field `height`"),
         ({"sightline": {"input": {"width": 0, "height": 224}}}, "sightline.input: expected a width and height of 1"),
         ({"sightline": {"input": {**PICTURES, "std": [1, 0, 1]}}}, "sightline.input: expected 3 means and positive stds"),
-        ({"sightline": {"input": {**PICTURES, "colour": "GRAY"}}}, "expected 1 means"),
+        ({"sightline": {"input": {**PICTURES, "colour": "GRAY", "mean": [0, 0, 0]}}}, "expected 1 means"),
         ({"sightline": {"input": {**PICTURES, "crop_fraction": 1.5}}}, "sightline.input.crop_fraction"),
         ({"sightline": {"input": {**PICTURES, "pad_value": 256}}}, "sightline.input.pad_value"),
         ({"sightline": {"decode": {"head": "crystal", "outputs": ["o"]}}}, "sightline.decode.head: expected one of"),
+        (
+            {"sightline": {"decode": {**HEAD, "confidence_threshold": 7}}},
+            "sightline.decode.confidence_threshold: expected 0 to 1",
+        ),
+        ({"sightline": {"decode": {**HEAD, "parameters": {"bogus": 1}}}}, "sightline.decode.parameters: expected only top"),
+        (
+            {"sightline": {"task": "detection", "decode": HEAD}},
+            "sightline.task: expected 'classification' for the head softmax",
+        ),
         ({"sightline": {"categories": ["a", "a"]}}, "sightline.categories: "),
         ({"sightline": {"categories": ["a"], "categories_file": "a.txt"}}, "sightline.categories_file"),
         ({"sightline": {"categories_file": "../../etc/passwd"}}, "sightline.categories_file: expected the name of a file"),
@@ -150,6 +160,16 @@ def test_what_cannot_be_is_refused_in_one_line_that_names_the_field(words: Any, 
     assert said.startswith("config.json: ")
     assert message in said
     assert "\n" not in said and len(said) < 400
+
+
+@pytest.mark.parametrize("task", [None, "raw", "classification"])
+def test_a_head_decodes_for_its_own_task_and_for_none_that_is_said(task: str | None) -> None:
+    assert parse({"sightline": {"task": task, "decode": HEAD}}).sightline.task == task
+
+
+def test_a_gray_input_has_one_mean_and_std_without_being_told() -> None:
+    spec = parse({"sightline": {"input": {**PICTURES, "colour": "GRAY"}}}).sightline.input
+    assert spec is not None and (spec.mean, spec.std) == ((0.0,), (255.0,))
 
 
 def test_a_file_that_is_no_json_or_nested_without_end_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The host with real engines, the real scheduler and its threads: what answers must be right, whatever comes and goes."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factor_graphs import write_factor, write_factor_ir
+from onnx import helper
+from pipeline_graphs import save, write_brightest_channel
 from repository_fakes import write_configuration
 
 from sightline.core.errors import InvalidInput
+from sightline.imaging.heads import decode_outputs
 from sightline.runtime.backends.openvino import OpenVinoSession
 from sightline.runtime.plan_store import open_plan_folder
-from sightline.serving.inference.calls import Call
+from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.source import ModelSource
@@ -145,3 +149,45 @@ def test_a_graph_with_other_tensors_than_expected_is_refused_by_the_real_engine(
             host.load("factor")
     finally:
         host.close()
+
+
+def test_a_version_or_configuration_that_decodes_nothing_leaves_the_old_one_answering(tmp_path: Path) -> None:
+    own = {
+        "task": "classification",
+        "input": {"name": "images", "width": 8, "height": 8},
+        "decode": {"head": "softmax", "outputs": ["logits"]},
+        "categories": ["red", "green", "blue"],
+        "engine": "onnxruntime",
+    }
+    write_brightest_channel(tmp_path / "colours" / "1" / "model.onnx")
+    write_configuration(tmp_path, "colours", {"sightline": own})
+
+    async def ask_picture(service: InferenceService) -> str:
+        call = Call(model="colours", images=(np.zeros((8, 8, 3), np.uint8),), write_answer=tell_category)
+        return str(await service.infer(call))
+
+    def tell_category(facts: ServedFacts, inferred: Inferred) -> str:
+        assert facts.decode is not None
+        ((best, *_),) = decode_outputs(facts.decode, inferred.outputs, inferred.placements, facts.table)
+        return best.category
+
+    def find_reasons(host: ModelHost) -> list[str]:
+        return [state.reason for state in host.index() if state.reason]
+
+    with serve(tmp_path) as (service, host):
+        one_class = [helper.make_node("ReduceMean", ["images"], ["logits"], axes=[1, 2, 3])]
+        graph = tmp_path / "colours" / "2" / "model.onnx"
+        save(graph, one_class, {"images": ["N", 3, 8, 8]}, {"logits": ["N", 1, 1, 1]})
+        host.reload("colours")
+        assert host.list_versions("colours") == [1] and asyncio.run(ask_picture(service)) == "red"
+        (reason,) = find_reasons(host)
+        assert "the head softmax does not fit the graph" in reason and "C = 3 categories" in reason
+        shutil.rmtree(tmp_path / "colours" / "2")
+        for changes in ({"decode": {"head": "yolo", "outputs": ["logits"]}, "task": None}, {"categories": ["a", "b"]}):
+            write_configuration(tmp_path, "colours", {"sightline": own | changes})
+            host.reload("colours")
+            assert host.list_versions("colours") == [1] and asyncio.run(ask_picture(service)) == "red"
+            assert "does not fit the graph" in find_reasons(host)[0]
+        write_configuration(tmp_path, "colours", {"sightline": own | {"categories": ["r", "g", "b"]}})
+        host.reload("colours")
+        assert asyncio.run(ask_picture(service)) == "r" and find_reasons(host) == []

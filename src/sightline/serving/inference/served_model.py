@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput
+from sightline.imaging.head_checks import check_decoding
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
@@ -41,6 +42,7 @@ from sightline.serving.inference.tensor_facts import (
     make_blank_inputs,
     make_noise_inputs,
     pad_rows,
+    tell_row_shapes,
 )
 from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works
 
@@ -94,6 +96,8 @@ class ServedModel:
         self._is_suspended = False
         self._fixed_batch: int | None = None
         self._has_output_rows = True  # until an inference of several calls had outputs that cannot be shared out
+        self._blank_shapes: Mapping[str, tuple[int, ...]] = {}  # of the first inference's outputs, one row of them
+        self._is_decodable = False  # until that was found out
 
     @property
     def queue(self) -> QueueSettings:
@@ -156,6 +160,8 @@ class ServedModel:
 
         All sessions at the same time, since engines compile on one thread each; those for throughput each begin with another
         size, so that one opens what another has planned and kept.
+
+        Raises: SightlineError when the graph cannot run; InvalidInput when its outputs cannot be decoded as the source says.
         """
         planned = self._planned_batches if self.facts.is_batched else WHOLE_WARM_UP
         with self._use_sessions() as (many, lone):
@@ -164,11 +170,13 @@ class ServedModel:
             with ThreadPoolExecutor(len(rows_of), thread_name_prefix="warm-up") as pool:
                 list(pool.map(self._warm_up_session, rows_of.keys(), rows_of.values()))  # raises what the first failure raised
             self._look_at_rows(many.sessions[0])
+        self._check_decoding()
 
     def _warm_up_session(self, session: Session, planned: Sequence[int]) -> None:
         for rows in planned:
             try:
                 outputs = session.infer(make_blank_inputs(self.facts, rows))
+                self._blank_shapes = self._blank_shapes or tell_row_shapes(outputs, rows)
                 if rows > 1 and self.facts.is_batched:
                     check_rows(outputs, rows, self.facts)
             except NotByRows:
@@ -179,6 +187,15 @@ class ServedModel:
                 # Its engine could plan it, for all sizes, when it was opened; this size may be too small for the graph.
                 logger.info("%s version %d takes no input of the least size: %s", self.name, self.source.version, error)
                 return
+
+    def _check_decoding(self) -> None:
+        """Raises: InvalidInput when no picture's outputs could be decoded, so that the version need not answer to show it."""
+        facts, shapes = self.facts, self._blank_shapes
+        if self._is_decodable or facts.input is None or facts.decode is None or not shapes:
+            return
+        if not (has_free_sizes(facts) and any(0 in shape for shape in shapes.values())):  # the least size may leave nothing
+            check_decoding(facts.decode, shapes, facts.table)
+        self._is_decodable = True
 
     def _look_at_rows(self, session: Session) -> None:
         """Find out by noise whether a graph that no head explains has a row of output for each that it takes.

@@ -167,6 +167,13 @@ def cut_rows(outputs: Mapping[str, np.ndarray], first: int, end: int) -> dict[st
     return {name: array[first:end] for name, array in outputs.items()}
 
 
+def tell_row_shapes(outputs: Mapping[str, np.ndarray], rows: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of one row of each output; as they are where there are not so many rows."""
+    return {
+        name: (1, *array.shape[1:]) if array.ndim and len(array) == rows else array.shape for name, array in outputs.items()
+    }
+
+
 def count_rows(inputs: Mapping[str, np.ndarray]) -> int:
     """Rows of inputs that go together; a scalar stands for one."""
     return max((len(array) for array in inputs.values() if array.ndim), default=1)

@@ -14,8 +14,9 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec, Task
 from sightline.imaging.annotation_tensors import ANNOTATIONS
+from sightline.imaging.head_checks import check_decode_spec, check_decoding
 from sightline.imaging.heads import RAW, TASK_OF_HEAD
-from sightline.imaging.picture_outputs import PICTURE, read_picture_spec
+from sightline.imaging.picture_outputs import PICTURE
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import LARGEST_REQUEST
 from sightline.serving.pipelines.declaration import Pipeline, Step
@@ -200,10 +201,12 @@ def _check_decode(step: Step, decode: DecodeSpec, facts: ServedFacts) -> None:
     there = [tensor.name for tensor in facts.outputs]
     if missing := [name for name in decode.outputs if name not in there]:
         raise NotFound(f"'decode' names the outputs {missing}, the graph of {step.model!r} has {there}")
-    if decode.head == PICTURE:
-        read_picture_spec(decode)
-    elif not step.categories:
+    check_decode_spec(decode, "decode")
+    if decode.head != PICTURE and not step.categories:
         raise InvalidInput("'decode' needs 'categories', the names of its classes")
+    shapes = {tensor.name: tensor.shape for tensor in facts.outputs if tensor.name in decode.outputs}
+    if all(shape and -1 not in shape[1:] for shape in shapes.values()):  # else only a picture's outputs could tell
+        check_decoding(decode, {name: (1, *shape[1:]) for name, shape in shapes.items()}, Categories(step.categories))
 
 
 def _check_sorter(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
+from sightline.imaging.head_checks import check_decode_spec
 from sightline.imaging.heads import TASK_OF_HEAD
 from sightline.runtime.backends.table import BACKENDS
 from sightline.serving.inference.calls import TensorFacts
@@ -337,12 +338,19 @@ def _check_own(own: OwnWords) -> None:
         raise InvalidInput("sightline.categories_file: expected it or sightline.categories, got both; leave one out")
     if own.input is not None:
         _check_input(own.input)
-    if own.decode is not None and own.decode.head not in TASK_OF_HEAD:
-        raise InvalidInput(
-            f"sightline.decode.head: expected one of {', '.join(sorted(TASK_OF_HEAD))}, got {own.decode.head[:100]!r}"
-        )
+    if own.decode is not None:
+        check_decode_spec(own.decode, "sightline.decode")
+        _check_task(own.task, own.decode.head)
     if own.categories is not None:
         check_categories(own.categories, "sightline.categories")
+
+
+def _check_task(task: Task | None, head: str) -> None:
+    """Raises: InvalidInput when a head does not decode for this task; `raw` says nothing of it."""
+    if task not in (None, "raw", TASK_OF_HEAD[head]):
+        raise InvalidInput(
+            f"sightline.task: expected {TASK_OF_HEAD[head]!r} for the head {head}, got {task!r}; correct it or the head"
+        )
 
 
 def _check_input(spec: InputSpec) -> None:
