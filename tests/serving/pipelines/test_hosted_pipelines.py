@@ -158,3 +158,45 @@ def test_a_pipeline_whose_model_is_unloaded_says_which_step(repository: Path) ->
             service.host.acquire("zoo")
         reasons = [state.reason for state in service.host.list_loaded() if state.name == "zoo"]  # type: ignore[attr-defined]
         assert "step 'find': no model 'lost'" in reasons[0]
+
+
+def read_state(host: ModelHost, name: str) -> tuple[str, str]:
+    (state,) = [state for state in host.index() if state.name == name]
+    return state.state, state.reason
+
+
+@pytest.mark.parametrize("mode", ["explicit", "poll"])
+def test_a_pipeline_leaves_the_traffic_while_a_swapped_model_does_not_fit(repository: Path, mode: Any) -> None:
+    unfit = "step 'colour': expected a model that sorts pictures (classification, multilabel) of crops, got 'colours' of raw"
+    with serve(repository, mode=mode, load_at_start=("*",), check_every_s=3600.0) as service:
+        host = service.host
+        assert isinstance(host, ModelHost)
+        assert asyncio.run(ask(service, 3))
+        (repository / "colours" / "config.json").rename(repository / "colours" / "kept")
+        host.reload("colours")
+        assert read_state(host, "zoo") == ("UNAVAILABLE", unfit)
+        with pytest.raises(SightlineError, match="step 'colour': expected a model that sorts"):
+            service.host.acquire("zoo")
+        if mode == "explicit":
+            with pytest.raises(InvalidInput, match="step 'colour': expected a model that sorts"):
+                host.load("zoo")
+        (repository / "colours" / "kept").rename(repository / "colours" / "config.json")
+        host.reload("colours")
+        assert read_state(host, "zoo") == ("READY", "")
+        assert asyncio.run(ask(service, 3))
+
+
+def test_pipelines_that_run_pipelines_are_told_so_whatever_order_they_are_found_in(repository: Path) -> None:
+    for name, model in (("a_loop", "a_loop"), ("nest", "zoo"), ("nested", "bad"), ("bad", "lost")):
+        (repository / name).mkdir()
+        (repository / name / "pipeline.json").write_text(f'{{"steps": [{{"name": "s", "model": "{model}"}}]}}')
+    with serve(repository) as service:
+        host = service.host
+        assert isinstance(host, ModelHost)
+        assert asyncio.run(ask(service, 3))
+        reasons = {name: read_state(host, name)[1] for name in ("a_loop", "nest", "nested")}
+        assert reasons == {
+            "a_loop": "step 's': a pipeline cannot run itself; name a model",
+            "nest": "step 's': 'zoo' is a pipeline itself; write its steps here",
+            "nested": "step 's': 'bad' is a pipeline itself; write its steps here",
+        }

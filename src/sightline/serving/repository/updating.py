@@ -6,7 +6,7 @@ memory goes when the last of them lets go. A version that cannot be opened leave
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,7 @@ class Updater:
                 return
             self._applied[folder.name] = stamps[folder.name]
             self._apply(folder)
-        if folders:
-            self._retry_pipelines()
+        self._settle_pipelines([folder.name for folder in folders])
 
     def read(self, name: str) -> ModelFolder | None:
         """A folder as it is now, with what keeps it from being read; None when it is not there any more.
@@ -127,10 +126,10 @@ class Updater:
             self.remove(name)
             raise NotFound(f"no model {name[:100]!r} in the repository") from error
         self._apply(folder, retry=True)
-        self._retry_pipelines()
+        self._settle_pipelines([name])
 
     def load(self, name: str, configuration: Mapping[str, Any] | None, users: tuple[str, ...] = ()) -> None:
-        """Load a model after those it needs. Args: users: pipelines that wait for it.
+        """Load a model after those it needs; a pipeline is planned anew. Args: users: pipelines that wait for it.
 
         Raises: NotFound; InvalidInput when a version cannot be opened.
         """
@@ -139,7 +138,7 @@ class Updater:
             if step not in self.models and step not in (*users, name):
                 self.load(step, None, (*users, name))
         self._apply(folder, retry=True)
-        self._retry_pipelines(name)
+        self._settle_pipelines([name], tries_all=False)
         if failures := self.models[name].failures:
             reasons = "; ".join(
                 failure.reason if number == WHOLE_FOLDER else f"version {number}: {failure.reason}"
@@ -220,12 +219,32 @@ class Updater:
         """Loaded pipelines that run a model."""
         return sorted(user.name for user in self.models.values() if user.folder is not None and name in user.folder.depends_on)
 
-    def _retry_pipelines(self, step: str | None = None) -> None:
-        """Something changed, so a pipeline that lacked a model may have it now. Args: step: that model; None: any."""
+    def _settle_pipelines(self, changed: Collection[str], tries_all: bool = True) -> None:
+        """Something changed, so a pipeline may have now what it lacked, and another one may run what no longer fits.
+
+        Args:
+            changed: names that were looked at.
+            tries_all: open again whatever failed; False: only what runs one of these models.
+        """
         for model in list(self.models.values()):
             steps = model.folder.depends_on if model.folder is not None else ()
-            if model.folder is not None and model.failures and steps and step in (None, *steps):
+            if model.folder is None or not steps or not changed:
+                continue
+            runs_one = not set(steps).isdisjoint(changed)
+            if model.failures and (tries_all or runs_one):
                 self._apply(model.folder, retry=True)
+            if runs_one or model.name in changed:
+                self._plan_again(model)
+
+    def _plan_again(self, pipeline: HostedModel) -> None:
+        """See whether an open pipeline fits the versions that answer now; one that does not leaves the traffic."""
+        for version in list(pipeline.ready.values()):
+            try:
+                version.opened.open()
+            except Exception as error:  # as for what is opened anew
+                if not isinstance(error, SightlineError):
+                    logger.exception("%s cannot be planned again", version.label)
+                self._fail_pipeline(pipeline, tell_reason(error, self._repository))
 
     def _fail_pipeline(self, model: HostedModel, reason: str) -> None:
         """Take a pipeline out of traffic and say why; it is opened again when something changes that it may have lacked."""
