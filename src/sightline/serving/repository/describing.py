@@ -186,7 +186,7 @@ def make_facts(
 def describe_configuration(version: HeldVersion) -> dict[str, Any]:
     """Triton's ModelConfig of a version as it runs, every default filled in; our own words stand under "sightline".
 
-    What comes out can be given to `load` as a configuration and means the same.
+    What comes out can be given to `load` as a configuration and means the same, but for a pipeline, which takes none.
     """
     facts, queue, configuration = version.opened.facts, version.opened.queue, version.configuration
     return {
