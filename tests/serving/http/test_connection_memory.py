@@ -18,6 +18,7 @@ from http_server import (
 
 from sightline.serving.http import exchange
 from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.request_parser import FREE_CHUNKS, MIN_CHUNK_BYTES
 
 FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -115,3 +116,22 @@ def test_the_server_stops_soon_though_requests_wait_behind_an_unread_answer(app:
     reader.join()
     connection.close()
     assert app.seen == ["/large"] and len(received[0]) > 64 * 1024 * 1024
+
+
+CHUNKED = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, FREE_CHUNKS), (MIN_CHUNK_BYTES, 8000)])
+def test_chunks_may_be_small_where_they_are_few_or_not_that_small(app: EchoApp, size: int, count: int) -> None:
+    with serve_app(app) as port:
+        answer = ask_raw(port, CHUNKED + b"%x\r\n%b\r\n" % (size, b"x" * size) * (count - 1) + b"0\r\n\r\n")
+        assert body_of(answer)["size"] == size * (count - 1)
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, FREE_CHUNKS + 10), (2, 100_000), (MIN_CHUNK_BYTES // 2, 2100)])
+def test_a_body_of_very_many_small_chunks_is_400(app: EchoApp, size: int, count: int) -> None:
+    edge = Edge()
+    with serve_app(app, edge) as port, connect(port) as connection:
+        connection.sendall(CHUNKED + b"%x\r\n%b\r\n" % (size, b"x" * size) * count)
+        assert "send larger ones" in check_refusal(read_to_end(connection), 400)
+        assert not edge.buffered_bytes

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
 TLS_PIECE_BYTES = 64 * 1024  # of an answer: a transport of TLS encrypts what it is given at once, and then counts it no more
 WHOLE_BYTES = 16 * 1024 * 1024
+SMALL_PART_BYTES = 4096  # of a body: smaller ones are joined as they come, for each would be an object of more than its bytes
 BODILESS = frozenset((204, 304))
 Gate = Callable[[Scope], Response | None]  # the whole answer to a request that does not come in
 LETS_GO = "lets_go_of_pieces"
@@ -61,7 +62,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body_is_given", "_chunks", "_connection", "_given_bytes", "_head", "_held_bytes", "_is_chunked", "_left_bytes",
+        "_body_is_given", "_connection", "_given_bytes", "_head", "_held_bytes", "_is_chunked", "_left_bytes", "_parts",
         "_waiter", "expects_continue", "has_started", "is_answered", "is_dropped", "is_whole", "keep_alive", "length",
         "received_bytes", "scope", "task",
     )  # fmt: skip
@@ -77,7 +78,7 @@ class Exchange:
         self.received_bytes = 0
         self.is_whole = self.is_answered = self.is_dropped = self.has_started = False
         self.task: asyncio.Task[None] | None = None
-        self._chunks: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._held_bytes = self._given_bytes = 0  # what is counted, and how much of that the application has in pieces
         self._body_is_given = False
         self._waiter: asyncio.Future[None] | None = None
@@ -92,11 +93,20 @@ class Exchange:
         self.received_bytes += len(body)
         if self.is_answered:
             return 0
-        self._chunks.append(body)
+        self._keep_part(body)
         self._held_bytes += len(body)
         if self.is_full:
             self._wake()
         return len(body)
+
+    def _keep_part(self, part: bytes) -> None:
+        """Keep it as it came if it is the first, or large: the parts of most bodies are copied once, when they are joined."""
+        if not self._parts or len(part) >= SMALL_PART_BYTES:
+            self._parts.append(part)
+        elif isinstance(last := self._parts[-1], bytearray):
+            last += part
+        else:
+            self._parts.append(bytearray(part))
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +116,7 @@ class Exchange:
     def release_body(self) -> int:
         """Let go of the body, also of what the application has of it. Returns: how many bytes were held."""
         held_bytes, self._held_bytes, self._given_bytes = self._held_bytes, 0, 0
-        self._chunks.clear()
+        self._parts.clear()
         return held_bytes
 
     def end_body(self) -> None:
@@ -192,9 +202,9 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._body_is_given = self.is_whole
-        self._chunks.clear()  # it stays counted
+        self._parts.clear()  # it stays counted
         if not self.is_whole:
             self._given_bytes = self._held_bytes
             self._connection.read_on()

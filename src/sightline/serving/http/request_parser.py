@@ -2,6 +2,7 @@
 
 A header reaches a callback only when its line has ended, and it may never end: so the bytes of an unfinished head are counted
 as well, where it is certain that they are a head's, and so are those in a body that reach nobody: trailers, lines of chunks.
+Chunks are counted, for each costs the event loop the same, be it of one byte.
 """
 
 import logging
@@ -15,6 +16,9 @@ from sightline.serving.http.edge import ConnectionLimits
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_head import Headers, RequestHead, read_head
 from sightline.serving.problems import INTERNAL_ERROR
+
+FREE_CHUNKS = 1024  # of a body, however small
+MIN_CHUNK_BYTES = 256  # on average, of a body of more
 
 logger = logging.getLogger("sightline.serving")
 
@@ -71,6 +75,7 @@ class RequestParser:
         self._is_in_body = self._is_websocket = False
         self._begun = 0  # requests that began in the bytes just parsed
         self._was_body = False  # whether these held some of a body
+        self._chunks = self._body_bytes = 0  # of the body that is being read
         self._unparsed_bytes = 0  # left of the body of a request whose upgrade is not followed
 
     def feed(self, data: bytes) -> bytes | None:
@@ -156,12 +161,22 @@ class RequestParser:
         """The head is complete."""
         self.is_in_head = False
         self._is_in_body = True
-        self._unfinished_bytes = 0
+        self._unfinished_bytes = self._chunks = self._body_bytes = 0
         self._remember_refusal(self._finish_head)
+
+    def on_chunk_header(self) -> None:
+        """A chunk of a body begins."""
+        self._chunks += 1
+        if self._chunks > FREE_CHUNKS + self._body_bytes // MIN_CHUNK_BYTES:
+            self._error = Refusal(
+                400, f"expected chunks of {MIN_CHUNK_BYTES} bytes on average beyond the first {FREE_CHUNKS}; send larger ones"
+            )
+            raise self._error
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._was_body, self._unfinished_bytes = True, 0
+        self._body_bytes += len(body)
         self._remember_refusal(self._taker.take_body, body)
 
     def on_message_complete(self) -> None:
