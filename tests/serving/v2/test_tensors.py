@@ -3,6 +3,7 @@
 import struct
 
 import ml_dtypes
+import msgspec
 import numpy as np
 import pytest
 from tritonclient.utils import deserialize_bf16_tensor, deserialize_bytes_tensor, serialize_bf16_tensor, serialize_byte_tensor
@@ -95,6 +96,36 @@ def test_json_strings_are_utf8_or_base64():
     assert decode_json("x", "BYTES", [1], b'["/9g="]', is_base64=True).tolist() == [b"\xff\xd8"]
     with pytest.raises(InvalidInput, match="base64"):
         decode_json("x", "BYTES", [1], b'["/9g"]', is_base64=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "elements"),
+    [
+        ([2], b'["[[[[", "]\\"[\\\\"]', [b"[[[[", b']"[\\']),
+        ([2, 1], b'[["[["], ["[["]]', [[b"[["], [b"[["]]),
+        ([1, 2], b'[["a", "b"]]', [[b"a", b"b"]]),
+        ([2, 2], b'[["a", "b"], ["c", "d"]]', [[b"a", b"b"], [b"c", b"d"]]),
+        ([3, 0], b"[[], [], []]", [[], [], []]),
+        ([0], b"[]", []),
+    ],
+)
+def test_json_strings_may_be_nested_and_hold_brackets_and_quotes(shape, text, elements):
+    assert decode_json("x", "BYTES", shape, text).tolist() == elements
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ([1], b"[" + b"[]," * 100_000 + b'"a"]'),
+        ([1], b"[" + b"[]," * 100_000 + b'"\\\\"]'),
+        ([0, 0], b"[" + b"[]," * 100_000 + b"[]]"),
+    ],
+    ids=["empty lists", "empty lists and a backslash", "no elements"],
+)
+def test_json_strings_in_more_lists_than_elements_are_refused_before_anything_is_made(shape, text, monkeypatch):
+    monkeypatch.setattr(msgspec.json, "decode", None)
+    with pytest.raises(InvalidInput, match="got more"):
+        decode_json("x", "BYTES", shape, text)
 
 
 @pytest.mark.parametrize(

@@ -260,8 +260,8 @@ def _read_texts(name: str, shape: Sequence[int], data: bytes | memoryview, is_ba
     """The elements of a JSON list of strings, nested at most twice: BYTES of pictures are `[N]` or `[N, 1]`."""
     count, text = math.prod(shape), bytes(data)
     check_bytes_count(name, count)
-    if text.count(b'"') - text.count(b'\\"') > 2 * count:  # before millions of strings are made
-        raise _WrongCount("more")
+    rows = min(shape[0], MAX_BYTES_ELEMENTS) if shape else 0  # which may be empty
+    _check_lists(text, count, 1 + max(count, rows))
     nested = msgspec.json.decode(text, type=list[str | list[str]])
     texts = [text for one in nested for text in ([one] if isinstance(one, str) else one)]
     if len(texts) != count:
@@ -272,6 +272,15 @@ def _read_texts(name: str, shape: Sequence[int], data: bytes | memoryview, is_ba
         return [base64.b64decode(text, validate=True) for text in texts]
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"expected elements of input {shorten(name)} to be base64, got one that is not: {error}") from error
+
+
+def _check_lists(text: bytes, most_strings: int, most_lists: int) -> None:
+    """Refuse valid JSON of more strings, or of more lists, before millions of either are made. Raises: _WrongCount."""
+    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # every quote that is left begins or ends a string
+    if plain.count(b'"') > 2 * most_strings:
+        raise _WrongCount("more")
+    if plain.count(b"[") > most_lists and sum(outside.count(b"[") for outside in plain.split(b'"')[::2]) > most_lists:
+        raise _WrongCount("more lists than that")
 
 
 def _wrong_count(name: str, shape: Sequence[int], got: str) -> InvalidInput:
