@@ -6,8 +6,10 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.v2_grpc import messages
 from sightline.serving.v2_grpc.compile_proto import DESCRIPTORS, PROTO, compile_proto
 from sightline.serving.v2_grpc.messages import (
+    MAX_FIELDS,
     MAX_STRUCTURE_BYTES,
     SERVICE,
     find_message,
@@ -121,13 +123,38 @@ def test_only_raw_contents_may_be_large() -> None:
     request.inputs.add(name="x")
     body = request.SerializeToString()
     # By hand: 3 for the name, 2 + 3 for the input, and a tag and a length of 2 and 4 bytes for the raw contents.
-    assert measure_structure(body) == 3 + 5 + 3 + 5
+    assert measure_structure(body) == (1 + 2 + 2, 3 + 5 + 3 + 5)
     assert parse_message("ModelInferRequest", body) == request
 
 
-@pytest.mark.parametrize("filler", [b"\x2a\x00", b"\x08\x01", b"\xff"], ids=["empty inputs", "numbers", "no tags"])
-def test_a_flood_of_small_fields_is_refused_before_it_is_parsed(filler: bytes) -> None:
-    body = find_message("ModelInferRequest")(raw_input_contents=[bytes(1000)]).SerializeToString()
-    body += filler * (MAX_STRUCTURE_BYTES // len(filler) + 1)
-    with pytest.raises(InvalidInput, match="outside raw contents"):
+def make_map_entry(index: int) -> bytes:
+    key = b"%06x" % index
+    return b"\x22\x0c\x0a\x06" + key + b"\x12\x02\x08\x01"  # parameters[key].bool_param = true
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"\x2a\x00" * 10_000,
+        b"\x32\x00" * 10_000,
+        b"\x3a\x00" * 10_000,
+        b"\x08\x01" * 10_000,
+        b"".join(make_map_entry(index) for index in range(5000)),
+        b"\x2a\xf0\xa2\x04" + b"".join(make_map_entry(index) for index in range(5000)),
+        b"\x42\x80\x80\x80\x04" + bytes(MAX_STRUCTURE_BYTES),
+    ],
+    ids=["inputs", "outputs", "raw contents", "numbers", "parameters", "parameters of an input", "one large field"],
+)
+def test_a_flood_of_small_fields_is_refused_before_it_is_parsed(flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = find_message("ModelInferRequest")(raw_input_contents=[bytes(1000)]).SerializeToString() + flood
+    find_message("ModelInferRequest").FromString(body)  # it is a message
+    monkeypatch.setattr(messages, "find_message", None)
+    with pytest.raises(InvalidInput, match=f"at most {MAX_FIELDS} fields and {MAX_STRUCTURE_BYTES} bytes"):
+        parse_message("ModelInferRequest", body)
+
+
+@pytest.mark.parametrize("unsound", [b"\xff" * 20, b"\x0b\x0c", b"\x2a\x02\x0a\x05abcde", b"\x0d\x01"])
+def test_large_messages_of_unsound_fields_are_refused_in_the_same_words(unsound: bytes) -> None:
+    body = find_message("ModelInferRequest")(raw_input_contents=[bytes(20_000)]).SerializeToString() + unsound
+    with pytest.raises(InvalidInput, match="bytes that are none"):
         parse_message("ModelInferRequest", body)

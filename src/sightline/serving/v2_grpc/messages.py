@@ -18,10 +18,11 @@ DESCRIPTORS = Path(__file__).with_name("inference.binpb")
 PACKAGE = "inference"
 SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
+SMALL_BYTES = 16 * 1024  # a message of so many is not looked at before it is parsed
 MAX_STRUCTURE_BYTES = 8 * 1024 * 1024
-MAX_FIELDS = 4096  # of one message, that are looked at
-LENGTH_DELIMITED = 2  # wire type
-RAW_INPUT_CONTENTS = 7  # of ModelInferRequest
+MAX_FIELDS = 4096  # of a message, and of its inputs and outputs
+VARINT, LENGTH_DELIMITED, FIXED_BYTES = 0, 2, {1: 8, 5: 4}  # wire types, the last ones with their sizes
+INPUTS, OUTPUTS, RAW_INPUT_CONTENTS = 5, 6, 7  # of ModelInferRequest
 
 Message = Any  # protobuf makes its classes at run time; no checker knows their fields
 
@@ -45,43 +46,75 @@ def parse_message(name: str, body: bytes) -> Message:
     """A message from its bytes.
 
     Raises: InvalidInput for bytes that are none, text that is no UTF-8 among them, and for more structure than a request needs:
-        two bytes can ask for an object of a hundred, so only raw contents may be large.
+        two bytes can ask for an object of a hundred, so fields are counted, and only raw contents may be large.
     """
-    if len(body) > MAX_STRUCTURE_BYTES and measure_structure(body) > MAX_STRUCTURE_BYTES:
-        raise InvalidInput(
-            f"expected at most {MAX_STRUCTURE_BYTES} bytes of {PACKAGE}.{name} outside raw contents, got more; send tensors raw"
-        )
     try:
+        if len(body) > SMALL_BYTES:
+            _check_structure(name, body)
         return find_message(name).FromString(body)
-    except DecodeError as error:
+    except (DecodeError, _UnsoundField) as error:
         raise InvalidInput(f"expected a message {PACKAGE}.{name}, got {len(body)} bytes that are none") from error
 
 
-def measure_structure(body: bytes) -> int:
-    """Bytes of a `ModelInferRequest` outside its raw contents. What follows an unsound or foreign field counts as structure.
+def _check_structure(name: str, body: bytes) -> None:
+    fields, size_bytes = measure_structure(body)
+    if fields > MAX_FIELDS or size_bytes > MAX_STRUCTURE_BYTES:
+        raise InvalidInput(
+            f"expected at most {MAX_FIELDS} fields and {MAX_STRUCTURE_BYTES} bytes of {PACKAGE}.{name} outside raw contents, "
+            "got more; send tensors raw"
+        )
 
-    Source: Protocol Buffers, "Encoding": a field is a tag, and here always a length and so many bytes.
+
+def measure_structure(body: bytes) -> tuple[int, int]:
+    """Fields of a `ModelInferRequest`, and its bytes outside raw contents. Counting ends behind `MAX_FIELDS`.
+
+    Inputs and outputs are stepped into, for each of their parameters is a field. What lies deeper, or in other messages, are
+    texts, numbers without tags, and fields that take the place of those before them.
+
+    Source: Protocol Buffers, "Encoding".
+    Raises: _UnsoundField where no field begins, or one does not end.
     """
-    position = raw_bytes = 0
-    for _ in range(MAX_FIELDS):
-        tag, position = _read_varint(body, position)
-        length, position = _read_varint(body, position)
-        if tag & 7 != LENGTH_DELIMITED or position + length > len(body):
-            break
-        if tag >> 3 == RAW_INPUT_CONTENTS:
-            raw_bytes += length
-        position += length
-    return len(body) - raw_bytes
+    fields = position = inner_end = raw_bytes = 0
+    while position < len(body) and fields <= MAX_FIELDS:
+        fields += 1
+        tag, start = _read_varint(body, position)
+        start, end = _find_content(body, tag & 7, start)
+        is_inner = position < inner_end
+        if end > (inner_end if is_inner else len(body)):
+            raise _UnsoundField
+        position = end
+        if not is_inner and tag & 7 == LENGTH_DELIMITED:
+            if tag >> 3 in (INPUTS, OUTPUTS):
+                position, inner_end = start, end
+            elif tag >> 3 == RAW_INPUT_CONTENTS:
+                raw_bytes += end - start
+    return fields, len(body) - raw_bytes
+
+
+class _UnsoundField(Exception):  # noqa: N818
+    """Bytes that are no field."""
+
+
+def _find_content(body: bytes, wire_type: int, start: int) -> tuple[int, int]:
+    """Where the value of a field begins and ends, behind its tag. Raises: _UnsoundField."""
+    if wire_type == LENGTH_DELIMITED:
+        length, start = _read_varint(body, start)
+        return start, start + length
+    if wire_type == VARINT:
+        return start, _read_varint(body, start)[1]
+    if wire_type not in FIXED_BYTES:
+        raise _UnsoundField
+    return start, start + FIXED_BYTES[wire_type]
 
 
 def _read_varint(body: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and where it ends."""
+    """A number of seven bits a byte, lowest first, and where it ends. Raises: _UnsoundField."""
     value = 0
     for index, byte in enumerate(body[position : position + 10]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, position + index + 1
-    return 0, position  # cut short, or too long: not even a tag
+    raise _UnsoundField
 
 
 class ServiceCall(msgspec.Struct, frozen=True):
