@@ -256,7 +256,7 @@ class Bench:
         self.is_ready = True
         self.service = InferenceService(self.host, self.scheduler, [self.statistics])
         self.held_bytes: list[int] = []  # what was counted beside bodies, in order
-        endpoints = V2Endpoints(
+        self.endpoints = V2Endpoints(
             self.service,
             self.host,
             self.statistics,
@@ -264,7 +264,7 @@ class Bench:
             is_ready=lambda: self.is_ready,
             hold=self._hold,
         )
-        self.app = Starlette(routes=[*make_routes(endpoints), make_fallback_route()])
+        self.app = Starlette(routes=[*make_routes(self.endpoints), make_fallback_route()])
 
     @contextmanager
     def _hold(self, size_bytes: int) -> Iterator[None]:

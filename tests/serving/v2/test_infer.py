@@ -4,12 +4,15 @@ import base64
 import gzip
 import json
 import struct
+import threading
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 
-from sightline.core.errors import QueueFull
+from sightline.core.errors import Exhausted, QueueFull
+from sightline.serving.v2 import requests
 
 SUM_BODY = {
     "id": "42",
@@ -365,3 +368,67 @@ def test_pictures_of_other_shapes_names_or_beside_tensors_are_refused(client, jp
 def test_strings_for_a_graph_that_takes_none_are_refused(client):
     body = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "BYTES", "data": ["a"]}]}
     assert post(client, body, model="echo-FP32").status_code == 400
+
+
+def claim_bytes(count, *names):
+    return {
+        "inputs": [
+            {"name": name, "shape": [count], "datatype": "BYTES", "parameters": {"binary_data_size": 4 * count}}
+            for name in names
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "names", "words"),
+    [
+        ("colours", 65, ["images"], "1 to 64 rows"),
+        ("colours", 9, ["x"], "'images'"),
+        ("sum", 9, ["z"], "inputs ['x', 'y']"),
+        ("sum", 9, ["x"], "got BYTES"),
+        ("sum", 40_000, ["x", "y"], "at most 65536 BYTES elements in all inputs together, got 80000"),
+    ],
+)
+def test_bytes_that_a_model_does_not_take_are_refused_before_they_are_read(client, monkeypatch, model, count, names, words):
+    monkeypatch.setattr(requests, "read_bytes_elements", None)
+    answer = post(client, claim_bytes(count, *names), bytes(4 * count * len(names)), model=model)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
+def note_threads(monkeypatch, reader):
+    threads, read = [], getattr(requests, reader)
+    monkeypatch.setattr(requests, reader, lambda *given: (threads.append(threading.current_thread().name), read(*given))[1])
+    return threads
+
+
+def test_many_bytes_elements_are_counted_and_read_in_a_thread(client, bench, monkeypatch):
+    threads = note_threads(monkeypatch, "read_bytes_elements")
+    version = bench.host.versions["colours"]
+    version.facts = msgspec.structs.replace(version.facts, max_batch=1000)
+    for count in (10, 1000):
+        answer = post(client, claim_bytes(count, "images"), bytes(4 * count), model="colours")
+        assert (answer.status_code, "picture 0" in answer.json()["error"]) == (400, True)  # read, and empty
+    assert bench.held_bytes == [10 * 200, 1000 * 200]
+    assert [name.startswith("asyncio_") for name in threads] == [False, True]
+
+
+@pytest.mark.parametrize(("datatype", "model", "held"), [("BF16", "echo-FP32", 4), ("BOOL", "echo-BOOL", 1)])
+def test_numbers_that_are_no_views_are_counted_and_read_in_a_thread(client, bench, monkeypatch, datatype, model, held):
+    threads = note_threads(monkeypatch, "decode_binary")
+    for count in (10, 100_000):
+        content = bytes(count * (2 if datatype == "BF16" else 1))
+        one = {"name": "x", "shape": [1, count], "datatype": datatype, "parameters": {"binary_data_size": len(content)}}
+        body = {"inputs": [one], "parameters": {"binary_data_output": True}}
+        assert post(client, body, content, model=model).content.endswith(bytes(held * count))
+        assert bench.held_bytes.pop() == held * count
+    assert [name.startswith("asyncio_") for name in threads] == [False, True]
+
+
+def test_inputs_are_counted_before_they_are_read(client, bench, monkeypatch):
+    def refuse(size_bytes):
+        raise Exhausted("no room")
+
+    monkeypatch.setattr(requests, "decode_json", None)
+    bench.endpoints._hold = refuse
+    assert post(client, SUM_BODY).status_code == 503

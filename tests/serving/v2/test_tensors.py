@@ -195,6 +195,23 @@ def test_values_make_an_array_of_the_datatype():
         make_array("x", "UINT8", [1], [256])
 
 
+def test_many_values_become_an_array_in_pieces_between_which_other_threads_run():
+    class Values(list):
+        def __getitem__(self, index):
+            sizes.append(len(range(*index.indices(len(self)))))
+            return super().__getitem__(index)
+
+        def __iter__(self):
+            raise AssertionError("all at once")
+
+    sizes = []
+    assert make_array("x", "INT64", [100_000], Values(range(100_000))).tolist() == list(range(100_000))
+    assert sum(sizes) == 100_000 and max(sizes) <= 16 * 1024
+    assert make_array("x", "FP32", [0], []).shape == (0,)
+    with pytest.raises(InvalidInput, match="INT8 elements"):
+        make_array("x", "INT8", [100_000], [*range(100)] * 999 + [128] * 100)
+
+
 def test_unknown_types_are_named():
     with pytest.raises(InvalidInput, match="FP12"):
         decode_binary("x", "FP12", [1], b"1")

@@ -2,19 +2,23 @@
 
 import re
 import struct
+import threading
 import warnings
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from grpc_fakes import run_grpc
 
-from sightline.serving.v2.tensors import encode_binary
+from sightline.serving.v2 import requests
+from sightline.serving.v2.tensors import MAX_BYTES_ELEMENTS, encode_binary
+from sightline.serving.v2_grpc import tensors
 from sightline.serving.v2_grpc.messages import find_message
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
     warnings.simplefilter("ignore")
-    from tritonclient.grpc import service_pb2
+    from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 # datatype -> field of InferTensorContents, two elements, how struct packs one
 TYPED = {
@@ -148,3 +152,50 @@ def test_parameters_that_cannot_be_kept_are_refused(stub):
     without_a_value = make()
     without_a_value.parameters["timeout"].SetInParent()
     assert send(stub, without_a_value).outputs[0].name == "x"
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+def test_inputs_and_outputs_are_bounded_in_number(stub, field):
+    request = make_request("echo-FP32", "x", "FP32", [1, 2], [bytes(8)])
+    for index in range(257 - len(getattr(request, field))):
+        getattr(request, field).add(name=str(index))
+    assert f"at most 256 {field}, got 257" in read_refusal(stub, request)
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_bytes_elements_of_all_inputs_together_are_bounded_before_they_are_read(stub, monkeypatch, is_typed):
+    monkeypatch.setattr(requests, "read_bytes_elements", None)
+    monkeypatch.setattr(tensors, "BytesTensor", None)
+    count = MAX_BYTES_ELEMENTS // 2 + 1
+    request = find_message("ModelInferRequest")(model_name="colours")
+    for name in ("images", "x"):
+        contents = {"bytes_contents": [b""] * count} if is_typed else None
+        request.inputs.add(name=name, datatype="BYTES", shape=[count], contents=contents)
+        if not is_typed:
+            request.raw_input_contents.append(bytes(4 * count))
+    assert f"at most {MAX_BYTES_ELEMENTS} BYTES elements in all inputs together, got {2 * count}" in read_refusal(stub, request)
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_more_pictures_than_a_batch_has_are_refused_before_they_are_read(stub, monkeypatch, is_typed):
+    monkeypatch.setattr(requests, "read_bytes_elements", None)
+    monkeypatch.setattr(tensors, "BytesTensor", None)
+    raws, contents = ([], {"bytes_contents": [b""] * 65}) if is_typed else ([bytes(4 * 65)], {})
+    assert "1 to 64 rows" in read_refusal(stub, make_request("colours", "images", "BYTES", [65], raws, **contents))
+
+
+def test_what_reading_takes_beside_the_message_is_counted_and_large_inputs_are_read_in_a_thread(bench, monkeypatch):
+    threads, read = [], requests.decode_binary
+    monkeypatch.setattr(
+        requests, "decode_binary", lambda *given: (threads.append(threading.current_thread().name), read(*given))[1]
+    )
+    with run_grpc(bench, hold=bench._hold) as address, grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        for count in (4, 40_000):
+            request = make_request("echo-FP32", "x", "BF16", [1, count], [bytes(2 * count)])
+            assert send(stub, request).raw_output_contents[0] == bytes(4 * count)
+            assert bench.held_bytes[-2:] == [request.ByteSize(), 4 * count]
+        typed = make_request("echo-FP32", "x", "FP32", [1, 100], fp32_contents=[0.5] * 100)
+        assert send(stub, typed).raw_output_contents[0] == struct.pack("<f", 0.5) * 100
+        assert bench.held_bytes[-2:] == [typed.ByteSize(), 100 * (16 + 4)]
+    assert [name.startswith("uvloop_") for name in threads] == [False, True]

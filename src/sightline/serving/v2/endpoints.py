@@ -23,8 +23,9 @@ from sightline.serving.inference.service import InferenceService
 from sightline.serving.json_answers import write_json
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding, decompress_body
+from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
-from sightline.serving.v2.requests import find_made_output, make_call, read_header_length, read_request
+from sightline.serving.v2.requests import find_made_output, make_call, open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
 
 DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is done
@@ -74,8 +75,8 @@ class V2Endpoints:
         statistics: an observer of the service.
         max_request_bytes: largest body, as it came and decompressed.
         is_ready: whether the server as a whole is ready: every model of the start has answered.
-        hold: counts bytes of decompressed bodies, and of inputs read from JSON, while they are in use, and raises Exhausted
-            where they are too many.
+        hold: counts bytes of decompressed bodies, and what inputs take beside their bodies, while they are in use, and raises
+            Exhausted where they are too many.
     """
 
     def __init__(
@@ -116,10 +117,12 @@ class V2Endpoints:
     ) -> Response:
         header_length = read_header_length(head[b"inference-header-content-length"], body)
         is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
-        asked = await asyncio.to_thread(read_request, body, header_length) if is_large else read_request(body, header_length)
-        writer = make_answer_writer(asked, choose_encoding(head[b"accept-encoding"]))
-        tenant = request.scope.get("state", {}).get("tenant", "")
-        with self._hold(asked.added_bytes) if asked.added_bytes else nullcontext():
+        opened = await asyncio.to_thread(open_request, body, header_length) if is_large else open_request(body, header_length)
+        check_claims(opened.claims, facts)
+        with self._hold(opened.added_bytes) if opened.added_bytes else nullcontext():
+            asked = await asyncio.to_thread(opened.read) if is_large or opened.is_slow else opened.read()
+            writer = make_answer_writer(asked, choose_encoding(head[b"accept-encoding"]))
+            tenant = request.scope.get("state", {}).get("tenant", "")
             answer = await self.service.infer(make_call(asked, facts, writer, version, tenant))
         assert isinstance(answer, Response)
         return answer

@@ -1,7 +1,8 @@
 """Read an inference request: JSON, or JSON followed by the bytes of its tensors; then fit it to a model and make it a Call.
 
-Reading needs no model and may run on any thread; fitting needs the model's facts and costs next to nothing. A `BYTES` tensor
-for a model that has an InputSpec holds encoded pictures, prepared on the server; any other tensor goes to the graph as it is.
+A request is opened, which reads no element and shows what it claims; read, on any thread; and fitted to the model's facts,
+which costs next to nothing. A `BYTES` tensor for a model that has an InputSpec holds encoded pictures, prepared on the server;
+any other tensor goes to the graph as it is.
 
 Source: Open Inference Protocol V2, "Inference"; extensions of Triton Inference Server: binary tensor data (with its raw binary
 request), classification, schedule policy. OpenVINO Model Server lets a lone binary input leave its size out.
@@ -9,6 +10,7 @@ request), classification, schedule policy. OpenVINO Model Server lets a lone bin
 
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,16 +21,25 @@ from sightline.imaging.heads import RAW
 from sightline.imaging.picture_outputs import PICTURE
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
 from sightline.serving.short_arrays import make_short_array
+from sightline.serving.v2.claims import (
+    INLINE_BYTES,
+    BytesTensor,
+    Claim,
+    Tensor,
+    check_element_count,
+    check_pictures,
+    read_claims,
+    weigh_binary,
+    weigh_json,
+)
 from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, decode_binary, decode_json, read_bytes_elements, shorten
 
 ANNOTATIONS = "annotations"  # our output: what the decode head makes of the graph's outputs
 IMAGE = "image"  # our output, in its place: the picture that the network draws, as PNG
 MICROSECONDS = 1e-6
 MAX_SHAPE_BYTES = 1000
-ELEMENT_BYTES = 48  # of a bytes object beside its content, and of where it is listed
 MAX_TENSORS = 256  # inputs of a request, and outputs
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Elements = list[bytes | memoryview]
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
@@ -39,13 +50,6 @@ class RequestedOutput(msgspec.Struct, frozen=True):
     classes: int = 0
 
 
-class BytesTensor(msgspec.Struct, frozen=True):
-    """A BYTES tensor: its shape and its elements, row-major."""
-
-    shape: tuple[int, ...]
-    elements: Elements
-
-
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """An inference request as read, not yet fitted to a model.
 
@@ -53,18 +57,37 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
         outputs: in the order asked for; empty asks for all of the graph.
         is_binary: how outputs travel that are not asked for by name.
         raw: the whole body, of a request without JSON; then there are no inputs.
-        added_bytes: of inputs that stood in the JSON as text; binary ones are views into the body.
         priority, timeout_s: as in `Call`.
     """
 
     id: str = ""
-    inputs: Mapping[str, np.ndarray | BytesTensor] = {}
+    inputs: Mapping[str, Tensor] = {}
     outputs: tuple[RequestedOutput, ...] = ()
     is_binary: bool = False
     raw: bytes | None = None
-    added_bytes: int = 0
     priority: int = 0
     timeout_s: float | None = None
+
+
+class OpenedRequest(msgspec.Struct, frozen=True):
+    """An inference request, in whatever protocol it came, whose inputs are not read yet.
+
+    Attributes:
+        read: reads all of it. Raises: InvalidInput.
+    """
+
+    read: Callable[[], InferRequest]
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def added_bytes(self) -> int:
+        """Bytes of memory that reading takes beside the request, at most."""
+        return sum(claim.added_bytes for claim in self.claims)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether reading takes so long that it belongs into a thread."""
+        return self.added_bytes > INLINE_BYTES
 
 
 class RequestParameters(msgspec.Struct):
@@ -154,8 +177,8 @@ def read_header_length(header: bytes, body: bytes) -> int | None:
     return int(header)
 
 
-def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
-    """Read a body.
+def open_request(body: bytes, header_length: int | None = None) -> OpenedRequest:
+    """Read the JSON of a body, and no element of its tensors.
 
     Args:
         body: JSON, then the bytes of the binary inputs in their order.
@@ -164,7 +187,7 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
     Raises: InvalidInput naming what does not fit.
     """
     if header_length == 0:
-        return InferRequest(raw=body, is_binary=True)
+        return OpenedRequest(lambda: InferRequest(raw=body, is_binary=True))
     view = memoryview(body)
     split = len(body) if header_length is None else header_length
     try:
@@ -173,31 +196,29 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error
     parameters = asked.parameters or _NO_REQUEST
-    inputs = _read_inputs(asked.inputs, view[split:])
     outputs = make_outputs([(one.name, one.parameters or _NO_OUTPUT) for one in asked.outputs or ()], parameters)
-    added_bytes = sum(count_bytes(inputs[one.name]) for one in asked.inputs if one.has_data)
-    return make_request(asked.id or "", parameters, inputs, outputs, added_bytes)
+    return make_request(asked.id or "", parameters, _claim_inputs(asked.inputs, view[split:]), outputs)
 
 
 def make_request(
-    request_id: str,
-    parameters: RequestParameters,
-    inputs: Mapping[str, np.ndarray | BytesTensor],
-    outputs: tuple[RequestedOutput, ...],
-    added_bytes: int = 0,
-) -> InferRequest:
+    request_id: str, parameters: RequestParameters, claims: Sequence[Claim], outputs: tuple[RequestedOutput, ...]
+) -> OpenedRequest:
     """A request from its parts, in whatever protocol they came. Raises: InvalidInput for one of a sequence."""
     if parameters.sequence_id not in (0, ""):
         raise InvalidInput("this server keeps no state between requests; send them without sequence_id")
-    return InferRequest(
-        id=request_id,
-        inputs=inputs,
-        outputs=outputs,
-        is_binary=parameters.binary_data_output,
-        added_bytes=added_bytes,
-        priority=parameters.priority,
-        timeout_s=parameters.timeout * MICROSECONDS if parameters.timeout else None,
-    )
+    check_element_count(claims)
+
+    def read() -> InferRequest:
+        return InferRequest(
+            id=request_id,
+            inputs=read_claims(claims),
+            outputs=outputs,
+            is_binary=parameters.binary_data_output,
+            priority=parameters.priority,
+            timeout_s=parameters.timeout * MICROSECONDS if parameters.timeout else None,
+        )
+
+    return OpenedRequest(read, tuple(claims))
 
 
 def check_input(name: str, parameters: InputParameters, known: Container[str]) -> None:
@@ -221,30 +242,23 @@ def make_outputs(asked: Sequence[tuple[str, OutputParameters]], request: Request
     return tuple(outputs)
 
 
-def _read_inputs(asked: list[_Input], tail: memoryview) -> dict[str, np.ndarray | BytesTensor]:
-    inputs: dict[str, np.ndarray | BytesTensor] = {}
+def _claim_inputs(asked: list[_Input], tail: memoryview) -> list[Claim]:
+    claims: dict[str, Claim] = {}
     start = 0
     for one in asked:
         parameters = one.parameters or _NO_INPUT
-        check_input(one.name, parameters, inputs)
+        check_input(one.name, parameters, claims)
         if one.has_data:
             if parameters.binary_data_size is not None:
                 raise InvalidInput(f"expected input {shorten(one.name)} to have data or binary_data_size, got both")
-            inputs[one.name] = _read_json_input(one, parameters.content_type == "base64")
+            claims[one.name] = _claim_json(one, parameters.content_type == "base64")
             continue
         end = _find_end(one, parameters, start, len(tail), is_only=len(asked) == 1)
-        inputs[one.name] = _read_binary_input(one, tail[start:end], is_sized=parameters.binary_data_size is not None)
+        claims[one.name] = _claim_binary(one, tail[start:end], is_sized=parameters.binary_data_size is not None)
         start = end
     if start != len(tail):
         raise InvalidInput(f"expected {start} bytes after the JSON, as binary_data_size says, got {len(tail)}")
-    return inputs
-
-
-def count_bytes(tensor: np.ndarray | BytesTensor) -> int:
-    """Bytes of memory that a tensor which was read from JSON takes."""
-    if isinstance(tensor, np.ndarray):
-        return tensor.nbytes
-    return sum(map(len, tensor.elements)) + ELEMENT_BYTES * len(tensor.elements)
+    return list(claims.values())
 
 
 def _find_end(one: _Input, parameters: InputParameters, start: int, available: int, is_only: bool) -> int:
@@ -261,19 +275,41 @@ def _find_end(one: _Input, parameters: InputParameters, start: int, available: i
     return start + parameters.binary_data_size
 
 
-def _read_json_input(one: _Input, is_base64: bool) -> np.ndarray | BytesTensor:
-    array = decode_json(one.name, one.datatype, one.shape, memoryview(one.data), is_base64)
-    return BytesTensor(array.shape, array.ravel().tolist()) if one.datatype == "BYTES" else array
-
-
-def _read_binary_input(one: _Input, content: memoryview, is_sized: bool) -> np.ndarray | BytesTensor:
-    shape = one.shape
-    if one.datatype != "BYTES":
-        return decode_binary(one.name, one.datatype, shape, content)
+def _claim_json(one: _Input, is_base64: bool) -> Claim:
+    data, shape = memoryview(one.data), one.shape
     count = count_elements(one.name, shape)
-    if count == 1 and not is_sized and not _is_prefixed(content):
-        return BytesTensor(shape, [content])
-    return BytesTensor(shape, list(read_bytes_elements(content, count, one.name)))
+
+    def read() -> Tensor:
+        array = decode_json(one.name, one.datatype, shape, data, is_base64)
+        return BytesTensor(array.shape, array.ravel().tolist()) if one.datatype == "BYTES" else array
+
+    return Claim(one.name, one.datatype, shape, count, weigh_json(one.datatype, count, len(data)), read)
+
+
+def _claim_binary(one: _Input, content: memoryview, is_sized: bool) -> Claim:
+    shape = one.shape
+    if one.datatype != "BYTES" or is_sized or count_elements(one.name, shape) != 1 or _is_prefixed(content):
+        return claim_binary(one.name, one.datatype, shape, content)
+    return Claim(one.name, "BYTES", shape, 1, 0, lambda: BytesTensor(shape, [content]))
+
+
+def claim_binary(name: str, datatype: str, shape: tuple[int, ...], content: bytes | memoryview) -> Claim:
+    """The claim of an input that came as bytes. Raises: InvalidInput for an impossible shape."""
+    count = count_elements(name, shape)
+    return Claim(
+        name,
+        datatype,
+        shape,
+        count,
+        weigh_binary(datatype, count, len(content)),
+        partial(_read_binary, name, datatype, shape, count, content),
+    )
+
+
+def _read_binary(name: str, datatype: str, shape: tuple[int, ...], count: int, content: bytes | memoryview) -> Tensor:
+    if datatype == "BYTES":
+        return BytesTensor(shape, list(read_bytes_elements(content, count, name)))
+    return decode_binary(name, datatype, shape, content)
 
 
 def _is_prefixed(content: memoryview) -> bool:
@@ -343,16 +379,9 @@ def _fit_inputs(request: InferRequest, facts: ServedFacts) -> tuple[tuple[Upload
     if facts.input is not None:
         for name, tensor in request.inputs.items():
             if isinstance(tensor, BytesTensor):
-                return _fit_pictures(name, tensor, len(request.inputs), facts.input.name), {}
+                check_pictures(name, tensor.shape, len(tensor.elements), len(request.inputs), facts)
+                return tuple(Upload(f"picture {index}", content) for index, content in enumerate(tensor.elements)), {}
     return (), {name: _as_array(tensor) for name, tensor in request.inputs.items()}
-
-
-def _fit_pictures(name: str, tensor: BytesTensor, input_count: int, expected: str) -> tuple[Upload, ...]:
-    if input_count != 1 or name != expected:
-        raise InvalidInput(f"expected pictures in the input {shorten(expected)} and nothing else, got {shorten(name)}")
-    if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ((), (1,)) or not tensor.elements:
-        raise InvalidInput(f"expected pictures as BYTES of shape [N] or [N, 1], got {list(tensor.shape)}")
-    return tuple(Upload(f"picture {index}", content) for index, content in enumerate(tensor.elements))
 
 
 def _fit_raw(raw: bytes, facts: ServedFacts) -> tuple[tuple[Upload, ...], dict[str, np.ndarray]]:
@@ -372,7 +401,7 @@ def _fit_raw(raw: bytes, facts: ServedFacts) -> tuple[tuple[Upload, ...], dict[s
     return (), {fact.name: decode_binary(fact.name, fact.datatype, shape, raw)}
 
 
-def _as_array(tensor: np.ndarray | BytesTensor) -> np.ndarray:
+def _as_array(tensor: Tensor) -> np.ndarray:
     if isinstance(tensor, np.ndarray):
         return tensor
     array = np.empty(len(tensor.elements), object)

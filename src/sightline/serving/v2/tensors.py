@@ -26,6 +26,7 @@ MAX_ELEMENTS = 2**31 - 1
 LENGTH_BYTES = 4  # of the u32 before each BYTES element
 MAX_BYTES_ELEMENTS = 2**16  # each becomes an object of some hundred bytes, however short it is
 PIECE_BYTES = 64 * 1024  # of JSON text that is parsed at once
+PIECE_VALUES = 16 * 1024  # of Python numbers that become an array at once
 SHOWN_NAME = 100  # characters of a client's name that a message repeats
 
 DTYPES: dict[str, np.dtype[Any]] = {**NUMBERS, "BF16": np.dtype("<f4"), "BYTES": np.dtype(object)}
@@ -182,8 +183,12 @@ def make_array(name: str, datatype: str, shape: Sequence[int], values: Sequence[
     if datatype == "BYTES":
         return _make_object_array(values, shape)
     try:
+        array = np.empty(len(values), dtype)
         with np.errstate(over="raise"):
-            return np.fromiter(values, dtype, len(values)).reshape(shape)
+            for first in range(0, len(values), PIECE_VALUES):  # other threads run between the pieces
+                piece = values[first : first + PIECE_VALUES]
+                array[first : first + len(piece)] = np.fromiter(piece, dtype, len(piece))
+        return array.reshape(shape)
     except (OverflowError, FloatingPointError, TypeError, ValueError) as error:
         raise InvalidInput(f"expected input {shorten(name)} to hold {datatype} elements, got one that does not fit") from error
 
@@ -300,7 +305,9 @@ def _make_object_array(elements: Iterable[bytes], shape: Sequence[int]) -> np.nd
 
 def _widen_bf16(halves: np.ndarray) -> np.ndarray:
     """The upper 16 bits of float32 as float32."""
-    return (halves.astype(np.uint32) << 16).view(np.float32)
+    bits = halves.astype(np.uint32)
+    bits <<= 16
+    return bits.view(np.float32)
 
 
 def _narrow_to_bf16(array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ Only the conversion is here. Fitting a request to a model, choosing outputs, cla
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version as find_package_version
 from typing import Any
 
@@ -15,9 +16,9 @@ from google.protobuf import json_format
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.serving.http.keys import Caller
 from sightline.serving.inference.service import InferenceService
+from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.endpoints import (
     EXTENSIONS,
-    INLINE_JSON_BYTES,
     SERVER_NAME,
     describe_model,
     describe_state,
@@ -27,7 +28,7 @@ from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.requests import make_call
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.messages import Message, find_message
-from sightline.serving.v2_grpc.tensors import is_slow_to_read, make_answer_writer, read_parameters, read_request
+from sightline.serving.v2_grpc.tensors import make_answer_writer, open_request, read_parameters
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -50,15 +51,23 @@ class GrpcEndpoints:
         host: knows the models.
         statistics: an observer of the service.
         is_ready: whether the server as a whole takes requests.
+        hold: counts bytes that inputs take beside their messages while they are in use, and raises Exhausted where they are too
+            many.
     """
 
     def __init__(
-        self, service: InferenceService, host: AdministeredHost, statistics: Statistics, is_ready: Callable[[], bool]
+        self,
+        service: InferenceService,
+        host: AdministeredHost,
+        statistics: Statistics,
+        is_ready: Callable[[], bool],
+        hold: Callable[[int], AbstractContextManager[None]],
     ) -> None:
         self.service = service
         self.models = Models(host)
         self.statistics = statistics
         self.is_ready = is_ready
+        self._hold = hold
         self._version = find_package_version("sightline")
 
     def list_handlers(self) -> dict[str, Callable[[Message, Origin], Awaitable[bytes]]]:
@@ -165,12 +174,14 @@ class GrpcEndpoints:
     async def _infer(self, message: Message, origin: Origin, is_in_stream: bool) -> bytes:
         origin.caller.check_model(message.model_name)
         facts = self.models.find_facts(message.model_name, message.model_version)
-        is_slow = is_slow_to_read(message, INLINE_JSON_BYTES)
-        asked = await asyncio.to_thread(read_request, message) if is_slow else read_request(message)
-        limits = [limit for limit in (asked.timeout_s, origin.remaining_s) if limit is not None]
-        asked = msgspec.structs.replace(asked, timeout_s=min(limits, default=None))
-        writer = make_answer_writer(asked, is_in_stream)
-        answer = await self.service.infer(make_call(asked, facts, writer, message.model_version, origin.caller.name))
+        opened = open_request(message)
+        check_claims(opened.claims, facts)
+        with self._hold(opened.added_bytes) if opened.added_bytes else nullcontext():
+            asked = await asyncio.to_thread(opened.read) if opened.is_slow else opened.read()
+            limits = [limit for limit in (asked.timeout_s, origin.remaining_s) if limit is not None]
+            asked = msgspec.structs.replace(asked, timeout_s=min(limits, default=None))
+            writer = make_answer_writer(asked, is_in_stream)
+            answer = await self.service.infer(make_call(asked, facts, writer, message.model_version, origin.caller.name))
         assert isinstance(answer, bytes)
         return answer
 

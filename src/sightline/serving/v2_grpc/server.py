@@ -109,7 +109,8 @@ def create_grpc_server(
         is_ready: whether the server as a whole takes requests.
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended; `AccessLog.write` is one.
-        hold: counts bytes of messages that are worked on, and raises Exhausted where they are too many; `Edge.hold` is one.
+        hold: counts bytes of messages that are worked on, and what their inputs take beside them, and raises Exhausted where
+            they are too many; `Edge.hold` is one.
         count_unread: counts bytes of answers while they are not read, which may end for others; `Edge.count_unread` is one.
         max_messages, message_timeout_s: of unary calls: so many on their way at once, further ones wait; so long each may take.
         idle_s: after which a connection without a call is closed.
@@ -122,7 +123,7 @@ def create_grpc_server(
 
     connections = Connections()
     dispatcher = Dispatcher(
-        GrpcEndpoints(service, host, statistics, is_ready),
+        GrpcEndpoints(service, host, statistics, is_ready, hold),
         authenticator,
         bucket,
         tellers,

@@ -11,25 +11,29 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-import numpy as np
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.v2.answers import find_output_datatype, select_outputs
+from sightline.serving.v2.claims import ELEMENT_BYTES, BytesTensor, Claim, Tensor
 from sightline.serving.v2.requests import (
-    BytesTensor,
+    MAX_TENSORS,
     InferRequest,
     InputParameters,
+    OpenedRequest,
     OutputParameters,
     RequestParameters,
     check_input,
+    claim_binary,
     make_outputs,
     make_request,
 )
-from sightline.serving.v2.tensors import count_elements, decode_binary, encode_binary, make_array, read_bytes_elements, shorten
+from sightline.serving.v2.tensors import ITEM_BYTES, count_elements, encode_binary, make_array, shorten
 from sightline.serving.v2_grpc.messages import Message, find_message
 
 Parameters = TypeVar("Parameters")
+
+VALUE_BYTES = 16  # of an element in the message, which took one byte of its own or more
 
 FIELDS = {  # of InferTensorContents; the other datatypes travel raw only
     "BOOL": "bool_contents",
@@ -53,19 +57,17 @@ def read_parameters(parameters: Mapping[str, Message]) -> dict[str, Any]:
     return {name: getattr(parameter, field) for name, (parameter, field) in chosen.items() if field is not None}
 
 
-def read_request(message: Message) -> InferRequest:
-    """A `ModelInferRequest`. Raises: InvalidInput naming what does not fit."""
+def open_request(message: Message) -> OpenedRequest:
+    """A `ModelInferRequest`, no element of its tensors read. Raises: InvalidInput naming what does not fit."""
+    for kind, tensors in (("inputs", message.inputs), ("outputs", message.outputs)):
+        if len(tensors) > MAX_TENSORS:
+            raise InvalidInput(f"expected at most {MAX_TENSORS} {kind}, got {len(tensors)}; ask for fewer at once")
     parameters = _convert_parameters("the request", message.parameters, RequestParameters)
     outputs = [
         (one.name, _convert_parameters(f"output {shorten(one.name)}", one.parameters, OutputParameters))
         for one in message.outputs
     ]
-    return make_request(message.id, parameters, _read_inputs(message), make_outputs(outputs, parameters))
-
-
-def is_slow_to_read(message: Message, inline_bytes: int) -> bool:
-    """Whether reading takes so long that it belongs into a thread: typed elements become Python objects one by one."""
-    return not message.raw_input_contents and message.ByteSize() > inline_bytes
+    return make_request(message.id, parameters, _claim_inputs(message), make_outputs(outputs, parameters))
 
 
 def make_answer_writer(request: InferRequest, is_in_stream: bool = False) -> partial[bytes]:
@@ -96,31 +98,27 @@ def _convert_parameters(owner: str, parameters: Mapping[str, Message], kind: typ
         raise InvalidInput(f"the parameters of {owner} cannot be read: {error}") from error
 
 
-def _read_inputs(message: Message) -> dict[str, np.ndarray | BytesTensor]:
+def _claim_inputs(message: Message) -> list[Claim]:
     raws = message.raw_input_contents
     if raws and len(raws) != len(message.inputs):
         raise InvalidInput(
             f"expected raw_input_contents for each of {len(message.inputs)} inputs, got {len(raws)}; send all raw or none"
         )
-    inputs: dict[str, np.ndarray | BytesTensor] = {}
+    claims: dict[str, Claim] = {}
     for index, one in enumerate(message.inputs):
-        check_input(one.name, _convert_parameters(f"input {shorten(one.name)}", one.parameters, InputParameters), inputs)
-        inputs[one.name] = _read_tensor(one, raws[index] if raws else None)
-    return inputs
+        check_input(one.name, _convert_parameters(f"input {shorten(one.name)}", one.parameters, InputParameters), claims)
+        claims[one.name] = _claim_raw(one, raws[index]) if raws else _claim_typed(one)
+    return list(claims.values())
 
 
-def _read_tensor(tensor: Message, raw: bytes | None) -> np.ndarray | BytesTensor:
-    if raw is None:
-        return _read_typed(tensor)
+def _claim_raw(tensor: Message, raw: bytes) -> Claim:
     if tensor.HasField("contents"):
         raise InvalidInput(f"expected input {shorten(tensor.name)} to have contents or raw_input_contents, got both")
-    if tensor.datatype != "BYTES":
-        return decode_binary(tensor.name, tensor.datatype, tensor.shape, raw)
-    count = count_elements(tensor.name, tensor.shape)
-    return BytesTensor(tuple(tensor.shape), list(read_bytes_elements(raw, count, tensor.name)))
+    count_elements(tensor.name, tensor.shape)  # refuses a shape that would be long to copy
+    return claim_binary(tensor.name, tensor.datatype, tuple(tensor.shape), raw)
 
 
-def _read_typed(tensor: Message) -> np.ndarray | BytesTensor:
+def _claim_typed(tensor: Message) -> Claim:
     name, datatype = tensor.name, tensor.datatype
     field = FIELDS.get(datatype)
     if field is None:
@@ -131,4 +129,11 @@ def _read_typed(tensor: Message) -> np.ndarray | BytesTensor:
         raise InvalidInput(
             f"expected input {shorten(name)} of {datatype} {list(shape)} to have {count} elements in {field}, got {len(values)}"
         )
-    return BytesTensor(shape, list(values)) if datatype == "BYTES" else make_array(name, datatype, shape, values)
+    added_bytes = count * (VALUE_BYTES + ITEM_BYTES[datatype])
+    if datatype == "BYTES":
+        added_bytes = count * (VALUE_BYTES + ELEMENT_BYTES) + tensor.contents.ByteSize()
+
+    def read() -> Tensor:
+        return BytesTensor(shape, list(values)) if datatype == "BYTES" else make_array(name, datatype, shape, values)
+
+    return Claim(name, datatype, shape, count, added_bytes, read)
