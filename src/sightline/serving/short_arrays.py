@@ -1,7 +1,8 @@
 """Types for JSON arrays that may not be long: reading stops at the first element too many.
 
 msgspec checks `max_length` when the whole array has been built, and millions of small objects hold up every other thread for
-seconds. A struct that is written as an array ends at its last field.
+seconds. A struct that is written as an array ends at its last field. It takes room for all of its fields, however few come: no
+field of an object whose keys a client may repeat should be one.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ class ShortArray(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 def make_short_array(element: Any, most: int) -> type[ShortArray]:
-    """The type of an array of at most so many elements, to be used as a field of a Struct; iterate over what is read."""
+    """The type of an array of at most so many elements, to be decoded by itself; iterate over what is read."""
     fields = [(f"element_{index}", element | msgspec.UnsetType, msgspec.UNSET) for index in range(most)]
     made = msgspec.defstruct("ShortArray", fields, bases=(ShortArray,), array_like=True, forbid_unknown_fields=True)
     return cast(type[ShortArray], made)

@@ -150,6 +150,13 @@ def test_more_pictures_than_the_limit_are_refused(client: httpx.Client) -> None:
     check_problem(client.post("/predict/parts", files={"f": b"x"}, data={f"n{index}": "x" for index in range(17)}), 400)
 
 
+def test_of_images_that_come_again_only_the_last_are_read(client: httpx.Client) -> None:
+    encoded = base64.b64encode(make_png()).decode()
+    body = '{"images": [5], "images": 5, "images": ["' + encoded + '"]}'
+    answer = client.post("/predict/parts", content=body, headers={"Content-Type": "application/json"})
+    assert len(answer.json()["pictures"]) == 1
+
+
 def test_urls_are_refused_unless_allowed(client: httpx.Client, bench: Bench) -> None:
     assert "fetches no URLs" in check_problem(client.post("/predict/parts", json={"imageUrl": "http://example.org/a.png"}), 422)
 

@@ -73,6 +73,26 @@ def test_nulls_stand_for_what_is_left_out(client):
     assert post(client, {"id": None, "parameters": None, "outputs": None, "inputs": inputs}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "before", ['"inputs": [{}]', '"inputs": 5', '"outputs": [5], "outputs": []', '"outputs": 5, "outputs": null']
+)
+def test_of_a_list_whose_key_comes_again_only_the_last_is_read(client, before):
+    """Reading all of five million empty ones had stopped the server for 9 s."""
+    text = "{" + before + ", " + json.dumps(SUM_BODY)[1:]
+    answer = post(client, text.encode())
+    assert (answer.status_code, answer.json()["outputs"][0]["data"]) == (200, [11.0, 22.0, 33.5])
+
+
+@pytest.mark.parametrize("kind", ["inputs", "outputs"])
+def test_one_tensor_too_many_is_refused_before_it_is_made(client, monkeypatch, kind):
+    monkeypatch.setattr(requests, f"_decode_{kind}", None)
+    body = SUM_BODY | {kind: [{"name": ""}] * 257}
+    if kind == "outputs":
+        monkeypatch.setattr(requests, "_decode_inputs", lambda text: [])
+    answer = post(client, json.dumps(body, separators=(",", ":")).encode())
+    assert (answer.status_code, "at most length 256" in answer.json()["error"]) == (400, True)
+
+
 def test_binary_tensors_follow_the_json_in_order(client):
     body = {
         "inputs": [

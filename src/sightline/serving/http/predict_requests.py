@@ -65,16 +65,22 @@ class Pictures(msgspec.Struct, frozen=True):
     added_bytes: int = 0
 
 
-_Images = make_short_array(bytes, MAX_PICTURES)
-
-
 class _JsonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image: bytes | None = None  # msgspec reads base64 into bytes
-    images: _Images | None = None  # type: ignore[valid-type]
+    images: msgspec.Raw = msgspec.Raw(b"null")  # read apart: where the key comes again and again, only the last is read
     image_url: str | None = msgspec.field(default=None, name="imageUrl")
 
 
+class _JsonPictures(msgspec.Struct, frozen=True):
+    """What the JSON has of pictures, undone."""
+
+    image: bytes | None
+    images: list[bytes] | None
+    image_url: str | None
+
+
 _JSON_BODY = msgspec.json.Decoder(_JsonBody)
+_JSON_IMAGES = msgspec.json.Decoder(make_short_array(bytes, MAX_PICTURES) | None)
 
 
 def read_options(request: Request) -> PredictOptions:
@@ -114,7 +120,7 @@ async def read_pictures(request: Request, max_bytes: int, fetch_image: FetchImag
         form: Pictures = await _run_by_size(read_form, await body.read_whole(), content_type)
         return form
     if kind == "application/json":
-        content: _JsonBody = await _run_by_size(_read_json, await body.read_whole())
+        content: _JsonPictures = await _run_by_size(_read_json, await body.read_whole())
         return await _find_pictures(content, fetch_image)
     raise Refusal(
         415,
@@ -209,28 +215,29 @@ class _FormReader:
         self.uploads.append(Upload(self._file_name or f"image {len(self.uploads)}", content))
 
 
-def _read_json(body: bytes) -> _JsonBody:
+def _read_json(body: bytes) -> _JsonPictures:
     try:
-        return _JSON_BODY.decode(body)
+        content = _JSON_BODY.decode(body)
+        images = _JSON_IMAGES.decode(content.images)
+        return _JsonPictures(content.image, None if images is None else list(images), content.image_url)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(
             f'expected JSON like {{"image": "<base64>"}}, {{"images": [...]}} or {{"imageUrl": "..."}}: {str(error)[:200]}'
         ) from None
 
 
-async def _find_pictures(content: _JsonBody, fetch_image: FetchImage | None) -> Pictures:
+async def _find_pictures(content: _JsonPictures, fetch_image: FetchImage | None) -> Pictures:
     if sum(value is not None for value in (content.image, content.images, content.image_url)) != 1:
         raise InvalidInput("expected one of image, images and imageUrl in the JSON; send exactly one")
     if content.image is not None:
         if not content.image:
             raise InvalidInput(EMPTY_BODY)
         return Pictures((Upload("image", content.image),), added_bytes=len(content.image))
-    pictures: Any = content.images
-    if pictures is not None:
-        uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(pictures)]
+    if content.images is not None:
+        uploads = [Upload(f"image {index}", picture) for index, picture in enumerate(content.images)]
         if not uploads:
             raise InvalidInput(f"expected 1 to {MAX_PICTURES} images, got none; send at least one")
-        return Pictures(tuple(uploads), is_list=True, added_bytes=sum(map(len, pictures)))
+        return Pictures(tuple(uploads), is_list=True, added_bytes=sum(map(len, content.images)))
     if fetch_image is None:
         raise InvalidInput("this server fetches no URLs (it was not started with --allow-image-urls); send the picture itself")
     assert content.image_url is not None

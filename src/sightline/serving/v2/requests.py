@@ -39,6 +39,7 @@ IMAGE = "image"  # our output, in its place: the picture that the network draws,
 MICROSECONDS = 1e-6
 MAX_SHAPE_BYTES = 1000
 MAX_TENSORS = 256  # inputs of a request, and outputs
+MIN_TENSOR_BYTES = 12  # of JSON: {"name":""},
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -143,25 +144,19 @@ class _Output(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    inputs: list[_Input]
+    """A request whose lists are not read: where a key comes again and again, only the last is, and that if it is short."""
+
+    inputs: msgspec.Raw
     id: str | None = None
     parameters: RequestParameters | None = None
-    outputs: list[_Output] | None = None
+    outputs: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_check_number = msgspec.json.Decoder(make_short_array(msgspec.Raw, MAX_TENSORS) | None).decode  # builds nothing else
 _decode_shape = msgspec.json.Decoder(tuple[int, ...]).decode
-_Tensors = make_short_array(msgspec.Raw, MAX_TENSORS)
-
-
-class _Counted(msgspec.Struct):
-    """A request of which only the numbers of inputs and outputs are looked at: a pass that builds nothing else."""
-
-    inputs: _Tensors  # type: ignore[valid-type]
-    outputs: _Tensors | None = None  # type: ignore[valid-type]
-
-
-_check_counts = msgspec.json.Decoder(_Counted).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
+_decode_inputs = msgspec.json.Decoder(list[_Input]).decode
+_decode_outputs = msgspec.json.Decoder(list[_Output] | None).decode
 _NO_REQUEST, _NO_INPUT, _NO_OUTPUT = RequestParameters(), InputParameters(), OutputParameters()
 
 
@@ -191,13 +186,24 @@ def open_request(body: bytes, header_length: int | None = None) -> OpenedRequest
     view = memoryview(body)
     split = len(body) if header_length is None else header_length
     try:
-        _check_counts(view[:split])
         asked = _decode_request(view[:split])
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise InvalidInput(f"the JSON of the request cannot be read: {error}") from error
+    inputs: list[_Input] = _read_list("inputs", asked.inputs, _decode_inputs)
+    wanted: list[_Output] = _read_list("outputs", asked.outputs, _decode_outputs) or []
     parameters = asked.parameters or _NO_REQUEST
-    outputs = make_outputs([(one.name, one.parameters or _NO_OUTPUT) for one in asked.outputs or ()], parameters)
-    return make_request(asked.id or "", parameters, _claim_inputs(asked.inputs, view[split:]), outputs)
+    outputs = make_outputs([(one.name, one.parameters or _NO_OUTPUT) for one in wanted], parameters)
+    return make_request(asked.id or "", parameters, _claim_inputs(inputs, view[split:]), outputs)
+
+
+def _read_list(kind: str, text: msgspec.Raw, decode: Callable[[msgspec.Raw], Any]) -> Any:
+    """Inputs or outputs, of which the number is looked at first. Raises: InvalidInput."""
+    try:
+        if memoryview(text).nbytes >= MAX_TENSORS * MIN_TENSOR_BYTES:
+            _check_number(text)
+        return decode(text)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidInput(f"the {kind} in the JSON of the request cannot be read: {error}") from error
 
 
 def make_request(
