@@ -19,6 +19,7 @@ from sightline.core.folders import MANIFEST_NAME, write_file_atomic
 
 Shelf = Literal["datasets", "models", "artifacts", "reports"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_RULE = "letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first)"
 LATEST_NAME = "latest"
 ID_LENGTH = 16  # hex digits of the id used as folder name
 MAX_LISTED = 8  # ids that a message names
@@ -27,7 +28,7 @@ MAX_LISTED = 8  # ids that a message names
 def check_name(name: str) -> str:
     """Return `name` if it is fit for a folder and a URL. Raises: InvalidInput."""
     if not NAME_PATTERN.fullmatch(name):
-        raise InvalidInput(f"expected a name of letters, digits, '.', '_' or '-' (at most 100), got {name!r}")
+        raise InvalidInput(f"expected a name of {NAME_RULE}, got {name!r}")
     return name
 
 

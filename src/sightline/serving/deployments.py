@@ -40,7 +40,7 @@ def deploy_artifact(artifact: Path, name: str, repository: Path) -> Path:
 
     Args:
         artifact: folder of the Artifact; it may be removed afterwards.
-        name: letters, digits, '.', '_' or '-': it stands in URLs.
+        name: letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first): it stands in URLs.
         repository: the model repository; made when absent.
 
     Returns: folder of the new version, `repository/name/VERSION`.

@@ -95,3 +95,36 @@ def test_a_pipeline_whose_model_is_found_missing_twice_is_taken_out_with_it(repo
         with pytest.raises(Exhausted, match="which has gone"):
             host.acquire("chain")
         assert ask(host, "second") == 1
+
+
+def test_a_folder_whose_name_is_not_served_is_named_once_while_it_is_there(
+    repository: Path, maker: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def count(name: str) -> int:
+        return sum(name in line and "is not served" in line for line in caplog.messages)
+
+    bad = ["a b", "-dash", "tönne", "x" * 200, 'q"uote']
+    for name in [*bad, ".hidden", ".parts.tmp1"]:
+        write_graph(repository, name, 1, "a")
+    (repository / "lost+found").mkdir()  # no model
+    with open_host(repository, maker) as host:
+        host.look()
+        assert [count(repr(name)) for name in bad] == [1] * len(bad)
+        assert sum("is not served" in line for line in caplog.messages) == len(bad)
+        assert "folder 'a b' is not served: expected a name of letters" in caplog.text and "rename it" in caplog.text
+        (repository / "a b").rename(repository / "a-b")
+        host.look()
+        host.look()
+        assert ask(host, "a-b") == 1
+        write_graph(repository, "a b", 1, "a")
+        host.look()
+        assert count("'a b'") == 2
+
+
+def test_a_load_of_a_name_that_is_not_served_says_what_names_are(repository: Path, maker: Maker) -> None:
+    write_graph(repository, "a b", 1, "a")
+    with (
+        open_host(repository, maker, mode="explicit") as host,
+        pytest.raises(NotFound, match="no model 'a b' in the repository; a model has a name of letters"),
+    ):
+        host.load("a b")

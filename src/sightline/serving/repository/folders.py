@@ -17,7 +17,7 @@ import msgspec
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import TENSOR_TASKS, ArtifactManifest, DeploymentManifest, compute_manifest_id
-from sightline.core.workspace import NAME_PATTERN
+from sightline.core.workspace import NAME_PATTERN, NAME_RULE
 from sightline.serving.inference.source import LARGEST_REQUEST, ModelSource
 from sightline.serving.repository.configuration import (
     CONFIGURATION_NAME,
@@ -113,7 +113,9 @@ def read_folder(repository: Path, name: str, cores: int, override: Mapping[str, 
     Raises: NotFound when there is no model; InvalidInput for an override that cannot be.
     """
     home = repository / name
-    kind = find_kind(home) if NAME_PATTERN.fullmatch(name) and home.is_dir() else None
+    if not NAME_PATTERN.fullmatch(name):
+        raise NotFound(f"no model {name[:100]!r} in the repository; a model has a name of {NAME_RULE}")
+    kind = find_kind(home) if home.is_dir() else None
     if kind is None:
         raise NotFound(f"no model {name[:100]!r} in the repository")
     if override is not None and kind == "pipeline":

@@ -32,6 +32,22 @@ def stamp_repository(repository: Path) -> dict[str, Stamp]:
     return {name: stamp for name in names if (stamp := stamp_folder(repository / name)) is not None}
 
 
+def list_misnamed(repository: Path) -> list[str]:
+    """Names of folders that hold a model but are not served, for their names; hidden ones are not there for a reason.
+
+    Raises: OSError when the repository cannot be listed.
+    """
+    names = (entry.name for entry in os.scandir(repository) if not NAME_PATTERN.fullmatch(entry.name) and _is_folder(entry))
+    return sorted(name for name in names if name[0] != "." and _holds_model(repository / name))
+
+
+def _holds_model(home: Path) -> bool:
+    try:
+        return find_kind(home) is not None
+    except OSError:  # not to be looked into, or being removed
+        return False
+
+
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     """A link into itself leads nowhere; of what else cannot be looked at, reading it will say what is wrong."""
     try:

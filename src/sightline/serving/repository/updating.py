@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound, SightlineError, Unsupported
+from sightline.core.workspace import NAME_RULE
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import fit_source
 from sightline.serving.repository.configuration import check_tensors
@@ -24,7 +25,7 @@ from sightline.serving.repository.folders import (
     tell_reason,
     verify_source,
 )
-from sightline.serving.repository.looking import Stamp, stamp_repository
+from sightline.serving.repository.looking import Stamp, list_misnamed, stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, give_memory_back
 from sightline.serving.repository.paging import ENDING_S, Pager
 from sightline.serving.repository.versions import Failure, HeldVersion, HostedModel, OpenedModel
@@ -76,6 +77,7 @@ class Updater:
         self._clock = clock
         self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
         self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
+        self._misnamed: frozenset[str] = frozenset()  # at the last look
 
     def look(self) -> None:
         """Bring everything up to date. Raises: OSError when the repository cannot be listed.
@@ -85,6 +87,7 @@ class Updater:
         """
         stamps, seen = stamp_repository(self._repository), self._seen
         self._seen = stamps
+        self._warn_of_misnamed()
         changed = [
             name
             for name, stamp in stamps.items()
@@ -103,6 +106,14 @@ class Updater:
             self._applied[folder.name] = stamps[folder.name]
             self._apply(folder)
         self._settle_pipelines([folder.name for folder in folders])
+
+    def _warn_of_misnamed(self) -> None:
+        """Name each folder once, as long as it is there."""
+        names = list_misnamed(self._repository)
+        for name in names:
+            if name not in self._misnamed:
+                logger.warning("folder %r is not served: expected a name of %s; rename it", name, NAME_RULE)
+        self._misnamed = frozenset(names)
 
     def read(self, name: str) -> ModelFolder | None:
         """A folder as it is now, with what keeps it from being read; None when it is not there any more.
