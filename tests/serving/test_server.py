@@ -82,7 +82,7 @@ def test_a_picture_in_every_form_of_body(client: httpx.Client) -> None:
 def test_refusals_of_pictures_name_no_path(client: httpx.Client, repository: Path) -> None:
     for answer, status in (
         (client.post("/predict/absent", content=make_png()), 404),
-        (client.post("/predict/..%2f..%2fetc", content=make_png()), 404),
+        (client.post("/predict/..%252f..%252fetc", content=make_png()), 404),
         (client.post("/predict/parts", content=b"no picture"), 422),
         (client.post("/predict/parts", content=b""), 422),
         (client.post("/predict/parts?confidence=2", content=make_png()), 422),

@@ -257,7 +257,7 @@ def test_masks_are_answered_in_every_form(client: httpx.Client) -> None:
 
 def test_an_unknown_model_is_404(client: httpx.Client) -> None:
     check_problem(client.post("/predict/nothing", content=make_png()), 404)
-    check_problem(client.post("/predict/..%2f..%2fetc", content=make_png()), 404)
+    check_problem(client.post("/predict/..%252f..%252fetc", content=make_png()), 404)
     check_problem(client.get("/predict/parts"), 405)
 
 

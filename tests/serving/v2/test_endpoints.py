@@ -62,7 +62,7 @@ def test_a_model_is_ready_when_its_version_answers(client):
 
 
 @pytest.mark.parametrize("what", ["", "/ready", "/config", "/stats"])
-@pytest.mark.parametrize("model", ["nothing", "..%2F..%2Fetc", "n" * 3000])
+@pytest.mark.parametrize("model", ["nothing", "..%252F..%252Fetc", "n" * 3000])
 def test_unknown_models_are_404_in_the_words_that_clients_look_for(client, what, model):
     answer = client.get(f"/v2/models/{model}{what}")
     assert answer.status_code == 404

@@ -3,7 +3,7 @@
 Request smuggling lives on such differences: a proxy in front sees one request where the server sees two. The parser
 (llhttp) already refuses bare LF, folded headers, NUL, spaces before a colon, repeated or odd lengths and a length beside
 chunks; here follows what it lets pass: other transfer codings, HTTP/1.0 with chunks, other versions, missing or differing
-hosts, upgrades, and escaped control characters (RFC 9112 §3.2, §6.1, §11.2; RFC 9110 §7.2, §7.8).
+hosts, upgrades, escaped control characters and escaped slashes (RFC 9112 §3.2, §6.1, §11.2; RFC 9110 §7.2, §7.8).
 """
 
 import re
@@ -18,6 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 
 SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
 HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+ESCAPED_SLASH = re.compile(r"%2f|%5c", re.IGNORECASE)  # "a%2fb" is one name to some programs, "a" with "b" in it to others
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 REFUSED_METHODS = frozenset((b"TRACE", b"CONNECT"))
 
@@ -60,6 +61,8 @@ def read_head(method: bytes, version: str, target: bytes, headers: Headers, webs
     raw_path, _, query = path_bytes.partition(b"?")
     path = raw_path.decode("ascii")
     if "%" in path:
+        if ESCAPED_SLASH.search(path):
+            raise Refusal(400, "expected a path without escaped slashes (%2F, %5C); correct the URL: no name has one")
         path = unquote(path)
         if CONTROL.search(path):
             raise Refusal(400, "expected a path without control characters; correct the URL")
