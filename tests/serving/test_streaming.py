@@ -64,6 +64,28 @@ def test_a_server_gives_the_same_outcomes(folder: Path, server: str) -> None:
         assert describe(predict_sources(remote, find_sources([folder]))) == EXPECTED
 
 
+def test_what_is_no_longer_there_is_reported_and_the_rest_go_on(tmp_path: Path, server: str) -> None:
+    write_picture(tmp_path / "b.png", 255)
+    for name in ("a.png", "c.jpg", "d.mp4"):
+        (tmp_path / name).symlink_to("gone")
+    (tmp_path / "e.png").symlink_to("e.png")
+    write_picture(tmp_path / "f.png", 0)
+    expected = [("a.png", None), ("b.png", "bright"), ("c.jpg", None), ("d.mp4", None), ("e.png", None), ("f.png", "dark")]
+    here = list(predict_sources(FakeStreaming(), find_sources([tmp_path])))  # type: ignore[arg-type]
+    with RemotePredictor(server, "parts") as remote:
+        there = list(predict_sources(remote, find_sources([tmp_path])))
+    for outcomes in (here, there):
+        assert describe(outcomes) == expected
+        assert [one.error is None for one in outcomes] == [category is not None for _, category in expected]
+
+
+def test_a_model_that_has_gone_ends_it(folder: Path, server: str) -> None:
+    with RemotePredictor(server, "parts") as remote:
+        remote.name = "gone"
+        with pytest.raises(NotFound):
+            list(predict_sources(remote, find_sources([folder])))
+
+
 def test_only_broken_pictures_are_all_reported(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"broken")
     assert describe(predict_sources(FakeStreaming(), find_sources([tmp_path]))) == [("a.png", None)]  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import HTTP_STATUS, AccessDenied, Exhausted, InvalidInput, NotFound, SightlineError
+from sightline.core.errors import HTTP_STATUS, AccessDenied, Exhausted, InvalidInput, NotFound, SightlineError, UnreadableImage
 from sightline.imaging.reading import encode_image
 from sightline.runtime.predictor import Picture
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
@@ -183,7 +183,7 @@ def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
 
 
 def encode_picture(image: SourcePicture) -> bytes:
-    """The bytes to send: files and bytes as they are, arrays as PNG. Raises: NotFound, InvalidInput."""
+    """The bytes to send: files and bytes as they are, arrays as PNG. Raises: NotFound, InvalidInput, UnreadableImage."""
     if isinstance(image, bytes):
         return image
     if isinstance(image, np.ndarray):
@@ -191,9 +191,12 @@ def encode_picture(image: SourcePicture) -> bytes:
     if not isinstance(image, (str, Path)):
         raise InvalidInput(f"expected a path, encoded bytes or a uint8 (H, W, 3) RGB array, got {type(image).__name__}")
     path = Path(image)
-    if not path.is_file():
-        raise NotFound(f"no picture {path}; give a file, its bytes or an array")
-    return path.read_bytes()
+    try:
+        if path.is_file():
+            return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImage(f"expected a picture at {path}, could not read it ({error.strerror}); check the path") from error
+    raise NotFound(f"no picture {path}; give a file, its bytes or an array")
 
 
 def read_problem(answer: httpx.Response) -> SightlineError:

@@ -15,9 +15,10 @@ from sightline.core.annotations import Annotation
 from sightline.core.errors import AccessDenied, InvalidInput, NotFound, UnreadableVideo
 from sightline.data.conversion import replace_surrogates
 from sightline.data.video import read_video_frames
-from sightline.imaging.reading import read_image
+from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.ordered import map_in_order
 from sightline.runtime.predictor import Predictor
+from sightline.serving.client_calls import encode_picture
 from sightline.serving.client_predictor import RemotePredictor
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
@@ -110,12 +111,17 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
         if source.content is None:
             return Outcome(source, None, [], source.error)
         try:
-            annotations = subject.predict_one(source.content, threshold)
+            content = source.content if isinstance(source.content, np.ndarray) else encode_picture(source.content)
+        except (InvalidInput, NotFound) as error:  # NotFound of the server is said of every picture
+            return _fail(source, error)
+        try:
+            annotations = subject.predict_one(content, threshold)
+            image = content if isinstance(content, np.ndarray) else decode_image(content, name=str(source.content))
         except AccessDenied:  # of every picture, not of this one
             raise
         except InvalidInput as error:
-            return Outcome(source, None, [], replace_surrogates(str(error)))
-        return Outcome(source, _open(source.content), annotations)
+            return _fail(source, error)
+        return Outcome(source, image, annotations)
 
     with ThreadPoolExecutor(ASKERS, thread_name_prefix="ask") as pool:
         yield from map_in_order(pool, ask, sources, ASKERS)
@@ -125,13 +131,14 @@ def _read(source: Source) -> Outcome:
     if source.content is None:
         return Outcome(source, None, [], source.error)
     try:
-        return Outcome(source, _open(source.content), [])
-    except InvalidInput as error:
-        return Outcome(source, None, [], replace_surrogates(str(error)))
+        image = source.content if isinstance(source.content, np.ndarray) else read_image(source.content)
+    except (InvalidInput, NotFound) as error:
+        return _fail(source, error)
+    return Outcome(source, image, [])
 
 
-def _open(content: Path | np.ndarray) -> np.ndarray:
-    return content if isinstance(content, np.ndarray) else read_image(content)
+def _fail(source: Source, error: Exception) -> Outcome:
+    return Outcome(source, None, [], replace_surrogates(str(error)))
 
 
 def _walk(folder: Path, every_s: float | None) -> Iterator[Source]:
@@ -151,5 +158,5 @@ def _read_video(path: Path, every_s: float | None) -> Iterator[Source]:
     try:
         for frame in read_video_frames(path, every_s=every_s):
             yield Source(f"{name}#{frame.index}", frame.image, frame.pts_s)
-    except UnreadableVideo as error:
+    except (UnreadableVideo, NotFound) as error:
         yield Source(name, None, error=replace_surrogates(str(error)))
