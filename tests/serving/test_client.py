@@ -128,6 +128,34 @@ def test_a_name_that_no_path_can_hold_is_refused(ask: Ask, server: str) -> None:
 
 
 @BOTH
+def test_a_closed_client_says_so(ask: Ask, server: str) -> None:
+    def close_first(client: Any) -> Any:
+        if isinstance(client, Client):
+            client.close()
+            return client.predict("parts", DARK)
+
+        async def ask_closed() -> Any:
+            await client.aclose()
+            return await client.predict("parts", DARK)
+
+        return ask_closed()
+
+    with pytest.raises(Conflict, match="this client is closed"):
+        ask(server, close_first)
+
+
+@BOTH
+def test_an_error_that_no_closing_explains_is_raised_as_it_is(ask: Ask, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("nobody thought of this")
+
+    for kind in (httpx.Client, httpx.AsyncClient):
+        monkeypatch.setattr(kind, "request", fail)
+    with pytest.raises(RuntimeError, match="nobody thought of this"):
+        ask(server, lambda client: client.server_metadata())
+
+
+@BOTH
 def test_a_wrong_url_is_one_line(ask: Ask) -> None:
     for url in ("not a url", "ftp://host", "http://", "http://[::1", f"http://{'a' * 64}:80", "http://a..b", "http://a:65536"):
         with pytest.raises(InvalidInput, match="expected a URL like") as refused:

@@ -42,6 +42,11 @@ def test_names_cannot_leave_their_place_in_a_path() -> None:
         make_model_path("")
 
 
+def test_a_version_may_be_a_number() -> None:
+    assert make_model_path("a", 1, "/infer") == make_model_path("a", "1", "/infer") == "/v2/models/a/versions/1/infer"
+    assert make_model_path("a", 0) == "/v2/models/a/versions/0"  # the server's to refuse, not another name of the default
+
+
 def test_a_key_that_no_header_can_hold_is_refused_without_showing_it() -> None:
     assert make_headers("k3y") == {"Authorization": "Bearer k3y"}
     for key in ("", "a\r\nX: y", "schlüssel"):

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Conflict, InvalidInput
 from sightline.runtime.ordered import map_in_order
 from sightline.serving.client_calls import (
     ClientCall,
@@ -46,6 +46,7 @@ DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
 MAX_CONNECTIONS = 64
 MAX_PORT = 65_535
 DEFAULT_IN_FLIGHT = 4
+CLOSED = "this client is closed; make a new one"
 
 
 class Client:
@@ -65,7 +66,7 @@ class Client:
 
     Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
         two does not trust the other; Exhausted when it refuses (queue full, rate limit), does not answer in time, or is not
-        there.
+        there. Conflict also when this client is closed.
     """
 
     def __init__(
@@ -134,13 +135,13 @@ class Client:
         return self.send(call_predict(model, picture, confidence_threshold, "png")).content
 
     def predict_raw(
-        self, model: str, tensors: Mapping[str, np.ndarray], version: str = "", outputs: Sequence[str] = ()
+        self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
         """What the graph answers to tensors, both as binary tensors of the Open Inference Protocol V2.
 
         Args:
             tensors: input name -> array as `metadata(model)` says, batch axis first; BYTES as arrays of bytes or str objects.
-            version: number as text; "" lets the server choose.
+            version: its number, also as text; "" lets the server choose.
             outputs: names of the wanted outputs; empty asks for all.
 
         Returns: output name -> array; BYTES as object arrays of bytes, BF16 as float32.
@@ -152,13 +153,13 @@ class Client:
         found: list[ModelState] = read_json(self.send(call_index()), list[ModelState])
         return found
 
-    def ready(self, model: str = "", version: str = "") -> bool:
+    def ready(self, model: str = "", version: str | int = "") -> bool:
         """Whether the server, or a model of it, takes requests; False also when nobody answers at the URL."""
         path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
         outcome = self._exchange(ClientCall(method="GET", path=path))
         return read_ready(outcome, self.url)
 
-    def metadata(self, model: str, version: str = "") -> ModelMetadata:
+    def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """Inputs, outputs and versions of a model."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
         found: ModelMetadata = read_json(self.send(call), ModelMetadata)
@@ -212,6 +213,10 @@ class Client:
                 outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, self._clock), **make_request(call))
             except FAILURES as error:
                 outcome = error
+            except RuntimeError:
+                if not self._http.is_closed:
+                    raise
+                raise Conflict(CLOSED) from None
             try:
                 wait_s = talk.send(outcome)
             except StopIteration as end:

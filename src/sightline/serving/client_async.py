@@ -12,7 +12,9 @@ import httpx
 import numpy as np
 
 from sightline.core.annotations import Annotation
+from sightline.core.errors import Conflict
 from sightline.serving.client import (
+    CLOSED,
     DEFAULT_IN_FLIGHT,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
@@ -114,7 +116,7 @@ class AsyncClient:
         return (await self.send(call)).content
 
     async def predict_raw(
-        self, model: str, tensors: Mapping[str, np.ndarray], version: str = "", outputs: Sequence[str] = ()
+        self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
         """See `Client.predict_raw`."""
         return read_tensors(await self.send(call_infer(model, tensors, version, outputs)))
@@ -124,13 +126,13 @@ class AsyncClient:
         found: list[ModelState] = read_json(await self.send(call_index()), list[ModelState])
         return found
 
-    async def ready(self, model: str = "", version: str = "") -> bool:
+    async def ready(self, model: str = "", version: str | int = "") -> bool:
         """See `Client.ready`."""
         path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
         outcome = await self._exchange(ClientCall(method="GET", path=path))
         return read_ready(outcome, self.url)
 
-    async def metadata(self, model: str, version: str = "") -> ModelMetadata:
+    async def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """See `Client.metadata`."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
         found: ModelMetadata = read_json(await self.send(call), ModelMetadata)
@@ -190,6 +192,10 @@ class AsyncClient:
                 outcome = httpx.ReadTimeout("the deadline has passed")
             except FAILURES as error:
                 outcome = error
+            except RuntimeError:
+                if not self._http.is_closed:
+                    raise
+                raise Conflict(CLOSED) from None
             try:
                 wait_s = talk.send(outcome)
             except StopIteration as end:

@@ -86,8 +86,9 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()
 
 
-def make_model_path(model: str, version: str = "", end: str = "") -> str:
-    """Path of a model, or of something of it."""
+def make_model_path(model: str, version: str | int = "", end: str = "") -> str:
+    """Path of a model, or of something of it. Args: version: its number, also as text; "": the server chooses."""
+    version = "" if version is None else str(version)
     if not model:
         raise InvalidInput("expected the name of a model, got an empty one; models() lists what there is")
     numbered = f"/versions/{quote_name(version)}" if version else ""
@@ -114,7 +115,7 @@ def call_predict(model: str, picture: SourcePicture, confidence: float | None, a
     )
 
 
-def call_infer(model: str, tensors: Mapping[str, np.ndarray], version: str, outputs: Sequence[str]) -> ClientCall:
+def call_infer(model: str, tensors: Mapping[str, np.ndarray], version: str | int, outputs: Sequence[str]) -> ClientCall:
     """Ask about tensors. Raises: InvalidInput."""
     content, headers = write_infer_request(tensors, outputs)
     return ClientCall(method="POST", path=make_model_path(model, version, "/infer"), content=content, headers=headers)
