@@ -209,6 +209,40 @@ def test_what_waited_for_company_begins_together(slots: int) -> None:
     assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(8, 0.007)]
 
 
+def test_a_request_with_less_time_than_the_delay_begins_before_its_time_is_up() -> None:
+    simulation = Simulation(2)
+    model = FakeExecutable("m", 0.02, max_batch=4, preferred_batches=(4,), max_queue_delay_s=0.5)
+    works = [simulation.send(model, timeout_s=0.1) for _ in range(2)]
+    simulation.run(1.0)
+    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(2, pytest.approx(0.085))]
+    assert [work.error for work in works] == [None, None]
+    late = simulation.send(model, timeout_s=0.1)  # the model is known now: 20 ms a row, and 5 ms lest the thread wakes late
+    simulation.run(2.0)
+    assert simulation.batches[-1].works == (late,) and simulation.batches[-1].began_s == pytest.approx(1.075)
+
+
+def test_who_has_no_time_at_all_begins_at_once_and_takes_the_others_along() -> None:
+    simulation = Simulation(1)
+    model = FakeExecutable("m", 0.001, max_batch=8, max_queue_delay_s=0.5)
+    patient = simulation.send(model)
+    simulation.at(0.1, lambda: simulation.send(model, timeout_s=0.2))
+    simulation.at(0.2, lambda: simulation.send(model, timeout_s=0.001))
+    simulation.run(1.0)
+    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(3, 0.2)]
+    assert patient in dict(simulation.answers)
+
+
+def test_when_the_one_with_little_time_leaves_the_others_wait_on() -> None:
+    simulation = Simulation(1)
+    model = FakeExecutable("m", 0.001, max_batch=4, max_queue_delay_s=0.5)
+    simulation.send(model)
+    hasty = simulation.send(model, timeout_s=0.1)
+    simulation.at(0.05, lambda: simulation.scheduler.cancel(hasty))
+    simulation.at(0.2, lambda: simulation.send(model, timeout_s=10.0))
+    simulation.run(1.0)
+    assert [(len(batch.works), batch.began_s) for batch in simulation.batches] == [(2, 0.5)]
+
+
 def test_when_the_oldest_leaves_the_delay_counts_from_the_next() -> None:
     simulation = Simulation(1)
     model = FakeExecutable("m", max_batch=4, max_queue_delay_s=1.0)

@@ -206,14 +206,15 @@ class Dispatcher:
             self._update(queue, now)
 
     def look_at_clock(self, now: float) -> list[Work]:
-        """Let start the queues whose oldest has waited long enough. Returns: works whose time is up; they wait no more."""
+        """Let start the queues in which somebody has waited long enough. Returns: works whose time is up; they wait no more."""
         expired = []
         while (late := self._deadlines.first()) is not None and late[0][0] <= now:
             self.remove(late[1], now)
             expired.append(late[1])
         while self._ripening and self._ripening[0][0] <= now:
-            queue = heapq.heappop(self._ripening)[2]
-            queue.ripens_s = None
+            ripens_s, _, queue = heapq.heappop(self._ripening)
+            if ripens_s == queue.ripens_s:  # else it was to be looked at sooner, and has been
+                queue.ripens_s = None
             if queue.waiting:
                 self._update(queue, now)
         return expired
@@ -371,8 +372,10 @@ class Dispatcher:
         ready = False
         if queue.waiting and not queue.is_parked and queue.may_run_more:
             ready_s = queue.find_ready_s()
+            if ready_s > now:
+                ready_s = min(ready_s, queue.find_last_start_s(self._models[queue.executable.name].expected_row_s))
             ready = ready_s <= now
-            if not ready and queue.ripens_s is None:
+            if not ready and (queue.ripens_s is None or ready_s < queue.ripens_s):
                 queue.ripens_s = ready_s
                 self._ripenings += 1
                 heapq.heappush(self._ripening, (ready_s, self._ripenings, queue))

@@ -16,6 +16,8 @@ from sightline.serving.scheduling.work import Executable, Work
 
 # A request is due so long after it came, or sooner if it says so: who is due sooner goes before it, but not for ever.
 PATIENCE_S = 10.0
+# Nobody is let wait for company up to the last moment: the thread that looks at the clock may wake so much later.
+WAKING_S = 0.005
 # What a tenant used in other queues makes a work here at most this much dearer: it keeps a tenth of its weight at least.
 MOST_FOREIGN = 9.0
 
@@ -98,7 +100,7 @@ class ExecutableQueue:
         rows: of all that waits. running: executions in flight.
         served_s: estimated device seconds begun, for turns between versions of the same model.
         is_ready: it stands among those that may start. is_parked: found paged out, until the next wake.
-        ripens_s: when the scheduler will look whether the oldest has waited long enough; None: it need not.
+        ripens_s: when the scheduler will look whether what waits has waited long enough; None: it need not.
     """
 
     def __init__(self, executable: Executable, tenant_weights: Mapping[str, float], used_s: MutableMapping[str, float]) -> None:
@@ -121,6 +123,7 @@ class ExecutableQueue:
         self._tenants: dict[str, Tenant] = {}
         self._shares: FairShares[Tenant] = FairShares()
         self._places: OrderedDict[Work, Place] = OrderedDict()  # in the order of arrival
+        self._deadlines = PlaceHeap()  # only where works wait for company
 
     @property
     def waiting(self) -> int:
@@ -149,6 +152,8 @@ class ExecutableQueue:
         self._count(work, tenant, 1)
         tenant.places.push((work.priority, now + self._choose_turn(work)), number, place, tenant.waiting)
         self._shares.offer(tenant)
+        if self._delay_s and work.deadline_s is not None:
+            self._deadlines.push((work.deadline_s,), number, place, len(self._places))
         return place
 
     def reweigh(self) -> None:
@@ -188,6 +193,15 @@ class ExecutableQueue:
         if not self._delay_s or self.rows >= self._enough_rows:
             return -inf
         return next(iter(self._places)).enqueued_s + self._delay_s
+
+    def find_last_start_s(self, row_s: float) -> float:
+        """When the next deadline of those that wait for company lets none of them wait any longer; inf where none has one.
+
+        Args:
+            row_s: as in `take`.
+        """
+        urgent = self._deadlines.first()
+        return inf if urgent is None else urgent[0][0] - row_s - WAKING_S
 
     def find_batch_rows(self, free_slots: int = 1, most_rows: int | None = None) -> int:
         """Rows that the next execution gathers, at most: the largest preferred batch that is there, or else all up to the most.
