@@ -2,13 +2,15 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from http_server import ask_raw, connect, read_to_end
 from stream_fakes import write_video
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 from whole_server import run_server, wait_until
 
@@ -78,6 +80,33 @@ def test_a_page_of_an_allowed_origin_sends_a_picture_and_reads_the_answer(reposi
             assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
         evil = client.options("/predict/parts", headers=asked | {"Origin": EVIL})
         assert evil.status_code == 401 and "access-control-allow-origin" not in evil.headers
+
+
+def test_viewers_of_a_stream_are_told_of_the_server_s_end_over_http_and_over_a_websocket(
+    repository: Path, tmp_path: Path
+) -> None:
+    def watch_events() -> dict[str, Any]:
+        with running.client() as other, other.stream("GET", f"/v2/streams/{stream['id']}/events") as answer:
+            data = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: ")]
+        return json.loads(data[-1])
+
+    write_video(tmp_path / "a.mp4", [0, 255])
+    with ThreadPoolExecutor(1) as pool:
+        with run_server(repository, ServerOptions(stream_files=tmp_path)) as running, running.client() as client:
+            source = {"model": "parts", "source": {"file": "a.mp4"}, "loop": True, "frames_per_second": 20}
+            stream = client.post("/v2/streams", json=source).json()
+            watched = pool.submit(watch_events)
+            url = f"ws://127.0.0.1:{running.port}/v2/streams/{stream['id']}/ws?window=2"
+            messages: list[dict[str, Any]] = []
+            with connect_websocket(url) as websocket:
+                wait_until(lambda: running.whole.streams.list_streams("")[0].viewers == 2)
+                with pytest.raises(ConnectionClosedOK):
+                    while True:
+                        messages.append(json.loads(websocket.recv(timeout=30)))
+                        websocket.send(str(messages[-1]["id"]))
+                        running.loop.should_exit = True
+        assert messages[-1]["type"] == "end" and watched.result(30) == messages[-1]
+        assert websocket.close_code == 1000
 
 
 def test_pages_of_allowed_origins_may_open_websockets(repository: Path, tmp_path: Path) -> None:

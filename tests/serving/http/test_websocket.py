@@ -1,6 +1,8 @@
+import asyncio
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -109,6 +111,53 @@ def test_a_websocket_that_fails_to_end_keeps_nobody_else_open(
         wait_for(lambda: len(edge.connections) == 3)
     assert not edge.connections
     assert caplog.text.count("could not be ended in order") == 2
+
+
+class LastWordsApp:
+    """Sends one message to a WebSocket when it is told to, a moment after the server has begun to end, and closes it."""
+
+    def __init__(self) -> None:
+        self.speak = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while not self.speak.is_set():
+            await asyncio.sleep(0.001)
+        await send({"type": "websocket.send", "text": "end"})
+        await send({"type": "websocket.close"})
+
+
+def test_when_the_server_ends_the_application_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    shut_down, app = WebSocket.shutdown, LastWordsApp()
+
+    def shut_down_first(websocket: WebSocket) -> None:
+        shut_down(websocket)
+        app.speak.set()
+
+    monkeypatch.setattr(WebSocket, "shutdown", shut_down_first)
+    edge = Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
+    with ExitStack() as connections:
+        with serve_app(app, edge) as port:
+            opened = connections.enter_context(connect(port))
+            opened.sendall(make_head() + b"\r\n")
+            assert read_some(opened).startswith(b"HTTP/1.1 101 ")
+        assert read_to_end(opened) == b"\x81\x03end\x88\x02\x03\xe8"  # text, then closed with 1000 (RFC 6455 §5.2, §7.4.1)
+    assert not edge.connections
+
+
+def test_a_websocket_of_which_nothing_is_heard_is_closed_with_1012_when_the_server_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sightline.serving.http.websocket.LAST_WORDS_S", 0.01)
+    edge = Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
+    with ExitStack() as connections:
+        with serve_app(EchoApp(), edge) as port:
+            opened = connections.enter_context(connect(port))
+            opened.sendall(make_head() + b"\r\n")
+            assert read_some(opened).startswith(b"HTTP/1.1 101 ")
+        assert read_to_end(opened) == b"\x88\x02\x03\xf4"
+    assert not edge.connections
 
 
 @pytest.fixture

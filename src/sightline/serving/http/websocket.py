@@ -17,6 +17,7 @@ from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_parser import ParsedRequest
 
 SWITCHING_PROTOCOLS = 101
+LAST_WORDS_S = 1.0  # in which the application closes a WebSocket by itself when the server ends
 MAX_MESSAGE_BYTES = 1024  # clients send acknowledgements, numbers of 18 digits at most
 
 
@@ -65,6 +66,17 @@ class WebSocket(WebSocketsSansIOProtocol):
         owed_pong, self._owed_pong = self._owed_pong, []
         if owed_pong and not self.transport.is_closing():
             self.transport.write(b"".join(owed_pong))
+
+    def shutdown(self) -> None:
+        """The server ends. The application knows of it and says its last words first; then whatever is open is closed."""
+        if self.handshake_complete and not self.transport.is_closing():
+            self.loop.call_later(LAST_WORDS_S, self._end)
+        else:
+            super().shutdown()
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     async def send(self, message: Any) -> None:
         """ASGI: what the application sends."""
