@@ -26,6 +26,7 @@ from sightline.core.settings import Settings
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.http import openapi, predict
 from sightline.serving.http.access_log import AccessLog
+from sightline.serving.http.content_encoding import Decompressor
 from sightline.serving.http.edge import ConnectionLimits, Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
@@ -210,6 +211,7 @@ class InferenceServer:
     def _make_routes(self) -> list[BaseRoute]:
         max_bytes = self.settings.max_request_bytes
         fetch = self._fetcher.fetch if self._fetcher is not None else None
+        decompressor = Decompressor(max_bytes, self.edge.hold)
         v2 = V2Endpoints(
             self.service,
             self.host,
@@ -217,9 +219,10 @@ class InferenceServer:
             max_request_bytes=max_bytes,
             is_ready=self.is_ready,
             hold=self.edge.hold,
+            decompressor=decompressor,
         )
         return [
-            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold)),
+            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold, decompressor)),
             *v2_routes.make_routes(v2),
             *stream_endpoints.make_routes(self.streams),
             v2_routes.make_fallback_route(),

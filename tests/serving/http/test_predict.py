@@ -1,6 +1,8 @@
 import asyncio
 import base64
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -253,6 +255,47 @@ def test_masks_are_answered_in_every_form(client: httpx.Client) -> None:
         assert (inside == 255).all() and (outside == 0).all()
     label_map = cv2.imdecode(np.frombuffer(ask("format=mask").content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (label_map[:, :20] == 1).all() and (label_map[:, 20:] == 0).all()  # "bright" is category 1, "dark" 0
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_bodies_of_every_kind_are_answered_like_plain_ones(
+    client: httpx.Client, encoding: str, compress: Any
+) -> None:
+    picture = make_png()
+    in_json = json.dumps({"image": base64.b64encode(picture).decode()}).encode()
+    form = httpx.Request("POST", "http://a", files={"a": ("a.png", picture)})
+    for body, content_type in (
+        (picture, "image/png"),
+        (in_json, "application/json"),
+        (form.read(), form.headers["content-type"]),
+    ):
+        headers = {"Content-Type": content_type}
+        plain = client.post("/predict/parts", content=body, headers=headers).json()
+        answer = client.post(
+            "/predict/parts", content=compress(body), headers={**headers, "Content-Encoding": encoding.upper()}
+        )
+        assert answer.status_code == 200, answer.text
+        one, other = (read["pictures"][0] if "pictures" in read else read for read in (plain, answer.json()))
+        assert one["annotations"] == other["annotations"] != []
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "status", "words"),
+    [
+        (b"x", "br", 415, "expected Content-Encoding gzip or deflate, got 'br'"),
+        (gzip.compress(gzip.compress(b"x")), "gzip, gzip", 415, "got 'gzip, gzip'"),
+        (make_png(), "gzip", 422, "the body is no gzip"),
+        (gzip.compress(make_png())[:-9], "gzip", 422, "cut off"),
+        (gzip.compress(bytes(MAX_BYTES + 1)), "gzip", 413, str(MAX_BYTES)),
+        (gzip.compress(b""), "gzip", 422, "the body is empty"),
+    ],
+    ids=["unknown", "twice", "not compressed", "cut off", "too large", "empty"],
+)
+def test_compressed_bodies_that_cannot_be_undone_are_refused(
+    client: httpx.Client, content: bytes, encoding: str, status: int, words: str
+) -> None:
+    answer = client.post("/predict/parts", content=content, headers={"Content-Encoding": encoding})
+    assert words in check_problem(answer, status)
 
 
 def test_an_unknown_model_is_404(client: httpx.Client) -> None:

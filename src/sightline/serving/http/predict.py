@@ -9,8 +9,19 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.http.content_encoding import Decompressor
 from sightline.serving.http.predict_answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
-from sightline.serving.http.predict_requests import DRAWN, FetchImage, Pictures, PredictOptions, read_options, read_pictures
+from sightline.serving.http.predict_requests import (
+    DRAWN,
+    BodyHead,
+    FetchImage,
+    Pictures,
+    PredictOptions,
+    find_pictures,
+    read_head,
+    read_options,
+)
+from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.service import InferenceService, ServedVersion
 
@@ -22,10 +33,11 @@ class PredictEndpoint:
 
     Args:
         service: answers calls.
-        max_bytes: of a body.
+        max_bytes: of a body as it came.
         fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
         hold: counts bytes of pictures that are no part of a body while they are in use, and raises Exhausted where they are
             too many.
+        decompressor: of bodies; None: one of its own.
     """
 
     def __init__(
@@ -34,16 +46,29 @@ class PredictEndpoint:
         max_bytes: int,
         fetch_image: FetchImage | None = None,
         hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
+        decompressor: Decompressor | None = None,
     ) -> None:
         self.service = service
         self.max_bytes = max_bytes
         self.fetch_image = fetch_image
         self._hold = hold
+        self._decompressor = decompressor or Decompressor(max_bytes, hold)
 
     async def predict(self, request: Request) -> Answer:
         """Answer one request. Raises: Refusal, and what `InferenceService.infer` raises."""
         options = read_options(request)
-        pictures = await read_pictures(request, self.max_bytes, self.fetch_image)
+        head = read_head(request)
+        if not head.encoding:
+            return await self._answer_body(request, options, head, await self._read_body(request))
+        async with self._decompressor.undo(await self._read_body(request), head.encoding) as body:
+            return await self._answer_body(request, options, head, body)
+
+    async def _read_body(self, request: Request) -> bytes:
+        return await BoundedBody(request.receive, self.max_bytes, remedy="send a smaller picture or fewer").read_whole()
+
+    async def _answer_body(self, request: Request, options: PredictOptions, head: BodyHead, body: bytes) -> Answer:
+        pictures = await find_pictures(body, head, self.fetch_image)
+        del body  # its base64 takes more than the pictures that it was
         if not pictures.added_bytes:
             return await self._answer(request, options, pictures)
         with self._hold(pictures.added_bytes):

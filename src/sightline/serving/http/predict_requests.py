@@ -14,8 +14,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from sightline.core.errors import InvalidInput
+from sightline.serving.http.content_encoding import read_encoding
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import Upload
 from sightline.serving.short_arrays import make_short_array
 
@@ -27,6 +27,7 @@ FetchImage = Callable[[str], Awaitable[bytes]]
 MAX_PICTURES = 64
 MAX_FIELDS = 16
 INLINE_BYTES = 256 * 1024  # larger forms and JSON are taken apart on a thread
+FORM, JSON = "multipart/form-data", "application/json"
 # What carries one picture as the whole body; the last is what `curl --data-binary` says when it is not told.
 RAW_TYPES = frozenset(("", "application/octet-stream", "application/x-www-form-urlencoded"))
 EMPTY_BODY = "the body is empty; send the bytes of a JPEG, PNG, WebP, BMP, TIFF or GIF picture"
@@ -50,6 +51,20 @@ class PredictOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_OPTIONS = PredictOptions()
+
+
+class BodyHead(msgspec.Struct, frozen=True):
+    """What a head says of the body behind it.
+
+    Attributes:
+        kind: FORM, JSON, or "" for one picture.
+        content_type: as it came.
+        encoding: in which the client has compressed it; "" for none.
+    """
+
+    kind: str
+    content_type: bytes
+    encoding: str
 
 
 class Pictures(msgspec.Struct, frozen=True):
@@ -98,35 +113,44 @@ def read_options(request: Request) -> PredictOptions:
     return msgspec.convert({**query, "confidence": _read_confidence(query.get("confidence"))}, PredictOptions)
 
 
-async def read_pictures(request: Request, max_bytes: int, fetch_image: FetchImage | None = None) -> Pictures:
-    """Read the body.
-
-    Args:
-        max_bytes: of the body.
-        fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
-
-    Raises: Refusal 413 for a larger body, 415 for a type that holds no pictures, 400 for a broken form; InvalidInput when
-        there is no picture in it, or for JSON of another form.
-    """
-    content_type = _read_content_type(request)
-    body = BoundedBody(request.receive, max_bytes, remedy="send a smaller picture or fewer")
+def read_head(request: Request) -> BodyHead:
+    """What the head says of the body. Raises: Refusal 415 for a type that holds no pictures."""
+    content_type = encoding = b""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            content_type = content_type or value
+        elif name == b"content-encoding":
+            encoding = value
     kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
     if kind in RAW_TYPES or kind.startswith("image/"):
-        picture = await body.read_whole()
-        if not picture:
-            raise InvalidInput(EMPTY_BODY)
-        return Pictures((Upload("image", picture),))
-    if kind == "multipart/form-data":
-        form: Pictures = await _run_by_size(read_form, await body.read_whole(), content_type)
+        kind = ""
+    elif kind not in (FORM, JSON):
+        raise Refusal(
+            415,
+            f"expected a picture (image/*, application/octet-stream), {FORM} or {JSON}, "
+            f"got {kind[:100]!r}; name the body's type",
+        )
+    return BodyHead(kind, content_type, read_encoding(encoding))
+
+
+async def find_pictures(body: bytes, head: BodyHead, fetch_image: FetchImage | None = None) -> Pictures:
+    """Take a body apart.
+
+    Args:
+        body: decompressed.
+        fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
+
+    Raises: Refusal 400 for a broken form; InvalidInput when there is no picture in it, or for JSON of another form.
+    """
+    if head.kind == FORM:
+        form: Pictures = await _run_by_size(read_form, body, head.content_type)
         return form
-    if kind == "application/json":
-        content: _JsonPictures = await _run_by_size(_read_json, await body.read_whole())
-        return await _find_pictures(content, fetch_image)
-    raise Refusal(
-        415,
-        "expected a picture (image/*, application/octet-stream), multipart/form-data or application/json, "
-        f"got {kind[:100]!r}; name the body's type",
-    )
+    if head.kind == JSON:
+        content: _JsonPictures = await _run_by_size(_read_json, body)
+        return await _find_in_json(content, fetch_image)
+    if not body:
+        raise InvalidInput(EMPTY_BODY)
+    return Pictures((Upload("image", body),))
 
 
 def read_form(body: bytes, content_type: bytes) -> Pictures:
@@ -226,7 +250,7 @@ def _read_json(body: bytes) -> _JsonPictures:
         ) from None
 
 
-async def _find_pictures(content: _JsonPictures, fetch_image: FetchImage | None) -> Pictures:
+async def _find_in_json(content: _JsonPictures, fetch_image: FetchImage | None) -> Pictures:
     if sum(value is not None for value in (content.image, content.images, content.image_url)) != 1:
         raise InvalidInput("expected one of image, images and imageUrl in the JSON; send exactly one")
     if content.image is not None:
@@ -249,13 +273,6 @@ async def _run_by_size(read: Callable[..., Any], body: bytes, *arguments: Any) -
     if len(body) <= INLINE_BYTES:
         return read(body, *arguments)
     return await asyncio.to_thread(read, body, *arguments)
-
-
-def _read_content_type(request: Request) -> bytes:
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            return bytes(value)
-    return b""
 
 
 def _read_confidence(text: str | None) -> float | None:

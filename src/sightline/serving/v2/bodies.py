@@ -1,43 +1,11 @@
-"""Undo the Content-Encoding of a request's body; compress an answer for those who ask for it.
-
-Decompression stops at the same limit as reading does, so a small bomb costs no more memory than a large honest body.
-"""
+"""Compress an answer for those who ask for it."""
 
 import zlib
 from collections.abc import Callable
 
-from sightline.core.errors import InvalidInput
-from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_body import make_too_large
+from sightline.serving.http.content_encoding import WINDOWS
 
-GZIP, ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS  # "deflate" means the zlib format: RFC 9110 §8.4.1.2
-WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
 COMPRESSION_LEVEL = 1  # tensors of floats hardly shrink more at 6, which takes several times as long
-
-
-def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Undo a Content-Encoding, which the client states.
-
-    Args:
-        encoding: "gzip" or "deflate".
-        max_bytes: largest body when decompressed.
-
-    Raises: Refusal 413 or 415; InvalidInput for a body that is damaged or cut off.
-    """
-    if encoding not in WINDOWS:
-        raise Refusal(415, f"expected Content-Encoding gzip or deflate, got {encoding[:100]!r}; send the body as it is")
-    decompressor = zlib.decompressobj(WINDOWS[encoding])
-    try:
-        content = decompressor.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise InvalidInput(f"the body is no {encoding}: {error}; compress it again") from error
-    if len(content) > max_bytes:
-        raise make_too_large(max_bytes)
-    if not decompressor.eof:
-        raise InvalidInput(f"the {encoding} of the body is cut off; send all of it")
-    if decompressor.unused_data:  # gzip may hold many members, but no client sends them, and each would copy the rest
-        raise InvalidInput(f"{len(decompressor.unused_data)} bytes follow the {encoding} of the body; send nothing after it")
-    return content
 
 
 def choose_encoding(accepted: bytes) -> str:

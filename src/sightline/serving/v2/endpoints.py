@@ -6,7 +6,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version as find_package_version
 from typing import Any
 
@@ -16,19 +16,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
+from sightline.serving.http.content_encoding import Decompressor, read_encoding
 from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.json_answers import write_json
 from sightline.serving.v2.answers import make_answer_writer
-from sightline.serving.v2.bodies import choose_encoding, decompress_body
+from sightline.serving.v2.bodies import choose_encoding
 from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
 from sightline.serving.v2.requests import find_made_output, make_call, open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
 
-DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is done
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
 MAX_ADMINISTRATION_BYTES = 1024 * 1024
 SERVER_NAME = "sightline"
@@ -73,10 +73,11 @@ class V2Endpoints:
         service: infers.
         host: knows the models.
         statistics: an observer of the service.
-        max_request_bytes: largest body, as it came and decompressed.
+        max_request_bytes: largest body as it came.
         is_ready: whether the server as a whole is ready: every model of the start has answered.
-        hold: counts bytes of decompressed bodies, and what inputs take beside their bodies, while they are in use, and raises
-            Exhausted where they are too many.
+        hold: counts bytes of what inputs take beside their bodies while they are in use, and raises Exhausted where they are
+            too many.
+        decompressor: of bodies; None: one of its own.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class V2Endpoints:
         max_request_bytes: int,
         is_ready: Callable[[], bool] = lambda: True,
         hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
+        decompressor: Decompressor | None = None,
     ) -> None:
         self.service = service
         self.models = Models(host)
@@ -95,7 +97,7 @@ class V2Endpoints:
         self.max_request_bytes = max_request_bytes
         self.is_ready = is_ready
         self._hold = hold
-        self._decompressions = asyncio.Semaphore(DECOMPRESSIONS)
+        self._decompressor = decompressor or Decompressor(max_request_bytes, hold)
         self._version = find_package_version("sightline")
 
     async def infer(self, request: Request) -> Response:
@@ -104,12 +106,9 @@ class V2Endpoints:
         facts = self.models.find_facts(name, version)
         head = read_head(request.scope["headers"])
         body = await BoundedBody(request.receive, self.max_request_bytes, head[b"content-length"]).read_whole()
-        if (encoding := head[b"content-encoding"].decode("latin-1").strip().lower()) in ("", "identity"):
+        if not (encoding := read_encoding(head[b"content-encoding"])):
             return await self._infer_body(request, facts, version, head, body)
-        async with AsyncExitStack() as held:
-            async with self._decompressions:
-                body = await asyncio.to_thread(decompress_body, body, encoding, self.max_request_bytes)
-                held.enter_context(self._hold(len(body)))
+        async with self._decompressor.undo(body, encoding) as body:
             return await self._infer_body(request, facts, version, head, body)
 
     async def _infer_body(

@@ -1,0 +1,73 @@
+"""Undo the Content-Encoding of a request's body, wherever one may come compressed.
+
+Decompression stops at the same limit as reading does, so a small bomb costs no more memory than a large honest body.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+
+from sightline.core.errors import InvalidInput
+from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_body import make_too_large
+
+GZIP, ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS  # "deflate" means the zlib format: RFC 9110 §8.4.1.2
+WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
+DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is done
+
+
+class Decompressor:
+    """Undoes it on threads, a few bodies at once.
+
+    Args:
+        max_bytes: largest body when decompressed.
+        hold: counts bytes of decompressed bodies while they are in use, and raises Exhausted where they are too many.
+    """
+
+    def __init__(
+        self, max_bytes: int, hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext()
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._hold = hold
+        self._places = asyncio.Semaphore(DECOMPRESSIONS)
+
+    @asynccontextmanager
+    async def undo(self, body: bytes, encoding: str) -> AsyncIterator[bytes]:
+        """The body as it was before its client compressed it. Raises: Refusal, InvalidInput as `decompress_body`; Exhausted."""
+        async with AsyncExitStack() as held:
+            async with self._places:
+                body = await asyncio.to_thread(decompress_body, body, encoding, self._max_bytes)
+                held.enter_context(self._hold(len(body)))
+            yield body
+
+
+def read_encoding(header: bytes) -> str:
+    """The coding that a Content-Encoding header names; "" for none."""
+    encoding = header.decode("latin-1").strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
+def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Undo a Content-Encoding, which the client states.
+
+    Args:
+        encoding: "gzip" or "deflate".
+        max_bytes: largest body when decompressed.
+
+    Raises: Refusal 413 or 415; InvalidInput for a body that is damaged or cut off.
+    """
+    if encoding not in WINDOWS:
+        raise Refusal(415, f"expected Content-Encoding gzip or deflate, got {encoding[:100]!r}; send the body as it is")
+    decompressor = zlib.decompressobj(WINDOWS[encoding])
+    try:
+        content = decompressor.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is no {encoding}: {error}; compress it again") from error
+    if len(content) > max_bytes:
+        raise make_too_large(max_bytes)
+    if not decompressor.eof:
+        raise InvalidInput(f"the {encoding} of the body is cut off; send all of it")
+    if decompressor.unused_data:  # gzip may hold many members, but no client sends them, and each would copy the rest
+        raise InvalidInput(f"{len(decompressor.unused_data)} bytes follow the {encoding} of the body; send nothing after it")
+    return content
