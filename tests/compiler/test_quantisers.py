@@ -83,7 +83,7 @@ def test_openvino_files_carry_what_model_api_reads(model: Path, tmp_path: Path) 
     assert info["labels"] == "bars blobs plain"
     assert info["resize_type"] == "standard"
     assert info["mean_values"] == "127.5 127.5 127.5"
-    assert make_model_info(manifest)["reverse_input_channels"] == "False"
+    assert make_model_info(manifest)["reverse_input_channels"] == "True"  # Model API is fed BGR
 
 
 def test_openvino_files_that_find_no_room_are_told_by_the_system_s_error(

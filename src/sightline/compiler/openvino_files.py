@@ -61,7 +61,7 @@ def make_model_info(manifest: ModelManifest) -> dict[str, Any]:
         "labels": " ".join(name.replace(" ", "_") for name in manifest.categories),
         "mean_values": " ".join(str(value) for value in spec.mean),
         "scale_values": " ".join(str(value) for value in spec.std),
-        "reverse_input_channels": str(spec.colour == "BGR"),
+        "reverse_input_channels": str(spec.colour == "RGB"),  # Model API is fed BGR pictures
         "resize_type": RESIZE_TYPES[spec.resize],
         "pad_value": str(spec.pad_value),
         "confidence_threshold": str(decode.confidence_threshold),
@@ -75,7 +75,12 @@ def make_model_info(manifest: ModelManifest) -> dict[str, Any]:
 def make_own_info(manifest: ModelManifest) -> dict[str, str]:
     """What Model API has no word for, or only a rough one: it parts labels by blanks, so that names may hold none."""
     spec = manifest.input
-    info = {"resize": spec.resize, "shrink": spec.shrink, "crop_fraction": str(spec.crop_fraction)}
+    info = {
+        "colour": spec.colour,
+        "resize": spec.resize,
+        "shrink": spec.shrink,
+        "crop_fraction": str(spec.crop_fraction),
+    }
     if manifest.categories:
         info["categories"] = msgspec.json.encode(manifest.categories).decode()
     return info

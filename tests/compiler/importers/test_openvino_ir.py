@@ -15,7 +15,7 @@ from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.ir import OpenvinoImporter
 from sightline.compiler.input_specs import make_input_spec
-from sightline.compiler.openvino_files import write_ir
+from sightline.compiler.openvino_files import make_model_info, make_own_info, write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
 from sightline.imaging.reading import read_image
@@ -170,6 +170,31 @@ def test_what_a_stranger_writes_in_our_section_is_left_out(tmp_path: Path) -> No
     stated = imported.stated
     assert imported.categories == ("a", "b")
     assert (stated.resize, stated.shrink, stated.crop_fraction) == (None, None, None)
+
+
+@pytest.mark.parametrize(("switch", "colour"), [(True, "RGB"), (False, "BGR"), (None, None)])
+def test_a_network_whose_channels_are_reversed_takes_rgb(switch: bool | None, colour: str | None, tmp_path: Path) -> None:
+    """Model API is fed BGR pictures; Ultralytics' exporter writes True into each of its files, and those networks take RGB."""
+    model = make_small()
+    model.set_rt_info([255.0], ["model_info", "scale_values"])
+    if switch is not None:
+        model.set_rt_info(switch, ["model_info", "reverse_input_channels"])
+    assert import_file(save(model, tmp_path / "theirs.xml")).stated.colour == colour
+
+
+@pytest.mark.parametrize(("switch", "colour"), [("True", "BGR"), ("False", "RGB")])
+def test_our_older_artifacts_are_read_as_they_were_written(switch: str, colour: str, tmp_path: Path) -> None:
+    model = make_small()
+    model.set_rt_info(switch, ["model_info", "reverse_input_channels"])
+    model.set_rt_info("stretch", ["sightline", "resize"])
+    assert import_file(save(model, tmp_path / "older.xml")).stated.colour == colour
+
+
+@pytest.mark.parametrize(("colour", "switch"), [("RGB", "True"), ("BGR", "False")])
+def test_our_files_tell_model_api_the_channels_in_its_words(colour: Any, switch: str) -> None:
+    manifest = make_manifest(colour=colour)
+    assert make_model_info(manifest)["reverse_input_channels"] == switch
+    assert make_own_info(manifest)["colour"] == colour
 
 
 def test_a_preprocessing_we_lack_is_noted(tmp_path: Path) -> None:

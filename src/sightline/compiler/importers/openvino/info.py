@@ -1,8 +1,8 @@
 """What an OpenVINO IR says of its picture input: `model_info` of Model API, and the switches of the old Model Optimizer.
 
-Model API's keys say how to prepare a picture, and pictures are RGB there, as `compiler.openvino_files` writes them, with what
-they leave open in a section of our own; with `embedded_processing` the graph does it itself. Model Optimizer always built mean,
-scale and channel order into the graph: then the input takes pixels as they are.
+Model API's keys say how to prepare a picture, and pictures are BGR there: `reverse_input_channels` tells an RGB network. What
+the keys leave open stands in a section of our own, as `compiler.openvino_files` writes it; with `embedded_processing` the graph
+does it itself. Model Optimizer always built mean, scale and channel order into the graph: the input takes pixels as they are.
 """
 
 import re
@@ -37,7 +37,10 @@ def state_input(model: Model, picture: Picture) -> tuple[StatedInput, tuple[str,
         stated = _state_raw_pixels(stated, picture)
     elif info:
         stated = _read_model_info(info, stated, picture, notes)
-        stated = _read_own_info(read_section(model, OWN_SECTION), stated, notes)
+        own = read_section(model, OWN_SECTION)
+        stated = _read_own_info(own, stated, notes)
+        if picture.channels == 3:
+            stated = msgspec.structs.replace(stated, colour=read_colour(info, own))
     elif _has_built_in(switches, notes):
         stated = _state_raw_pixels(stated, picture)
     return stated, read_categories(read_section(model, OWN_SECTION)) or read_labels(info), tuple(notes)
@@ -67,6 +70,16 @@ def read_labels(info: dict[str, str]) -> tuple[str, ...] | None:
     return labels or None
 
 
+def read_colour(info: dict[str, str], own: dict[str, str]) -> Literal["RGB", "BGR"] | None:
+    """Channel order of a network of three channels; None where the file does not say."""
+    if (colour := own.get("colour")) in ("RGB", "BGR"):
+        return "RGB" if colour == "RGB" else "BGR"
+    if "reverse_input_channels" not in info:
+        return None
+    is_written_otherwise = bool(own) and "colour" not in own  # our Artifacts once said True of BGR
+    return "RGB" if is_true(info["reverse_input_channels"]) != is_written_otherwise else "BGR"
+
+
 def is_true(text: str) -> bool:
     """Whether a switch is on."""
     return text.strip().lower() in ("true", "yes", "1")
@@ -86,9 +99,6 @@ def _read_model_info(info: dict[str, str], stated: StatedInput, picture: Picture
     resize = info.get("resize_type", "")
     if resize and resize not in RESIZE_RULES:
         notes.append(f"the file asks for resize_type {resize!r}, which we do not have: name a resize rule")
-    if picture.channels == 3 and "reverse_input_channels" in info:
-        colour: Literal["BGR", "RGB"] = "BGR" if is_true(info["reverse_input_channels"]) else "RGB"
-        stated = msgspec.structs.replace(stated, colour=colour)
     return msgspec.structs.replace(
         stated,
         mean=_per_channel(info.get("mean_values", ""), picture),
