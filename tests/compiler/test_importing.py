@@ -224,3 +224,34 @@ def test_names_in_the_file_of_a_network_without_a_known_head_are_told(tmp_path: 
     result = import_network(tmp_path / "yolo.onnx", tmp_path / "out", "net")
     assert result.manifest.task == "raw"
     assert any(note.startswith("5 categories are named (cat, dog, cow, ...), but a head raw") for note in result.notes)
+
+
+def write_whole(folder: Path, kind: str) -> Path:
+    """A network of three textures whose input is of whole numbers."""
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> net ({kind}[N, 3, 16, 16] x) => (float[N, 3] y) {{
+        f = Cast <to = 1> (x)
+        c = Conv <kernel_shape = [8, 8], strides = [8, 8]> (f, w)
+        p = GlobalAveragePool (c)
+        l = Flatten (p)
+        y = Softmax <axis = 1> (l)
+    }}"""
+    graph = onnx.parser.parse_model(text)
+    weights = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32) / 1000
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(graph, folder / "whole.onnx")
+    return folder / "whole.onnx"
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32"])
+def test_a_network_of_whole_numbers_is_fed_pixels_whatever_the_preset(kind: str, tmp_path: Path) -> None:
+    source = write_whole(tmp_path, kind)
+    spec = import_network(source, tmp_path / "out", "net", meaning=Meaning(preset="imagenet-caffe")).manifest.input
+    assert (spec.colour, spec.mean, spec.std) == ("BGR", (0.0,) * 3, (1.0,) * 3)
+    with pytest.raises(InvalidInput, match="expected mean 0 for a network that takes whole numbers"):
+        import_network(source, tmp_path / "b", "net", meaning=Meaning(preset="0-1", stated=StatedInput(mean=(104.0,))))
+
+
+def test_a_probe_feeds_whole_numbers_as_pixels_only(version: DatasetVersion, tmp_path: Path) -> None:
+    result = import_network(write_whole(tmp_path, "uint8"), tmp_path / "out", "net", probe=version)
+    assert {row.preset for row in result.probe} == {"0-255", "0-255, BGR"}
+    assert {(row.input.mean, row.input.std) for row in result.probe} == {((0.0,) * 3, (1.0,) * 3)}

@@ -11,6 +11,8 @@ from sightline.compiler.input_specs import (
     make_preset_input,
     merge_stated,
     parse_numbers,
+    state_pixels,
+    takes_whole_numbers,
 )
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.imaging.preprocessing import prepare_image
@@ -89,3 +91,24 @@ def test_a_spec_is_told_in_one_line() -> None:
     spec = make_input_spec(make_graph(3, 8, 8), make_preset_input("imagenet-tf", None, 3), "detection")
     assert describe_spec(spec) == "RGB 8 x 8, (pixel - 127.5) / 127.5, stretch"
     assert len(PRESETS) > 4
+
+
+def test_an_input_that_is_cast_to_integers_takes_whole_numbers() -> None:
+    graph = make_graph(3, 8, 8)
+    assert not takes_whole_numbers(graph)
+    graph.graph.node.append(helper.make_node("Cast", ["x0"], ["whole"], to=TensorProto.INT32))
+    assert takes_whole_numbers(graph)
+    graph.graph.node.append(helper.make_node("Relu", ["x0"], ["fraction"]))  # a second reader sees what the cast would drop
+    assert not takes_whole_numbers(graph)
+    graph.graph.node[0].attribute[0].i = TensorProto.FLOAT16
+    assert not takes_whole_numbers(graph)
+
+
+def test_whole_numbers_are_fed_as_pixels_and_nothing_else() -> None:
+    assert state_pixels(StatedInput(), StatedInput(colour="BGR")) == StatedInput(colour="BGR", mean=(0.0,), std=(1.0,))
+    with pytest.raises(InvalidInput, match="expected std 1 for a network that takes whole numbers"):
+        state_pixels(StatedInput(std=(255.0,)), StatedInput())
+    normalised = StatedInput(mean=(123.0, 117.0, 104.0), std=(58.0, 57.0, 57.0))
+    with pytest.raises(InvalidInput, match="got 123, 117, 104; give --mean 0 --std 1"):
+        state_pixels(StatedInput(), normalised)
+    assert state_pixels(StatedInput(mean=(0.0,), std=(1.0,)), normalised).std == (1.0,)  # the user knows better

@@ -23,6 +23,8 @@ from sightline.compiler.input_specs import (
     make_preset_input,
     merge_stated,
     orient_rgb,
+    state_pixels,
+    takes_whole_numbers,
 )
 from sightline.compiler.output_heads import FoundHead, check_head, find_head, name_head, settle_categories
 from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
@@ -191,8 +193,13 @@ def describe_model(
 
 
 def settle_stated(imported: ImportedGraph, meaning: Meaning) -> StatedInput:
-    """What is said of the input: by the user, else by the file, else by the preset, else of the architecture."""
+    """What is said of the input: by the user, else by the file, else by the preset, else of the architecture.
+
+    Raises: InvalidInput for a mean or deviation that an input of whole numbers cannot take.
+    """
     said, known = meaning.stated, imported.stated
+    if takes_whole_numbers(imported.graph):
+        known = state_pixels(said, known)
     if meaning.preset is not None:
         channels = find_picture_input(imported.graph)[1][0]
         known = merge_stated(known, make_preset_input(meaning.preset, said.colour or known.colour, channels))

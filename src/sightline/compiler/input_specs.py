@@ -22,6 +22,7 @@ SMALLEST_CROPPED = 96  # pixels; a classifier below it (CIFAR, MNIST) sees the w
 CROP_FRACTION = 0.875  # 224 of 256, the usual evaluation crop since Krizhevsky et al. 2012
 PAD_VALUE = 114  # of letterbox bands where nobody says, as most detectors are trained
 PICTURE_CHANNELS = (1, 3)
+INTEGERS = {getattr(onnx.TensorProto, f"{sign}INT{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,30 @@ def merge_stated(first: StatedInput, second: StatedInput) -> StatedInput:
     known = {name: value for name, value in msgspec.structs.asdict(first).items() if value is not None}
     merged = msgspec.structs.asdict(second) | known
     return StatedInput(**merged)
+
+
+def takes_whole_numbers(graph: onnx.ModelProto) -> bool:
+    """Whether everything that reads the picture input casts it to integers first, as the import of such a network leaves it."""
+    name = find_picture_input(graph)[0]
+    readers = [node for node in graph.graph.node if name in node.input]
+    kinds = [one.i for node in readers if node.op_type == "Cast" for one in node.attribute if one.name == "to"]
+    return bool(readers) and len(kinds) == len(readers) and INTEGERS.issuperset(kinds)
+
+
+def state_pixels(said: StatedInput, known: StatedInput) -> StatedInput:
+    """What a file states of an input of whole numbers: pixels as they are, since a cast destroys what was normalised.
+
+    Args: said: by the user; known: by the file.
+    Raises: InvalidInput for another mean or deviation.
+    """
+    settled = merge_stated(said, known)
+    for field, values, usual in (("mean", settled.mean, 0.0), ("std", settled.std, 1.0)):
+        if values is not None and set(values) != {usual}:
+            raise InvalidInput(
+                f"expected {field} {usual:g} for a network that takes whole numbers, which are pixels 0..255, got "
+                f"{', '.join(f'{value:g}' for value in values)}; give --mean 0 --std 1, or import a float network"
+            )
+    return msgspec.structs.replace(known, mean=(0.0,), std=(1.0,))
 
 
 def find_picture_input(graph: onnx.ModelProto) -> tuple[str, tuple[int, int, int], Literal["NCHW", "NHWC"]]:

@@ -17,6 +17,7 @@ from sightline.compiler.input_specs import (
     make_preset_input,
     merge_stated,
     orient_rgb,
+    takes_whole_numbers,
 )
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -28,6 +29,7 @@ from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.runtime.predictor import Predictor, open_predictor
 
 PROBED, PROBED_AGAIN = 150, 1000  # pictures for every way, and for those that the first cannot tell from the best
+PIXELS_AS_THEY_ARE = "0-255"  # the preset that an input of whole numbers survives
 NEAR = 0.05  # of the metric: about the 95 % interval of a difference on 150 pictures
 
 
@@ -64,7 +66,7 @@ def list_ways(graph_file: Path, manifest: ModelManifest, stated: StatedInput, sa
     ways: dict[InputSpec, str] = {}
     if stated.colour is not None and stated.mean is not None and stated.std is not None:
         ways[make_input_spec(graph, stated, manifest.task)] = "as stated"
-    for name in PRESETS:
+    for name in [PIXELS_AS_THEY_ARE] if takes_whole_numbers(graph) else PRESETS:
         for colour in colours:
             kept = merge_stated(orient_rgb(said, colour), sizes)
             way = merge_stated(kept, make_preset_input(name, colour, channels))

@@ -7,11 +7,12 @@ import onnx
 import pytest
 from import_checks import NETWORKS, SHARED, assert_agrees, need, run_graph
 from onnx import TensorProto, helper, numpy_helper
-from onnx_toys import CONV, constant, import_model, import_text, random_batch, weight
+from onnx_toys import CONV, add_metadata, constant, import_model, import_text, random_batch, weight
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.onnx.files import OnnxImporter
+from sightline.compiler.input_specs import takes_whole_numbers
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import prepare_batch
@@ -267,9 +268,35 @@ def test_integer_picture_and_answer_come_as_float(tmp_path: Path) -> None:
     }"""
     imported = import_text(text, tmp_path, weight("w", 4, 3, 1, 1))
     assert_our_form(imported)
-    assert (imported.stated.layout, imported.stated.mean, imported.stated.std) == ("NHWC", (0.0,) * 3, (1.0,) * 3)
+    assert imported.stated.layout == "NHWC"
+    assert takes_whole_numbers(imported.graph)
     pictures = np.random.default_rng(3).integers(0, 256, (3, 8, 8, 3)).astype(np.float32)
     assert_agrees(imported, pictures, tmp_path)
+
+
+def test_pictures_of_int8_are_refused_as_they_cannot_hold_pixels(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (int8[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) {
+        f = Cast <to = 1> (x)
+        y = Conv <kernel_shape = [1, 1]> (f, w)
+    }"""
+    with pytest.raises(Unsupported, match=r"int8 pictures in x, which cannot hold pixels 0\.\.255; export it"):
+        import_text(text, tmp_path, weight("w", 4, 3, 1, 1))
+
+
+@pytest.mark.parametrize(("metadata", "resize"), [({"stride": "16", "names": "{0: 'a', 1: 'b'}"}, "letterbox"), ({}, None)])
+def test_a_yolov5_that_only_its_head_betrays_is_letterboxed(
+    metadata: dict[str, str], resize: str | None, tmp_path: Path
+) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[1, 3, 32, 32] x) => (float[1, 4, 7] y) {
+        c = Conv <strides = [16, 16]> (x, w)
+        s = Sigmoid (c)
+        r = Reshape (s, flat)
+        y = Transpose <perm = [0, 2, 1]> (r)
+    }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend([weight("w", 7, 3, 16, 16), constant("flat", [1, 7, 4])])
+    imported = import_model(add_metadata(model, metadata), tmp_path)
+    assert (imported.decode is not None, imported.stated.resize) == (resize is not None, resize)
 
 
 def test_young_operators_are_written_in_opset_18(tmp_path: Path) -> None:

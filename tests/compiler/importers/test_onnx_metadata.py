@@ -20,6 +20,20 @@ def test_ultralytics_metadata_is_understood(tmp_path: Path) -> None:
     assert (imported.stated.width, imported.stated.height) == (64, 32)
 
 
+@pytest.mark.parametrize(
+    ("entries", "resize"),
+    [
+        ({"author": "Ultralytics", "task": "detect", "description": "Ultralytics RT-DETR-l model"}, "stretch"),
+        ({"author": "Ultralytics", "task": "detect", "description": "Ultralytics YOLO11n model"}, "letterbox"),
+        ({"author": "Ultralytics", "task": "classify", "description": "Ultralytics YOLO11n-cls model"}, "centre_crop"),
+    ],
+)
+def test_each_network_of_ultralytics_is_resized_as_its_own_code_does(
+    entries: dict[str, str], resize: str, tmp_path: Path
+) -> None:
+    assert import_model(toy(**entries), tmp_path).stated.resize == resize
+
+
 def test_plain_metadata_is_understood_and_brought_to_pixels(tmp_path: Path) -> None:
     imported = import_model(toy(mean="[0.5, 0.25, 0.125]", std="0.5 0.25 0.2", classes='["a", "b"]'), tmp_path)
     assert imported.stated.mean == pytest.approx((127.5, 63.75, 31.875))

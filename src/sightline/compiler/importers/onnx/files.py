@@ -47,6 +47,9 @@ class OnnxImporter:
         done = normalise_graph(model, options, path.name)
         metadata = {entry.key: entry.value for entry in source.metadata_props}
         stated, categories = read_metadata(metadata, done.picture.channels)
+        decode = read_stated_head(metadata, done.rows, categories)
+        if decode is not None and stated.resize is None:  # YOLOv5, whose metadata tell nothing of pictures
+            stated = msgspec.structs.replace(stated, resize="letterbox")
         return ImportedGraph(
             framework=self.name,
             graph=done.graph,
@@ -55,7 +58,7 @@ class OnnxImporter:
             files=(path,),
             precision=done.precision,
             categories=categories,
-            decode=read_stated_head(metadata, done.rows, categories),
+            decode=decode,
             notes=done.notes,
         )
 
@@ -113,11 +116,8 @@ def normalise_graph(model: onnx.ModelProto, options: ImportOptions, file_name: s
 
 
 def settle_stated(stated: StatedInput, picture: PictureInput) -> StatedInput:
-    """What the file says of its input, with the graph's own size and layout, and pixels as they are for an integer input."""
-    settled = msgspec.structs.replace(stated, width=picture.width, height=picture.height, layout=picture.layout)
-    if picture.element_type == TensorProto.UINT8 and stated.mean is None:
-        settled = msgspec.structs.replace(settled, mean=(0.0,) * picture.channels, std=(1.0,) * picture.channels)
-    return settled
+    """What the file says of its input, with the graph's own size and layout."""
+    return msgspec.structs.replace(stated, width=picture.width, height=picture.height, layout=picture.layout)
 
 
 def _inline_functions(model: onnx.ModelProto, file_name: str) -> onnx.ModelProto:

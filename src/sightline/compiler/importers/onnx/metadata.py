@@ -7,6 +7,7 @@ ONNX image metadata (docs/MetadataProps.md: Image.BitmapPixelFormat, Image.Nomin
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -39,17 +40,24 @@ def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInp
 
 
 def _read_ultralytics(metadata: Mapping[str, str]) -> StatedInput:
-    """Their networks take RGB / 255, letterboxed, classifiers a centre crop (ultralytics/data/augment.py)."""
+    """Their networks take RGB / 255, letterboxed; classifiers a centre crop (ultralytics/data/augment.py); RT-DETR stretched
+    (`scaleFill=True` in ultralytics/models/rtdetr)."""
     width, height = read_size(metadata)
+    is_classifier = metadata.get("task") == "classify"
     return StatedInput(
         width=width,
         height=height,
         colour="RGB",
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),
-        resize="centre_crop" if metadata.get("task") == "classify" else "letterbox",
-        crop_fraction=1.0 if metadata.get("task") == "classify" else None,
+        resize="centre_crop" if is_classifier else "stretch" if is_rt_detr(metadata) else "letterbox",
+        crop_fraction=1.0 if is_classifier else None,
     )
+
+
+def is_rt_detr(metadata: Mapping[str, str]) -> bool:
+    """Whether Ultralytics' exporter describes an RT-DETR, in whatever spelling."""
+    return "rtdetr" in re.sub("[-_ ]", "", metadata.get("description", "").lower())
 
 
 def _read_colour(metadata: Mapping[str, str], channels: int) -> Colour | None:

@@ -50,7 +50,8 @@ class PictureInput:
 
 
 def find_picture_input(model: onnx.ModelProto, options: ImportOptions, file_name: str) -> PictureInput:
-    """Raises: Unsupported when it is no vision network; InvalidInput when a size is missing or contradicts the file."""
+    """Raises: Unsupported when it is no vision network, or takes int8; InvalidInput when a size is missing or contradicts the
+    file."""
     value = _find_only_input(model, file_name)
     sizes = _read_sizes(value)
     if sizes is None or len(sizes) != 4:
@@ -105,6 +106,11 @@ def _find_only_input(model: onnx.ModelProto, file_name: str) -> onnx.ValueInfoPr
         what = TensorProto.DataType.Name(element_type).lower() if kind == "tensor_type" else str(kind).removesuffix("_type")
         raise Unsupported(
             f"{file_name} is no vision network: its input {inputs[0].name} is a {what}, pictures are tensors of numbers"
+        )
+    if element_type == TensorProto.INT8:
+        raise Unsupported(
+            f"{file_name} takes int8 pictures in {inputs[0].name}, which cannot hold pixels 0..255; export it with an input of "
+            "uint8 or float"
         )
     return inputs[0]
 

@@ -7,6 +7,7 @@ but no author, `(P, 5 + C)` with an objectness.
 
 from collections.abc import Mapping, Sequence
 
+from sightline.compiler.importers.onnx.metadata import is_rt_detr
 from sightline.core.manifests import DecodeSpec
 from sightline.imaging.joined_heads import BOX_NUMBERS, FINAL_NUMBERS
 
@@ -31,7 +32,7 @@ def read_stated_head(
     if len(row) != 2:
         return None
     parameters: dict[str, object]
-    numbers, is_rt_detr = BOX_NUMBERS + len(categories), "rtdetr" in _squeeze(metadata.get("description", ""))
+    numbers = BOX_NUMBERS + len(categories)
     if is_older:
         if row[1] != numbers + 1:
             return None
@@ -40,9 +41,9 @@ def read_stated_head(
         if row[1] != FINAL_NUMBERS:
             return None
         head, parameters = "final_boxes", {}
-    elif is_rt_detr and row[1] == numbers:
+    elif is_rt_detr(metadata) and row[1] == numbers:
         head, parameters = "joined_boxes", {"axis": 2, "normalised": True}
-    elif not is_rt_detr and row[0] == numbers:
+    elif not is_rt_detr(metadata) and row[0] == numbers:
         head, parameters = "joined_boxes", {"axis": 1}
     else:
         return None
@@ -60,7 +61,3 @@ def _has_chosen(metadata: Mapping[str, str]) -> bool:
     """Whether the graph itself chooses the objects."""
     is_end_to_end = metadata.get("end2end", "").strip().lower() == "true"
     return is_end_to_end or any(word in metadata.get("args", "") for word in TRUE_WORDS)
-
-
-def _squeeze(text: str) -> str:
-    return text.lower().replace("-", "").replace("_", "").replace(" ", "")
