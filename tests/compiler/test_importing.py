@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from toy import NAMES, SPEC
+from toy import NAMES, SPEC, write_version
 
+from sightline.compiler.import_pictures import choose_items
 from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.importing import Meaning, check_corners, import_network
 from sightline.compiler.preset_probe import probe_presets
@@ -255,3 +256,33 @@ def test_a_probe_feeds_whole_numbers_as_pixels_only(version: DatasetVersion, tmp
     result = import_network(write_whole(tmp_path, "uint8"), tmp_path / "out", "net", probe=version)
     assert {row.preset for row in result.probe} == {"0-255", "0-255, BGR"}
     assert {(row.input.mean, row.input.std) for row in result.probe} == {((0.0,) * 3, (1.0,) * 3)}
+
+
+def test_a_preset_and_a_probe_for_another_are_refused_together(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    meaning = Meaning(preset="imagenet-caffe", categories=NAMES)
+    with pytest.raises(InvalidInput, match=r"expected --preset or --probe, got both.*leave imagenet-caffe out"):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("splits", "chosen"),
+    [
+        ({"train": 3, "test": 9}, {"train"}),
+        ({None: 2, "test": 9}, {None}),
+        ({"val": 4, "train": 4}, {"val", "train"}),
+        ({"test": 5}, {"test"}),
+    ],
+)
+def test_a_probe_leaves_the_test_split_for_measuring(
+    splits: dict[str | None, int], chosen: set[str | None], tmp_path: Path
+) -> None:
+    counts = {name or "none": count for name, count in splits.items()}
+    made = write_version(tmp_path / "v", "v", NAMES, counts, lambda place: (np.zeros((8, 8, 3), np.uint8), ()))
+    with VersionWriter(tmp_path / "w", "w", made.categories, made.blobs) as writer:
+        for item in made.items():
+            writer.add(msgspec.structs.replace(item, split=None if item.split == "none" else item.split))
+        version = writer.close()
+    items = choose_items(version, 5, seed=0)
+    assert {item.split for item in items} == chosen
+    assert len(items) == min(5, sum(count for name, count in splits.items() if name in chosen))

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from sightline.compiler.pictures import TEST_SPLIT
 from sightline.core.errors import NotFound
 from sightline.data.formats.picture_files import walk_pictures
 from sightline.data.items import Item
@@ -44,10 +46,17 @@ def choose_import_pictures(source: DatasetVersion | Path | None, count: int, see
 
 
 def choose_items(version: DatasetVersion, count: int, seed: int) -> list[Item]:
-    """So many labelled items of any split, in their order."""
+    """So many items in their order; none of the test split, which is for measuring, where other pictures are."""
     table: Sequence[Item] = version.load_items()
-    return [table[place] for place in _draw_places(len(table), count, seed)]
+    drawn = iter(_shuffle_places(len(table), seed))
+    if any(pictures for name, pictures in version.splits.items() if name != TEST_SPLIT):
+        drawn = (place for place in drawn if table[place].split != TEST_SPLIT)
+    return [table[place] for place in sorted(islice(drawn, count))]
 
 
 def _draw_places(total: int, count: int, seed: int) -> list[int]:
-    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+    return sorted(_shuffle_places(total, seed)[:count])
+
+
+def _shuffle_places(total: int, seed: int) -> list[int]:
+    return [int(place) for place in np.random.default_rng(seed).permutation(total)]

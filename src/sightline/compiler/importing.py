@@ -107,7 +107,8 @@ def import_network(
         framework: name of an importer, or "auto".
         options: what the reader needs beyond the file.
         meaning: what the user says of inputs and outputs.
-        probe: labelled pictures to try the presets on; the best way of feeding becomes the Model's.
+        probe: labelled pictures to try the presets on, in place of a preset; the best way of feeding becomes the Model's. Those
+            of a test split are left out where there are others.
         pictures: to compare with the source on; without them those of `probe`, else generated ones.
         seed: of the choice of pictures.
 
@@ -116,6 +117,8 @@ def import_network(
         Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
+    if probe is not None and meaning.preset is not None:
+        raise InvalidInput(f"expected --preset or --probe, got both; --probe tries every preset: leave {meaning.preset} out")
     skipped = () if probe is not None else ("probing presets",)
     stages = Stages({name: share for name, share in STAGE_SHARES.items() if name not in skipped}, on_progress)
     check_place(out)

@@ -88,7 +88,8 @@ def probe_presets(
     Args:
         folder: Model folder; only its graph and decode spec are used.
         ways: name and input spec of each.
-        version: pictures labelled by people; at most 150, drawn with the seed, and 1,000 for those near the best.
+        version: pictures labelled by people, those of its test split only where there are no others; at most 150, drawn with
+            the seed, and 1,000 for those near the best.
 
     Raises: InvalidInput when the pictures carry no label of the network's categories.
     """
