@@ -2,13 +2,14 @@ import os
 
 import pytest
 
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import write_manifest
-from sightline.core.manifests import DeploymentManifest
+from sightline.core.manifests import DeploymentManifest, compute_manifest_id
 from sightline.core.workspace import Workspace, check_name
 
 
 def put(workspace: Workspace, name: str, manifest_id: str, age: int = 0):
+    """A folder on a shelf; an id with an "x" is none, so that it need not be its manifest's."""
     folder = workspace.place("models", name, manifest_id)
     folder.mkdir(parents=True)
     write_manifest(folder, DeploymentManifest(name=name, version=1, artifact_id="0", created_at="now"))
@@ -34,38 +35,50 @@ def test_names_that_would_leave_their_folder_are_refused(name):
 
 
 def test_a_bare_name_is_the_latest(workspace):
-    put(workspace, "parts", "aaaa" + "0" * 60)
-    newest = put(workspace, "parts", "bbbb" + "0" * 60)
+    put(workspace, "parts", "aaaa" + "x" * 60)
+    newest = put(workspace, "parts", "bbbb" + "x" * 60)
     assert workspace.find("models", "parts") == newest
 
 
 def test_a_prefix_of_the_id_picks_one(workspace):
-    first = put(workspace, "parts", "aaaa" + "0" * 60, age=50)
-    put(workspace, "parts", "abbb" + "0" * 60)
+    first = put(workspace, "parts", "aaaa" + "x" * 60, age=50)
+    put(workspace, "parts", "abbb" + "x" * 60)
     assert workspace.find("models", "parts@aa") == first
-    with pytest.raises(InvalidInput, match=r"fits parts@abbb0{12}, parts@aaaa0{12}; give more of the id"):
+    with pytest.raises(InvalidInput, match=r"fits parts@abbbx{12}, parts@aaaax{12}; give more of the id"):
         workspace.find("models", "parts@a")
     with pytest.raises(NotFound, match=r"no model parts@c in .*; there is parts@a") as raised:
         workspace.find("models", "parts@c")
     assert "more of the id" not in str(raised.value)
 
 
+@pytest.mark.parametrize("way", ["name", "id", "path"])
+def test_a_manifest_that_was_changed_is_told(workspace, way):
+    manifest = DeploymentManifest(name="parts", version=1, artifact_id="0", created_at="now")
+    folder = put(workspace, "parts", compute_manifest_id(manifest))
+    reference = {"name": "parts", "id": f"parts@{folder.name}", "path": str(folder)}[way]
+    assert workspace.find("models", reference) == folder
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b"now", b"yesterday"))
+    with pytest.raises(CorruptFile, match=r"manifest\.json was changed since it was made.*put the file back"):
+        workspace.find("models", reference)
+
+
 def test_a_path_stands_for_itself(workspace):
-    folder = put(workspace, "parts", "aaaa" + "0" * 60)
+    folder = put(workspace, "parts", "aaaa" + "x" * 60)
     assert workspace.find("models", str(folder)) == folder
 
 
 def test_an_unknown_name_is_answered_with_what_is_there(workspace):
     with pytest.raises(NotFound, match="none yet"):
         workspace.find("models", "parts")
-    put(workspace, "parts", "aaaa" + "0" * 60)
+    put(workspace, "parts", "aaaa" + "x" * 60)
     with pytest.raises(NotFound, match="there is parts"):
         workspace.find("models", "cars")
 
 
 @pytest.mark.parametrize("reference", ["", "..", "../..", "@", "@aa", "."])
 def test_references_that_are_no_names_find_nothing(workspace, reference):
-    put(workspace, "parts", "aaaa" + "0" * 60)
+    put(workspace, "parts", "aaaa" + "x" * 60)
     with pytest.raises(NotFound):
         workspace.find("models", reference)
 
@@ -78,7 +91,7 @@ def test_a_name_without_a_complete_folder_is_none(workspace):
 
 
 def test_without_a_newest_an_id_must_be_named(workspace):
-    folder = put(workspace, "parts", "aaaa" + "0" * 60)
+    folder = put(workspace, "parts", "aaaa" + "x" * 60)
     (folder.parent / "latest").unlink()
     with pytest.raises(NotFound, match="NAME@ID"):
         workspace.find("models", "parts")
@@ -87,7 +100,7 @@ def test_without_a_newest_an_id_must_be_named(workspace):
 
 def test_a_long_list_of_ids_is_cut(workspace):
     for number in range(10):
-        put(workspace, "parts", f"{number}" * 64)
+        put(workspace, "parts", f"{number}" + "x" * 63)
     with pytest.raises(NotFound, match=r"and 2 more$"):
         workspace.find("models", "parts@f")
 

@@ -6,7 +6,7 @@ import pytest
 from serving_fakes import write_brightness_artifact
 
 import sightline
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
@@ -57,7 +57,20 @@ def test_a_deployment_wins_over_an_artifact_over_a_model(tmp_path: Path) -> None
     assert find_subject("it", home) == deployed
     assert find_subject(str(home.deployments / "it"), home) == deployed
     assert find_subject(f"it@{artifact.name[:6]}", home) == artifact
+    assert find_subject(f"it@{model.name[:6]}", home) == model  # also beside an Artifact of its name
+    with pytest.raises(NotFound, match=r"no model it@zzz in .*; there is it@"):
+        find_subject("it@zzz", home)
     assert load("it", workspace=tmp_path).predict(BRIGHT)[0].category == "bright"
+
+
+@pytest.mark.parametrize("way", ["name", "id", "path"])
+def test_a_changed_manifest_is_not_opened(tmp_path: Path, way: str) -> None:
+    home = Workspace(tmp_path)
+    folder = put(home, "model", "it")
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'["dark","bright"]', b'["bright","dark"]'))
+    with pytest.raises(CorruptFile, match="was changed since it was made"):
+        load({"name": "it", "id": f"it@{folder.name}", "path": folder}[way], workspace=tmp_path)
 
 
 def test_what_is_not_there_says_what_is(tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sightline.core.errors import InvalidInput, NotFound
-from sightline.core.folders import MANIFEST_NAME, write_file_atomic
+from sightline.core.errors import CorruptFile, InvalidInput, NotFound
+from sightline.core.folders import MANIFEST_NAME, compute_file_hash, write_file_atomic
 
 Shelf = Literal["datasets", "models", "artifacts", "reports"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first)"
 LATEST_NAME = "latest"
 ID_LENGTH = 16  # hex digits of the id used as folder name
+ID_PATTERN = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 MAX_LISTED = 8  # ids that a message names
 
 
@@ -30,6 +31,19 @@ def check_name(name: str) -> str:
     if not NAME_PATTERN.fullmatch(name):
         raise InvalidInput(f"expected a name of {NAME_RULE}, got {name!r}")
     return name
+
+
+def check_identity(folder: Path) -> Path:
+    """Return a folder, unless it is named by an id that its manifest no longer has. Raises: CorruptFile."""
+    if ID_PATTERN.fullmatch(folder.resolve().name):
+        path = folder / MANIFEST_NAME
+        manifest_id = compute_file_hash(path).sha256
+        if not manifest_id.startswith(folder.resolve().name):
+            raise CorruptFile(
+                f"{path} was changed since it was made: its id is {manifest_id[:ID_LENGTH]} now; put the file back, or make "
+                "the folder again"
+            )
+    return folder
 
 
 class Workspace:
@@ -59,10 +73,11 @@ class Workspace:
     def find(self, shelf: Shelf, reference: str) -> Path:
         """Folder that a path, a `NAME` or a `NAME@ID-PREFIX` stands for.
 
-        Raises: NotFound naming the names or ids that are there; InvalidInput when the prefix fits several.
+        Raises: NotFound naming the names or ids that are there; InvalidInput when the prefix fits several; CorruptFile when its
+            manifest is not the one that it was made with.
         """
         if (Path(reference) / MANIFEST_NAME).is_file():
-            return Path(reference)
+            return check_identity(Path(reference))
         name, _, prefix = reference.partition("@")
         folders = self.list(shelf, name) if NAME_PATTERN.fullmatch(name) else []
         if not folders:
@@ -77,7 +92,7 @@ class Workspace:
             raise NotFound(f"no {shelf[:-1]} {name}@{prefix} in {self.root}; there is {_list_references(folders)}")
         if len(fitting) > 1:
             raise InvalidInput(f"{reference!r} fits {_list_references(fitting)}; give more of the id")
-        return fitting[0]
+        return check_identity(fitting[0])
 
     def names(self, shelf: Shelf) -> list[str]:
         """Names on a shelf under which something complete lies, sorted."""

@@ -15,13 +15,15 @@ from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME
 from sightline.core.manifests import Task
 from sightline.core.settings import read_settings
-from sightline.core.workspace import Workspace
+from sightline.core.workspace import Shelf, Workspace, check_identity
 from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
 from sightline.serving.client_calls import SourcePicture
 from sightline.serving.client_predictor import RemotePredictor
 from sightline.serving.deployments import find_deployment, list_names, read_kind
+
+SHELVES: tuple[Shelf, ...] = ("artifacts", "models")
 
 
 class LoadedPredictor:
@@ -88,7 +90,7 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
         workspace: root folder; by default the one of the settings.
         engine: name of a back end; by default the one an Artifact was tuned for.
 
-    Raises: NotFound; InvalidInput for a folder of another kind.
+    Raises: NotFound; InvalidInput for a folder of another kind; CorruptFile for a changed one.
     """
     settings = read_settings()
     folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
@@ -99,7 +101,7 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
 def find_subject(reference: str, workspace: Workspace) -> Path:
     """Folder of the Artifact or Model that a path or name stands for; of a Deployment, the version that answers.
 
-    Raises: NotFound naming what there is; InvalidInput for a folder of another kind.
+    Raises: NotFound naming what there is; InvalidInput for a folder of another kind; CorruptFile for a changed manifest.
     """
     path = Path(reference)
     if (path / MANIFEST_NAME).is_file():
@@ -107,9 +109,13 @@ def find_subject(reference: str, workspace: Workspace) -> Path:
     name = reference.partition("@")[0]
     if name == reference and name in list_names(workspace.deployments):
         return find_deployment(workspace.deployments, name).folder
-    for shelf in ("artifacts", "models"):
-        if name in workspace.names(shelf):
+    shelves: list[Shelf] = [shelf for shelf in SHELVES if name in workspace.names(shelf)]
+    for shelf in shelves:
+        try:
             return workspace.find(shelf, reference)
+        except NotFound:  # an id may be a Model's of whose name there is an Artifact too
+            if name == reference or shelf == shelves[-1]:
+                raise
     known = {*list_names(workspace.deployments), *workspace.names("artifacts"), *workspace.names("models")}
     there = ", ".join(sorted(known)) or "none yet"
     raise NotFound(f"no deployment, artifact or model {reference!r} in {workspace.root}; there is {there}")
@@ -121,7 +127,7 @@ def _find_in_folder(path: Path) -> Path:
         return find_deployment(path.resolve().parent, path.resolve().name).folder
     if kind not in ("artifact", "model"):
         raise InvalidInput(f"expected a Deployment, Artifact or Model, got a folder of kind {kind!r}: {path}")
-    return path
+    return check_identity(path)
 
 
 def open_subject(
