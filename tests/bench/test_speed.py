@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +70,16 @@ def test_a_subject_that_cannot_be_reopened_is_measured_as_it_is_and_the_rest_is_
     assert [lane.streams for lane in lanes] == [1]
     assert len(notes) == 1
     assert "2 streams was not measured" in notes[0]
+
+
+def test_a_wrapped_predictor_is_measured_with_its_own_streams() -> None:
+    class Wrapped(ColourDetector):  # as `sightline.load` wraps a Predictor
+        predictor = SimpleNamespace(streams=2)
+
+    lanes, notes = open_lanes(Wrapped(), (1, 2), cores=2, open_variant=None, is_remote=False)
+    assert [lane.streams for lane in lanes] == [2]
+    assert "1 streams was not measured" in notes[0]
+    assert [lane.streams for lane in open_lanes(Wrapped(), (4,), 2, None, is_remote=False)[0]] == [2]
 
 
 def test_variants_share_the_cores_among_their_streams() -> None:
