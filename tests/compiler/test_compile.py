@@ -241,6 +241,14 @@ def test_without_pictures_fp32_is_unverified_and_int8_is_refused(model: Path, tm
     assert any("not verified" in warning for warning in result.report.warnings)
 
 
+def test_pictures_to_calibrate_on_alone_calibrate_and_judge(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    result = compile_model(model, tmp_path / "out", calibrate_on=version, calibrate_random=True, precision="fp32")
+    facts = result.manifest.calibration
+    assert (result.manifest.verified, facts["dataset_version"], facts["validation_split"]) == (True, version.id, "val")
+    assert "calibration_version" not in facts
+    assert "--data" in result.report.command and "--calibrate " not in result.report.command
+
+
 def test_progress_never_goes_back_and_ends(model: Path, tmp_path: Path) -> None:
     events: list[ProgressEvent] = []
     compile_model(model, tmp_path / "out", precision="fp32", objective="latency", on_progress=events.append)

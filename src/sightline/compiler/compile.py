@@ -86,7 +86,7 @@ def compile_model(
         calibration_images, validation_images: how many at most.
         seed: of the choice of pictures and of the bootstrap.
         on_progress: told stage, progress and time left.
-        calibrate_on: another version to calibrate on; `calibration` then only decides.
+        calibrate_on: another version to calibrate on; `calibration` then only decides. Alone it does both.
         slo_ms: the 99th percentile of latency, all streams busy, must stay below it.
         calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
         symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.
@@ -101,6 +101,8 @@ def compile_model(
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
     manifest = read_manifest(model, ModelManifest)
+    if calibration is None:
+        calibration, calibrate_on = calibrate_on, None
     request = Request(
         device=device,
         precision=precision,  # type: ignore[arg-type]
