@@ -42,6 +42,33 @@ def test_a_drawn_subset_compares_only_with_the_same_seed(make_content: MakeConte
     assert not compare_reports(make_content(dataset=part, seed=1), make_content(dataset=part, seed=2)).same_pictures
 
 
+@pytest.mark.parametrize(("drawn", "same"), [(10, True), (9, False), (None, False)])
+def test_pictures_that_were_left_out_of_a_whole_split_are_the_same_whatever_the_seed(
+    drawn: int | None, same: bool, make_content: MakeContent
+) -> None:
+    facts = DatasetFacts(name="parts", version="c0ffee" * 10, split="test", images=8, images_in_split=10, drawn=drawn)
+    pair = make_content(dataset=facts, seed=0), make_content(dataset=facts, seed=1)
+    assert compare_reports(*pair).same_pictures is same
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("http://one:8000", "http://two:8000", False),
+        ("http://one:8000", "http://one:8000/", True),
+        ("http://one:8000", None, False),
+    ],
+)
+def test_servers_are_hosts_of_their_own(first: str, second: str | None, same: bool, make_content: MakeContent) -> None:
+    subject = make_content().subject
+    pair = [make_content(subject=msgspec.structs.replace(subject, url=url)) for url in (first, second)]
+    comparison = compare_reports(*pair)
+    assert comparison.same_host is same
+    assert find(comparison, "throughput", "batch 1, 1 stream").ratio == (1.0 if same else None)
+    assert find(comparison, "accuracy", "map").ratio == 1.0
+    assert [("speeds are not compared" in warning) for warning in comparison.warnings] == ([] if same else [True])
+
+
 def test_speeds_on_another_machine_are_shown_but_not_compared(make_content: MakeContent) -> None:
     host = make_content().host | {"cpu": "Another CPU"}
     comparison = compare_reports(make_content(), make_content(host=host))

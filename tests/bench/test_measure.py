@@ -104,7 +104,8 @@ def test_a_remote_subject_claims_no_memory_cpu_or_energy(squares_version: Datase
 def test_fewer_pictures_are_drawn_and_said(squares_version: DatasetVersion, tmp_path: Path) -> None:
     report: Report = measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", max_images=2, **QUICK)
     assert report.content.dataset is not None
-    assert (report.content.dataset.images, report.content.dataset.images_in_split) == (2, 4)
+    facts = report.content.dataset
+    assert (facts.images, facts.drawn, facts.images_in_split) == (2, 2, 4)
 
 
 def test_pictures_that_a_model_labelled_are_left_out_and_the_report_says_so(
@@ -113,7 +114,8 @@ def test_pictures_that_a_model_labelled_are_left_out_and_the_report_says_so(
     annotated = annotate_version(squares_version, ColourDetector(), out=tmp_path / "annotated").version
     report = measure_predictor(ColourDetector(), annotated, None, out=tmp_path / "report", **QUICK)
     assert report.content.dataset is not None
-    assert (report.content.dataset.images, report.content.dataset.images_in_split) == (4, 6)
+    facts = report.content.dataset
+    assert (facts.images, facts.drawn, facts.images_in_split) == (4, 6, 6)
     assert report.content.plan.pictures == 4
     assert "2 pictures were left out" in report.page.read_text()
 

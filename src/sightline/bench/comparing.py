@@ -1,7 +1,7 @@
 """Two Reports side by side: every number both hold, with difference and ratio, and a word wherever comparing would mislead.
 
-Accuracies compare only on the same pictures; speeds only on the same machine. Where that does not hold the numbers still stand
-side by side, but without difference and ratio.
+Accuracies compare only on the same pictures; speeds only on the same machine, those of a remote subject at the same server.
+Where that does not hold the numbers still stand side by side, but without difference and ratio.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         a, b: name and kind of what each measured.
-        same_pictures, same_host: what decides whether accuracies and speeds may be compared.
+        same_pictures, same_host: what decides whether accuracies and speeds may be compared; a server is a host of its own.
         warnings: what differs or disturbs, one sentence each.
     """
 
@@ -64,14 +64,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
     """Compare two Reports. Numbers that only one holds have None on the other side."""
     same_pictures = _picture_key(a) == _picture_key(b)
-    same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS)
-    same_client = (a.subject.url is None) == (b.subject.url is None)
+    same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
     left, right = _flatten(a), _flatten(b)
     numbers = []
     for key in dict.fromkeys((*left, *right)):
         group, name, unit, better = key
-        fair = is_fair.get(group, same_host and same_client)
+        fair = is_fair.get(group, same_host)
         numbers.append(_compare(group, name, unit, better, left.get(key), right.get(key), fair))
     return Comparison(
         a=_name_subject(a),
@@ -136,8 +135,14 @@ def _picture_key(content: ReportContent) -> tuple[Any, ...]:
     facts = content.dataset
     if facts is None:
         return (content.name, content.created_at)
-    drawn = content.seed if facts.images < facts.images_in_split else None
-    return facts.version, facts.split, facts.images, drawn
+    drawn = facts.images if facts.drawn is None else facts.drawn  # an older Report tells only how many were judged
+    is_part = drawn < facts.images_in_split
+    return facts.version, facts.split, facts.images, content.seed if is_part else None
+
+
+def _server_of(content: ReportContent) -> str | None:
+    """Where the subject ran, if not in the process that measured it: the host of the Report is the client's."""
+    return None if content.subject.url is None else content.subject.url.rstrip("/")
 
 
 def _find_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
@@ -150,6 +155,8 @@ def _find_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
             yield f"different {name} ({a.host.get(field)} and {b.host.get(field)}): speeds are not compared"
     if (a.subject.url is None) != (b.subject.url is None):
         yield "one was measured over HTTP and the other in its process: speeds are not compared"
+    elif _server_of(a) != _server_of(b):
+        yield f"different servers ({a.subject.url} and {b.subject.url}), whose machines are not seen: speeds are not compared"
     if a.subject.precision != b.subject.precision:
         yield f"different precision ({a.subject.precision} and {b.subject.precision})"
     yield from _find_package_warnings(a, b)

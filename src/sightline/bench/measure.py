@@ -114,7 +114,14 @@ def measure_predictor(
     content = ReportContent(
         name=name or subject.name or subject.kind,
         subject=subject,
-        dataset=_describe_dataset(version, split, judged.images, total),
+        dataset=DatasetFacts(
+            name=version.manifest.name,
+            version=version.id,
+            split=split or "all",
+            images=judged.images,
+            images_in_split=total,
+            drawn=images,
+        ),
         seed=seed,
         host=describe_host(),
         created_at=now_utc(),
@@ -144,12 +151,6 @@ def _refuse_emulation(subject: SubjectFacts) -> None:
             f"expected something that runs at its own speed, got {subject.name} on {subject.device}, which is emulated; its "
             "accuracy stands in the Artifact's report.html"
         )
-
-
-def _describe_dataset(version: DatasetVersion, split: str | None, images: int, total: int) -> DatasetFacts:
-    return DatasetFacts(
-        name=version.manifest.name, version=version.id, split=split or "all", images=images, images_in_split=total
-    )
 
 
 def _describe_memory(before: MemoryReading, after: MemoryReading, opening_bytes: int | None) -> MemoryResult:

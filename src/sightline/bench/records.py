@@ -47,13 +47,19 @@ class SubjectFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which pictures: `images` of the `images_in_split` pictures of `split`, drawn with the Report's seed when fewer."""
+    """Which pictures: `images` of the `images_in_split` pictures of `split`.
+
+    Attributes:
+        images: that were judged; those that a model alone labelled are left out.
+        drawn: how many were drawn, with the Report's seed where they are fewer than the split has; None where that is not told.
+    """
 
     name: str
     version: str
     split: str
     images: int
     images_in_split: int
+    drawn: int | None = None
 
 
 class PrecisionRecall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
