@@ -22,6 +22,7 @@ from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.importing import import_dataset
 from sightline.data.items import Item
+from sightline.data.versions import open_version
 from sightline.imaging.reading import encode_image
 
 SPEC = InputSpec(width=SIDE, height=SIDE, resize="stretch", std=(1.0, 1.0, 1.0))
@@ -87,7 +88,7 @@ def test_a_calibration_batch_goes_over_the_whole_training_split(tmp_path: Path, 
     version = make_pictures(tmp_path, rows)
 
     def numbers(batches: int, first: int) -> list[int]:
-        chosen = choose_calibration(version, "test", SPEC, batches, first, is_other=False)
+        chosen = choose_calibration(version, (version, "test"), SPEC, batches, first)
         assert not chosen.are_measured and chosen.source == "colours, split train"
         return [int(sample[0, 0, 0, 0]) for sample in chosen.samples]
 
@@ -101,9 +102,10 @@ def test_a_calibration_batch_goes_over_the_whole_training_split(tmp_path: Path, 
 
 def test_without_a_training_split_the_measured_pictures_calibrate(tmp_path: Path) -> None:
     version = make_pictures(tmp_path, [("test", "red", "red")] * 4 + [("val", "red", "red")] * 3)
-    own = choose_calibration(version, "test", SPEC, 10, 0, is_other=False)
+    own = choose_calibration(open_version(version.folder), (version, "test"), SPEC, 10, 0)  # opened again, it is the same
     assert (len(own.samples), own.are_measured) == (4, True)
-    other = choose_calibration(version, "test", SPEC, 10, 0, is_other=True)
+    measured = make_pictures(tmp_path / "measured", [("test", "red", "red")])
+    other = choose_calibration(version, (measured, "test"), SPEC, 10, 0)
     assert (len(other.samples), other.are_measured) == (7, False)
 
 

@@ -189,7 +189,7 @@ def test_a_deployment_is_removed(run: Run, workspace: Path, tmp_path: Path) -> N
 
 
 def test_an_artifact_answers_under_the_name_it_was_compiled_under(run: Run, workspace: Path, tmp_path: Path) -> None:
-    shelved = write_brightness_artifact(workspace / "artifacts" / "lowlat" / "0123456789abcdef", "artifact")
+    shelved = write_brightness_artifact(workspace / "artifacts" / "lowlat" / "the-first", "artifact")
     Workspace(workspace).set_latest(shelved)
     assert run("deploy", "lowlat", "--json").json["deployment"] == "lowlat"  # its manifest has the model's name
     assert run("deploy", shelved, "--json").json["deployment"] == "lowlat"
@@ -353,3 +353,19 @@ def test_the_whole_way_from_sample_to_answer(run: Run, tmp_path: Path) -> None:
     )
     assert annotated.code == 0, annotated.err
     assert {entry["name"] for entry in run("show", "--json").json["datasets"]} == {"parts", "labelled"}
+
+
+@pytest.mark.parametrize(
+    ("options", "ignored"),
+    [
+        (("--data", "parts", "--calibrate", "7", "--calibration-images", "50"), "--calibration-images"),
+        (("--data", "parts", "--calibrate-random"), "--data"),
+        (("--calibrate", "parts", "--calibrate-random"), "--calibrate"),
+        (("--data", "parts", "--out", "new", "--name", "other"), "--name"),
+    ],
+)
+def test_options_of_compile_of_which_one_would_be_ignored_are_refused(
+    run: Run, tmp_path: Path, options: tuple[str, ...], ignored: str
+) -> None:
+    refused = run("compile", write_brightness_model(tmp_path / "model"), *options)
+    assert refused.code == 2 and f"got {ignored} too; leave one out" in refused.err

@@ -86,7 +86,8 @@ def test_options_of_another_mode_are_refused_and_not_ignored(run: Run, model: Pa
         (("--dtype", "fp32", "--point-s", "1", "--max-images", "3"), "--max-images, --point-s"),
         (("--mean", "1,2,3", "--csv", tmp_path / "x.csv"), "--mean, --csv"),
         (("--first-calibration-batch", "0"), "--first-calibration-batch"),
-        (("--compare", "a", "b", "--iterations", "1"), "--iterations"),
+        (("--compare", "a", "b", "--iterations", "1"), "a subject, --data, --iterations"),
+        (("--compare", "a", "b", "--split", "val", "--batch", "3", "--seed", "7"), "--split, --batch, --seed"),
     ):
         refused = run("measure", model, *data, *options)
         assert refused.code == 2 and named in refused.err, refused.err

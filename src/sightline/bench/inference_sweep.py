@@ -221,7 +221,7 @@ def _choose_calibration(
     if not needs_calibration(setting.manifest, setting.precisions):
         return None
     batches, first = request.calibration_batches, request.first_calibration_batch
-    return choose_calibration(other or version, setting.split, setting.spec, batches, first, is_other=other is not None)
+    return choose_calibration(other or version, (version, setting.split), setting.spec, batches, first)
 
 
 def _tell(

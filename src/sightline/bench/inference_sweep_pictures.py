@@ -186,7 +186,11 @@ class CalibrationPictures:
 
 
 def choose_calibration(
-    version: DatasetVersion, measured_split: str | None, spec: InputSpec, batches: int, first_batch: int, is_other: bool
+    version: DatasetVersion,
+    measured: tuple[DatasetVersion, str | None],
+    spec: InputSpec,
+    batches: int,
+    first_batch: int,
 ) -> CalibrationPictures:
     """Pictures to calibrate with: of the training split, else of the split that is measured.
 
@@ -194,11 +198,12 @@ def choose_calibration(
     set, sorted by class or not.
 
     Args:
+        measured: the version and the split that are measured.
         batches, first_batch: so many batches, from this one on, counted from 0.
-        is_other: the version is not the one that is measured.
 
     Raises: InvalidInput when there is no such batch.
     """
+    is_other, measured_split = version.id != measured[0].id, measured[1]
     training = next((name for name in TRAINING_SPLITS if version.splits.get(name)), None)
     split = training or (None if is_other else measured_split)
     items = version.load_items(split)

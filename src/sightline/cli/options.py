@@ -1,7 +1,7 @@
 """Options that several commands share, each written once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,3 +69,12 @@ def read_api_key(variable: str | None) -> str | None:
     from sightline.core.settings import read_secret
 
     return None if variable is None else read_secret(variable)
+
+
+def refuse_options(mode: str, options: dict[str, Any]) -> None:
+    """Refuse what would be ignored. Raises: InvalidInput naming the options of the other mode that were given."""
+    from sightline.core.errors import InvalidInput
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InvalidInput(f"expected the options of {mode}, got {', '.join(given)} too; leave one out")

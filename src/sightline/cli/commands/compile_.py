@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightline.cli.commands.import_network import is_plain_folder
-from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
+from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace, refuse_options
 from sightline.cli.progress import show_progress
 from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, format_count
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
     from sightline.data.versions import DatasetVersion
 
+CALIBRATION_IMAGES = 300
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|)")
 
 
@@ -63,10 +64,13 @@ def compile_command(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Time all candidates anew, also those timed here before.")] = False,
     calibration_images: Annotated[
-        int, typer.Option("--calibration-images", min=1, help="Pictures to calibrate the quantisers on.")
-    ] = 300,
+        int | None,
+        typer.Option("--calibration-images", min=1, help="Pictures to calibrate the quantisers on, by default 300."),
+    ] = None,
     seed: SeedOption = 0,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the artifact; by default the model's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the artifact in the workspace; by default the model's.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder of the artifact; by default a place in the workspace.")
     ] = None,
@@ -77,6 +81,7 @@ def compile_command(
     terminal, home = Terminal(as_json), open_workspace(workspace)
     folder = home.find("models", model)
     count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None
+    refuse_contradictions(count, data, calibrate, calibrate_random, calibration_images, name, out)
     with TemporaryDirectory(prefix="sightline-pictures-") as temporary:
         calibrate_on = None if count is not None else open_pictures(home, calibrate, Path(temporary) / "calibration", folder)
         result, made = compile_into(
@@ -90,7 +95,7 @@ def compile_command(
             precision=precision,
             max_drop=max_drop,
             objective=objective,
-            calibration_images=calibration_images if count is None else count,
+            calibration_images=calibration_images or (CALIBRATION_IMAGES if count is None else count),
             seed=seed,
             slo_ms=slo_ms,
             calibrate_random=calibrate_random,
@@ -104,6 +109,24 @@ def compile_command(
             },
         )
     show_artifact(terminal, result, made, is_shelved=out is None)
+
+
+def refuse_contradictions(
+    count: int | None,
+    data: str | None,
+    calibrate: str | None,
+    calibrate_random: bool,
+    calibration_images: int | None,
+    name: str | None,
+    out: Path | None,
+) -> None:
+    """Refuse options of which one would be ignored. Args: count: that `--calibrate` gives. Raises: InvalidInput."""
+    if count is not None:
+        refuse_options("--calibrate N", {"--calibration-images": calibration_images})
+    if calibrate_random:
+        refuse_options("--calibrate-random", {"--data": data, "--calibrate": calibrate if count is None else None})
+    if out is not None:
+        refuse_options("--out, whose folder has no name in the workspace", {"--name": name})
 
 
 def check_compiler() -> None:

@@ -19,6 +19,7 @@ from sightline.cli.options import (
     open_workspace,
     parse_counts,
     read_api_key,
+    refuse_options,
 )
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
@@ -174,7 +175,8 @@ def measure_command(
         server_pid=server_pid,
     )
     if compare is not None:
-        refuse_options("--compare", of_report | of_server | of_sweep.given() | of_load.given())
+        of_any = {"a subject": subject, "--data": data, "--split": split, "--batch": batch, "--seed": seed}
+        refuse_options("--compare", of_any | of_report | of_server | of_sweep.given() | of_load.given())
         compare_reports_of(terminal, home, compare, out)
     elif subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
@@ -207,15 +209,6 @@ def measure_command(
             point_s=point_s or 3.0,
         )
         show_report(terminal, report)
-
-
-def refuse_options(mode: str, options: dict[str, Any]) -> None:
-    """Refuse what would be ignored. Raises: InvalidInput naming the options of the other mode that were given."""
-    from sightline.core.errors import InvalidInput
-
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise InvalidInput(f"expected the options of {mode}, got {', '.join(given)} too; leave one out")
 
 
 def measure_subject(
