@@ -198,6 +198,20 @@ def test_rings_of_one_object_are_joined_without_changing_its_pixels(tmp_path: Pa
     assert report.count("annotation", "changed", "polygon of several rings joined to one by bridges of no width") == 1
 
 
+@pytest.mark.parametrize("name", ["yolo", "yolo_segment"])
+def test_labels_lie_where_readers_look_when_a_name_holds_a_folder_images(tmp_path: Path, name: str) -> None:
+    rows = [("images/a.png", "train", [box("cat", 2, 2, 8, 8, attributes={"ripe": "yes"})]),
+            ("x/images/y/b.png", "val", [box("dog", 1, 1, 5, 5)]), ("c.png", "images", [box("dog", 3, 3, 5, 5)])]  # fmt: skip
+    version = make_version(tmp_path / "version", rows, ["cat", "dog"])
+    back, _ = round_trip(version, name, tmp_path)
+    assert {item.file_name: (item.split, item.annotations) for item in back.items()} == {
+        item.file_name: (item.split, item.annotations) for item in version.items()
+    }
+    for picture in (tmp_path / f"export-{name}").rglob("*.png"):
+        before, after = str(picture).rsplit("/images/", 1)  # Ultralytics' img2label_paths
+        assert Path(f"{before}/labels/{after}").with_suffix(".txt").is_file()
+
+
 def test_pictures_that_would_share_a_label_file_are_renamed_and_told(tmp_path: Path) -> None:
     rows = [("x/a.png", "train", [box("cat", 1, 2, 3, 4)]), ("x/a.jpg", "train", []), ("y/a.png", "train", [])]
     version = make_version(tmp_path, rows, ["cat"])

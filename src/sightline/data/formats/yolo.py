@@ -112,7 +112,8 @@ class YoloFormat:
             path = namer.place(item.split or UNSPLIT, item)
             report_lost_item_facts(report, item)
             warn_turned(report, item)
-            labels = (target / "labels" / path).with_suffix(".txt")
+            # Not simply below labels/: readers replace the last `images` of the path, which may be one of the file name's.
+            labels = target / find_label_path(Path("images") / path, Path())
             version.blobs.copy_to(item.blob, target / "images" / path)
             report.keep("image")
             report.keep("annotation", write_labels(labels, item, version.categories, self.writes_polygons, report))
