@@ -269,6 +269,40 @@ def test_variants_of_datumaro(shared_data: Path, name: str, geometry: str, count
     assert report.is_clean == (name not in ("yolov8_oriented_boxes", "yolov8_pose", "yolov8_pose_two_values_per_point"))
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "suffix"),
+    [("images", "labels", ".TXT"), ("images", "images", ".txt"), ("Images", "Labels", ".txt"), ("IMAGES", "labels", ".Txt")],
+)
+@pytest.mark.parametrize("has_yaml", [True, False])
+def test_labels_are_found_in_folders_of_any_case_and_beside_the_picture(
+    tmp_path: Path, images: str, labels: str, suffix: str, has_yaml: bool
+) -> None:
+    if has_yaml:
+        write_text(tmp_path / "data.yaml", f"train: {images}/train\n" + NAMES)
+    elif images == labels:
+        pytest.skip("without data.yaml a folder of labels is what tells the layout")
+    else:
+        write_text(tmp_path / "classes.txt", "cat\ndog\n")
+    write_picture(tmp_path / images / "train/a.JPG", 20, 10)
+    write_text(tmp_path / labels / f"train/a{suffix}", "1 0.5 0.5 0.2 0.4\r\n")
+    assert detect_format(tmp_path).name == "yolo"
+    _, items, report = read("yolo", tmp_path)
+    assert items["a.JPG"].annotations == (box("dog", 8, 3, 12, 7),)  # as above, by hand
+    assert report.is_clean
+    assert report.warned("file") == 0
+
+
+def test_a_split_whose_pictures_have_no_label_file_is_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "data.yaml", "train: images/train\nval: images/val\n" + NAMES)
+    for split in ("train", "val"):
+        write_picture(tmp_path / f"images/{split}/{split}.png")
+    write_text(tmp_path / "labels/val/val.txt", "")
+    _, _, report = read("yolo", tmp_path)
+    (finding,) = report.findings()
+    assert (finding.kind, finding.outcome, finding.count, finding.examples) == ("file", "warned", 1, ["train"])
+    assert "has a file of labels" in finding.reason
+
+
 def test_links_to_themselves_pipes_and_folders_in_the_place_of_files_are_told(tmp_path: Path) -> None:
     write_text(tmp_path / "data.yaml", "train: images/train\n" + NAMES)
     for name in ("a", "b"):

@@ -25,7 +25,7 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_folders,
 )
-from sightline.data.formats.yolo import find_label_path
+from sightline.data.formats.yolo_labels import find_label_path
 from sightline.data.formats.yolo_rows import read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion

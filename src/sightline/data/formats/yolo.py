@@ -1,8 +1,9 @@
 """YOLO as Ultralytics lays it out: `data.yaml`, `images/...` and, beside it, `labels/...` with a text file a picture.
 
 One layout, two writers: `yolo` writes boxes only, as detection wants them; `yolo_segment` writes polygons. Both read all kinds.
-The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it; no file means nothing
-is on the picture. The classification layout of Ultralytics is `class_folders`; the older obj.data layout is `darknet`.
+The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it (folders and suffix in
+any case); no file means nothing is on the picture, and a split without any is told. The classification layout of Ultralytics is
+`class_folders`; the older obj.data layout is `darknet`.
 """
 
 from collections.abc import Iterator
@@ -24,13 +25,20 @@ from sightline.data.formats.picture_files import (
     find_split,
     has_picture,
     is_picture,
-    list_picture_stems,
     make_unique_names,
     read_picture_size,
     resolve_inside,
     walk_files,
-    walk_folders,
     walk_pictures,
+)
+from sightline.data.formats.yolo_labels import (
+    IMAGES_FOLDER,
+    LABELS_FOLDER,
+    LabelFinder,
+    find_child,
+    find_label_path,
+    is_label_file,
+    report_orphan_labels,
 )
 from sightline.data.formats.yolo_rows import SMALLEST_POLYGON_VALUES, read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
@@ -76,9 +84,10 @@ class YoloFormat:
             except UnreadableDataset:
                 return 0.9 if path.name in YAML_NAMES else 0.0  # `read` says what is wrong with it
             return 0.95 if "names" in facts and any(key in facts for key in SPLIT_KEYS) else 0.0
-        if not (source.is_dir() and (source / "images").is_dir() and (source / "labels").is_dir()):
+        labels = find_child(source, LABELS_FOLDER)
+        if labels is None or find_child(source, IMAGES_FOLDER) is None:
             return 0.0
-        texts = any(path.suffix == ".txt" for path, _ in zip(walk_files(source / "labels"), range(200), strict=False))
+        texts = any(is_label_file(path) for path, _ in zip(walk_files(labels), range(200), strict=False))
         return 0.0 if not texts else 0.85 if find_names_file(source) else 0.6
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
@@ -163,8 +172,8 @@ def has_polygon_rows(source: Path) -> bool:
             return False
     except UnreadableDataset:
         return False
-    labels = islice(walk_files(root / "labels" if (root / "labels").is_dir() else root), SNIFFED_NAMES)
-    for file in islice((file for file in labels if file.suffix == ".txt"), SNIFFED_FILES):
+    labels = islice(walk_files(find_child(root, LABELS_FOLDER) or root), SNIFFED_NAMES)
+    for file in islice((file for file in labels if is_label_file(file)), SNIFFED_FILES):
         with file.open(errors="replace") as rows:
             counts = [len(row.split()) - 1 for row in islice(rows, SNIFFED_ROWS)]
         if any(count >= SMALLEST_POLYGON_VALUES and count % 2 == 0 for count in counts):
@@ -232,9 +241,9 @@ def open_plain_layout(source: Path) -> YoloLayout:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         names = {index: line.strip() for index, line in enumerate(lines) if line.strip()}
     else:
-        names = collect_class_numbers(source / "labels")
-    images = source / "images"
-    if not images.is_dir() or not names:
+        names = collect_class_numbers(find_child(source, LABELS_FOLDER))
+    images = find_child(source, IMAGES_FOLDER)
+    if images is None or not names:
         raise UnreadableDataset(f"expected data.yaml, or images/ and labels/ with rows of labels, got neither in {source}")
     folders = [folder for folder in sorted(images.iterdir()) if folder.is_dir() and has_picture(folder)]
     flat = any(is_picture(file.name) for file in images.iterdir() if file.is_file())
@@ -245,11 +254,11 @@ def open_plain_layout(source: Path) -> YoloLayout:
     return YoloLayout(root=source, names=names, entries=entries)
 
 
-def collect_class_numbers(labels: Path) -> dict[int, str]:
+def collect_class_numbers(labels: Path | None) -> dict[int, str]:
     """Without names anywhere: a name made of the number for every class that rows use."""
     numbers: set[int] = set()
-    for path in walk_files(labels) if labels.is_dir() else ():
-        if path.suffix == ".txt":
+    for path in walk_files(labels) if labels is not None else ():
+        if is_label_file(path):
             for line in path.read_text(errors="replace").splitlines():
                 word = line.split(maxsplit=1)[:1]
                 numbers.update(int(part) for part in word if part.isdigit())
@@ -257,7 +266,9 @@ def collect_class_numbers(labels: Path) -> dict[int, str]:
 
 
 def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[SourceItem]:
-    """Every picture of every entry with its labels; then the labels that have no picture."""
+    """Every picture of every entry with its labels; then the labels that have no picture, and splits that have no labels."""
+    finder = LabelFinder(layout.root)
+    has_labels: dict[str, bool] = {}
     earlier: list[Path] = []
     listed: set[int] = set()
     for entry in layout.entries:
@@ -271,14 +282,17 @@ def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[Sour
             name = name_picture(path, entry, earlier, layout.root)
             size = read_picture_size(path, report, name)
             if size is not None:
-                annotations = read_label_file(
-                    find_label_path(path, layout.root), layout.names, size, layout.keypoint_values, report, name
-                )
+                labels = finder.find(path)
+                split = entry.split or UNSPLIT
+                has_labels[split] = has_labels.get(split, False) or labels is not None
+                annotations = read_label_file(labels, layout.names, size, layout.keypoint_values, report, name)
                 yield SourceItem(file_name=name, path=path, split=entry.split, annotations=annotations)
         if entry.path.is_dir():
             if entry.path not in earlier:
-                report_orphan_labels(entry.path, layout.root, report)
+                report_orphan_labels(entry.path, finder, report)
             earlier.append(entry.path)
+    for split in (split for split, found in has_labels.items() if not found):
+        report.warn("file", "no picture of the split has a file of labels, neither in a folder labels nor beside it", split)
 
 
 def iterate_pictures(place: Path, root: Path, report: ConversionReport) -> Iterator[Path]:
@@ -306,28 +320,6 @@ def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) 
             return name.as_posix()
     parts = path.relative_to(root).parts
     return "/".join(parts[1:] if parts[0] == "images" and len(parts) > 1 else parts)
-
-
-def find_label_path(path: Path, root: Path, folders: tuple[str, ...] = ("images",)) -> Path:
-    """Where the labels of a picture are: `labels` for the last of `folders` in its path below the root, or beside it."""
-    parts = list(path.relative_to(root).parts)
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place] in folders:
-            return root.joinpath(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
-    return path.with_suffix(".txt")
-
-
-def report_orphan_labels(folder: Path, root: Path, report: ConversionReport) -> None:
-    """Tell of label files below the labels folder of `folder` whose picture is not there."""
-    labels = find_label_path(folder / "picture.txt", root).parent
-    if labels == folder or not labels.is_dir():
-        return
-    for inside, files in walk_folders(labels):
-        pictures = list_picture_stems(folder / inside.relative_to(labels))
-        for name in files:
-            if name.endswith(".txt") and Path(name).stem not in pictures:
-                example = (inside / name).relative_to(labels).as_posix()
-                report.drop("image", "picture is missing, only its labels are there", example)
 
 
 def write_yaml(version: DatasetVersion, target: Path) -> None:

@@ -22,7 +22,7 @@ FARTHEST = 0.5  # how far outside of the picture, in shares of it, a coordinate 
 
 
 def read_label_file(
-    path: Path,
+    path: Path | None,
     names: Mapping[int, str],
     size: tuple[int, int],
     keypoint_values: int,
@@ -32,13 +32,15 @@ def read_label_file(
     """Annotations of one label file; an absent file means a picture with nothing on it.
 
     Args:
-        path: the label file.
+        path: the label file, if there is one.
         names: category name by class number.
         size: upright `(width, height)` of the picture, pixels.
         keypoint_values: how many numbers of key points follow the box in rows of pose labels; 0 for other labels.
         report: told of every row that is dropped or changed.
         where: what the report calls the picture.
     """
+    if path is None:
+        return ()
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
