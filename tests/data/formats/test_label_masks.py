@@ -67,6 +67,69 @@ def test_values_without_names_are_named_and_255_among_them_is_void(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("names", "values", "expected"),
+    [
+        ("scratch\n", [0, 1, 1, 0], {"scratch": [[0, 1, 1, 0]]}),
+        ("scratch\n", [0, 255, 255, 0], {"scratch": [[0, 1, 1, 0]]}),
+        ("background\nscratch\n", [0, 255, 255, 0], {"scratch": [[0, 1, 1, 0]]}),
+        ("scratch\ndent\n", [0, 1, 2, 0], {"scratch": [[0, 1, 0, 0]], "dent": [[0, 0, 1, 0]]}),
+        ("scratch\ndent\n", [1, 2, 2, 1], {"scratch": [[1, 0, 0, 1]], "dent": [[0, 1, 1, 0]]}),
+    ],
+)
+def test_a_list_without_background_is_counted_as_the_masks_have_it(
+    tmp_path: Path, names: str, values: list[int], expected: dict[str, list[list[int]]]
+) -> None:
+    write_text(tmp_path / "classes.txt", names)
+    for name, row in (("1", [0, 0, 0, 0]), ("2", values)):
+        write_picture(tmp_path / f"images/{name}.png", 4, 1)
+        write_mask(tmp_path / f"masks/{name}.png", [row])
+    dataset, items, report = read("label_masks", tmp_path)
+    assert dataset.unlabelled_pixels == "background"
+    assert (areas(items["1.png"]), areas(items["2.png"])) == ({}, expected)
+    assert report.is_clean
+    assert report.warned("category") == 1
+    given = [name for name in names.split() if name != "background"]
+    if "background" not in names:
+        assert areas(read("label_masks", tmp_path, classes=given)[1]["2.png"]) == expected
+
+
+def test_colours_of_a_table_are_no_values(tmp_path: Path) -> None:
+    write_text(tmp_path / "label_colors.txt", "0 0 0\tgood\n255 255 255\tscratch\n")
+    write_picture(tmp_path / "images/1.png", 2, 1)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)).save(tmp_path / "masks/1.png")
+    assert areas(read("label_masks", tmp_path)[1]["1.png"]) == {"good": [[1, 0]], "scratch": [[0, 1]]}
+
+
+def test_255_beside_classes_counted_from_one_is_void(tmp_path: Path) -> None:
+    write_text(tmp_path / "classes.txt", "scratch\ndent\n")
+    write_picture(tmp_path / "images/1.png", 4, 1)
+    write_mask(tmp_path / "masks/1.png", [[0, 1, 2, 255]])
+    dataset, items, _ = read("label_masks", tmp_path)
+    assert dataset.unlabelled_pixels == "ignore"
+    assert areas(items["1.png"]) == {"background": [[1, 0, 0, 0]], "scratch": [[0, 1, 0, 0]], "dent": [[0, 0, 1, 0]]}
+
+
+def test_a_list_that_counts_from_zero_stays_and_says_what_zero_is(tmp_path: Path) -> None:
+    write_text(tmp_path / "classes.txt", "road\ntree\n")
+    write_picture(tmp_path / "images/1.png", 4, 1)
+    write_mask(tmp_path / "masks/1.png", [[0, 1, 1, 255]])
+    _, items, report = read("label_masks", tmp_path)
+    assert areas(items["1.png"]) == {"road": [[1, 0, 0, 0]], "tree": [[0, 1, 1, 0]]}
+    (finding,) = [finding for finding in report.findings() if finding.outcome == "warned"]
+    assert finding.examples == ["road"]
+
+
+@pytest.mark.parametrize("values", [[0, 255], [0, 128], [0, 1, 7], [0, 3]])
+def test_values_that_fit_no_way_of_counting_are_refused(tmp_path: Path, values: list[int]) -> None:
+    write_text(tmp_path / "classes.txt", "scratch\ndent\n")
+    write_picture(tmp_path / "images/1.png", len(values), 1)
+    write_mask(tmp_path / "masks/1.png", [values])
+    with pytest.raises(UnreadableDataset, match=r"0 to 1 for the 2 listed classes.*classes\.csv"):
+        read("label_masks", tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("label_colors.txt", "0 0 0\tvoid\n64 128 64\tAnimal\n128 64 128\tRoad\n"),

@@ -4,6 +4,9 @@ Classes come from, in this order: the option `classes` (a list of names, or a fi
 dataset_meta.json, label_colors.txt, labelmap.txt, classes.txt, codes.txt), CamVid's own names for its layout, or the masks
 themselves: then 0 is background, 255 alone beside it is `foreground`, other values are `class_N`, and 255 among them is void.
 
+A list that names no background or void may leave out the background: when the masks hold the value after the last, the classes
+count from 1 and 0 is background; one class alone may be 255 instead. The report says so; other values are refused.
+
 Written are `images/SPLIT/`, `masks/SPLIT/` (PNG with a palette; 16-bit gray above 255 classes) and `classes.csv`.
 """
 
@@ -35,12 +38,14 @@ from sightline.data.formats.mask_classes import (
     TABLE_NAME,
     MaskClass,
     MaskTable,
-    find_classes,
+    find_class_file,
+    has_values,
     make_classes,
     read_classes,
     write_table,
 )
 from sightline.data.formats.mask_pairs import MaskFolders, MaskLayout, find_layout, iterate_pairs
+from sightline.data.formats.mask_values import fit_classes, is_to_be_fitted, list_values
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, walk_pictures
 from sightline.data.items import Item
@@ -111,22 +116,36 @@ class LabelMasksFormat:
 def find_table(layout: MaskLayout, source: Path, classes: object, report: ConversionReport) -> MaskTable:
     """The class table, from wherever it is known."""
     if isinstance(classes, list | tuple):
-        return MaskTable(make_classes([str(name) for name in classes]))
-    if classes is not None:
-        paths = [path for path in (source / str(classes), Path(str(classes))) if path.is_file()]
-        if not paths:
-            raise NotFound(f"expected a file of classes, got {classes}, which is neither in {source} nor here; check the path")
-        return MaskTable(read_classes(paths[0]))
-    for folder in (layout.root, source):
-        found = find_classes(folder)
-        if found is not None:
-            return MaskTable(found)
+        return MaskTable(fit_to_masks(make_classes([str(name) for name in classes]), layout, report))
+    path = find_table_file(layout, source, classes)
+    if path is not None:
+        found = read_classes(path)
+        return MaskTable(found if has_values(path) else fit_to_masks(found, layout, report))
     if layout.is_camvid:
         void = MaskClass(name="Void", value=CAMVID_VOID, kind="void")
         if has_colour_masks(layout):
             return MaskTable(make_classes(list(CAMVID_COLOURS), list(CAMVID_COLOURS.values())))
         return MaskTable([*make_classes(list(CAMVID_NAMES)), void])
     return guess_table(layout, report)
+
+
+def find_table_file(layout: MaskLayout, source: Path, classes: object) -> Path | None:
+    """The file of the option, else the one beside the masks, or None. Raises: NotFound."""
+    if classes is None:
+        return find_class_file(layout.root) or find_class_file(source)
+    for path in (source / str(classes), Path(str(classes))):
+        if path.is_file():
+            return path
+    raise NotFound(f"expected a file of classes, got {classes}, which is neither in {source} nor here; check the path")
+
+
+def fit_to_masks(classes: list[MaskClass], layout: MaskLayout, report: ConversionReport) -> list[MaskClass]:
+    """Classes of a list without values, with those that the masks hold."""
+    # CamVid's own 11 classes are valued from 0 and 11 is void, whether or not its list says so.
+    if not is_to_be_fitted(classes) or (layout.is_camvid and len(classes) == CAMVID_VOID):
+        return classes
+    has_colours = any(entry.colour is not None for entry in classes)
+    return fit_classes(classes, list_values(layout, has_colours), report)
 
 
 def has_colour_masks(layout: MaskLayout) -> bool:

@@ -128,16 +128,15 @@ def make_classes(names: list[str], colours: list[Colour | None] | None = None) -
     ]
 
 
-def find_classes(root: Path) -> list[MaskClass] | None:
-    """The class table lying in a folder, or None. Raises: UnreadableDataset for one that makes no sense."""
-    if (root / TABLE_NAME).is_file():
-        return read_table(root / TABLE_NAME)
-    if (root / META_NAME).is_file():
-        return read_meta(root / META_NAME)
-    for name in (*COLOUR_NAMES, *PLAIN_NAMES):
-        if (root / name).is_file():
-            return read_classes(root / name)
-    return None
+def find_class_file(root: Path) -> Path | None:
+    """The class table lying in a folder, or None."""
+    names = (TABLE_NAME, META_NAME, *COLOUR_NAMES, *PLAIN_NAMES)
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def has_values(path: Path) -> bool:
+    """Whether a class table gives each class its value; in others the place in the list is all there is."""
+    return path.name == TABLE_NAME or path.suffix == ".json"
 
 
 def read_classes(path: Path) -> list[MaskClass]:
