@@ -14,7 +14,7 @@ from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
 from sightline.data.formats.voc import VocFormat
-from sightline.data.formats.voc_masks import make_palette
+from sightline.data.formats.voc_masks import make_palette, save_palette_png
 from sightline.data.importing import import_dataset
 from sightline.data.samples import generate_samples
 from sightline.data.versions import VersionWriter
@@ -58,6 +58,92 @@ def test_a_voc_tree_with_lists(tmp_path):
     assert report.count("image", "warned", "picture in several split lists, the first counts") == 1
     assert items["a.png"].annotations == (Annotation(category="dog", box_xyxy=(1.0, 2.0, 11.0, 22.0)),)
     assert version.categories.names == ("dog",)
+
+
+def warnings_of(report):
+    return {finding.reason: finding.examples for finding in report.findings() if finding.outcome == "warned"}
+
+
+def test_a_file_name_left_over_from_a_copy_moves_no_box_to_another_picture(tmp_path):
+    root = tmp_path / "VOC"
+    for number, (name, category) in enumerate({"1": "good", "2": "scratch", "3": "dent"}.items()):
+        put_xml(root / "Annotations" / f"{name}.xml", category, head="<filename>1.png</filename>")
+        if name != "3":
+            put_picture(root / "JPEGImages" / f"{name}.png", number)
+    items, report, _ = read(root, tmp_path)
+    assert {name: [a.category for a in item.annotations] for name, item in items.items()} == {
+        "1.png": ["good"], "2.png": ["scratch"],
+    }  # fmt: skip
+    assert report.count("image", "dropped", "picture is missing") == 1
+    assert list(warnings_of(report).values()) == [["2.xml: 1.png"], ["3.xml: 1.png"]]
+
+
+def test_an_xml_named_otherwise_takes_the_picture_it_names_once(tmp_path):
+    root = tmp_path / "VOC"
+    put_picture(root / "JPEGImages" / "a.png")
+    for name in ("first", "second"):
+        put_xml(root / "Annotations" / f"{name}.xml", name, head="<filename>a.png</filename>")
+    items, report, _ = read(root, tmp_path)
+    assert {name: [a.category for a in item.annotations] for name, item in items.items()} == {"a.png": ["first"]}
+    assert report.count("file", "dropped", "annotation file of a picture that another one has described") == 1
+    assert report.count("image", "warned", "picture found by <filename>, the XML is named otherwise") == 2
+
+
+@pytest.mark.parametrize(("head", "labelled"), [("", "a.jpg"), ("<filename>C:\\x\\a.png</filename>", "a.png")])
+def test_of_two_pictures_of_one_stem_the_second_is_kept_and_told(tmp_path, head, labelled):
+    root = tmp_path / "VOC"
+    for number, name in enumerate(("a.jpg", "a.png")):
+        put_picture(root / "JPEGImages" / name, number)
+    put_xml(root / "Annotations" / "a.xml", "dog", head=head)
+    items, report, _ = read(root, tmp_path)
+    assert {name: len(item.annotations) for name, item in items.items()} == {"a.jpg": 0, "a.png": 0} | {labelled: 1}
+    assert report.count("image", "warned", "picture without an annotation file") == 1
+
+
+@pytest.mark.parametrize("form", ["\N{ZERO WIDTH NO-BREAK SPACE}{}\r\n", "{}.png\n", "{}  1\n", "{}.png {}.xml\n", '"{}"\n'])
+def test_lists_may_have_a_byte_order_mark_suffixes_columns_and_quotes(tmp_path, form):
+    root = tmp_path / "VOC"
+    lists = root / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for number, (name, split) in enumerate({"a": "train", "b c": "val", "d": "test"}.items()):
+        put_picture(root / "JPEGImages" / f"{name}.png", number)
+        put_xml(root / "Annotations" / f"{name}.xml", "dog")
+        (lists / f"{split}.txt").write_text("b c\n" if name == "b c" else form.replace("{}", name), encoding="utf-8")
+    items, report, _ = read(root, tmp_path)
+    assert {name: item.split for name, item in items.items()} == {"a.png": "train", "b c.png": "val", "d.png": "test"}
+    assert report.is_clean
+
+
+def test_a_list_that_names_nothing_is_refused_while_pictures_are_in_no_list(tmp_path):
+    root = tmp_path / "VOC"
+    lists = root / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for number, name in enumerate("ab"):
+        put_picture(root / "JPEGImages" / f"{name}.png", number)
+        put_xml(root / "Annotations" / f"{name}.xml", "dog")
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("part_b\n")
+    with pytest.raises(UnreadableDataset, match=r"picture ids in ImageSets.Main.val\.txt.*'part_b'"):
+        read(root, tmp_path)
+    (lists / "train.txt").write_text("a\nb\n")  # a part of a larger set: its other list names what is not here
+    items, report, _ = read(root, tmp_path)
+    assert {name: item.split for name, item in items.items()} == {"a.png": "train", "b.png": "train"}
+    assert report.count("image", "dropped", "picture is missing") == 1
+
+
+def test_a_byte_order_mark_does_not_shift_the_classes_of_a_label_map(tmp_path):
+    root = tmp_path / "VOC"
+    put_picture(root / "JPEGImages" / "a.png")
+    put_xml(root / "Annotations" / "a.xml")
+    indices = np.zeros((30, 40), np.uint8)
+    indices[2:5, 2:5] = 1
+    for folder in ("SegmentationClass", "SegmentationObject"):
+        save_palette_png(root / folder / "a.png", indices)
+    text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nscratch:128,0,0::\ndent:0,128,0::\n"
+    (root / "labelmap.txt").write_text(text, encoding="utf-8-sig")
+    items, _, version = read(root, tmp_path)
+    assert version.categories.names == ("scratch", "dent")
+    assert [annotation.category for annotation in items["a.png"].annotations] == ["scratch"]
 
 
 def test_only_unusual_attributes_are_kept(tmp_path):

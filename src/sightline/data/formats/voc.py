@@ -6,13 +6,17 @@ and included the last pixel, but nearly all tools since write plain corners, and
 is the union of train and val. `difficult`, `truncated`, `occluded`, `pose` become attributes unless they say the usual (0,
 Unspecified).
 
+The picture of an XML is the one with its name; `filename` chooses among several, and counts alone where there is none, unless
+that picture has an XML of its own: a `filename` left over from a copied file must not move defects to another picture. Lines
+of split lists may hold a suffix or further columns; a list that names nothing is refused while pictures are in no list.
+
 Some tools of VOC apply EXIF orientation, others ignore it: labels whose `size` is that of the stored picture are turned with
 it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.
 """
 
 import math
 import os
-import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -30,6 +34,7 @@ from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_junk, is_picture, resolve_inside, walk_files
+from sightline.data.formats.voc_lists import read_split_lists
 from sightline.data.formats.voc_masks import VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc_writing import check_voc, write_voc
 from sightline.data.versions import DatasetVersion
@@ -45,8 +50,6 @@ USUAL_VALUES = {
 }
 NOT_KEPT = {"part": "parts of objects are not kept", "actions": "actions are not kept", "point": "points are not kept"}
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs")
-# A picture in both train.txt and trainval.txt is in train.
-LIST_ORDER = ("train", "val", "test", "trainval")
 
 
 class VocFormat:
@@ -75,7 +78,8 @@ class VocFormat:
         if not layouts:
             raise UnreadableDataset(f"expected VOC XML files in {source.name}, found none; choose another format")
         names = _find_categories(layouts)
-        items = chain.from_iterable(_stream_layout(layout, report) for layout in layouts)
+        splits = [_read_splits(layout, report) for layout in layouts]
+        items = chain.from_iterable(_stream_layout(*each, report) for each in zip(layouts, splits, strict=True))
         return SourceDataset(categories=Categories(names), items=iter(items))
 
     def check(self, version: DatasetVersion) -> ConversionReport:
@@ -193,23 +197,48 @@ def _labels_of(layout: _Layout) -> list[str] | None:
     return list(VOC_CLASSES) if (layout.root / "SegmentationClass").is_dir() else None
 
 
-def _stream_layout(layout: _Layout, report: ConversionReport) -> Iterator[SourceItem]:
+def _read_splits(layout: _Layout, report: ConversionReport) -> dict[str, str]:
+    def is_known(picture_id: str) -> bool:
+        named = any(os.path.isfile(layout.labels / f"{picture_id}{suffix}") for suffix in (".xml", ".XML"))  # noqa: PTH113
+        return named or _find_by_suffix(layout, picture_id) is not None
+
+    return read_split_lists(layout.root, is_known, lambda: (_id_of(layout, path) for path in _xml_files(layout)), report)
+
+
+def _id_of(layout: _Layout, path: Path) -> str:
+    return path.relative_to(layout.labels).with_suffix("").as_posix()
+
+
+class _Seen:
+    """What was met so far: ids of XML files and their pictures, those of unreadable XML, and a 64-bit hash a picture."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.broken: set[str] = set()
+        self.pictures: set[int] = set()
+
+
+def _stream_layout(layout: _Layout, splits: dict[str, str], report: ConversionReport) -> Iterator[SourceItem]:
     """All pictures that have an XML, then those that only lie there or stand in a split list."""
-    splits = _read_split_lists(layout, report)
     labels = read_label_names(layout.root)
-    done: set[str] = set()
+    seen = _Seen()
     for path in _xml_files(layout):
-        picture_id = path.relative_to(layout.labels).with_suffix("").as_posix()
-        done.add(picture_id)
+        picture_id = _id_of(layout, path)
+        seen.ids.add(picture_id)
         try:
             facts = read_voc_xml(path)
         except UnreadableDataset as error:
             report.drop("file", "annotation file that is no VOC XML", str(error))
             report.drop("image", "its annotation file cannot be read", path.name)
+            seen.broken.add(picture_id)
             continue
-        picture = _find_picture(layout, picture_id, facts.file_name)
+        picture = _find_picture(layout, picture_id, facts.file_name, report)
+        if picture is not None and hash(picture) in seen.pictures:
+            report.drop("file", "annotation file of a picture that another one has described", path.name)
+            continue
         if picture is not None:
-            done.add(picture.relative_to(layout.pictures).with_suffix("").as_posix())  # an XML may be named otherwise
+            seen.pictures.add(hash(picture))
+            seen.ids.add(picture.relative_to(layout.pictures).with_suffix("").as_posix())  # an XML may be named otherwise
         parsed = (_parse_object(thing, report, picture_id) for thing in facts.objects)
         objects = tuple(annotation for annotation in parsed if annotation is not None)
         yield SourceItem(
@@ -220,37 +249,74 @@ def _stream_layout(layout: _Layout, report: ConversionReport) -> Iterator[Source
             declared_size=facts.size,
         )
     if layout.only is None:
-        yield from _stream_unlabelled(layout, splits, labels, done, report)
+        yield from _stream_unlabelled(layout, splits, labels, seen, report)
 
 
 def _stream_unlabelled(
-    layout: _Layout, splits: dict[str, str], labels: LabelMap | None, done: set[str], report: ConversionReport
+    layout: _Layout, splits: dict[str, str], labels: LabelMap | None, seen: _Seen, report: ConversionReport
 ) -> Iterator[SourceItem]:
-    pictures = (path for path in walk_files(layout.pictures) if is_picture(path.name))
-    for path in pictures:
+    """Pictures that no XML has described, then those that only a list names."""
+    for path in (path for path in walk_files(layout.pictures) if is_picture(path.name)):
         relative = path.relative_to(layout.pictures)
         picture_id = relative.with_suffix("").as_posix()
-        if picture_id in done or any(is_junk(part) or part.startswith("Segmentation") for part in relative.parts):
+        if hash(path) in seen.pictures or picture_id in seen.broken:
             continue
-        done.add(picture_id)
-        annotations = read_segmentation(layout.root, picture_id, (), labels, report)
+        if any(is_junk(part) or part.startswith("Segmentation") for part in relative.parts):
+            continue
+        annotations = () if picture_id in seen.ids else read_segmentation(layout.root, picture_id, (), labels, report)
+        seen.ids.add(picture_id)
         if not annotations:
             report.warn("image", "picture without an annotation file", relative.as_posix())
         split = _split_of(layout, splits, picture_id)
         yield SourceItem(file_name=relative.as_posix(), path=path, split=split, annotations=annotations)
     for picture_id in splits:
-        if picture_id not in done:
+        if picture_id not in seen.ids:
             yield SourceItem(file_name=f"{picture_id}.jpg", split=splits[picture_id])
 
 
-def _find_picture(layout: _Layout, picture_id: str, file_name: str | None) -> Path | None:
-    if file_name is not None and "\0" not in file_name:
-        # The XML's own folder first: with nested ids `filename` is only the last part.
-        beside = str(Path(picture_id).with_name(Path(file_name).name)) if Path(file_name).name else file_name
-        for name in (beside, file_name):
-            found = resolve_inside(layout.pictures, name)
-            if found is not None and os.path.isfile(found):  # noqa: PTH113 - never raises
-                return found
+def _find_picture(layout: _Layout, picture_id: str, file_name: str | None, report: ConversionReport) -> Path | None:
+    """The picture with the XML's own name; else that of `filename`, unless it is another XML's."""
+    if file_name is None or "\0" in file_name:
+        return _find_by_suffix(layout, picture_id)
+    is_own = _names_the_same(picture_id, file_name)
+    # The XML's own folder first: with nested ids `filename` is only the last part.
+    beside = str(Path(picture_id).with_name(Path(file_name).name)) if Path(file_name).name else file_name
+    found = _find_file(layout, beside) or _find_file(layout, file_name)
+    own = _find_by_suffix(layout, picture_id)
+    example = f"{picture_id}.xml: {file_name}"
+    if own is not None:
+        if is_own and found is not None and found.parent == own.parent:
+            return found  # of a.jpg and a.png, the one that is named
+        if not is_own:
+            report.warn(
+                "image", "<filename> is not the name of the XML; the picture with the name of the XML is taken", example
+            )
+        return own
+    if found is None:
+        return None
+    found_id = found.relative_to(layout.pictures).with_suffix("").as_posix()
+    if found_id != picture_id and os.path.isfile(layout.labels / f"{found_id}.xml"):  # noqa: PTH113
+        report.warn("image", "<filename> names the picture of another XML", example)
+        return None
+    if not is_own:
+        report.warn("image", "picture found by <filename>, the XML is named otherwise", example)
+    return found
+
+
+def _names_the_same(picture_id: str, file_name: str) -> bool:
+    """Whether a file name, with or without folders and suffix, has the last part of the id; case and composition aside."""
+    name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
+    names = (name, os.path.splitext(name)[0])  # noqa: PTH122 - a million Path objects cost seconds
+    wanted, *given = (unicodedata.normalize("NFC", text).casefold() for text in (Path(picture_id).name, *names))
+    return wanted in given
+
+
+def _find_file(layout: _Layout, name: str) -> Path | None:
+    found = resolve_inside(layout.pictures, name)
+    return found if found is not None and os.path.isfile(found) else None  # noqa: PTH113 - never raises
+
+
+def _find_by_suffix(layout: _Layout, picture_id: str) -> Path | None:
     for suffix in PICTURE_SUFFIXES:
         for spelling in (suffix, suffix.upper()):
             path = layout.pictures / f"{picture_id}{spelling}"
@@ -263,42 +329,6 @@ def _name_picture(layout: _Layout, picture_id: str, picture: Path | None, file_n
     if picture is not None:
         return picture.relative_to(layout.pictures).as_posix()
     return f"{picture_id}{Path(file_name).suffix if file_name else '.jpg'}"
-
-
-def _read_split_lists(layout: _Layout, report: ConversionReport) -> dict[str, str]:
-    """Picture id to split, of `ImageSets/Main`, else of the first other folder of lists."""
-    sets = layout.root / "ImageSets"
-    folders = [sets / name for name in ("Main", "Segmentation", "Layout", "Action") if (sets / name).is_dir()]
-    if not folders:
-        return {}
-    splits: dict[str, str] = {}
-    files = sorted(folders[0].glob("*.txt"), key=lambda path: (_rank(path.stem), path.stem))
-    for path in files:
-        ids = [
-            re.sub(r'^"(.*)"$', r"\1", line.strip())
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.strip()
-        ]
-        if _is_class_list(path.stem, ids):
-            continue
-        name = find_split(path.stem) or path.stem
-        for picture_id in ids:
-            if name == "trainval" and picture_id in splits:
-                continue
-            if splits.setdefault(picture_id, name) != name:
-                reason = "picture in several split lists, the first counts"
-                report.warn("image", reason, f"{picture_id}: {splits[picture_id]}, {name}")
-    return {picture_id: name for picture_id, name in splits.items() if name != "unsplit"}
-
-
-def _rank(stem: str) -> int:
-    name = find_split(stem) or stem
-    return LIST_ORDER.index(name) if name in LIST_ORDER else len(LIST_ORDER)
-
-
-def _is_class_list(stem: str, lines: list[str]) -> bool:
-    """`cat_train.txt`: each line ends in 1, 0 or -1."""
-    return "_" in stem and all(line.split()[-1] in ("1", "0", "-1") and len(line.split()) > 1 for line in lines)
 
 
 def _split_of(layout: _Layout, splits: dict[str, str], picture_id: str) -> str | None:

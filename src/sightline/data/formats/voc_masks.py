@@ -59,7 +59,7 @@ def read_label_names(root: Path) -> LabelMap | None:
     names: list[str] = []
     colours: list[tuple[int, int, int]] = []
     palette = make_palette()
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name, _, rest = line.partition(":")
         if not name.strip() or name.startswith("#") or name.strip() in names:
             continue
