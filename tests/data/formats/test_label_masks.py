@@ -8,9 +8,11 @@ from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, NotFound, UnreadableDataset
+from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
 from sightline.data.formats.format import SourceItem
 from sightline.data.formats.mask_classes import CAMVID_COLOURS, read_classes
+from sightline.data.formats.mask_pairs import MaskFolders, iterate_pairs
 from sightline.data.formats.table import detect_format, load_format
 from sightline.imaging.masks import decode_mask, encode_mask
 
@@ -169,6 +171,35 @@ def test_missing_masks_and_pictures_are_told_and_exact_names_win(tmp_path: Path)
     assert {name: len(item.annotations) for name, item in items.items()} == {"x.png": 0, "x_mask.png": 1, "y.png": 0}
     assert report.dropped("image") == 1
     assert [name for name, item in items.items() if item.warning] == ["x.png", "y.png"]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks", "expected"),
+    [
+        (["p_l", "p_r"], ["p_l_mask", "p_r_mask"], {"p_l": "p_l_mask", "p_r": "p_r_mask"}),  # left and right camera
+        (["p_l", "p_r"], ["p_mask"], {}),
+        (["p", "p_l"], ["p_l_mask"], {"p_l": "p_l_mask"}),
+        (["p"], ["p_l_mask"], {}),
+        (["p_l", "q_l"], ["gt_p_l", "mask_q_l_seg"], {"p_l": "gt_p_l", "q_l": "mask_q_l_seg"}),
+        (["img_p_l"], ["label_p_l_mask"], {"img_p_l": "label_p_l_mask"}),
+        (["0001TP_1"], ["0001TP_1_L"], {"0001TP_1": "0001TP_1_L"}),  # CamVid
+        (["a_image"], ["a_label"], {"a_image": "a_label"}),
+        (["a"], ["a_seg_mask"], {"a": "a_seg_mask"}),
+        (["a"], ["a_mask", "a"], {"a": "a"}),
+        (["image_1", "picture_1"], ["mask_1"], {}),  # either of two
+    ],
+)
+def test_masks_go_with_the_picture_whose_name_they_extend(
+    tmp_path: Path, pictures: list[str], masks: list[str], expected: dict[str, str]
+) -> None:
+    for stem in pictures:
+        write_picture(tmp_path / f"images/{stem}.png")
+    for stem in masks:
+        write_mask(tmp_path / f"masks/{stem}.png", [[1]])
+    report = ConversionReport()
+    pairs = iterate_pairs(MaskFolders(tmp_path / "images", tmp_path / "masks", None), report)
+    assert {picture.stem: mask.stem for picture, mask in pairs if mask is not None} == expected
+    assert report.dropped("image") == len(masks) - len(expected)
 
 
 def test_a_broken_mask_is_told(tmp_path: Path) -> None:

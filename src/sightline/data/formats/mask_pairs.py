@@ -1,10 +1,12 @@
 """Find pictures and their masks: `train` + `trainannot` (CamVid), `images` + `masks`, `train/image` + `train/label`.
 
 A mask has its picture's relative path but for the suffix and for what people add to names: `gt_0001.png`, `0001_mask.png`.
+What is added is taken off the mask's name first, until a picture has it; off the picture's, too, only where none has. CamVid's
+`_L` and `_P` are never taken off a picture's name: elsewhere `_l` is the left camera.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,8 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation",
 ANNOT_SUFFIX = "annot"
 WRAPPER_DEPTH = 3
 PREFIX = re.compile(r"^(image|img|picture|gt|mask|label|annotation)[_-](?=.)", re.IGNORECASE)
-SUFFIX = re.compile(r"(?<=.)[_-](image|img|gt|mask|masks|label|labels|labelids|seg|segmentation|l|p)$", re.IGNORECASE)
+SUFFIX = re.compile(r"(?<=.)[_-](image|img|gt|mask|masks|label|labels|labelids|seg|segmentation)$", re.IGNORECASE)
+CAMVID_SUFFIX = re.compile(r"(?<=.)[_-](l|p)$", re.IGNORECASE)
 
 
 class MaskFolders(msgspec.Struct, frozen=True):
@@ -104,12 +107,11 @@ def iterate_folder(folders: MaskFolders, inside: Path, report: ConversionReport)
     place = folders.masks / inside
     pictures = {Path(name).stem for name in files if is_picture(name)}
     masks = {Path(name).stem: name for name in list_folder(place)[0] if is_picture(name)} if place.is_dir() else {}
-    # A mask named exactly like a picture is that one's; only the others are matched by what their names share.
-    similar = {find_key(stem): stem for stem in masks if stem not in pictures}
+    partners = match_masks(pictures, masks)
     for name in files:
         if is_picture(name):
-            stem = Path(name).stem
-            mask = masks.pop(stem if stem in masks else similar.get(find_key(stem), ""), None)
+            partner = partners.get(Path(name).stem)
+            mask = masks.pop(partner, None) if partner is not None else None
             yield folders.images / inside / name, place / mask if mask is not None else None
     for mask in masks.values():
         report.drop("image", "picture is missing, only its mask is there", (inside / mask).as_posix())
@@ -117,6 +119,36 @@ def iterate_folder(folders: MaskFolders, inside: Path, report: ConversionReport)
         yield from iterate_folder(folders, inside / name, report)
 
 
-def find_key(stem: str) -> str:
-    """What the stems of a picture's and its mask's names share."""
-    return SUFFIX.sub("", PREFIX.sub("", stem))
+def match_masks(pictures: Iterable[str], masks: Iterable[str]) -> dict[str, str]:
+    """Stems of masks by the stems of their pictures: exact ones first, then with the least taken off.
+
+    Example: pictures `part_l`, `part_r` and masks `part_l_mask`, `part_r_mask`.
+    """
+    left = set(pictures)
+    keys: dict[str, str | None] = {}  # None: several pictures have it
+    for stem in sorted(left):
+        key = SUFFIX.sub("", PREFIX.sub("", stem))
+        keys[key] = None if key in keys else stem
+    readings = {stem: list_readings(stem) for stem in sorted(masks)}
+    deepest = max(map(len, readings.values()), default=0)
+    partners: dict[str, str] = {}
+    for by_key in (False, True):
+        for depth in range(deepest):
+            for stem in [stem for stem in readings if depth < len(readings[stem])]:
+                reading = readings[stem][depth]
+                picture = keys.get(reading) if by_key else reading
+                if picture in left:
+                    left.discard(picture)
+                    partners[picture] = stem
+                    del readings[stem]
+    return partners
+
+
+def list_readings(stem: str) -> list[str]:
+    """What a mask's stem may be without what people add: as it stands, then with ever more taken off."""
+    readings = [stem, CAMVID_SUFFIX.sub("", stem)]
+    shorter = SUFFIX.sub("", stem)
+    while shorter not in readings:
+        readings.append(shorter)
+        shorter = SUFFIX.sub("", shorter)
+    return list(dict.fromkeys([*readings, *(PREFIX.sub("", reading) for reading in readings)]))
