@@ -103,6 +103,87 @@ def test_colours_of_a_table_are_no_values(tmp_path: Path) -> None:
     assert areas(read("label_masks", tmp_path)[1]["1.png"]) == {"good": [[1, 0]], "scratch": [[0, 1]]}
 
 
+def draw_disc(path: Path, line: int = cv2.LINE_AA, value: int = 255, size: int = 64) -> np.ndarray:
+    """A disc of 380 pixels, with soft edges; returns where it is by the same drawing, half a pixel or more."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.zeros((size, size), np.uint8)
+    cv2.circle(values, (30 * 16, 20 * 16), 11 * 16, value, -1, line, 4)
+    assert cv2.imwrite(str(path), values)
+    return values >= 128
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize(
+    ("table", "text", "category"),
+    [
+        ("", "", "foreground"),
+        ("classes.txt", "scratch\n", "scratch"),
+        ("classes.txt", "background\nscratch\n", "scratch"),
+        ("classes.csv", "index,name,red,green,blue,kind\n0,background,0,0,0,background\n255,dent,9,9,9,category\n", "dent"),
+    ],
+)
+def test_soft_edges_and_jpeg_of_one_class_are_cut_in_the_middle(
+    tmp_path: Path, suffix: str, table: str, text: str, category: str
+) -> None:
+    if table:
+        write_text(tmp_path / table, text)
+    for name in "ab":
+        write_picture(tmp_path / f"images/{name}.png", 64, 64)
+        drawn = draw_disc(tmp_path / f"masks/{name}{suffix}")
+    dataset, items, report = read("label_masks", tmp_path)
+    assert (dataset.categories.names, dataset.unlabelled_pixels) == ((category,), "background")
+    (annotation,) = items["a.png"].annotations
+    assert annotation.mask is not None
+    # JPEG may move a pixel of the edge whose coverage is near a half
+    assert (decode_mask(annotation.mask) != drawn).sum() <= (0 if suffix == ".png" else 8)
+    (finding,) = [finding for finding in report.findings() if finding.outcome == "changed"]
+    assert (finding.count, finding.examples) == (2, [f"a{suffix}", f"b{suffix}"])
+    assert ("JPEG" in finding.reason) == (suffix == ".jpg")
+
+
+def test_small_classes_between_zero_and_255_are_no_soft_edges(tmp_path: Path) -> None:
+    values = np.zeros((64, 64), np.uint8)
+    values[40:60, 40:60] = 255
+    for place, value in enumerate((32, 64, 96, 128, 160, 192)):  # spread, and 1.3 % of the pixels, but with an inside
+        values[4 * place : 4 * place + 3, :3] = value
+    write_picture(tmp_path / "images/1.png", 64, 64)
+    write_mask(tmp_path / "masks/1.png", values)
+    dataset, _, report = read("label_masks", tmp_path)
+    assert dataset.categories.names[1:] == ("class_32", "class_64", "class_96", "class_128", "class_160", "class_192")
+    assert report.is_clean
+    values[values == 255] = 0
+    values[:3, 10:20:2] = np.arange(1, 6)  # single pixels of small numbers, and a void border
+    values[63] = 255
+    write_mask(tmp_path / "masks/1.png", np.where((values > 5) & (values < 255), 0, values))
+    assert read("label_masks", tmp_path)[0].categories.names[1:] == tuple(f"class_{value}" for value in range(1, 6))
+
+
+def test_edges_too_soft_to_cut_are_refused(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/1.png", 64, 64)
+    disc = draw_disc(tmp_path / "masks/1.png").astype(np.uint8) * 255
+    write_mask(tmp_path / "masks/1.png", cv2.GaussianBlur(disc, (0, 0), 2))
+    with pytest.raises(UnreadableDataset, match=r"soft edges .*1\.png.*without smoothing"):
+        read("label_masks", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "value"),
+    [
+        ("classes.txt", "background\nscratch\ndent\n", 255),
+        ("classes.csv", "index,name,red,green,blue,kind\n0,background,0,0,0,background\n1,dent,9,9,9,category\n", 255),
+        ("label_colors.txt", "0 0 0 background\n255 0 0 dent\n", 128),
+        ("", "", 60),
+    ],
+)
+def test_jpeg_masks_that_cannot_be_cut_are_refused(tmp_path: Path, table: str, text: str, value: int) -> None:
+    if table:
+        write_text(tmp_path / table, text)
+    write_picture(tmp_path / "images/1.png", 64, 64)
+    draw_disc(tmp_path / "masks/1.jpg", value=value)
+    with pytest.raises(UnreadableDataset, match=r"lossless format, got the JPEG 1\.jpg.*as PNG"):
+        read("label_masks", tmp_path)
+
+
 def test_255_beside_classes_counted_from_one_is_void(tmp_path: Path) -> None:
     write_text(tmp_path / "classes.txt", "scratch\ndent\n")
     write_picture(tmp_path / "images/1.png", 4, 1)
@@ -122,7 +203,7 @@ def test_a_list_that_counts_from_zero_stays_and_says_what_zero_is(tmp_path: Path
     assert finding.examples == ["road"]
 
 
-@pytest.mark.parametrize("values", [[0, 255], [0, 128], [0, 1, 7], [0, 3]])
+@pytest.mark.parametrize("values", [[0, 255], [0, 128], [0, 1, 7], [0, 1, 2, 3]])
 def test_values_that_fit_no_way_of_counting_are_refused(tmp_path: Path, values: list[int]) -> None:
     write_text(tmp_path / "classes.txt", "scratch\ndent\n")
     write_picture(tmp_path / "images/1.png", len(values), 1)

@@ -7,6 +7,9 @@ themselves: then 0 is background, 255 alone beside it is `foreground`, other val
 A list that names no background or void may leave out the background: when the masks hold the value after the last, the classes
 count from 1 and 0 is background; one class alone may be 255 instead. The report says so; other values are refused.
 
+Masks of one class whose edges are soft (0 and 255 with few pixels of many values between) are cut at 128, and so are JPEGs of
+0 and 255; the report says so. JPEG masks of several classes are refused: their values are not what was drawn.
+
 Written are `images/SPLIT/`, `masks/SPLIT/` (PNG with a palette; 16-bit gray above 255 classes) and `classes.csv`.
 """
 
@@ -20,7 +23,7 @@ from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, NotFound, SightlineError, UnreadableDataset, UnreadableImage
+from sightline.core.errors import InvalidInput, SightlineError, UnreadableDataset, UnreadableImage
 from sightline.core.manifests import UnlabelledPixels
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
@@ -31,23 +34,11 @@ from sightline.data.formats.losses import (
     report_renamed_splits,
     warn_turned,
 )
-from sightline.data.formats.mask_classes import (
-    CAMVID_COLOURS,
-    CAMVID_NAMES,
-    IGNORE_VALUE,
-    TABLE_NAME,
-    MaskClass,
-    MaskTable,
-    find_class_file,
-    has_values,
-    make_classes,
-    read_classes,
-    write_table,
-)
+from sightline.data.formats.mask_classes import IGNORE_VALUE, TABLE_NAME, MaskClass, MaskTable, write_table
 from sightline.data.formats.mask_pairs import MaskFolders, MaskLayout, find_layout, iterate_pairs
-from sightline.data.formats.mask_values import fit_classes, is_to_be_fitted, list_values
+from sightline.data.formats.mask_tables import find_table
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import FileNamer, walk_pictures
+from sightline.data.formats.picture_files import FileNamer
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import (
@@ -61,7 +52,6 @@ from sightline.imaging.reading import read_image, read_label_map
 
 MAX_PALETTE_VALUE = 255
 MAX_GRAY_VALUE = 65535
-CAMVID_VOID = 11
 
 
 class LabelMasksFormat:
@@ -111,89 +101,6 @@ class LabelMasksFormat:
             report.keep("annotation", sum(annotation.geometry in ("mask", "polygons") for annotation in item.annotations))
         target.mkdir(parents=True, exist_ok=True)
         write_table(target / TABLE_NAME, classes)
-
-
-def find_table(layout: MaskLayout, source: Path, classes: object, report: ConversionReport) -> MaskTable:
-    """The class table, from wherever it is known."""
-    if isinstance(classes, list | tuple):
-        return MaskTable(fit_to_masks(make_classes([str(name) for name in classes]), layout, report))
-    path = find_table_file(layout, source, classes)
-    if path is not None:
-        found = read_classes(path)
-        return MaskTable(found if has_values(path) else fit_to_masks(found, layout, report))
-    if layout.is_camvid:
-        void = MaskClass(name="Void", value=CAMVID_VOID, kind="void")
-        if has_colour_masks(layout):
-            return MaskTable(make_classes(list(CAMVID_COLOURS), list(CAMVID_COLOURS.values())))
-        return MaskTable([*make_classes(list(CAMVID_NAMES)), void])
-    return guess_table(layout, report)
-
-
-def find_table_file(layout: MaskLayout, source: Path, classes: object) -> Path | None:
-    """The file of the option, else the one beside the masks, or None. Raises: NotFound."""
-    if classes is None:
-        return find_class_file(layout.root) or find_class_file(source)
-    for path in (source / str(classes), Path(str(classes))):
-        if path.is_file():
-            return path
-    raise NotFound(f"expected a file of classes, got {classes}, which is neither in {source} nor here; check the path")
-
-
-def fit_to_masks(classes: list[MaskClass], layout: MaskLayout, report: ConversionReport) -> list[MaskClass]:
-    """Classes of a list without values, with those that the masks hold."""
-    # CamVid's own 11 classes are valued from 0 and 11 is void, whether or not its list says so.
-    if not is_to_be_fitted(classes) or (layout.is_camvid and len(classes) == CAMVID_VOID):
-        return classes
-    has_colours = any(entry.colour is not None for entry in classes)
-    return fit_classes(classes, list_values(layout, has_colours), report)
-
-
-def has_colour_masks(layout: MaskLayout) -> bool:
-    """Whether the first mask that can be decoded is a colour picture."""
-    for folders in layout.folders:
-        for path in walk_pictures(folders.masks):
-            try:
-                read_label_map(path)
-            except SightlineError:
-                if is_decodable(path):
-                    return True
-            else:
-                return False
-    return False
-
-
-def is_decodable(path: Path) -> bool:
-    """Whether a picture is whole, of whatever kind."""
-    try:
-        read_image(path)
-    except SightlineError:
-        return False
-    return True
-
-
-def guess_table(layout: MaskLayout, report: ConversionReport) -> MaskTable:
-    """Without any table: look at the values of all masks, one mask at a time."""
-    present: set[int] = set()
-    for folders in layout.folders:
-        for path in walk_pictures(folders.masks):
-            try:
-                present.update(int(value) for value in np.unique(read_label_map(path)))
-            except SightlineError as error:
-                if not is_decodable(path):
-                    continue  # damaged: told when the mask is read for its picture
-                raise UnreadableDataset(
-                    f"expected index masks or a table of colours such as label_colors.txt, got the mask {path.name} in colour "
-                    "and no table; give it with the option classes"
-                ) from error
-    numbers = sorted(present - {0, IGNORE_VALUE})
-    background = MaskClass(name="background", value=0, kind="background")
-    if not numbers:
-        return MaskTable([background, MaskClass(name="foreground", value=IGNORE_VALUE)])
-    report.warn("category", "mask values without names; give them with the option classes", ", ".join(map(str, numbers[:8])))
-    classes = [background, *(MaskClass(name=f"class_{value}", value=value) for value in numbers)]
-    if IGNORE_VALUE in present:
-        classes.append(MaskClass(name="void", value=IGNORE_VALUE, kind="void"))
-    return MaskTable(classes)
 
 
 def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport) -> Iterator[SourceItem]:
