@@ -66,6 +66,38 @@ def test_sparse_ids_empty_pictures_and_equal_names_in_two_folders(tmp_path):
     assert items["a/1.png"].split is None
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("images", "categories", "annotations"),  # Label Studio
+        ("annotations", "images", "categories"),
+        ("annotations", "categories", "images"),  # sorted keys
+        ("categories", "annotations", "images"),
+    ],
+)
+def test_a_large_json_is_recognised_whatever_the_order_of_its_keys(tmp_path, order):
+    put_picture(tmp_path / "set/images/0.png")
+    images = [image(number, f"images/{number}.png") for number in range(1500)]  # 100 KB, as the annotations are
+    categories = [{"id": number, "name": f"category {number}"} for number in range(2500)]
+    put_json(tmp_path / "set/result.json", images, [box(number) for number in range(1500)], categories, order)
+    _, report, version = read(tmp_path / "set", tmp_path)
+    assert version.manifest.source["format"] == "coco"
+    assert report.kept == {"image": 1, "annotation": 1}
+
+
+def test_a_json_that_the_sniff_does_not_know_is_read_when_coco_is_asked_for(tmp_path):
+    put_picture(tmp_path / "set/images/0.png")
+    document = {
+        "notes": "x" * 100_000,
+        "images": [image(0, "0.png")],
+        "annotations": [],
+        "categories": [],
+        "more": "x" * 100_000,
+    }
+    (tmp_path / "set/result.json").write_text(json.dumps(document))
+    assert list(read(tmp_path / "set", tmp_path, format="coco")[0]) == ["0.png"]
+
+
 @pytest.mark.parametrize("order", [("annotations", "images", "categories"), ("categories", "annotations", "images")])
 def test_the_order_of_the_keys_does_not_matter_nor_the_size_of_a_block(tmp_path, monkeypatch, order):
     monkeypatch.setattr(coco_scan, "IMAGES_PER_BLOCK", 2)

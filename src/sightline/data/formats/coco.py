@@ -11,12 +11,13 @@ it on import; on export the labels are those of the upright picture, and each pi
 """
 
 import math
+import mmap
 import os
 import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from sightline.imaging.masks import encode_mask
 
 HEAD_BYTES = 65536
 MAX_FILES_LOOKED_AT = 200
+BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+IMAGES_LIST = re.compile(rb'"images"\s*:\s*\[\s*[{\]]')
+LABELS_LIST = re.compile(rb'"(annotations|categories)"\s*:\s*\[')
 MAX_FOREIGN_NAME = 250
 UNREADABLE_TASKS = ("panoptic",)
 # What parsing a bbox or segmentation of other types, shapes or sizes than COCO has raises.
@@ -50,7 +54,7 @@ class CocoFormat:
     description = "COCO JSON: boxes, polygons, RLE masks, crowd regions"
 
     def detect(self, source: Path) -> float:
-        """By the keys in the first bytes of the JSON files."""
+        """By the keys of the JSON files."""
         files = _find_json_files(source)
         if any(path.name == "_annotations.coco.json" or path.name.startswith("instances_") for path in files):
             return 0.97
@@ -59,7 +63,7 @@ class CocoFormat:
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Read all JSON files of one task. Options: task: "instances", "stuff", "labels" ... when there are several."""
         check_options(self.name, options, ("task",))
-        files = [source] if source.is_file() else _find_json_files(source)
+        files = [source] if source.is_file() else _find_json_files(source) or _find_json_files(source, _has_images)
         files = _choose_task(files, options.get("task"), source, report)
         spill = Path(tempfile.mkdtemp(prefix="sightline-coco-"))
         try:
@@ -86,9 +90,11 @@ class CocoFormat:
         write_coco(version, target, report)
 
 
-def _find_json_files(source: Path) -> list[Path]:
+def _find_json_files(source: Path, belongs: Callable[[Path], bool] | None = None) -> list[Path]:
+    """The JSON files of the first place that has any which `belongs` (by default: which look like COCO)."""
+    belongs = belongs or _looks_like_coco
     if source.is_file():
-        return [source] if source.suffix.lower() == ".json" and _looks_like_coco(source) else []
+        return [source] if source.suffix.lower() == ".json" and belongs(source) else []
     if not source.is_dir():
         return []
     found = []
@@ -96,7 +102,7 @@ def _find_json_files(source: Path) -> list[Path]:
         for number, path in enumerate(sorted(source.glob(pattern))):
             if number >= MAX_FILES_LOOKED_AT:
                 break
-            if path.is_file() and _looks_like_coco(path):
+            if path.is_file() and belongs(path):
                 found.append(path)
         if found:
             return found
@@ -104,14 +110,28 @@ def _find_json_files(source: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
+    """By the keys at the file's head and tail; where those do not decide, the list of images is sought in between."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         file.seek(max(0, path.stat().st_size - HEAD_BYTES))
         tail = file.read(HEAD_BYTES)
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if not head.lstrip(BEFORE_JSON).startswith(b"{"):
         return False
     keys = sum(key in head or key in tail for key in (b'"images"', b'"annotations"', b'"categories"', b'"file_name"'))
-    return keys >= 3 and (b'"images"' in head or b'"images"' in tail or b'"file_name"' in head)
+    if keys >= 3 and (b'"images"' in head or b'"images"' in tail or b'"file_name"' in head):
+        return True
+    if IMAGES_LIST.search(head):
+        return b'"file_name"' in head
+    return LABELS_LIST.search(head) is not None and _has_images(path)
+
+
+def _has_images(path: Path) -> bool:
+    """Whether a JSON object has a list of images anywhere: 1 GB is searched within a second."""
+    with path.open("rb") as file:
+        if not file.read(HEAD_BYTES).lstrip(BEFORE_JSON).startswith(b"{"):
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return IMAGES_LIST.search(content) is not None
 
 
 def _choose_task(files: list[Path], wanted: str | None, source: Path, report: ConversionReport) -> list[Path]:
