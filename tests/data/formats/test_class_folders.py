@@ -153,3 +153,84 @@ def test_a_folder_whose_name_is_no_utf8_is_a_class_all_the_same(tmp_path: Path) 
     names = [item.file_name for item in version.items()]
     assert names == ["cat/1.png", "dog\N{REPLACEMENT CHARACTER}/\N{REPLACEMENT CHARACTER}.png"]
     assert report.count("image", "changed", "file name is no UTF-8, its odd bytes replaced") == 1
+
+
+def write_pictures(folder: Path, *names: str) -> Path:
+    for name in names:
+        write_picture(folder / name)
+    return folder
+
+
+def test_mvtec_ad_gives_its_splits_and_kinds_of_defects_and_no_masks(tmp_path: Path) -> None:
+    names = ("train/good/0.png", "test/good/0.png", "test/hole/0.png", "ground_truth/hole/0_mask.png")
+    write_text(write_pictures(tmp_path, *names) / "license.txt", "x")
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    assert version.categories.names == ("good", "hole")
+    assert version.splits == {"train": 1, "test": 2}
+    reason = "folder of masks is not read: class folders hold labels of whole pictures"
+    assert report.count("file", "dropped", reason) == 1
+
+
+def test_several_sets_of_mvtec_ad_are_no_classes(tmp_path: Path) -> None:
+    for name in ("bottle", "cable"):
+        write_pictures(tmp_path / name, "train/good/0.png", "test/hole/0.png", "ground_truth/hole/0_mask.png")
+    with pytest.raises(UnreadableDataset, match="import it by itself"):
+        read("class_folders", tmp_path)
+
+
+def test_a_folder_beside_the_splits_is_left_out_and_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "train/ok/1.png", "train/bad/2.png", "val/ok/3.png", "docs/overview.png")
+    dataset, items, report = read("class_folders", tmp_path)
+    assert dataset.categories.names == ("bad", "ok")
+    assert sorted(items) == ["bad/2.png", "ok/1.png", "ok/3.png"]
+    assert report.count("file", "dropped", "folder with pictures that is neither a split nor a class is not read") == 1
+    _, items, _ = read("class_folders", write_pictures(tmp_path / "one", "train/ok/1.png", "train/bad/1.png", "docs/1.png"))
+    assert labels(items) == {"ok/1.png": ("train", ["ok"]), "bad/1.png": ("train", ["bad"])}
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
+    dataset, _, report = read("class_folders", write_pictures(tmp_path / "a", "valid/1.png", "invalid/2.png"))
+    assert dataset.categories.names == ("invalid", "valid")
+    assert report.warned("category") == 1
+    dataset, _, _ = read(
+        "class_folders", write_pictures(tmp_path / "b", "train/train/1.png", "train/bus/1.png", "test/bus/1.png")
+    )
+    assert dataset.categories.names == ("bus", "train")  # CIFAR-100 has both
+    with pytest.raises(UnreadableDataset, match="train may be either"):
+        read("class_folders", write_pictures(tmp_path / "c", "train/steam/1.png", "bus/red/1.png"))
+    write_text(tmp_path / "c/classes.txt", "bus\ntrain\n")
+    assert read("class_folders", tmp_path / "c")[0].categories.names == ("bus", "train")
+
+
+def test_folders_of_pictures_and_masks_are_no_classes(tmp_path: Path) -> None:
+    for names in (("images/1.png", "instances/1.png"), ("RGB/1.png", "GT/1.png"), ("a/RGB/1.png", "a/GT/1.png", "b/1.png")):
+        with pytest.raises(UnreadableDataset, match=r"expected (class folders|a class folder)"):
+            read("class_folders", write_pictures(tmp_path / names[0][:2], *names))
+    dataset, items, _ = read("class_folders", write_pictures(tmp_path / "one", "images/1.png", "images/2.png"))
+    assert len(dataset.categories) == 0
+    assert labels(items) == {"1.png": (None, []), "2.png": (None, [])}
+    source = write_pictures(tmp_path / "more", "cat/images/1.png", "cat/masks/1.png", "dog/1.png", "masks/2.png")
+    dataset, items, report = read("class_folders", source)
+    assert sorted(items) == ["cat/images/1.png", "dog/1.png"]
+    assert report.dropped("file") == 2
+    source = write_pictures(tmp_path / "faces", "mask/1.png", "no_mask/2.png")
+    assert read("class_folders", source)[0].categories.names == ("mask", "no_mask")
+
+
+def test_the_folders_of_a_split_may_lie_in_one_more_folder(tmp_path: Path) -> None:
+    dataset, items, _ = read("class_folders", write_pictures(tmp_path, "train/images/cat/1.png", "train/images/dog/1.png"))
+    assert dataset.categories.names == ("cat", "dog")
+    assert {item.split for item in items.values()} == {"train"}
+
+
+def test_splits_of_any_name_come_back_beside_classes_txt(tmp_path: Path) -> None:
+    rows = [(f"{split}.png", split, [Annotation(category="train")]) for split in ("night", "train", "test_day")]
+    again, report = round_trip(make_version(tmp_path, rows, ["train", "cat"]), "class_folders", tmp_path)
+    assert report.is_clean
+    assert again.splits == {"night": 1, "train": 1, "test_day": 1}
+    assert again.categories.names == ("train", "cat")
+
+
+def test_the_one_class_of_one_folder_is_told(tmp_path: Path) -> None:
+    _, _, report = read("class_folders", write_pictures(tmp_path, "widgets/1.png"))
+    assert report.count("category", "warned", "one class only: the one folder of pictures") == 1

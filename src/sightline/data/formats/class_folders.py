@@ -2,43 +2,43 @@
 
 `class/split/file` is read too. A class is the folder below the split (or the data set); deeper folders only sort its pictures.
 A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
+
+Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes unless classes.txt names them.
+Folders beside splits are not read, and the report says so: of MVTec AD come the splits and the kinds of defects, not the masks.
+Found by itself (without `--format`) it is only where no file among the pictures looks like their annotations.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
-from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.class_layout import (
+    MANY_FILES,
+    ClassPlace,
+    find_places,
+    find_splits,
+    list_filled,
+    skip_wrappers,
+)
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.losses import (
-    read_split_folders,
     report_lost_facts,
     report_lost_ignore,
     report_lost_item_facts,
     report_renamed_splits,
 )
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import FileNamer, find_split, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.picture_files import FileNamer, has_picture, is_picture, list_folder, walk_files
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 ORDER_NAME = "classes.txt"
 EXPECTED_FILES = ("readme", "license", "licence", "copying", "classes.txt", "manifest")
-WRAPPER_DEPTH = 4
-
-
-class ClassPlace(msgspec.Struct, frozen=True):
-    """A folder whose pictures are all of one class and one split; no class for pictures beside the class folders."""
-
-    folder: Path
-    category: str | None
-    split: str | None
-    base: Path
+LOOKED_AT = 2000
 
 
 class ClassFoldersFormat:
@@ -52,23 +52,27 @@ class ClassFoldersFormat:
         if not source.is_dir():
             return 0.0
         root = skip_wrappers(source)
-        folders = [name for name in list_folder(root)[1] if has_picture(root / name)]
-        if folders and all(find_split(name) for name in folders):
-            inner = [name for split in folders for name in list_folder(root / split)[1]]
-            return 0.6 if inner else 0.2
-        if len(folders) > 1:
+        try:
+            splits = find_splits(root, list_names(root), LOOKED_AT)
+        except UnreadableDataset:
+            return 0.5  # `read` says what is wrong with it
+        if splits:
+            return 0.6 if any(list_folder(root / split)[1] for split in splits) else 0.2
+        if len(list_filled(root, LOOKED_AT)) > 1:
             return 0.5
         return 0.1 if has_picture(source) else 0.0
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
-        """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture."""
+        """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture, or folders of other kinds."""
         check_options(self.name, options)
-        if not source.is_dir() or not has_picture(source, limit=1_000_000):
+        if not source.is_dir() or not has_picture(source, MANY_FILES):
             raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
         root = skip_wrappers(source)
         report_bystanders(source, root, report)
-        places = list(find_places(root, report))
+        places = list(find_places(root, list_names(root), report))
         names = sorted({place.category for place in places if place.category is not None})
+        if len(names) == 1:
+            report.warn("category", "one class only: the one folder of pictures", names[0])
         return SourceDataset(categories=Categories(order_names(root, names, report)), items=iterate_items(places, report))
 
     def check(self, version: DatasetVersion) -> ConversionReport:
@@ -92,21 +96,6 @@ class ClassFoldersFormat:
             report.keep("annotation", min(1, len(item.annotations)))
 
 
-def skip_wrappers(source: Path) -> Path:
-    """The folder that holds the class folders: lone folders around it, as archives have them, are passed through."""
-    folder = source
-    for _ in range(WRAPPER_DEPTH):
-        files, names = list_folder(folder)
-        inner = [name for name in names if has_picture(folder / name)]
-        if len(inner) != 1 or find_split(inner[0]) or any(map(is_picture, files)):
-            break
-        below_files, below_folders = list_folder(folder / inner[0])
-        if any(map(is_picture, below_files)) or not below_folders:
-            break  # it is a class itself
-        folder = folder / inner[0]
-    return folder
-
-
 def report_bystanders(source: Path, root: Path, report: ConversionReport) -> None:
     """Tell of files and folders beside the class folders and beside the lone folders around them: they may hold labels."""
     folder = root
@@ -123,67 +112,21 @@ def report_bystanders(source: Path, root: Path, report: ConversionReport) -> Non
         folder = folder.parent
 
 
-def find_places(root: Path, report: ConversionReport) -> Iterator[ClassPlace]:
-    """Folders of one class and split each, training first; strange files are told."""
-    names = list_folder(root)[1]
-    filled = [name for name in names if has_picture(root / name, limit=1_000_000)]
-    splits = [name for name in filled if find_split(name)]
-    if splits and len(splits) == len(filled):
-        for name in names:
-            is_class_folder(root / name, report)
-        order = ["unsplit", "train", "trainval", "val", "test"]
-        for name in sorted(splits, key=lambda name: order.index(find_split(name) or "")):
-            split = find_split(name)
-            yield from find_classes(root / name, None if split == UNSPLIT else split, report)
-        yield from find_loose(root, None)
-    else:
-        yield from find_classes(root, None, report)
-
-
-def find_classes(folder: Path, split: str | None, report: ConversionReport) -> Iterator[ClassPlace]:
-    """The class folders inside `folder`, each perhaps parted into splits itself, and the pictures beside them."""
-    yield from find_loose(folder, split)
-    for name in list_folder(folder)[1]:
-        if not is_class_folder(folder / name, report):
-            continue
-        files, inner = list_folder(folder / name)
-        if split is None and inner and all(find_split(part) for part in inner) and not any(map(is_picture, files)):
-            for part in inner:
-                yield ClassPlace(folder / name / part, name_class(name, report), find_split(part), folder)
-        else:
-            yield ClassPlace(folder / name, name_class(name, report), split, folder)
-
-
-def name_class(folder: str, report: ConversionReport) -> str:
-    """A class's name from its folder's; the report is told where they differ."""
-    name = clean_name(folder)
-    if name != folder:
-        report.change("category", "name with line breaks, spaces at its ends or no Unicode, cleaned", f"{folder!r} -> {name!r}")
-    return name
-
-
-def find_loose(folder: Path, split: str | None) -> Iterator[ClassPlace]:
-    """A place for the pictures that lie in `folder` itself, if there are any."""
-    if any(map(is_picture, list_folder(folder)[0])):
-        yield ClassPlace(folder, None, split, folder)
-
-
-def is_class_folder(folder: Path, report: ConversionReport) -> bool:
-    """Whether a folder holds pictures or nothing at all (a class without pictures); other folders are told."""
-    if has_picture(folder, limit=1_000_000) or next(walk_files(folder), None) is None:
-        return True
-    report.warn("file", "folder without a picture is ignored", folder.name)
-    return False
+def list_names(root: Path) -> list[str]:
+    """The names of classes.txt, or none."""
+    path = root / ORDER_NAME
+    if not path.is_file():
+        return []
+    return [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line]
 
 
 def order_names(root: Path, names: list[str], report: ConversionReport) -> list[str]:
     """Class names in the order of classes.txt where there is one that knows them all."""
-    path = root / ORDER_NAME
-    if not path.is_file():
+    if not (root / ORDER_NAME).is_file():
         return names
-    ordered = [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line]
+    ordered = list_names(root)
     if len(set(ordered)) != len(ordered) or not set(names) <= set(ordered):
-        report.warn("category", "classes.txt names other classes than the folders and is ignored", path.name)
+        report.warn("category", "classes.txt names other classes than the folders and is ignored", ORDER_NAME)
         return names
     return ordered
 
@@ -197,6 +140,8 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
         earlier = bases[: bases.index(place.base)]
         loose = place.category is None
         for path in (place.folder / name for name in list_folder(place.folder)[0]) if loose else walk_files(place.folder):
+            if place.masks and path.relative_to(place.folder).parts[0] in place.masks:
+                continue
             if not is_picture(path.name):
                 if not path.name.lower().startswith(EXPECTED_FILES):
                     report.warn("file", "file that is no picture is ignored", path.relative_to(place.base).as_posix())
@@ -226,7 +171,7 @@ def name_folders(categories: Categories, report: ConversionReport) -> dict[str, 
 def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, Path]]:
     """Items that have a class, with the path their picture gets; what is lost of any item is told."""
     report_lost_ignore(report, version)
-    report_renamed_splits(report, version, read_split_folders(version))
+    report_renamed_splits(report, version)
     folders = name_folders(version.categories, report)
     namer = FileNamer(version, report, by_stem=False)
     for item in version.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sightline.core.errors import NotFound, UnreadableDataset
 from sightline.data.formats.format import DatasetFormat
+from sightline.data.formats.label_files import find_label_files
 
 FORMATS: dict[str, str] = {
     "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
@@ -34,7 +35,7 @@ def load_format(name: str) -> DatasetFormat:
 def detect_format(source: Path) -> DatasetFormat:
     """The format that is surest `source` is its own; the table's order decides between equals.
 
-    Raises: UnreadableDataset when none knows it.
+    Raises: UnreadableDataset when none knows it, or only the folders do and there are annotations that nobody would read.
     """
     best: DatasetFormat | None = None
     best_score = 0.0
@@ -47,5 +48,11 @@ def detect_format(source: Path) -> DatasetFormat:
         raise UnreadableDataset(
             f"{source.name} looks like none of the formats {', '.join(FORMATS)}; "
             "name one: --format NAME, or format=... in Python"
+        )
+    if best.name == "class_folders" and (found := find_label_files(source)):
+        examples = ", ".join(path.relative_to(source).as_posix() for path in found)
+        raise UnreadableDataset(
+            f"{source.name} holds pictures and what look like annotations of none of the formats here, as {examples}; "
+            "name one: --format NAME, or format=... in Python (class_folders goes by the folders alone)"
         )
     return best
