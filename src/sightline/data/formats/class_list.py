@@ -10,6 +10,7 @@ A class number without names gets its name from, in this order: the `classes` op
 import csv
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class ClassListFormat:
         lists = find_lists(source, options)
         root = source if source.is_dir() else source.parent
         images = find_path(root, options["images"]) if "images" in options else None
-        finders = [PictureFinder(root, entry.path.parent, images) for entry in lists]
+        finders = [PictureFinder(root, entry.path.parent, images, partial(list_files, lists)) for entry in lists]
         table = make_label_table(lists, finders, find_class_names(root, options), report)
         items = iterate_items(root, lists, finders, table, report)
         return SourceDataset(categories=Categories(table.names), items=items)
@@ -97,6 +98,11 @@ class ClassListFormat:
                 rows.writerow([path, item.split or "", join_labels(labels)])
                 report.keep("image")
                 report.keep("annotation", len(labels))
+
+
+def list_files(lists: list[PictureList]) -> Iterator[str]:
+    """All names of pictures in the lists."""
+    return (row.file for entry in lists for row in read_rows(entry.path, entry.columns))
 
 
 def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:

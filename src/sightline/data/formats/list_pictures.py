@@ -1,54 +1,113 @@
 """Find the pictures a list names: by their path from the places a list may mean, or by base name anywhere in the data set.
 
-Lists travel without their pictures' folders (TrashNet's say `glass12.jpg` for `dataset-resized/glass/glass12.jpg`), so when the
-path leads nowhere the base name decides, if only one picture has it. The index of base names, some 200 bytes a picture, is made
-when it is first needed.
+Lists travel without their pictures' folders (TrashNet's say `glass12.jpg` for `dataset-resized/glass/glass12.jpg`), so where no
+name has a folder a picture may be anywhere, if only one has the name. Where names have folders they count, else `cam1/1.png`
+would stand for `cam2/1.png`: left out may be only what all names of the lists begin with (the data set's own folder, a path on
+another machine). The index of base names, some 200 bytes a picture, is made when it is first needed.
 """
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sightline.data.formats.picture_files import resolve_inside, spell, walk_pictures
+from sightline.data.formats.picture_files import find_split, spell, walk_pictures
 
 IMAGES_FOLDER = "images"
 
 
 class PictureFinder:
-    """Looks pictures up below `root`; `base` is the folder of the list."""
+    """Looks pictures up below `root`, or in the folder `images` where one is given.
 
-    def __init__(self, root: Path, base: Path, images: Path | None = None) -> None:
+    Args:
+        root: the data set's folder.
+        base: the folder of the list.
+        images: the folder of the pictures, when a person named it.
+        names: gives all names of all lists, to see what they begin with; asked once, when a name leads nowhere.
+    """
+
+    def __init__(
+        self, root: Path, base: Path, images: Path | None = None, names: Callable[[], Iterable[str]] | None = None
+    ) -> None:
         inner = [
             place for place in (base, root / IMAGES_FOLDER) if Path(os.path.realpath(place)).is_relative_to(root.resolve())
         ]
-        self.root = root
+        self._top = root if images is None else images
         self._places = [images] if images is not None else list(dict.fromkeys([*inner, root]))
+        self._names = names
+        self._measured: tuple[int, int] | None = None
         self._by_name: dict[str, Path | None] | None = None
 
     def find(self, file: str) -> Path | None:
         """The picture's path, or None when there is none or its base name stands for several."""
         return next((found for spelling in spell(file) if (found := self._find(spelling)) is not None), None)
 
+    def is_ambiguous(self, file: str) -> bool:
+        """Whether several pictures have this name, which has no folder."""
+        parts = split_path(file)
+        index = self._index()
+        return len(parts) == 1 and parts[0] in index and index[parts[0]] is None
+
     def _find(self, file: str) -> Path | None:
         for place in self._places:
             path = place / file
             if not os.path.isabs(file) and ".." not in file.split("/") and path.is_file():  # noqa: PTH117
                 return path
-        if "/" in file or "\\" in file:
-            found = resolve_inside(self.root, file)
-            if found is not None and found.is_file():
-                return found
-        return self._index().get(file.replace("\\", "/").rsplit("/", 1)[-1])
+        parts = split_path(file)
+        return self._find_below(parts) if parts else None
 
-    def is_ambiguous(self, file: str) -> bool:
-        """Whether several pictures have this base name."""
-        name = file.replace("\\", "/").rsplit("/", 1)[-1]
-        index = self._index()
-        return name in index and index[name] is None
+    def _find_below(self, parts: list[str]) -> Path | None:
+        """A picture by its folders and name, less the first ones that all names share."""
+        shared, deepest = self._measure()
+        shared = min(shared, len(parts) - 1)
+        for start in range(shared + 1):
+            rest = parts[start:]
+            for place in self._places if ".." not in rest else ():
+                path = place.joinpath(*rest)
+                if os.path.isfile(path) and is_inside(path, place):  # noqa: PTH113 - never raises
+                    return path
+                if len(rest) > 1 and os.path.isdir(path.parent):  # noqa: PTH112 - never raises
+                    return None  # its folder is there and it is not
+        found = self._index().get(parts[-1])
+        kept = len(parts) - shared
+        if found is None or list(found.parts[-kept:]) != parts[shared:] or (kept == 1 and deepest > shared):
+            return None
+        here = find_splits(found.relative_to(self._top).parts[:-kept])
+        wanted = find_splits(parts[:shared])
+        return found if not here or not wanted or here & wanted else None
+
+    def _measure(self) -> tuple[int, int]:
+        """How many folders all names of the lists begin with, and how many the deepest of them has."""
+        if self._measured is None:
+            folders = (split_path(name)[:-1] for name in (self._names() if self._names is not None else ()))
+            shared = next(folders, [])
+            deepest = len(shared)
+            for parts in folders:
+                deepest = max(deepest, len(parts))
+                while parts[: len(shared)] != shared:
+                    shared = shared[:-1]
+                if deepest and not shared:
+                    break
+            self._measured = len(shared), deepest
+        return self._measured
 
     def _index(self) -> dict[str, Path | None]:
         if self._by_name is None:
             self._by_name = {}
-            for place in self._places if len(self._places) == 1 else [self.root]:
-                for path in walk_pictures(place):
-                    self._by_name[path.name] = None if path.name in self._by_name else path
+            for path in walk_pictures(self._top):
+                self._by_name[path.name] = None if path.name in self._by_name else path
         return self._by_name
+
+
+def split_path(name: str) -> list[str]:
+    """The parts of a path of any machine."""
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads nowhere outside of a folder, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def find_splits(folders: Iterable[str]) -> set[str]:
+    """The splits that some folders are named after."""
+    return {split for name in folders if (split := find_split(name)) is not None}
