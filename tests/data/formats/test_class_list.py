@@ -65,6 +65,38 @@ def test_equal_names_with_different_numbers_are_told_apart(tmp_path: Path) -> No
     assert report.warned("category") == 1  # 3 of 0..517
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "index,filename,label\n0,0.png,good\n1,1.png,scratch\n2,2.png,good\n3,3.png,scratch\n",  # pandas reset_index
+        "index,filename,good,scratch\n0,0.png,1,0\n1,1.png,0,1\n2,2.png,1,0\n3,3.png,0,1\n",
+        "index,filename,label\nA1,0.png,good\nA2,1.png,scratch\nA3,2.png,good\nA4,3.png,scratch\n",
+        "label_id,filename,label\n10,0.png,good\n11,1.png,scratch\n12,2.png,good\n13,3.png,scratch\n",
+        "class_id,filename,label\n1,0.png,good\n1,1.png,scratch\n2,2.png,good\n2,3.png,scratch\n",
+        "class_id,index,filename,label\n5,0,0.png,good\n6,1,1.png,scratch\n5,2,2.png,good\n6,3,3.png,scratch\n",
+    ],
+)
+def test_numbers_of_rows_are_no_classes(tmp_path: Path, text: str) -> None:
+    for number in range(4):
+        write_picture(tmp_path / f"{number}.png")
+    write_text(tmp_path / "labels.csv", text)
+    dataset, items, _ = read("class_list", tmp_path)
+    assert dataset.categories.names == ("good", "scratch")
+    assert label_of(items) == {"0.png": ["good"], "1.png": ["scratch"], "2.png": ["good"], "3.png": ["scratch"]}
+
+
+def test_an_index_of_the_classes_orders_them(tmp_path: Path) -> None:
+    for number in range(3):
+        write_picture(tmp_path / f"{number}.png")
+    write_text(tmp_path / "labels.csv", "filename,index,label\n0.png,1,good\n1.png,0,scratch\n2.png,1,good\n")
+    dataset, _, report = read("class_list", tmp_path)
+    assert dataset.categories.names == ("scratch", "good")
+    assert report.is_clean
+    write_text(tmp_path / "labels.csv", "filename,index\n0.png,0\n1.png,1\n2.png,2\n")
+    with pytest.raises(UnreadableDataset):
+        read("class_list", tmp_path)  # rows, not classes
+
+
 def test_numbers_get_their_names_from_the_option_or_a_file(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     write_text(tmp_path / "train.txt", "a.png 2\n")

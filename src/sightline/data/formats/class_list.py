@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -71,7 +72,7 @@ class ClassListFormat:
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder or one list. Options: see the module. Raises: UnreadableDataset, NotFound, InvalidInput."""
         check_options(self.name, options, ("lists", "classes", "images"))
-        lists = find_lists(source, options)
+        lists = check_numbers(find_lists(source, options), report)
         root = source if source.is_dir() else source.parent
         images = find_path(root, options["images"]) if "images" in options else None
         finders = [PictureFinder(root, entry.path.parent, images, partial(list_files, lists)) for entry in lists]
@@ -134,6 +135,26 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
         return named
     order = ("train", "trainval", "val", "test")
     return sorted(lists, key=lambda entry: order.index(entry.split) if entry.split in order else len(order))
+
+
+def check_numbers(lists: list[PictureList], report: ConversionReport) -> list[PictureList]:
+    """The lists without their columns of numbers where those are not of the classes: of rows, or of one for several names.
+
+    Names may share a spelling (two ImageNet classes are called crane), but not most of them.
+    """
+    if all(entry.columns.number is None for entry in lists):
+        return lists
+    labels: dict[int, tuple[str, ...]] = {}
+    is_function = True
+    for row in (row for entry in lists for row in read_rows(entry.path, entry.columns)):
+        if row.number is not None and row.labels:
+            is_function = is_function and len(row.labels) == 1 and labels.setdefault(row.number, row.labels) == row.labels
+    names = len(set(labels.values()))
+    is_index = any(entry.columns.is_index for entry in lists)
+    if is_function and (len(labels) == names if is_index else len(labels) < 2 * names or not labels):
+        return lists
+    report.warn("category", "column of numbers is not of the classes and is ignored", lists[0].path.name)
+    return [replace(entry, columns=replace(entry.columns, number=None, extra=None)) for entry in lists]
 
 
 def find_list_split(name: str) -> str | None:

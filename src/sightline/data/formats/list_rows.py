@@ -21,7 +21,8 @@ FILE_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path"
                 "image_id", "id", "picture", "photo")  # fmt: skip
 NAME_COLUMNS = ("label", "labels", "class", "classes", "category", "categories", "class_name", "category_name", "label_name",
                 "name", "tag", "tags", "target", "species", "breed")  # fmt: skip
-NUMBER_COLUMNS = ("class_index", "class_id", "label_index", "label_id", "category_id", "index", "class_number")
+NUMBER_COLUMNS = ("class_index", "class_id", "label_index", "label_id", "category_id", "class_number")
+INDEX_COLUMNS = ("index",)  # of classes, or of rows (the reset_index of pandas)
 SPLIT_COLUMNS = ("split", "subset", "set", "phase", "partition")
 GEOMETRY_COLUMNS = frozenset({"xmin", "ymin", "xmax", "ymax", "x_min", "bbox", "x1", "y1", "width", "height", "segmentation"})
 csv.field_size_limit(1 << 20)
@@ -36,6 +37,7 @@ class ListColumns(msgspec.Struct, frozen=True, kw_only=True):
         file: index of the column of pictures.
         label: index of the column of class names (or numbers, where there is nothing else), or None.
         number: index of the column of class numbers beside the names, or None.
+        is_index: whether that column may as well number the rows.
         split: index of the column of splits, or None.
         extra: index of a further column that tells equal names apart (a WordNet id), or None.
         hot: category name by index of its 0/1 column; empty for the other shapes.
@@ -46,6 +48,7 @@ class ListColumns(msgspec.Struct, frozen=True, kw_only=True):
     file: int
     label: int | None = None
     number: int | None = None
+    is_index: bool = False
     split: int | None = None
     extra: int | None = None
     hot: dict[int, str] = {}
@@ -107,18 +110,23 @@ def name_headed_columns(header: list[str], rows: list[list[str]], delimiter: str
     if GEOMETRY_COLUMNS & set(header):
         return None  # boxes: another format's business
     label, number, split = (find_column(header, names) for names in (NAME_COLUMNS, NUMBER_COLUMNS, SPLIT_COLUMNS))
+    index = find_column(header, INDEX_COLUMNS)
     if label is None and number is None:
-        hot = {index: rows[0][index] for index in range(len(header)) if index not in (file, split)}
-        if not hot or not all(row[index] in ("0", "1", "0.0", "1.0") for row in rows[1:] for index in hot):
+        hot = {place: rows[0][place] for place in range(len(header)) if place not in (file, split, index)}
+        if hot and all(row[place] in ("0", "1", "0.0", "1.0") for row in rows[1:] for place in hot):
+            return ListColumns(delimiter=delimiter, has_header=True, file=file, split=split, hot=hot)
+        if index is None or len({row[index] for row in rows}) == len(rows) > 2:
             return None
-        return ListColumns(delimiter=delimiter, has_header=True, file=file, split=split, hot=hot)
-    rest = [index for index in range(len(header)) if index not in (file, label, number, split)]
+    is_index = number is None and index is not None and all(row[index].isdigit() for row in rows[1:])
+    number = index if is_index else number
+    rest = [place for place in range(len(header)) if place not in (file, label, number, split, index)]
     return ListColumns(
         delimiter=delimiter,
         has_header=True,
         file=file,
         label=number if label is None else label,
         number=None if label is None else number,
+        is_index=is_index,
         split=split,
         extra=rest[0] if rest and number is not None else None,
     )
