@@ -33,6 +33,7 @@ from sightline.data.formats.losses import (
 )
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.text_files import read_text
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -112,19 +113,19 @@ def report_bystanders(source: Path, root: Path, report: ConversionReport) -> Non
         folder = folder.parent
 
 
-def list_names(root: Path) -> list[str]:
+def list_names(root: Path, report: ConversionReport | None = None) -> list[str]:
     """The names of classes.txt, or none."""
     path = root / ORDER_NAME
     if not path.is_file():
         return []
-    return [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line]
+    return [line for line in read_text(path, report).splitlines() if line]
 
 
 def order_names(root: Path, names: list[str], report: ConversionReport) -> list[str]:
     """Class names in the order of classes.txt where there is one that knows them all."""
     if not (root / ORDER_NAME).is_file():
         return names
-    ordered = list_names(root)
+    ordered = list_names(root, report)
     if len(set(ordered)) != len(ordered) or not set(names) <= set(ordered):
         report.warn("category", "classes.txt names other classes than the folders and is ignored", ORDER_NAME)
         return names

@@ -3,6 +3,10 @@
 Options of `read`: `lists`, a mapping from split to list file (`{"train": "a.csv", "test": "b.csv"}`; paths below the source or
 anywhere); `classes`, a file or a list of class names, in the order of the class numbers; `images`, the folder of pictures.
 
+Where no name of a picture has a folder, the picture may lie anywhere in the data set; folders that a name has count, but for
+those that all names begin with. A column of numbers beside the names (class_id, index ...) sets the order of the classes and
+tells equal names apart, unless it numbers the rows. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252 (then told).
+
 A class number without names gets its name from, in this order: the `classes` option, a file of names beside the lists
 (classes.txt, synsets.txt, labels.txt), the folders of the pictures when every number belongs to exactly one folder, or itself.
 """
@@ -32,6 +36,7 @@ from sightline.data.formats.losses import (
 )
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, list_folder, make_unique_names, walk_pictures
+from sightline.data.formats.text_files import read_text, warn_encoding
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -73,10 +78,12 @@ class ClassListFormat:
         """Open a folder or one list. Options: see the module. Raises: UnreadableDataset, NotFound, InvalidInput."""
         check_options(self.name, options, ("lists", "classes", "images"))
         lists = check_numbers(find_lists(source, options), report)
+        for entry in lists:
+            warn_encoding(entry.path, entry.columns.encoding, report)
         root = source if source.is_dir() else source.parent
         images = find_path(root, options["images"]) if "images" in options else None
         finders = [PictureFinder(root, entry.path.parent, images, partial(list_files, lists)) for entry in lists]
-        table = make_label_table(lists, finders, find_class_names(root, options), report)
+        table = make_label_table(lists, finders, find_class_names(root, options, report), report)
         items = iterate_items(root, lists, finders, table, report)
         return SourceDataset(categories=Categories(table.names), items=items)
 
@@ -170,7 +177,7 @@ def find_path(root: Path, name: object) -> Path:
     raise NotFound(f"expected {name} below {root} or in the working folder, got nothing there; check the path")
 
 
-def find_class_names(root: Path, options: dict[str, Any]) -> list[str]:
+def find_class_names(root: Path, options: dict[str, Any], report: ConversionReport) -> list[str]:
     """Class names from the option or a file beside the lists; none when neither is there."""
     given = options.get("classes")
     if isinstance(given, list | tuple):
@@ -178,7 +185,7 @@ def find_class_names(root: Path, options: dict[str, Any]) -> list[str]:
     path = find_path(root, given) if given else next((root / n for n in CLASSES_NAMES if (root / n).is_file()), None)
     if path is None:
         return []
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = read_text(path, report).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

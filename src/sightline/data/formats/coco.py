@@ -2,9 +2,9 @@
 
 Read: `annotations/instances_<split>.json` with `images/` or `<split>/`, Roboflow's `<split>/_annotations.coco.json`, or a
 single JSON; polygons of several parts, RLE (compressed or not), crowd regions, boxes, whole-image labels (no bbox). Ids may
-be sparse. Keypoints and captions are not kept, and the report says so. Written: `annotations/instances_<split>.json` and
-`images/`; confidence, origin and attributes go into keys of their own ("score", "origin", "attributes"), which other readers
-ignore.
+be sparse, keys in any order. Keypoints and captions are not kept, and the report says so. Written:
+`annotations/instances_<split>.json` and `images/`; confidence, origin and attributes go into keys of their own ("score",
+"origin", "attributes"), which other readers ignore.
 
 Some tools of COCO apply EXIF orientation, others ignore it: labels that record the size of the stored picture are turned with
 it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.

@@ -25,6 +25,7 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_folders,
 )
+from sightline.data.formats.text_files import open_text, read_text
 from sightline.data.formats.yolo_labels import find_label_path
 from sightline.data.formats.yolo_rows import read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
@@ -60,7 +61,7 @@ class DarknetFormat:
         names_path = resolve_inside(path.parent, facts.get("names", NAMES_NAME))
         if names_path is None:
             raise UnreadableDataset(f"expected the class names of {path} in {facts.get('names')!r}, found no such file")
-        lines = names_path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(names_path, report).splitlines()
         while lines and not lines[-1].strip():
             lines.pop()
         names = make_unique_names((line.strip() for line in lines), report)
@@ -122,7 +123,7 @@ def find_facts(source: Path) -> Path | None:
 
 def read_facts(path: Path) -> dict[str, str]:
     """The lines `key = value`."""
-    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    pairs = (line.partition("=") for line in read_text(path).splitlines())
     return {key.strip(): value.strip() for key, equals, value in pairs if equals and not key.strip().startswith("#")}
 
 
@@ -172,7 +173,7 @@ def find_labels(path: Path, root: Path) -> Path:
 
 def iterate_list(place: Path, root: Path, report: ConversionReport) -> Iterator[Path]:
     """Pictures a list file names."""
-    with place.open(encoding="utf-8-sig", errors="replace") as lines:
+    with open_text(place, report) as lines:
         for line in lines:
             if line.strip():
                 path = resolve_inside(root, line.strip())

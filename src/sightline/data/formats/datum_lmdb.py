@@ -26,6 +26,7 @@ from sightline.data.formats.lmdb_writing import LARGEST_KEY, LmdbWriter
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_split, is_picture, list_folder, make_unique_names
+from sightline.data.formats.text_files import read_text
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.reading import decode_image, encode_image
@@ -65,7 +66,7 @@ class LmdbFormat:
         databases = find_databases(source)
         if not databases:
             raise UnreadableDataset(f"expected an LMDB ({FILE_NAME}) in {source}, got none; name the folder that holds it")
-        names = find_class_names(source, databases, options.get("classes"))
+        names = find_class_names(source, databases, options.get("classes"), report)
         by_label = dict(enumerate(make_unique_names(names, report))) if names else name_labels(databases, report)
         return SourceDataset(categories=Categories(by_label.values()), items=iterate_items(databases, by_label, report))
 
@@ -146,7 +147,9 @@ def find_database_split(folder: str, alone: bool = False) -> str | None:
     return None if word == UNSPLIT else word
 
 
-def find_class_names(source: Path, databases: list[Database], given: object) -> list[str]:
+def find_class_names(
+    source: Path, databases: list[Database], given: object, report: ConversionReport | None = None
+) -> list[str]:
     """Names from the option, or from a file in the source, in a database's folder or beside it; none when there is none."""
     if isinstance(given, list | tuple):
         return [str(name) for name in given]
@@ -154,15 +157,15 @@ def find_class_names(source: Path, databases: list[Database], given: object) -> 
         path = Path(str(given))
         if not path.is_file():
             raise NotFound(f"expected a file of category names at {path}, got nothing there; check the path")
-        return read_class_names(path)
+        return read_class_names(path, report)
     folders = dict.fromkeys([source, *(one.path.parent for one in databases), databases[0].path.parent.parent])
     found = next((folder / name for folder in folders for name in LABELS_NAMES if (folder / name).is_file()), None)
-    return [] if found is None else read_class_names(found)
+    return [] if found is None else read_class_names(found, report)
 
 
-def read_class_names(path: Path) -> list[str]:
+def read_class_names(path: Path, report: ConversionReport | None = None) -> list[str]:
     """A name a line; the WordNet number before it is left out where every line has one and a name."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_text(path, report)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     matches = [WORDNET_LINE.fullmatch(line) for line in lines]
     if matches and all(matches):

@@ -10,9 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from sightline.core.errors import UnreadableDataset
 from sightline.data.formats.picture_files import is_picture
+from sightline.data.formats.text_files import UTF_8, find_encoding
 
 DELIMITERS = (",", "\t", ";", "|")
 SEPARATORS = (";", "|")  # between several labels of one cell
@@ -41,6 +43,7 @@ class ListColumns(msgspec.Struct, frozen=True, kw_only=True):
         split: index of the column of splits, or None.
         extra: index of a further column that tells equal names apart (a WordNet id), or None.
         hot: category name by index of its 0/1 column; empty for the other shapes.
+        encoding: of the file.
     """
 
     delimiter: str
@@ -52,6 +55,7 @@ class ListColumns(msgspec.Struct, frozen=True, kw_only=True):
     split: int | None = None
     extra: int | None = None
     hot: dict[int, str] = {}
+    encoding: str = UTF_8
 
 
 class ListRow(msgspec.Struct, frozen=True):
@@ -66,14 +70,15 @@ class ListRow(msgspec.Struct, frozen=True):
 
 def find_columns(path: Path) -> ListColumns:
     """Tell how a list is written from its first rows. Raises: UnreadableDataset when it is no list of pictures and labels."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    encoding = find_encoding(path)
+    with path.open(encoding=encoding, newline="") as file:
         lines = [line.rstrip("\r\n") for line in islice(file, SNIFFED_ROWS) if line.strip()]
     for delimiter in (*DELIMITERS, " "):
         rows = list(split_lines(iter(lines), delimiter))
         if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
             columns = name_columns(rows, delimiter)
             if columns is not None:
-                return columns
+                return replace(columns, encoding=encoding)
     raise UnreadableDataset(f"expected rows of a picture's file name and a label in {path.name}, got {describe(lines)}")
 
 
@@ -144,7 +149,7 @@ def is_path(cell: str) -> bool:
 
 def read_rows(path: Path, columns: ListColumns) -> Iterator[ListRow]:
     """Every row of a list, as a stream. Raises: UnreadableDataset naming the row that has too few cells."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with path.open(encoding=columns.encoding, newline="") as file:
         rows = split_lines((line.replace("\0", "") for line in file), columns.delimiter)
         for place, cells in enumerate(rows, 1):
             if place == 1 and columns.has_header:
