@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
+from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound, UnreadableImage
 from sightline.core.progress import ProgressEvent
 from sightline.training.curve import read_curve
 from sightline.training.launcher import worker_environment
+from sightline.training.loop import DivergedLoss
 from sightline.training.recipe import Recipe, make_recipe
 from sightline.training.train import train_model, training_folder
 from sightline.training.worker_messages import Job, WorkerMessage
@@ -168,7 +169,7 @@ def test_the_work_of_a_run_that_broke_off_is_not_replaced_unasked(make_version, 
 def diverge(event: ProgressEvent) -> None:
     """A listener that ends the training as a loss that is no number does."""
     if event.metrics.get("step") == 3:
-        raise InvalidInput("the loss is not finite; train anew with a lower learning_rate")
+        raise DivergedLoss("the loss is not finite; train anew with a lower learning_rate")
 
 
 def test_a_run_whose_loss_is_no_number_any_more_may_be_trained_anew(make_version, tmp_path: Path) -> None:
@@ -178,6 +179,21 @@ def test_a_run_whose_loss_is_no_number_any_more_may_be_trained_anew(make_version
     assert (training_folder(out) / "checkpoint.safetensors").is_file()
     train_model(version, msgspec.structs.replace(RECIPE, learning_rate=1e-4), out)
     assert not training_folder(out).exists()
+
+
+@pytest.mark.parametrize("failure", [UnreadableImage("a damaged picture"), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_run_that_failed_can_go_on_and_is_not_replaced_unasked(failure: Exception, make_version, tmp_path: Path) -> None:
+    version, out = make_version("classification", {"train": 6, "val": 3}), tmp_path / "model"
+
+    def fail(event: ProgressEvent) -> None:
+        if event.metrics.get("step") == 3:
+            raise failure
+
+    with pytest.raises((UnreadableImage, Exhausted)):
+        train_model(version, RECIPE, out, on_progress=fail)
+    with pytest.raises(Conflict, match="go on with --resume"):
+        train_model(version, RECIPE, out)
+    train_model(version, RECIPE, out, resume=True)
 
 
 def test_a_run_that_was_stopped_may_be_trained_anew_but_not_replaced_by_one_that_fails(make_version, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ from sightline.training.tasks.task import Batch, TrainingTask
 Validate = Callable[[Network], TaskMetrics]
 
 
+class DivergedLoss(InvalidInput):
+    """The loss or its gradient is no number any more: what was learned is not worth going on from."""
+
+
 class TrainingLoop:
     """One training, from its start or its checkpoint to the end of its budget.
 
@@ -134,7 +138,7 @@ class TrainingLoop:
         return self.average.network
 
     def _take_step(self, batch: Batch, step: int, progress: float) -> float:
-        """One optimiser step. Returns: the learning rate. Raises: InvalidInput when loss or gradient is not finite."""
+        """One optimiser step. Returns: the learning rate. Raises: DivergedLoss when loss or gradient is not finite."""
         recipe = self.recipe
         rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
@@ -154,7 +158,7 @@ class TrainingLoop:
         loss_now, norm_now, *parts_now = torch.stack([loss, norm, *(part.detach().float() for part in parts.values())]).tolist()
         if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
             what = f"the loss is {loss_now} and its gradient's norm {norm_now} at step {step + 1}"
-            raise InvalidInput(f"{what}; train anew with a lower learning_rate than {recipe.learning_rate}")
+            raise DivergedLoss(f"{what}; train anew with a lower learning_rate than {recipe.learning_rate}")
         self.optimiser.step()
         for name, part_now in zip(parts, parts_now, strict=True):
             self._sums[name] = self._sums.get(name, 0.0) + part_now

@@ -5,7 +5,7 @@ from pathlib import Path
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
-# There when training anew loses nothing: a Model holds what the checkpoint does, or going on from that would fail again.
+# There when training anew loses nothing: a Model holds what the checkpoint does, or its loss was no number any more.
 STOPPED_NAME = "stopped"
 
 

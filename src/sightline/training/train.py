@@ -33,7 +33,7 @@ from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
 from sightline.training.learned_categories import find_learned_categories, name_background
 from sightline.training.lock import lock_training
-from sightline.training.loop import TrainingLoop, Validate
+from sightline.training.loop import DivergedLoss, TrainingLoop, Validate
 from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOG_NAME, STOPPED_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
@@ -41,7 +41,7 @@ from sightline.training.sizing import choose_input_size
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
 from sightline.training.tasks.task import TaskContext
-from sightline.training.validation import evaluate_network, has_truth
+from sightline.training.validation import check_truth, evaluate_network, has_truth
 
 MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "curves.png"
 
@@ -105,11 +105,10 @@ def _train_alone(
     stopped = _StopOnce(stop)
     try:
         loop.run(on_progress, stopped)
-    except InvalidInput:  # the loss is no number any more: it would be none again
+    except DivergedLoss:  # it would be no number again
         (folder / STOPPED_NAME).touch()
         raise
-    except torch.OutOfMemoryError as error:
-        (folder / STOPPED_NAME).touch()
+    except torch.OutOfMemoryError as error:  # a checkpoint stays: steps fitted before, and may again
         raise Exhausted(
             f"the GPU does not hold a step of {recipe.batch_size} pictures; lower batch_size or size, or take device=cpu"
         ) from error
@@ -247,6 +246,7 @@ def _make_validate(
         message = f"the split {split!r} has no labels by people to validate {recipe.task} on; the last weights are kept"
         on_progress(ProgressEvent(stage="training", message=message))
         return None
+    check_truth(version, split, recipe.task)
     chosen: str = split
 
     def validate(network: Network) -> TaskMetrics:

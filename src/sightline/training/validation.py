@@ -13,6 +13,7 @@ import torch
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec, Task
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
@@ -42,9 +43,22 @@ def has_truth(version: DatasetVersion, split: str, task: Task) -> bool:
     return any(_is_truth(annotation, task) for item in KnownItems(version.items(split)) for annotation in item.annotations)
 
 
+def check_truth(version: DatasetVersion, split: str, task: Task) -> None:
+    """Refuse what the metric would refuse, before anything is trained. Raises: InvalidInput naming the picture."""
+    if task != "classification":
+        return
+    for item in KnownItems(version.items(split)):
+        names = sorted({annotation.category for annotation in item.annotations})
+        if len(names) > 1:
+            raise InvalidInput(
+                f"expected one true category for {item.file_name} of the split {split!r}, got {', '.join(names)}; mend its "
+                "labels, validate on another split, or train the task multilabel"
+            )
+
+
 def _is_truth(annotation: Annotation, task: Task) -> bool:
     if task in ("classification", "multilabel"):
-        return annotation.geometry == "image"
+        return True  # a box names a category of its picture, too: so training (`find_target_labels`) and the metrics read it
     if task == "semantic":
         return annotation.geometry in ("mask", "polygons")
     return annotation.geometry != "image" and not annotation.is_crowd
