@@ -1,11 +1,18 @@
+import errno
+import json
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from sightline.core.errors import CorruptFile, NotFound
+from sightline.core.errors import CorruptFile, Exhausted, NotFound
+from sightline.core.progress import ProgressEvent
 from sightline.models.small_classifier import SmallClassifier
+from sightline.training import checkpoint
 from sightline.training.budget import Spent
 from sightline.training.checkpoint import (
     TrainingState,
@@ -16,6 +23,7 @@ from sightline.training.checkpoint import (
 )
 from sightline.training.optimisers import build_optimiser
 from sightline.training.recipe import make_recipe
+from sightline.training.train import train_model
 
 
 def make_network(seed: int) -> SmallClassifier:
@@ -83,6 +91,67 @@ def test_a_flipped_bit_is_noticed(
     path.write_bytes(content)
     with pytest.raises(CorruptFile, match="checksum"):
         read_checkpoint(path)
+
+
+def test_a_changed_record_is_noticed(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer],
+) -> None:
+    path = trained[0]
+    content = path.read_bytes()
+    assert content.count(rb"\"steps\":3") == 1
+    path.write_bytes(content.replace(rb"\"steps\":3", rb"\"steps\":9"))
+    with pytest.raises(CorruptFile, match="checksum"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_of_the_first_format_can_still_be_resumed(tmp_path: Path) -> None:
+    record = {
+        "format_version": 1,
+        "state": {"recipe_id": "abc"},
+        "checksum": zlib.crc32(np.ones(3, "<f4").tobytes(), 1553379856),
+    }
+    assert zlib.crc32(b"best.bias") == 1553379856
+    save_file({"best.bias": torch.ones(3)}, tmp_path / "old", metadata={"sightline": json.dumps(record)})
+    read, tensors = read_checkpoint(tmp_path / "old")
+    assert read.state.recipe_id == "abc" and tensors.keys() == {"best.bias"}
+    save_file({"best.bias": torch.zeros(3)}, tmp_path / "old", metadata={"sightline": json.dumps(record)})
+    with pytest.raises(CorruptFile, match="checksum"):
+        read_checkpoint(tmp_path / "old")
+
+
+def fill_disk(tensors: dict[str, torch.Tensor], file_name: str, metadata: dict[str, str]) -> None:
+    """As safetensors writes to a full disk."""
+    Path(file_name).write_bytes(b"the first part")
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_is_said_as_the_system_says_it(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, network, average, optimiser = trained
+    before = path.read_bytes()
+    monkeypatch.setattr(checkpoint, "save_file", fill_disk)
+    with pytest.raises(OSError, match="No space left") as full:
+        write_checkpoint(path, TrainingState(), network, average, optimiser, None)
+    assert full.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before
+    assert [path.name for path in path.parent.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_full_disk_ends_training_with_how_to_go_on(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version, out = make_version("classification", {"train": 4}), tmp_path / "model"
+    recipe = make_recipe("classification", budget="4it", size=32, batch_size=2, log_every=1, checkpoint_s=0)
+
+    def fill_after(event: ProgressEvent) -> None:
+        if event.metrics.get("step") == 3:
+            monkeypatch.setattr(checkpoint, "save_file", fill_disk)
+
+    with pytest.raises(Exhausted, match=r"no room left .*model\.training; make room there .*, and go on with --resume"):
+        train_model(version, recipe, out, on_progress=fill_after)
+    monkeypatch.undo()
+    messages: list[str] = []
+    train_model(version, recipe, out, resume=True, on_progress=lambda event: messages.append(event.message))
+    assert "resumed after 2 steps" in messages
 
 
 def test_a_foreign_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:

@@ -41,8 +41,11 @@ def compute_file_hash(path: Path) -> FileHash:
 
 
 @contextmanager
-def explain_full_disk(where: Path) -> Iterator[None]:
-    """As `explain_disk_errors`, but any other error of the system goes on as it is. Raises: Exhausted."""
+def explain_full_disk(where: Path, then: str = "run it again") -> Iterator[None]:
+    """As `explain_disk_errors`, but any other error of the system goes on as it is. Raises: Exhausted.
+
+    Args: then: what to do once there is room.
+    """
     try:
         yield
     except OSError as error:
@@ -50,7 +53,7 @@ def explain_full_disk(where: Path) -> Iterator[None]:
             raise
         raise Exhausted(
             f"no room left on the disk while writing {where}; make room there and where temporary files lie (TMPDIR), "
-            "and run it again"
+            f"and {then}"
         ) from error
 
 

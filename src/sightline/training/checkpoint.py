@@ -1,10 +1,11 @@
 """Checkpoints: weights, moving average, best weights, optimiser state and a JSON record in one safetensors file.
 
-The file is written under another name, fsynced and renamed. Its record holds a checksum of all tensors, so that a damaged file
-is refused rather than continued from.
+The file is written under another name, fsynced and renamed. A checksum of all tensors and of the record stands beside them, so
+that a damaged file is refused rather than continued from.
 """
 
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from torch.optim import Optimizer
 from sightline.core.errors import CorruptFile, NotFound
 from sightline.training.budget import Spent
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+RECORD_KEY, CHECKSUM_KEY = "sightline", "checksum"  # of the file's metadata
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how safetensors tells what the system said
 
 
 class TrainingState(msgspec.Struct, kw_only=True):
@@ -47,12 +50,15 @@ class TrainingState(msgspec.Struct, kw_only=True):
 
 
 class CheckpointRecord(msgspec.Struct, kw_only=True):
-    """The JSON in the file's header."""
+    """The JSON in the file's header.
+
+    Attributes: checksum: of format version 1 only, over the tensors alone; such checkpoints can still be resumed.
+    """
 
     format_version: int = FORMAT_VERSION
     state: TrainingState
     optimiser_scalars: dict[str, float] = {}
-    checksum: int
+    checksum: int | None = None
 
 
 def write_checkpoint(
@@ -75,8 +81,8 @@ def write_checkpoint(
             elif value is not None:
                 scalars[f"optimiser.{index}.{name}"] = value
     packed = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    record = CheckpointRecord(state=state, optimiser_scalars=scalars, checksum=_checksum(packed))
-    _save_atomic(path, packed, {"sightline": msgspec.json.encode(record).decode()})
+    record = msgspec.json.encode(CheckpointRecord(state=state, optimiser_scalars=scalars)).decode()
+    _save_atomic(path, packed, {RECORD_KEY: record, CHECKSUM_KEY: str(_checksum(packed, record))})
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
@@ -91,12 +97,19 @@ def read_checkpoint(path: Path) -> tuple[CheckpointRecord, dict[str, Tensor]]:
         raise NotFound(f"no checkpoint {path} to resume from; start without resume")
     try:
         with safe_open(str(path), framework="pt") as file:
-            record = msgspec.json.decode((file.metadata() or {}).get("sightline", ""), type=CheckpointRecord)
+            metadata = file.metadata() or {}
+            record = msgspec.json.decode(metadata.get(RECORD_KEY, ""), type=CheckpointRecord)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open has no iterator
     except (SafetensorError, msgspec.DecodeError, OSError) as error:
         raise CorruptFile(f"{path} is no checkpoint that can be read ({error}); remove it and train from the start") from error
-    if record.format_version != FORMAT_VERSION or record.checksum != _checksum(tensors):
-        raise CorruptFile(f"{path} is damaged: its tensors do not match its checksum; remove it and train from the start")
+    if record.format_version == 1 and CHECKSUM_KEY not in metadata:
+        is_whole = record.checksum == _checksum(tensors)
+    else:
+        is_whole = record.format_version == FORMAT_VERSION and metadata.get(CHECKSUM_KEY) == str(
+            _checksum(tensors, metadata[RECORD_KEY])
+        )
+    if not is_whole:
+        raise CorruptFile(f"{path} is damaged: its content does not match its checksum; remove it and train from the start")
     return record, tensors
 
 
@@ -128,9 +141,9 @@ def _select(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
-def _checksum(tensors: dict[str, Tensor]) -> int:
-    """CRC-32 over names and bytes in the order of the names."""
-    checksum = 0
+def _checksum(tensors: dict[str, Tensor], record: str = "") -> int:
+    """CRC-32 over the record, then over names and bytes in the order of the names."""
+    checksum = zlib.crc32(record.encode())
     for name in sorted(tensors):
         checksum = zlib.crc32(name.encode(), checksum)
         checksum = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, checksum)
@@ -138,15 +151,29 @@ def _checksum(tensors: dict[str, Tensor]) -> int:
 
 
 def _save_atomic(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """safetensors writes to a name, not to a file object: write beside `path`, fsync, rename, fsync the folder."""
+    """safetensors writes to a name, not to a file object: write beside `path`, fsync, rename, fsync the folder.
+
+    Raises: OSError, also for what the system tells safetensors; then `path` is what it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    save_file(tensors, str(temporary), metadata=metadata)
-    for target in (temporary, path.parent):
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if target is temporary:
-            temporary.replace(path)
+    try:
+        save_file(tensors, str(temporary), metadata=metadata)
+        _sync(temporary)
+        temporary.replace(path)
+    except SafetensorError as error:
+        number = SYSTEM_ERROR.search(str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ import torch
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folder_lock import LOCK_NAME
-from sightline.core.folders import hash_files, new_folder, write_manifest
+from sightline.core.folders import explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
@@ -76,11 +76,12 @@ def train_model(
     Raises:
         Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; or another run is at it;
             InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
-            Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small.
+            Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
     check_task(recipe.task)
     _check_validation_split(version, recipe)
-    with lock_training(training_folder(out)):
+    folder = training_folder(out)
+    with lock_training(folder), explain_full_disk(folder, "go on with --resume"):
         _train_alone(version, recipe, out, _find_checkpoint(out, resume), on_progress, stop)
     return out
 
