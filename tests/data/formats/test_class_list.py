@@ -49,8 +49,23 @@ def test_several_labels_a_picture(tmp_path: Path) -> None:
     assert label_of(items) == {"a.png": ["cat", "dog"], "b.png": []}
 
 
+def test_a_label_that_only_begins_with_a_quote_stays_as_it_is() -> None:
+    assert split_labels('"big" bolt', ",") == ('"big" bolt',)
+
+
+def test_the_rows_of_one_picture_are_its_labels(tmp_path: Path) -> None:
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png")
+    write_text(tmp_path / "train.csv", "a.png,scratch\nb.png,dent\na.png,dent\na.png,dent\n")
+    write_text(tmp_path / "test.csv", "c.png,dent\nc.png,stain\na.png,dent\na.png,dent\n")
+    _, items, report = read("class_list", tmp_path)
+    assert label_of(items) == {"a.png": ["scratch", "dent"], "b.png": ["dent"], "c.png": ["dent", "stain"]}
+    assert report.count("image", "dropped", "picture is listed twice; the first row keeps it") == 2  # of the other split
+    assert report.dropped("image") == 2
+
+
 def test_labels_with_separators_come_back() -> None:
-    for labels in ([], ["a"], ["a", "b"], ["a;b"], ["a;b", "c|d", 'say "e"']):
+    for labels in ([], ["a"], ["a", "b"], ["a;b"], ["a;b", "c|d", 'say "e"'], ['1" bolt'], ['"all"'], ['1" a|b']):
         assert list(split_labels(join_labels(labels), ",")) == labels
 
 

@@ -249,6 +249,7 @@ def iterate_items(
     """Every picture the lists name, once; then what the lists do not name. Remembers a 64-bit hash a picture."""
     seen: set[int] = set()
     for entry, finder in zip(lists, finders, strict=True):
+        further, merged = find_further_rows(entry), set()
         for row in read_rows(entry.path, entry.columns):
             path = finder.find(row.file)
             if path is None:
@@ -256,16 +257,35 @@ def iterate_items(
                 reason = "several pictures have the name a list gives" if several else "picture is missing"
                 report.drop("image", reason, row.file)
                 continue
+            key = (row.file, row.split)
+            if key in merged:
+                continue
             if hash(path) in seen:
                 report.drop("image", "picture is listed twice; the first row keeps it", row.file)
                 continue
             seen.add(hash(path))
+            merged.update({key} & further.keys())
             split = entry.split or (find_split(row.split) or row.split if row.split else None)
-            annotations = tuple(find_annotations(row, table, report))
+            found = (
+                annotation for part in (row, *further.get(key, ())) for annotation in find_annotations(part, table, report)
+            )
+            annotations = tuple({annotation.category: annotation for annotation in found}.values())
             yield SourceItem(file_name=name_picture(path, root), path=path, split=split, annotations=annotations)
     for path in walk_pictures(root):
         if hash(path) not in seen:
             report.warn("image", "picture that no list names is left out", path.relative_to(root).as_posix())
+
+
+def find_further_rows(entry: PictureList) -> dict[tuple[str, str | None], list[ListRow]]:
+    """The second and later rows of each picture and split: a list with a row a label has them. Of first ones a hash is kept."""
+    seen: set[int] = set()
+    further: dict[tuple[str, str | None], list[ListRow]] = {}
+    for row in read_rows(entry.path, entry.columns):
+        key = (row.file, row.split)
+        if hash(key) in seen:
+            further.setdefault(key, []).append(row)
+        seen.add(hash(key))
+    return further
 
 
 def find_annotations(row: ListRow, table: LabelTable, report: ConversionReport) -> Iterator[Annotation]:

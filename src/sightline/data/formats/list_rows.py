@@ -1,10 +1,11 @@
 """Text lists of pictures and labels, whoever wrote them: find the delimiter, the header and what each column means.
 
 Known shapes: `path,label` with or without a header, `file label` parted by spaces, a class number with names elsewhere, several
-labels in one cell (`cat;dog`), and a column of 0 and 1 a class.
+labels in one cell (`cat;dog`) or a row for each, and a column of 0 and 1 a class.
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from sightline.data.formats.text_files import UTF_8, find_encoding
 
 DELIMITERS = (",", "\t", ";", "|")
 SEPARATORS = (";", "|")  # between several labels of one cell
+QUOTED = re.compile(r'"(?:[^"]|"")*"')  # a whole label in quotes, as `join_labels` writes one that holds a quote
 SNIFFED_ROWS = 50
 FILE_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "image_name",
                 "image_id", "id", "picture", "photo")  # fmt: skip
@@ -181,6 +183,8 @@ def split_labels(cell: str, delimiter: str) -> tuple[str, ...]:
         if separator != delimiter and separator in cell:
             parts = next(csv.reader([cell], delimiter=separator, skipinitialspace=True))
             return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if QUOTED.fullmatch(cell):
+        cell = cell[1:-1].replace('""', '"')
     return (cell,) if cell else ()
 
 
