@@ -58,6 +58,15 @@ def test_places_of_pictures_may_be_folders_lists_and_pictures(tmp_path: Path, pl
     assert report.is_clean
 
 
+@pytest.mark.parametrize("names", ["[yes, no, 010]", "{0: yes, 1: no, 2: 010}", "\n  - yes\n  - no\n  - 010"])
+def test_names_are_taken_as_they_are_written(tmp_path: Path, names: str) -> None:
+    write_text(tmp_path / "data.yaml", f"train: images/train\nnames: {names}\n")
+    write_picture(tmp_path / "images/train/a.png", 20, 10)
+    dataset, _, report = read("yolo", tmp_path)
+    assert dataset.categories.names == ("yes", "no", "010")
+    assert report.is_clean
+
+
 def test_nothing_outside_of_the_data_set_is_read(tmp_path: Path) -> None:
     write_picture(tmp_path / "secret/images/a.png")
     write_text(tmp_path / "set/data.yaml", f"path: {tmp_path}/secret\ntrain: images\nval: ../secret/images\n" + NAMES)

@@ -156,7 +156,10 @@ def find_yaml(source: Path) -> Path | None:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The yaml's mapping; empty when it is another document. Raises: UnreadableDataset when it is no YAML."""
     try:
-        facts = yaml.safe_load(path.read_text(encoding="utf-8-sig", errors="replace"))
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        facts = yaml.safe_load(text)
+        if isinstance(facts, dict) and "names" in facts:  # as written: `no` is a name, and so is 010
+            facts["names"] = yaml.load(text, Loader=yaml.BaseLoader).get("names")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnreadableDataset(f"expected {path.name} to be YAML, cannot parse it ({reason}); mend it") from error
@@ -226,6 +229,8 @@ def find_own_splits(facts: dict[str, Any], root: Path) -> list[str]:
 def read_names(names: object, path: Path) -> dict[int, str]:
     """Names by class number, from a list or a mapping. Raises: UnreadableDataset."""
     pairs = dict(enumerate(names)) if isinstance(names, list) else names
+    if isinstance(pairs, dict) and all(isinstance(key, int) or str(key).isdecimal() for key in pairs):
+        pairs = {int(key): name for key, name in pairs.items()}
     # Only plain names: text made of nested yaml aliases grows without bound.
     if isinstance(pairs, dict) and all(isinstance(k, int) and isinstance(v, str | int | float) for k, v in pairs.items()):
         return {index: str(name) for index, name in pairs.items()}
