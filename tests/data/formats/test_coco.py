@@ -51,6 +51,21 @@ def read(source, tmp_path, **options):
     return {item.file_name: item for item in version.items()}, report, version
 
 
+@pytest.mark.parametrize("folder", ["images", "images/sub"])
+def test_pictures_that_no_json_lists_are_told(tmp_path, folder):
+    source = tmp_path / "set"
+    for number in range(4):
+        put_picture(source / "images" / f"{number}.png", number)
+    put_picture(source / folder / "listed.png", 9)
+    name = f"{folder}/listed.png".removeprefix("images/")
+    put_json(source / "annotations" / "instances_train.json", [image(1, name), image(2, "0.png")], [box(1)])
+    put_json(source / "annotations" / "instances_val.json", [image(1, "1.png")], [box(1)])
+    items, report, _ = read(source, tmp_path)
+    assert len(items) == 3
+    assert report.count("image", "warned", "picture that no JSON lists is left out") == report.warned("image") == 2
+    assert "images/2.png; images/3.png" in "".join(report.lines())
+
+
 def test_sparse_ids_empty_pictures_and_equal_names_in_two_folders(tmp_path):
     source = tmp_path / "set"
     for number, name in enumerate(["a/1.png", "b/1.png", "straße ü.png"]):

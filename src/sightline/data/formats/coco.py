@@ -32,7 +32,7 @@ from sightline.data.formats.coco_scan import CocoScan
 from sightline.data.formats.coco_writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import resolve_inside, spell
+from sightline.data.formats.picture_files import resolve_inside, spell, walk_pictures
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import encode_mask
 
@@ -155,11 +155,16 @@ def _choose_task(files: list[Path], wanted: str | None, source: Path, report: Co
 
 
 def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -> Iterator[SourceItem]:
+    seen: set[int] = set()  # 64 bits a picture
+    folders: set[Path] = set()
     for scan in scans:
         split = find_file_split(scan.path, root)
         finder = _PictureFinder(scan.path, root, split)
         for image, records in scan.stream():
             path = finder.find(image.file_name)
+            if path is not None:
+                seen.add(hash(path))
+                folders.add(finder.folder)
             size = (image.width, image.height) if image.width and image.height else None
             parsed = (_parse_annotation(record, scan.categories, size, report, image.file_name) for record in records)
             yield SourceItem(
@@ -169,6 +174,16 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
                 annotations=tuple(annotation for annotation in parsed if annotation is not None),
                 declared_size=(image.width, image.height) if image.width and image.height else None,
             )
+    _warn_unlisted(folders, seen, root, report)
+
+
+def _warn_unlisted(folders: set[Path], seen: set[int], root: Path, report: ConversionReport) -> None:
+    """Tell of pictures that lie among those of the JSON files, but are in none of them."""
+    for folder in sorted(folders):
+        if folders.isdisjoint(folder.parents):  # else it is gone through with the one above
+            for path in walk_pictures(folder):
+                if hash(path) not in seen:
+                    report.warn("image", "picture that no JSON lists is left out", path.relative_to(root).as_posix())
 
 
 def _relative_name(file_name: str) -> str:
@@ -189,6 +204,11 @@ class _PictureFinder:
         folders += [parent / name for parent in inside for name in names]
         self._folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
         self._foreign = re.compile(r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)")
+
+    @property
+    def folder(self) -> Path:
+        """Where the last picture was found."""
+        return self._folders[0]
 
     def find(self, file_name: str) -> Path | None:
         """The picture's path, or None. A name that leads out of the data set is looked up by its last parts only."""
