@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -308,3 +309,33 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
             export_version(version, target, "coco")
     with pytest.raises(InvalidInput, match="check that path"):
         import_dataset(make_coco(tmp_path / "set"), Workspace(tmp_path / "file"), "x")
+
+
+def save_gray(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def test_16_bit_pictures_of_a_12_bit_camera_are_told(tmp_path):
+    values = np.linspace(0, 4095, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    for name in ("a.png", "b.tif"):
+        save_gray(tmp_path / "set" / "x" / name, values)
+    cv2.imwrite(str(tmp_path / "set" / "x" / "colour.png"), np.stack([values] * 3, axis=2))
+    save_gray(tmp_path / "set" / "x" / "scaled.png", values * 16)
+    save_gray(tmp_path / "set" / "x" / "brighter.png", values + 1)
+    save_gray(tmp_path / "set" / "x" / "night.png", (values // 256).astype(np.uint8))  # 8 bit: as it is
+    _, report = import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x")
+    (dark,) = (finding for finding in report.findings() if "almost black" in finding.reason)
+    assert dark.count == 3 and dark.examples == ["x/a.png", "x/b.tif", "x/colour.png"]
+    assert "scale the values" in dark.reason
+
+
+def test_a_tiff_of_several_pages_is_told(tmp_path):
+    pages = [np.full((HEIGHT, WIDTH), shade, np.uint8) for shade in (10, 20, 30)]
+    for name, more in (("one.tif", []), ("stack.tif", pages[1:])):
+        path = tmp_path / "set" / "x" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pages[0]).save(path, save_all=True, append_images=[Image.fromarray(page) for page in more])
+    _, report = import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x", verify="header")
+    (stack,) = (finding for finding in report.findings() if "first page" in finding.reason)
+    assert stack.count == 1 and stack.examples == ["x/stack.tif: 3 pages"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sightline.core.errors import UnreadableImage
 from sightline.imaging.reading import decode_image, probe_image
-from sightline.imaging.tiff_directories import MAX_ENTRIES, MAX_VALUES, check_directory
+from sightline.imaging.tiff_directories import MAX_ENTRIES, MAX_VALUES, check_directory, count_pages
 
 BASE = ((256, 4, 1, 20), (257, 4, 1, 10), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1))
 
@@ -59,3 +59,23 @@ def test_what_is_cut_is_left_to_pillow() -> None:
     for size in range(4, len(content)):
         check_directory(content[:size], "it")
     check_directory(b"II+\0\x08\0\0\0" + b"\xff" * 8, "it")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True])
+def test_pages_are_counted_but_smaller_copies(order: str, is_big: bool) -> None:
+    start, end = (16, "Q") if is_big else (8, "I")
+    page = make_tiff(*BASE, order=order, is_big=is_big)
+    bytes_of_one = len(page) - start
+    copy = make_tiff((254, 4, 1, 1 << 32 if is_big and order == ">" else 1), *BASE, order=order, is_big=is_big)
+    content = page[: -struct.calcsize(end)] + struct.pack(order + end, len(page))
+    content += page[start : -struct.calcsize(end)] + struct.pack(order + end, len(page) + bytes_of_one)
+    content += copy[start:]
+    assert [count_pages(page), count_pages(content), count_pages(content[:-3])] == [1, 2, 2]
+
+
+def test_pages_that_lead_back_or_nowhere_are_counted_once() -> None:
+    page = make_tiff(*BASE)
+    assert count_pages(page[:-4] + struct.pack("<I", 8)) == 1
+    assert count_pages(page[:-4] + struct.pack("<I", 1 << 31)) == 1
+    assert count_pages(page[:6]) == 1

@@ -42,6 +42,7 @@ THREADS = 24
 DECODERS = 2
 LARGE_BYTES = 4 << 20
 PICTURES_AHEAD = 64
+DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 bits are kept as their high byte
 PROGRESS_EVERY = 500
 
 
@@ -55,7 +56,8 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         seed: of a drawn split.
         categories: keep only these, in this order; None keeps the source's.
         verify: "decode" decodes every picture to find broken ones (1.4 CPU-ms for a JPEG of 640 x 480); "header" only looks at
-            its header (0.02 ms), which does not show that the rest is cut.
+            its header (0.02 ms), which does not show that the rest is cut, or that
+            a picture of 16 bits is almost black.
         max_pixels: larger pictures are dropped.
         format_options: passed to the format's reader.
     """
@@ -241,6 +243,7 @@ def _stage_items(
             writer.add(item)
             drawer.add(item.blob, (categories.index(annotation.category) for annotation in item.annotations))
             report.keep("image")
+            picture.warn(report, source_item.file_name)
             if source_item.warning is not None:
                 report.warn("image", source_item.warning, source_item.file_name)
             report.keep("annotation", len(item.annotations))
@@ -258,6 +261,16 @@ class _Picture(msgspec.Struct, frozen=True):
 
     blob: str
     header: ImageHeader
+    is_dark: bool = False
+
+    def warn(self, report: ConversionReport, file_name: str) -> None:
+        """Tell what is odd about the file."""
+        if self.is_dark:
+            reason = "16 bits a channel, but no value above 4095: it becomes almost black; scale the values to 0..65535 first"
+            report.warn("image", reason, file_name)
+        if self.header.pages > 1:
+            reason = "only the first page of a TIFF is kept; save the others as files of their own"
+            report.warn("image", reason, f"{file_name}: {self.header.pages:,} pages")
 
 
 def _prepare_all(
@@ -290,8 +303,10 @@ def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions,
             assert content is not None
             header = probe_image(content, item.file_name)
             check_pixel_limit(header.width, header.height, options.max_pixels, item.file_name)
+            is_dark = False
             if options.verify == "decode":
-                decode_image(content, options.max_pixels, item.file_name)
+                pixels = decode_image(content, options.max_pixels, item.file_name)
+                is_dark = header.is_deep and int(pixels.max()) <= DARK
         except OSError as error:
             return f"picture cannot be read: {error.strerror}"
         except ImageTooLarge:
@@ -299,8 +314,8 @@ def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions,
         except SightlineError:
             return "broken picture"
         if len(content) >= LARGE_BYTES:
-            return _Picture(blobs.put_bytes(content), header)
-    return _Picture(blobs.put_bytes(content), header)
+            return _Picture(blobs.put_bytes(content), header, is_dark)
+    return _Picture(blobs.put_bytes(content), header, is_dark)
 
 
 def _make_item(

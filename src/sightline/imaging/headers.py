@@ -22,7 +22,7 @@ from PIL.ImageFile import ImageFile
 from sightline.core.errors import ImageTooLarge, UnreadableImage
 from sightline.imaging.jpeg_headers import ORIENTATION_TAG, check_scans, count_scans
 from sightline.imaging.png_chunks import check_chunks
-from sightline.imaging.tiff_directories import check_directory
+from sightline.imaging.tiff_directories import BITS_TAG, check_directory, count_pages
 
 DEFAULT_MAX_PIXELS = 50_000_000
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF, GIF, PGM or PPM"
@@ -77,12 +77,16 @@ class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
         format: "jpeg", "png", "webp", "bmp", "tiff", "gif" or "ppm" (PGM and PBM too).
         width, height: pixels of the upright picture: after the EXIF orientation.
         orientation: EXIF orientation 1..8; 1 when there is none.
+        is_deep: more than 8 bits a channel.
+        pages: of a TIFF, smaller copies of a page left out; 1 for other formats.
     """
 
     format: str
     width: int
     height: int
     orientation: int
+    is_deep: bool = False
+    pages: int = 1
 
 
 def probe_image(content: bytes, name: str = "image") -> ImageHeader:
@@ -111,6 +115,7 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
         image = PLUGINS[kind](io.BytesIO(content), "")
         orientation = _read_orientation(image, kind, content)
         width, height = image.size
+        is_deep = _is_deep(image, kind, content)
     except DECODER_ERRORS as error:
         raise UnreadableImage(describe_failure(name, kind, error)) from error
     if width < 1 or height < 1:
@@ -120,7 +125,9 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     # Pillow turns a TIFF upright by itself and already gives its upright size; the other formats are turned by `reading`.
     if orientation >= 5 and kind != "tiff":
         width, height = height, width
-    return image, ImageHeader(format=kind, width=width, height=height, orientation=orientation)
+    pages = count_pages(content) if kind == "tiff" else 1
+    facts = ImageHeader(format=kind, width=width, height=height, orientation=orientation, is_deep=is_deep, pages=pages)
+    return image, facts
 
 
 def check_pixel_limit(width: int, height: int, max_pixels: int, name: str) -> None:
@@ -152,6 +159,15 @@ def describe_failure(name: str, kind: str, error: Exception) -> str:
     else:
         reason = " ".join(str(error).split()) or type(error).__name__
     return f"expected {name} to be a whole {kind.upper()} picture, got a damaged one ({reason[:200]}); save it again"
+
+
+def _is_deep(image: ImageFile, kind: str, content: bytes) -> bool:
+    """Whether a channel has more than 8 bits; Pillow's mode does not say so of colour pictures."""
+    if kind == "png":
+        return content[24] > 8  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth 1
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return bool(max(image.tag_v2.get(BITS_TAG, (1,))) > 8)
+    return image.mode == "I"  # PGM
 
 
 def _read_orientation(image: ImageFile, kind: str, content: bytes) -> int:

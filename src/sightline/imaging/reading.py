@@ -3,10 +3,11 @@
 The header is read first and its size held against the limit; only then are pixels decoded. What every picture becomes:
 
 - EXIF orientation is applied, once. Embedded colour profiles are not: pixel values are taken as sRGB.
-- 16-bit values keep their high byte (`value // 256`: the full range 0..65535 becomes 0..255, the same for every picture).
+- 16-bit values keep their high byte (`value // 256`: the full range 0..65535 becomes 0..255, the same for every picture). So
+  the 12 bits of a camera become 0..15, almost black: an import tells of such pictures; scale them first.
 - Gray becomes three equal channels; palettes are looked up; CMYK and YCCK become RGB by (1 - ink)(1 - black), no profile.
 - Transparency is laid on white, as a browser shows it on an empty page.
-- The first frame of an animation and the first page of a TIFF stand for the whole file.
+- The first frame of an animation and the first page of a TIFF stand for the whole file; an import tells of the other pages.
 - 32-bit and floating-point pictures, and 12-bit JPEG, are refused: no fixed range says what their values look like.
 """
 
