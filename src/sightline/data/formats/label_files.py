@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from sightline.data.formats.mask_pairs import MASK_FOLDERS, find_key
+from sightline.data.formats.mask_pairs import MASK_FOLDERS, list_readings
 from sightline.data.formats.picture_files import is_picture, walk_folders, walk_pictures
 
 LABEL_SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".lst")
@@ -57,7 +57,7 @@ def find_files_of_pictures(source: Path, candidates: Iterable[Path]) -> Iterator
     beside: dict[Path, Path] = {}
     for path in candidates:
         stem = os.path.splitext(path.stem)[0] if is_picture(path.stem) else path.stem  # noqa: PTH122
-        for name in (stem, find_key(stem)):
+        for name in list_readings(stem):
             by_stem.setdefault(name, path)
         beside.setdefault(path.with_name(re.split(r"[_-](?=[^_-]*$)", stem)[0]), path)
     told: set[Path] = set()
