@@ -82,6 +82,39 @@ def test_without_labels_a_sabotaged_quantisation_fails_too(
         compile_model(model, tmp_path / "out", drop_labels(version, tmp_path / "unlabelled"), calibration_images=16)
 
 
+def keep_labels(version: DatasetVersion, folder: Path, count: int) -> DatasetVersion:
+    """The same pictures, the first `count` of val alone with their labels."""
+    writer = VersionWriter(folder, "partly", version.categories, version.blobs)
+    kept = {item.blob for item in list(version.items("val"))[:count]}
+    for item in version.items():
+        is_bare = item.split == "val" and item.blob not in kept
+        writer.add(msgspec.structs.replace(item, annotations=()) if is_bare else item)
+    return writer.close()
+
+
+def test_one_label_among_many_pictures_lets_no_sabotaged_quantisation_pass(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    with pytest.raises(GateFailed, match=r"149 of the pictures have no label, so answers were compared with FP32's there"):
+        compile_model(model, tmp_path / "out", keep_labels(version, tmp_path / "partly", 1), calibration_images=16)
+
+
+def test_the_report_says_which_pictures_labels_judged_and_which_answers(
+    model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    partly = keep_labels(version, tmp_path / "partly", 100)
+    result = compile_model(model, tmp_path / "out", partly, max_drop=0.05, calibration_images=32)
+    comparison = result.report.comparison
+    assert comparison is not None and comparison.unlabelled is not None
+    assert (comparison.images, comparison.unlabelled.images, comparison.labelled_answers) == (100, 50, 100)
+    assert result.report.pictures["validation_images_without_labels"] == 50
+    assert any(warning.startswith("50 of 150 validation pictures carry no label") for warning in result.report.warnings)
+    assert "50 pictures without labels, against FP32's answers" in (result.folder / "report.html").read_text()
+    row = next(row for row in result.report.candidates if row.name == result.report.chosen)
+    assert row.gate is not None and "unlabelled" in {check.name for check in row.gate.checks}
+
+
 @pytest.mark.parametrize("task", ["detection", "multilabel"])
 def test_unlabelled_pictures_on_which_nothing_is_found_prove_nothing(
     task: Task, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +13,7 @@ from sightline.compiler.compile import compile_model
 from sightline.core.annotations import Annotation
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.imaging.masks import encode_mask
 from sightline.runtime.predictor import open_predictor
 
@@ -131,6 +132,17 @@ def test_a_detector_keeps_its_boxes_in_int8(tmp_path: Path) -> None:
     with open_predictor(result.folder) as predictor:
         (answer,) = predictor.predict([version.read_image(item)])
     assert answer[0].box_xyxy == pytest.approx(item.annotations[0].box_xyxy, abs=0.5)
+
+
+def test_pictures_without_annotations_on_which_a_detector_finds_much_are_told(tmp_path: Path) -> None:
+    squares = make_squares(tmp_path / "data", "detection", ("square",))
+    writer = VersionWriter(tmp_path / "partly", "partly", squares.categories, squares.blobs)
+    kept = {item.blob for item in list(squares.items("val"))[:5]}
+    for item in squares.items():
+        is_bare = item.split == "val" and item.blob not in kept
+        writer.add(msgspec.structs.replace(item, annotations=()) if is_bare else item)
+    report = compile_model(make_detector(tmp_path / "model"), tmp_path / "out", writer.close(), precision="auto").report
+    assert any("25 of 30 validation pictures carry no label and count as" in warning for warning in report.warnings)
 
 
 def test_a_segmenter_keeps_its_pixels_in_int8(tmp_path: Path) -> None:

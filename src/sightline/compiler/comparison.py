@@ -2,7 +2,8 @@
 
 The best evidence there is decides. With labels it is the change of the task's metric. Without labels it is the share of answers
 that stay the same, of all that at least one side shows: when at most 1 % of them change, the share of right ones cannot have
-changed by more, whatever the truth. For tensors that nobody explained it is their relative error.
+changed by more, whatever the truth. Where some pictures have labels, the answers on the others count beside them. For tensors
+that nobody explained it is their relative error.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import RESAMPLES, compare_evaluators
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
+from sightline.metrics.semantic import SemanticEvaluator
 from sightline.runtime.backend import SessionOptions, Tensors
 from sightline.runtime.output_error import find_rms_error
 from sightline.runtime.predictor import Predictor
@@ -79,6 +81,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         answers: pictures, objects or pixels that at least one side shows; `agreement` is a share of them; None of tensors.
         part: of tensors: the part of a packed output whose error is the change; None where it is that of whole outputs.
         per_category: those that occur in the truth.
+        unlabelled: where labels judge: the answers on the pictures that they say nothing of; None where there are none.
+        labelled_answers: those on the other pictures, in the unit of `unlabelled.answers`.
     """
 
     evidence: Evidence = "labels"
@@ -97,6 +101,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     answers: int | None = None
     part: str | None = None
     per_category: tuple[CategoryChange, ...]
+    unlabelled: "Comparison | None" = None
+    labelled_answers: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,7 @@ def compare_judged(
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
     agreement = find_agreement(manifest, items, baseline, candidate)
     change = _widen(_bound(found.change), _count_judged(baseline.evaluator))
+    unlabelled = compare_unlabelled(manifest, items, baseline, candidate, seed)
     comparison = Comparison(
         metric=found.metric,
         category_metric=CATEGORY_METRICS[manifest.task],
@@ -196,8 +203,35 @@ def compare_judged(
         mean_iou=agreement.mean_iou,
         answers=agreement.shown,
         per_category=_compare_categories(baseline.evaluator, candidate.evaluator, found.per_category),
+        unlabelled=unlabelled,
+        labelled_answers=(agreement.shown or 0) - (unlabelled.answers or 0) if unlabelled else 0,
     )
     return comparison, agreement
+
+
+def find_unlabelled(task: Task, items: Sequence[Item], evaluator: Evaluator) -> list[int]:
+    """Places of the pictures that labels say nothing of, though others have some.
+
+    To a detector a picture without annotations is one on which there is nothing, and so it is to a segmenter whose unlabelled
+    pixels are background: those the labels judge.
+    """
+    is_ignored = isinstance(evaluator, SemanticEvaluator) and evaluator.ignores
+    if task not in ("classification", "multilabel") and not is_ignored:
+        return []
+    return [place for place, item in enumerate(items) if not item.annotations]
+
+
+def compare_unlabelled(
+    manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
+) -> Comparison | None:
+    """The answers on the pictures that labels say nothing of; None where there are none, or neither side shows any."""
+    assert baseline.evaluator is not None
+    places = find_unlabelled(manifest.task, items, baseline.evaluator)
+    if not places:
+        return None
+    before, after = (Judged([side.predictions[place] for place in places]) for side in (baseline, candidate))
+    comparison, _ = compare_answers(manifest, [items[place] for place in places], before, after, seed)
+    return comparison if comparison.answers else None
 
 
 def find_agreement(manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged) -> Agreement:

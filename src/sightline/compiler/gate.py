@@ -33,7 +33,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of an engine "fp32 error", "int8 error" (the network came quantised) or "engine" (it does not run the network in
-            its own precision); of a candidate "int8 layers" (or "int16", "bf16"), "accuracy", "agreement" or "tensors".
+            its own precision); of a candidate "int8 layers" (or "int16", "bf16"), "accuracy", "agreement", "unlabelled" or
+            "tensors".
         passed: whether it holds.
         value, limit: what was measured and what is allowed; None where there is no limit.
         text: one line for people, with the numbers.
@@ -151,6 +152,26 @@ def check_sameness(comparison: Comparison, max_drop: float, baseline: str = "FP3
     return Check(name="agreement", passed=comparison.change >= -max_drop, value=comparison.change, limit=-max_drop, text=text)
 
 
+def check_unlabelled(comparison: Comparison, unlabelled: Comparison, max_drop: float, baseline: str = "FP32") -> Check:
+    """Where labels judge some pictures: do the answers on the others stay, too?
+
+    What changed there may all have been right. Together with what the labels show to be lost it must be no more than `max_drop`
+    of the answers on all pictures; what the labels show to be gained makes up for nothing.
+
+    Args: unlabelled: of `comparison`; baseline: for people, what was compared with.
+    """
+    answers = unlabelled.answers or 0
+    changed = round(-unlabelled.change * answers)
+    lost = max(0.0, -comparison.change) * comparison.labelled_answers
+    share = (lost + changed) / max(1, answers + comparison.labelled_answers)
+    text = (
+        f"{unlabelled.images} of the pictures have no label, so answers were compared with {baseline}'s there: "
+        f"{unlabelled.metric} {unlabelled.candidate:.2%} of {answers}; with what the labels show to be lost, up to {share:.2%} "
+        f"of all answers may be, at most {max_drop:.2%} may; label them, or leave them out"
+    )
+    return Check(name="unlabelled", passed=share <= max_drop, value=-share, limit=-max_drop, text=text)
+
+
 def check_tensors(comparison: Comparison, max_drop: float, baseline: str) -> Check:
     """Do tensors that nobody explained stay those of FP32?
 
@@ -229,4 +250,7 @@ def judge_candidate(
     elif comparison is not None:
         checks.append(check_accuracy(comparison, max_drop))
         checks += [note_agreement(comparison)] if comparison.evidence == "labels" else []
+    if comparison is not None and comparison.unlabelled is not None:
+        limit, baseline = (max(max_drop, MAX_INT8_CHANGED), "the reference") if came_quantised else (max_drop, "FP32")
+        checks.append(check_unlabelled(comparison, comparison.unlabelled, limit, baseline))
     return GateResult(candidate=candidate.name, checks=tuple(checks))

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.findings import Findings
-from sightline.compiler.flips import describe_flips, draw_flips
+from sightline.compiler.flips import describe_flips, draw_flips, select_shown
 from sightline.compiler.gate import MIN_IMAGES
 from sightline.compiler.graphs import count_flops, count_operators, count_weights, find_opset, load_graph
 from sightline.compiler.layers import count_precisions, find_refused_layers, profile_layers
@@ -136,6 +136,8 @@ def describe_pictures(found: Findings) -> dict[str, object]:
     }
     if found.pictures.labelled_by_models:
         facts["labelled_by_models_alone"] = found.pictures.labelled_by_models
+    if found.is_labelled and (bare := _count_bare(found.pictures)):
+        facts["validation_images_without_labels"] = bare
     return facts if found.is_labelled else {**facts, "labels": "none: answers were compared with FP32's"}
 
 
@@ -238,11 +240,34 @@ def _warn_of_pictures(found: Findings) -> list[str]:
         warnings.append(f"{count} validation pictures were labelled by a model alone, which is no truth: they {taken}.")
     if not found.is_labelled and found.compared:
         warnings.append("The pictures carry no labels: that answers stayed the same was checked, not that they are right.")
+    warnings += _warn_of_bare_pictures(found, pictures)
     if len(pictures.validation) < FEW_PICTURES:
         warnings.append(
             f"{len(pictures.validation)} validation pictures give a wide interval; a drop of 0.3 points needs 5,000."
         )
     return warnings
+
+
+def _count_bare(pictures: ChosenPictures) -> int:
+    return sum(not item.annotations for item in pictures.validation)
+
+
+def _warn_of_bare_pictures(found: Findings, pictures: ChosenPictures) -> list[str]:
+    """Where labels judge: what the pictures without any were good for."""
+    if not found.is_labelled or found.shown is None or found.shown.name not in found.compared or found.baseline is None:
+        return []
+    bare = f"{_count_bare(pictures)} of {len(pictures.validation)} validation pictures carry no label"
+    if (unlabelled := found.compared[found.shown.name][0].unlabelled) is not None:
+        return [f"{bare}: on {unlabelled.images} of them that answers stayed the same was checked, not that they are right."]
+    answers = found.judged[found.baseline.name].predictions
+    pairs = zip(pictures.validation, answers, strict=False)  # raw tensors have no answers
+    shown = sum(bool(select_shown(answer, found.manifest)) for item, answer in pairs if not item.annotations)
+    if 2 * shown <= _count_bare(pictures):
+        return []
+    return [
+        f"{bare} and count as pictures on which there is nothing, but FP32 shows something on {shown} of them: what is lost "
+        "there the labels cannot show; label them, or leave them out."
+    ]
 
 
 def _warn_of_scores(found: Findings) -> list[str]:

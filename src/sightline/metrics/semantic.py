@@ -27,7 +27,7 @@ class SemanticEvaluator:
 
     def __init__(self, categories: Categories, unlabelled_pixels: UnlabelledPixels = "background") -> None:
         self.categories = categories
-        self._ignores = unlabelled_pixels == "ignore"
+        self.ignores = unlabelled_pixels == "ignore"
         self._background = categories.index(BACKGROUND) if BACKGROUND in categories else len(categories)
         self._classes = len(categories) if BACKGROUND in categories else len(categories) + 1
         self.category_names = (*categories, BACKGROUND)[: self._classes]
@@ -41,7 +41,7 @@ class SemanticEvaluator:
 
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
         """Judge one picture. Raises: NotFound for an unknown category; InvalidInput for a mask of another size."""
-        rest = self._classes if self._ignores else self._background
+        rest = self._classes if self.ignores else self._background
         true_map = annotations_to_label_map(truth, self.categories, height, width, unlabelled=rest)
         answered = annotations_to_label_map(predicted, self.categories, height, width, unlabelled=self._background)
         pairs = true_map.ravel().astype(np.intp) * self._classes + answered.ravel()
@@ -58,7 +58,7 @@ class SemanticEvaluator:
             scores = score_counts(int(right[index]), int(true[index]), int(predicted[index]))
             union = int(true[index] + predicted[index] - right[index])
             per_category[name] = {"iou": int(right[index]) / union, **scores} if union else scores
-        if self._ignores and BACKGROUND not in self.categories:
+        if self.ignores and BACKGROUND not in self.categories:
             del per_category[BACKGROUND]  # it is no class here, only "no answer"
         present = [row for row in per_category.values() if row["truth"]]
         values = {

@@ -1,0 +1,101 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from toy import SPEC
+
+from sightline.compiler.comparison import Comparison, Judged, compare_judged
+from sightline.compiler.gate import check_accuracy, check_unlabelled
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.manifests import DecodeSpec, ModelManifest, Task, UnlabelledPixels
+from sightline.data.items import Item
+from sightline.imaging.masks import encode_mask
+from sightline.metrics.evaluator import make_evaluator
+
+NAMES = ("a", "b")
+
+
+def make_manifest(task: Task, confidence_threshold: float = 0.25) -> ModelManifest:
+    return ModelManifest(
+        name="net",
+        task=task,
+        network="test",
+        categories=NAMES,
+        input=SPEC,
+        decode=DecodeSpec(head="test", outputs=("y",), confidence_threshold=confidence_threshold),
+        parameter_count=1,
+        created_at="2026-11-27T00:00:00+00:00",
+        files={},
+    )
+
+
+def annotate(task: Task, names: str, confidence: float | None = None) -> list[Annotation]:
+    """One annotation a letter; of a detector and a segmenter all over the picture of 10 x 10 pixels."""
+    origin = "human" if confidence is None else "model"
+    box = (0.0, 0.0, 10.0, 10.0) if task == "detection" else None
+    mask = encode_mask(np.ones((10, 10), bool)) if task == "semantic" else None
+    return [Annotation(category=one, box_xyxy=box, mask=mask, confidence=confidence, origin=origin) for one in names]  # type: ignore[arg-type]
+
+
+def compare(
+    task: Task,
+    truth: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str],
+    pixels: UnlabelledPixels = "background",
+) -> Comparison:
+    """What changed, all answers at 0.9. Args: truth, before, after: categories of each picture; "" for none."""
+    items = [
+        Item(blob=str(place), file_name=f"{place}.png", width=10, height=10, annotations=tuple(annotate(task, names)))
+        for place, names in enumerate(truth)
+    ]
+    sides = []
+    for answers in (before, after):
+        evaluator = make_evaluator(task, Categories(NAMES), pixels)
+        predictions = [annotate(task, names, 0.9) for names in answers]
+        for item, answer in zip(items, predictions, strict=True):
+            evaluator.add(item.annotations, answer, item.width, item.height)
+        sides.append(Judged(predictions, evaluator))
+    return compare_judged(make_manifest(task), items, sides[0], sides[1], seed=0)[0]
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
+def test_one_label_does_not_switch_off_the_comparison_of_answers(task: Task) -> None:
+    after = ["a"] * 67 + ["b"] * 33
+    comparison = compare(task, ["a"] + [""] * 99, ["a"] * 100, after, "ignore")
+    assert comparison.evidence == "labels"
+    assert check_accuracy(comparison, 0.01).passed  # the one label there is stays right
+    assert comparison.unlabelled is not None
+    assert (comparison.unlabelled.evidence, comparison.unlabelled.images) == ("answers", 99)
+    check = check_unlabelled(comparison, comparison.unlabelled, 0.01)
+    assert (check.passed, check.value) == (False, pytest.approx(-0.33))  # 33 of 100 pictures
+    assert "99 of the pictures have no label" in check.text
+
+
+def test_a_few_changes_without_labels_pass_and_what_labels_show_to_be_lost_is_added() -> None:
+    truth = ["a"] * 200 + [""] * 100
+    kept = compare("classification", truth, ["a"] * 300, ["a"] * 297 + ["b"] * 3)
+    assert kept.unlabelled is not None
+    assert check_unlabelled(kept, kept.unlabelled, 0.0101).passed  # 3 of 300 pictures
+    lost = compare("classification", truth, ["a"] * 300, ["b"] + ["a"] * 296 + ["b"] * 3)
+    assert lost.unlabelled is not None
+    check = check_unlabelled(lost, lost.unlabelled, 0.0101)
+    assert (check.passed, check.value) == (False, pytest.approx(-4 / 300))
+
+
+def test_what_labels_show_to_be_gained_makes_up_for_no_change_without_labels() -> None:
+    gained = compare("classification", ["a"] * 50 + [""] * 50, ["b"] * 50 + ["a"] * 50, ["a"] * 98 + ["b"] * 2)
+    assert gained.change == 1.0
+    assert gained.unlabelled is not None
+    assert check_unlabelled(gained, gained.unlabelled, 0.01).value == pytest.approx(-0.02)
+
+
+@pytest.mark.parametrize(("task", "pixels"), [("detection", "background"), ("semantic", "background")])
+def test_where_a_picture_without_annotations_shows_nothing_the_labels_judge_it(task: Task, pixels: UnlabelledPixels) -> None:
+    assert compare(task, ["a", ""], ["a", "a"], ["a", ""], pixels).unlabelled is None
+
+
+def test_labels_of_all_pictures_and_pictures_that_nobody_answers_leave_nothing_to_compare() -> None:
+    assert compare("multilabel", ["a", "b"], ["a", "b"], ["a", "a"]).unlabelled is None
+    assert compare("multilabel", ["a", ""], ["a", ""], ["a", ""]).unlabelled is None
