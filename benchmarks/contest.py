@@ -77,7 +77,8 @@ def run_contest(
 def measure_model(model: Path, version: DatasetVersion, split: str, score_again: ScoreAgain) -> dict[str, Any]:
     """The product's metrics on a split, checked against the benchmark's own count, and what the training spent."""
     manifest = read_manifest(model, ModelManifest)
-    evaluator = make_evaluator(manifest.task, version.categories, version.manifest.unlabelled_pixels)
+    shown = manifest.decode.confidence_threshold
+    evaluator = make_evaluator(manifest.task, version.categories, version.manifest.unlabelled_pixels, shown)
     answers: Answers = {}
     with open_predictor(model) as predictor:
         for item in version.items(split):

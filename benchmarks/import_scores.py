@@ -48,7 +48,7 @@ def score_accuracy(model: Path, artifact: Path, version: DatasetVersion) -> dict
 
 def judge_answers(predictor: Predictor, version: DatasetVersion, splits: Sequence[str]) -> Evaluator:
     """An evaluator that has seen the predictor's answers."""
-    evaluator = make_evaluator(predictor.task, predictor.categories)
+    evaluator = make_evaluator(predictor.task, predictor.categories, threshold=predictor.decode.confidence_threshold)
     items = list(version.items(splits))
     contents = (version.blobs.read(item.blob) for item in items)
     answers = predictor.predict_stream(contents, EVALUATION_THRESHOLDS[predictor.task])

@@ -11,6 +11,7 @@ from sightline.bench.annotating import annotate_version
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.manifests import DecodeSpec
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion, VersionWriter
 
@@ -135,3 +136,22 @@ def test_a_message_names_few_categories() -> None:
 
     assert list_few(["a", "b"]) == "a, b"
     assert list_few([str(index) for index in range(1000)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more"
+
+
+@pytest.mark.parametrize(("own", "f1"), [(0.25, 1.0), (0.5, 0.0), (None, 0.0)])
+def test_several_labels_are_judged_at_the_threshold_that_a_user_gets(
+    own: float | None, f1: float, squares_version: DatasetVersion
+) -> None:
+    """All labels are right, at 0.4; who does not say a threshold is judged at 0.5."""
+    truth = {squares_version.read_image(item).tobytes(): item for item in squares_version.items("test")}
+
+    class Labeller:
+        task = "multilabel"
+        categories = squares_version.categories
+        decode = None if own is None else DecodeSpec(head="sigmoid", outputs=("y",), confidence_threshold=own)
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            names = [{one.category for one in truth[image.tobytes()].annotations} for image in images]
+            return [[Annotation(category=name, confidence=0.4, origin="model") for name in sorted(some)] for some in names]
+
+    assert judge(Labeller(), squares_version).accuracy.primary == pytest.approx(f1)  # type: ignore[arg-type]

@@ -1,10 +1,15 @@
 from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import pytest
-from toy import SPEC
+from onnx import TensorProto, helper, numpy_helper
+from toy import SPEC, write_version
 
-from sightline.compiler.comparison import Comparison, Judged, compare_judged
+from sightline.compiler.candidates import Candidate
+from sightline.compiler.comparison import Comparison, Judged, compare_judged, predict_items
 from sightline.compiler.gate import check_accuracy, check_unlabelled
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -99,3 +104,43 @@ def test_where_a_picture_without_annotations_shows_nothing_the_labels_judge_it(t
 def test_labels_of_all_pictures_and_pictures_that_nobody_answers_leave_nothing_to_compare() -> None:
     assert compare("multilabel", ["a", "b"], ["a", "b"], ["a", "a"]).unlabelled is None
     assert compare("multilabel", ["a", ""], ["a", ""], ["a", ""]).unlabelled is None
+
+
+def test_a_label_that_users_no_longer_get_is_lost_at_the_models_own_threshold(tmp_path: Path) -> None:
+    """Through `predict_items`: a network of two constant sigmoids, of which the second falls from 0.4 to 0.05."""
+    version = write_version(
+        tmp_path / "data",
+        "two",
+        NAMES,
+        {"val": 4},
+        lambda _: (np.zeros((24, 24, 3), np.uint8), tuple(annotate("multilabel", "ab"))),
+    )
+    items = list(version.items("val"))
+    for threshold, change in ((0.25, -0.5), (0.5, 0.0)):
+        manifest = make_manifest("multilabel", threshold)
+        manifest = msgspec.structs.replace(
+            manifest, decode=msgspec.structs.replace(manifest.decode, head="sigmoid", parameters={"activated": True})
+        )
+        sides = []
+        for name, second in (("before", 0.4), ("after", 0.05)):
+            graph = write_constant(tmp_path / f"{name}.onnx", (0.9, second))
+            sides.append(predict_items(Candidate("reference", "fp32", None, graph, graph), (1, 1), manifest, version, items))
+        assert compare_judged(manifest, items, sides[0], sides[1], seed=0)[0].change == pytest.approx(change)
+
+
+def write_constant(path: Path, values: tuple[float, float]) -> Path:
+    """A network that answers the same whatever it sees."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Gemm", ["mean", "w", "b"], ["y"]),
+    ]
+    weights = {"w": np.zeros((3, 2), np.float32), "b": np.array(values, np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, 24, 24])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path

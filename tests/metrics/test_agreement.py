@@ -11,8 +11,8 @@ from .scenes import box, label
 CATEGORIES = Categories(["a", "b"])
 
 
-def compare(task, before, after, size=(10, 10)):
-    return compare_predictions(task, CATEGORIES, before, after, [size] * len(before))
+def compare(task, before, after, size=(10, 10), threshold=0.25):
+    return compare_predictions(task, CATEGORIES, before, after, [size] * len(before), threshold)
 
 
 def test_classification_flips_when_the_first_category_changes():
@@ -23,10 +23,17 @@ def test_classification_flips_when_the_first_category_changes():
     assert result.mean_iou is None
 
 
-def test_multilabel_flips_when_a_category_crosses_one_half():
+def test_multilabel_flips_when_a_category_crosses_the_threshold():
     before = [[label("a", 0.9), label("b", 0.4)], [label("a", 0.6)]]
     after = [[label("a", 0.5), label("b", 0.3)], [label("a", 0.4)]]
-    assert compare("multilabel", before, after).flipped == [1]
+    assert compare("multilabel", before, after, threshold=0.5).flipped == [1]
+    assert compare("multilabel", before, after, threshold=0.35).flipped == [0]  # b was shown, from 0.4 to 0.3
+
+
+def test_multilabel_is_compared_as_users_get_it():
+    before, after = [[label("a", 0.9), label("b", 0.4)]] * 100, [[label("a", 0.9), label("b", 0.05)]] * 100
+    result = compare("multilabel", before, after, threshold=0.25)
+    assert (result.label_agreement, len(result.flipped)) == (0.0, 100)
 
 
 def test_boxes_agree_by_category_and_overlap():

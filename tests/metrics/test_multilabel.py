@@ -7,8 +7,8 @@ from sightline.metrics.multilabel import MultilabelEvaluator, average_precision
 from .scenes import label
 
 
-def judge(pairs, names="abc"):
-    evaluator = MultilabelEvaluator(Categories(names))
+def judge(pairs, names="abc", threshold=0.5):
+    evaluator = MultilabelEvaluator(Categories(names), threshold)
     for truth, predicted in pairs:
         evaluator.add([label(name) for name in truth], [label(*one) for one in predicted], 10, 10)
     return evaluator.compute()
@@ -29,6 +29,11 @@ def test_f1_by_hand():
     assert metrics.per_category["c"] == {"truth": 0}
     assert metrics.values["f1"] == metrics.primary == pytest.approx((4 / 5 + 2 / 4) / 2)
     assert metrics.values["micro_f1"] == pytest.approx(2 * 3 / (4 + 5))
+
+
+@pytest.mark.parametrize(("threshold", "f1"), [(0.25, 1.0), (0.4, 1.0), (0.5, 0.5)])
+def test_f1_is_that_of_the_labels_from_the_threshold_on(threshold, f1):
+    assert judge([("ab", [("a", 0.9), ("b", 0.4)])], threshold=threshold).primary == pytest.approx(f1)
 
 
 def test_average_precision_by_hand():

@@ -21,6 +21,7 @@ from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import draw_weights
+from sightline.metrics.multilabel import DECISION_THRESHOLD
 
 BATCH_SIZE = 8
 OBJECT_TASKS = ("detection", "instance")
@@ -100,10 +101,10 @@ def measure_accuracy(
     """
     task = subject.task
     categories, notes = merge_categories(list_answers(subject), version.categories)
-    evaluator = make_evaluator(task, categories, version.manifest.unlabelled_pixels)
+    threshold, shown = EVALUATION_THRESHOLDS[task], _user_threshold(subject)
+    evaluator = make_evaluator(task, categories, version.manifest.unlabelled_pixels, shown)
     curves = CurveBuilder(categories)
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
-    threshold, shown = EVALUATION_THRESHOLDS[task], _user_threshold(subject)
     known, labelled = KnownItems(items), 0
     for batch in iterate_batches(known, BATCH_SIZE):
         answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
@@ -186,7 +187,9 @@ def _pick_truth(task: Task, item: Item) -> list[Annotation]:
 
 def _user_threshold(subject: Subject) -> float:
     decode = getattr(subject, "decode", None)
-    return decode.confidence_threshold if decode is not None else USER_THRESHOLD
+    if decode is not None:
+        return float(decode.confidence_threshold)
+    return DECISION_THRESHOLD if subject.task == "multilabel" else USER_THRESHOLD
 
 
 def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:

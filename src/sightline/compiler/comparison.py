@@ -136,7 +136,8 @@ def predict_items(
     """
     if manifest.task in TENSOR_TASKS:
         return Judged([], None, infer_items(candidate, setting, manifest, version, items[:TENSOR_PICTURES], on_part))
-    evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
+    shown = manifest.decode.confidence_threshold
+    evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels, shown)
     predictions = []
     options = SessionOptions(candidate.precision, *setting, pixels=manifest.input)  # as `open_predictor` opens the Artifact
     session = candidate.open(*setting, pixels=manifest.input)

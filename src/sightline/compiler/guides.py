@@ -62,10 +62,10 @@ def make_guide(
 ) -> Guide:
     """A guide by labels of people: its score is the task's metric."""
     prepared = prepare_items(manifest, version, list(KnownItems(items)))
-    categories = Categories(manifest.categories)
+    categories, shown = Categories(manifest.categories), manifest.decode.confidence_threshold
 
     def score(outputs: Iterable[tuple[int, Outputs]]) -> float:
-        evaluator = make_evaluator(manifest.task, categories, version.manifest.unlabelled_pixels)
+        evaluator = make_evaluator(manifest.task, categories, version.manifest.unlabelled_pixels, shown)
         for place, tensors in outputs:
             for item, answer in zip(prepared.groups[place], decode(manifest, prepared, place, tensors), strict=True):
                 evaluator.add(item.annotations, answer, item.width, item.height)
@@ -119,10 +119,10 @@ def score_answers(
 
     Raises: Unsupported where neither side shows anything: then nothing guides.
     """
-    shifts = SHIFTS if manifest.task in ("detection", "instance") else (0.0,)
+    own = manifest.decode.confidence_threshold
+    has_objects = manifest.task in ("detection", "instance")
     same = total = 0
-    for shift in shifts:
-        threshold = min(max(manifest.decode.confidence_threshold + shift, 0.1), 0.9)
+    for threshold in [min(max(own + shift, 0.1), 0.9) for shift in SHIFTS] if has_objects else [own]:
         agreement = compare_predictions(manifest.task, Categories(manifest.categories), before, after, sizes, threshold)
         same += sum(part for part, _ in agreement.parts)
         total += sum(shown for _, shown in agreement.parts)

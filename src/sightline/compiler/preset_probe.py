@@ -114,7 +114,8 @@ def _score_way(
 ) -> ProbeRow:
     """One way of feeding on labelled pictures."""
     predictor.input = spec
-    evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels)
+    shown = manifest.decode.confidence_threshold
+    evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels, shown)
     contents = (version.blobs.read(item.blob) for item in items)
     answers = predictor.predict_stream(contents, EVALUATION_THRESHOLDS[manifest.task])
     for item, answer in zip(items, answers, strict=True):

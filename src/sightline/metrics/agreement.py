@@ -11,7 +11,6 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Task
 from sightline.imaging.boxes import box_iou
 from sightline.imaging.masks import annotations_to_label_map, find_annotation_box
-from sightline.metrics.multilabel import DECISION_THRESHOLD
 from sightline.metrics.semantic import BACKGROUND
 
 CONFIDENCE_MARGIN = 0.1  # by which a partner may be less sure than what is shown
@@ -51,7 +50,7 @@ def compare_predictions(
 ) -> Agreement:
     """Compare two lists of predictions, one list of annotations a picture.
 
-    A picture's answer flips when: its first category changes (classification); its set of categories at confidence 0.5 or above
+    A picture's answer flips when: its first category changes (classification); its set of categories that are shown
     changes (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other (detection,
     instance); more than 5 % of the pixels that either shows change (semantic). A partner may be less sure by 0.1 than what is
     shown: that an object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
@@ -62,7 +61,8 @@ def compare_predictions(
     Args:
         before, after: predictions of N pictures in the same order.
         sizes: N pairs (width, height), pixels; used by semantic only.
-        confidence_threshold: objects below it are not shown and not compared (detection, instance).
+        confidence_threshold: the Model's own: labels and objects below it are not shown and not compared (multilabel,
+            detection, instance).
 
     Raises:
         InvalidInput: lists of different lengths.
@@ -73,8 +73,7 @@ def compare_predictions(
         )
     pairs = list(zip(before, after, strict=True))
     if task in ("classification", "multilabel"):
-        pick = _pick_first if task == "classification" else _pick_sure
-        labels = [(pick(one), pick(other)) for one, other in pairs]
+        labels = [tuple(_pick_labels(task, side, confidence_threshold) for side in pair) for pair in pairs]
         counts = [(int(one == other), 1) if one or other else (0, 0) for one, other in labels]
         return _summarise(counts, [], largest_change=0.0)
     if task == "semantic":
@@ -130,13 +129,17 @@ def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest
     )
 
 
+def _pick_labels(task: Task, annotations: Sequence[Annotation], threshold: float) -> str | frozenset[str] | None:
+    return _pick_first(annotations) if task == "classification" else _pick_sure(annotations, threshold)
+
+
 def _pick_first(annotations: Sequence[Annotation]) -> str | None:
     best = max(annotations, key=lambda annotation: annotation.confidence or 0.0, default=None)
     return None if best is None else best.category
 
 
-def _pick_sure(annotations: Sequence[Annotation]) -> frozenset[str]:
-    return frozenset(one.category for one in annotations if (one.confidence or 0.0) >= DECISION_THRESHOLD)
+def _pick_sure(annotations: Sequence[Annotation], threshold: float) -> frozenset[str]:
+    return frozenset(one.category for one in annotations if (one.confidence or 0.0) >= threshold)
 
 
 def _pick_shown(annotations: Sequence[Annotation], threshold: float) -> list[Annotation]:

@@ -7,7 +7,7 @@ from sightline.core.errors import NotFound
 from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.detection import DetectionEvaluator
-from sightline.metrics.multilabel import MultilabelEvaluator
+from sightline.metrics.multilabel import DECISION_THRESHOLD, MultilabelEvaluator
 from sightline.metrics.semantic import SemanticEvaluator
 from sightline.metrics.task_metrics import Evaluator, TaskMetrics
 
@@ -22,26 +22,32 @@ EVALUATION_THRESHOLDS: dict[Task, float] = {
     "semantic": 0.0,
 }
 
-EVALUATORS: dict[str, Callable[[Categories, UnlabelledPixels], Evaluator]] = {
-    "classification": lambda categories, unlabelled: ClassificationEvaluator(categories),
-    "multilabel": lambda categories, unlabelled: MultilabelEvaluator(categories),
-    "detection": lambda categories, unlabelled: DetectionEvaluator(categories, geometry="box"),
-    "instance": lambda categories, unlabelled: DetectionEvaluator(categories, geometry="mask"),
-    "semantic": SemanticEvaluator,
+EVALUATORS: dict[str, Callable[[Categories, UnlabelledPixels, float], Evaluator]] = {
+    "classification": lambda categories, unlabelled, threshold: ClassificationEvaluator(categories),
+    "multilabel": lambda categories, unlabelled, threshold: MultilabelEvaluator(categories, threshold),
+    "detection": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, geometry="box"),
+    "instance": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, geometry="mask"),
+    "semantic": lambda categories, unlabelled, threshold: SemanticEvaluator(categories, unlabelled),
 }
 
 
-def make_evaluator(task: Task, categories: Categories, unlabelled_pixels: UnlabelledPixels = "background") -> Evaluator:
+def make_evaluator(
+    task: Task,
+    categories: Categories,
+    unlabelled_pixels: UnlabelledPixels = "background",
+    threshold: float = DECISION_THRESHOLD,
+) -> Evaluator:
     """A fresh evaluator.
 
     Args:
         task: what the network does.
         categories: all names that truth or predictions may use.
         unlabelled_pixels: semantic only: pixels no true mask covers are "background" (a class), or not counted ("ignore").
+        threshold: multilabel only: the confidence from which a user is shown a label, the Model's own.
 
     Raises:
         NotFound: no such task.
     """
     if task not in EVALUATORS:
         raise NotFound(f"expected a task of {sorted(EVALUATORS)}, got {task!r}; choose one of these")
-    return EVALUATORS[task](categories, unlabelled_pixels)
+    return EVALUATORS[task](categories, unlabelled_pixels, threshold)

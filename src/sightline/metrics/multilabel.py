@@ -1,4 +1,4 @@
-"""Any number of categories per picture: F1 at a fixed confidence, and average precision over all of them."""
+"""Any number of categories per picture: F1 at the confidence from which a user is shown them, average precision over all."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,20 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
 
-DECISION_THRESHOLD = 0.5  # a prediction at or above it says "yes"; below it only average precision sees it
+DECISION_THRESHOLD = 0.5  # of who does not say their own
 
 
 class MultilabelEvaluator:
-    """Judges a yes or no for every (picture, category); what is not predicted has confidence 0."""
+    """Judges a yes or no for every (picture, category); what is not predicted has confidence 0.
+
+    Args: threshold: a prediction at or above it says "yes", below it only average precision sees it: the one of the Model.
+    """
 
     primary_name = "f1"
 
-    def __init__(self, categories: Categories) -> None:
+    def __init__(self, categories: Categories, threshold: float = DECISION_THRESHOLD) -> None:
         self.categories = categories
+        self.threshold = threshold
         self.category_names = categories.names
         self._truth: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
         self._confidences: list[Doubles] = []
@@ -42,7 +46,7 @@ class MultilabelEvaluator:
     def compute(self) -> TaskMetrics:
         """F1 (macro: the mean over categories that occur), micro F1, mAP; precision, recall, F1 and AP per category."""
         truth, confidences = self._stack()
-        said = confidences >= DECISION_THRESHOLD
+        said = confidences >= self.threshold
         hits, totals, predicted = (truth & said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
         per_category: dict[str, dict[str, float]] = {}
         for index, name in enumerate(self.categories):
@@ -62,7 +66,7 @@ class MultilabelEvaluator:
     def resample(self, weights: Weights) -> Resampled:
         """Macro F1, and F1 per category, under picture weights `(B, N)`."""
         truth, confidences = self._stack()
-        said = confidences >= DECISION_THRESHOLD
+        said = confidences >= self.threshold
         hits, totals, predicted = weights @ (truth & said), weights @ truth, weights @ said
         f1 = np.divide(2.0 * hits, totals + predicted, out=np.full(totals.shape, np.nan), where=totals > 0)
         return Resampled(mean_or_nan(f1), f1)

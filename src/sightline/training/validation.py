@@ -80,7 +80,8 @@ def evaluate_network(
         learned: the network's categories: the version's, and perhaps a background.
         batch_size: pictures that the network sees at a time.
     """
-    evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels)
+    shown = network.decode_spec.confidence_threshold
+    evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels, shown)
     for group in prepare_groups(version, split, network.input_spec, batch_size, arithmetic.device):
         items, prepared, placements = zip(*group, strict=True)
         outputs = infer_network(network, np.concatenate(prepared), arithmetic)
