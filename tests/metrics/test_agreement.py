@@ -4,7 +4,7 @@ import pytest
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import label_map_to_annotations
-from sightline.metrics.agreement import compare_predictions, match_boxes
+from sightline.metrics.agreement import compare_predictions, pair_boxes
 
 from .scenes import box, label
 
@@ -55,8 +55,27 @@ def test_boxes_that_are_not_shown_are_not_compared():
 def test_the_closest_boxes_are_matched_first_and_once():
     before = [box("a", (0, 0, 10, 10)), box("a", (0, 0, 10, 9))]
     after = [box("a", (0, 0, 10, 10))]
-    assert match_boxes(before, after) == pytest.approx([1.0])
-    assert match_boxes([], after) == []
+    assert pair_boxes(before, after) == [(0, 0, pytest.approx(1.0))]
+    assert pair_boxes([], after) == []
+
+
+def test_a_lost_and_a_false_object_in_two_places_are_two_changes():
+    kept, lost, false = (box("a", (place, 0, place + 10, 10), confidence=0.9) for place in (0, 100, 200))
+    result = compare("detection", [[kept, lost]], [[kept, false]])
+    assert (result.parts, result.label_agreement) == ([(1, 3)], pytest.approx(1 / 3))
+
+
+def test_an_object_whose_category_changed_is_one_change():
+    kept, lost = (box("a", (place, 0, place + 10, 10), confidence=0.9) for place in (0, 100))
+    false = box("b", (101, 0, 111, 10), confidence=0.9)
+    assert compare("detection", [[kept, lost]], [[kept, false]]).parts == [(1, 2)]
+
+
+def test_one_lost_and_one_false_object_of_a_hundred_are_more_than_one_percent():
+    pair = [box("a", (place, 0, place + 10, 10), confidence=0.9) for place in (0, 50)]
+    moved = [pair[0], box("a", (200, 0, 210, 10), confidence=0.9)]
+    result = compare("detection", [pair] * 50, [moved, *[pair] * 49])
+    assert (result.shown, result.label_agreement) == (101, pytest.approx(99 / 101))
 
 
 def test_pixels_agree_and_a_picture_flips_at_more_than_one_in_twenty():

@@ -89,31 +89,47 @@ def compare_predictions(
 
 
 def _count_objects(before: Sequence[Annotation], after: Sequence[Annotation], threshold: float) -> tuple[int, int, list[float]]:
-    """Objects of a picture that both sides have, all objects, and the IoU of the pairs."""
+    """Objects of a picture that both sides have, those that at least one side has, and the IoU of the pairs.
+
+    What one side shows and the other has not counts once for each such object; a lost and a false one in the same place, whose
+    category changed, are one object.
+    """
     shown = [_pick_shown(side, threshold) for side in (before, after)]
     near = [_pick_shown(side, threshold - CONFIDENCE_MARGIN) for side in (before, after)]
-    matched = match_boxes(shown[0], near[1])
-    missing = max(len(shown[0]) - len(matched), len(shown[1]) - len(match_boxes(near[0], shown[1])))
-    objects = max(len(shown[0]), len(shown[1]))
-    return objects - missing, objects, matched
+    kept, found = pair_boxes(shown[0], near[1]), pair_boxes(near[0], shown[1])
+    lost = _leave_out(shown[0], [row for row, _, _ in kept])
+    false = _leave_out(shown[1], [column for _, column, _ in found])
+    changed = len(lost) + len(false) - len(pair_boxes(lost, false, same_category=False))
+    agreeing = max(len(kept), len(found))  # they differ where one side shows what the other is a little less sure of
+    return agreeing, agreeing + changed, [iou for _, _, iou in kept]
 
 
-def match_boxes(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[float]:
-    """IoU of each pair of objects, one from either list, that have one category and IoU >= 0.5; the closest pair first."""
+def _leave_out(annotations: Sequence[Annotation], places: Sequence[int]) -> list[Annotation]:
+    return [one for place, one in enumerate(annotations) if place not in places]
+
+
+def pair_boxes(
+    before: Sequence[Annotation], after: Sequence[Annotation], same_category: bool = True
+) -> list[tuple[int, int, float]]:
+    """Pairs of objects, one from either list, that have IoU >= 0.5 and, as a rule, one category; the closest pair first.
+
+    Returns: (place in `before`, place in `after`, IoU) of each pair.
+    """
     if not before or not after:
         return []
     ious = box_iou(
         *(np.array([find_annotation_box(one) or (0, 0, 0, 0) for one in side], np.float32) for side in (before, after))
     )
-    same = np.array([[one.category == other.category for other in after] for one in before])
-    ious = np.where(same, ious, 0.0)
-    matched: list[float] = []
+    if same_category:
+        same = np.array([[one.category == other.category for other in after] for one in before])
+        ious = np.where(same, ious, 0.0)
+    paired: list[tuple[int, int, float]] = []
     while ious.size and ious.max() >= LEAST_IOU:
         row, column = np.unravel_index(int(ious.argmax()), ious.shape)
-        matched.append(float(ious[row, column]))
+        paired.append((int(row), int(column), float(ious[row, column])))
         ious[row, :] = 0.0
         ious[:, column] = 0.0
-    return matched
+    return paired
 
 
 def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest_change: float) -> Agreement:
