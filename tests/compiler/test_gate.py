@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -90,6 +91,18 @@ def test_the_limit_is_on_the_change_and_a_wide_interval_is_said() -> None:
     failed = check_accuracy(make_comparison(-0.02, -0.03, 0.01), 0.01)
     assert not failed.passed
     assert "change -2.00 points (95 % interval -3.00 to +1.00), limit -1.00" in failed.text
+
+
+@pytest.mark.parametrize("evidence", ["labels", "answers"])
+@pytest.mark.parametrize(("images", "max_drop"), [(100, 0.01), (200, 0.005), (300, 0.02), (5000, 0.05)])
+def test_exactly_the_drop_that_is_allowed_passes_and_one_answer_more_does_not(
+    evidence: Literal["labels", "answers"], images: int, max_drop: float
+) -> None:
+    lost = round(images * max_drop)
+    for changed, passed in ((lost, True), (lost + 1, False)):
+        change = (images - changed) / images - 1.0  # 0.99 - 1 is -0.010000000000000009
+        comparison = msgspec.structs.replace(make_comparison(change, -0.1, 0.0), evidence=evidence, answers=images)
+        assert check_accuracy(comparison, max_drop).passed is passed
 
 
 def test_no_change_on_pictures_without_labels_proves_nothing() -> None:
