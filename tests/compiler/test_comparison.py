@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from toy import SPEC, write_version
 
+from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Comparison, Judged, compare_judged, predict_items
 from sightline.compiler.gate import check_accuracy, check_unlabelled
@@ -124,7 +125,9 @@ def test_a_label_that_users_no_longer_get_is_lost_at_the_models_own_threshold(tm
         sides = []
         for name, second in (("before", 0.4), ("after", 0.05)):
             graph = write_constant(tmp_path / f"{name}.onnx", (0.9, second))
-            sides.append(predict_items(Candidate("reference", "fp32", None, graph, graph), (1, 1), manifest, version, items))
+            sides.append(
+                predict_items(Candidate("reference", "fp32", None, graph, graph), Setting(1, 1), manifest, version, items)
+            )
         assert compare_judged(manifest, items, sides[0], sides[1], seed=0)[0].change == pytest.approx(change)
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from toy import NAMES, SIDE, SPEC
 from toy_quantisers import BrokenQuantiser, prefer_engine, use_quantiser
 
+from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Judged
 from sightline.compiler.compilation import Compilation
@@ -30,6 +31,9 @@ from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, ModelManifest, Task
 from sightline.core.progress import ignore_progress
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.runtime.backend import Tensors
+from sightline.runtime.backends.onnxruntime import OnnxRuntimeSession
+from sightline.runtime.backends.openvino import OpenVinoSession
 from sightline.runtime.predictor import open_predictor
 
 pytestmark = pytest.mark.slow
@@ -208,8 +212,43 @@ def test_raw_outputs_of_a_candidate_are_let_go_once_they_are_compared(
     monkeypatch.setattr("sightline.compiler.compilation.predict_items", lambda *_: Judged([], None, outputs))
     compilation = Compilation(found, tmp_path, Stages({"gate": 1}, ignore_progress))
     for candidate in others:
-        assert compilation._compare(candidate, (1, 1)).candidate == 1.0
+        assert compilation._compare(candidate, Setting(1, 1)).candidate == 1.0
     assert [len(one.tensors) for one in found.judged.values()] == [4, 0, 0]  # the baseline is compared again and again
+
+
+def turn_batches_round(monkeypatch: pytest.MonkeyPatch, only: str = "") -> None:
+    """An engine fault that shows in batches of several alone: both engines' outputs are negated. Args: only: a precision."""
+    read, infer = OpenVinoSession._read_outputs, OnnxRuntimeSession.infer
+
+    def turn(session: OpenVinoSession | OnnxRuntimeSession, outputs: Tensors) -> Tensors:
+        is_meant = session._options.precision == only or not only
+        return {name: -value if len(value) > 1 and is_meant else value for name, value in outputs.items()}
+
+    monkeypatch.setattr(OpenVinoSession, "_read_outputs", lambda self, running: turn(self, read(self, running)))
+    monkeypatch.setattr(OnnxRuntimeSession, "infer", lambda self, inputs: turn(self, infer(self, inputs)))
+
+
+def test_engines_that_compute_batches_wrongly_run_each_picture_alone(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_batches_round(monkeypatch)
+    result = compile_model(model, tmp_path / "out", version, precision="fp32")
+    assert result.manifest.batch == 1
+    assert {timing.batch for timing in result.report.timings} == {1}
+    refused = {refusal.name: refusal.reason for refusal in result.report.refusals}
+    assert "openvino in batches of 8, FP32 against the reference" in refused["openvino fp32, batches of 8"]
+
+
+@pytest.mark.parametrize("task", ["classification", "raw"])
+def test_int8_that_is_wrong_in_the_batches_it_would_run_fails_the_gate(
+    task: Task, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_batches_round(monkeypatch, only="int8")
+    monkeypatch.setattr("sightline.compiler.compilation.choose_batches", lambda goal: (8,))
+    monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ())
+    network = make_raw(model, tmp_path / "raw") if task == "raw" else model
+    with pytest.raises(GateFailed, match="limit -5.00" if task == "classification" else "relative error against FP32 counts"):
+        compile_model(network, tmp_path / "out", version, max_drop=0.05, calibration_images=32)
 
 
 def make_quantised(model: Path, version: DatasetVersion, folder: Path) -> Path:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sightline.core.manifests import DecodeSpec
-from sightline.runtime.output_error import find_largest_error, find_output_error, find_rms_error
+from sightline.runtime.output_error import find_largest_error, find_output_error, find_rms_error, split_outputs
 
 PLAIN = DecodeSpec(head="softmax", outputs=("logits",))
 RANKED = DecodeSpec(head="region_boxes", outputs=("proposals", "logits", "deltas"))
@@ -18,6 +18,14 @@ def test_the_error_is_relative_to_the_largest_value_of_its_output() -> None:
     expected = {"a": np.array([[10.0, -20.0]]), "b": np.array([[1.0, 0.0]])}
     actual = {"a": np.array([[10.0, -19.0]]), "b": np.array([[1.0, 0.1]])}
     assert find_output_error(expected, actual, PLAIN) == pytest.approx(0.1)  # 1 of 20 is 0.05, 0.1 of 1 is 0.1
+
+
+def test_a_batch_is_split_into_its_pictures_and_what_has_fewer_rows_leaves_none() -> None:
+    outputs = {"rows": np.arange(6.0).reshape(3, 2), "found": np.ones((2, 4)), "sum": np.array(3.0)}
+    split = split_outputs(outputs, 3)
+    assert [one["rows"].tolist() for one in split] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+    assert [(one["found"].shape, one["sum"].shape) for one in split][1:] == [((1, 4), (0,)), ((0, 4), (0,))]
+    assert split_outputs(outputs, 1) == [outputs]
 
 
 def test_of_class_indices_the_places_that_differ_are_counted() -> None:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.packed_outputs import Part, divide_squares, measure_parts
 from sightline.compiler.pictures import PreparedSamples, read_contents
@@ -29,8 +30,8 @@ from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_e
 from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
 from sightline.metrics.semantic import SemanticEvaluator
 from sightline.runtime.backend import SessionOptions, Tensors
-from sightline.runtime.output_error import find_rms_error
-from sightline.runtime.predictor import Predictor
+from sightline.runtime.output_error import find_rms_error, split_outputs
+from sightline.runtime.predictor import Predictor, take_groups
 
 CATEGORY_METRICS: dict[Task, str] = {
     "classification": "recall",
@@ -122,7 +123,7 @@ class Judged:
 
 def predict_items(
     candidate: Candidate,
-    setting: tuple[int, int],
+    setting: Setting,
     manifest: ModelManifest,
     version: DatasetVersion,
     items: Sequence[Item],
@@ -131,7 +132,7 @@ def predict_items(
     """Run a candidate over pictures as users would run it.
 
     Args:
-        setting: (streams, threads for each).
+        setting: that the Artifact will have, so many pictures in each inference.
         on_part: told the part done, 0..1.
     """
     if manifest.task in TENSOR_TASKS:
@@ -139,9 +140,11 @@ def predict_items(
     shown = manifest.decode.confidence_threshold
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels, shown)
     predictions = []
-    options = SessionOptions(candidate.precision, *setting, pixels=manifest.input)  # as `open_predictor` opens the Artifact
-    session = candidate.open(*setting, pixels=manifest.input)
-    with Predictor(manifest, session, candidate.engine, options) as predictor:
+    options = SessionOptions(
+        candidate.precision, setting.streams, setting.threads, pixels=manifest.input
+    )  # as `open_predictor` opens the Artifact
+    session = candidate.open(setting.streams, setting.threads, pixels=manifest.input)
+    with Predictor(manifest, session, candidate.engine, options, setting.batch) as predictor:
         threshold = EVALUATION_THRESHOLDS[manifest.task]
         for item, answer in zip(items, predictor.predict_stream(read_contents(version, items), threshold), strict=True):
             evaluator.add(item.annotations, answer, item.width, item.height)
@@ -152,19 +155,19 @@ def predict_items(
 
 def infer_items(
     candidate: Candidate,
-    setting: tuple[int, int],
+    setting: Setting,
     manifest: ModelManifest,
     version: DatasetVersion,
     items: Sequence[Item],
     on_part: Callable[[float], None],
 ) -> list[Tensors]:
     """Raw outputs of each picture."""
-    found = []
-    with closing(candidate.open(*setting)) as session:
+    found: list[Tensors] = []
+    with closing(candidate.open(setting.streams, setting.threads)) as session:
         samples = PreparedSamples(version, items, manifest.input)
-        inputs = ({manifest.input.name: samples[place]} for place in range(len(samples)))
-        for outputs in session.stream(inputs):
-            found.append(outputs)
+        groups = take_groups((samples[place] for place in range(len(samples))), setting.batch)
+        for outputs in session.stream({manifest.input.name: np.concatenate(group)} for group in groups):
+            found += split_outputs(outputs, min(setting.batch, len(items) - len(found)))
             on_part(len(found) / len(items))
     return found
 

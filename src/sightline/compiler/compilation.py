@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.compiler.autotune import choose_batches, choose_settings, time_candidates
+from sightline.compiler.autotune import Setting, choose_batches, choose_settings, make_batches, time_candidates
 from sightline.compiler.candidates import (
     REFERENCE,
     Candidate,
@@ -26,7 +26,7 @@ from sightline.compiler.candidates import (
 from sightline.compiler.comparison import Comparison, compare_judged, predict_items
 from sightline.compiler.findings import Findings
 from sightline.compiler.fpga import FixedPrecision
-from sightline.compiler.gate import Check, GateResult, check_fp32, check_quantised, infer_samples, judge_candidate
+from sightline.compiler.gate import Check, GateResult, check_fp32, check_quantised, infer_batch, infer_samples, judge_candidate
 from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
 from sightline.compiler.guides import make_answer_guide, make_guide
@@ -43,6 +43,7 @@ from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
 from sightline.data.truth import has_human_label
+from sightline.runtime.backend import Tensors
 from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
@@ -223,16 +224,40 @@ class Compilation:
         expected = infer_samples(self._make_reference(), self._input_name, self._check_samples)
         for place, (engine, candidate) in enumerate(own.items(), start=1):
             actual = infer_samples(candidate, self._input_name, self._check_samples)
-            if self._is_quantised_already:
-                found.engine_checks[engine] = check_quantised(engine, expected, actual, found.manifest.decode)
-            else:
-                found.engine_checks[engine] = check_fp32(engine, expected, actual, found.manifest.decode, found.parts)
+            found.engine_checks[engine] = check = self._check_engine(engine, expected, actual)
+            if check.passed:
+                self._check_batch(candidate, expected)
             self._stages.update(place / len(own))
         for engine in sorted({one.engine for one in found.candidates} - set(own)):
             text = (
                 f"{engine} does not run the network in {found.manifest.precision.upper()}, so nothing shows that it computes it"
             )
             found.engine_checks[engine] = Check(name="engine", passed=False, value=float("inf"), limit=None, text=text)
+
+    def _check_engine(self, engine: str, expected: Sequence[Tensors], actual: Sequence[Tensors]) -> Check:
+        decode = self.found.manifest.decode
+        if self._is_quantised_already:
+            return check_quantised(engine, expected, actual, decode)
+        return check_fp32(engine, expected, actual, decode, self.found.parts)
+
+    def _check_batch(self, candidate: Candidate, expected: Sequence[Tensors]) -> None:
+        """One full batch against the same pictures one by one in the reference; an engine that is wrong runs each alone."""
+        found, batch = self.found, max(choose_batches(self.found.request.goal))
+        if batch == 1 or [device.name for device in found.devices] != [CPU]:
+            return
+        (first, *_) = make_batches(self._check_samples, batch)
+        alone = [expected[place % len(expected)] for place in range(batch)]
+        check = self._check_engine(
+            f"{candidate.engine} in batches of {batch},", alone, infer_batch(candidate, self._input_name, first)
+        )
+        if not check.passed:
+            found.alone.add(candidate.engine)
+            found.refusals.append(Refusal(name=f"{candidate.name}, batches of {batch}", reason=check.text))
+
+    def _keep_right(self, timings: Sequence[Timing]) -> list[Timing]:
+        """Without those of batches in engines that get batches wrong."""
+        alone = {one.name for one in self.found.candidates if one.engine in self.found.alone}
+        return [timing for timing in timings if timing.batch == 1 or timing.candidate not in alone]
 
     def _make_reference(self) -> Candidate:
         found = self.found
@@ -245,12 +270,12 @@ class Compilation:
         settings = choose_settings(batches=choose_batches(goal))
         key = make_race_key(candidates, settings, TIMING_SECONDS, goal) if self._tuning else ""
         if self._tuning and (kept := find_race(self._tuning, key)):
-            found.add_race(candidates, *kept)
+            found.add_race(candidates, self._keep_right(kept[0]), kept[1])
             return
         timings = time_candidates(
             candidates, self._input_name, self._check_samples, settings, TIMING_SECONDS, goal, on_turn=self._stages.update
         )
-        found.add_race(candidates, timings, None)
+        found.add_race(candidates, self._keep_right(timings), None)
         if self._tuning:
             keep_race(self._tuning, key, timings, now_utc())
 
@@ -276,7 +301,7 @@ class Compilation:
             for candidate in self._keep_runnable([made] if made else []):
                 found.candidates.append(candidate)
                 self._stages.begin("gate")
-                found.gates[candidate.name] = gate = self._judge(candidate, (1, 1))
+                found.gates[candidate.name] = gate = self._judge(candidate, Setting(1, 1))
                 if gate.passed:
                     found.chosen = candidate
                     return
@@ -308,8 +333,8 @@ class Compilation:
         found = self.found
         before = {one.name: one for one in (found.chosen, found.baseline) if one is not None}
         self._time([*added, *before.values()])
-        if found.chosen is not None:
-            found.chosen_timing = found.find_best(found.chosen)
+        if found.chosen is not None and found.chosen_timing is not None:
+            found.chosen_timing = found.find_best(found.chosen, found.chosen_timing.batch)  # the one that the gate judged
 
     def _choose_baseline(self, ranked: Sequence[tuple[Candidate, Timing]]) -> Candidate | None:
         """What the others are compared with: the fastest right FP32, or the reference of a network that came quantised."""
@@ -330,7 +355,7 @@ class Compilation:
         for candidate, timing in ranked:
             if not self._wants(candidate.precision) or self._is_slower(timing):
                 continue
-            found.gates[candidate.name] = gate = self._judge(candidate, (timing.streams, timing.threads))
+            found.gates[candidate.name] = gate = self._judge(candidate, Setting(timing.streams, timing.threads, timing.batch))
             if gate.passed:
                 found.chosen, found.chosen_timing = candidate, timing
                 return
@@ -342,7 +367,7 @@ class Compilation:
         goal, chosen = self.found.request.goal, self.found.chosen_timing
         return chosen is not None and goal.score(timing) <= goal.score(chosen)
 
-    def _judge(self, candidate: Candidate, setting: tuple[int, int]) -> GateResult:
+    def _judge(self, candidate: Candidate, setting: Setting) -> GateResult:
         found, limit = self.found, self.found.request.max_drop
         rows = None
         check = found.engine_checks.get(candidate.engine)
@@ -355,15 +380,17 @@ class Compilation:
         comparison = self._compare(candidate, setting)
         return judge_candidate(candidate, found.engine_checks, rows, comparison, limit)
 
-    def _compare(self, candidate: Candidate, setting: tuple[int, int]) -> Comparison:
+    def _compare(self, candidate: Candidate, setting: Setting) -> Comparison:
         found = self.found
         assert found.pictures is not None
         assert found.baseline is not None
         assert found.version is not None
         items = found.pictures.validation
-        for one in (found.baseline, candidate):
+        facts = (found.manifest, found.version, items, self._stages.update)
+        # What is compared with runs each picture alone, as the engines were checked; what may ship runs as it would.
+        for one, batch in ((found.baseline, 1), (candidate, setting.batch)):
             if one.name not in found.judged:
-                found.judged[one.name] = predict_items(one, setting, found.manifest, found.version, items, self._stages.update)
+                found.judged[one.name] = predict_items(one, setting._replace(batch=batch), *facts)
         pair = found.judged[found.baseline.name], found.judged[candidate.name]
         found.compared[candidate.name] = compare_judged(found.manifest, items, *pair, found.request.seed, found.parts)
         found.judged[candidate.name] = replace(pair[1], tensors=[])  # gigabytes; nothing else reads them

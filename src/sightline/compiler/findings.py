@@ -37,6 +37,7 @@ class Findings:
         timed_at: by candidate, when its race was run; only of races of an earlier compilation.
         parts: of outputs that pack several tensors.
         engine_checks: by engine: does it compute the network as the reference does?
+        alone: engines that compute something else for pictures that share an inference: they run each alone.
         gates, judged, compared: by candidate name.
         baseline: what the others are compared with.
         devices: that the network is placed on, first choice first.
@@ -61,6 +62,7 @@ class Findings:
     timed_at: dict[str, str] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
     engine_checks: dict[str, Check] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
     gates: dict[str, GateResult] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
     compared: dict[str, tuple[Comparison, Agreement]] = field(default_factory=dict)
@@ -82,9 +84,10 @@ class Findings:
         self.timed_at = {name: when for name, when in self.timed_at.items() if name not in names}
         self.timed_at |= dict.fromkeys(names, timed_at) if timed_at is not None else {}
 
-    def find_best(self, candidate: Candidate) -> Timing | None:
-        """A candidate's timing at its best setting for the goal."""
-        ranked = rank_timings([timing for timing in self.timings if timing.candidate == candidate.name], self.request.goal)
+    def find_best(self, candidate: Candidate, batch: int | None = None) -> Timing | None:
+        """A candidate's timing at its best setting for the goal. Args: batch: of settings with so many pictures only."""
+        timed = [timing for timing in self.timings if timing.candidate == candidate.name and batch in (None, timing.batch)]
+        ranked = rank_timings(timed, self.request.goal)
         return ranked[0] if ranked else None
 
     def rank(self) -> list[tuple[Candidate, Timing]]:

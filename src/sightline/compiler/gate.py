@@ -18,7 +18,7 @@ from sightline.compiler.layers import count_precisions
 from sightline.compiler.packed_outputs import Part, find_part_error
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow, Tensors
-from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error, find_rms_error
+from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error, find_rms_error, split_outputs
 
 MAX_FP32_ERROR = 1e-3  # relative to the largest output of the picture
 MIN_NAMED_SHARE = 0.5  # of the layers that do the arithmetic; below it an Artifact called INT8 or BF16 would be none
@@ -69,6 +69,12 @@ def infer_samples(candidate: Candidate, input_name: str, samples: Sequence[np.nd
     """Raw outputs of each sample, one picture at a time."""
     with closing(candidate.open(1, 1)) as session:
         return [session.infer({input_name: sample}) for sample in samples]
+
+
+def infer_batch(candidate: Candidate, input_name: str, batch: np.ndarray) -> list[Tensors]:
+    """Raw outputs of each picture, all inferred together."""
+    with closing(candidate.open(1, 1)) as session:
+        return split_outputs(session.infer({input_name: batch}), len(batch))
 
 
 def check_fp32(

@@ -39,6 +39,13 @@ def find_output_error(expected: Tensors, actual: Tensors, decode: DecodeSpec) ->
     return max((_compare(value, actual[name]) for name, value in expected.items()), default=0.0)
 
 
+def split_outputs(outputs: Tensors, count: int) -> list[Tensors]:
+    """Outputs of a batch of `count` pictures as those of each, `(1, ...)`, or `(0, ...)` of what has fewer rows."""
+    if count == 1:
+        return [outputs]
+    return [{name: np.atleast_1d(value)[place : place + 1] for name, value in outputs.items()} for place in range(count)]
+
+
 def find_rms_error(expected: np.ndarray, actual: np.ndarray) -> float:
     """Root mean square of the difference over that of the expected values; infinite for other shapes, or where either side
     has a value that is not finite."""
