@@ -1,10 +1,15 @@
 """Fixtures every test may use: the shared real data, and a generator with a fixed seed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Processes that prepare samples are forked from ones that train, which never load gRPC; here one process does both, and gRPC's
+# handlers would start its threads again in a fork, over descriptors that are no longer theirs, and abort. Read at its import.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
