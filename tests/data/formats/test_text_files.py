@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from format_samples import read, write_picture
+from format_samples import read, write_mask, write_picture, write_text
 
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.text_files import find_encoding, open_text, read_text
@@ -73,3 +73,17 @@ def test_names_beside_folders_lists_and_darknet_are_read_alike(tmp_path: Path) -
         dataset, _, report = read(format, source)
         assert dataset.categories.names == ("Fl\u00e4che", "Fl\u00fcche")
         assert report.count("file", "warned", GUESSED) == 1
+
+
+@pytest.mark.parametrize(("encoding", "guesses"), [("cp1252", 1), ("utf-16", 0)])
+def test_names_of_yolo_and_of_masks_do_not_become_one(tmp_path: Path, encoding: str, guesses: int) -> None:
+    write_picture(tmp_path / "yolo/images/train/1.png")
+    write_text(tmp_path / "yolo/labels/train/1.txt", "1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "yolo/data.yaml").write_bytes("train: images/train\nnames: [Fl\u00e4che, Fl\u00fcche]\n".encode(encoding))
+    write_picture(tmp_path / "masks/images/1.png", 4, 2)
+    write_mask(tmp_path / "masks/masks/1.png", [[0, 1, 2, 0], [0, 1, 2, 0]])
+    (tmp_path / "masks/classes.txt").write_bytes("background\nFl\u00e4che\nFl\u00fcche\n".encode(encoding))
+    for format, folder in (("yolo", "yolo"), ("label_masks", "masks")):
+        dataset, _, report = read(format, tmp_path / folder)
+        assert {"Fl\u00e4che", "Fl\u00fcche"} <= set(dataset.categories.names)
+        assert report.count("file", "warned", GUESSED) == guesses

@@ -39,6 +39,7 @@ from sightline.data.formats.mask_pairs import MaskFolders, MaskLayout, find_layo
 from sightline.data.formats.mask_tables import find_table
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer
+from sightline.data.formats.text_files import open_text
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import (
@@ -107,7 +108,7 @@ def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport
     """Every picture with one mask annotation for each class in its mask."""
     earlier: list[Path] = []
     for folders in layout.folders:
-        listed = read_split_list(layout.root, folders)
+        listed = read_split_list(layout.root, folders, report)
         for path, mask_path in iterate_pairs(folders, report):
             name = path.relative_to(folders.images)
             if listed is not None and path.stem not in listed:
@@ -130,12 +131,12 @@ def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport
         earlier.append(folders.images)
 
 
-def read_split_list(root: Path, folders: MaskFolders) -> set[str] | None:
+def read_split_list(root: Path, folders: MaskFolders, report: ConversionReport) -> set[str] | None:
     """Stems of the pictures that `train.txt` beside `train/` names (with any path before them), or None without a list."""
     path = root / f"{folders.images.name}.txt"
     if not path.is_file() or folders.images.parent != root:
         return None
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+    with open_text(path, report) as lines:
         return {Path(line.split()[0]).stem for line in lines if line.strip()}
 
 

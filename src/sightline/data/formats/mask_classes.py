@@ -13,6 +13,8 @@ import numpy as np
 
 from sightline.core.errors import UnreadableDataset
 from sightline.core.manifests import UnlabelledPixels
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.text_files import read_text
 
 Colour = tuple[int, int, int]
 TABLE_NAME = "classes.csv"
@@ -139,7 +141,7 @@ def has_values(path: Path) -> bool:
     return path.name == TABLE_NAME or path.suffix == ".json"
 
 
-def read_classes(path: Path) -> list[MaskClass]:
+def read_classes(path: Path, report: ConversionReport | None = None) -> list[MaskClass]:
     """A table of any known shape: `r g b name`, `name:r,g,b:...`, `name,r,g,b`, or a name a line. Raises: UnreadableDataset."""
     if path.name == TABLE_NAME:
         return read_table(path)
@@ -147,7 +149,7 @@ def read_classes(path: Path) -> list[MaskClass]:
         return read_meta(path)
     names: list[str] = []
     colours: list[Colour | None] = []
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+    for line in read_text(path, report).splitlines():
         text = line.strip()
         if not text or text.startswith("#") or text.lower().replace(" ", "").startswith("name,r,g,b"):
             continue

@@ -45,7 +45,7 @@ def find_table(layout: MaskLayout, source: Path, given: object, report: Conversi
 
     Raises: NotFound, UnreadableDataset.
     """
-    classes, is_counted = read_given_classes(layout, source, given)
+    classes, is_counted = read_given_classes(layout, source, given, report)
     if classes is None and layout.is_camvid:
         classes = list_camvid_classes(layout)
     has_colours = any(entry.colour is not None for entry in classes or ())
@@ -69,16 +69,18 @@ def find_table(layout: MaskLayout, source: Path, given: object, report: Conversi
     return MaskTable(fit_classes(classes, set(survey.counts), report) if is_open else classes)
 
 
-def read_given_classes(layout: MaskLayout, source: Path, given: object) -> tuple[list[MaskClass] | None, bool]:
+def read_given_classes(
+    layout: MaskLayout, source: Path, given: object, report: ConversionReport
+) -> tuple[list[MaskClass] | None, bool]:
     """The classes of the option, else of the file beside the masks, or None; and whether their place is all their value."""
     if isinstance(given, list | tuple):
         return make_classes([str(name) for name in given]), True
     if given is None:
         path = find_class_file(layout.root) or find_class_file(source)
-        return (None, False) if path is None else (read_classes(path), not has_values(path))
+        return (None, False) if path is None else (read_classes(path, report), not has_values(path))
     for path in (source / str(given), Path(str(given))):
         if path.is_file():
-            return read_classes(path), not has_values(path)
+            return read_classes(path, report), not has_values(path)
     raise NotFound(f"expected a file of classes, got {given}, which is neither in {source} nor here; check the path")
 
 

@@ -220,7 +220,7 @@ class _Seen:
 
 def _stream_layout(layout: _Layout, splits: dict[str, str], report: ConversionReport) -> Iterator[SourceItem]:
     """All pictures that have an XML, then those that only lie there or stand in a split list."""
-    labels = read_label_names(layout.root)
+    labels = read_label_names(layout.root, report)
     seen = _Seen()
     for path in _xml_files(layout):
         picture_id = _id_of(layout, path)

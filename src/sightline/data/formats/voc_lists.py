@@ -12,6 +12,7 @@ from pathlib import Path
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.picture_files import find_split, is_picture
+from sightline.data.formats.text_files import read_text
 
 LIST_FOLDERS = ("Main", "Segmentation", "Layout", "Action")
 # A picture in both train.txt and trainval.txt is in train.
@@ -35,7 +36,7 @@ def read_split_lists(
     splits: dict[str, str] = {}
     strange: list[tuple[Path, str]] = []
     for path in sorted(folder.glob("*.txt") if folder else (), key=lambda path: (_rank(path.stem), path.stem)):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in read_text(path, report).splitlines() if line.strip()]
         if _is_class_list(path.stem, lines):
             continue
         name = find_split(path.stem) or path.stem

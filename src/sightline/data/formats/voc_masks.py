@@ -16,6 +16,7 @@ from PIL import Image
 from sightline.core.annotations import Annotation, BoxXyxy
 from sightline.core.errors import SightlineError, UnreadableImage
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.text_files import read_text
 from sightline.imaging.masks import decode_mask, draw_polygons, encode_mask, find_mask_box
 from sightline.imaging.reading import read_image, read_label_map
 
@@ -51,7 +52,7 @@ def make_palette() -> np.ndarray:
     return colours.astype(np.uint8)
 
 
-def read_label_names(root: Path) -> LabelMap | None:
+def read_label_names(root: Path, report: ConversionReport | None = None) -> LabelMap | None:
     """`labelmap.txt` of CVAT and Datumaro: `name:r,g,b:parts:actions` a line; None when there is none."""
     path = root / "labelmap.txt"
     if not path.is_file():
@@ -59,7 +60,7 @@ def read_label_names(root: Path) -> LabelMap | None:
     names: list[str] = []
     colours: list[tuple[int, int, int]] = []
     palette = make_palette()
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+    for line in read_text(path, report).splitlines():
         name, _, rest = line.partition(":")
         if not name.strip() or name.startswith("#") or name.strip() in names:
             continue

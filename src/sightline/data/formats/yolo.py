@@ -31,6 +31,7 @@ from sightline.data.formats.picture_files import (
     walk_files,
     walk_pictures,
 )
+from sightline.data.formats.text_files import open_text, read_text
 from sightline.data.formats.yolo_labels import (
     IMAGES_FOLDER,
     LABELS_FOLDER,
@@ -153,10 +154,10 @@ def find_yaml(source: Path) -> Path | None:
     return others[0] if len(others) == 1 else None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, report: ConversionReport | None = None) -> dict[str, Any]:
     """The yaml's mapping; empty when it is another document. Raises: UnreadableDataset when it is no YAML."""
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_text(path, report)
         facts = yaml.safe_load(text)
         if isinstance(facts, dict) and "names" in facts:  # as written: `no` is a name, and so is 010
             facts["names"] = yaml.load(text, Loader=yaml.BaseLoader).get("names")
@@ -193,8 +194,8 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
     """Find names and places of pictures. Raises: UnreadableDataset."""
     path = find_yaml(source)
     if path is None:
-        return open_plain_layout(source)
-    facts, root = read_yaml(path), path.parent
+        return open_plain_layout(source, report)
+    facts, root = read_yaml(path, report), path.parent
     if "names" not in facts:
         raise UnreadableDataset(f"expected class names under `names` in {path}, got none; add them")
     names = read_names(facts["names"], path)
@@ -239,11 +240,11 @@ def read_names(names: object, path: Path) -> dict[int, str]:
     )
 
 
-def open_plain_layout(source: Path) -> YoloLayout:
+def open_plain_layout(source: Path, report: ConversionReport) -> YoloLayout:
     """images/ and labels/ without a yaml file: split by their sub-folders when all are named like splits."""
     path = find_names_file(source)
     if path is not None:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(path, report).splitlines()
         names = {index: line.strip() for index, line in enumerate(lines) if line.strip()}
     else:
         names = collect_class_numbers(find_child(source, LABELS_FOLDER))
@@ -307,7 +308,7 @@ def iterate_pictures(place: Path, root: Path, report: ConversionReport) -> Itera
     elif is_picture(place.name):
         yield place
     else:
-        with place.open(encoding="utf-8-sig", errors="replace") as lines:
+        with open_text(place, report) as lines:
             for line in lines:
                 if line.strip():
                     path = resolve_inside(place.parent, line.strip()) or resolve_inside(root, line.strip())
