@@ -279,17 +279,22 @@ def test_variants_of_datumaro(shared_data: Path, name: str, geometry: str, count
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "suffix"),
-    [("images", "labels", ".TXT"), ("images", "images", ".txt"), ("Images", "Labels", ".txt"), ("IMAGES", "labels", ".Txt")],
+    ("images", "labels", "suffix", "has_yaml"),
+    [
+        ("images", "labels", ".TXT", True),
+        ("images", "images", ".txt", True),  # without data.yaml a folder of labels is what tells the layout
+        ("Images", "Labels", ".txt", True),
+        ("IMAGES", "labels", ".Txt", True),
+        ("images", "labels", ".TXT", False),
+        ("Images", "Labels", ".txt", False),
+        ("IMAGES", "labels", ".Txt", False),
+    ],
 )
-@pytest.mark.parametrize("has_yaml", [True, False])
 def test_labels_are_found_in_folders_of_any_case_and_beside_the_picture(
     tmp_path: Path, images: str, labels: str, suffix: str, has_yaml: bool
 ) -> None:
     if has_yaml:
         write_text(tmp_path / "data.yaml", f"train: {images}/train\n" + NAMES)
-    elif images == labels:
-        pytest.skip("without data.yaml a folder of labels is what tells the layout")
     else:
         write_text(tmp_path / "classes.txt", "cat\ndog\n")
     write_picture(tmp_path / images / "train/a.JPG", 20, 10)
