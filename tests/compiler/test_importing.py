@@ -162,6 +162,18 @@ def test_a_probe_turns_what_the_user_says_round_with_the_channels(model: Path, v
     }
 
 
+@pytest.mark.parametrize(
+    ("meaning", "message"),
+    [
+        (Meaning(head="softmax", head_parameters={"tops": 3}), "expected only top for the head softmax, got 'tops'"),
+        (Meaning(head_parameters={"top": 3}), "head parameters without a head; name it with --head"),
+    ],
+)
+def test_parameters_that_nothing_would_read_are_refused(model: Path, tmp_path: Path, meaning: Meaning, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
+
+
 def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:
     corners = np.array([[[0.1, 0.1, 0.4, 0.5], [0.2, 0.3, 0.9, 0.8], [0.5, 0.5, 0.4, 0.6]]])  # one of three is inverted
     check_corners(corners, "xyxy")

@@ -227,6 +227,8 @@ def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int |
     """The head the user names, else the file's, else the one the outputs tell. Raises: InvalidInput, NotFound."""
     if meaning.head is not None:
         found = name_head(imported.graph, meaning.head, meaning.head_parameters, category_count)
+    elif meaning.head_parameters:
+        raise InvalidInput("head parameters without a head; name it with --head, or leave them out")
     elif imported.decode is not None:
         decode: DecodeSpec = imported.decode
         count = int(decode.parameters.get("class_count", 0)) or len(imported.categories or ()) or category_count or 0

@@ -13,6 +13,7 @@ from onnx import shape_inference
 
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import TENSOR_TASKS, DecodeSpec, Task
+from sightline.imaging.head_checks import check_parameter_names
 from sightline.imaging.heads import HEADS, RAW, TASK_OF_HEAD
 from sightline.imaging.joined_heads import BOX_NUMBERS
 from sightline.imaging.picture_outputs import PICTURE, read_picture_spec
@@ -78,9 +79,13 @@ def find_head(graph: onnx.ModelProto, category_count: int | None) -> FoundHead:
 
 
 def name_head(graph: onnx.ModelProto, head: str, parameters: Mapping[str, Any], category_count: int | None) -> FoundHead:
-    """The head a user names, on the graph's outputs in their order. Raises: NotFound for an unknown head."""
+    """The head a user names, on the graph's outputs in their order.
+
+    Raises: NotFound for an unknown head; InvalidInput for a parameter that it does not read.
+    """
     if head not in TASK_OF_HEAD:
         raise NotFound(f"expected a head of {', '.join(TASK_OF_HEAD)}, got {head!r}")
+    check_parameter_names(head, parameters, "head parameters")
     found = find_head(graph, category_count)
     if found.decode.head == head:
         merged = {**found.decode.parameters, **parameters}

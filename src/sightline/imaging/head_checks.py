@@ -4,7 +4,7 @@ A graph is never asked what its outputs mean, so a spec that does not fit would 
 its outputs are decoded: a head judges shapes and parameters whatever the values are, and zeros are no values that one refuses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -49,12 +49,17 @@ def check_decode_spec(spec: DecodeSpec, where: str) -> None:
             raise InvalidInput(f"{where}.{field}: expected 0 to 1, got {getattr(spec, field)}")
     if spec.max_detections < 1:
         raise InvalidInput(f"{where}.max_detections: expected at least 1, got {spec.max_detections}")
-    known = PARAMETERS_OF_HEAD[spec.head]
-    if unknown := sorted(set(spec.parameters) - set(known)):
-        expected = f"only {', '.join(known)}" if known else "none"
-        raise InvalidInput(f"{where}.parameters: expected {expected} for the head {spec.head}, got {unknown[0][:100]!r}")
+    check_parameter_names(spec.head, spec.parameters, f"{where}.parameters")
     if spec.head == PICTURE:
         read_picture_spec(spec)
+
+
+def check_parameter_names(head: str, names: Iterable[str], where: str) -> None:
+    """Whether a head reads all of them. Args: where: stands before the message. Raises: InvalidInput."""
+    known = PARAMETERS_OF_HEAD[head]
+    if unknown := sorted(set(names) - set(known)):
+        expected = f"only {', '.join(known)}" if known else "none"
+        raise InvalidInput(f"{where}: expected {expected} for the head {head}, got {unknown[0][:100]!r}")
 
 
 def check_decoding(spec: DecodeSpec, shapes: Mapping[str, Sequence[int]], categories: Categories) -> None:

@@ -68,6 +68,14 @@ def test_wrong_bodies_are_refused(client: httpx.Client, content: bytes, content_
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize("content_type", ["video/mp4", "application/json"])
+def test_compressed_bodies_are_refused(client: httpx.Client, content_type: str) -> None:
+    headers = {"content-type": content_type, "content-encoding": "gzip"}
+    answer = client.post("/v2/streams?model=brightness", content=b"x", headers=headers)
+    assert answer.status_code == 415
+    assert "expected no Content-Encoding, got 'gzip'" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("content_type", ["video/mp4", "multipart/form-data; boundary=b"])
 def test_no_piece_of_a_video_is_held_when_the_next_is_asked_for(content_type: str) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'

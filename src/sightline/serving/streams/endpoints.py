@@ -17,7 +17,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
+from sightline.serving.http.content_encoding import read_encoding
 from sightline.serving.http.keys import Caller, find_caller
+from sightline.serving.http.refusals import Refusal
 from sightline.serving.json_answers import write_json
 from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
@@ -69,6 +71,8 @@ class StreamEndpoints:
         return write_json(stream.describe(), 201, headers)
 
     async def _receive(self, request: Request) -> tuple[VideoSource, StreamOptions]:
+        if encoding := read_encoding(request.headers.get("content-encoding", "").encode("latin-1")):
+            raise Refusal(415, f"expected no Content-Encoding, got {encoding[:100]!r}; send the body as it is")
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
             asked = await read_request(request)
             self._check_model(request, asked.options)
