@@ -56,7 +56,7 @@ def test_without_a_quantiser_every_reason_is_told(tmp_path: Path, monkeypatch: p
     version = make_pictures(tmp_path / "data", RIGHT)
     monkeypatch.setattr("sightline.compiler.quantisers.table.FIRST_QUANTISERS", ("nncf",))
     monkeypatch.setattr("sightline.compiler.quantisers.nncf.NncfQuantiser.missing", lambda _: "quantising needs nncf")
-    with pytest.raises(Unsupported, match=r"has no INT8 in onnxruntime: quantising needs nncf; leave int8 out of --dtype"):
+    with pytest.raises(Unsupported, match=r"has no INT8 in onnxruntime: quantising needs nncf; leave int8 out of `precisions`"):
         sweep(write_model(tmp_path / "model"), version, precisions=("int8",), engine="onnxruntime")
 
 

@@ -1,6 +1,8 @@
+import ast
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -261,3 +263,36 @@ def test_a_start_collects_no_garbage_and_a_command_does() -> None:
 def test_every_command_that_may_last_collects_garbage_but_the_one_that_turns_it_on_itself() -> None:
     registered = {info.name: info.callback for info in app.registered_commands}
     assert {name for name, command in cli.COMMANDS.items() if registered[name] is command} == {"serve"}
+
+
+def test_a_parameter_in_a_message_is_told_as_its_option() -> None:
+    said = "leave `objective` and `slo_ms` out, give an `api_key`; under `names`, with `predict_raw`"
+    assert (
+        cli.name_options(said) == "leave --objective and --slo-ms out, give an --api-key-env; under `names`, with `predict_raw`"
+    )
+
+
+def test_a_failed_verb_names_the_options_of_the_command_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path | None) -> None:
+        raise InvalidInput("leave `slo_ms` out")
+
+    monkeypatch.setattr("sightline.cli.commands.compile_.open_workspace", fail)
+    ran = run("compile", "parts", "--json")
+    assert (ran.err, ran.json["error"]["detail"]) == ("error: leave --slo-ms out\n", "leave --slo-ms out")
+
+
+SERVER_ONLY = ("serving/http", "serving/repository", "serving/streams", "serving/listening.py")  # `sightline serve` starts it
+
+
+def test_errors_of_the_library_name_parameters_and_no_options() -> None:
+    package = Path(cli.__file__).parents[1]
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package).as_posix()
+        if place.startswith(("cli/", *SERVER_ONLY)):
+            continue
+        raised = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Raise)]
+        texts = [part.value for node in raised for part in ast.walk(node) if isinstance(part, ast.Constant)]
+        found += [(place, text) for text in texts if isinstance(text, str) and re.search(r"(^|[ (])--[a-z]", text)]
+    whole_commands = [(place, text) for place, text in found if "sightline " in text or text.startswith(" --data")]
+    assert [one for one in found if one not in whole_commands] == []

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -293,7 +294,7 @@ def test_an_engine_that_runs_a_quantised_network_wrongly_is_refused(
 
 
 def test_noise_calibrates_only_when_asked_and_the_artifact_says_so(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"INT8 needs pictures .* --calibrate-random"):
+    with pytest.raises(InvalidInput, match=r"INT8 needs pictures .* `calibrate_random`"):
         compile_model(model, tmp_path / "out")
     result = compile_model(model, tmp_path / "out", calibrate_random=True)
     assert (result.manifest.precision, result.manifest.verified) == ("int8", False)
@@ -405,8 +406,23 @@ def test_the_command_names_a_folder_of_pictures_as_the_user_did(model: Path, ver
 def test_symmetric_int8_that_cannot_come_out_is_refused(
     changed: dict[str, str], model: Path, version: DatasetVersion, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInput, match="--symmetric makes INT8 of a float network"):
+    with pytest.raises(InvalidInput, match="`symmetric` makes INT8 of a float network"):
         compile_model(model, tmp_path / "out", version, symmetric=True, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("goal", "named"),
+    [
+        ({"slo_ms": 3.0}, "leave `slo_ms` out"),
+        ({"objective": "latency"}, "leave `objective` out"),
+        ({"slo_ms": 3.0, "objective": "latency"}, "leave `objective` and `slo_ms` out"),
+    ],
+)
+def test_a_goal_of_speed_on_an_emulated_device_is_refused_by_the_names_that_were_given(
+    goal: dict[str, Any], named: str, model: Path, version: DatasetVersion, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=f"got fpga-emulator, an emulated one; {named}$"):
+        compile_model(model, tmp_path / "out", version, device="fpga-emulator", precision="auto", **goal)
 
 
 def test_accuracy_control_leaves_pictures_of_other_categories_alone(

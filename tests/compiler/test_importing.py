@@ -87,7 +87,7 @@ def test_nothing_is_tried_beside_a_way_that_the_user_states_whole(model: Path, v
 
 
 def test_a_network_nobody_says_how_to_feed_is_refused_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="give --preset"):
+    with pytest.raises(InvalidInput, match="give `preset`"):
         import_network(model / "model.onnx", tmp_path / "out", "net", meaning=Meaning(categories=NAMES))
     assert list(tmp_path.iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_a_probe_turns_what_the_user_says_round_with_the_channels(model: Path, v
     ("meaning", "message"),
     [
         (Meaning(head="softmax", head_parameters={"tops": 3}), "expected only top for the head softmax, got 'tops'"),
-        (Meaning(head_parameters={"top": 3}), "head parameters without a head; name it with --head"),
+        (Meaning(head_parameters={"top": 3}), "head parameters without a head; name it as `head`"),
     ],
 )
 def test_parameters_that_nothing_would_read_are_refused(model: Path, tmp_path: Path, meaning: Meaning, message: str) -> None:
@@ -177,7 +177,7 @@ def test_parameters_that_nothing_would_read_are_refused(model: Path, tmp_path: P
 def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:
     corners = np.array([[[0.1, 0.1, 0.4, 0.5], [0.2, 0.3, 0.9, 0.8], [0.5, 0.5, 0.4, 0.6]]])  # one of three is inverted
     check_corners(corners, "xyxy")
-    with pytest.raises(InvalidInput, match=r"got 100% that are inverted.*--head prior_boxes"):
+    with pytest.raises(InvalidInput, match=r"got 100% that are inverted.*`head` prior_boxes"):
         check_corners(-corners, "xyxy")
     check_corners(-corners, "cxcywh")
 
@@ -272,7 +272,7 @@ def test_a_probe_feeds_whole_numbers_as_pixels_only(version: DatasetVersion, tmp
 
 def test_a_preset_and_a_probe_for_another_are_refused_together(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
     meaning = Meaning(preset="imagenet-caffe", categories=NAMES)
-    with pytest.raises(InvalidInput, match=r"expected --preset or --probe, got both.*leave imagenet-caffe out"):
+    with pytest.raises(InvalidInput, match=r"expected `preset` or `probe`, got both.*leave imagenet-caffe out"):
         import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning, probe=version)
     assert list(tmp_path.iterdir()) == []
 

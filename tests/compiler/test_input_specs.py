@@ -24,7 +24,7 @@ def make_graph(*shape: int | str, inputs: int = 1):  # type: ignore[no-untyped-d
 
 
 def test_a_silent_file_without_preset_is_refused_naming_what_is_missing() -> None:
-    with pytest.raises(InvalidInput, match=r"no colour, mean, std in the file; give --preset"):
+    with pytest.raises(InvalidInput, match=r"no colour, mean, std in the file; give `preset`"):
         make_input_spec(make_graph(3, 224, 224), StatedInput(width=224, height=224), "classification")
 
 
@@ -109,6 +109,6 @@ def test_whole_numbers_are_fed_as_pixels_and_nothing_else() -> None:
     with pytest.raises(InvalidInput, match="expected std 1 for a network that takes whole numbers"):
         state_pixels(StatedInput(std=(255.0,)), StatedInput())
     normalised = StatedInput(mean=(123.0, 117.0, 104.0), std=(58.0, 57.0, 57.0))
-    with pytest.raises(InvalidInput, match="got 123, 117, 104; give --mean 0 --std 1"):
+    with pytest.raises(InvalidInput, match="got 123, 117, 104; give `mean` 0 and `std` 1"):
         state_pixels(StatedInput(), normalised)
     assert state_pixels(StatedInput(mean=(0.0,), std=(1.0,)), normalised).std == (1.0,)  # the user knows better

@@ -139,7 +139,7 @@ def test_a_file_that_takes_any_size_says_which_is_usual(tmp_path: Path) -> None:
     manifest = import_network(path, tmp_path / "model", "squares").manifest
     assert (manifest.input.width, manifest.input.height, manifest.decode.head) == (SIDE, SIDE, "joined_boxes")
     silent = write_detector(tmp_path / "silent.onnx", STATED, is_free=True)
-    with pytest.raises(InvalidInput, match="say --width and --height"):
+    with pytest.raises(InvalidInput, match="say `width` and `height`"):
         import_network(silent, tmp_path / "other", "squares")
 
 

@@ -202,7 +202,7 @@ def test_the_wide_one_leaves_a_third_in_float_whatever_the_guide_says(tmp_path: 
 def test_when_time_is_over_it_says_so(tmp_path: Path) -> None:
     save_graph(make_network(), tmp_path / "model.onnx")
     guide = Guide([np.concatenate(make_samples())], lambda outputs: float(len(list(outputs))), 0.01, lambda: True)
-    with pytest.raises(Exhausted, match="raise --time-limit"):
+    with pytest.raises(Exhausted, match="raise the time limit"):
         MixedQuantiser().quantise(tmp_path / "model.onnx", tmp_path / "out.onnx", "x", make_samples(), guide)
 
 
@@ -221,7 +221,7 @@ def test_both_engines_run_it(tmp_path: Path) -> None:
 
 def test_without_a_guide_or_a_convolution_it_is_refused_in_words(tmp_path: Path) -> None:
     save_graph(make_network(), tmp_path / "model.onnx")
-    with pytest.raises(InvalidInput, match="give pictures with --data"):
+    with pytest.raises(InvalidInput, match="got none; give pictures"):
         MixedQuantiser().quantise(tmp_path / "model.onnx", tmp_path / "out.onnx", "x", make_samples())
     model = make_network()
     del model.graph.node[2:]

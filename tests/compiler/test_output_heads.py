@@ -134,7 +134,7 @@ def test_categories_that_do_not_fit_a_named_head_are_refused() -> None:
 
 def test_a_count_that_does_not_fit_is_refused_with_the_remedy() -> None:
     found = find_head(make_graph(("y", "Softmax", (4,))), None)
-    with pytest.raises(InvalidInput, match=r"expected 4 categories .* got 3; .* --background"):
+    with pytest.raises(InvalidInput, match=r"expected 4 categories .* got 3; .* `background`"):
         settle_categories(["a", "b", "c"], found)
     assert settle_categories(["a", "b", "c"], found, background=True)[0] == ("background", "a", "b", "c")
 

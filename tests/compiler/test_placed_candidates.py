@@ -103,7 +103,7 @@ def test_a_goal_of_speed_is_refused_on_a_device_that_is_emulated(model: Path, ve
 
 def test_fixed_point_is_never_chosen_by_noise_unasked(model: Path, tmp_path: Path) -> None:
     for device in ("fpga-emulator", "hetero:fpga-emulator,cpu"):
-        with pytest.raises(InvalidInput, match=rf"precision auto on {device} needs pictures .* --calibrate-random"):
+        with pytest.raises(InvalidInput, match=rf"precision auto on {device} needs pictures .* `calibrate_random`"):
             compile_model(model, tmp_path / "out", device=device, precision="auto")
     assert list(tmp_path.iterdir()) == []
 

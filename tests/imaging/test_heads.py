@@ -203,5 +203,5 @@ def test_sigmoids_that_are_activated_already_stay_as_they_are() -> None:
 
 def test_outputs_that_nobody_explained_are_refused_with_the_remedy() -> None:
     spec = DecodeSpec(head="raw", outputs=("y",))
-    with pytest.raises(Unsupported, match="import it with --head"):
+    with pytest.raises(Unsupported, match="import it with a `head`"):
         decode_outputs(spec, {"y": np.zeros((1, 2), np.float32)}, [PLACEMENT], Categories(["a"]))

@@ -346,7 +346,7 @@ def test_layers_before_an_in_place_one_keep_their_values(tiny: Tiny) -> None:
 
 
 def test_sizes_and_channels_must_be_known_and_fit(tiny: Tiny) -> None:
-    with pytest.raises(InvalidInput, match="say --width and --height"):
+    with pytest.raises(InvalidInput, match="say `width` and `height`"):
         export_foreign(tiny, None, None, None)
     with pytest.raises(InvalidInput, match="expected 3 channels"):
         export_foreign(tiny, 8, 8, 1)
@@ -372,7 +372,7 @@ def test_weights_fit_to_the_last_key_or_are_refused(tiny: Tiny) -> None:
 
 def test_weights_without_an_architecture_are_refused_with_the_remedy(tiny: Tiny, tmp_path: Path) -> None:
     torch.save({"state_dict": tiny.state_dict()}, tmp_path / "bare.pth")
-    with pytest.raises(InvalidInput, match="is weights without a network: say --architecture timm/NAME"):
+    with pytest.raises(InvalidInput, match="is weights without a network: say `architecture` timm/NAME"):
         read_weighted_module(tmp_path / "bare.pth", None)
 
 

@@ -100,7 +100,7 @@ def test_a_certificate_that_nobody_vouches_for_is_one_line_with_the_remedy(
     ask: Ask, private: str, pems: dict[str, Pem]
 ) -> None:
     for settings in ({}, {"ca_file": pems["other"].certificate}):
-        with pytest.raises(AccessDenied, match=r"self-signed certificate; .*--ca-file") as refused:
+        with pytest.raises(AccessDenied, match=r"self-signed certificate; .*`ca_file`") as refused:
             ask(private, **settings)
         assert len(str(refused.value).splitlines()) == 1
 
@@ -122,14 +122,14 @@ def refuse_to_wait(wait_s: float) -> Any:
 
 
 def test_asking_whether_such_a_server_is_ready_says_so_too(private: str) -> None:
-    with Client(private) as client, pytest.raises(AccessDenied, match="--ca-file"):
+    with Client(private) as client, pytest.raises(AccessDenied, match="`ca_file`"):
         client.ready()
 
     async def main() -> None:
         async with AsyncClient(private) as client:
             await client.ready()
 
-    with pytest.raises(AccessDenied, match="--ca-file"):
+    with pytest.raises(AccessDenied, match="`ca_file`"):
         asyncio.run(main())
 
 
@@ -152,7 +152,7 @@ def test_a_server_that_wants_another_certificate_is_understood(alert: str) -> No
     failure = httpx.ReadError("read failed")
     failure.__cause__ = ssl.SSLError(1, f"[SSL: {alert}] (_ssl.c:2580)")
     problem = explain_failure(failure, "https://example")
-    assert isinstance(problem, AccessDenied) and "--client-certificate" in str(problem)
+    assert isinstance(problem, AccessDenied) and "`client_certificate`" in str(problem)
 
 
 def test_wrong_files_are_named_before_anything_is_asked(tmp_path: Path, pems: dict[str, Pem]) -> None:

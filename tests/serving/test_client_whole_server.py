@@ -125,5 +125,5 @@ def test_a_server_with_keys_lets_in_who_has_one(artifact: Path, tmp_path: Path) 
             with pytest.raises(InvalidInput, match="admin"):
                 client.load("parts")
         for other in (None, "sk.line-3.wrong"):
-            with Client(url, other) as client, pytest.raises(InvalidInput, match="--api-key-env"):
+            with Client(url, other) as client, pytest.raises(InvalidInput, match="`api_key`"):
                 client.predict("parts", BRIGHT)

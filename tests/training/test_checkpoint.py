@@ -146,7 +146,7 @@ def test_a_full_disk_ends_training_with_how_to_go_on(make_version, tmp_path: Pat
         if event.metrics.get("step") == 3:
             monkeypatch.setattr(checkpoint, "save_file", fill_disk)
 
-    with pytest.raises(Exhausted, match=r"no room left .*model\.training; make room there .*, and go on with --resume"):
+    with pytest.raises(Exhausted, match=r"no room left .*model\.training; make room there .*, and go on with `resume`"):
         train_model(version, recipe, out, on_progress=fill_after)
     monkeypatch.undo()
     messages: list[str] = []

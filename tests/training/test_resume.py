@@ -158,7 +158,7 @@ def test_the_work_of_a_run_that_broke_off_is_not_replaced_unasked(make_version, 
     checkpoint = training_folder(out) / "checkpoint.safetensors"
     kept = checkpoint.read_bytes()
     for recipe in (RECIPE, msgspec.structs.replace(RECIPE, seed=9)):
-        with pytest.raises(Conflict, match="go on with --resume, or remove that folder"):
+        with pytest.raises(Conflict, match="go on with `resume`, or remove that folder"):
             train_model(version, recipe, out)
     assert checkpoint.read_bytes() == kept
     messages: list[str] = []
@@ -191,7 +191,7 @@ def test_a_run_that_failed_can_go_on_and_is_not_replaced_unasked(failure: Except
 
     with pytest.raises((UnreadableImage, Exhausted)):
         train_model(version, RECIPE, out, on_progress=fail)
-    with pytest.raises(Conflict, match="go on with --resume"):
+    with pytest.raises(Conflict, match="go on with `resume`"):
         train_model(version, RECIPE, out)
     train_model(version, RECIPE, out, resume=True)
 

@@ -61,7 +61,7 @@ def merge_categories(answers: Sequence[str], version: Categories) -> tuple[Categ
     """
     if not answers:
         raise InvalidInput(
-            "expected a subject that gives annotations, got one of raw tensors; import it with --head and measure that"
+            "expected a subject that gives annotations, got one of raw tensors; import it with a `head` and measure that"
         )
     extra = [name for name in answers if name not in version]
     unknown = [name for name in version if name not in answers and name != BACKGROUND]

@@ -64,20 +64,20 @@ def settle_precisions(manifest: Manifest, engine: str | None, wanted: Sequence[P
         how = "compiled to" if is_compiled else "imported in"
         remedy = "measure its Model, named by its folder" if is_compiled else "measure a Model that was not quantised"
         raise Unsupported(
-            f"{manifest.name} was {how} {own} and runs in no other precision, got {others}; leave --dtype out, or {remedy}"
+            f"{manifest.name} was {how} {own} and runs in no other precision, got {others}; leave `precisions` out, or {remedy}"
         )
     backend = load_backend(chosen)
     device = manifest.device if isinstance(manifest, ArtifactManifest) else backend.device
     if not has_speed(device):
         raise Unsupported(
-            f"{chosen} emulates its device: it says what the numbers will be, not how fast; choose another --engine"
+            f"{chosen} emulates its device: it says what the numbers will be, not how fast; choose another `engine`"
         )
     available = backend.precisions
     lacking = [precision for precision in precisions if precision not in available]
     if lacking:
         raise Unsupported(
             f"{chosen} runs {', '.join(available)} on this machine, got {', '.join(lacking)}; "
-            "leave it out of --dtype or choose another --engine"
+            "leave it out of `precisions` or choose another `engine`"
         )
     return chosen, precisions
 
@@ -149,7 +149,7 @@ def quantise_network(
             reasons.append(str(error))
         else:
             return twin, facts
-    raise Unsupported(f"{manifest.name} has no INT8 in {network.engine}: {'; '.join(reasons)}; leave int8 out of --dtype")
+    raise Unsupported(f"{manifest.name} has no INT8 in {network.engine}: {'; '.join(reasons)}; leave int8 out of `precisions`")
 
 
 def check_network(network: SweepNetwork, manifest: Manifest, sample: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import errno
 import functools
 import gc
 import inspect
+import re
 import signal
 import sys
 import traceback
@@ -42,6 +43,7 @@ INTERNAL_ERROR = 1
 INTERRUPTED = 130
 DEBUG_FLAG = "--debug"
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+OTHER_NAMES = {"api_key": "--api-key-env", "precisions": "--dtype"}  # options not named as the parameter that they set
 
 app = typer.Typer(
     name="sightline",
@@ -123,7 +125,7 @@ def run_arguments(arguments: list[str]) -> int:
     try:
         result = app(rest, prog_name="sightline", standalone_mode=False)
     except SightlineError as error:
-        return report_failure(error, str(error), find_by_head(EXIT_CODE, error), debug, rest)
+        return report_failure(error, name_options(str(error)), find_by_head(EXIT_CODE, error), debug, rest)
     except TyperException as error:
         command = f"sightline {rest[0]}" if rest and rest[0] in (*COMMANDS, "keys") else "sightline"
         line = f"{error.format_message().rstrip('.')}; see: {command} --help"
@@ -142,6 +144,18 @@ def run_arguments(arguments: list[str]) -> int:
     if result == INTERRUPTED:  # Ctrl-C, as typer tells it
         return report_failure(KeyboardInterrupt(), "stopped", INTERRUPTED, debug, rest)
     return result if isinstance(result, int) else 0
+
+
+def name_options(message: str) -> str:
+    """What a verb says of its parameters, as the options that set them: `slo_ms` becomes --slo-ms."""
+    commands: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+    options = {name for command in commands.values() for parameter in command.params for name in parameter.opts}
+
+    def name_option(found: re.Match[str]) -> str:
+        option = OTHER_NAMES.get(found[1], f"--{found[1].replace('_', '-')}")
+        return option if option in options else found[0]
+
+    return re.sub(r"`(\w+)`", name_option, message)
 
 
 def describe_file_error(error: OSError) -> str:

@@ -118,7 +118,7 @@ def import_network(
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
     if probe is not None and meaning.preset is not None:
-        raise InvalidInput(f"expected --preset or --probe, got both; --probe tries every preset: leave {meaning.preset} out")
+        raise InvalidInput(f"expected `preset` or `probe`, got both; `probe` tries every preset: leave {meaning.preset} out")
     skipped = () if probe is not None else ("probing presets",)
     stages = Stages({name: share for name, share in STAGE_SHARES.items() if name not in skipped}, on_progress)
     check_place(out)
@@ -177,7 +177,7 @@ def describe_model(
         few = ", ".join(given[:3]) + (", ..." if len(given) > 3 else "")
         notes.append(
             f"{len(given)} categories are named ({few}), but a head {decode.head} gives no annotations that could carry them; "
-            "--head NAME says what the outputs mean"
+            "a named head says what the outputs mean"
         )
     manifest = ModelManifest(
         name=name,
@@ -219,7 +219,7 @@ def tell_published(imported: ImportedGraph, meaning: Meaning) -> list[str]:
     values = ", ".join(f"{name} {tuple(round(value, 3) for value in getattr(published, name))}" for name in fields)
     if meaning.preset is not None:
         return [f"fed by the preset {meaning.preset}; published of the architecture: {values}"]
-    advice = "where these weights were trained otherwise, give --preset, or --mean and --std"
+    advice = "where these weights were trained otherwise, give a preset, or mean and std"
     return [f"fed as published of the architecture: {values}; {advice}"]
 
 
@@ -228,7 +228,7 @@ def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int |
     if meaning.head is not None:
         found = name_head(imported.graph, meaning.head, meaning.head_parameters, category_count)
     elif meaning.head_parameters:
-        raise InvalidInput("head parameters without a head; name it with --head, or leave them out")
+        raise InvalidInput("head parameters without a head; name it as `head`, or leave them out")
     elif imported.decode is not None:
         decode: DecodeSpec = imported.decode
         count = int(decode.parameters.get("class_count", 0)) or len(imported.categories or ()) or category_count or 0
@@ -268,7 +268,7 @@ def check_corners(boxes: np.ndarray, order: str) -> None:
     if inverted > MOST_INVERTED:
         raise InvalidInput(
             f"expected boxes with corners in the order {order}, got {inverted:.0%} that are inverted; these may be offsets "
-            "from prior boxes: name --head prior_boxes with its --head-parameters, or raw"
+            "from prior boxes: name `head` prior_boxes with its `head_parameters`, or raw"
         )
 
 

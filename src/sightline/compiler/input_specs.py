@@ -110,7 +110,7 @@ def state_pixels(said: StatedInput, known: StatedInput) -> StatedInput:
         if values is not None and set(values) != {usual}:
             raise InvalidInput(
                 f"expected {field} {usual:g} for a network that takes whole numbers, which are pixels 0..255, got "
-                f"{', '.join(f'{value:g}' for value in values)}; give --mean 0 --std 1, or import a float network"
+                f"{', '.join(f'{value:g}' for value in values)}; give `mean` 0 and `std` 1, or import a float network"
             )
     return msgspec.structs.replace(known, mean=(0.0,), std=(1.0,))
 
@@ -132,7 +132,7 @@ def find_picture_input(graph: onnx.ModelProto) -> tuple[str, tuple[int, int, int
     if third in PICTURE_CHANNELS and first > 0 and second > 0:
         return name, (third, first, second), "NHWC"
     raise Unsupported(
-        f"expected an input of 1 or 3 channels and a fixed size, got {name} {shapes[name]}; give --width and --height"
+        f"expected an input of 1 or 3 channels and a fixed size, got {name} {shapes[name]}; give `width` and `height`"
     )
 
 
@@ -152,8 +152,8 @@ def make_input_spec(graph: onnx.ModelProto, stated: StatedInput, task: Task) -> 
         stated, missing = _make_gray(stated, missing)
     if missing:
         raise InvalidInput(
-            f"expected how pictures are fed, got no {', '.join(missing)} in the file; give --preset "
-            f"{'|'.join(PRESETS)}, or --colour, --mean and --std, or --probe DATA to try the presets on labelled pictures"
+            f"expected how pictures are fed, got no {', '.join(missing)} in the file; give `preset` "
+            f"{'|'.join(PRESETS)}, or `colour`, `mean` and `std`, or `probe` to try the presets on labelled pictures"
         )
     assert stated.colour is not None and stated.mean is not None and stated.std is not None
     resize = stated.resize or choose_resize(task, width, height)

@@ -124,7 +124,7 @@ def settle_categories(
     if len(given) != count:
         raise InvalidInput(
             f"expected {count} categories for the network's outputs, got {len(given)}; give the list it was trained with"
-            + (" or --background when its first class is one" if len(given) == count - 1 else "")
+            + (" or `background` when its first class is one" if len(given) == count - 1 else "")
         )
     decode = found.decode
     if found.decode.head in ("scored_boxes", "prior_boxes"):

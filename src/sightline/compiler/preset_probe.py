@@ -127,12 +127,12 @@ def _score_way(
 def check_probe_labels(manifest: ModelManifest, version: DatasetVersion, items: Sequence[Item]) -> None:
     """Raises: InvalidInput unless the labels are among the network's categories and there are some."""
     if manifest.task in TENSOR_TASKS:
-        raise InvalidInput("expected a network that annotates, got one of raw tensors or pictures; name its --head to probe it")
+        raise InvalidInput("expected a network that annotates, got one of raw tensors or pictures; name its `head` to probe it")
     unknown = sorted(set(version.categories) - set(manifest.categories))
     if unknown:
         raise InvalidInput(
             f"expected pictures labelled with the network's {len(manifest.categories)} categories "
-            f"({', '.join(manifest.categories[:3])}, ...), got {', '.join(unknown[:5])}; give --categories FILE"
+            f"({', '.join(manifest.categories[:3])}, ...), got {', '.join(unknown[:5])}; give its list as `categories`"
         )
     if not items:
         raise InvalidInput(f"expected labelled pictures to probe on, got none in {version.manifest.name!r}; label some")

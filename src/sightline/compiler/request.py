@@ -80,7 +80,7 @@ def check_request(request: Request, manifest: ModelManifest, versions: Sequence[
         what = f"precision auto on {request.device}" if is_fixed_point else request.precision.upper()
         raise InvalidInput(
             f"{what} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
-            "version or a folder of pictures, or --calibrate-random for an unverified Artifact"
+            "version or a folder of pictures, or `calibrate_random` for an unverified Artifact"
         )
     for version in versions:
         check_categories(version, manifest)
@@ -102,7 +102,7 @@ def check_numbers(request: Request) -> None:
     if request.seed < 0:
         raise InvalidInput(f"expected a seed of 0 or more, got {request.seed}; choose another")
     if not 0 <= request.max_drop <= 1:
-        raise InvalidInput(f"expected max_drop 0..1 (0.01 is one point), got {request.max_drop}")
+        raise InvalidInput(f"expected `max_drop` 0..1 (0.01 is one point), got {request.max_drop}")
     if request.calibration_images < 1 or request.validation_images < 1:
         raise InvalidInput("expected at least one calibration and one validation picture; raise the counts")
     for name, value in (("a latency limit", request.goal.slo_ms), ("a time limit", request.time_limit_s)):
@@ -112,11 +112,12 @@ def check_numbers(request: Request) -> None:
 
 def check_goal(request: Request) -> None:
     """Raises: InvalidInput for a goal of speed on a device whose emulation has none."""
-    goal = request.goal
-    if not has_speed(request.device) and (goal.slo_ms is not None or goal.objective != "throughput"):
+    given = ["`objective`"] if request.goal.objective != Goal().objective else []
+    given += ["`slo_ms`"] if request.goal.slo_ms is not None else []
+    if given and not has_speed(request.device):
         raise InvalidInput(
-            f"expected a device that can be timed for this goal, got {request.device}, an emulated one; leave --objective and "
-            "--slo-ms out"
+            f"expected a device that can be timed for this goal, got {request.device}, an emulated one; leave "
+            f"{' and '.join(given)} out"
         )
 
 
@@ -126,7 +127,7 @@ def check_symmetric(request: Request, manifest: ModelManifest) -> None:
         return
     if request.device != "cpu" or request.precision != "int8" or manifest.precision != "fp32":
         raise InvalidInput(
-            f"--symmetric makes INT8 of a float network and proves it on the cpu, got device {request.device}, precision "
+            f"`symmetric` makes INT8 of a float network and proves it on the cpu, got device {request.device}, precision "
             f"{request.precision} and a network in {manifest.precision}; leave it out or change these"
         )
 

@@ -1,6 +1,7 @@
 """Every error Sightline raises on purpose, under five heads; the message says what was expected, what came, what to do.
 
 Engine code raises these and knows nothing of HTTP or exit codes; `HTTP_STATUS` and `EXIT_CODE` are read at the border only.
+A message names a parameter of a verb in backticks, which the command line turns into the option that sets it.
 
     SightlineError
     ├── InvalidInput          the caller's data or arguments are wrong              422

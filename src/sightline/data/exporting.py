@@ -27,7 +27,7 @@ def export_version(version: DatasetVersion, target: Path, format: str, allow_los
     losses = chosen.check(version)
     if not losses.is_clean and not allow_loss:
         found = "; ".join(line for line in losses.lines() if line.startswith(("changed", "dropped")))
-        raise LossyExport(f"{format} cannot carry all of {version.manifest.name!r}: {found}; allow the loss with --allow-loss")
+        raise LossyExport(f"{format} cannot carry all of {version.manifest.name!r}: {found}; allow the loss with `allow_loss`")
     report = ConversionReport()
     with explain_disk_errors(target):
         _write(chosen, version, target, report)

@@ -73,7 +73,7 @@ def decode_outputs(
     """
     if spec.head == RAW:
         raise Unsupported(
-            f"expected a Model whose outputs are understood, got raw tensors {list(spec.outputs)}; import it with --head, "
+            f"expected a Model whose outputs are understood, got raw tensors {list(spec.outputs)}; import it with a `head`, "
             "or read the tensors with predict_raw"
         )
     if spec.head == PICTURE:

@@ -173,7 +173,7 @@ def _read_program(program: ExportedProgram, name: str, width: int | None, height
     asked = (None, height, width)
     sizes = [size if isinstance(size, int) else wanted for size, wanted in zip(values[0].shape[1:], asked, strict=True)]
     if None in sizes:
-        raise InvalidInput(f"{name} takes pictures of any size; say --width and --height of its input")
+        raise InvalidInput(f"{name} takes pictures of any size; say `width` and `height` of its input")
     example = torch.zeros([batches[0], *(size or 0 for size in sizes)])
     kind = values[0].dtype
 
@@ -219,7 +219,7 @@ def _make_example(module: nn.Module, width: int | None, height: int | None, chan
     if channels not in (1, 3):
         raise Unsupported(f"{name} is no vision network: its first convolution takes {channels} channels, pictures have 1 or 3")
     if width is None or height is None:
-        raise InvalidInput(f"{name} takes pictures of any size; say --width and --height of its input")
+        raise InvalidInput(f"{name} takes pictures of any size; say `width` and `height` of its input")
     if not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE):
         raise InvalidInput(f"expected a width and height of 1 to {LONGEST_SIDE}, got {width} x {height}")
     return torch.zeros(2, channels, height, width)

@@ -42,7 +42,7 @@ def read_weighted_module(path: Path, architecture: str | None) -> tuple[nn.Modul
     weights = strip_prefixes(read_weights(path))
     if architecture is None:
         raise InvalidInput(
-            f"{path.name} is weights without a network: say --architecture timm/NAME, torchvision/NAME or FILE.py:FUNCTION"
+            f"{path.name} is weights without a network: say `architecture` timm/NAME, torchvision/NAME or FILE.py:FUNCTION"
         )
     family, _, name = architecture.partition("/")
     if family == "timm":

@@ -213,7 +213,7 @@ def read_problem(answer: httpx.Response) -> SightlineError:
     if isinstance(content, dict):
         detail = str(content.get("detail") or content.get("error") or detail)
     if answer.status_code in NEEDS_KEY:
-        detail += "; give the client an api_key that may do this (on the command line --api-key-env)"
+        detail += "; give an `api_key` that may do this"
     default = InvalidInput if answer.is_client_error else Exhausted
     return ERROR_BY_STATUS.get(answer.status_code, default)(detail)
 
@@ -227,10 +227,10 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
     refused = find_tls_error(error)
     if isinstance(refused, ssl.SSLCertVerificationError):
         line = f"expected {url} to have a certificate that can be trusted, got: {refused.verify_message.rstrip('.')}"
-        return AccessDenied(f"{line}; give its authority's PEM file as ca_file (on the command line --ca-file)")
+        return AccessDenied(f"{line}; give its authority's PEM file as `ca_file`")
     if is_distrust(error):
         line = f"{url} lets in only clients with a certificate that it trusts: {refused}"
-        return AccessDenied(f"{line}; give client_certificate and client_key (on the command line --client-certificate)")
+        return AccessDenied(f"{line}; give `client_certificate` and `client_key`")
     if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
         return Exhausted(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
     return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")

@@ -81,7 +81,7 @@ def train_model(
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
-    with lock_training(folder), explain_full_disk(folder, "go on with --resume"):
+    with lock_training(folder), explain_full_disk(folder, "go on with `resume`"):
         _train_alone(version, recipe, out, _find_checkpoint(out, resume), on_progress, stop)
     return out
 
@@ -133,7 +133,7 @@ def _find_checkpoint(out: Path, resume: bool) -> bool:
         raise Conflict(f"{out} exists already; choose another name, or remove it")
     if has_checkpoint and not (folder / STOPPED_NAME).exists():
         raise Conflict(
-            f"{folder} holds a checkpoint of a run that broke off; go on with --resume, or remove that folder to train anew"
+            f"{folder} holds a checkpoint of a run that broke off; go on with `resume`, or remove that folder to train anew"
         )
     return False
 

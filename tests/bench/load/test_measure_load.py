@@ -142,7 +142,7 @@ def test_pages_without_numbers_are_made_too(content: LoadContent) -> None:
 
 def test_a_wrong_name_is_told_before_anything_is_measured(server: ScriptedServer) -> None:
     asked = len(server.asked)
-    with pytest.raises(InvalidInput, match="--protocol predict"):
+    with pytest.raises(InvalidInput, match="`protocol` predict"):
         measure_load(server.url, "absent", PICTURES, FACTS, protocol="v2")
     with serve_script(lambda _: write_answer(404, b"no model")) as other, pytest.raises(NotFound, match="no model"):
         measure_load(other.url, "m", PICTURES, FACTS)

@@ -41,5 +41,5 @@ def test_what_holds_no_picture_is_refused(tmp_path: Path) -> None:
         read_pictures(str(tmp_path / "absent"), home, None, seed=0)
     with pytest.raises(InvalidInput, match="at least one picture"):
         read_pictures(str(tmp_path), home, None, seed=0)
-    with pytest.raises(InvalidInput, match="--split"):
+    with pytest.raises(InvalidInput, match="`split`"):
         read_pictures(str(tmp_path), home, "test", seed=0)

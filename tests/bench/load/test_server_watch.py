@@ -45,7 +45,7 @@ def test_costs_by_hand_and_without_readings() -> None:
 def test_a_process_that_is_not_there() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    with pytest.raises(NotFound, match="--server-pid"):
+    with pytest.raises(NotFound, match="`server_pid`"):
         ServerWatch.of_pid(gone.pid)
     assert ServerWatch(frozenset({gone.pid})).read() is None
     with socket.create_server(("127.0.0.1", 0)) as listener:

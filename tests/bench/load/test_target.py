@@ -70,7 +70,7 @@ def test_v2_requests_hold_the_picture_behind_the_json_with_its_length_in_front()
 
 
 def test_v2_needs_to_know_the_input() -> None:
-    with pytest.raises(InvalidInput, match="--protocol predict"):
+    with pytest.raises(InvalidInput, match="`protocol` predict"):
         write_picture_requests(find_target("http://127.0.0.1:1"), "v2", "m", [b"x"], {})
 
 

@@ -135,7 +135,7 @@ def test_dynamic_size_is_taken_from_the_options(tmp_path: Path) -> None:
     imported = import_text(text, tmp_path, weight("w", 5, 3, 3, 3), width=20, height=12)
     assert (imported.stated.width, imported.stated.height) == (20, 12)
     assert_our_form(imported)
-    with pytest.raises(InvalidInput, match="say --width and --height"):
+    with pytest.raises(InvalidInput, match="say `width` and `height`"):
         import_text(text, tmp_path, weight("w", 5, 3, 3, 3))
 
 

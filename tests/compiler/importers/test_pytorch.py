@@ -289,9 +289,9 @@ def test_program_that_is_no_vision_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_bare_weights_need_an_architecture_and_a_size() -> None:
-    with pytest.raises(InvalidInput, match="is weights without a network: say --architecture"):
+    with pytest.raises(InvalidInput, match="is weights without a network: say `architecture`"):
         import_file(RESNET20)
-    with pytest.raises(InvalidInput, match="say --width and --height"):
+    with pytest.raises(InvalidInput, match="say `width` and `height`"):
         import_file(RESNET20, architecture=f"{ARCHITECTURES}:resnet20")
     with pytest.raises(InvalidInput, match="weights and network do not fit"):
         import_file(RESNET20, architecture="torchvision/resnet18")

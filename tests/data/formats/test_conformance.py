@@ -159,7 +159,7 @@ def test_what_a_format_can_carry_comes_back_the_same_and_what_not_it_says_before
     version = make_version(tmp_path, content)
     losses = load_format(format).check(version)
     if not losses.is_clean:
-        with pytest.raises(LossyExport, match="--allow-loss"):
+        with pytest.raises(LossyExport, match="`allow_loss`"):
             export_version(version, tmp_path / "refused", format)
         assert not (tmp_path / "refused").exists()
         return

@@ -70,7 +70,7 @@ def test_yolo_without_its_yaml_is_refused(tmp_path: Path) -> None:
     for split in ("train", "valid"):
         write_picture(tmp_path / split / "images/1.jpg")
         write_text(tmp_path / split / "labels/1.txt", "0 0.5 0.5 0.2 0.2\n")
-    with pytest.raises(UnreadableDataset, match=r"train/labels/1\.txt.*--format NAME"):
+    with pytest.raises(UnreadableDataset, match=r"train/labels/1\.txt.*name one as `format`"):
         detect_format(tmp_path)
 
 

@@ -78,7 +78,7 @@ def measure_load(
 def check_plan(plan: LoadPlan, pictures: Sequence[bytes]) -> None:
     """Refuse what cannot be measured. Raises: InvalidInput."""
     if not plan.clients and not plan.rates:
-        raise InvalidInput("expected numbers of clients or rates, got neither; try --clients 1,4,16,64")
+        raise InvalidInput("expected numbers of clients or rates, got neither; try `clients` 1,4,16,64")
     if min(plan.clients, default=1) < 1 or plan.processes < 1 or plan.max_in_flight < 1:
         raise InvalidInput(f"expected clients, processes and requests in flight above 0, got {plan}")
     if plan.duration_s <= 0 or plan.warm_up_s < 0 or plan.drain_s < 0:
@@ -100,7 +100,7 @@ def compute_rate(rate: str, best_per_s: float | None) -> float:
     if not rate.endswith("%"):
         return number
     if best_per_s is None:
-        raise InvalidInput(f"a rate of {rate} is a share of the best closed loop; give --clients too, or requests a second")
+        raise InvalidInput(f"a rate of {rate} is a share of the best closed loop; give `clients` too, or requests a second")
     return number / 100 * best_per_s
 
 

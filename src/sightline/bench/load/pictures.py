@@ -33,7 +33,7 @@ def read_pictures(
         source, version, readers = open_pictures_of_version(reference, workspace, split)
     else:
         if split is not None:
-            raise InvalidInput(f"expected --split with a dataset version only, got the path {reference}; leave --split out")
+            raise InvalidInput(f"expected `split` with a dataset version only, got the path {reference}; leave it out")
         files = [path] if path.is_file() else list(walk_pictures(path))
         source, version, readers = path.resolve().name, None, [file.read_bytes for file in files]
     pictures = read_some(readers, seed, most_bytes)

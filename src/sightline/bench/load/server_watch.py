@@ -35,7 +35,7 @@ class ServerWatch:
     def of_pid(cls, pid: int) -> Self:
         """Watch a process. Raises: NotFound when there is none."""
         if not psutil.pid_exists(pid):
-            raise NotFound(f"no process {pid}; give --server-pid the number of the server's process, or leave it out")
+            raise NotFound(f"no process {pid}; give as `server_pid` the number of the server's process, or leave it out")
         return cls(frozenset({pid}))
 
     @classmethod

@@ -21,7 +21,7 @@ from sightline.bench.load.records import (
 )
 
 SHORTAGE_REMEDIES = {
-    errno.EMFILE: "raise ulimit -Hn, or make load with more --processes",
+    errno.EMFILE: "raise ulimit -Hn, or make load with more processes",
     errno.ENFILE: "raise fs.file-max of this machine, or load the server from several",
     errno.EADDRNOTAVAIL: "make load with fewer clients, or from several machines",
 }
@@ -136,7 +136,7 @@ def describe_generator(
     late_p99 = float(np.percentile(late_ms, 99)) if len(late_ms) else None
     limits = []
     if max(cores) > MOST_CORE_SHARE:
-        limits.append(f"a generator process used {max(cores):.0%} of the one core it can use; make load with more --processes")
+        limits.append(f"a generator process used {max(cores):.0%} of the one core it can use; make load with more processes")
     if cores_shared is not None and sum(cores) > MOST_MACHINE_SHARE * cores_shared:
         limits.append(
             f"the generator used {sum(cores):.2f} of the {cores_shared} cores that the server needs too; load it from elsewhere"

@@ -95,7 +95,7 @@ def write_picture_requests(
         return [write_request(target, f"/predict/{name}", picture, headers) for picture in pictures]
     inputs = facts.get("inputs")
     if not inputs:
-        raise InvalidInput(f"{target.url} does not say what {model!r} takes (GET /v2/models/{name}); use --protocol predict")
+        raise InvalidInput(f"{target.url} does not say what {model!r} takes (GET /v2/models/{name}); use `protocol` predict")
     return [_write_v2(target, f"/v2/models/{name}/infer", inputs[0], picture) for picture in pictures]
 
 
@@ -162,5 +162,5 @@ def check_answers(target: Target, request: bytes, model: str) -> None:
     if answer.status == 404:
         raise NotFound(f"{line}; check the URL and the name")
     if answer.status in (401, 403):
-        raise InvalidInput(f"{line}; give the name of a variable that holds a key: --api-key-env")
+        raise InvalidInput(f"{line}; give an `api_key` that may do this")
     raise Exhausted(line) if answer.status >= 500 or answer.status == 429 else InvalidInput(line)

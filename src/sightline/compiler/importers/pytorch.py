@@ -28,7 +28,7 @@ class PytorchImporter:
     """Reads `.pt2`, TorchScript and weights."""
 
     name = "pytorch"
-    description = "PyTorch: exported programs (.pt2), TorchScript, weights with --architecture"
+    description = "PyTorch: exported programs (.pt2), TorchScript, weights of a named architecture"
 
     def detect(self, path: Path) -> bool:
         """Whether name and first bytes are those of a PyTorch archive, an old checkpoint or safetensors."""

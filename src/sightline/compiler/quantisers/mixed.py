@@ -72,9 +72,7 @@ class MixedQuantiser:
     ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported, Exhausted; InvalidInput without a guide."""
         if guide is None:
-            raise InvalidInput(
-                "expected a guide of calibration pictures to choose layers by, got none; give pictures with --data"
-            )
+            raise InvalidInput("expected a guide of calibration pictures to choose layers by, got none; give pictures")
         samples = samples[:MOST_SAMPLES]
         model = load_graph(graph)
         convolutions = list_convolutions(model)
@@ -202,5 +200,5 @@ class Trial:
         ) as run:
             for place in places:
                 if self.guide.is_late():
-                    raise Exhausted("the time limit was reached while layers were ranked; raise --time-limit")
+                    raise Exhausted("the time limit was reached while layers were ranked; raise the time limit")
                 yield place, run.infer({self._input_name: self.guide.batches[place]})

@@ -43,7 +43,7 @@ class NncfControlQuantiser:
     ) -> QuantiserFacts:
         """Write the INT8 twin of `graph`. Raises: Unsupported, Exhausted; InvalidInput without a guide."""
         if guide is None:
-            raise InvalidInput("expected labelled calibration pictures for accuracy control, got none; label some of --data")
+            raise InvalidInput("expected labelled calibration pictures for accuracy control, got none; label some")
 
         def validate(model: onnx.ModelProto, places: Iterable[int]) -> tuple[float, None]:
             return guide.score(run_batches(model, input_name, places, guide)), None
@@ -79,7 +79,7 @@ def run_batches(
         with closing(open_runnable(graph, {input_name: guide.batches[0]})) as session:
             for place in places:
                 if guide.is_late():
-                    raise Exhausted("the time limit was reached while layers were ranked; raise --time-limit")
+                    raise Exhausted("the time limit was reached while layers were ranked; raise the time limit")
                 yield place, session.infer({input_name: guide.batches[place]})
 
 

@@ -45,14 +45,11 @@ def detect_format(source: Path) -> DatasetFormat:
         if score > best_score:
             best, best_score = candidate, score
     if best is None:
-        raise UnreadableDataset(
-            f"{source.name} looks like none of the formats {', '.join(FORMATS)}; "
-            "name one: --format NAME, or format=... in Python"
-        )
+        raise UnreadableDataset(f"{source.name} looks like none of the formats {', '.join(FORMATS)}; name one as `format`")
     if best.name == "class_folders" and (found := find_label_files(source)):
         examples = ", ".join(path.relative_to(source).as_posix() for path in found)
         raise UnreadableDataset(
             f"{source.name} holds pictures and what look like annotations of none of the formats here, as {examples}; "
-            "name one: --format NAME, or format=... in Python (class_folders goes by the folders alone)"
+            "name one as `format` (class_folders goes by the folders alone)"
         )
     return best

@@ -90,7 +90,7 @@ def skip_resizing(build: GraphBuild, call: LayerCall) -> Tensor:
     if wanted != (height, width):
         raise Unsupported(
             f"layer {call.path} resizes {height}x{width} to {wanted[0]}x{wanted[1]}; pictures are resized before the network:"
-            f" import with --height {wanted[0]} --width {wanted[1]} where the input takes any size"
+            f" import with `height` {wanted[0]} and `width` {wanted[1]} where the input takes any size"
         )
     build.notes.append(f"{call.path}: left out, pictures come in its size")
     return tensor

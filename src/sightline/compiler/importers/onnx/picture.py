@@ -149,7 +149,7 @@ def _settle(stated: int | None, asked: int | None, what: str, file_name: str, us
     if stated is None and asked is None:
         asked = usual
     if stated is None and asked is None:
-        raise InvalidInput(f"{file_name} takes pictures of any {what}; say --width and --height of the input")
+        raise InvalidInput(f"{file_name} takes pictures of any {what}; say `width` and `height` of the input")
     if stated is not None and asked is not None and stated != asked:
         raise InvalidInput(f"expected {what} {stated}, as {file_name} fixes it, got {asked}; leave the option out")
     size = stated or asked or 0
