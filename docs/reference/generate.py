@@ -76,7 +76,8 @@ def format_default(default: Any) -> str:
 
 def help_of(parameter: Any) -> str:
     """Help text of an option or argument."""
-    return (getattr(parameter, "help", None) or "").strip()
+    group = getattr(parameter, "rich_help_panel", None)
+    return (f"*{group}.* " if group else "") + (getattr(parameter, "help", None) or "").strip()
 
 
 def render_errors() -> str:

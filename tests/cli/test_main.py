@@ -15,7 +15,10 @@ from cli_fixtures import Run
 
 from sightline.cli import main as cli
 from sightline.cli.main import app
+from sightline.compiler.importers.table import IMPORTERS
 from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, NotFound
+from sightline.data.formats.table import FORMATS
+from sightline.models.table import NETWORKS
 
 
 def list_commands() -> dict[str, Any]:
@@ -60,6 +63,27 @@ def test_every_command_prints_its_help(run: Run, name: str) -> None:
     ran = run(*name.split(), "--help")
     assert ran.code == 0
     assert "Usage: sightline" in ran.out
+    assert run(*name.split(), "-h").out == ran.out
+
+
+def test_help_names_every_choice_of_a_table_and_no_file_of_the_repository() -> None:
+    texts = {(command, name): text or "" for command, name, text in list_parameters()}
+    assert [key for key, text in texts.items() if "docs/" in text] == []
+    for key, table in (
+        (("import", "format_name"), FORMATS),
+        (("export", "format_name"), FORMATS),
+        (("import", "framework"), IMPORTERS),
+        (("train", "network"), NETWORKS),
+    ):
+        assert set(table) <= set(re.findall(r"\w+", texts[key])), key
+
+
+def test_help_tells_the_options_of_a_group_together(run: Run) -> None:
+    text = run("measure", "--help").out
+    places = [text.index(words) for words in ("\nOptions:", "\nReport:", "\nServer:", "\nLoad:", "\nSweep:")]
+    assert places == sorted(places)
+    assert text.index("\nLoad:") < text.index("--clients <str>") < text.index("--server-pid") < text.index("\nSweep:")
+    assert text.index("\nOptions:") < text.index("--json") < text.index("\nReport:")
 
 
 def test_help_loads_no_engine_and_no_framework() -> None:

@@ -35,6 +35,7 @@ from sightline.cli.commands import (
     train,
     undeploy,
 )
+from sightline.cli.grouped_help import GroupedCommand
 from sightline.cli.temporary import temporary_place
 from sightline.cli.terminal import make_console, write_json_line
 from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, SightlineError, find_by_head
@@ -52,6 +53,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_.import_command,
@@ -86,7 +88,8 @@ def collect_from_here(command: Callable[..., None]) -> Callable[..., None]:
 for name, command in COMMANDS.items():
     # The first line whole: typer's own short help is cut after about 40 characters.
     short_help = (inspect.getdoc(command) or "").partition("\n")[0]
-    app.command(name, short_help=short_help)(command if command in STARTS_LONGER else collect_from_here(command))
+    register = app.command(name, short_help=short_help, cls=GroupedCommand)
+    register(command if command in STARTS_LONGER else collect_from_here(command))
 app.add_typer(keys.app, name="keys")
 
 

@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
 
+SERVER = "Server"  # the group of these options in the help
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line on stdout; all other text goes to stderr.")
 ]
@@ -19,23 +21,38 @@ WorkspaceOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random; the same gives the same result.")]
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="Ask the server at this URL instead of opening the deployment here.")
+    str | None,
+    typer.Option("--url", help="Ask the server at this URL instead of opening the deployment here.", rich_help_panel=SERVER),
 ]
 ApiKeyOption = Annotated[
     str | None,
-    typer.Option("--api-key-env", help="Environment variable that holds the API key for the server at --url."),
+    typer.Option(
+        "--api-key-env", help="Environment variable that holds the API key for the server at --url.", rich_help_panel=SERVER
+    ),
 ]
 CaFileOption = Annotated[
     Path | None,
-    typer.Option("--ca-file", help="PEM file of the authorities to trust for an https --url instead of the system's."),
+    typer.Option(
+        "--ca-file",
+        help="PEM file of the authorities to trust for an https --url instead of the system's.",
+        rich_help_panel=SERVER,
+    ),
 ]
 ClientCertificateOption = Annotated[
     Path | None,
-    typer.Option("--client-certificate", help="PEM file to show to a server at --url that asks its clients for a certificate."),
+    typer.Option(
+        "--client-certificate",
+        help="PEM file to show to a server at --url that asks its clients for a certificate.",
+        rich_help_panel=SERVER,
+    ),
 ]
 ClientKeyOption = Annotated[
     Path | None,
-    typer.Option("--client-key", help="PEM file of its private key; by default in the file of --client-certificate."),
+    typer.Option(
+        "--client-key",
+        help="PEM file of its private key; by default in the file of --client-certificate.",
+        rich_help_panel=SERVER,
+    ),
 ]
 ConfidenceOption = Annotated[
     float | None,

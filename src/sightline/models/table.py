@@ -4,11 +4,13 @@ Nothing is imported until it is asked for. `DIALS` gives "fast" and "accurate" o
 """
 
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import Task
-from sightline.models.network import Network
+
+if TYPE_CHECKING:
+    from sightline.models.network import Network
 
 TIMM_PREFIX = "timm/"
 
@@ -71,7 +73,7 @@ def find_row(name: str) -> NetworkRow:
     return NETWORKS[name]
 
 
-def build_network(task: Task, name: str, category_count: int, width: int, height: int) -> Network:
+def build_network(task: Task, name: str, category_count: int, width: int, height: int) -> "Network":
     """Build a network with random weights; seed torch before.
 
     Args:

@@ -7,11 +7,12 @@ import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
+from sightline.data.formats.table import FORMATS
 
 
 def export_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
-    format_name: Annotated[str, typer.Option("--format", help="Format to write; docs/reference/formats.md lists them.")],
+    format_name: Annotated[str, typer.Option("--format", help=f"Format to write: {', '.join(FORMATS)}.")],
     out: Annotated[Path, typer.Option("--out", help="New folder, or new file for formats that are one file.")],
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Write even what the format cannot carry whole; the report says what is lost.")

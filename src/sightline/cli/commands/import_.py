@@ -30,10 +30,13 @@ from sightline.cli.network_options import (
 from sightline.cli.options import ConfidenceOption, JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
+from sightline.data.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from sightline.data.conversion import ConversionReport
     from sightline.data.versions import DatasetVersion
+
+PICTURES = "Labelled pictures"  # the group of these options in the help
 
 
 def import_command(
@@ -42,20 +45,27 @@ def import_command(
     ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the dataset or model; by default the source's.")] = None,
     format_name: Annotated[
-        str, typer.Option("--format", help="Format of the labels; auto finds it. docs/reference/formats.md lists them.")
+        str,
+        typer.Option("--format", help=f"Format of the labels: {', '.join(FORMATS)}; auto finds it.", rich_help_panel=PICTURES),
     ] = "auto",
     split: Annotated[
         str,
         typer.Option(
-            "--split", help="given: as the source says; 0.8/0.1/0.1: draw these shares; auto: as given, else draw 0.8/0.1/0.1."
+            "--split",
+            help="given: as the source says; 0.8/0.1/0.1: draw these shares; auto: as given, else draw 0.8/0.1/0.1.",
+            rich_help_panel=PICTURES,
         ),
     ] = "auto",
     seed: SeedOption = 0,
     lists: Annotated[
-        list[str] | None, typer.Option("--list", help="SPLIT=FILE: a list of the pictures of one split; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--list", help="SPLIT=FILE: a list of the pictures of one split; may be repeated.", rich_help_panel=PICTURES
+        ),
     ] = None,
     reader_options: Annotated[
-        list[str] | None, typer.Option("--option", help="KEY=VALUE for the format's reader; may be repeated.")
+        list[str] | None,
+        typer.Option("--option", help="KEY=VALUE for the format's reader; may be repeated.", rich_help_panel=PICTURES),
     ] = None,
     categories: Annotated[
         Path | None,
@@ -64,7 +74,12 @@ def import_command(
         ),
     ] = None,
     allow_header_only: Annotated[
-        bool, typer.Option("--trust-pictures", help="Read only the headers of pictures; faster, finds fewer broken ones.")
+        bool,
+        typer.Option(
+            "--trust-pictures",
+            help="Read only the headers of pictures; faster, finds fewer broken ones.",
+            rich_help_panel=PICTURES,
+        ),
     ] = False,
     framework: FrameworkOption = "auto",
     weights: WeightsOption = None,

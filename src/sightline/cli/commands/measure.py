@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sightline.bench.reports import Report
     from sightline.core.workspace import Workspace
 
+REPORT, LOAD, SWEEP = "Report", "Load", "Sweep"  # groups of options in the help
 REPORT_BATCHES, SWEEP_BATCHES = "1,8", "1,5,10,25,50"
 
 
@@ -55,13 +56,16 @@ def measure_command(
         typer.Option("--batch", help="Batch sizes to sweep, with commas; by default 1,8, with --iterations 1,5,10,25,50."),
     ] = None,
     streams: Annotated[
-        str | None, typer.Option("--streams", help="Report: numbers of inferences in flight to sweep, by default 1,2.")
+        str | None,
+        typer.Option("--streams", help="Numbers of inferences in flight to sweep, by default 1,2.", rich_help_panel=REPORT),
     ] = None,
     max_images: Annotated[
-        int | None, typer.Option("--max-images", min=1, help="Report: accuracy on so many pictures, drawn with the seed.")
+        int | None,
+        typer.Option("--max-images", min=1, help="Accuracy on so many pictures, drawn with the seed.", rich_help_panel=REPORT),
     ] = None,
     point_s: Annotated[
-        float | None, typer.Option("--point-s", min=0.1, help="Report: seconds for each point of the sweep, by default 3.")
+        float | None,
+        typer.Option("--point-s", min=0.1, help="Seconds for each point of the sweep, by default 3.", rich_help_panel=REPORT),
     ] = None,
     seed: SeedOption = 0,
     url: UrlOption = None,
@@ -70,61 +74,88 @@ def measure_command(
     client_certificate: ClientCertificateOption = None,
     client_key: ClientKeyOption = None,
     clients: Annotated[
-        str | None, typer.Option("--clients", help="Load on the server at --url: so many clients in turn, such as 1,4,16,64.")
+        str | None,
+        typer.Option(
+            "--clients", help="So many clients of the server at --url in turn, such as 1,4,16,64.", rich_help_panel=LOAD
+        ),
     ] = None,
     rate: Annotated[
         list[str] | None,
-        typer.Option("--rate", help="Load: requests a second, or 80% of what the best --clients reached; may be repeated."),
+        typer.Option(
+            "--rate",
+            help="Requests a second, or 80% of what the best --clients reached; may be repeated.",
+            rich_help_panel=LOAD,
+        ),
     ] = None,
     duration_s: Annotated[
-        float | None, typer.Option("--duration-s", min=0.1, help="Load: seconds for each point, by default 8.")
+        float | None, typer.Option("--duration-s", min=0.1, help="Seconds for each point, by default 8.", rich_help_panel=LOAD)
     ] = None,
     warm_up_s: Annotated[
-        float | None, typer.Option("--warm-up-s", min=0.0, help="Load: seconds before each point, by default 1.5.")
+        float | None,
+        typer.Option("--warm-up-s", min=0.0, help="Seconds before each point, by default 1.5.", rich_help_panel=LOAD),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="Load: predict (the default), or v2 with binary tensors.")
+        str | None, typer.Option("--protocol", help="predict (the default), or v2 with binary tensors.", rich_help_panel=LOAD)
     ] = None,
     processes: Annotated[
-        int | None, typer.Option("--processes", min=1, help="Load: processes that make it, by default 1.")
+        int | None, typer.Option("--processes", min=1, help="Processes that make it, by default 1.", rich_help_panel=LOAD)
     ] = None,
     server_pid: Annotated[
-        int | None, typer.Option("--server-pid", min=1, help="Load: process of the server, by default who listens there.")
+        int | None,
+        typer.Option("--server-pid", min=1, help="Process of the server, by default who listens there.", rich_help_panel=LOAD),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option("--iterations", min=1, help="Sweep: so many batches at every batch size, by default 20.")
+        int | None,
+        typer.Option("--iterations", min=1, help="So many batches at every batch size, by default 20.", rich_help_panel=SWEEP),
     ] = None,
     dtype: Annotated[
         str | None,
-        typer.Option("--dtype", help="Sweep: precisions, such as fp32,bf16,int8; by default fp32, an artifact's own."),
+        typer.Option(
+            "--dtype", help="Precisions, such as fp32,bf16,int8; by default fp32, an artifact's own.", rich_help_panel=SWEEP
+        ),
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="Sweep: openvino, onnxruntime or reference; by default openvino, or an artifact's."),
+        typer.Option(
+            "--engine", help="openvino, onnxruntime or reference; by default openvino, or an artifact's.", rich_help_panel=SWEEP
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="Sweep: file with a name a line, in the order of the network's classes.")
+        Path | None,
+        typer.Option("--labels", help="File with a name a line, in the order of the network's classes.", rich_help_panel=SWEEP),
     ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
-            "--mean", help="Sweep: R,G,B to subtract instead of the network's own; or a mean.npy or mean.binaryproto."
+            "--mean",
+            help="R,G,B to subtract instead of the network's own; or a mean.npy or mean.binaryproto.",
+            rich_help_panel=SWEEP,
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", help="Sweep of a network's file: how pictures are fed where it is silent.")
+        str | None,
+        typer.Option("--preset", help="Of a network's file: how pictures are fed where it is silent.", rich_help_panel=SWEEP),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Sweep: also write the rows into this new CSV file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Also write the rows into this new CSV file.", rich_help_panel=SWEEP)
+    ] = None,
     calibrate: Annotated[
-        str | None, typer.Option("--calibrate", help="Sweep: pictures to make a model's INT8 with; by default those of --data.")
+        str | None,
+        typer.Option(
+            "--calibrate", help="Pictures to make a model's INT8 with; by default those of --data.", rich_help_panel=SWEEP
+        ),
     ] = None,
     calibration_batches: Annotated[
-        int | None, typer.Option("--calibration-batches", min=1, help="Sweep: so many batches of 50 of them, by default 10.")
+        int | None,
+        typer.Option(
+            "--calibration-batches", min=1, help="So many batches of 50 of them, by default 10.", rich_help_panel=SWEEP
+        ),
     ] = None,
     first_calibration_batch: Annotated[
-        int | None, typer.Option("--first-calibration-batch", min=0, help="Sweep: from this batch on, by default 0.")
+        int | None,
+        typer.Option("--first-calibration-batch", min=0, help="From this batch on, by default 0.", rich_help_panel=SWEEP),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Sweep: no progress, only the Final Stats.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the Final Stats.", rich_help_panel=SWEEP)] = False,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -14,70 +14,130 @@ if TYPE_CHECKING:
     from sightline.serving.http.tls import TlsFiles
     from sightline.serving.repository.host import Mode
 
+ADDRESS, MODELS, CALLERS, TLS, SOURCES = (
+    "Address",
+    "Models",
+    "Callers",
+    "TLS",
+    "Pictures and videos from elsewhere",
+)  # in the help
 KEYS_VARIABLE = "SIGHTLINE_API_KEYS"
 RepositoryArgument = Annotated[Path | None, typer.Argument(help="Model repository; by default the workspace's deployments.")]
-HostOption = Annotated[str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.")]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.", rich_help_panel=ADDRESS)
+]
 PortOption = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one; by default $SIGHTLINE_PORT, 8000.")
+    int | None,
+    typer.Option(
+        "--port", min=0, max=65535, help="Port; 0 picks a free one; by default $SIGHTLINE_PORT, 8000.", rich_help_panel=ADDRESS
+    ),
 ]
 GrpcPortOption = Annotated[
-    int | None, typer.Option("--grpc-port", min=0, max=65535, help="Also serve gRPC here; 0 picks a free port.")
+    int | None,
+    typer.Option("--grpc-port", min=0, max=65535, help="Also serve gRPC here; 0 picks a free port.", rich_help_panel=ADDRESS),
 ]
-RemoteOption = Annotated[bool, typer.Option("--allow-remote", help="Let other machines reach a server that has no API keys.")]
+RemoteOption = Annotated[
+    bool,
+    typer.Option("--allow-remote", help="Let other machines reach a server that has no API keys.", rich_help_panel=ADDRESS),
+]
 ModeOption = Annotated[
-    str, typer.Option("--model-control", help="poll: watch the repository; none: load once; explicit: load what is asked for.")
+    str,
+    typer.Option(
+        "--model-control",
+        help="poll: watch the repository; none: load once; explicit: load what is asked for.",
+        rich_help_panel=MODELS,
+    ),
 ]
 LoadOption = Annotated[
-    list[str] | None, typer.Option("--load", help="With explicit: a model to load at the start; '*' is all. May be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--load", help="With explicit: a model to load at the start; '*' is all. May be repeated.", rich_help_panel=MODELS
+    ),
 ]
 BudgetOption = Annotated[
-    float | None, typer.Option("--memory-budget", min=1, help="MB for opened models; idle ones are paged out above it.")
+    float | None,
+    typer.Option(
+        "--memory-budget", min=1, help="MB for opened models; idle ones are paged out above it.", rich_help_panel=MODELS
+    ),
 ]
 KeysOption = Annotated[
-    Path | None, typer.Option("--keys", help=f"File of API keys (sightline keys); ${KEYS_VARIABLE} may hold some, too.")
+    Path | None,
+    typer.Option(
+        "--keys", help=f"File of API keys (sightline keys); ${KEYS_VARIABLE} may hold some, too.", rich_help_panel=CALLERS
+    ),
 ]
 MaxRpsOption = Annotated[
-    float | None, typer.Option("--max-rps", min=0.001, help="Requests a second of all callers together; more is answered 503.")
+    float | None,
+    typer.Option(
+        "--max-rps", min=0.001, help="Requests a second of all callers together; more is answered 503.", rich_help_panel=CALLERS
+    ),
 ]
 ConnectionsOption = Annotated[
-    int | None, typer.Option("--max-connections", min=1, help="HTTP connections open at once; by default 1024.")
+    int | None,
+    typer.Option("--max-connections", min=1, help="HTTP connections open at once; by default 1024.", rich_help_panel=CALLERS),
 ]
 AddressConnectionsOption = Annotated[
     int | None,
     typer.Option(
-        "--max-connections-per-address", min=1, help="Of them of one address, as all behind a proxy have; by default 512."
+        "--max-connections-per-address",
+        min=1,
+        help="Of them of one address, as all behind a proxy have; by default 512.",
+        rich_help_panel=CALLERS,
     ),
 ]
 ClosedMetricsOption = Annotated[
-    bool, typer.Option("--closed-metrics", help="Ask for a key at /metrics also on this machine, as a proxy here needs.")
+    bool,
+    typer.Option(
+        "--closed-metrics",
+        help="Ask for a key at /metrics also on this machine, as a proxy here needs.",
+        rich_help_panel=CALLERS,
+    ),
 ]
 CertificateOption = Annotated[
-    Path | None, typer.Option("--tls-certificate", help="PEM file: serve HTTPS, and gRPC over TLS, with this certificate.")
+    Path | None,
+    typer.Option(
+        "--tls-certificate", help="PEM file: serve HTTPS, and gRPC over TLS, with this certificate.", rich_help_panel=TLS
+    ),
 ]
 KeyOption = Annotated[
-    Path | None, typer.Option("--tls-key", help="PEM file of its private key, when it is not in the same file.")
+    Path | None,
+    typer.Option("--tls-key", help="PEM file of its private key, when it is not in the same file.", rich_help_panel=TLS),
 ]
 ClientAuthorityOption = Annotated[
-    Path | None, typer.Option("--tls-client-ca", help="PEM file: only clients with a certificate of this authority.")
+    Path | None,
+    typer.Option("--tls-client-ca", help="PEM file: only clients with a certificate of this authority.", rich_help_panel=TLS),
 ]
 LogOption = Annotated[str | None, typer.Option("--access-log", help="File for a JSON line per request; '-' is standard error.")]
 ImageUrlOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-image-urls", help="Host that pictures may be fetched from, '*': any public one. May be repeated."),
+    typer.Option(
+        "--allow-image-urls",
+        help="Host that pictures may be fetched from, '*': any public one. May be repeated.",
+        rich_help_panel=SOURCES,
+    ),
 ]
-StreamFilesOption = Annotated[Path | None, typer.Option("--stream-files", help="Folder whose videos may be streamed.")]
+StreamFilesOption = Annotated[
+    Path | None, typer.Option("--stream-files", help="Folder whose videos may be streamed.", rich_help_panel=SOURCES)
+]
 StreamUrlOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-stream-urls", help="Host of cameras that may be opened, '*': any public one. May be repeated."),
+    typer.Option(
+        "--allow-stream-urls",
+        help="Host of cameras that may be opened, '*': any public one. May be repeated.",
+        rich_help_panel=SOURCES,
+    ),
 ]
 OriginOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-origin", help="Site whose pages may send requests and read the answers, as https://name:port. May be repeated."
+        "--allow-origin",
+        help="Site whose pages may send requests and read the answers, as https://name:port. May be repeated.",
+        rich_help_panel=CALLERS,
     ),
 ]
 NameOption = Annotated[
-    list[str] | None, typer.Option("--server-name", help="Name that requests may ask for in Host. May be repeated.")
+    list[str] | None,
+    typer.Option("--server-name", help="Name that requests may ask for in Host. May be repeated.", rich_help_panel=ADDRESS),
 ]
 
 

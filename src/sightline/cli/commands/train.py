@@ -10,6 +10,7 @@ from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_
 from sightline.cli.progress import show_progress
 from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, format_value, make_table
+from sightline.models.table import NETWORKS
 
 if TYPE_CHECKING:
     from sightline.core.progress import OnProgress
@@ -23,7 +24,7 @@ def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
     task: Annotated[str, typer.Option("--task", help="classification, multilabel, detection or semantic.")],
     network: Annotated[
-        str, typer.Option("--model", help="fast, accurate, a network's name (docs/reference/networks.md), or timm/NAME.")
+        str, typer.Option("--model", help=f"fast, accurate, timm/NAME, or a network of {', '.join(NETWORKS)}.")
     ] = "fast",
     budget: Annotated[str, typer.Option("--budget", help="How long: 10min, 360cpu-s, 30epochs or 4000it.")] = "10min",
     seed: SeedOption = 0,

@@ -3,10 +3,12 @@
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from sightline.compiler.importers.importer import Importer
 from sightline.core.errors import MissingPackage, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from sightline.compiler.importers.importer import Importer
 
 IMPORTERS = {
     "onnx": "sightline.compiler.importers.onnx.files:OnnxImporter",
@@ -27,7 +29,7 @@ NETWORK_SUFFIXES = {
 MISSING = "reading networks needs onnx; pip install 'sightline[compile]'"
 
 
-def load_importer(name: str) -> Importer:
+def load_importer(name: str) -> "Importer":
     """Import an importer. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
     importer = _make_importer(name)
     if missing := importer.missing():
@@ -35,7 +37,7 @@ def load_importer(name: str) -> Importer:
     return importer
 
 
-def find_importer(path: Path) -> Importer | None:
+def find_importer(path: Path) -> "Importer | None":
     """The importer whose files look like this one, whether or not its packages are installed; None when none does.
 
     Raises: MissingPackage for a network's file on an install that reads none.
@@ -47,7 +49,7 @@ def find_importer(path: Path) -> Importer | None:
     return next((importer for importer in map(_make_importer, IMPORTERS) if importer.detect(path)), None)
 
 
-def choose_importer(path: Path, framework: str = "auto") -> Importer:
+def choose_importer(path: Path, framework: str = "auto") -> "Importer":
     """The importer for a file. Raises: NotFound, Unsupported when no framework is recognised, MissingPackage."""
     if not path.exists():
         raise NotFound(f"no network file {path}; check the path")
@@ -66,8 +68,8 @@ def can_read_networks() -> bool:
     return importlib.util.find_spec("onnx") is not None
 
 
-def _make_importer(name: str) -> Importer:
+def _make_importer(name: str) -> "Importer":
     if name not in IMPORTERS:
         raise NotFound(f"expected a framework of {', '.join(IMPORTERS)}, got {name!r}")
     module_name, _, class_name = IMPORTERS[name].partition(":")
-    return cast(Importer, getattr(importlib.import_module(module_name), class_name)())
+    return cast("Importer", getattr(importlib.import_module(module_name), class_name)())

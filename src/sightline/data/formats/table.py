@@ -2,10 +2,12 @@
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sightline.core.errors import NotFound, UnreadableDataset
-from sightline.data.formats.format import DatasetFormat
-from sightline.data.formats.label_files import find_label_files
+
+if TYPE_CHECKING:
+    from sightline.data.formats.format import DatasetFormat
 
 FORMATS: dict[str, str] = {
     "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
@@ -23,7 +25,7 @@ FORMATS: dict[str, str] = {
 }
 
 
-def load_format(name: str) -> DatasetFormat:
+def load_format(name: str) -> "DatasetFormat":
     """The format of this name. Raises: NotFound."""
     if name not in FORMATS:
         raise NotFound(f"no data set format {name!r}; there are: {', '.join(sorted(FORMATS))}")
@@ -32,11 +34,13 @@ def load_format(name: str) -> DatasetFormat:
     return loaded
 
 
-def detect_format(source: Path) -> DatasetFormat:
+def detect_format(source: Path) -> "DatasetFormat":
     """The format that is surest `source` is its own; the table's order decides between equals.
 
     Raises: UnreadableDataset when none knows it, or only the folders do and there are annotations that nobody would read.
     """
+    from sightline.data.formats.label_files import find_label_files
+
     best: DatasetFormat | None = None
     best_score = 0.0
     for name in FORMATS:
