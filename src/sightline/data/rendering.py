@@ -286,15 +286,13 @@ def _noise(rng: np.random.Generator, width: int, height: int, grain_px: int) -> 
     if grain_px == 1:
         return rng.standard_normal((height, width), np.float32)
     coarse = rng.standard_normal((height // grain_px + 2, width // grain_px + 2), np.float32)
-    drawn: Surface = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return drawn
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _turn(field: Surface, angle: float) -> Surface:
     height, width = field.shape
     transform = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
-    drawn: Surface = cv2.warpAffine(field, transform, (width, height), borderMode=cv2.BORDER_REFLECT)
-    return drawn
+    return np.asarray(cv2.warpAffine(field, transform, (width, height), borderMode=cv2.BORDER_REFLECT), np.float32)
 
 
 def _slope(mask: Mask, light: np.ndarray, width_px: float) -> Surface:
@@ -306,8 +304,7 @@ def _slope(mask: Mask, light: np.ndarray, width_px: float) -> Surface:
 
 
 def _soften(mask: Mask, sigma: float = 0.7) -> Surface:
-    drawn: Surface = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
-    return drawn
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma), np.float32)
 
 
 def _dilate(mask: Mask, radius: int) -> Mask:

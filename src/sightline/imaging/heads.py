@@ -187,8 +187,7 @@ def _resample_semantic(logits: Floats, placement: Placement) -> tuple[np.ndarray
 
     def resample(plane: Floats) -> Floats:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        result: Floats = cv2.warpAffine(plane, to_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return result
+        return np.asarray(cv2.warpAffine(plane, to_grid, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
     first, *others = _find_contenders(logits)
     label_map = np.full(size[::-1], first, np.uint16)

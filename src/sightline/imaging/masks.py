@@ -138,7 +138,7 @@ def annotations_to_label_map(
         _check_size(mask, height, width)
         labels.append(categories.index(annotation.category))
         runs.append(unpack_runs(mask))
-    flat = _paint_runs(labels, runs, height * width, unlabelled).astype(np.uint8 if small else np.int32)
+    flat: LabelMap = _paint_runs(labels, runs, height * width, unlabelled).astype(np.uint8 if small else np.int32)
     # (W * H) -> (W, H) -> (H, W)
     return cv2.transpose(flat.reshape(width, height)) if flat.size else flat.reshape(height, width)
 

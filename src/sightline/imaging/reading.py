@@ -136,10 +136,10 @@ def turn_upright(image: UInt8Image, orientation: int) -> UInt8Image:
     """Apply an EXIF orientation (Exif 2.32, tag 0x0112) to an array as stored. Returns a contiguous array."""
     if orientation == 1:
         return image
-    turned = np.asarray(cv2.transpose(image) if orientation >= 5 else image)  # 5..8: rows and columns are exchanged
+    turned = np.asarray(cv2.transpose(image), np.uint8) if orientation >= 5 else image  # 5..8: rows and columns are exchanged
     # What is left after the exchange: mirror left-right (2, 6), both (3, 7), top-bottom (4, 8).
     flip = {2: 1, 6: 1, 3: -1, 7: -1, 4: 0, 8: 0}.get(orientation)
-    return turned if flip is None else np.asarray(cv2.flip(turned, flip))
+    return turned if flip is None else np.asarray(cv2.flip(turned, flip), np.uint8)
 
 
 def _read_file(path: Path) -> bytes:
@@ -166,8 +166,8 @@ def _decode_fast(content: bytes, picture: ImageFile, kind: str) -> UInt8Image | 
 def _decode_with_opencv(content: bytes, width: int, height: int) -> UInt8Image | None:
     """`(H, W, 3)` RGB as stored, not turned; None when OpenCV cannot decode it to the size that its header states."""
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    decoded: UInt8Image | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    return decoded if decoded is not None and decoded.shape[:2] == (height, width) else None
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    return np.asarray(decoded, np.uint8) if decoded is not None and decoded.shape[:2] == (height, width) else None
 
 
 def _convert_to_rgb(picture: ImageFile, name: str) -> UInt8Image:

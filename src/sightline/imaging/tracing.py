@@ -28,7 +28,7 @@ def trace_mask(mask: Mask, tolerance: float = 0.0) -> tuple[Ring, ...]:
     Returns:
         Rings x0, y0, x1, y1, ..., outer ones only; none for an empty mask.
     """
-    rings = [points for points, is_hole in _walk_rings(mask) if not is_hole]
+    rings: list[np.ndarray[Any, Any]] = [points for points, is_hole in _walk_rings(mask) if not is_hole]
     if tolerance > 0:
         simple = [cv2.approxPolyDP(points.astype(np.float32), tolerance, closed=True).reshape(-1, 2) for points in rings]
         rings = [points for points in simple if len(points) >= 3]

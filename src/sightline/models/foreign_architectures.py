@@ -113,7 +113,7 @@ def _build_timm(name: str, weights: Mapping[str, Tensor]) -> tuple[nn.Module, In
         raise NotFound(f"timm has no network {name!r}; see timm.list_models()")
     config = timm.get_pretrained_cfg(name)
     facts = config.to_dict() if config is not None else {}
-    arguments = {}
+    arguments: dict[str, Any] = {}
     classifier, first = _first(facts.get("classifier")), _first(facts.get("first_conv"))
     if classifier and f"{classifier}.weight" in weights:
         arguments["num_classes"] = weights[f"{classifier}.weight"].shape[0]

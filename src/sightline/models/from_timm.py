@@ -46,7 +46,7 @@ def build(name: str, task: Task, category_count: int, width: int, height: int) -
 def _create_body(name: str, category_count: int, width: int, height: int) -> Any:
     """The module with random weights, tried on one picture: each architecture has reasons of its own to refuse a size."""
     # Those of a fixed size take it when they are built; the others, nearly all convolutional, do not know the argument.
-    sized = {"img_size": (height, width)} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    sized: dict[str, Any] = {"img_size": (height, width)} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
     try:
         body = timm.create_model(name, pretrained=False, num_classes=category_count, **sized)
         with torch.no_grad():

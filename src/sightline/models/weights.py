@@ -131,7 +131,7 @@ def _fetch_timm(name: str) -> dict[str, Tensor] | None:
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    if config is None or not config.url or not config.url.startswith("http"):
+    if config is None or not isinstance(config.url, str) or not config.url.startswith("http"):
         return None  # published on a hub that needs a client of its own: give the file with `weights`
     state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
         config.url, map_location="cpu", progress=False, weights_only=True

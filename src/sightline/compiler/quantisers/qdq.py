@@ -22,7 +22,7 @@ class FreshNames:
     """Names that neither a node nor a tensor of the graph has: those of networks are anything, `conv_scale` too."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = {value.name for value in (*model.graph.input, *model.graph.initializer)}
+        self._taken = {value.name for value in model.graph.input} | {tensor.name for tensor in model.graph.initializer}
         for node in iterate_nodes(model.graph):
             self._taken.update((node.name, *node.input, *node.output))
 
@@ -66,7 +66,7 @@ def write_qdq(plan: Plan, chosen: Collection[str]) -> onnx.ModelProto:
 def _round_tensor(model: onnx.ModelProto, names: FreshNames, name: str, found: Range) -> list[onnx.NodeProto]:
     """Two nodes that round a tensor; the output of the second stands for it."""
     facts = [names.make(f"{name}_scale"), names.make(f"{name}_zero_point")]
-    values = (np.array(found.scale, np.float32), np.array(found.zero_point, np.uint8))
+    values: tuple[np.ndarray, ...] = (np.array(found.scale, np.float32), np.array(found.zero_point, np.uint8))
     model.graph.initializer.extend(numpy_helper.from_array(value, fact) for value, fact in zip(values, facts, strict=True))
     stored, rounded = names.make(f"{name}_uint8"), names.make(f"{name}_rounded")
     return [
