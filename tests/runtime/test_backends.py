@@ -19,7 +19,7 @@ from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import place_batch, prepare_batch
 from sightline.runtime.backend import Session, SessionOptions, TensorType
 from sightline.runtime.backends.hetero import HeteroNetwork, Segment, write_hetero
-from sightline.runtime.backends.table import BACKENDS, list_backends, load_backend
+from sightline.runtime.backends.table import BACKENDS, load_backend
 
 ENGINES = [name for name in BACKENDS if name != "hls4ml"]
 OTHERS = [name for name in ENGINES if name != "reference"]
@@ -302,12 +302,6 @@ def test_the_first_inference_is_left_out_of_the_mean() -> None:
 def test_an_unknown_engine_is_named_with_the_known_ones() -> None:
     with pytest.raises(NotFound, match="reference, onnxruntime, openvino"):
         load_backend("tensorrt")
-
-
-def test_back_ends_are_found_by_their_device() -> None:
-    assert list_backends("cpu") == ["reference", "onnxruntime", "openvino"]
-    assert list_backends("fpga-emulator") == ["hls4ml"]
-    assert list_backends("gpu") == []
 
 
 @pytest.mark.parametrize("colour", ["RGB", "BGR", "GRAY"])

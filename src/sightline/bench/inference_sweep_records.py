@@ -11,8 +11,6 @@ import msgspec
 from sightline.bench.records import DatasetFacts, LoadResult, Spread, SubjectFacts
 from sightline.core.manifests import InputSpec, Precision
 
-ALL_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int16", "int8")  # in the order they are shown
-
 
 class SweepPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is measured: every precision at every batch size, `iterations` batches each.

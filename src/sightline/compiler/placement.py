@@ -75,11 +75,6 @@ def place_layers(model: onnx.ModelProto, devices: Sequence[Device]) -> list[Plac
     return [_describe_part(part, facts, chosen, reasons) for part in parts]
 
 
-def count_unsupported(placements: Sequence[Placement], first: Device) -> int:
-    """Layers that do not run on the device of first choice: the report's "unsupported layers: N"."""
-    return sum(row.device != first.name for part in placements for row in part.rows)
-
-
 def list_places(placements: Sequence[Placement]) -> list[LayerPlace]:
     """The rows of all parts, for the report."""
     return [row for part in placements for row in part.rows]

@@ -1,4 +1,4 @@
-"""Read video: facts from the header, and frames as upright RGB pictures together with the moment each is shown.
+"""Read video: frames as upright RGB pictures together with the moment each is shown.
 
 Labels belong to frames, so the frame's presentation time from the file is kept, never computed from its number: videos with a
 variable frame rate, a late first frame or dropped frames stay right. Only containers named below are opened: play lists and
@@ -24,28 +24,6 @@ from sightline.data.video_containers import CONTAINERS
 MAX_FRAME_PIXELS = 50_000_000
 
 
-class VideoHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What a video file says of itself, without decoding its frames.
-
-    Attributes:
-        container, codec: names as FFmpeg gives them: "mov,mp4,m4a,3gp,3g2,mj2", "h264".
-        width, height: size of the upright frames, pixels.
-        rotation: degrees the stored frames are turned counter-clockwise to stand upright: 0, 90, 180 or 270.
-        frame_count: as the container states it; None where it does not (Matroska): then only decoding tells.
-        duration_s: seconds, or None when not stated.
-        frames_per_s: average rate, or None when not stated.
-    """
-
-    container: str
-    codec: str
-    width: int
-    height: int
-    rotation: int
-    frame_count: int | None
-    duration_s: float | None
-    frames_per_s: float | None
-
-
 class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded frame.
 
@@ -60,34 +38,6 @@ class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
     pts: int | None
     pts_s: float
     image: np.ndarray
-
-
-def probe_video(path: Path, max_pixels: int = MAX_FRAME_PIXELS) -> VideoHeader:
-    """Facts of a video; decodes its first frame only, where the rotation stands.
-
-    Raises: NotFound, UnreadableVideo, ImageTooLarge.
-    """
-    with open_video(path, max_pixels) as (container, stream):
-        try:
-            first = next(container.decode(stream), None)
-        except av.error.FFmpegError as error:
-            raise UnreadableVideo(
-                f"{path} has a video header, but its first frame cannot be decoded: {error.strerror}"
-            ) from error
-        if first is None:
-            raise UnreadableVideo(f"expected a video with frames, got none in {path}")
-        rotation = first.rotation % 360
-        width, height = (first.height, first.width) if rotation in (90, 270) else (first.width, first.height)
-        return VideoHeader(
-            container=container.format.name,
-            codec=stream.codec_context.name,
-            width=width,
-            height=height,
-            rotation=rotation,
-            frame_count=stream.frames or None,
-            duration_s=find_duration_s(container, stream),
-            frames_per_s=float(stream.average_rate) if stream.average_rate else None,
-        )
 
 
 def read_video_frames(
@@ -182,13 +132,6 @@ def find_pts_s(frame: Any, index: int, stream: av.video.stream.VideoStream) -> f
     if not rate:
         raise UnreadableVideo(f"frame {index} has no time and the video no frame rate; convert it to mp4 first")
     return float(index / rate)
-
-
-def find_duration_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float | None:
-    """Length of the picture stream, or of the whole file where only that is stated."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration is not None else None
 
 
 def to_upright_rgb(frame: Any) -> np.ndarray:

@@ -83,12 +83,11 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
     return turn_upright(pixels, header.orientation)
 
 
-def read_label_map(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray[Any, Any]:
-    """Decode a picture of class numbers without looking up its palette or stretching its grays.
+def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
+    """Decode a picture of class numbers without looking up its palette or stretching its grays; `DEFAULT_MAX_PIXELS` at most.
 
     Args:
         path: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
-        max_pixels: largest picture to decode, pixels.
 
     Returns:
         `(H, W)` uint8, or uint16 for 16 bit: palette indices or gray values as stored.
@@ -99,7 +98,7 @@ def read_label_map(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np
     name, content = str(path), _read_file(Path(path))
     with quiet_pillow():
         picture, header = open_picture(content, name)
-        check_pixel_limit(header.width, header.height, max_pixels, name)
+        check_pixel_limit(header.width, header.height, DEFAULT_MAX_PIXELS, name)
         if picture.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise UnreadableImage(
                 f"expected {name} to be a label map (palette or gray), got {picture.mode}; read colour masks with read_image"

@@ -16,6 +16,7 @@ from sightline.models.blocks import ConvBlock, CspBlock, PyramidPool
 from sightline.models.network import Network
 
 LEVELS = (8, 16, 32)  # strides of the pyramid
+CHANNELS = (32, 64, 128, 160)  # at strides 4, 8, 16 and 32: all multiples of 16, as bf16 kernels like
 TWO_LEVELS_UP_TO_PX = 416  # a longer input gets boxes from stride 32 too, for objects of more than about 25 cells of stride 16
 SIDE_SCALE = 2.0  # a raw side of softplus(1) = 1.3 means 2.6 strides: first boxes overlap real objects and learn at once
 USUAL_CONFIDENCE = 0.5  # scores aim at the IoU of the box, so good boxes score high; validation finds the best one
@@ -44,18 +45,15 @@ class CspDetector(Network):
 
     Args:
         category_count: C.
-        width, height: input size, pixels, multiples of 32.
-        channels: the levels have 4, 8 and 10 times as many; 16 keeps all of them multiples of 16, as bf16 kernels like.
-        strides: levels that predict boxes; by default 8 and 16, and 32 for inputs longer than `TWO_LEVELS_UP_TO_PX`.
+        width, height: input size, pixels, multiples of 32. Strides 8 and 16 predict boxes, and 32 where a side is longer than
+            `TWO_LEVELS_UP_TO_PX`.
     """
 
-    def __init__(
-        self, category_count: int, width: int, height: int, channels: int = 16, strides: tuple[int, ...] | None = None
-    ) -> None:
+    def __init__(self, category_count: int, width: int, height: int) -> None:
         super().__init__()
-        strides = strides or (LEVELS[:2] if max(width, height) <= TWO_LEVELS_UP_TO_PX else LEVELS)
+        strides = LEVELS[:2] if max(width, height) <= TWO_LEVELS_UP_TO_PX else LEVELS
         self.strides = strides
-        c4, c8, c16, c32 = 2 * channels, 4 * channels, 8 * channels, 10 * channels
+        c4, c8, c16, c32 = CHANNELS
         self.stem = ConvBlock(3, c4, 8, 4, padding=2)
         self.stage8 = nn.Sequential(ConvBlock(c4, c8, 3, 2), CspBlock(c8, c8, 2))
         self.stage16 = nn.Sequential(ConvBlock(c8, c16, 3, 2), CspBlock(c16, c16, 2))

@@ -11,6 +11,9 @@ from sightline.core.manifests import DecodeSpec, InputSpec, Task
 from sightline.models.blocks import ConvBlock, PyramidPool, ResidualTrunk
 from sightline.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 
+CHANNELS, DEPTHS = 32, (1, 1, 2, 1)  # of the trunk at stride 4; its residual blocks at strides 4, 8, 16 and 32
+DECODER_CHANNELS = 64
+
 
 def semantic_head() -> DecodeSpec:
     """The decoder of logits `(N, C, h, w)`: the largest wins at each pixel, however sure it is."""
@@ -23,26 +26,15 @@ class SmallSegmenter(Network):
     Args:
         category_count: C.
         width, height: input size, pixels.
-        channels: of the trunk at stride 4.
-        depths: residual blocks at strides 4, 8, 16 and 32.
-        decoder: channels of the decoder.
     """
 
-    def __init__(
-        self,
-        category_count: int,
-        width: int,
-        height: int,
-        channels: int = 32,
-        depths: tuple[int, int, int, int] = (1, 1, 2, 1),
-        decoder: int = 64,
-    ) -> None:
+    def __init__(self, category_count: int, width: int, height: int) -> None:
         super().__init__()
-        self.trunk = ResidualTrunk(channels, depths)
+        self.trunk = ResidualTrunk(CHANNELS, DEPTHS)
         self.context = PyramidPool(self.trunk.channels[-1])
-        self.lateral = nn.ModuleList(ConvBlock(inputs, decoder, 1) for inputs in self.trunk.channels)
-        self.smooth = nn.ModuleList(ConvBlock(decoder, decoder) for _ in self.trunk.channels[:-1])
-        self.head = nn.Conv2d(decoder, category_count, 1)
+        self.lateral = nn.ModuleList(ConvBlock(inputs, DECODER_CHANNELS, 1) for inputs in self.trunk.channels)
+        self.smooth = nn.ModuleList(ConvBlock(DECODER_CHANNELS, DECODER_CHANNELS) for _ in self.trunk.channels[:-1])
+        self.head = nn.Conv2d(DECODER_CHANNELS, category_count, 1)
         self.input_spec = InputSpec(width=width, height=height, mean=IMAGENET_MEAN, std=IMAGENET_STD, resize="letterbox")
         self.decode_spec = semantic_head()
 

@@ -56,11 +56,6 @@ class Budget(msgspec.Struct, frozen=True):
         kind, factor = UNITS[match["unit"]]
         return cls(kind, float(match["amount"]) * factor)
 
-    @property
-    def is_counted_in_steps(self) -> bool:
-        """True when progress depends on steps alone, and so a resumed run is bit-identical."""
-        return self.kind in ("epochs", "iterations")
-
     def total_steps(self, items: int, batch_size: int) -> int | None:
         """Optimiser steps of an epoch or iteration budget, at least 1; None when the clock decides."""
         if self.kind == "iterations":

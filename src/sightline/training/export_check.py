@@ -22,16 +22,13 @@ class ExportFailed(Unsupported):
     """The exported graph does not compute what the network computes."""
 
 
-def check_export(
-    network: Network, graph: Path, version: DatasetVersion, splits: Sequence[str], pictures: int = PICTURES
-) -> dict[str, Any]:
-    """Compare all outputs on real pictures.
+def check_export(network: Network, graph: Path, version: DatasetVersion, splits: Sequence[str]) -> dict[str, Any]:
+    """Compare all outputs on `PICTURES` real pictures, or as many as there are.
 
     Args:
         network: in evaluation mode, FP32.
         graph: its `model.onnx`.
         version, splits: where the pictures come from: the first of them.
-        pictures: how many.
 
     Returns:
         {"engine", "pictures", "max_relative_error", "limit"}: the largest difference of each output over its largest magnitude.
@@ -40,7 +37,7 @@ def check_export(
         ExportFailed: above the limit.
     """
     items = version.load_items(splits)
-    images = [version.read_image(items[index]) for index in range(min(pictures, len(items)))]
+    images = [version.read_image(items[index]) for index in range(min(PICTURES, len(items)))]
     batch, _ = prepare_batch(images, network.input_spec)
     expected = infer_network(network, batch, EXACT)
     session = load_backend("reference").open(graph, SessionOptions())

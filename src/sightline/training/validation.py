@@ -26,6 +26,7 @@ from sightline.models.network import Network
 from sightline.runtime.ordered import map_in_order
 from sightline.training.arithmetic import Arithmetic
 
+BATCH_SIZE = 16  # pictures that the network sees at a time
 MOST_THREADS = 8  # that read pictures for a GPU
 
 
@@ -71,18 +72,16 @@ def evaluate_network(
     task: Task,
     learned: Categories,
     arithmetic: Arithmetic,
-    batch_size: int = 16,
 ) -> TaskMetrics:
     """Score a network, in evaluation mode, on a split of a version.
 
     Args:
         network: its specs say how pictures are prepared and outputs decoded.
         learned: the network's categories: the version's, and perhaps a background.
-        batch_size: pictures that the network sees at a time.
     """
     shown = network.decode_spec.confidence_threshold
     evaluator = make_evaluator(task, version.categories, version.manifest.unlabelled_pixels, shown)
-    for group in prepare_groups(version, split, network.input_spec, batch_size, arithmetic.device):
+    for group in prepare_groups(version, split, network.input_spec, BATCH_SIZE, arithmetic.device):
         items, prepared, placements = zip(*group, strict=True)
         outputs = infer_network(network, np.concatenate(prepared), arithmetic)
         answers = decode_outputs(network.decode_spec, outputs, placements, learned, EVALUATION_THRESHOLDS[task])

@@ -1,13 +1,12 @@
 """pipeline.json: what is read, and one clear line for what cannot be."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sightline.core.errors import InvalidInput, NotFound
-from sightline.serving.pipelines.declaration import parse_pipeline, read_pipeline
+from sightline.core.errors import InvalidInput
+from sightline.serving.pipelines.declaration import parse_pipeline
 
 FIND = {"name": "find", "model": "detector", "confidence": 0.5}
 CROP = {"name": "dogs", "of": "find", "crop": {"categories": ["dog"], "margin": 0.1, "max_crops": 8}}
@@ -18,9 +17,8 @@ def parse(*steps: dict[str, Any], **rest: Any) -> Any:
     return parse_pipeline(json.dumps({"steps": steps, **rest}).encode())
 
 
-def test_detector_crop_classifier_is_three_lines_and_answers_with_the_detections(tmp_path: Path) -> None:
-    (tmp_path / "pipeline.json").write_text(json.dumps({"steps": [FIND, CROP, SORT]}))
-    pipeline = read_pipeline(tmp_path / "pipeline.json")
+def test_detector_crop_classifier_is_three_lines_and_answers_with_the_detections() -> None:
+    pipeline = parse(FIND, CROP, SORT)
     assert [step.name for step in pipeline.steps] == ["find", "dogs", "breed"]
     assert pipeline.models == ("detector", "breeds")
     assert pipeline.answers == ("find",)
@@ -30,12 +28,6 @@ def test_the_last_step_answers_unless_another_is_named() -> None:
     assert parse({"name": "a", "model": "x"}, {"name": "b", "of": "a", "model": "y"}).answers == ("b",)
     assert parse({"name": "a", "model": "x"}, {"name": "b", "model": "y"}, answer=["b", "a"]).answers == ("b", "a")
     assert parse({"name": "a", "model": "x"}, {"name": "b", "of": "a", "model": "y"}, answer="b").answers == ("b",)
-
-
-def test_a_missing_file_is_told_without_its_path(tmp_path: Path) -> None:
-    with pytest.raises(NotFound) as caught:
-        read_pipeline(tmp_path / "zoo" / "pipeline.json")
-    assert str(tmp_path) not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,3 @@ def make_backend(name: str) -> Backend:
         raise NotFound(f"expected an engine of {', '.join(BACKENDS)}, got {name!r}")
     module_name, _, class_name = BACKENDS[name].partition(":")
     return cast(Backend, getattr(importlib.import_module(module_name), class_name)())
-
-
-def list_backends(device: str) -> list[str]:
-    """Back ends that serve a device, installed or not, in the order of the table."""
-    return [name for name in BACKENDS if make_backend(name).device == device]

@@ -10,11 +10,10 @@ on the models is checked by `planning`.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.core.workspace import NAME_PATTERN
 
@@ -97,15 +96,6 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def is_of_crop(self, step: Step) -> bool:
         """Whether it runs on crops."""
         return bool(step.of) and self.find(step.of).crop is not None
-
-
-def read_pipeline(path: Path) -> Pipeline:
-    """Read and check a `pipeline.json`. Raises: NotFound; InvalidInput with one line that names the step."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise NotFound(f"expected a {PIPELINE_NAME} in {path.parent.name}, got nothing there") from error
-    return parse_pipeline(content)
 
 
 def parse_pipeline(content: bytes) -> Pipeline:

@@ -17,6 +17,8 @@ from sightline.models.network import Network
 from sightline.training.schedules import augmentation_factor
 from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp, find_target_labels
 
+MIXUP_ALPHA = 0.2
+
 
 class ClassificationTask:
     """See the module. Raises: InvalidInput for a picture without exactly one category (`classification` only)."""
@@ -86,12 +88,12 @@ class ClassificationTask:
         return torch.from_numpy((weights * counts.sum() / (weights * counts).sum()).astype(np.float32))
 
 
-def mix_batch(images: Tensor, targets: Tensor, rng: np.random.Generator, alpha: float = 0.2) -> Batch:
-    """Mixup: blend each picture and its target with its neighbour's (Zhang et al. 2018, eq. 1; shares from Beta(alpha, alpha)).
+def mix_batch(images: Tensor, targets: Tensor, rng: np.random.Generator) -> Batch:
+    """Mixup: blend each picture and its target with its neighbour's (Zhang et al. 2018, eq. 1; shares from Beta(α, α)).
 
     Args: images: `(N, H, W, 3)` uint8; targets: `(N, C)` float32. Returns: targets blended; the images when they are needed.
     """
-    share = float(rng.beta(alpha, alpha))
+    share = float(rng.beta(MIXUP_ALPHA, MIXUP_ALPHA))
     return Batch(images, targets.lerp(targets.roll(1, 0), share), share)
 
 
