@@ -7,7 +7,7 @@ from cli_fixtures import Run
 from sightline.core.errors import Unsupported
 from sightline.serving import server
 from sightline.serving.http import tls
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.tls import TlsFiles
 from sightline.serving.server_options import ServerOptions
 

@@ -15,7 +15,7 @@ from websockets.sync.client import connect as connect_websocket
 from whole_server import run_server, wait_until
 
 from sightline.imaging.reading import encode_image
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.keys import create_key
 from sightline.serving.server_options import ServerOptions
 

@@ -26,8 +26,9 @@ from sightline.core.settings import Settings
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.http import openapi, predict
 from sightline.serving.http.access_log import AccessLog
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.content_encoding import Decompressor
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.edge import Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
 from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, find_caller, read_key_line

@@ -22,7 +22,8 @@ from http_server import (
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 
 FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
 

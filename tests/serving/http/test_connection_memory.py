@@ -17,7 +17,8 @@ from http_server import (
 )
 
 from sightline.serving.http import exchange
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 from sightline.serving.http.request_parser import FREE_CHUNKS, MIN_CHUNK_BYTES
 
 FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)

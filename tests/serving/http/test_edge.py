@@ -1,7 +1,8 @@
 import pytest
 
 from sightline.core.errors import Exhausted
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 
 
 def test_what_is_held_beside_bodies_is_counted_while_it_is_held_and_bounded() -> None:

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.phase_clock import PhaseClock
 
 LIMITS = ConnectionLimits(body_grace_s=10.0, min_body_bytes_per_s=1000, write_timeout_s=30.0)

@@ -16,7 +16,8 @@ from http_server import serve_app, wait_for
 from starlette.applications import Starlette
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.predict import PredictEndpoint, make_routes
 from sightline.serving.http.predict_requests import FetchImage

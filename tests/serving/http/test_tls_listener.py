@@ -12,7 +12,8 @@ from echo_app import LifespanApp
 from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do, wait_for
 from tls_certificates import make_certificate
 
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 from sightline.serving.http.tls import make_tls_context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")

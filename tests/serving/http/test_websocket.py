@@ -20,7 +20,8 @@ from http_server import (
     wait_for,
 )
 
-from sightline.serving.http.edge import ConnectionLimits, Edge
+from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.edge import Edge
 from sightline.serving.http.request_record import RequestRecord
 from sightline.serving.http.websocket import WebSocket
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from sightline.core.settings import Settings
 from sightline.imaging.reading import encode_image
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.server import InferenceServer
 from sightline.serving.server_options import ServerOptions
 

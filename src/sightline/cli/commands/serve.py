@@ -9,7 +9,7 @@ from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from sightline.serving.http.edge import ConnectionLimits
+    from sightline.serving.http.connection_rules import ConnectionLimits
     from sightline.serving.http.image_url import UrlRules
     from sightline.serving.http.tls import TlsFiles
     from sightline.serving.repository.host import Mode
@@ -250,7 +250,7 @@ def find_tls_files(certificate: Path | None, key: Path | None, authority: Path |
 
 def make_connection_limits(connections: int | None, of_one_address: int | None) -> "ConnectionLimits":
     """The limits of the server's connections; None: as many as by default."""
-    from sightline.serving.http.edge import ConnectionLimits
+    from sightline.serving.http.connection_rules import ConnectionLimits
 
     given = {"max_connections": connections, "max_connections_per_address": of_one_address}
     return ConnectionLimits(**{name: count for name, count in given.items() if count is not None})

@@ -8,24 +8,19 @@ application that has said `let_go_of_pieces` asks for the next piece. Small answ
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
+from sightline.serving.http.connection_rules import Gate
 from sightline.serving.http.refusals import STATUS_LINES, Refusal
 from sightline.serving.problems import INTERNAL_ERROR
-
-if TYPE_CHECKING:
-    from sightline.serving.http.connection import EdgeConnection
 
 JOINED_BYTES = 64 * 1024  # larger bodies are written by themselves rather than copied behind their head
 TLS_PIECE_BYTES = 64 * 1024  # of an answer: a transport of TLS encrypts what it is given at once, and then counts it no more
 WHOLE_BYTES = 16 * 1024 * 1024
 SMALL_PART_BYTES = 4096  # of a body: smaller ones are joined as they come, for each would be an object of more than its bytes
 BODILESS = frozenset((204, 304))
-Gate = Callable[[Scope], Response | None]  # the whole answer to a request that does not come in
 LETS_GO = "lets_go_of_pieces"
 NOBODY_WAITS = "nobody_waits"
 
@@ -44,6 +39,39 @@ def let_go_of_pieces(scope: Scope) -> None:
 def is_ended_by_server(scope: Scope) -> bool:
     """Whether it is the server's own end that cancels this request: its client waits still, and is told with 503."""
     return NOBODY_WAITS not in scope["state"]
+
+
+class Connection(Protocol):
+    """What an exchange asks of the connection it came on."""
+
+    is_write_paused: bool
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send bytes."""
+
+    def read_on(self) -> None:
+        """The client may send more of the body."""
+
+    def uncount(self, size_bytes: int) -> None:
+        """So many bytes of the body are held no more."""
+
+    async def wait_writable(self) -> None:
+        """Return when the client has read on, or has gone."""
+
+    def default_header_lines(self) -> list[bytes]:
+        """Headers that stand in every answer."""
+
+    def can_go_on(self, exchange: "Exchange") -> bool:
+        """Whether the connection can be kept after this answer."""
+
+    def finish(self, exchange: "Exchange") -> None:
+        """The answer is complete."""
+
+    def refuse_current(self, refusal: Refusal, exchange: "Exchange") -> None:
+        """Send a refusal in place of the answer, and end the connection."""
+
+    def abort(self) -> None:
+        """End the connection now."""
 
 
 class Exchange:
@@ -68,7 +96,7 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(
-        self, connection: "EdgeConnection", scope: Scope, length: int | None, expects_continue: bool, keep_alive: bool
+        self, connection: Connection, scope: Scope, length: int | None, expects_continue: bool, keep_alive: bool
     ) -> None:
         self._connection = connection
         self.scope = scope

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 
 Phase = Literal["idle", "head", "body", "busy", "lingering", "closing", "websocket"]
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import httptools
 import msgspec
 
-from sightline.serving.http.edge import ConnectionLimits
+from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_head import Headers, RequestHead, read_head
 from sightline.serving.problems import INTERNAL_ERROR
