@@ -4,12 +4,16 @@ import msgspec
 import numpy as np
 import pytest
 from bench_fakes import SIZE, ColourDetector
+from cli_fixtures import write_brightness_model
 
 from sightline.bench.annotating import annotate_version
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.runtime.predictor import open_predictor
 
 
 def test_unlabelled_pictures_get_the_models_boxes_and_labelled_ones_stay(
@@ -97,3 +101,11 @@ def test_predictions_without_confidence_are_refused_and_leave_nothing(squares_ve
 def test_a_threshold_beyond_one_is_refused(squares_version: DatasetVersion, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"0\.\.1"):
         annotate_version(squares_version, ColourDetector(), confidence_threshold=50, out=tmp_path / "new")
+
+
+def test_paths_may_be_text(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    with open_predictor(model) as predictor:
+        result = annotate_version(squares_version, predictor, out=str(tmp_path / "new"), folder=str(model))
+    assert result.version.folder == tmp_path / "new"
+    assert result.version.manifest.source["subject"]["id"] == compute_manifest_id(read_manifest(model, ModelManifest))

@@ -63,6 +63,13 @@ def test_what_is_saved_is_what_was_measured(squares_version: DatasetVersion, tmp
     assert raw["energy"]["joules_per_image"] is None or raw["energy"]["source"]
 
 
+def test_a_folder_may_be_text(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    report = measure_predictor(ColourDetector(), squares_version, out=str(tmp_path / "report"), **QUICK)
+    assert report.folder == tmp_path / "report"
+    with pytest.raises(Conflict):
+        measure_predictor(ColourDetector(), squares_version, out=str(tmp_path / "report"), **QUICK)
+
+
 def test_a_predictor_that_cannot_be_reopened_is_measured_with_a_note(squares_version: DatasetVersion, tmp_path: Path) -> None:
     content = measure_predictor(ColourDetector(), squares_version, out=Workspace(tmp_path), **QUICK).content
     assert {point.streams for point in content.throughput} == {1}

@@ -54,6 +54,11 @@ def test_the_artifact_is_whole_and_says_what_it_is(int8: CompileResult) -> None:
     assert {"report.json", "report.html", manifest.graph_file} <= set(manifest.files)
 
 
+def test_paths_may_be_text(model: Path, tmp_path: Path) -> None:
+    result = compile_model(str(model), str(tmp_path / "out"), precision="fp32", tuning=str(tmp_path / "tuning"))
+    assert result.folder == tmp_path / "out" and (tmp_path / "tuning").is_dir()
+
+
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_one_clear_line_and_nothing_is_left(model: Path, tmp_path: Path) -> None:
     with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*out; make room"):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import onnx
@@ -55,8 +56,6 @@ def test_without_pictures_generated_ones_are_compared_and_said(model: Path, tmp_
 
 
 def test_a_folder_of_pictures_is_compared_on(model: Path, tmp_path: Path) -> None:
-    import cv2
-
     folder = tmp_path / "pictures"
     folder.mkdir()
     for index in range(3):
@@ -116,6 +115,13 @@ def test_a_file_of_no_framework_is_refused(tmp_path: Path) -> None:
         import_network(tmp_path / "notes.txt", tmp_path / "out", "net")
     with pytest.raises(NotFound, match="no network file"):
         import_network(tmp_path / "absent.onnx", tmp_path / "out", "net")
+
+
+def test_paths_may_be_text(model: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((30, 40, 3), np.uint8))
+    meaning = Meaning(stated=STATED, categories=NAMES)
+    result = import_network(str(model / "model.onnx"), str(tmp_path / "out"), "net", meaning=meaning, pictures=str(tmp_path))
+    assert result.folder == tmp_path / "out" and result.verification.picture_source == "real pictures"
 
 
 def test_a_place_that_is_taken_stays_untouched(model: Path, tmp_path: Path) -> None:

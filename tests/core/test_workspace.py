@@ -34,6 +34,10 @@ def test_names_that_would_leave_their_folder_are_refused(name):
         check_name(name)
 
 
+def test_a_root_is_a_path_however_it_was_written(tmp_path):
+    assert Workspace(str(tmp_path)).blobs == Workspace(tmp_path).blobs == tmp_path / "blobs"
+
+
 def test_a_bare_name_is_the_latest(workspace):
     put(workspace, "parts", "aaaa" + "x" * 60)
     newest = put(workspace, "parts", "bbbb" + "x" * 60)

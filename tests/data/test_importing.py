@@ -16,6 +16,7 @@ from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
 from sightline.data.importing import import_dataset
 from sightline.data.samples import generate_samples
+from sightline.data.versions import open_version
 from sightline.imaging.reading import encode_image
 
 WIDTH, HEIGHT = 40, 30
@@ -339,3 +340,13 @@ def test_a_tiff_of_several_pages_is_told(tmp_path):
     _, report = import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x", verify="header")
     (stack,) = (finding for finding in report.findings() if "first page" in finding.reason)
     assert stack.count == 1 and stack.examples == ["x/stack.tif: 3 pages"]
+
+
+def test_paths_may_be_text(tmp_path):
+    source, blobs = make_coco(tmp_path / "set"), BlobStore(str(tmp_path / "blobs"))
+    version, _ = import_dataset(str(source), str(tmp_path / "version"), "x", blobs=blobs)
+    assert version.folder == tmp_path / "version"
+    opened = open_version(str(tmp_path / "version"))
+    assert opened.id == version.id
+    export_version(opened, str(tmp_path / "coco"), "coco")
+    assert import_dataset(str(tmp_path / "coco"), Workspace(str(tmp_path / "w")), "x")[0].count() == 10

@@ -5,6 +5,7 @@ import pytest
 
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
 from sightline.data.rendering import DEFECTS, draw_picture
 from sightline.data.samples import generate_samples
 from sightline.imaging.masks import decode_mask, find_mask_box
@@ -68,3 +69,8 @@ def test_none_and_nonsense(tmp_path):
         generate_samples(Workspace(tmp_path), -1)
     with pytest.raises(Unsupported, match="one of the tasks"):
         generate_samples(Workspace(tmp_path), 1, task="poetry")
+
+
+def test_a_folder_may_be_text(tmp_path):
+    version = generate_samples(str(tmp_path / "version"), count=1, blobs=BlobStore(tmp_path / "blobs"))
+    assert version.folder == tmp_path / "version"

@@ -98,3 +98,8 @@ def test_only_a_folder_of_deployments_is_a_repository(tmp_path: Path) -> None:
         check_repository(tmp_path / "repo" / "parts")
     with pytest.raises(NotFound):
         check_repository(tmp_path / "absent")
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    artifact = write_artifact(tmp_path / "artifact")
+    assert deploy_artifact(str(artifact), "parts", str(tmp_path / "repo")) == tmp_path / "repo" / "parts" / "1"

@@ -17,7 +17,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.workspace import Workspace
+from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.items import Item
 from sightline.data.truth import has_human_label
 from sightline.data.versions import DatasetVersion, VersionWriter
@@ -50,8 +50,8 @@ def annotate_version(
     confidence_threshold: float | None = None,
     only_unlabelled: bool = True,
     *,
-    out: Path | Workspace,
-    folder: Path | None = None,
+    out: StrPath | Workspace,
+    folder: StrPath | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> AnnotateResult:
     """Label pictures with a predictor.
@@ -69,6 +69,7 @@ def annotate_version(
     Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor that gives a category it did
         not declare.
     """
+    out, folder = make_place(out), None if folder is None else Path(folder)
     if confidence_threshold is not None and not 0 <= confidence_threshold <= 1:
         raise InvalidInput(f"expected a confidence threshold in 0..1, got {confidence_threshold}; 0.5 is a common choice")
     total = version.count()

@@ -31,7 +31,7 @@ from sightline.bench.subjects import OpenVariant, Subject, describe_subject, pre
 from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.workspace import Workspace
+from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.devices import has_speed
@@ -57,9 +57,9 @@ def measure_predictor(
     streams: Sequence[int] = (1, 2),
     seed: int = 0,
     *,
-    out: Path | Workspace,
+    out: StrPath | Workspace,
     name: str | None = None,
-    folder: Path | None = None,
+    folder: StrPath | None = None,
     open_variant: OpenVariant | None = None,
     max_images: int | None = None,
     point_s: float = 3.0,
@@ -90,6 +90,7 @@ def measure_predictor(
         categories, precision), for an empty split, or one that a model alone labelled; NotFound for an unknown split;
         Unsupported for an emulated device, which has no speed to measure.
     """
+    out, folder = make_place(out), None if folder is None else Path(folder)
     _refuse_existing(out)
     _check_plan(batch_sizes, streams, point_s, repeats)
     subject = describe_subject(predictor, folder)

@@ -25,6 +25,7 @@ from sightline.core.folders import explain_full_disk, hash_files, new_folder, re
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
+from sightline.core.workspace import StrPath
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import MODEL_GRAPH
 
@@ -52,8 +53,8 @@ class CompileResult:
 
 
 def compile_model(
-    model: Path,
-    out: Path,
+    model: StrPath,
+    out: StrPath,
     calibration: DatasetVersion | None = None,
     device: str = "cpu",
     precision: str = "int8",
@@ -69,7 +70,7 @@ def compile_model(
     calibrate_random: bool = False,
     symmetric: bool = False,
     time_limit_s: float | None = None,
-    tuning: Path | None = None,
+    tuning: StrPath | None = None,
     said: Mapping[str, str] | None = None,
 ) -> CompileResult:
     """Compile a Model folder into an Artifact folder.
@@ -100,6 +101,7 @@ def compile_model(
         Exhausted: the disk is full.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
+    model, out, tuning = Path(model), Path(out), None if tuning is None else Path(tuning)
     manifest = read_manifest(model, ModelManifest)
     if calibration is None:
         calibration, calibrate_on = calibrate_on, None

@@ -4,6 +4,7 @@ read -> find its head and categories -> settle how pictures are fed -> compare w
 stated by the file, what by the user and what was found out is all kept in the manifest.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from sightline.core.folders import compute_file_hash, explain_full_disk, hash_fi
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.core.progress import OnProgress, ignore_progress
+from sightline.core.workspace import StrPath
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import TASK_OF_HEAD
 from sightline.imaging.picture_outputs import write_pictures
@@ -86,15 +88,15 @@ NO_OPTIONS, NO_MEANING = ImportOptions(), Meaning()
 
 
 def import_network(
-    source: Path | Any,
-    out: Path,
+    source: StrPath | Any,
+    out: StrPath,
     name: str,
     *,
     framework: str = "auto",
     options: ImportOptions = NO_OPTIONS,
     meaning: Meaning = NO_MEANING,
     probe: DatasetVersion | None = None,
-    pictures: DatasetVersion | Path | None = None,
+    pictures: DatasetVersion | StrPath | None = None,
     seed: int = 0,
     on_progress: OnProgress = ignore_progress,
 ) -> ImportResult:
@@ -117,6 +119,7 @@ def import_network(
         Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
+    out, pictures = Path(out), Path(pictures) if isinstance(pictures, (str, os.PathLike)) else pictures
     if probe is not None and meaning.preset is not None:
         raise InvalidInput(f"expected `preset` or `probe`, got both; `probe` tries every preset: leave {meaning.preset} out")
     skipped = () if probe is not None else ("probing presets",)
@@ -144,7 +147,7 @@ def import_network(
 
 def read_source(source: Path | Any, framework: str, options: ImportOptions) -> ImportedGraph:
     """The network by its importer. Raises: as `import_network`."""
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, os.PathLike)):
         return choose_importer(Path(source), framework).read(Path(source), options)
     from sightline.compiler.importers.pytorch import read_module
 

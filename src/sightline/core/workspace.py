@@ -9,6 +9,7 @@
 Whatever a verb takes can be given as a path to such a folder, as `NAME` (the newest), or as `NAME@ID-PREFIX`.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Literal
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME, compute_file_hash, write_file_atomic
 
+StrPath = str | os.PathLike[str]  # what a caller may write a path as; inside, paths are `Path`
 Shelf = Literal["datasets", "models", "artifacts", "reports"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first)"
@@ -49,8 +51,8 @@ def check_identity(folder: Path) -> Path:
 class Workspace:
     """Names and paths below one root folder; creates nothing until something is put there."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: StrPath) -> None:
+        self.root = Path(root)
 
     @property
     def blobs(self) -> Path:
@@ -109,6 +111,11 @@ class Workspace:
         if not path.is_file():
             raise NotFound(f"{shelf_folder} does not say which of its folders is the newest; name one as NAME@ID")
         return path.read_text().strip()
+
+
+def make_place(out: StrPath | Workspace) -> Path | Workspace:
+    """Where a verb shall put what it makes: a folder as a `Path`, or the Workspace as it is."""
+    return out if isinstance(out, Workspace) else Path(out)
 
 
 def _list_references(folders: Sequence[Path]) -> str:

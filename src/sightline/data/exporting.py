@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sightline.core.errors import Conflict, LossyExport
 from sightline.core.folders import explain_disk_errors, new_folder
+from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import DatasetFormat
 from sightline.data.formats.table import load_format
@@ -14,12 +15,13 @@ from sightline.data.versions import DatasetVersion
 FILE_FORMATS = ("sightline",)  # written as one file, not as a folder
 
 
-def export_version(version: DatasetVersion, target: Path, format: str, allow_loss: bool = False) -> ConversionReport:
+def export_version(version: DatasetVersion, target: StrPath, format: str, allow_loss: bool = False) -> ConversionReport:
     """Write `version` as the new folder (or, for our own zip, file) `target`, whole or not at all.
 
     Raises: LossyExport when the format would change or drop something and `allow_loss` is False; Conflict when `target` exists;
         NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses.
     """
+    target = Path(target)
     chosen = load_format(format)
     with explain_disk_errors(target):
         if target.exists():

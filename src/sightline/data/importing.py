@@ -22,7 +22,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError, UnreadableDataset
 from sightline.core.folders import explain_disk_errors
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.workspace import Workspace, check_name
+from sightline.core.workspace import StrPath, Workspace, check_name, make_place
 from sightline.data.archives import extract_archive, is_archive
 from sightline.data.blobs import BlobStore
 from sightline.data.cleaning import clean_annotations, turn_annotations
@@ -72,8 +72,8 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def import_dataset(
-    source: Path,
-    target: Workspace | Path,
+    source: StrPath,
+    target: StrPath | Workspace,
     name: str,
     *,
     blobs: BlobStore | None = None,
@@ -98,6 +98,7 @@ def import_dataset(
     Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
         reported.
     """
+    source, target = Path(source), make_place(target)
     options = ImportOptions(
         format=format,
         split=split,

@@ -6,7 +6,6 @@ beats a threshold: low contrast, uneven light, sensor noise, and drilled holes a
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import Task
-from sightline.core.workspace import Workspace
+from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.rendering import DEFECTS, Picture, draw_picture
@@ -40,7 +39,7 @@ THREADS = 2
 
 
 def generate_samples(
-    target: Workspace | Path,
+    target: StrPath | Workspace,
     count: int = 400,
     seed: int = 0,
     task: Task = "detection",
@@ -64,6 +63,7 @@ def generate_samples(
 
     Raises: InvalidInput for a negative count; Unsupported for a task it has no labels for.
     """
+    target = make_place(target)
     if task not in CATEGORIES:
         raise Unsupported(f"expected one of the tasks {', '.join(CATEGORIES)}, got {task!r}; choose one of these")
     if count < 0 or width < 160 or height < 120:

@@ -27,7 +27,7 @@ from sightline.core.folders import (
     write_manifest,
 )
 from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
-from sightline.core.workspace import Workspace, check_name
+from sightline.core.workspace import StrPath, Workspace, check_name
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
 from sightline.imaging.headers import DEFAULT_MAX_PIXELS
@@ -118,11 +118,12 @@ def check_split(split: str | None) -> None:
         )
 
 
-def open_version(folder: Path, blobs: BlobStore | None = None) -> DatasetVersion:
+def open_version(folder: StrPath, blobs: BlobStore | None = None) -> DatasetVersion:
     """Open a version's folder; `location.json` says where the blobs are unless `blobs` is given.
 
     Raises: NotFound when the folder is no version or nothing says where its blobs lie; InvalidInput for a broken manifest.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder, DatasetVersionManifest)
     if not (folder / ITEMS_NAME).is_file():
         raise NotFound(f"{folder} lacks {ITEMS_NAME}, which its manifest names; make it again")

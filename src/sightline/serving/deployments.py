@@ -21,7 +21,7 @@ from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import now_utc
 from sightline.core.manifests import ArtifactManifest, DeploymentManifest, compute_manifest_id
-from sightline.core.workspace import NAME_PATTERN, check_name
+from sightline.core.workspace import NAME_PATTERN, StrPath, check_name
 
 LOCK_NAME = ".lock"
 DEPLOYMENTS_FOLDER = "deployments"  # of a workspace
@@ -35,7 +35,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     artifact: ArtifactManifest
 
 
-def deploy_artifact(artifact: Path, name: str, repository: Path) -> Path:
+def deploy_artifact(artifact: StrPath, name: str, repository: StrPath) -> Path:
     """Make an Artifact answer under `name`: copy it in as the next version, then point the name at it.
 
     Args:
@@ -48,6 +48,7 @@ def deploy_artifact(artifact: Path, name: str, repository: Path) -> Path:
     Raises: InvalidInput for a Model or another kind of folder; NotFound or CorruptFile when a file of the Artifact is missing
         or changed since it was made.
     """
+    artifact, repository = Path(artifact), Path(repository)
     check_name(name)
     manifest = read_artifact(artifact)
     for file_name in manifest.files:

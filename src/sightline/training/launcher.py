@@ -19,6 +19,7 @@ import msgspec
 from sightline.core.errors import Exhausted, SightlineError, make_public
 from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.workspace import StrPath
 from sightline.training.lock import lock_training
 from sightline.training.paths import LOG_NAME, training_folder
 from sightline.training.recipe import Recipe
@@ -28,9 +29,9 @@ LOG_LINES = 3  # of the worker's last words in the error
 
 
 def launch_training(
-    version_folder: Path,
+    version_folder: StrPath,
     recipe: Recipe,
-    out: Path,
+    out: StrPath,
     resume: bool = False,
     on_progress: OnProgress = ignore_progress,
     threads: int | None = None,
@@ -51,6 +52,7 @@ def launch_training(
         SightlineError: the worker's own error, or Exhausted when it died; Conflict: another run is at it; KeyboardInterrupt:
             stopped before it began.
     """
+    version_folder, out = Path(version_folder), Path(out)
     job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume)
     log_path = training_folder(out) / LOG_NAME
     with lock_training(log_path.parent):  # that of another run stays as it is; the worker takes the lock for itself

@@ -21,6 +21,7 @@ from sightline.core.folders import explain_full_disk, hash_files, new_folder, wr
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.workspace import StrPath
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import TaskMetrics
 from sightline.models.export import export_onnx
@@ -54,7 +55,7 @@ def never() -> bool:
 def train_model(
     version: DatasetVersion,
     recipe: Recipe,
-    out: Path,
+    out: StrPath,
     resume: bool = False,
     on_progress: OnProgress = ignore_progress,
     stop: Callable[[], bool] = never,
@@ -78,6 +79,7 @@ def train_model(
             InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
             Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
+    out = Path(out)
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
