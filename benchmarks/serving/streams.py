@@ -24,7 +24,6 @@ from our_server import OurServer, count_cores, serve
 
 from harness import ProgressPrinter, judge, open_workspace, print_result, run_main
 from sightline.cli.commands.demo import NAME, generate, train
-from sightline.cli.staging import shelve, stage
 from sightline.compiler.compile import compile_model
 from sightline.core.workspace import Workspace
 from sightline.serving.deployments import deploy_artifact
@@ -53,10 +52,8 @@ def make_artifact(workspace: Workspace, budget: str) -> Path:
     """A `fast` detector in INT8; how well it finds things does not matter here."""
     version = generate(workspace, PICTURES, 0)
     model = train(workspace, version, budget, 0)
-    with stage(workspace, "artifacts", NAME) as staged:
-        printer = ProgressPrinter("compile")
-        result = compile_model(model, staged, version, precision="int8", max_drop=1.0, on_progress=printer)
-        return shelve(result.folder, workspace, "artifacts", result.manifest)
+    printer = ProgressPrinter("compile")
+    return compile_model(model, workspace, version, precision="int8", max_drop=1.0, on_progress=printer, name=NAME).folder
 
 
 def write_video(path: Path, seconds: int, seed: int) -> None:

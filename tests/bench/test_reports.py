@@ -75,6 +75,13 @@ def test_a_damaged_report_gives_way_to_the_same_one(make_content: MakeContent, t
         save_report(report.content, workspace)
 
 
+def test_a_report_that_is_there_already_leaves_nothing_half_made(make_content: MakeContent, tmp_path: Path) -> None:
+    report = save_report(make_content(), Workspace(tmp_path))
+    with pytest.raises(Conflict):
+        save_report(make_content(), Workspace(tmp_path))
+    assert sorted(path.name for path in report.folder.parent.iterdir()) == sorted([report.folder.name, "latest"])
+
+
 def test_a_changed_file_is_found(make_content: MakeContent, tmp_path: Path) -> None:
     save_report(make_content(), tmp_path / "report")
     (tmp_path / "report" / "report.json").write_text("{}")

@@ -11,14 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 
-from sightline.cli.commands.compile_ import keep_failed_report
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.commands.train import make_recipe_of, parse_settings, show_model
 from sightline.cli.options import parse_counts
-from sightline.cli.staging import stage
 from sightline.cli.terminal import Terminal
-from sightline.core.errors import GateFailed, InvalidInput
+from sightline.core.errors import InvalidInput
 from sightline.core.workspace import Workspace
 from sightline.training.tasks.table import check_task
 
@@ -158,19 +156,6 @@ def test_what_to_do_with_a_trained_model_names_what_can_be_found(tmp_path: Path,
     for is_shelved, reference in ((True, "brightness"), (False, folder)):
         show_model(Terminal(as_json=False), folder, "parts", is_shelved)
         assert f"next: sightline compile {reference} --data parts\n" in capsys.readouterr().out
-
-
-def test_the_report_of_a_failed_gate_lies_where_the_message_says(tmp_path: Path) -> None:
-    home = Workspace(tmp_path)
-    for attempt in ("first", "second"):
-        with pytest.raises(GateFailed) as caught, stage(home, "artifacts", "net") as staged, keep_failed_report(staged, home):
-            report = staged.with_name("net.failed") / "report.html"
-            report.parent.mkdir()
-            report.write_text(attempt)
-            raise GateFailed(f"too inaccurate; the report is {report}")
-        told = Path(str(caught.value).rpartition(" ")[2])
-        assert told.read_text() == attempt and not any(part.startswith(".") for part in told.relative_to(tmp_path).parts)
-    assert home.names("artifacts") == []
 
 
 def test_serving_a_workspace_names_its_repository(run: Run, tmp_path: Path) -> None:

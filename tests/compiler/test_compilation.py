@@ -17,7 +17,7 @@ from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Judged
 from sightline.compiler.compilation import Compilation
-from sightline.compiler.compile import compile_model
+from sightline.compiler.compile import compile_model, compile_request
 from sightline.compiler.findings import Findings
 from sightline.compiler.goals import Timing
 from sightline.compiler.pictures import PreparedSamples, choose_pictures
@@ -396,8 +396,16 @@ def test_accuracy_control_gives_layers_back_until_the_drop_is_small(
 
 
 def test_the_command_names_a_folder_of_pictures_as_the_user_did(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
-    result = compile_model(
-        model, tmp_path / "out", version, precision="fp32", calibration_images=8, said={"--data": "my pictures"}
+    result = compile_request(
+        Request(precision="fp32", calibration_images=8),
+        model,
+        tmp_path / "out",
+        None,
+        calibration=version,
+        calibrate_on=None,
+        tuning=None,
+        said={"--data": "my pictures"},
+        on_progress=ignore_progress,
     )
     assert "--data 'my pictures'" in result.report.command
 

@@ -32,6 +32,7 @@ from sightline.core.errors import (
 from sightline.core.folders import read_manifest, verify_files, write_manifest
 from sightline.core.manifests import ArtifactManifest, ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.core.workspace import Workspace
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
@@ -115,6 +116,36 @@ def test_a_sabotaged_quantisation_fails_the_gate_and_leaves_a_report(
     assert report.flips
     assert "Failed." in (tmp_path / "out.failed" / "report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["out.failed"]
+
+
+def test_the_report_of_a_gate_that_failed_in_a_workspace_lies_where_the_message_says(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, BrokenQuantiser)
+    home = Workspace(tmp_path)
+    (tmp_path / "failed" / "net").mkdir(parents=True)
+    (tmp_path / "failed" / "net" / "report.html").write_text("of an earlier attempt")
+    with pytest.raises(GateFailed) as caught:
+        compile_model(model, home, version, calibration_images=16, name="net")
+    told = Path(str(caught.value).rpartition(" ")[2])
+    assert told == tmp_path / "failed" / "net" / "report.html" and "Failed." in told.read_text()
+    assert home.names("artifacts") == [] and list((tmp_path / "artifacts").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "expected"), [(None, "textures"), ("lowlat", "lowlat")])
+def test_what_is_compiled_into_a_workspace_is_found_by_its_name(
+    name: str | None, expected: str, model: Path, tmp_path: Path
+) -> None:
+    home = Workspace(tmp_path)
+    result = compile_model(model, home, precision="fp32", name=name)
+    assert home.find("artifacts", expected) == result.folder
+    assert read_manifest(result.folder, ArtifactManifest) == result.manifest
+    assert sorted(path.name for path in result.folder.parent.iterdir()) == sorted([result.folder.name, "latest"])
+
+
+def test_a_folder_takes_no_name(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="expected a Workspace for an Artifact with a name of its own"):
+        compile_model(model, tmp_path / "out", precision="fp32", name="net")
 
 
 def test_auto_keeps_the_fastest_rung_that_passes(

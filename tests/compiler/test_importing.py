@@ -17,6 +17,7 @@ from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, U
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.core.workspace import Workspace
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
@@ -122,6 +123,14 @@ def test_paths_may_be_text(model: Path, tmp_path: Path) -> None:
     meaning = Meaning(stated=STATED, categories=NAMES)
     result = import_network(str(model / "model.onnx"), str(tmp_path / "out"), "net", meaning=meaning, pictures=str(tmp_path))
     assert result.folder == tmp_path / "out" and result.verification.picture_source == "real pictures"
+
+
+def test_a_network_imported_into_a_workspace_is_found_by_its_name(model: Path, tmp_path: Path) -> None:
+    home, meaning = Workspace(tmp_path), Meaning(stated=STATED, categories=NAMES)
+    result = import_network(model / "model.onnx", home, "net", meaning=meaning)
+    assert home.find("models", "net") == result.folder
+    assert read_manifest(result.folder, ModelManifest) == result.manifest
+    assert sorted(path.name for path in result.folder.parent.iterdir()) == sorted([result.folder.name, "latest"])
 
 
 def test_a_place_that_is_taken_stays_untouched(model: Path, tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, NotFound, UnreadableImage
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.core.workspace import Workspace
 from sightline.training.curve import read_curve
-from sightline.training.launcher import worker_environment
+from sightline.training.launcher import launch_training, worker_environment
 from sightline.training.loop import DivergedLoss
 from sightline.training.recipe import Recipe, make_recipe
 from sightline.training.train import train_model, training_folder
@@ -208,3 +211,40 @@ def test_a_run_that_was_stopped_may_be_trained_anew_but_not_replaced_by_one_that
     assert checkpoint.read_bytes() == kept
     train_model(version, msgspec.structs.replace(RECIPE, seed=9), out)
     assert not training_folder(out).exists()
+
+
+def test_a_training_into_a_workspace_goes_on_under_its_name_in_either_process(make_version, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    version, home = make_version("classification", {"train": 6, "val": 3}), Workspace(tmp_path / "home")
+
+    def fail(event: ProgressEvent) -> None:
+        if event.metrics.get("step") == 3:
+            raise UnreadableImage("a damaged picture")
+
+    with pytest.raises(UnreadableImage):
+        train_model(version, RECIPE, home, on_progress=fail, name="net")
+    assert home.names("models") == []
+    with pytest.raises(Conflict, match="go on with --resume"):
+        train_model(version, RECIPE, home, name="net")
+    made = launch_training(version.folder, RECIPE, home, resume=True, threads=1, name="net")
+    assert home.find("models", "net") == made
+    assert sorted(path.name for path in made.parent.iterdir()) == sorted([made.name, "latest"])
+    assert read_manifest(made, ModelManifest).name == "net"
+    assert [point.step for point in read_curve(made / "curve.jsonl")] == list(range(1, 13))
+    again = train_model(version, RECIPE, home, name="net")
+    assert home.find("models", "net") == again and home.list("models", "net") == [made, again]
+    assert_same_weights(made, again)
+
+
+@pytest.mark.parametrize(
+    "train", [train_model, lambda version, *rest, **named: launch_training(version.folder, *rest, **named)]
+)
+def test_a_folder_gives_its_model_a_name_unless_one_is_said(train: Callable[..., Path], make_version, tmp_path: Path) -> None:
+    version, recipe = make_version("classification", {"train": 4}), make_recipe("classification", budget="1it", size=32)
+    for out, name, expected in (("first", None, "first"), ("second", "said", "said")):
+        made = train(version, recipe, str(tmp_path / out), name=name)
+        assert made == tmp_path / out and read_manifest(made, ModelManifest).name == expected
+    with pytest.raises(InvalidInput, match="expected a name"):
+        train(version, recipe, tmp_path / "third", name="no name")
+    with pytest.raises(InvalidInput, match="expected a name"):
+        train(version, recipe, Workspace(tmp_path))

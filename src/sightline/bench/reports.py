@@ -14,14 +14,15 @@ from sightline.bench.records import Mistake, ReportContent
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     hash_files,
+    is_whole,
     new_folder,
-    put_unless_whole,
     read_manifest,
     verify_files,
     write_file_atomic,
     write_manifest,
 )
 from sightline.core.manifests import ReportManifest, compute_manifest_id
+from sightline.core.shelving import shelve
 from sightline.core.workspace import Workspace, check_name
 
 CONTENT_NAME = "report.json"
@@ -99,8 +100,10 @@ def save_report(
             files=hash_files(folder),
         )
         write_manifest(folder, manifest)
+        if isinstance(out, Workspace):
+            _refuse_same(out.place("reports", name, compute_manifest_id(manifest)), manifest)
     if isinstance(out, Workspace):
-        target = _shelve(target, out, manifest)
+        target = shelve(target, out, "reports", manifest, name)
     return Report(folder=target, manifest=manifest, content=content)
 
 
@@ -133,13 +136,7 @@ def _write_files(content: ReportContent, folder: Path) -> None:
     write_file_atomic(folder / PAGE_NAME, render_report(content, plots, folder).encode())
 
 
-def _shelve(folder: Path, workspace: Workspace, manifest: ReportManifest) -> Path:
-    """Move a complete folder to where its id belongs; what its bare name stands for from now on.
-
-    Raises: Conflict when the same Report is there, undamaged.
-    """
-    final = workspace.place("reports", manifest.name, compute_manifest_id(manifest))
-    if not put_unless_whole(folder, final, manifest):
-        raise Conflict(f"{final} holds this very Report already; open it")
-    workspace.set_latest(final)
-    return final
+def _refuse_same(place: Path, manifest: ReportManifest) -> None:
+    """Raises: Conflict when the same Report is there, undamaged."""
+    if is_whole(place, manifest):
+        raise Conflict(f"{place} holds this very Report already; open it")

@@ -7,25 +7,27 @@ Everything that is found out goes into the report, also when nothing passes.
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sightline.compiler.candidates import copy_files
 from sightline.compiler.compilation import Compilation
 from sightline.compiler.findings import Findings
-from sightline.compiler.goals import Goal
+from sightline.compiler.goals import Goal, Objective
 from sightline.compiler.graphs import load_graph
 from sightline.compiler.page import FlipPictures, render_page
 from sightline.compiler.report import CompileReport, encode_report
 from sightline.compiler.report_building import build_report, describe_calibration
-from sightline.compiler.request import Request, check_request, describe_command
+from sightline.compiler.request import Request, WantedPrecision, check_request, describe_command
 from sightline.compiler.stages import Stages
-from sightline.core.errors import GateFailed
+from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.folders import explain_full_disk, hash_files, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
-from sightline.core.workspace import StrPath
+from sightline.core.shelving import shelve, stage
+from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.predictor import MODEL_GRAPH
 
@@ -54,30 +56,30 @@ class CompileResult:
 
 def compile_model(
     model: StrPath,
-    out: StrPath,
+    out: StrPath | Workspace,
     calibration: DatasetVersion | None = None,
     device: str = "cpu",
-    precision: str = "int8",
+    precision: WantedPrecision = "int8",
     max_drop: float = 0.01,
-    objective: str = "throughput",
+    objective: Objective = "throughput",
     calibration_images: int = 300,
     validation_images: int = 5000,
     seed: int = 0,
     on_progress: OnProgress = ignore_progress,
     *,
+    name: str | None = None,
     calibrate_on: DatasetVersion | None = None,
     slo_ms: float | None = None,
     calibrate_random: bool = False,
     symmetric: bool = False,
     time_limit_s: float | None = None,
     tuning: StrPath | None = None,
-    said: Mapping[str, str] | None = None,
 ) -> CompileResult:
     """Compile a Model folder into an Artifact folder.
 
     Args:
         model: Model folder; its files are verified.
-        out: Artifact folder to make; must not exist.
+        out: Artifact folder to make, which must not exist, or a Workspace that shelves it under its name and id.
         calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
             by the answers of FP32. Without it the Artifact is marked unverified, and INT8 needs `calibrate_random`.
         device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
@@ -87,71 +89,112 @@ def compile_model(
         calibration_images, validation_images: how many at most.
         seed: of the choice of pictures and of the bootstrap.
         on_progress: told stage, progress and time left.
+        name: of the Artifact in a Workspace, by default the Model's; a folder takes none.
         calibrate_on: another version to calibrate on; `calibration` then only decides. Alone it does both.
         slo_ms: the 99th percentile of latency, all streams busy, must stay below it.
         calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
         symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.
         time_limit_s: no new quantiser is begun after so many seconds.
-        said: by option (`--data`, `--calibrate`), how pictures were named that are no version of a workspace; for the report's
-            command.
         tuning: folder of kept timings: the same files in the same engines on the same CPU are not timed twice.
 
     Raises:
-        GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`.
+        GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`, or `failed/NAME` of a Workspace.
         Exhausted: the disk is full.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
-    model, out, tuning = Path(model), Path(out), None if tuning is None else Path(tuning)
-    manifest = read_manifest(model, ModelManifest)
-    if calibration is None:
-        calibration, calibrate_on = calibrate_on, None
     request = Request(
         device=device,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         max_drop=max_drop,
-        goal=Goal(objective, slo_ms),  # type: ignore[arg-type]
+        goal=Goal(objective, slo_ms),
         calibration_images=calibration_images,
         validation_images=validation_images,
-        calibrate_random=calibrate_random and calibration is None,
+        calibrate_random=calibrate_random and calibration is None and calibrate_on is None,
         symmetric=symmetric,
         time_limit_s=time_limit_s,
         seed=seed,
     )
+    return compile_request(
+        request,
+        Path(model),
+        make_place(out),
+        name,
+        calibration=calibration,
+        calibrate_on=calibrate_on,
+        tuning=None if tuning is None else Path(tuning),
+        said={},
+        on_progress=on_progress,
+    )
+
+
+def compile_request(
+    request: Request,
+    model: Path,
+    out: Path | Workspace,
+    name: str | None,
+    *,
+    calibration: DatasetVersion | None,
+    calibrate_on: DatasetVersion | None,
+    tuning: Path | None,
+    said: Mapping[str, str],
+    on_progress: OnProgress,
+) -> CompileResult:
+    """`compile_model` with what was asked for as one record.
+
+    Args: said: by option (`--data`, `--calibrate`), how pictures were named that are no version of a workspace; for the
+        report's command.
+    """
+    compile_into = partial(_compile, request, model, calibration, calibrate_on, tuning, said, on_progress)
+    if isinstance(out, Workspace):
+        name = read_manifest(model, ModelManifest).name if name is None else name
+        with stage(out, "artifacts", name) as staged:
+            result = compile_into(staged, out.root / "failed" / name)
+            return replace(result, folder=shelve(staged, out, "artifacts", result.manifest))
+    if name is not None:
+        raise InvalidInput(f"expected a Workspace for an Artifact with a name of its own, got the folder {out}; leave name out")
+    return compile_into(out, out.with_name(f"{out.name}.failed"))
+
+
+def _compile(
+    request: Request,
+    model: Path,
+    calibration: DatasetVersion | None,
+    calibrate_on: DatasetVersion | None,
+    tuning: Path | None,
+    said: Mapping[str, str],
+    on_progress: OnProgress,
+    out: Path,
+    failed: Path,
+) -> CompileResult:
+    """Compile into the folder `out`. Raises: GateFailed, after writing its report to `failed`."""
+    manifest = read_manifest(model, ModelManifest)
+    if calibration is None:
+        calibration, calibrate_on = calibrate_on, None
     check_request(request, manifest, [one for one in (calibration,) if one is not None], out)
     stages = Stages(STAGE_SHARES, on_progress)
     stages.begin("checking the model")
     verify_files(model, manifest.files)
     graph_file = model / MODEL_GRAPH
     found = Findings(graph_file, load_graph(graph_file), manifest, request, calibration, calibrate_on)
-    with explain_full_disk(out):
-        result = _run_compilation(model, out, found, stages, tuning, said or {})
+    with explain_full_disk(out), tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
+        compilation = Compilation(found, Path(work), stages, tuning)
+        compilation.run()
+        versions = (("--data", found.version), ("--calibrate", found.calibration_version))
+        command = describe_command(model, versions, said, request)
+        report, flip_pictures = build_report(found, command, compilation.check_samples, stages)
+        stages.begin("writing")
+        if not report.passed:
+            write_failure(failed, report, flip_pictures)
+            raise GateFailed(f"{report.verdict}; the report is {failed / 'report.html'}")
+        result = write_artifact(out, found, report, flip_pictures)
     stages.finish()
     return result
 
 
-def _run_compilation(
-    model: Path, out: Path, found: Findings, stages: Stages, tuning: Path | None, said: Mapping[str, str]
-) -> CompileResult:
-    """Compile in a temporary folder and write what came of it. Raises: GateFailed, after writing its report."""
-    with tempfile.TemporaryDirectory(prefix="sightline-compile-") as work:
-        compilation = Compilation(found, Path(work), stages, tuning)
-        compilation.run()
-        versions = (("--data", found.version), ("--calibrate", found.calibration_version))
-        command = describe_command(model, versions, said, found.request)
-        report, flip_pictures = build_report(found, command, compilation.check_samples, stages)
-        stages.begin("writing")
-        if report.passed:
-            return write_artifact(out, found, report, flip_pictures)
-        folder = write_failure(out, report, flip_pictures)
-        raise GateFailed(f"{report.verdict}; the report is {folder / 'report.html'}")
-
-
-def write_failure(out: Path, report: CompileReport, flip_pictures: FlipPictures) -> Path:
-    """The report of a compilation that no candidate passed, beside where the Artifact would be; replaces an older one."""
-    target = out.with_name(f"{out.name}.failed")
-    with new_folder(target, replace=True) as folder:
+def write_failure(failed: Path, report: CompileReport, flip_pictures: FlipPictures) -> None:
+    """The report of a compilation that no candidate passed; replaces an older one."""
+    with new_folder(failed, replace=True) as folder:
         write_report(folder, report, flip_pictures)
-    return target
 
 
 def write_report(folder: Path, report: CompileReport, flip_pictures: FlipPictures) -> None:

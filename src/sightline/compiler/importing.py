@@ -7,7 +7,7 @@ stated by the file, what by the user and what was found out is all kept in the m
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from sightline.core.folders import compute_file_hash, explain_full_disk, hash_fi
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.core.progress import OnProgress, ignore_progress
-from sightline.core.workspace import StrPath
+from sightline.core.shelving import shelve, stage
+from sightline.core.workspace import StrPath, Workspace
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.heads import TASK_OF_HEAD
 from sightline.imaging.picture_outputs import write_pictures
@@ -89,7 +90,7 @@ NO_OPTIONS, NO_MEANING = ImportOptions(), Meaning()
 
 def import_network(
     source: StrPath | Any,
-    out: StrPath,
+    out: StrPath | Workspace,
     name: str,
     *,
     framework: str = "auto",
@@ -104,7 +105,7 @@ def import_network(
 
     Args:
         source: file or folder of the network, or the module itself (then `options` gives its size).
-        out: Model folder to make; must not exist.
+        out: Model folder to make, which must not exist, or a Workspace that shelves it under its name and id.
         name: of the Model.
         framework: name of an importer, or "auto".
         options: what the reader needs beyond the file.
@@ -119,6 +120,21 @@ def import_network(
         Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
+    if isinstance(out, Workspace):
+        with stage(out, "models", name) as staged:
+            result = import_network(
+                source,
+                staged,
+                name,
+                framework=framework,
+                options=options,
+                meaning=meaning,
+                probe=probe,
+                pictures=pictures,
+                seed=seed,
+                on_progress=on_progress,
+            )
+            return replace(result, folder=shelve(staged, out, "models", result.manifest))
     out, pictures = Path(out), Path(pictures) if isinstance(pictures, (str, os.PathLike)) else pictures
     if probe is not None and meaning.preset is not None:
         raise InvalidInput(f"expected `preset` or `probe`, got both; `probe` tries every preset: leave {meaning.preset} out")

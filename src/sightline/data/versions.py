@@ -20,13 +20,13 @@ from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     compute_file_hash,
     put_folder,
-    put_unless_whole,
     read_manifest,
     verify_files,
     write_file_atomic,
     write_manifest,
 )
 from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
+from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
@@ -229,11 +229,8 @@ def place_version(folder: Path, target: Path | Workspace, name: str, blobs: Blob
     manifest = read_manifest(folder, DatasetVersionManifest)
     write_location(folder, blobs)
     if isinstance(target, Workspace):
-        final = target.place("datasets", name, compute_manifest_id(manifest))
-        if not put_unless_whole(folder, final, manifest):
-            write_location(final, blobs)
-            shutil.rmtree(folder)
-        target.set_latest(final)
+        final = shelve(folder, target, "datasets", manifest, name)
+        write_location(final, blobs)  # what lay there already may name another place
     else:
         final = target
         put_folder(folder, final)

@@ -17,9 +17,12 @@ from typing import IO
 import msgspec
 
 from sightline.core.errors import Exhausted, SightlineError, make_public
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
 from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.workspace import StrPath
+from sightline.core.shelving import shelve, stage
+from sightline.core.workspace import StrPath, Workspace
 from sightline.training.lock import lock_training
 from sightline.training.paths import LOG_NAME, training_folder
 from sightline.training.recipe import Recipe
@@ -31,10 +34,12 @@ LOG_LINES = 3  # of the worker's last words in the error
 def launch_training(
     version_folder: StrPath,
     recipe: Recipe,
-    out: StrPath,
+    out: StrPath | Workspace,
     resume: bool = False,
     on_progress: OnProgress = ignore_progress,
     threads: int | None = None,
+    *,
+    name: str | None = None,
 ) -> Path:
     """Train in a worker process; see `train_model` for the arguments it shares.
 
@@ -46,14 +51,18 @@ def launch_training(
         threads: CPU threads; None takes the cores this process may use.
 
     Returns:
-        `out`, a whole Model folder.
+        The Model's folder, whole.
 
     Raises:
         SightlineError: the worker's own error, or Exhausted when it died; Conflict: another run is at it; KeyboardInterrupt:
             stopped before it began.
     """
+    if isinstance(out, Workspace):
+        with stage(out, "models", name) as staged:
+            made = launch_training(version_folder, recipe, staged, resume, on_progress, threads)
+            return shelve(made, out, "models", read_manifest(made, ModelManifest))
     version_folder, out = Path(version_folder), Path(out)
-    job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume)
+    job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume, name=name)
     log_path = training_folder(out) / LOG_NAME
     with lock_training(log_path.parent):  # that of another run stays as it is; the worker takes the lock for itself
         log_path.write_bytes(b"")

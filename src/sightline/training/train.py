@@ -17,11 +17,12 @@ import torch
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folder_lock import LOCK_NAME
-from sightline.core.folders import explain_full_disk, hash_files, new_folder, write_manifest
+from sightline.core.folders import explain_full_disk, hash_files, new_folder, read_manifest, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.workspace import StrPath
+from sightline.core.shelving import shelve, stage
+from sightline.core.workspace import StrPath, Workspace, check_name
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import TaskMetrics
 from sightline.models.export import export_onnx
@@ -55,36 +56,45 @@ def never() -> bool:
 def train_model(
     version: DatasetVersion,
     recipe: Recipe,
-    out: StrPath,
+    out: StrPath | Workspace,
     resume: bool = False,
     on_progress: OnProgress = ignore_progress,
     stop: Callable[[], bool] = never,
+    *,
+    name: str | None = None,
 ) -> Path:
     """Train a network on a version and write it as a Model folder.
 
     Args:
         version: what to learn.
         recipe: how; see `sightline.training.recipe.make_recipe`.
-        out: the Model folder to be made; its name becomes the Model's.
-        resume: continue from the checkpoint in `<out>.training`; start anew where there is none.
+        out: the Model folder to be made, or a Workspace that shelves it under its name and id.
+        resume: continue from the checkpoint in `<out>.training`, or of this name in a Workspace; start anew where there is
+            none.
         on_progress: told of every logged step.
         stop: asked after each step; when true, training ends and the best weights so far are kept. The checkpoint stays, so
             that a later `resume` can go on; it then replaces `out`.
+        name: of the Model; a Workspace needs one, for a folder it is by default the folder's.
 
     Returns:
-        `out`.
+        The Model's folder.
 
     Raises:
         Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; or another run is at it;
             InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
             Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
+    if isinstance(out, Workspace):
+        with stage(out, "models", name) as staged:
+            made = train_model(version, recipe, staged, resume, on_progress, stop)
+            return shelve(made, out, "models", read_manifest(made, ModelManifest))
     out = Path(out)
+    name = out.name if name is None else check_name(name)
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
     with lock_training(folder), explain_full_disk(folder, "go on with `resume`"):
-        _train_alone(version, recipe, out, _find_checkpoint(out, resume), on_progress, stop)
+        _train_alone(version, recipe, out, name, _find_checkpoint(out, resume), on_progress, stop)
     return out
 
 
@@ -92,6 +102,7 @@ def _train_alone(
     version: DatasetVersion,
     recipe: Recipe,
     out: Path,
+    name: str,
     is_resumed: bool,
     on_progress: OnProgress,
     stop: Callable[[], bool],
@@ -118,7 +129,7 @@ def _train_alone(
     on_progress(ProgressEvent(stage="exporting", progress=1.0))
     best = loop.keep_best()
     with new_folder(out, replace=is_resumed) as made:
-        _write_model(made, out.name, best, version, recipe, loop)
+        _write_model(made, name, best, version, recipe, loop)
     if stopped.was_true:
         (folder / STOPPED_NAME).touch()
     else:

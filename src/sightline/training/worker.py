@@ -38,7 +38,7 @@ def main(job_path: Path, pipe: int) -> int:
 
         try:
             job = msgspec.json.decode(job_path.read_bytes(), type=Job)
-            train_model(open_version(Path(job.version)), job.recipe, Path(job.out), job.resume, report, stop.is_set)
+            train_model(open_version(job.version), job.recipe, job.out, job.resume, report, stop.is_set, name=job.name)
         except SightlineError as error:
             traceback.print_exc()
             send(WorkerMessage(error=str(error), error_type=find_public_type(error)))

@@ -13,6 +13,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe
     out: str
     resume: bool
+    name: str | None = None
 
 
 class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,9 +1,6 @@
 """`sightline compile`: a Model becomes an Artifact that is verified on real pictures and tuned for this machine."""
 
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +10,11 @@ import typer
 from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace, refuse_options
 from sightline.cli.progress import show_progress
-from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, format_count
 
 if TYPE_CHECKING:
     from sightline.compiler.compile import CompileResult
+    from sightline.compiler.request import Request
     from sightline.core.workspace import Workspace
     from sightline.data.versions import DatasetVersion
 
@@ -82,33 +79,44 @@ def compile_command(
     folder = home.find("models", model)
     count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None
     refuse_contradictions(count, data, calibrate, calibrate_random, calibration_images, name, out)
-    with TemporaryDirectory(prefix="sightline-pictures-") as temporary:
+    check_compiler()
+    from sightline.compiler.compile import compile_request
+
+    request = make_request(
+        objective,
+        slo_ms,
+        device=device,
+        precision=precision,
+        max_drop=max_drop,
+        calibration_images=calibration_images or (CALIBRATION_IMAGES if count is None else count),
+        seed=seed,
+        calibrate_random=calibrate_random,
+        symmetric=symmetric,
+        time_limit_s=parse_duration(time_limit) if time_limit is not None else None,
+    )
+    said = {"--data": calibrate if data is None else data, "--calibrate": calibrate}
+    with TemporaryDirectory(prefix="sightline-pictures-") as temporary, show_progress() as on_progress:
         calibrate_on = None if count is not None else open_pictures(home, calibrate, Path(temporary) / "calibration", folder)
-        result, made = compile_into(
-            home,
+        result = compile_request(
+            request,
             folder,
+            out or home,
             name,
-            out,
-            calibration=open_pictures(home, data, Path(temporary) / "data", folder) or calibrate_on,
-            calibrate_on=calibrate_on if data is not None else None,
-            device=device,
-            precision=precision,
-            max_drop=max_drop,
-            objective=objective,
-            calibration_images=calibration_images or (CALIBRATION_IMAGES if count is None else count),
-            seed=seed,
-            slo_ms=slo_ms,
-            calibrate_random=calibrate_random,
-            symmetric=symmetric,
-            time_limit_s=parse_duration(time_limit) if time_limit is not None else None,
+            calibration=open_pictures(home, data, Path(temporary) / "data", folder),
+            calibrate_on=calibrate_on,
             tuning=None if fresh else home.root / "tuning",
-            said={
-                option: text
-                for option, text in (("--data", calibrate if data is None else data), ("--calibrate", calibrate))
-                if text is not None and is_plain_folder(home, text)
-            },
+            said={option: text for option, text in said.items() if text is not None and is_plain_folder(home, text)},
+            on_progress=on_progress,
         )
-    show_artifact(terminal, result, made, is_shelved=out is None)
+    show_artifact(terminal, result, is_shelved=out is None)
+
+
+def make_request(objective: Any, slo_ms: float | None, **options: Any) -> "Request":
+    """What the compiler is asked for; it checks what the words mean."""
+    from sightline.compiler.goals import Goal
+    from sightline.compiler.request import Request
+
+    return Request(goal=Goal(objective, slo_ms), **options)
 
 
 def refuse_contradictions(
@@ -164,51 +172,11 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600}[match[2]]
 
 
-def compile_into(
-    home: "Workspace", model: Path, name: str | None, out: Path | None, **options: Any
-) -> "tuple[CompileResult, Path]":
-    """Compile into the user's folder, or through the workspace's staging place onto its shelf.
-
-    Args:
-        options: of `compile_model`.
-
-    Returns: what was made, and the Artifact's folder.
-    """
-    check_compiler()
-    from sightline.compiler.compile import compile_model
-    from sightline.core.folders import read_manifest
-    from sightline.core.manifests import ModelManifest
-
-    if out is not None:
-        with show_progress() as on_progress:
-            result = compile_model(model, out, on_progress=on_progress, **options)
-        return result, result.folder
-    with stage(home, "artifacts", name or read_manifest(model, ModelManifest).name) as staged:
-        with keep_failed_report(staged, home), show_progress() as on_progress:
-            result = compile_model(model, staged, on_progress=on_progress, **options)
-        return result, shelve(result.folder, home, "artifacts", result.manifest)
-
-
-@contextmanager
-def keep_failed_report(staged: Path, home: "Workspace") -> Iterator[None]:
-    """When the gate fails, move its report out of the hidden staging place, to `failed/NAME`, and name that place."""
-    from sightline.core.errors import GateFailed
-
-    try:
-        yield
-    except GateFailed as error:
-        hidden, kept = staged.with_name(f"{staged.name}.failed"), home.root / "failed" / staged.name
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(hidden, kept)
-        raise GateFailed(str(error).replace(str(hidden), str(kept))) from error
-
-
-def show_artifact(terminal: Terminal, result: "CompileResult", folder: Path, is_shelved: bool) -> None:
+def show_artifact(terminal: Terminal, result: "CompileResult", is_shelved: bool) -> None:
     """What was made, and what it cost and gained."""
     from sightline.core.manifests import compute_manifest_id
 
-    manifest = result.manifest
+    folder, manifest = result.folder, result.manifest
     identity = compute_manifest_id(manifest)
     name = folder.parent.name if is_shelved else manifest.name
     terminal.say(result.report.verdict)

@@ -12,7 +12,6 @@ import typer
 from sightline.cli.options import JsonOption, SeedOption
 from sightline.cli.progress import show_progress
 from sightline.cli.server_process import serve_in_child
-from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, format_duration, make_table
 
 if TYPE_CHECKING:
@@ -105,32 +104,29 @@ def generate(workspace: "Workspace", count: int, seed: int) -> "DatasetVersion":
 
 def train(workspace: "Workspace", version: "DatasetVersion", budget: str, seed: int) -> Path:
     """The Model's folder."""
-    from sightline.core.folders import read_manifest
-    from sightline.core.manifests import ModelManifest
     from sightline.training.launcher import launch_training
     from sightline.training.recipe import make_recipe
 
     recipe = make_recipe("detection", "fast", budget=budget, seed=seed)
-    with stage(workspace, "models", NAME) as staged, show_progress() as on_progress:
-        made = launch_training(version.folder, recipe, staged, on_progress=on_progress)
-        return shelve(made, workspace, "models", read_manifest(made, ModelManifest))
+    with show_progress() as on_progress:
+        return launch_training(version.folder, recipe, workspace, on_progress=on_progress, name=NAME)
 
 
 def compile_to_int8(workspace: "Workspace", model: Path, version: "DatasetVersion", seed: int) -> Path:
     """The Artifact's folder; INT8 unless that would cost more accuracy than the gate allows."""
     from sightline.compiler.compile import compile_model
 
-    with stage(workspace, "artifacts", NAME) as staged, show_progress() as on_progress:
-        result = compile_model(
+    with show_progress() as on_progress:
+        return compile_model(
             model,
-            staged,
+            workspace,
             calibration=version,
             precision="auto",
             calibration_images=CALIBRATION_IMAGES,
             seed=seed,
             on_progress=on_progress,
-        )
-        return shelve(result.folder, workspace, "artifacts", result.manifest)
+            name=NAME,
+        ).folder
 
 
 def deploy_and_ask(workspace: "Workspace", artifact: Path, version: "DatasetVersion", folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sightline.cli.progress import show_progress
-from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, make_table
 
 if TYPE_CHECKING:
@@ -65,22 +64,20 @@ def import_network_file(
     pictures: DatasetVersion | Path | None = None
     if asked.pictures is not None:
         pictures = Path(asked.pictures) if is_plain_folder(home, asked.pictures) else _open_version(home, asked.pictures)
-    with stage(home, "models", name) as staged:
-        with show_progress() as on_progress:
-            result = import_network(
-                source,
-                staged,
-                name,
-                framework=asked.framework,
-                options=make_options(asked),
-                meaning=make_meaning(asked, names),
-                probe=probe,
-                pictures=pictures,
-                seed=seed,
-                on_progress=on_progress,
-            )
-        folder = shelve(result.folder, home, "models", result.manifest)
-    show_model(terminal, result, folder)
+    with show_progress() as on_progress:
+        result = import_network(
+            source,
+            home,
+            name,
+            framework=asked.framework,
+            options=make_options(asked),
+            meaning=make_meaning(asked, names),
+            probe=probe,
+            pictures=pictures,
+            seed=seed,
+            on_progress=on_progress,
+        )
+    show_model(terminal, result)
 
 
 def is_plain_folder(home: "Workspace", text: str) -> bool:
@@ -134,7 +131,7 @@ def read_parameters(text: str | None) -> dict[str, Any]:
         ) from error
 
 
-def show_model(terminal: Terminal, result: "ImportResult", folder: Path) -> None:
+def show_model(terminal: Terminal, result: "ImportResult") -> None:
     """What was made, how it was checked, and how pictures are fed."""
     from sightline.compiler.input_specs import describe_spec
     from sightline.compiler.verification import describe_verification
@@ -153,13 +150,13 @@ def show_model(terminal: Terminal, result: "ImportResult", folder: Path) -> None
         f"model {manifest.name}@{identity[:8]}: {manifest.task} of {len(manifest.categories)} categories, "
         f"{manifest.parameter_count:,} parameters, fed {describe_spec(manifest.input)}{kept}"
     )
-    terminal.say(f"folder: {folder}")
+    terminal.say(f"folder: {result.folder}")
     terminal.say(f"next: sightline compile {manifest.name} --data DATASET")
     terminal.finish(
         {
             "model": manifest.name,
             "id": identity,
-            "folder": folder,
+            "folder": result.folder,
             "manifest": manifest,
             "verification": result.verification,
             "probe": result.probe,

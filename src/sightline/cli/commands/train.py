@@ -8,13 +8,10 @@ import typer
 
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
-from sightline.cli.staging import shelve, stage
 from sightline.cli.terminal import Terminal, format_value, make_table
 from sightline.models.table import NETWORKS
 
 if TYPE_CHECKING:
-    from sightline.core.progress import OnProgress
-    from sightline.core.workspace import Workspace
     from sightline.training.recipe import Recipe
 
 OPTIONS = {"task": "--task", "network": "--model"}  # of the fields of a recipe that choose its defaults
@@ -28,7 +25,7 @@ def train_command(
     ] = "fast",
     budget: Annotated[str, typer.Option("--budget", help="How long: 10min, 360cpu-s, 30epochs or 4000it.")] = "10min",
     seed: SeedOption = 0,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model; by default DATASET-MODEL.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model; by default --out's, or DATASET-MODEL.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder of the model; by default a place in the workspace.")
     ] = None,
@@ -53,11 +50,15 @@ def train_command(
     as_json: JsonOption = False,
 ) -> None:
     """Train a network; Ctrl-C stops and keeps the best weights so far."""
+    from sightline.training.launcher import launch_training
+
     terminal, home = Terminal(as_json), open_workspace(workspace)
     version = home.find("datasets", dataset)
     recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
+    if name is None and out is None:
+        name = make_model_name(version, network)
     with show_progress() as on_progress:
-        folder = train_into(home, version, recipe, name or make_model_name(version, network), out, resume, threads, on_progress)
+        folder = launch_training(version, recipe, out or home, resume, on_progress, threads, name=name)
     show_model(terminal, folder, dataset, is_shelved=out is None)
 
 
@@ -115,28 +116,6 @@ def make_model_name(version: Path, network: str) -> str:
     from sightline.core.manifests import DatasetVersionManifest
 
     return f"{read_manifest(version, DatasetVersionManifest).name}-{network.replace('/', '-')}"[:100]
-
-
-def train_into(
-    workspace: "Workspace",
-    version: Path,
-    recipe: "Recipe",
-    name: str,
-    out: Path | None,
-    resume: bool,
-    threads: int | None,
-    on_progress: "OnProgress",
-) -> Path:
-    """Train into the user's folder, or through the workspace's staging place onto its shelf; returns the Model's folder."""
-    from sightline.core.folders import read_manifest
-    from sightline.core.manifests import ModelManifest
-    from sightline.training.launcher import launch_training
-
-    if out is not None:
-        return launch_training(version, recipe, out, resume=resume, on_progress=on_progress, threads=threads)
-    with stage(workspace, "models", name) as staged:
-        made = launch_training(version, recipe, staged, resume=resume, on_progress=on_progress, threads=threads)
-        return shelve(made, workspace, "models", read_manifest(made, ModelManifest))
 
 
 def show_model(terminal: Terminal, folder: Path, dataset: str, is_shelved: bool) -> None:

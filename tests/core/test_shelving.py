@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from cli_fixtures import write_brightness_model
 
-from sightline.cli.staging import shelve, stage
-from sightline.core.errors import Conflict
+from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
+from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import Workspace
 
 
@@ -88,3 +88,16 @@ def test_a_run_that_left_nothing_takes_its_name_back(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), stage(home, "models", "net"):
         raise ZeroDivisionError
     assert home.list("models", "net") == [made]
+
+
+def test_what_is_made_in_a_workspace_needs_a_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="expected a name"), stage(Workspace(tmp_path), "models", None):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_be_shelved_under_another_name_than_its_own(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    made = write_brightness_model(tmp_path / "models" / "net" / ".new-1")
+    shelved = shelve(made, home, "models", read_manifest(made, ModelManifest), "net")
+    assert home.find("models", "net") == shelved and not made.exists()
