@@ -1,6 +1,7 @@
 """Every network of the table: a few steps, export, inference through a Predictor."""
 
 import json
+import random
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -228,3 +229,17 @@ def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed() -> None:
     for changes in ({"settle": 0.1}, {"least_visible": 0.5}):
         changed = read_recipe({**OLD_RECIPE, "augmentation": {**OLD_RECIPE["augmentation"], **changes}})
         assert compute_recipe_id(version, changed) != OLD_ID
+
+
+def test_a_training_leaves_the_random_numbers_of_its_caller_alone(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 4})
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=2)
+    torch.manual_seed(7)
+    np.random.seed(7)
+    random.seed(7)
+    expected = torch.rand(4).tolist(), np.random.rand(4).tolist(), random.random()
+    torch.manual_seed(7)
+    np.random.seed(7)
+    random.seed(7)
+    train_model(version, recipe, tmp_path / "model")
+    assert (torch.rand(4).tolist(), np.random.rand(4).tolist(), random.random()) == expected

@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ def train_model(
 ) -> Path:
     """Train a network on a version and write it as a Model folder.
 
+    It trains in the caller's process and leaves PyTorch's random state there as it was. The command line trains in a process of
+    its own instead, by `sightline.training.launcher.launch_training`: only there can `OMP_WAIT_POLICY=PASSIVE` be set before
+    PyTorch is loaded, without which idle threads spin and a step takes up to five times as long where cores are shared; and a
+    training that dies takes nobody with it.
+
     Args:
         version: what to learn.
         recipe: how; see `sightline.training.recipe.make_recipe`.
@@ -93,9 +99,15 @@ def train_model(
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
-    with lock_training(folder), explain_full_disk(folder, "go on with `resume`"):
+    with lock_training(folder), explain_full_disk(folder, "go on with `resume`"), _keep_random_state(recipe):
         _train_alone(version, recipe, out, name, _find_checkpoint(out, resume), on_progress, stop)
     return out
+
+
+def _keep_random_state(recipe: Recipe) -> AbstractContextManager[None]:
+    """Give PyTorch's generators back as they were; those of GPUs where a training, or the caller, uses them."""
+    uses_gpus = torch.cuda.is_initialized() or (recipe.device != "cpu" and torch.cuda.is_available())
+    return torch.random.fork_rng(devices=range(torch.cuda.device_count()) if uses_gpus else ())
 
 
 def _train_alone(
