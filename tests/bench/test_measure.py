@@ -10,6 +10,7 @@ from bench_fakes import COLOURS, ColourDetector
 from onnx import TensorProto, helper, numpy_helper
 from sweep_fakes import make_pictures, write_artifact
 
+import sightline
 from sightline.bench.annotating import annotate_version
 from sightline.bench.measure import measure_predictor
 from sightline.bench.records import ReportContent
@@ -255,3 +256,16 @@ def test_every_stage_and_batch_size_is_timed_on_a_plan_of_its_own(tmp_path: Path
     assert None not in shapes
     tensors = {shapes[0][0] for shapes, is_pixels in compiled if shapes is not None and not is_pixels}
     assert tensors == {1, 2, 3, 5, 40}  # of the network alone
+
+
+def test_what_load_opens_is_measured_as_what_its_folder_holds(tmp_path: Path) -> None:
+    version = make_pictures(tmp_path, [("test", "red", "red"), ("test", "blue", "blue")] * 2)
+    artifact = write_artifact(tmp_path / "artifact", engine="openvino")
+    with sightline.load(artifact) as predictor:
+        content = measure_predictor(predictor, version, out=tmp_path / "report", **QUICK).content
+    manifest = read_manifest(artifact, ArtifactManifest)
+    assert (content.subject.kind, content.subject.name) == ("artifact", manifest.name)
+    assert content.subject.id == compute_manifest_id(manifest)
+    assert {result.stage for result in content.latency} == {"end_to_end", "network"}
+    assert {point.streams for point in content.throughput} == {1, 2}
+    assert content.notes == ()

@@ -1,6 +1,5 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,14 +71,13 @@ def test_a_subject_that_cannot_be_reopened_is_measured_as_it_is_and_the_rest_is_
     assert "2 streams was not measured" in notes[0]
 
 
-def test_a_wrapped_predictor_is_measured_with_its_own_streams() -> None:
-    class Wrapped(ColourDetector):  # as `sightline.load` wraps a Predictor
-        predictor = SimpleNamespace(streams=2)
-
-    lanes, notes = open_lanes(Wrapped(), (1, 2), cores=2, open_variant=None, is_remote=False)
+def test_a_predictor_of_several_streams_is_measured_with_its_own() -> None:
+    subject = ColourDetector()
+    subject.streams = 2  # type: ignore[attr-defined]
+    lanes, notes = open_lanes(subject, (1, 2), cores=2, open_variant=None, is_remote=False)
     assert [lane.streams for lane in lanes] == [2]
     assert "1 streams was not measured" in notes[0]
-    assert [lane.streams for lane in open_lanes(Wrapped(), (4,), 2, None, is_remote=False)[0]] == [2]
+    assert [lane.streams for lane in open_lanes(subject, (4,), 2, None, is_remote=False)[0]] == [2]
 
 
 def test_variants_share_the_cores_among_their_streams() -> None:

@@ -1,12 +1,19 @@
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from bench_fakes import ColourDetector
+from sweep_fakes import make_pictures, write_artifact, write_model
 
-from sightline.bench.subjects import describe_subject, predict_contents
+from sightline.bench.annotating import annotate_version
+from sightline.bench.measure import measure_predictor
+from sightline.bench.subjects import describe_subject, predict_contents, read_pictures
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import ImageTooLarge, InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.reading import encode_image
+from sightline.runtime.predictor import open_predictor
 
 
 def test_a_plain_predictor_is_described_by_what_it_says() -> None:
@@ -31,15 +38,30 @@ def test_a_remote_predictor_is_a_deployment_and_its_specs_are_read() -> None:
     assert (facts.input_width, facts.input_height, facts.confidence_threshold) == (320, 256, 0.3)
 
 
-def test_a_predictor_inside_a_wrapper_tells_how_it_runs() -> None:
-    class Wrapper:
-        task, categories = ColourDetector.task, ColourDetector.categories
-        predictor = ColourDetector()
+@pytest.mark.parametrize("kind", ["model", "artifact"])
+def test_a_predictor_tells_what_it_was_opened_from(kind: str, tmp_path: Path) -> None:
+    folder = (write_model if kind == "model" else write_artifact)(tmp_path / "it")
+    with open_predictor(folder) as predictor:
+        facts = describe_subject(predictor)
+        assert facts == describe_subject(predictor, folder)
+    assert (facts.kind, facts.name, facts.precision) == (kind, "colours", "fp32")
+    assert facts.id == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
-        def predict(self, images: list[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-            return self.predictor.predict(images, confidence_threshold)
 
-    assert describe_subject(Wrapper()).precision == "fp32"
+def test_a_predictor_gets_no_picture_of_a_version_beyond_its_limit(tmp_path: Path) -> None:
+    version = make_pictures(tmp_path, [("test", "red", "red"), ("test", "blue", "blue")])
+    items, folder = list(version.items()), write_model(tmp_path / "it")
+    most = max(item.width * item.height for item in items)
+    with open_predictor(folder, max_pixels=most) as predictor:
+        assert len(read_pictures(predictor, version, items)) == 2
+    with open_predictor(folder, max_pixels=most - 1) as predictor:
+        message = f"expected {items[0].file_name} to have at most {most - 1:,} pixels"
+        with pytest.raises(ImageTooLarge, match=message):
+            read_pictures(predictor, version, items)
+        with pytest.raises(ImageTooLarge, match=message):
+            annotate_version(version, predictor, out=tmp_path / "out", only_unlabelled=False)
+        with pytest.raises(ImageTooLarge, match=message):
+            measure_predictor(predictor, version, out=tmp_path / "report")
 
 
 def test_a_predictor_without_task_is_refused() -> None:

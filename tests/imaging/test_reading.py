@@ -202,6 +202,19 @@ def test_the_limit_is_inclusive(picture):
         decode_image(content, max_pixels=48 * 64 - 1)
 
 
+def test_without_a_limit_that_of_the_settings_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(save(Image.new("L", (7100, 7100)), "PNG"))  # 50,410,000 pixels
+    with pytest.raises(ImageTooLarge, match="at most 50,000,000 pixels"):
+        read_image(path)
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "50410000")
+    assert read_image(path).shape == (7100, 7100, 3)
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "1000")
+    for read in (read_image, read_label_map):
+        with pytest.raises(ImageTooLarge, match="at most 1,000 pixels"):
+            read(path)
+
+
 def test_a_missing_file_is_not_found(tmp_path):
     with pytest.raises(NotFound, match="nowhere"):
         read_image(tmp_path / "nowhere.jpg")

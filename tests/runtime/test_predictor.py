@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from sightline.core.errors import CorruptFile, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import (
     ArtifactManifest,
@@ -111,6 +111,62 @@ def test_more_pictures_than_a_batch_are_all_answered(tmp_path: Path) -> None:
     with open_predictor(write_model(tmp_path / "m")) as predictor:
         answers = predictor.predict([paint(index % 3) for index in range(70)])
     assert [answer[0].category for answer in answers] == [NAMES[index % 3] for index in range(70)]
+
+
+def test_a_picture_gets_a_list_and_a_list_of_pictures_a_list_each(tmp_path: Path) -> None:
+    path = tmp_path / "green.png"
+    path.write_bytes(encode(1))
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        for picture in (path, str(path), path.read_bytes(), paint(1)):
+            assert predictor.predict(picture) == predictor.predict([picture])[0] == predictor.predict([paint(1)])[0]
+        answers = predictor.predict([encode(2), path, paint(0), str(path)] * 10)
+    assert [answer[0].category for answer in answers] == ["blue", "green", "red", "green"] * 10
+
+
+def test_a_long_list_is_decoded_a_batch_at_a_time(tmp_path: Path) -> None:
+    taken, taken_before_inference = 0, []
+
+    def give() -> Iterator[bytes]:
+        nonlocal taken
+        for index in range(70):
+            taken += 1
+            yield encode(index % 3)
+
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        infer = predictor.predict_raw
+
+        def watch(batch: np.ndarray) -> dict[str, np.ndarray]:
+            taken_before_inference.append(taken)
+            return dict(infer(batch))
+
+        predictor.predict_raw = watch  # type: ignore[method-assign]
+        assert len(predictor.predict(give())) == 70
+    assert taken_before_inference == [32, 64, 70]
+
+
+@pytest.mark.parametrize("picture", [None, 3, np.zeros((2, SIDE, SIDE, 3), np.uint8), bytearray(b"x")])
+def test_what_is_no_picture_is_refused_with_what_would_be_one(picture: object, tmp_path: Path) -> None:
+    expected = pytest.raises(InvalidInput, match=r"^expected .*\(H, W, 3\).*, got ")
+    with open_predictor(write_model(tmp_path / "m")) as predictor, expected:
+        predictor.predict([picture])  # type: ignore[list-item]
+
+
+def test_the_pixel_limit_of_the_settings_holds_unless_another_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = tmp_path / "a.png", write_model(tmp_path / "m")
+    content = cv2.imencode(".png", paint(0, 40, 30)[:, :, ::-1])[1].tobytes()  # 1,200 pixels
+    path.write_bytes(content)
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "1000")
+    with open_predictor(folder) as predictor:
+        for picture in (path, content):
+            with pytest.raises(ImageTooLarge, match="SIGHTLINE_MAX_IMAGE_PIXELS"):
+                predictor.predict(picture)
+            with pytest.raises(ImageTooLarge):
+                list(predictor.predict_stream([picture]))
+    with open_predictor(folder, max_pixels=1200) as predictor:
+        assert predictor.predict(path)[0].category == "red"
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "1200")
+    with open_predictor(folder) as predictor:
+        assert [answer[0].category for answer in predictor.predict_stream([path, content])] == ["red", "red"]
 
 
 def test_an_artifact_opens_as_its_manifest_says(tmp_path: Path) -> None:

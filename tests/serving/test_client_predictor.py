@@ -24,6 +24,7 @@ def test_arrays_paths_and_bytes_get_the_same_answer(server: str, tmp_path: Path)
         assert answers[0] == answers[1] == answers[2] == answers[3]
         assert answers[0][0].box_xyxy == (0.0, 0.0, 20.0, 20.0)
         assert remote.predict([]) == []
+        assert [remote.predict(one) for one in (image, path, str(path), path.read_bytes())] == answers
 
 
 def test_it_says_what_measuring_asks_for(server: str) -> None:

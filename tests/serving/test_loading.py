@@ -6,7 +6,7 @@ import pytest
 from serving_fakes import write_brightness_artifact
 
 import sightline
-from sightline.core.errors import CorruptFile, InvalidInput, NotFound
+from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
@@ -36,7 +36,7 @@ def test_a_folder_answers_about_files_bytes_and_arrays(tmp_path: Path, kind: str
     path = tmp_path / "bright.png"
     cv2.imwrite(str(path), BRIGHT)
     loaded = sightline.load(folder)
-    assert loaded.task == "classification"
+    assert (loaded.task, loaded.folder) == ("classification", folder)
     best = loaded.predict(path)[0]
     assert best.category == "bright"
     assert best.confidence == pytest.approx(1 / (1 + np.exp(-10)), abs=1e-4)  # softmax of logits 0 and 10, by hand
@@ -45,6 +45,27 @@ def test_a_folder_answers_about_files_bytes_and_arrays(tmp_path: Path, kind: str
     assert loaded.predict([]) == []
     assert [a[0].category for a in loaded.predict_stream(iter([BRIGHT, path, DARK]))] == ["bright", "bright", "dark"]
     loaded.close()
+
+
+def test_what_was_loaded_is_closed_by_with(tmp_path: Path) -> None:
+    with sightline.load(write_brightness_artifact(tmp_path / "it", "model")) as loaded:
+        assert loaded.predict(BRIGHT)[0].category == "bright"
+    with pytest.raises(RuntimeError):
+        list(loaded.predict_stream([BRIGHT]))
+
+
+@pytest.mark.parametrize("way", ["load", "open_subject"])
+def test_the_pixel_limit_of_the_settings_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    folder, content = write_brightness_artifact(tmp_path / "it", "model"), cv2.imencode(".png", BRIGHT)[1].tobytes()
+    for limit in ("1000", "1500"):  # the picture has 30 x 50
+        monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", limit)
+        opened = load(folder) if way == "load" else open_subject(str(folder), Workspace(tmp_path))
+        with opened:
+            if limit == "1000":
+                with pytest.raises(ImageTooLarge):
+                    opened.predict(content)
+            else:
+                assert opened.predict(content)[0].category == "bright"
 
 
 def test_a_deployment_wins_over_an_artifact_over_a_model(tmp_path: Path) -> None:

@@ -79,6 +79,17 @@ def test_what_is_no_longer_there_is_reported_and_the_rest_go_on(tmp_path: Path, 
         assert [one.error is None for one in outcomes] == [category is not None for _, category in expected]
 
 
+def test_the_pixel_limit_of_the_settings_holds(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "a.png", 255)  # of 64 pixels
+    with RemotePredictor(server, "parts") as remote:
+        for limit, category in (("63", None), ("64", "bright")):
+            monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", limit)
+            for subject in (FakeStreaming(), remote):
+                (outcome,) = predict_sources(subject, find_sources([tmp_path]))  # type: ignore[arg-type]
+                assert describe([outcome]) == [("a.png", category)]
+                assert ("SIGHTLINE_MAX_IMAGE_PIXELS" in (outcome.error or "")) == (category is None)
+
+
 def test_a_model_that_has_gone_ends_it(folder: Path, server: str) -> None:
     with RemotePredictor(server, "parts") as remote:
         remote.name = "gone"

@@ -10,7 +10,7 @@ from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
 from sightline.bench.records import Accuracy
-from sightline.bench.subjects import BACKGROUND, Subject, list_answers
+from sightline.bench.subjects import BACKGROUND, Subject, list_answers, read_pictures
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -107,7 +107,7 @@ def measure_accuracy(
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
     known, labelled = KnownItems(items), 0
     for batch in iterate_batches(known, BATCH_SIZE):
-        answers = subject.predict([version.read_image(item) for item in batch], confidence_threshold=threshold)
+        answers = subject.predict(read_pictures(subject, version, batch), confidence_threshold=threshold)
         for item, predicted in zip(batch, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
             truth = _pick_truth(task, item)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sightline.bench.batching import iterate_batches
-from sightline.bench.subjects import Subject, describe_subject, list_answers
+from sightline.bench.subjects import Subject, describe_subject, list_answers, read_pictures
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -125,7 +125,7 @@ def _annotate_batch(
 ) -> Iterator[tuple[Item, list[Annotation] | None]]:
     """Each item as it shall be written, with what the model found in it, or None when it was left alone."""
     wanted = [item for item in batch if not (only_unlabelled and has_human_label(item))]
-    answers = predictor.predict([version.read_image(item) for item in wanted], confidence_threshold=threshold) if wanted else []
+    answers = predictor.predict(read_pictures(predictor, version, wanted), confidence_threshold=threshold) if wanted else []
     found = {item.file_name: [mark_as_model(one) for one in answer] for item, answer in zip(wanted, answers, strict=True)}
     for item in batch:
         if item.file_name not in found:

@@ -35,7 +35,7 @@ from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.devices import has_speed
-from sightline.runtime.predictor import open_predictor
+from sightline.runtime.predictor import Predictor, open_predictor
 
 SPEED_PICTURES = 64  # encoded pictures held in memory for the speed part
 
@@ -106,6 +106,7 @@ def measure_predictor(
     plan = SpeedPlan(
         batch_sizes=tuple(batch_sizes), streams=tuple(streams), point_s=point_s, repeats=repeats, pictures=len(contents)
     )
+    folder = folder or (predictor.folder if isinstance(predictor, Predictor) else None)
     if open_variant is None and folder is not None:
         open_variant = _open_from(folder, subject.engine, len(batch_sizes))
     watch = LoadWatch()

@@ -99,7 +99,7 @@ def open_lanes(
     A variant gets `cores // streams` threads for each stream. A remote subject needs no variant: its streams are callers.
     """
     lanes, notes = [], []
-    own = getattr(_unwrap(subject), "streams", None) or 1
+    own = getattr(subject, "streams", None) or 1
     for count in streams:
         if open_variant is not None:
             threads = max(1, cores // count)
@@ -152,13 +152,8 @@ def _run_point(lane: Lane, contents: Sequence[bytes], batch_size: int, seconds: 
 
 def choose_feeding(lane: Lane, batch_size: int) -> Feeding:
     """Single pictures go through the subject's own stream where it has one of single pictures; batches come from callers."""
-    streams_singly = isinstance(lane.subject, Streams) and getattr(_unwrap(lane.subject), "batch", 1) == 1
+    streams_singly = isinstance(lane.subject, Streams) and getattr(lane.subject, "batch", 1) == 1
     return "stream" if batch_size == 1 and streams_singly and not lane.is_remote else "calls"
-
-
-def _unwrap(subject: Subject) -> object:
-    """What knows how it runs, as `describe_subject` has it: `sightline.load` wraps a Predictor."""
-    return getattr(subject, "predictor", subject)
 
 
 def _run_stream(subject: Subject, contents: Sequence[bytes], seconds: float) -> Stretch:

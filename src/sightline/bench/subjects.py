@@ -1,7 +1,7 @@
 """Anything with `predict(images)` can be measured and can annotate; this file says what else we look for, and describes it.
 
-A Predictor opened in this process also offers `predict_stream` and `predict_raw`; a remote one `predict_encoded`, so that a
-picture's bytes travel as they are. Each is used where it is there, and the Report says what was.
+A Predictor opened in this process takes encoded pictures too, and offers `predict_stream` and `predict_raw`; a remote one has
+`predict_encoded`, so that a picture's bytes travel as they are. Each is used where it is there, and the Report says what was.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,8 +15,11 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
+from sightline.data.items import Item
+from sightline.data.versions import DatasetVersion
+from sightline.imaging.headers import check_pixel_limit
 from sightline.imaging.reading import decode_image
-from sightline.runtime.predictor import read_runnable_manifest
+from sightline.runtime.predictor import Predictor, read_runnable_manifest
 
 
 class Subject(Protocol):
@@ -77,17 +80,27 @@ def list_answers(subject: Subject) -> tuple[str, ...]:
 
 def predict_contents(subject: Subject, contents: Sequence[bytes]) -> list[list[Annotation]]:
     """Encoded pictures to annotations, decoding included: what a user waits for."""
+    if isinstance(subject, Predictor):
+        return subject.predict(contents)
     if isinstance(subject, TakesEncoded):
         return subject.predict_encoded(contents)
     return subject.predict([decode_image(content) for content in contents])
 
 
+def read_pictures(subject: Subject, version: DatasetVersion, items: Sequence[Item]) -> list[np.ndarray]:
+    """Pictures of a version for `predict`. Raises: ImageTooLarge for one that a Predictor would not decode."""
+    if isinstance(subject, Predictor):
+        for item in items:
+            check_pixel_limit(item.width, item.height, subject.max_pixels, item.file_name)
+    return [version.read_image(item) for item in items]
+
+
 def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFacts:
-    """All that is known of the subject: from its attributes first, then from the manifest in its folder.
+    """All that is known of the subject: from its attributes first, then from its manifest.
 
     Args:
         subject: anything with `predict`, `task` and `categories`.
-        folder: of the Model or Artifact it was opened from.
+        folder: of the Model or Artifact it was opened from; a Predictor knows its own.
 
     Raises: InvalidInput when it does not say its task and categories.
     """
@@ -96,17 +109,17 @@ def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFac
         raise InvalidInput(
             f"expected a predictor with task and categories, got {type(subject).__name__} without; give it both attributes"
         )
-    manifest = read_runnable_manifest(folder) if folder is not None else None
-    described = getattr(subject, "predictor", subject)  # `sightline.load` wraps the Predictor that knows how it runs
-    url = getattr(described, "url", None)
-    spec, decode = getattr(described, "input", None), getattr(described, "decode", None)
+    own = subject.manifest if isinstance(subject, Predictor) else None
+    manifest = read_runnable_manifest(folder) if folder is not None else own
+    url = getattr(subject, "url", None)
+    spec, decode = getattr(subject, "input", None), getattr(subject, "decode", None)
 
     def find(field: str) -> Any:
-        value = getattr(described, field, None)
+        value = getattr(subject, field, None)
         return value if value is not None else getattr(manifest, field, None)
 
     return SubjectFacts(
-        kind="deployment" if url else _name_kind(described, manifest),
+        kind="deployment" if url else _name_kind(subject, manifest),
         task=task,
         categories=tuple(categories),
         name=find("name"),

@@ -20,9 +20,9 @@ from PIL import Image, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import InvalidInput, NotFound, UnreadableImage
+from sightline.core.settings import read_settings
 from sightline.imaging.headers import (
     DECODER_ERRORS,
-    DEFAULT_MAX_PIXELS,
     ImageHeader,
     check_pixel_limit,
     describe_failure,
@@ -43,12 +43,12 @@ TAIL_BYTES = 64
 BAND_PIXELS = 1_000_000
 
 
-def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8Image:
+def read_image(path: str | Path, max_pixels: int | None = None) -> UInt8Image:
     """Decode a file.
 
     Args:
         path: the file.
-        max_pixels: largest picture to decode, pixels.
+        max_pixels: largest picture to decode, pixels; None takes that of the settings.
 
     Returns:
         `(H, W, 3)` uint8 RGB, upright, contiguous.
@@ -61,8 +61,9 @@ def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8I
     return decode_image(_read_file(Path(path)), max_pixels, name=str(path))
 
 
-def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str = "image") -> UInt8Image:
+def decode_image(content: bytes, max_pixels: int | None = None, name: str = "image") -> UInt8Image:
     """Decode bytes; `name` is what messages call them. Returns and raises as `read_image`, but for NotFound."""
+    max_pixels = max_pixels or read_settings().max_image_pixels
     plain = read_jpeg_header(content)
     if plain is not None and FILE_ENDS["jpeg"] in content[-TAIL_BYTES:]:
         check_pixel_limit(plain.width, plain.height, max_pixels, name)
@@ -84,7 +85,9 @@ def decode_image(content: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, name: str
 
 
 def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
-    """Decode a picture of class numbers without looking up its palette or stretching its grays; `DEFAULT_MAX_PIXELS` at most.
+    """Decode a picture of class numbers without looking up its palette or stretching its grays.
+
+    The largest it decodes is that of the settings.
 
     Args:
         path: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
@@ -98,7 +101,7 @@ def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
     name, content = str(path), _read_file(Path(path))
     with quiet_pillow():
         picture, header = open_picture(content, name)
-        check_pixel_limit(header.width, header.height, DEFAULT_MAX_PIXELS, name)
+        check_pixel_limit(header.width, header.height, read_settings().max_image_pixels, name)
         if picture.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise UnreadableImage(
                 f"expected {name} to be a label map (palette or gray), got {picture.mode}; read colour masks with read_image"

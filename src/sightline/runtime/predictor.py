@@ -1,7 +1,7 @@
 """From pictures to annotations: prepare, infer, decode, all as the Model's or Artifact's manifest says.
 
-`predict` answers one batch; `predict_stream` keeps every core busy over many pictures: worker threads read and prepare ahead
-and decode behind while the session's streams infer, in order and with bounded memory.
+`predict` answers a picture or a list; `predict_stream` keeps all cores busy over many pictures: worker threads read and prepare
+ahead and decode behind while the session's streams infer, in order and with bounded memory.
 """
 
 import os
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
+from sightline.core.settings import read_settings
 from sightline.imaging.heads import decode_outputs
 from sightline.imaging.preprocessing import place_batch, prepare_batch
 from sightline.imaging.reading import decode_image, read_image
@@ -34,15 +35,18 @@ DEFAULT_ENGINE = "openvino"  # for a Model folder, which names no engine
 LARGEST_BATCH = 32  # more pictures than this in one `predict` are run in several batches, so memory stays bounded
 
 Value = TypeVar("Value")
-Picture = np.ndarray | bytes | Path  # decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path
+Picture = np.ndarray | bytes | str | os.PathLike[str]  # decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path
+PICTURE_TYPES = (np.ndarray, bytes, str, os.PathLike)
+PICTURE_WORDS = "a path, encoded bytes or a uint8 (H, W, 3) RGB array"
 
 
 class Predictor:
     """A network that takes pictures and answers with annotations in their own pixels. May be called from several threads.
 
     Attributes:
-        manifest: of the folder it was opened from.
+        folder, manifest: what it was opened from; folder is None for a candidate that lies nowhere yet.
         name, task, categories, input, decode: the manifest's.
+        max_pixels: largest picture that it decodes.
         engine, precision, streams, threads, batch: how it runs here; batch is how many pictures of a stream share an inference.
     """
 
@@ -53,7 +57,11 @@ class Predictor:
         engine: str,
         options: SessionOptions,
         batch: int = 1,
+        *,
+        folder: Path | None = None,
+        max_pixels: int | None = None,
     ) -> None:
+        self.folder = folder
         self.manifest = manifest
         self.name: str = manifest.name
         self.task: Task = manifest.task
@@ -65,21 +73,33 @@ class Predictor:
         self.streams = options.streams
         self.threads = options.threads
         self.batch = batch
+        self.max_pixels = max_pixels or read_settings().max_image_pixels
         self._session = session
         self._pixels = options.pixels
         self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
 
-    def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-        """Annotations of each picture, best first.
+    @overload
+    def predict(self, images: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, images: Iterable[Picture], confidence_threshold: float | None = None) -> list[list[Annotation]]: ...
+
+    def predict(
+        self, images: Picture | Iterable[Picture], confidence_threshold: float | None = None
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """Annotations, best first: of one picture a list, of a list of pictures a list each.
 
         Args:
-            images: uint8 `(H, W, 3)` RGB, of any sizes.
-            confidence_threshold: 0..1; None takes the manifest's.
+            images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them, of any sizes.
+            confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
+
+        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`.
         """
+        if isinstance(images, PICTURE_TYPES):
+            return self._predict_batch([images], confidence_threshold)[0]
         answers: list[list[Annotation]] = []
-        for first in range(0, len(images), LARGEST_BATCH):
-            batch, placements = self._place(images[first : first + LARGEST_BATCH])
-            answers += self._decode(self.predict_raw(batch), placements, confidence_threshold)
+        for batch in take_groups(images, LARGEST_BATCH):
+            answers += self._predict_batch(batch, confidence_threshold)
         return answers
 
     def predict_stream(
@@ -88,8 +108,8 @@ class Predictor:
         """Annotations of each picture, in order, while later ones are read, prepared and inferred.
 
         Args:
-            images: arrays, encoded bytes or paths; reading and decoding happens in worker threads.
-            confidence_threshold: 0..1; None takes the manifest's.
+            images: as `predict` takes them; reading and decoding happens in worker threads.
+            confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
 
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
         """
@@ -133,8 +153,20 @@ class Predictor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _predict_batch(self, pictures: Sequence[Picture], threshold: float | None) -> list[list[Annotation]]:
+        batch, placements = self._place(self._open_all(pictures))
+        return self._decode(self.predict_raw(batch), placements, threshold)
+
+    def _open_all(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
+        if len(pictures) == 1 or all(isinstance(picture, np.ndarray) for picture in pictures):
+            return [self._open(picture) for picture in pictures]
+        return list(self._pool.map(self._open, pictures))
+
+    def _open(self, picture: Picture) -> np.ndarray:
+        return open_picture(picture, self.max_pixels)
+
     def _prepare(self, picture: Picture) -> tuple[np.ndarray, list[Placement]]:
-        return self._place([open_picture(picture)])
+        return self._place([self._open(picture)])
 
     def _place(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, list[Placement]]:
         """Pictures for the session: uint8 where it normalises by this very input spec, else the prepared tensor."""
@@ -161,11 +193,18 @@ def take_groups(values: Iterable[Value], size: int) -> Generator[list[Value], No
         yield group
 
 
-def open_picture(picture: Picture) -> np.ndarray:
-    """The picture as uint8 `(H, W, 3)` RGB, read when it is a path, decoded when it is bytes."""
+def open_picture(picture: Picture, max_pixels: int) -> np.ndarray:
+    """The picture as uint8 `(H, W, 3)` RGB, read when it is a path, decoded when it is bytes.
+
+    Raises: InvalidInput for what is no picture; as `imaging.reading.read_image`.
+    """
     if isinstance(picture, np.ndarray):
         return picture
-    return decode_image(picture) if isinstance(picture, bytes) else read_image(picture)
+    if isinstance(picture, bytes):
+        return decode_image(picture, max_pixels)
+    if isinstance(picture, (str, os.PathLike)):
+        return read_image(Path(picture), max_pixels)
+    raise InvalidInput(f"expected {PICTURE_WORDS}, got {type(picture).__name__}")
 
 
 def open_predictor(
@@ -176,6 +215,7 @@ def open_predictor(
     batch: int | None = None,
     fixed_shapes: int | None = None,
     plan_folder: Path | None = None,
+    max_pixels: int | None = None,
 ) -> Predictor:
     """Open an Artifact or a Model folder after checking its files against their hashes.
 
@@ -186,6 +226,7 @@ def open_predictor(
             Model.
         fixed_shapes: how many input shapes get a plan of their own; None takes the usual number.
         plan_folder: as in `SessionOptions`.
+        max_pixels: largest picture that is decoded; None takes that of the settings.
 
     Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
     """
@@ -208,7 +249,7 @@ def open_predictor(
     except Unsupported:
         session.close()
         raise
-    return Predictor(manifest, session, engine, options, batch or tuned_batch)
+    return Predictor(manifest, session, engine, options, batch or tuned_batch, folder=folder, max_pixels=max_pixels)
 
 
 def read_runnable_manifest(folder: Path) -> ModelManifest | ArtifactManifest:

@@ -18,12 +18,12 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.runtime.ordered import map_in_order
+from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client_calls import (
     ClientCall,
     ModelMetadata,
     ModelState,
     ServerMetadata,
-    SourcePicture,
     call_index,
     call_infer,
     call_load,
@@ -93,15 +93,15 @@ class Client:
         self._http = httpx.Client(transport=transport or DeadlineTransport(settings["verify"], settings["limits"]), **settings)
 
     @overload
-    def predict(self, model: str, pictures: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
+    def predict(self, model: str, pictures: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(
-        self, model: str, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
+        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None
     ) -> list[list[Annotation]]: ...
 
     def predict(
-        self, model: str, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
+        self, model: str, pictures: Picture | Sequence[Picture], confidence_threshold: float | None = None
     ) -> list[Annotation] | list[list[Annotation]]:
         """Annotations, best first: of one picture a list, of a list of pictures a list each.
 
@@ -110,27 +110,27 @@ class Client:
             pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
             confidence_threshold: drop predictions below it, 0..1; None: the model's own.
         """
-        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+        if isinstance(pictures, PICTURE_TYPES):
             return self._ask(model, pictures, confidence_threshold)
         return list(self.predict_stream(model, pictures, confidence_threshold))
 
     def predict_stream(
         self,
         model: str,
-        pictures: Iterable[SourcePicture],
+        pictures: Iterable[Picture],
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
     ) -> Iterator[list[Annotation]]:
         """Annotations of each picture in order, several requests on their way at once; memory stays bounded."""
 
-        def ask(picture: SourcePicture) -> list[Annotation]:
+        def ask(picture: Picture) -> list[Annotation]:
             return self._ask(model, picture, confidence_threshold)
 
         count = in_flight or self._in_flight
         with ThreadPoolExecutor(count, thread_name_prefix="ask") as pool:
             yield from map_in_order(pool, ask, pictures, count)
 
-    def draw(self, model: str, picture: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+    def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
         return self.send(call_predict(model, picture, confidence_threshold, "png")).content
 
@@ -197,7 +197,7 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, model: str, picture: SourcePicture, confidence_threshold: float | None) -> list[Annotation]:
+    def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
         return read_annotations(self.send(call_predict(model, picture, confidence_threshold)))
 
     def _exchange(self, call: ClientCall) -> Outcome:

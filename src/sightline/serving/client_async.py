@@ -13,6 +13,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict
+from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client import (
     CLOSED,
     DEFAULT_IN_FLIGHT,
@@ -27,7 +28,6 @@ from sightline.serving.client_calls import (
     ModelMetadata,
     ModelState,
     ServerMetadata,
-    SourcePicture,
     call_index,
     call_infer,
     call_load,
@@ -73,26 +73,26 @@ class AsyncClient:
 
     @overload
     async def predict(  # type: ignore[overload-overlap]
-        self, model: str, pictures: SourcePicture, confidence_threshold: float | None = None
+        self, model: str, pictures: Picture, confidence_threshold: float | None = None
     ) -> list[Annotation]: ...
 
     @overload
     async def predict(
-        self, model: str, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
+        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None
     ) -> list[list[Annotation]]: ...
 
     async def predict(
-        self, model: str, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
+        self, model: str, pictures: Picture | Sequence[Picture], confidence_threshold: float | None = None
     ) -> list[Annotation] | list[list[Annotation]]:
         """See `Client.predict`. Arrays and files are encoded and read on a thread, not on the event loop."""
-        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+        if isinstance(pictures, PICTURE_TYPES):
             return await self._ask(model, pictures, confidence_threshold)
         return [found async for found in self.predict_stream(model, pictures, confidence_threshold)]
 
     async def predict_stream(
         self,
         model: str,
-        pictures: Iterable[SourcePicture],
+        pictures: Iterable[Picture],
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
     ) -> AsyncIterator[list[Annotation]]:
@@ -110,7 +110,7 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def draw(self, model: str, picture: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+    async def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """See `Client.draw`."""
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, "png")
         return (await self.send(call)).content
@@ -172,7 +172,7 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, model: str, picture: SourcePicture, confidence_threshold: float | None) -> list[Annotation]:
+    async def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)
         return read_annotations(await self.send(call))
 

@@ -3,6 +3,7 @@
 Every refusal becomes an error of `core.errors`, with the server's own words.
 """
 
+import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,9 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.errors import HTTP_STATUS, AccessDenied, Exhausted, InvalidInput, NotFound, SightlineError, UnreadableImage
 from sightline.imaging.reading import encode_image
-from sightline.runtime.predictor import Picture
+from sightline.runtime.predictor import PICTURE_WORDS, Picture
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
 
-SourcePicture = Picture | str
 NEEDS_KEY = (401, 403)
 ERROR_BY_STATUS = (
     {status: head for head, status in HTTP_STATUS.items()}
@@ -103,7 +103,7 @@ def quote_name(name: str) -> str:
         raise InvalidInput(f"expected a name of Unicode text, got {name!r}; models() lists what there is") from None
 
 
-def call_predict(model: str, picture: SourcePicture, confidence: float | None, answer_format: str = "json") -> ClientCall:
+def call_predict(model: str, picture: Picture, confidence: float | None, answer_format: str = "json") -> ClientCall:
     """Ask about a picture. Raises: NotFound, InvalidInput for a picture that cannot be sent."""
     query = {"format": answer_format} | ({} if confidence is None else {"confidence": str(confidence)})
     return ClientCall(
@@ -183,14 +183,14 @@ def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
     return False
 
 
-def encode_picture(image: SourcePicture) -> bytes:
+def encode_picture(image: Picture) -> bytes:
     """The bytes to send: files and bytes as they are, arrays as PNG. Raises: NotFound, InvalidInput, UnreadableImage."""
     if isinstance(image, bytes):
         return image
     if isinstance(image, np.ndarray):
         return encode_image(image, "png")
-    if not isinstance(image, (str, Path)):
-        raise InvalidInput(f"expected a path, encoded bytes or a uint8 (H, W, 3) RGB array, got {type(image).__name__}")
+    if not isinstance(image, (str, os.PathLike)):
+        raise InvalidInput(f"expected {PICTURE_WORDS}, got {type(image).__name__}")
     path = Path(image)
     try:
         if path.is_file():

@@ -6,7 +6,7 @@ Arrays travel as PNG: what the server decodes is what the caller holds, bit for 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 from urllib.parse import quote
 
 import httpx
@@ -16,8 +16,9 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted
 from sightline.core.manifests import InputSpec, Precision, Task
+from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client
-from sightline.serving.client_calls import ClientCall, SourcePicture, read_json
+from sightline.serving.client_calls import ClientCall, read_json
 
 
 class RemoteState(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,18 +117,28 @@ class RemotePredictor:
         """Precision of the Artifact that answers."""
         return self.facts.precision
 
-    def predict(self, images: Sequence[SourcePicture], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-        """Annotations of each picture, best first.
+    @overload
+    def predict(self, images: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(self, images: Iterable[Picture], confidence_threshold: float | None = None) -> list[list[Annotation]]: ...
+
+    def predict(
+        self, images: Picture | Iterable[Picture], confidence_threshold: float | None = None
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """Annotations, best first: of one picture a list, of a list of pictures a list each.
 
         Args:
-            images: `uint8 (H, W, 3)` RGB arrays, paths of picture files, or their bytes.
+            images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
             confidence_threshold: drop predictions below it, 0..1; None: the model's own.
         """
+        if isinstance(images, PICTURE_TYPES):
+            return self.client.predict(self.name, images, confidence_threshold)
         # One after the other: `measure` times this call, and several in flight are for `predict_stream`.
-        return [self.predict_one(image, confidence_threshold) for image in images]
+        return [self.client.predict(self.name, image, confidence_threshold) for image in images]
 
     def predict_stream(
-        self, images: Iterable[SourcePicture], confidence_threshold: float | None = None, in_flight: int = 4
+        self, images: Iterable[Picture], confidence_threshold: float | None = None, in_flight: int = 4
     ) -> Iterator[list[Annotation]]:
         """Annotations of each picture in order, with `in_flight` requests on their way at once; memory stays bounded."""
         return self.client.predict_stream(self.name, images, confidence_threshold, in_flight)
@@ -136,11 +147,7 @@ class RemotePredictor:
         """Annotations of each encoded picture; its bytes travel as they are."""
         return self.predict(contents, confidence_threshold)
 
-    def predict_one(self, image: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]:
-        """Annotations of one picture."""
-        return self.client.predict(self.name, image, confidence_threshold)
-
-    def draw(self, image: SourcePicture, confidence_threshold: float | None = None) -> bytes:
+    def draw(self, image: Picture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
         return self.client.draw(self.name, image, confidence_threshold)
 

@@ -3,87 +3,22 @@
 A bare name is looked for among the Deployments first, then the Artifacts, then the Models: the most finished thing wins.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import overload
 
-import numpy as np
-
-from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME
-from sightline.core.manifests import Task
 from sightline.core.settings import read_settings
 from sightline.core.workspace import Shelf, Workspace, check_identity
-from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
-from sightline.serving.client_calls import SourcePicture
 from sightline.serving.client_predictor import RemotePredictor
 from sightline.serving.deployments import find_deployment, list_names, read_kind
 
 SHELVES: tuple[Shelf, ...] = ("artifacts", "models")
 
 
-class LoadedPredictor:
-    """A Predictor that also takes files and bytes."""
-
-    def __init__(self, predictor: Predictor, max_pixels: int) -> None:
-        self.predictor = predictor
-        self._max_pixels = max_pixels
-
-    @property
-    def task(self) -> Task:
-        """What its annotations carry."""
-        return self.predictor.task
-
-    @property
-    def categories(self) -> Categories:
-        """Names it can answer."""
-        return self.predictor.categories
-
-    @overload
-    def predict(self, pictures: SourcePicture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
-
-    @overload
-    def predict(
-        self, pictures: Sequence[SourcePicture], confidence_threshold: float | None = None
-    ) -> list[list[Annotation]]: ...
-
-    def predict(
-        self, pictures: SourcePicture | Sequence[SourcePicture], confidence_threshold: float | None = None
-    ) -> list[Annotation] | list[list[Annotation]]:
-        """Annotations, best first: of one picture a list, of a list of pictures a list each.
-
-        Args:
-            pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
-            confidence_threshold: drop predictions below it, 0..1; None: the model's own.
-        """
-        if isinstance(pictures, (str, Path, bytes, np.ndarray)):
-            return self.predictor.predict([self._read(pictures)], confidence_threshold)[0]
-        return self.predictor.predict([self._read(picture) for picture in pictures], confidence_threshold)
-
-    def predict_stream(
-        self, pictures: Iterable[SourcePicture], confidence_threshold: float | None = None
-    ) -> Iterator[list[Annotation]]:
-        """Annotations of each picture in order, several inferences in flight; memory stays bounded."""
-        return self.predictor.predict_stream((self._read(picture) for picture in pictures), confidence_threshold)
-
-    def close(self) -> None:
-        """Free the engine's memory."""
-        self.predictor.close()
-
-    def _read(self, picture: SourcePicture) -> np.ndarray:
-        if isinstance(picture, np.ndarray):
-            return picture
-        if isinstance(picture, bytes):
-            return decode_image(picture, max_pixels=self._max_pixels)
-        return read_image(Path(picture), max_pixels=self._max_pixels)
-
-
-def load(reference: str | Path, workspace: Path | None = None, engine: str | None = None) -> LoadedPredictor:
-    """Open a Deployment, Artifact or Model.
+def load(reference: str | Path, workspace: Path | None = None, engine: str | None = None) -> Predictor:
+    """Open a Deployment, Artifact or Model. Close it, or use `with`.
 
     Args:
         reference: a path to its folder, a name in the workspace, or `NAME@ID-PREFIX`.
@@ -94,8 +29,9 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
     """
     settings = read_settings()
     folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
-    predictor = open_predictor(folder, engine=engine, plan_folder=open_plan_folder(settings.cache))
-    return LoadedPredictor(predictor, settings.max_image_pixels)
+    return open_predictor(
+        folder, engine=engine, plan_folder=open_plan_folder(settings.cache), max_pixels=settings.max_image_pixels
+    )
 
 
 def find_subject(reference: str, workspace: Workspace) -> Path:

@@ -115,7 +115,7 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
         except (InvalidInput, NotFound) as error:  # NotFound of the server is said of every picture
             return _fail(source, error)
         try:
-            annotations = subject.predict_one(content, threshold)
+            annotations = subject.predict(content, threshold)
             image = content if isinstance(content, np.ndarray) else decode_image(content, name=str(source.content))
         except AccessDenied:  # of every picture, not of this one
             raise

@@ -142,7 +142,7 @@ def deploy_and_ask(workspace: "Workspace", artifact: Path, version: "DatasetVers
     asked, drawn = pictures / f"asked{Path(item.file_name).suffix}", pictures / "answered.png"
     asked.write_bytes(content)
     with serve_in_child(workspace.deployments, folder / "server.log") as url, RemotePredictor(url, NAME) as remote:
-        annotations = remote.predict_one(content)
+        annotations = remote.predict(content)
         drawn.write_bytes(remote.draw(content))
     return {
         "request": f"POST {url}/predict/{NAME}",
