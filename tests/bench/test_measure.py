@@ -258,6 +258,20 @@ def test_every_stage_and_batch_size_is_timed_on_a_plan_of_its_own(tmp_path: Path
     assert tensors == {1, 2, 3, 5, 40}  # of the network alone
 
 
+def test_throughput_is_measured_with_the_threads_of_the_settings(
+    squares_version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[int, int]] = []
+
+    def open_variant(streams: int, threads: int) -> ColourDetector:
+        opened.append((streams, threads))
+        return ColourDetector()
+
+    monkeypatch.setenv("SIGHTLINE_THREADS", "7")
+    measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", open_variant=open_variant, **QUICK)
+    assert opened == [(1, 7), (1, 7), (1, 7), (2, 3)]
+
+
 def test_what_load_opens_is_measured_as_what_its_folder_holds(tmp_path: Path) -> None:
     version = make_pictures(tmp_path, [("test", "red", "red"), ("test", "blue", "blue")] * 2)
     artifact = write_artifact(tmp_path / "artifact", engine="openvino")

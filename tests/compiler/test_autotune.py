@@ -54,6 +54,11 @@ def test_settings_use_all_cores_in_every_way() -> None:
     assert choose_settings(2, (1, 8)) == [(1, 2, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8)]
 
 
+def test_settings_worth_trying_keep_to_the_threads_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_THREADS", "3")
+    assert choose_settings() == [(1, 3, 1), (3, 1, 1)]
+
+
 def test_the_fastest_setting_of_each_candidate_is_ranked() -> None:
     timings = [make_timing("a", 100), make_timing("b", 300), make_timing("b", 200), make_timing("a", 150)]
     assert [(timing.candidate, timing.throughput) for timing in rank_timings(timings, Goal("throughput"))] == [

@@ -1,6 +1,9 @@
 import json
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import sightline
 from sightline.core.host import describe_host, now_utc, read_cpu_facts, read_package_versions
 
 
@@ -9,6 +12,12 @@ def test_the_host_is_described_and_fits_into_json():
     assert json.loads(json.dumps(host)) == host
     assert host["cores"] >= 1 and host["memory_bytes"] > 1 << 20
     assert {"cpu", "cpu_flags", "system", "python", "packages"} <= set(host)
+
+
+def test_cores_are_counted_in_one_place():
+    source = Path(sightline.__file__).parent
+    counting = re.compile(r"sched_getaffinity|cpu_count\(")
+    assert [path.name for path in source.rglob("*.py") if counting.search(path.read_text())] == ["host.py"]
 
 
 def test_cpu_facts_are_read_from_the_file(tmp_path):

@@ -169,11 +169,44 @@ def test_the_pixel_limit_of_the_settings_holds_unless_another_is_given(tmp_path:
         assert [answer[0].category for answer in predictor.predict_stream([path, content])] == ["red", "red"]
 
 
-def test_an_artifact_opens_as_its_manifest_says(tmp_path: Path) -> None:
+def test_an_artifact_opens_as_its_manifest_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_THREADS", "2")
     with open_predictor(write_artifact(tmp_path / "a", "onnxruntime")) as predictor:
         assert (predictor.engine, predictor.streams, predictor.threads) == ("onnxruntime", 2, 1)
     with open_predictor(tmp_path / "a", engine="openvino", streams=1, threads=2) as predictor:
         assert (predictor.engine, predictor.streams, predictor.threads) == ("openvino", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("tuned", "limit", "opened"),  # (streams, threads of each)
+    [
+        ((4, 1), 8, (4, 1)),
+        ((4, 1), 3, (3, 1)),
+        ((1, 4), 3, (1, 3)),
+        ((3, 2), 4, (2, 2)),
+        ((2, 2), 1, (1, 1)),
+    ],
+)
+def test_the_threads_of_the_settings_bound_what_an_artifact_was_tuned_for(
+    tuned: tuple[int, int], limit: int, opened: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_artifact(tmp_path / "a", "onnxruntime")
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=ArtifactManifest)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, msgspec.structs.replace(manifest, streams=tuned[0], threads=tuned[1]))
+    monkeypatch.setenv("SIGHTLINE_THREADS", str(limit))
+    with open_predictor(folder) as predictor:
+        assert (predictor.streams, predictor.threads) == opened
+    with open_predictor(folder, streams=3, threads=2) as predictor:
+        assert (predictor.streams, predictor.threads) == (3, 2)  # whoever asks gets it
+
+
+def test_a_model_runs_on_the_threads_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_THREADS", "3")
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        assert (predictor.streams, predictor.threads) == (1, 3)
+    with open_predictor(tmp_path / "m", streams=2) as predictor:
+        assert (predictor.streams, predictor.threads) == (2, 1)
 
 
 @pytest.mark.parametrize("streams", [1, 2, 4])

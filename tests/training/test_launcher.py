@@ -26,6 +26,11 @@ def test_idle_threads_of_a_worker_do_not_spin() -> None:
     assert worker_environment(3)["OMP_NUM_THREADS"] == "3"
 
 
+def test_a_worker_computes_with_the_threads_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_THREADS", "5")
+    assert worker_environment()["OMP_NUM_THREADS"] == worker_environment()["MKL_NUM_THREADS"] == "5"
+
+
 def test_a_worker_makes_a_model_and_reports_every_step(make_version, tmp_path: Path) -> None:
     version = make_version("classification")
     events: list[ProgressEvent] = []

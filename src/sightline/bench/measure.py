@@ -31,6 +31,7 @@ from sightline.bench.subjects import OpenVariant, Subject, describe_subject, pre
 from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.host import describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
@@ -209,8 +210,7 @@ def _measure_speed(
 
     Opened once more, because what it met before may have used up the plans of fixed shapes that its engine makes.
     """
-    is_remote, meter = subject.url is not None, EnergyMeter()
-    cores = int(str(describe_host()["cores"]))
+    is_remote, meter, cores = subject.url is not None, EnergyMeter(), read_settings().threads
     on_progress(ProgressEvent(stage="latency", progress=None))
     alone = open_variant(subject.streams or 1, subject.threads or cores) if open_variant is not None else predictor
     with _closing([alone] if alone is not predictor else []):

@@ -6,7 +6,6 @@ settings cost little more than a few.
 """
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ import psutil
 
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.goals import Goal, Timing
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, Tensors
 
 ROUNDS = 5
@@ -79,7 +79,7 @@ class Entrant:
 
 def choose_settings(cores: int | None = None, batches: Sequence[int] = (1,)) -> list[Setting]:
     """Settings worth trying: all threads on one inference, an inference a core, and in between on many cores."""
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or read_settings().threads
     pairs = [(1, cores), (cores, 1)] + ([(cores // 2, 2)] if cores >= 4 else [])
     return [Setting(*pair, batch) for pair in dict.fromkeys(pairs) for batch in batches]
 

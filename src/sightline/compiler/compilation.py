@@ -4,7 +4,6 @@ The ladder: every engine in FP32 and BF16, then INT8 by the first quantisers, ti
 passes. When no INT8 candidate passes, the rescue quantisers are tried one after the other, while there is time.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -42,6 +41,7 @@ from sightline.compiler.tuning_cache import find_race, keep_race, make_race_key
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
+from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
 from sightline.runtime.backend import Tensors
 from sightline.runtime.devices import DEVICES, parse_devices
@@ -208,7 +208,7 @@ class Compilation:
         if found.is_labelled and self._has_labels_to_guide():
             return make_guide(*facts)
         exact = found.baseline or self._make_reference()
-        with closing(exact.open(1, len(os.sched_getaffinity(0)))) as session:
+        with closing(exact.open(1, read_settings().threads)) as session:
             return make_answer_guide(*facts, lambda batch: session.infer({self._input_name: batch}), found.parts)
 
     def _keep_runnable(self, candidates: Sequence[Candidate]) -> list[Candidate]:

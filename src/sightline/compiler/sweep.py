@@ -1,7 +1,6 @@
 """Speed of the chosen candidate over batch sizes and streams, and how much of the machine's own peak that is."""
 
 import itertools
-import os
 import statistics
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from sightline.compiler.candidates import Candidate
 from sightline.compiler.probes import PROBES, measure_peak_gflops
 from sightline.compiler.report import PeakFacts, SweepRow
 from sightline.core.manifests import Precision
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session
 
 BATCHES = (1, 2, 4, 8, 16)
@@ -66,7 +66,7 @@ def compare_with_peak(candidate: Candidate, precisions: Sequence[Precision], thr
         throughput: pictures a second.
         flops: operations of one picture.
     """
-    threads = len(os.sched_getaffinity(0))
+    threads = read_settings().threads
     peaks = measure_peak_gflops(candidate.engine, precisions, threads)
     reached = throughput * flops / 1e9
     peaks[candidate.precision] = max(peaks[candidate.precision], reached)

@@ -24,13 +24,18 @@ PACKAGES = (
 )
 
 
+def count_cores() -> int:
+    """The cores that this process may use. How many threads shall compute is a setting: `read_settings().threads`."""
+    return len(os.sched_getaffinity(0))
+
+
 def describe_host() -> dict[str, object]:
     """CPU, cores, memory, system and package versions of this machine."""
     cpu = read_cpu_facts()
     return {
         "cpu": cpu["model"],
         "cpu_flags": cpu["flags"],
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": count_cores(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, field
 
 from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.host import count_cores
 
 PREFIX = "SIGHTLINE_"
 
@@ -38,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1,
             description="CPU threads for training, compiling and inference; the cores this process may use by default.",
         ),
-    ] = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    ] = field(default_factory=count_cores)
     host: Annotated[str, Meta(description="Address `sightline serve` listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port `sightline serve` listens on; 0 picks a free one.")] = 8000
     max_request_bytes: Annotated[int, Meta(ge=1, description="Largest request body `sightline serve` reads, in bytes.")] = (

@@ -222,27 +222,26 @@ def open_predictor(
     Args:
         folder: holds the manifest; its kind decides.
         engine: None takes the Artifact's own, or OpenVINO for a Model (FP32, or INT8 when it came quantised).
-        streams, threads, batch: None takes the Artifact's tuned values, or one stream on all cores and single pictures for a
-            Model.
+        streams, threads, batch: None takes the Artifact's tuned values, or one stream on all threads and single pictures for a
+            Model; streams and threads only as many as the settings have threads.
         fixed_shapes: how many input shapes get a plan of their own; None takes the usual number.
         plan_folder: as in `SessionOptions`.
         max_pixels: largest picture that is decoded; None takes that of the settings.
 
     Raises: NotFound, CorruptFile, InvalidInput; Unsupported when the engine cannot open the Artifact's file.
     """
-    manifest = read_runnable_manifest(folder)
+    manifest, settings = read_runnable_manifest(folder), read_settings()
     verify_files(folder, manifest.files)
     if isinstance(manifest, ArtifactManifest):
         engine = engine or manifest.engine
-        plain = SessionOptions(manifest.precision, streams or manifest.streams, threads or manifest.threads)
-        graph, tuned_batch = folder / manifest.graph_file, manifest.batch
+        tuned, tuned_batch, graph = (manifest.streams, manifest.threads), manifest.batch, folder / manifest.graph_file
     else:
         engine = engine or DEFAULT_ENGINE
-        plain = SessionOptions(manifest.precision, streams or 1, threads or len(os.sched_getaffinity(0)))
-        graph, tuned_batch = folder / MODEL_GRAPH, 1
-    options = msgspec.structs.replace(
-        plain, pixels=manifest.input, fixed_shapes=fixed_shapes or plain.fixed_shapes, plan_folder=plan_folder
-    )
+        tuned, tuned_batch, graph = (1, settings.threads), 1, folder / MODEL_GRAPH
+    threads = threads or min(tuned[1], max(1, settings.threads // (streams or 1)))
+    streams = streams or min(tuned[0], max(1, settings.threads // threads))
+    plain = SessionOptions(manifest.precision, streams, threads, pixels=manifest.input, plan_folder=plan_folder)
+    options = msgspec.structs.replace(plain, fixed_shapes=fixed_shapes or plain.fixed_shapes)
     session = load_backend(engine).open(graph, options)
     try:
         check_graph(session, manifest)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import ssl
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.host import count_cores
 from sightline.core.open_files import allow_more_files
 from sightline.serving.garbage import spare_lasting_objects
 from sightline.serving.heap import limit_arenas, return_large_blocks
@@ -102,7 +102,7 @@ def run_server(
     server = make_server(app, edge, begin, tls, on_end)
     allow_more_files()
     return_large_blocks()
-    limit_arenas(len(os.sched_getaffinity(0)))
+    limit_arenas(count_cores())
     ends = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         ends.append(signal.SIGHUP)

@@ -21,6 +21,7 @@ from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.settings import read_settings
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace
 from sightline.training.lock import lock_training
@@ -48,7 +49,7 @@ def launch_training(
 
     Args:
         version_folder: of the DatasetVersion.
-        threads: CPU threads; None takes the cores this process may use.
+        threads: CPU threads; None takes those of the settings.
 
     Returns:
         The Model's folder, whole.
@@ -97,7 +98,7 @@ def launch_training(
 
 def worker_environment(threads: int | None = None) -> dict[str, str]:
     """What a training process needs in its environment before PyTorch is loaded."""
-    count = str(threads or len(os.sched_getaffinity(0)))
+    count = str(threads or read_settings().threads)
     return {
         "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": count,

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from sightline.core.errors import Exhausted, SightlineError, find_public_type, make_public
 from sightline.core.processes import describe_exit, end_with_parent
+from sightline.core.settings import read_settings
 from sightline.training.sampling import AHEAD, BatchPlan, ProgressAt
 from sightline.training.tasks.task import Batch
 
@@ -128,7 +129,7 @@ class SlotMemory:
 
 def choose_processes(device: torch.device) -> int:
     """How many suit a device: beside a GPU all cores but the one that steers it; on a CPU none, which has no core to spare."""
-    return 0 if device.type == "cpu" else max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1))
+    return 0 if device.type == "cpu" else max(1, min(MOST_PROCESSES, read_settings().threads - 1))
 
 
 class _Helper(NamedTuple):

@@ -4,7 +4,6 @@ People's annotations judge, and theirs alone: a picture that only a model annota
 """
 
 import itertools
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec, Task
+from sightline.core.settings import read_settings
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
@@ -102,7 +102,7 @@ def prepare_groups(
         prepared, (placement,) = prepare_batch([version.read_image(item)], spec)
         return item, prepared, placement
 
-    threads = 1 if device.type == "cpu" else min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    threads = 1 if device.type == "cpu" else min(MOST_THREADS, read_settings().threads)
     with ThreadPoolExecutor(threads, thread_name_prefix="validation") as pool:
         items = KnownItems(version.items(split))
         ready = map(prepare, items) if threads == 1 else map_in_order(pool, prepare, items, in_flight=2 * batch_size)

@@ -17,6 +17,7 @@ import torch
 
 from sightline.core.errors import SightlineError, find_public_type
 from sightline.core.progress import ProgressEvent
+from sightline.core.settings import read_settings
 from sightline.data.versions import open_version
 from sightline.training.train import train_model
 from sightline.training.worker_messages import Job, WorkerMessage
@@ -26,7 +27,7 @@ def main(job_path: Path, pipe: int) -> int:
     """Run a job. Returns: the exit code: 0, or 1 after an error that was reported."""
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", read_settings().threads)))
     cv2.setNumThreads(1)  # samples are made in threads of our own
     with os.fdopen(pipe, "wb", buffering=0) as messages:
 

@@ -3,7 +3,6 @@
 Before anything is timed one request is sent and has to be answered, so that a wrong URL costs a line and no minutes.
 """
 
-import os
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -16,7 +15,7 @@ from sightline.bench.load.summaries import summarise_point
 from sightline.bench.load.target import Target, ask_for_facts, check_answers, find_target, write_picture_requests
 from sightline.bench.process import LoadWatch
 from sightline.core.errors import InvalidInput
-from sightline.core.host import describe_host, now_utc
+from sightline.core.host import count_cores, describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 
 DEFAULT_PLAN = LoadPlan(clients=(1, 4, 16, 64))
@@ -159,7 +158,7 @@ def measure_point(
         rate_per_s=rate_per_s,
         server=server,
         other_cores=other_cores if server is not None else None,
-        cores_shared=len(os.sched_getaffinity(0)) if shares_machine else None,
+        cores_shared=count_cores() if shares_machine else None,
     )
 
 

@@ -179,9 +179,9 @@ def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> 
 
     Engines that are not meant to be fast, emulate a device or are made of others are left out.
     """
-    import os
     from importlib.util import find_spec
 
+    from sightline.core.host import count_cores
     from sightline.core.progress import ProgressEvent
 
     if find_spec("onnx") is None:
@@ -193,7 +193,7 @@ def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> 
     rows = []
     for done, (engine, precision) in enumerate(points):
         on_progress(ProgressEvent(stage="measuring ceilings", progress=done / len(points)))
-        peak = measure_peaks(engine["engine"], [precision], len(os.sched_getaffinity(0)))[precision]
+        peak = measure_peaks(engine["engine"], [precision], count_cores())[precision]
         rows.append(
             {
                 "engine": engine["engine"],

@@ -1,7 +1,6 @@
 """`sightline measure --iterations`: the inference sweep, twin of the tool of "Deep learning inferencing with TensorRT"."""
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -125,6 +124,7 @@ def measure_network(
     """Open the pictures and sweep. Args: request: a `SweepRequest`."""
     from sightline.bench.inference_sweep import settle_class_names, sweep_inference
     from sightline.bench.inference_sweep_pictures import open_sweep_pictures
+    from sightline.core.settings import read_settings
     from sightline.runtime.predictor import read_runnable_manifest
 
     manifest = read_runnable_manifest(folder)
@@ -136,7 +136,7 @@ def measure_network(
 
         version, notes = open_pictures(data)
         calibration = None if calibrate is None else open_pictures(calibrate)[0]
-        threads = len(os.sched_getaffinity(0))
+        threads = read_settings().threads
         return sweep_inference(
             folder, version, request, threads=threads, calibration=calibration, notes=notes, on_progress=on_progress
         )

@@ -43,9 +43,7 @@ def train_command(
         list[str] | None,
         typer.Option("--set", help="FIELD=VALUE: any other field of the recipe, such as batch_size=8; may be repeated."),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; by default the cores this process may use.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; by default SIGHTLINE_THREADS.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

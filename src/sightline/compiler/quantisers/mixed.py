@@ -7,7 +7,6 @@ scored on calibration pictures, by labels or by FP32's answers. Ranges with and 
 of the convolutions in float.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,6 +25,7 @@ from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, observe
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
@@ -195,9 +195,7 @@ class Trial:
 
     def _run(self, quantised: Sequence[str], places: range) -> Iterator[tuple[int, Mapping[str, np.ndarray]]]:
         save_graph(write_qdq(self.plan, quantised), self._file)
-        with closing(
-            load_backend("onnxruntime").open(self._file, SessionOptions("fp32", 1, len(os.sched_getaffinity(0))))
-        ) as run:
+        with closing(load_backend("onnxruntime").open(self._file, SessionOptions("fp32", 1, read_settings().threads))) as run:
             for place in places:
                 if self.guide.is_late():
                     raise Exhausted("the time limit was reached while layers were ranked; raise the time limit")

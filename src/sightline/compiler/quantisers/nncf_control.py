@@ -4,7 +4,6 @@ It validates often, so validation is in batches prepared once, on as many pictur
 over it ends, and what it found by then is lost, for the package hands out only a finished network.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +16,7 @@ from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, make_facts, quiet_nncf
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
 
@@ -85,7 +85,7 @@ def run_batches(
 
 def open_runnable(graph: Path, inputs: Mapping[str, np.ndarray]) -> Session:
     """A session of the first engine that runs the file, which shows only when it runs. Raises: Unsupported when none does."""
-    options = SessionOptions("fp32", 1, len(os.sched_getaffinity(0)))
+    options = SessionOptions("fp32", 1, read_settings().threads)
     reasons = []
     for engine in VALIDATING_ENGINES:
         try:

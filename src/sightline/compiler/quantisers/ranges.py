@@ -5,7 +5,6 @@ are tried, and the one whose rounding and clipping together lose least is kept (
 Neural Networks for Efficient Inference", §3). Which of the two a network takes better, only its answers tell.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import onnx
 
 from sightline.compiler.graphs import expose_tensors, save_graph
 from sightline.core.errors import Unsupported
+from sightline.core.settings import read_settings
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
@@ -89,7 +89,7 @@ def run_exposed(
     with TemporaryDirectory(prefix="sightline-observe-") as folder:
         graph = Path(folder) / "observed.onnx"
         save_graph(expose_tensors(model, names, keep_outputs=True), graph)
-        with closing(load_backend("reference").open(graph, SessionOptions("fp32", 1, len(os.sched_getaffinity(0))))) as session:
+        with closing(load_backend("reference").open(graph, SessionOptions("fp32", 1, read_settings().threads))) as session:
             for sample in samples:
                 tensors = {**session.infer({input_name: sample}), input_name: sample}
                 yield {name: tensors[name] for name in names}
