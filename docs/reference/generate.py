@@ -17,6 +17,8 @@ from sightline.core import errors
 from sightline.core.settings import Settings
 
 FOLDER = Path(__file__).parent
+ANSWERING = ("Predictor", "Client", "AsyncClient")  # classes whose methods get a section each
+NOT_MADE_BY_USERS = ("Predictor", "DatasetVersion", "ConversionReport")
 NOTE = "<!-- Written by docs/reference/generate.py (make docs); edit the code, not this page. -->\n"
 
 
@@ -246,24 +248,46 @@ def render_python() -> str:
     """What `import sightline` offers: signatures, and what the code says of itself."""
     import sightline
 
+    offers = {name: getattr(sightline, name) for name in sightline.__all__ if not name.startswith("_")}
+    kinds = [name for name, offered in offers.items() if inspect.isclass(offered) and issubclass(offered, Exception)]
     parts = [
         "# Python\n\n`import sightline` loads nothing heavy: each of these names brings what it needs when it is first used. "
-        "All errors are [a few kinds](errors.md), subclasses of `sightline.core.errors.SightlineError`.\n"
+        "First the verbs, then what answers about pictures, then what verbs take and give. All errors are "
+        f"[a few kinds](errors.md): {', '.join(f'`sightline.{name}`' for name in kinds)}.\n"
     ]
-    for name in sightline.__all__:
-        if not name.startswith("_"):
-            offered = getattr(sightline, name)
-            parts.append(f"## {name}\n\n" + render_offered(name, offered))
-            for method, function in vars(offered).items() if inspect.isclass(offered) else ():
+    for name, offered in offers.items():
+        if name in kinds:
+            continue
+        parts.append(f"## {name}\n\n" + render_offered(name, offered))
+        if name in ANSWERING:
+            for method, function in vars(offered).items():
                 if not method.startswith("_") and inspect.isfunction(function):
                     parts.append(f"### {name}.{method}\n\n" + render_offered(method, function))
-    return "\n".join(parts)
+        elif inspect.isclass(offered):
+            parts.append(render_members(name, offered))
+    return "\n".join(part for part in parts if part)
 
 
 def render_offered(name: str, offered: Any) -> str:
-    """Signature and docstring of a function or class."""
+    """Signature and docstring of a function or class; of a class that users do not make its name alone."""
     before = "async def" if inspect.iscoroutinefunction(offered) else "class" if inspect.isclass(offered) else "def"
-    return f"```python\n{before} {render_signature(name, offered)}\n```\n\n```text\n{inspect.getdoc(offered) or ''}\n```\n"
+    signature = name if name in NOT_MADE_BY_USERS else render_signature(name, offered)
+    return f"```python\n{before} {signature}\n```\n\n```text\n{inspect.getdoc(offered) or ''}\n```\n"
+
+
+def render_members(name: str, offered: type) -> str:
+    """Properties and methods of a class, a line each; nothing for a record that has none."""
+    rows = []
+    for member, value in vars(offered).items():
+        if member.startswith("_") or not (isinstance(value, property) or inspect.isfunction(value)):
+            continue
+        if isinstance(value, property):
+            returned = shorten_type(inspect.signature(value.fget).return_annotation) if value.fget else ""
+            call = f"{member} -> {returned}"
+        else:
+            call = " ".join(render_signature(member, value).split()).replace("( ", "(").replace(", )", ")").replace(",)", ")")
+        rows.append([f"`{name}.{call}`", (inspect.getdoc(value) or "").splitlines()[0]])
+    return render_table(["Member", "What it is"], rows) + "\n" if rows else ""
 
 
 def render_signature(name: str, offered: Any) -> str:
@@ -290,6 +314,8 @@ def render_default(parameter: inspect.Parameter) -> str:
         return ""
     if callable(default):
         return f" = {default.__name__}"
+    if hasattr(default, "factory"):
+        default = default.factory()
     return (
         f" = {default!r}"
         if isinstance(default, (type(None), str, int, float, tuple, list, dict))
@@ -298,8 +324,10 @@ def render_default(parameter: inspect.Parameter) -> str:
 
 
 def shorten_type(annotation: Any) -> str:
-    """A type without the modules that its parts stand in."""
-    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=\w)", "", inspect.formatannotation(annotation)).strip("'")
+    """A type without the modules that its parts stand in, and without the limits of its values."""
+    short = re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=\w)", "", inspect.formatannotation(annotation)).strip("'")
+    short = re.sub(r"Annotated\[(\w+), Meta\([^)]*\)\]", r"\1", short)
+    return re.sub(r"Optional\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1 | None", short)
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -1,35 +1,103 @@
 """Sightline: label, train, compile, deploy and measure vision models on your own machines."""
 
-import os
-from importlib import import_module
-from typing import Any
+import os as _os
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sightline.bench.annotating import AnnotateResult as AnnotateResult
+    from sightline.bench.annotating import annotate_version as annotate_version
+    from sightline.bench.measure import measure_predictor as measure_predictor
+    from sightline.bench.reports import Report as Report
+    from sightline.compiler.compile import CompileResult as CompileResult
+    from sightline.compiler.compile import compile_model as compile_model
+    from sightline.compiler.importers.importer import ImportOptions as ImportOptions
+    from sightline.compiler.importers.importer import StatedInput as StatedInput
+    from sightline.compiler.importing import ImportResult as ImportResult
+    from sightline.compiler.importing import Meaning as Meaning
+    from sightline.compiler.importing import import_network as import_network
+    from sightline.core.annotations import Annotation as Annotation
+    from sightline.core.errors import Conflict as Conflict
+    from sightline.core.errors import Exhausted as Exhausted
+    from sightline.core.errors import InvalidInput as InvalidInput
+    from sightline.core.errors import NotFound as NotFound
+    from sightline.core.errors import SightlineError as SightlineError
+    from sightline.core.errors import Unsupported as Unsupported
+    from sightline.core.workspace import Workspace as Workspace
+    from sightline.data.conversion import ConversionReport as ConversionReport
+    from sightline.data.exporting import export_version as export_version
+    from sightline.data.importing import import_dataset as import_dataset
+    from sightline.data.samples import generate_samples as generate_samples
+    from sightline.data.versions import DatasetVersion as DatasetVersion
+    from sightline.data.versions import open_version as open_version
+    from sightline.runtime.predictor import Predictor as Predictor
+    from sightline.serving.client import Client as Client
+    from sightline.serving.client_async import AsyncClient as AsyncClient
+    from sightline.serving.deployments import deploy_artifact as deploy_artifact
+    from sightline.serving.loading import load as load
+    from sightline.training.recipe import Recipe as Recipe
+    from sightline.training.recipe import make_recipe as make_recipe
+    from sightline.training.train import train_model as train_model
 
 # No outbound call: since 1.29 ONNX Runtime reports sessions, their files' names and hashes to Microsoft, and reads this once,
 # when it is loaded, whoever loads it; its `disable_telemetry_events` comes too late (tests/runtime/test_telemetry.py).
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+_os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 
-# Nothing heavy is imported until it is asked for: `import sightline` costs no torch and no inference engine.
+# Nothing heavy is imported until it is asked for: `import sightline` costs no torch and no inference engine. The imports above
+# say the same to type checkers.
 _LAZY = {
+    # verbs
     "import_dataset": "sightline.data.importing",
     "import_network": "sightline.compiler.importing",
+    "generate_samples": "sightline.data.samples",
     "export_version": "sightline.data.exporting",
     "open_version": "sightline.data.versions",
     "annotate_version": "sightline.bench.annotating",
+    "make_recipe": "sightline.training.recipe",
     "train_model": "sightline.training.train",
     "compile_model": "sightline.compiler.compile",
     "deploy_artifact": "sightline.serving.deployments",
     "measure_predictor": "sightline.bench.measure",
     "load": "sightline.serving.loading",
+    # what answers
+    "Predictor": "sightline.runtime.predictor",
     "Client": "sightline.serving.client",
     "AsyncClient": "sightline.serving.client_async",
+    # what verbs take
+    "Workspace": "sightline.core.workspace",
+    "Recipe": "sightline.training.recipe",
+    "ImportOptions": "sightline.compiler.importers.importer",
+    "Meaning": "sightline.compiler.importing",
+    "StatedInput": "sightline.compiler.importers.importer",
+    # what verbs give
+    "Annotation": "sightline.core.annotations",
+    "DatasetVersion": "sightline.data.versions",
+    "ConversionReport": "sightline.data.conversion",
+    "ImportResult": "sightline.compiler.importing",
+    "AnnotateResult": "sightline.bench.annotating",
+    "CompileResult": "sightline.compiler.compile",
+    "Report": "sightline.bench.reports",
+    # how they fail
+    "SightlineError": "sightline.core.errors",
+    "InvalidInput": "sightline.core.errors",
+    "NotFound": "sightline.core.errors",
+    "Conflict": "sightline.core.errors",
+    "Unsupported": "sightline.core.errors",
+    "Exhausted": "sightline.core.errors",
 }
 
 __all__ = ["__version__", *_LAZY]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'sightline' has no attribute {name!r}; it has {', '.join(_LAZY)}")
-    return getattr(import_module(_LAZY[name]), name)
+def __dir__() -> list[str]:
+    return __all__
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'sightline' has no attribute {name!r}; it has {', '.join(_LAZY)}")
+        return getattr(_import_module(_LAZY[name]), name)

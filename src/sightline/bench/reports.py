@@ -31,7 +31,12 @@ PLOTS_FOLDER = "plots"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved Report."""
+    """A saved Report.
+
+    Attributes:
+        folder, manifest: where it lies, and what its record says.
+        content: all that was measured: `subject`, `accuracy`, `latency`, `throughput`, `memory`, `energy`, `host` and more.
+    """
 
     folder: Path
     manifest: ReportManifest

@@ -49,7 +49,11 @@ def check_identity(folder: Path) -> Path:
 
 
 class Workspace:
-    """Names and paths below one root folder; creates nothing until something is put there."""
+    """Names and paths below one root folder; creates nothing until something is put there.
+
+    Args:
+        root: the folder.
+    """
 
     def __init__(self, root: StrPath) -> None:
         self.root = Path(root)

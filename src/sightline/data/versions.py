@@ -45,7 +45,13 @@ class BlobLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetVersion:
-    """An opened version: a stream of items and their pictures. Made by `open_version` and `VersionWriter.close`."""
+    """An opened version: a stream of items and their pictures. Made by `open_version` and `VersionWriter.close`.
+
+    Attributes:
+        folder, manifest, id: where it lies, what its record says, and the record's hash, 64 hex digits.
+        categories: names in order.
+        blobs: the store of its pictures.
+    """
 
     def __init__(self, folder: Path, manifest: DatasetVersionManifest, blobs: BlobStore) -> None:
         self.folder = folder

@@ -1,0 +1,93 @@
+"""What `import sightline` offers to people and to type checkers."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sightline
+
+FACE = Path(sightline.__file__)
+SNIPPET = """
+from pathlib import Path
+
+import sightline
+
+with sightline.load("parts") as predictor:
+    reveal_type(predictor.predict("a.jpg"))
+    reveal_type(predictor.predict([Path("a.jpg"), b"encoded"]))
+    reveal_type(predictor.predict_stream(["a.jpg"]))
+reveal_type(sightline.Client("http://127.0.0.1:8000").predict("parts", b"encoded"))
+reveal_type(sightline.train_model)
+sightline.train_modle
+"""
+
+
+def read_typed_names() -> dict[str, str]:
+    """Name to module of the imports that only type checkers see, each of which must keep its name."""
+    found = {}
+    for node in ast.walk(ast.parse(FACE.read_text())):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for line in node.body:
+                assert isinstance(line, ast.ImportFrom) and line.module is not None
+                for name in line.names:
+                    assert name.name == name.asname, f"{name.name}: a type checker exports only `x as x`"
+                    found[name.name] = line.module
+    return found
+
+
+def test_type_checkers_see_the_names_that_there_are() -> None:
+    assert read_typed_names() == sightline._LAZY
+
+
+@pytest.mark.parametrize("name", sightline._LAZY)
+def test_every_name_is_there_when_it_is_asked_for(name: str) -> None:
+    assert getattr(sightline, name).__name__ == name
+
+
+def test_only_what_is_public_is_listed() -> None:
+    assert dir(sightline) == sorted(["__version__", *sightline._LAZY])
+    assert {name for name in vars(sightline) if not name.startswith("_")} - {"TYPE_CHECKING"} <= {
+        path.stem for path in FACE.parent.iterdir()
+    }, "packages that others imported, and nothing else"
+
+
+def test_another_name_is_refused_with_those_there_are() -> None:
+    with pytest.raises(AttributeError, match=r"'train_modle'.*train_model"):
+        sightline.train_modle  # noqa: B018
+
+
+def test_the_face_loads_nothing_heavy() -> None:
+    code = "import sys; import sightline; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    ran = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env=make_environment())
+    assert set(ast.literal_eval(ran.stdout)) & {"numpy", "torch", "cv2", "msgspec", "httpx", "openvino", "onnxruntime"} == set()
+
+
+@pytest.mark.slow
+def test_what_a_user_writes_is_checked_in_full(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "user.py").write_text(SNIPPET)
+    options = ["--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={tmp_path / 'cache'}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "user.py"],
+        cwd=tmp_path,
+        env=make_environment() | {"MYPYPATH": str(FACE.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = [line.partition(": ")[2] for line in ran.stdout.splitlines()]
+    annotations = "list[sightline.core.annotations.Annotation]"
+    assert told[:2] == [f'note: Revealed type is "{kind}"' for kind in (annotations, f"list[{annotations}]")]
+    assert annotations in told[2] and "Generator" in told[2]
+    assert told[3] == f'note: Revealed type is "{annotations}"'
+    assert "def (version: sightline.data.versions.DatasetVersion, recipe: sightline.training.recipe.Recipe" in told[4]
+    assert told[5] == 'error: Module has no attribute "train_modle"  [attr-defined]'
+    assert len(told) == 7  # the last line counts the errors
+
+
+def make_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(FACE.parents[1])}
