@@ -116,3 +116,8 @@ def test_report_names_fit_folders() -> None:
     assert make_report_name("parts at http://x:8000/") == "parts-at-http---x-8000"
     with pytest.raises(InvalidInput):
         make_report_name("///")
+
+
+def test_a_report_is_shown_in_a_line(make_content: MakeContent, tmp_path: Path) -> None:
+    saved = save_report(make_content(), tmp_path / "report")
+    assert repr(saved) == f"Report({saved.manifest.name!r}, {saved.id[:12]}, '{tmp_path / 'report'}')"

@@ -37,3 +37,8 @@ def test_annotations_do_not_change_and_do_not_share_attributes():
     with pytest.raises(AttributeError):
         one.category = "b"
     assert one.attributes is not other.attributes
+
+
+def test_it_is_shown_with_what_it_has() -> None:
+    seen = Annotation(category="dog", box_xyxy=(0.0, 1.0, 2.0, 3.0), confidence=0.5)
+    assert repr(seen) == "Annotation(category='dog', box_xyxy=(0.0, 1.0, 2.0, 3.0), confidence=0.5)"

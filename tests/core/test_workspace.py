@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,7 @@ def test_lists_are_by_age_and_leave_unfinished_folders_out(workspace):
     assert workspace.names("models") == ["parts"]
     assert workspace.names("reports") == []
     assert workspace.list("models", "cars") == []
+
+
+def test_it_is_shown_with_its_folder() -> None:
+    assert repr(Workspace(Path("parts"))) == "Workspace('parts')"

@@ -288,3 +288,10 @@ def test_the_manifest_is_at_hand(tmp_path: Path) -> None:
     with open_predictor(folder) as predictor:
         stored = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=ModelManifest)
         assert compute_manifest_id(predictor.manifest) == compute_manifest_id(stored)
+
+
+def test_it_is_shown_in_a_line(tmp_path: Path) -> None:
+    shown = "Predictor('colours', task='classification', engine='onnxruntime', device='cpu', precision='fp32', folder='it')"
+    for folder in (write_model(tmp_path / "m" / "it"), write_artifact(tmp_path / "a" / "it", "onnxruntime")):
+        with open_predictor(folder, "onnxruntime") as predictor:
+            assert repr(predictor) == shown

@@ -370,3 +370,9 @@ def test_an_answer_of_another_transport_is_read_alike() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, content=FOUND))
     with Client("http://example", transport=transport) as client:
         assert client.predict("m", b"x")[0].category == "dog"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_it_is_shown_with_its_server_and_without_secrets(kind: type[Client] | type[AsyncClient]) -> None:
+    assert repr(kind("http://127.0.0.1:8000/", "key")) == f"{kind.__name__}('http://127.0.0.1:8000')"
+    assert repr(kind("https://me:word@host:9/a")) == f"{kind.__name__}('https://host:9/a')"

@@ -35,6 +35,11 @@ def test_it_says_what_measuring_asks_for(server: str) -> None:
         assert (remote.input.width, remote.input.height) == (32, 32)
 
 
+def test_it_is_shown_in_a_line(server: str) -> None:
+    with RemotePredictor(server, "parts") as remote:
+        assert repr(remote) == f"RemotePredictor('{server}', 'parts', task='detection', device='cpu')"
+
+
 def test_a_stream_keeps_its_order(server: str) -> None:
     images = [np.full((8, 8, 3), value, np.uint8) for value in [0, 255, 255, 0, 255, 0, 0]]
     with RemotePredictor(server, "parts") as remote:

@@ -42,6 +42,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     manifest: ReportManifest
     content: ReportContent
 
+    def __repr__(self) -> str:
+        return f"Report({self.manifest.name!r}, {self.id[:12]}, {str(self.folder)!r})"
+
     @property
     def id(self) -> str:
         """The Report's id, 64 hex digits."""

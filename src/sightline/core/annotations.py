@@ -27,7 +27,7 @@ class MaskRle(msgspec.Struct, frozen=True, kw_only=True):
     counts: str
 
 
-class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """One labelled thing, or the label of a whole image.
 
     Attributes:

@@ -68,6 +68,9 @@ class Workspace:
         """The model repository: a folder per Deployment."""
         return self.root / "deployments"
 
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
     def place(self, shelf: Shelf, name: str, manifest_id: str) -> Path:
         """Where the folder with this id belongs."""
         return self.root / shelf / check_name(name) / manifest_id[:ID_LENGTH]

@@ -78,6 +78,12 @@ class Predictor:
         self._pixels = options.pixels
         self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
 
+    def __repr__(self) -> str:
+        device = self.manifest.device if isinstance(self.manifest, ArtifactManifest) else load_backend(self.engine).device
+        folder = None if self.folder is None else self.folder.name
+        facts = {"task": self.task, "engine": self.engine, "device": device, "precision": self.precision, "folder": folder}
+        return f"Predictor({self.name!r}, {', '.join(f'{name}={value!r}' for name, value in facts.items())})"
+
     @overload
     def predict(self, images: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
 

@@ -92,6 +92,9 @@ class Client:
         settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
         self._http = httpx.Client(transport=transport or DeadlineTransport(settings["verify"], settings["limits"]), **settings)
 
+    def __repr__(self) -> str:
+        return f"Client({hide_credentials(self.url)!r})"
+
     @overload
     def predict(self, model: str, pictures: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
 
@@ -256,6 +259,12 @@ def check_url(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not is_host(parsed.raw_host) or (parsed.port or 0) > MAX_PORT:
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
     return url.rstrip("/")
+
+
+def hide_credentials(url: str) -> str:
+    """The URL without the name and password that may stand in it."""
+    parsed = httpx.URL(url)
+    return str(parsed.copy_with(userinfo=b"")) if parsed.userinfo else url
 
 
 def is_host(name: bytes) -> bool:

@@ -20,6 +20,7 @@ from sightline.serving.client import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
     check_url,
+    hide_credentials,
     make_request,
     make_settings,
 )
@@ -70,6 +71,9 @@ class AsyncClient:
         self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
         context = make_client_context(ca_file, client_certificate, client_key)
         self._http = httpx.AsyncClient(transport=transport, **make_settings(self.url, api_key, context))
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({hide_credentials(self.url)!r})"
 
     @overload
     async def predict(  # type: ignore[overload-overlap]
