@@ -81,7 +81,8 @@ def test_a_deployment_wins_over_an_artifact_over_a_model(tmp_path: Path) -> None
     assert find_subject(f"it@{model.name[:6]}", home) == model  # also beside an Artifact of its name
     with pytest.raises(NotFound, match=r"no model it@zzz in .*; there is it@"):
         find_subject("it@zzz", home)
-    assert load("it", workspace=tmp_path).predict(BRIGHT)[0].category == "bright"
+    for place in (tmp_path, str(tmp_path)):
+        assert load("it", workspace=place).predict(BRIGHT)[0].category == "bright"
 
 
 @pytest.mark.parametrize("way", ["name", "id", "path"])

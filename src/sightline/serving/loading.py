@@ -3,6 +3,7 @@
 A bare name is looked for among the Deployments first, then the Artifacts, then the Models: the most finished thing wins.
 """
 
+import os
 from pathlib import Path
 
 from sightline.core.errors import InvalidInput, NotFound
@@ -17,7 +18,9 @@ from sightline.serving.deployments import find_deployment, list_names, read_kind
 SHELVES: tuple[Shelf, ...] = ("artifacts", "models")
 
 
-def load(reference: str | Path, workspace: Path | None = None, engine: str | None = None) -> Predictor:
+def load(
+    reference: str | os.PathLike[str], workspace: str | os.PathLike[str] | None = None, engine: str | None = None
+) -> Predictor:
     """Open a Deployment, Artifact or Model. Close it, or use `with`.
 
     Args:
@@ -28,7 +31,7 @@ def load(reference: str | Path, workspace: Path | None = None, engine: str | Non
     Raises: NotFound; InvalidInput for a folder of another kind; CorruptFile for a changed one.
     """
     settings = read_settings()
-    folder = find_subject(str(reference), Workspace(workspace or settings.workspace))
+    folder = find_subject(os.fspath(reference), Workspace(Path(workspace or settings.workspace)))
     return open_predictor(
         folder, engine=engine, plan_folder=open_plan_folder(settings.cache), max_pixels=settings.max_image_pixels
     )
