@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 sys.path.insert(0, str(Path(__file__).parent))
 from graphs import FLOAT_GRAPHS, node, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
@@ -333,3 +334,31 @@ def test_tensors_are_described_as_the_graph_states_them(name: str, tmp_path: Pat
     assert [(tensor.name, tensor.dtype, tensor.shape[0], len(tensor.shape)) for tensor in outputs] == [
         ("logits", "float32", -1, 2)
     ]
+
+
+def write_identity(path: Path, kind: int) -> Path:
+    ports = [helper.make_tensor_value_info(name, kind, ["N", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+    return path
+
+
+def test_openvino_takes_and_gives_bf16_as_float32(tmp_path: Path) -> None:
+    session = open_graph("openvino", write_identity(tmp_path / "graph.onnx", TensorProto.BFLOAT16))
+    inputs, outputs = session.describe_tensors()
+    assert [(tensor.dtype, tensor.shape) for tensor in (*inputs, *outputs)] == [("bfloat16", (-1, 4))] * 2
+    for rows in (1, 2, 3, 5):
+        x = np.full((rows, 4), [1, -2.5, 100, 1 + 2**-8], np.float32)
+        y = session.infer({"x": x})["y"]
+        assert (y.dtype, y.tolist()) == (np.float32, [[1, -2.5, 100, 1]] * rows)  # 8 bits, the last tie to the even one
+
+
+def test_an_element_type_that_numpy_lacks_is_not_called_another(tmp_path: Path) -> None:
+    session = open_graph("openvino", write_identity(tmp_path / "graph.onnx", TensorProto.FLOAT8E5M2))
+    assert [tensor.dtype for tensor in session.describe_tensors()[1]] == ["f8e5m2"]
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "reference"])
+def test_onnx_runtime_says_that_it_has_no_bf16(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="got bfloat16 'x'; use openvino"):
+        open_graph(name, write_identity(tmp_path / "graph.onnx", TensorProto.BFLOAT16))

@@ -49,7 +49,10 @@ class SessionOptions(msgspec.Struct, frozen=True):
 
 
 class TensorType(msgspec.Struct, frozen=True, kw_only=True):
-    """An input or output of a graph: its element type in numpy's words ("float32"), and its shape, -1 where it is free."""
+    """An input or output of a graph: its element type in numpy's words ("float32"), and its shape, -1 where it is free.
+
+    Arrays of "bfloat16" are float32, since numpy has no such type.
+    """
 
     name: str
     dtype: str

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import Precision
 from sightline.runtime.backend import (
     LayerRow,
@@ -62,6 +62,7 @@ class OnnxRuntimeSession:
             self._session = _open_session(graph, options, optimise, profile_folder)
         except self._engine_errors as error:
             raise InvalidInput(f"ONNX Runtime cannot open {graph}: {' '.join(str(error).split())}") from error
+        self._refuse_bf16(graph)
         self._types = {value.name: NUMPY_TYPES.get(value.type) for value in self._session.get_inputs()}
         self.input_names = tuple(self._types)
         self.output_names = tuple(value.name for value in self._session.get_outputs())
@@ -101,6 +102,14 @@ class OnnxRuntimeSession:
                 events = msgspec.json.decode(Path(self._session.end_profiling()).read_bytes())
                 self._rows = read_layer_rows(events)
         return self._rows
+
+    def _refuse_bf16(self, graph: Path) -> None:
+        """Its binding has no arrays of that type. Raises: Unsupported."""
+        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
+            if value.type == "tensor(bfloat16)":
+                raise Unsupported(
+                    f"expected {graph.name} to take and give types of numpy, got bfloat16 {value.name!r}; use openvino"
+                )
 
     def close(self) -> None:
         """Wait for what is in flight and free memory."""

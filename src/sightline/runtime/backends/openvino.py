@@ -87,9 +87,11 @@ class OpenVinoSession:
         if self._keeper is not None and not self._keeper.prepare(self._model):
             self._keeper = None
         self._options = options
-        self._types = {node.any_name: node.element_type.to_dtype() for node in self._model.inputs}
-        self.input_names = tuple(self._types)
+        self.input_names = tuple(node.any_name for node in self._model.inputs)
         self.output_names = tuple(find_output_name(output) for output in self._model.outputs)
+        self._kinds = [node.element_type for node in (*self._model.inputs, *self._model.outputs)]  # as the graph states them
+        self._model = widen_bf16(self._model)
+        self._types = {node.any_name: node.element_type.to_dtype() for node in self._model.inputs}
         self._folded = self._fold_pixels()  # the same network, which takes uint8 pictures
         self._plans: dict[PlanKey, _Plan] = {}
         self._lock = threading.Lock()
@@ -106,10 +108,10 @@ class OpenVinoSession:
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and outputs."""
         check_open(self._model is not None)
-        inputs = tuple(_describe_tensor(node, name) for name, node in zip(self.input_names, self._model.inputs, strict=True))
-        return inputs, tuple(
-            _describe_tensor(node, name) for name, node in zip(self.output_names, self._model.outputs, strict=True)
-        )
+        nodes = (*self._model.inputs, *self._model.outputs)
+        described = tuple(map(_describe_tensor, nodes, (*self.input_names, *self.output_names), self._kinds))
+        count = len(self.input_names)
+        return described[:count], described[count:]
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch, in the calling thread as far as the engine lets it.
@@ -319,6 +321,8 @@ def use_binding_once() -> None:
         pixels = opset13.parameter([-1, 2, 2, 3], np.float32, name="pixels")
         model = openvino.Model([opset13.relu(pixels)], [pixels], "first use")
         spec = InputSpec(name="pixels", width=2, height=2, layout="NHWC")
+        half = opset13.parameter([-1], openvino.Type.bf16, name="half")
+        widen_bf16(openvino.Model([opset13.relu(half)], [half], "first use"))
         folded = fold_normalisation(model, spec).clone()
         folded.inputs[0].get_partial_shape().compatible(openvino.PartialShape([1, 2, 2, 3]))
         folded.reshape({folded.inputs[0]: [1, 2, 2, 3]})
@@ -367,9 +371,32 @@ def fold_normalisation(model: Any, spec: InputSpec) -> Any:
     return steps.build()
 
 
-def _describe_tensor(node: Any, name: str) -> TensorType:
+def widen_bf16(model: Any) -> Any:
+    """The network with its BF16 inputs and outputs as float32: numpy has no such type, and would read their bits as FP16."""
+    from openvino import Type
+    from openvino.preprocess import PrePostProcessor
+
+    if all(node.element_type != Type.bf16 for node in (*model.inputs, *model.outputs)):
+        return model
+    steps = PrePostProcessor(model)
+    for nodes, find_step in ((model.inputs, steps.input), (model.outputs, steps.output)):
+        for index, node in enumerate(nodes):
+            if node.element_type == Type.bf16:
+                find_step(index).tensor().set_element_type(Type.f32)
+    return steps.build()
+
+
+def _describe_tensor(node: Any, name: str, kind: Any) -> TensorType:
     shape = tuple(-1 if size.is_dynamic else size.get_length() for size in node.get_partial_shape())
-    return TensorType(name=name, dtype=np.dtype(node.element_type.to_dtype()).name, shape=shape)
+    return TensorType(name=name, dtype=_name_element(kind), shape=shape)
+
+
+def _name_element(kind: Any) -> str:
+    """Numpy's word for an element type; OpenVINO's own for one that numpy would read as another (packed, 8-bit floats)."""
+    if kind.get_type_name() == "bf16":
+        return "bfloat16"
+    dtype = np.dtype(kind.to_dtype())
+    return dtype.name if type(kind)(dtype) == kind else str(kind.get_type_name())
 
 
 def find_output_name(output: Any) -> str:

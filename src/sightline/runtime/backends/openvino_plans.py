@@ -24,7 +24,7 @@ from sightline.core.folders import compute_file_hash
 from sightline.core.host import read_instruction_sets
 from sightline.runtime.plan_store import PlanStore
 
-FORM = 2  # of kept plans: raise it when the same release, graph and facts would give another plan
+FORM = 3  # of kept plans: raise it when the same release, graph and facts would give another plan
 WITHOUT_WEIGHTS = {"CACHE_MODE": "OPTIMIZE_SIZE"}  # a property of what is compiled, for its export
 ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # environment variables with which users forbid instructions
 EXACT_TYPES = frozenset(("f32", "f16", "bf16", "i8", "u8", "i4", "u4"))  # of constants that may stay outside of a plan

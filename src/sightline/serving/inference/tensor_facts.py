@@ -18,7 +18,7 @@ NARROWED: dict[str, tuple[str, float, float]] = {
     "uint64": ("int32", 0, _INT32.max),
     "float64": ("float32", float(_FLOAT32.min), float(_FLOAT32.max)),
 }
-WORDS = {dtype.name: datatype for dtype, datatype in DATATYPES.items()}  # by numpy's name
+WORDS = {dtype.name: datatype for dtype, datatype in DATATYPES.items()} | {"bfloat16": "BF16"}  # by numpy's name
 
 
 def describe_source(source: ModelSource, session: Session) -> ServedFacts:
@@ -98,6 +98,11 @@ def describe_tensor(tensor: TensorType) -> TensorFacts:
     return TensorFacts(name=tensor.name, datatype=WORDS[tensor.dtype], shape=tensor.shape)
 
 
+def name_held(datatype: str) -> str:
+    """The datatype of the arrays that hold a tensor's elements: of BF16, which numpy lacks, FP32."""
+    return "FP32" if datatype == "BF16" else datatype
+
+
 def check_names(source: ModelSource, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Raises: InvalidInput when the input or decode spec names a tensor that the graph has not."""
     if source.input is not None and list(inputs) != [source.input.name]:
@@ -118,7 +123,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
         )
     for name, array in tensors.items():
         tensor = wanted[name]
-        if WORDS.get(array.dtype.name) != tensor.datatype:
+        if WORDS.get(array.dtype.name) != name_held(tensor.datatype):
             raise InvalidInput(f"expected input {name!r} as {tensor.datatype}, got {array.dtype.name}; convert it")
         if array.ndim != len(tensor.shape) or not all(
             size in (-1, given) for size, given in zip(tensor.shape, array.shape, strict=True)
@@ -204,7 +209,7 @@ def make_blank_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:
     if spec is not None:
         channels = 1 if spec.colour == "GRAY" else 3
         return {spec.name: np.zeros((rows, spec.height, spec.width, channels), np.uint8)}
-    return {tensor.name: np.zeros(_choose_shape(tensor, rows), DTYPES[tensor.datatype]) for tensor in facts.inputs}
+    return {tensor.name: np.zeros(_choose_shape(tensor, rows), DTYPES[name_held(tensor.datatype)]) for tensor in facts.inputs}
 
 
 def make_noise_inputs(facts: ServedFacts, rows: int) -> dict[str, np.ndarray]:

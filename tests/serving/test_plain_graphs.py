@@ -1,0 +1,58 @@
+"""Plain graph files behind the whole server: what a client gets is what the engine gives for the request that it sent."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from repository_fakes import write_configuration
+from whole_server import Running, run_server
+
+from sightline.serving.client import Client
+
+Port = tuple[str, int, Sequence[int | str]]  # name, ONNX element type, shape
+
+
+def write_plain(repository: Path, name: str, nodes: list[Any], inputs: list[Port], outputs: list[Port], **words: Any) -> None:
+    """Version 1 of a graph, and its config.json."""
+    ports = [[helper.make_tensor_value_info(*port) for port in side] for side in (inputs, outputs)]
+    model = helper.make_model(helper.make_graph(nodes, name, *ports), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (repository / name / "1").mkdir(parents=True)
+    onnx.save(model, repository / name / "1" / "model.onnx")
+    write_configuration(repository, name, words)
+
+
+def describe(server: Running, name: str) -> Any:
+    with server.client() as http:
+        return http.get(f"/v2/models/{name}").json()
+
+
+def ask(server: Running, name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    with Client(server.url) as client:
+        return client.predict_raw(name, tensors)
+
+
+def test_bf16_tensors_are_told_as_such_and_answered_in_numbers(tmp_path: Path) -> None:
+    half = TensorProto.BFLOAT16
+    x, y = ("x", half, ["N", 4]), ("y", half, ["N", 4])
+    write_plain(tmp_path, "square", [helper.make_node("Mul", ["x", "x"], ["y"])], [x], [y])
+    write_plain(tmp_path, "cast", [helper.make_node("Cast", ["x"], ["y"], to=half)], [("x", TensorProto.FLOAT, ["N", 4])], [y])
+    values = np.array([[1, 2, 3, 100]], np.float32)
+    with run_server(tmp_path) as server:
+        assert [tensor["datatype"] for tensor in describe(server, "square")["inputs"]] == ["BF16"]
+        assert [tensor["datatype"] for tensor in describe(server, "cast")["outputs"]] == ["BF16"]
+        assert ask(server, "square", {"x": values})["y"].tolist() == [[1, 4, 9, 9984]]  # 10000 has no BF16 of its own
+        assert ask(server, "cast", {"x": values})["y"].tolist() == values.tolist()
+        head = b'{"inputs":[{"name":"x","datatype":"BF16","shape":[1,4],"parameters":{"binary_data_size":8}}],' + (
+            b'"outputs":[{"name":"y","parameters":{"binary_data":true}}]}'
+        )
+        upper = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+        with server.client() as http:
+            answer = http.post(
+                "/v2/models/square/infer", content=head + upper, headers={"Inference-Header-Content-Length": str(len(head))}
+            )
+        assert answer.status_code == 200, answer.text
+        found = np.frombuffer(answer.content[-8:], "<u2").astype(np.uint32) << 16
+        assert found.view(np.float32).tolist() == [1, 4, 9, 9984]
