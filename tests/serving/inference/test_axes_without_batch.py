@@ -136,11 +136,51 @@ def test_outputs_that_nobody_looks_at_may_have_any_shape(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_findings_of_several_rows_are_refused(tmp_path: Path, engine: str) -> None:
-    model = open_model(write_twice(tmp_path / "model.onnx"), engine)
+def test_findings_of_several_rows_are_refused_where_requests_gather(tmp_path: Path, engine: str) -> None:
+    model = open_model(write_twice(tmp_path / "model.onnx"), engine, queue=QueueSettings(max_batch=4), batch=4)
     work = make_work(model, count_up(2))
     model.execute([work], alone=False)
     assert isinstance(work.error, InvalidInput)
     assert "output 'y' of m has the shape [2, 3] for 1 rows" in str(work.error)
     assert "send one row at a time" in str(work.error)
+    model.close()
+
+
+def centre(x: np.ndarray) -> np.ndarray:
+    return x - x.mean(axis=0, keepdims=True)
+
+
+def write_centred(path: Path) -> Path:
+    """`y` = `x` `(N, 3)` minus the mean of its rows: a first axis that looks like a batch and is none."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return save(path, nodes, {"x": ["N", 3]}, {"y": ["N", 3]})
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_of_which_nothing_is_said_gets_each_request_whole(tmp_path: Path, engine: str, alone: bool) -> None:
+    for name, write, expect in (("c", write_centred, centre), ("t", write_twice, lambda x: np.concatenate([x, x]))):
+        model = open_model(write(tmp_path / name / "model.onnx"), engine)
+        for rows in (1, 3, 64):
+            work = make_work(model, count_up(rows) ** 2)
+            model.execute([work], alone)
+            assert (work.error, work.rows) == (None, rows)
+            np.testing.assert_allclose(work.result, expect(count_up(rows) ** 2), rtol=1e-5)
+        model.close()
+
+
+def test_rows_that_a_pipeline_hands_on_are_inferred_each_for_itself(tmp_path: Path) -> None:
+    model = open_model(write_centred(tmp_path / "model.onnx"), "onnxruntime")
+    np.testing.assert_array_equal(model.run_tensors({"x": count_up(3)})["y"], np.zeros((3, 3)))
+    model.close()
+
+
+def test_a_graph_whose_requests_gather_has_independent_rows_by_its_configuration(tmp_path: Path) -> None:
+    model = open_model(write_centred(tmp_path / "model.onnx"), "onnxruntime", queue=QueueSettings(max_batch=4), batch=4)
+    work = make_work(model, count_up(3))
+    model.execute([work], alone=True)
+    np.testing.assert_array_equal(work.result, np.zeros((3, 3)))  # in the numbers that the engine is prepared for: 1 and 4
     model.close()

@@ -259,13 +259,13 @@ class ServedModel:
         if spec is None:
             raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
         pixels, placements = place_batch(images, spec)
-        return self._infer({spec.name: pixels}, alone), placements
+        return self._infer_rows({spec.name: pixels}, alone), placements
 
     def run_tensors(self, tensors: Mapping[str, np.ndarray], alone: bool = False) -> Tensors:
-        """Raw outputs for tensors as the graph takes them. Blocking. Raises: InvalidInput."""
+        """Raw outputs for tensors as the graph takes them, each row for itself. Blocking. Raises: InvalidInput."""
         check_tensors(tensors, self.facts)
         check_range(tensors, self.facts)
-        return self._infer(tensors, alone)
+        return self._infer_rows(tensors, alone) if self.facts.is_batched else self._infer(tensors, alone)
 
     def _prepare(self, work: Work, laps: Laps) -> Prepared | None:
         """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
@@ -323,15 +323,31 @@ class ServedModel:
         return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
-        rows, least = count_rows(inputs) if self.facts.is_batched else 1, self._planned_batches[0]
-        planned = self._cut_into_planned(inputs, rows) if self.facts.is_batched else [inputs]
-        with self._use_sessions() as (many, lone), nullcontext(lone) if alone and rows <= least else many.take() as session:
-            parts = [session.infer(part) for part in planned]
+        """Outputs for one request, or for several that gathered."""
+        return self._run([inputs], alone)[0] if self._runs_whole else self._infer_rows(inputs, alone)
+
+    def _run(self, parts: Sequence[Mapping[str, np.ndarray]], lone: bool) -> list[Tensors]:
+        """Infer in one session. Args: lone: in the one of all threads."""
+        with self._use_sessions() as (many, all_threads), nullcontext(all_threads) if lone else many.take() as session:
+            return [session.infer(part) for part in parts]
+
+    def _infer_rows(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
+        """Outputs for rows of which none knows of the others, inferred in the numbers that the engine is prepared for."""
+        rows, least = count_rows(inputs), self._planned_batches[0]
+        planned = self._cut_into_planned(inputs, rows)
+        parts = self._run(planned, alone and rows <= least)
         if rows > 1 or least > 1:
             for part, outputs in zip(planned, parts, strict=True):
                 check_rows(outputs, count_rows(part), self.facts)
         outputs = parts[0] if len(parts) == 1 else join_rows(parts)
         return cut_rows(outputs, 0, rows) if rows % least else outputs
+
+    @property
+    def _runs_whole(self) -> bool:
+        """Whether each request goes to the engine as it came: nobody said that its rows, if it has any, are independent."""
+        facts = self.facts
+        is_explained = facts.input is not None or facts.decode is not None
+        return not (facts.is_batched and (is_explained or self.queue.max_batch > 1 or self._fixed_batch))
 
     @property
     def _planned_batches(self) -> tuple[int, ...]:
