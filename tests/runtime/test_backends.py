@@ -362,3 +362,19 @@ def test_an_element_type_that_numpy_lacks_is_not_called_another(tmp_path: Path) 
 def test_onnx_runtime_says_that_it_has_no_bf16(name: str, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="got bfloat16 'x'; use openvino"):
         open_graph(name, write_identity(tmp_path / "graph.onnx", TensorProto.BFLOAT16))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_scalar_goes_in_and_comes_out_as_one(name: str, tmp_path: Path) -> None:
+    shapes: dict[str, list[int | str]] = {"x": ["N", 3], "s": [], "y": ["N", 3], "twice": []}
+    x, s, y, twice = (helper.make_tensor_value_info(port, TensorProto.FLOAT, shape) for port, shape in shapes.items())
+    nodes = [helper.make_node("Mul", ["x", "s"], ["y"]), helper.make_node("Add", ["s", "s"], ["twice"])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x, s], [y, twice]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
+    onnx.save(model, tmp_path / "graph.onnx")
+    session = open_graph(name, tmp_path / "graph.onnx")
+    for rows in (1, 2):
+        outputs = session.infer({"x": np.ones((rows, 3), np.float32), "s": np.array(3, np.float32)})
+        assert outputs["y"].tolist() == [[3, 3, 3]] * rows
+        assert (outputs["twice"].shape, float(outputs["twice"])) == ((), 6)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 from repository_fakes import write_configuration
 from whole_server import Running, run_server
@@ -13,6 +14,7 @@ from whole_server import Running, run_server
 from sightline.serving.client import Client
 
 Port = tuple[str, int, Sequence[int | str]]  # name, ONNX element type, shape
+ENGINES = ["openvino", "onnxruntime"]
 
 
 def write_plain(repository: Path, name: str, nodes: list[Any], inputs: list[Port], outputs: list[Port], **words: Any) -> None:
@@ -56,3 +58,16 @@ def test_bf16_tensors_are_told_as_such_and_answered_in_numbers(tmp_path: Path) -
         assert answer.status_code == 200, answer.text
         found = np.frombuffer(answer.content[-8:], "<u2").astype(np.uint32) << 16
         assert found.view(np.float32).tolist() == [1, 4, 9, 9984]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_scalar_input_is_answered_beside_a_batch_and_alone(tmp_path: Path, engine: str) -> None:
+    x, s, y = ("x", TensorProto.FLOAT, ["N", 3]), ("s", TensorProto.FLOAT, []), ("y", TensorProto.FLOAT, ["N", 3])
+    write_plain(tmp_path, "scale", [helper.make_node("Mul", ["x", "s"], ["y"])], [x, s], [y], backend=engine)
+    twice = [helper.make_node("Add", ["s", "s"], ["y"])]
+    write_plain(tmp_path, "twice", twice, [s], [("y", TensorProto.FLOAT, [])], backend=engine)
+    values, scale = np.arange(6, dtype=np.float32).reshape(2, 3), np.array(3, np.float32)
+    with run_server(tmp_path) as server:
+        assert ask(server, "scale", {"x": values, "s": scale})["y"].tolist() == (3 * values).tolist()
+        answer = ask(server, "twice", {"s": scale})["y"]
+        assert (answer.shape, float(answer)) == ((), 6)

@@ -158,9 +158,15 @@ def convert_inputs(
     if set(inputs) != set(types):
         raise InvalidInput(f"expected inputs {sorted(types)}, got {sorted(inputs)}; name them as the graph does")
     try:
-        return {name: np.ascontiguousarray(inputs[name], dtype=kind) for name, kind in types.items()}
+        return {name: _lay_out(inputs[name], kind) for name, kind in types.items()}
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"expected inputs of numbers, got {error}; prepare pictures with imaging.preprocessing") from error
+
+
+def _lay_out(values: np.ndarray, kind: type | np.dtype[Any] | None) -> np.ndarray:
+    """Contiguous, a scalar still without an axis, and of its own: OpenVINO's binding takes none that is read-only."""
+    array = np.asarray(values, dtype=kind, order="C")
+    return array if array.ndim else array.copy()
 
 
 def normalise_pixels(inputs: Mapping[str, np.ndarray], pixels: InputSpec | None) -> Mapping[str, np.ndarray]:
