@@ -19,7 +19,7 @@ from sightline.bench.load.measure import measure_load
 from sightline.bench.load.records import LoadContent, LoadPlan, PictureFacts
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.openvino import OpenVinoBackend
-from sightline.serving.repository.folders import GATHERED_ROWS
+from sightline.serving.inference.source import GATHERED_ROWS
 
 CLASS_COUNT = 1000
 NETWORK_SIDE = 224

@@ -80,6 +80,22 @@ def test_requests_gather_as_the_file_says(words: dict[str, Any], rows: int) -> N
     assert make_queue(parse(words), batch=2).max_batch == rows
 
 
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        ({}, 1),
+        ({"max_batch_size": 8}, 1),
+        ({"max_batch_size": 16, "dynamic_batching": {}}, 16),
+        ({"max_batch_size": 0, "dynamic_batching": {}}, 1),
+        ({"dynamic_batching": {"preferred_batch_size": [2, 6]}}, 6),
+        ({"dynamic_batching": {"max_queue_delay_microseconds": 100}}, 8),
+        ({"dynamic_batching": {}, "sightline": {"batch": 3}}, 3),
+    ],
+)
+def test_a_plain_file_gathers_as_soon_as_it_has_dynamic_batching(words: dict[str, Any], rows: int) -> None:
+    assert make_queue(parse(words)).max_batch == rows
+
+
 def test_numbers_as_text_and_camel_case_are_read_as_protobuf_json_writes_them() -> None:
     words = {
         "maxBatchSize": "8",

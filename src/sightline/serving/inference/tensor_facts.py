@@ -85,7 +85,7 @@ def _fit_unbatched(source: ModelSource, facts: ServedFacts) -> ModelSource:
         shapes = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in (*facts.inputs, *facts.outputs))
         raise InvalidInput(
             f"requests cannot gather: max_batch_size is 0, or the tensors have no batch axis in common ({shapes[:300]}); leave "
-            "out dynamic_batching and sightline.batch"
+            "out dynamic_batching and sightline.batch, or say max_batch_size 0 beside dynamic_batching"
         )
     queue = msgspec.structs.replace(source.queue, max_batch=1, preferred_batches=(), planned_batches=())
     return msgspec.structs.replace(source, batch=1, largest_request=1, is_batched=False, queue=queue)

@@ -20,6 +20,7 @@ from sightline.imaging.head_checks import check_decode_spec
 from sightline.imaging.heads import TASK_OF_HEAD
 from sightline.runtime.backends.table import BACKENDS
 from sightline.serving.inference.calls import TensorFacts
+from sightline.serving.inference.source import GATHERED_ROWS
 from sightline.serving.scheduling.work import QueueSettings
 
 CONFIGURATION_NAME = "config.json"
@@ -141,8 +142,8 @@ class OwnWords(Words, frozen=True):
         task, input, decode, categories: what a graph's pictures and answers mean, as in a Model's manifest.
         categories_file: instead of `categories`: a text file beside config.json, a name a line.
         engine, precision, streams, threads: how the graph runs.
-        batch: rows that one execution gathers at most; None: max_batch_size where there is "dynamic_batching", else 1, or
-            what an Artifact was tuned for.
+        batch: rows that one execution gathers at most; None: max_batch_size where there is "dynamic_batching", without it
+            what an Artifact was tuned for, or the largest preferred batch, or 8; else 1, or what an Artifact was tuned for.
     """
 
     weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
@@ -394,11 +395,13 @@ def read_categories(configuration: ModelConfiguration, home: Path, where: str = 
         raise InvalidInput(f"{file_name}: expected category names as UTF-8 text, a name a line, got other bytes") from error
 
 
-def make_queue(configuration: ModelConfiguration, batch: int, most_running: int = 0, threads: int = 1) -> QueueSettings:
+def make_queue(
+    configuration: ModelConfiguration, batch: int | None = None, most_running: int = 0, threads: int = 1
+) -> QueueSettings:
     """How requests wait.
 
     Args:
-        batch: rows an execution should have, of an Artifact as tuned; for a file that says nothing of batches.
+        batch: rows an execution should have, of an Artifact; for a file that says nothing of batches. None: it is none.
         most_running, threads: as in `QueueSettings`.
     """
     batching = configuration.dynamic_batching or DynamicBatching()
@@ -419,14 +422,15 @@ def make_queue(configuration: ModelConfiguration, batch: int, most_running: int 
     )
 
 
-def _find_gathered_rows(configuration: ModelConfiguration, batch: int) -> int:
+def _find_gathered_rows(configuration: ModelConfiguration, tuned: int | None) -> int:
     """Triton gathers requests only where there is "dynamic_batching"; a tuned Artifact gathers without being told."""
-    if configuration.sightline.batch is not None:
-        return configuration.sightline.batch
-    if configuration.dynamic_batching is not None:
-        preferred = configuration.dynamic_batching.preferred_batch_size
-        return max(1, configuration.max_batch_size or max(batch, *preferred, 1))
-    return batch if configuration.max_batch_size is None else 1
+    own, batching, limit = configuration.sightline, configuration.dynamic_batching, configuration.max_batch_size
+    if own.batch is not None:
+        return own.batch
+    if batching is None:
+        return (tuned or 1) if limit is None else 1
+    untold = GATHERED_ROWS if tuned is None and limit is None and not batching.preferred_batch_size else 1
+    return limit or max(tuned or 1, untold, *batching.preferred_batch_size)
 
 
 def choose_versions(policy: VersionPolicy | None, found: Collection[int], named: int | None) -> list[int]:

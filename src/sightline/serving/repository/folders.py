@@ -18,7 +18,7 @@ from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import TENSOR_TASKS, ArtifactManifest, DeploymentManifest, compute_manifest_id
 from sightline.core.workspace import NAME_PATTERN, NAME_RULE
-from sightline.serving.inference.source import LARGEST_REQUEST, ModelSource
+from sightline.serving.inference.source import GATHERED_ROWS, LARGEST_REQUEST, ModelSource
 from sightline.serving.repository.configuration import (
     CONFIGURATION_NAME,
     MAX_FILE_BYTES,
@@ -46,9 +46,6 @@ from sightline.serving.scheduling.work import QueueSettings
 
 DEFAULT_ENGINE = "openvino"  # opens both kinds of graph
 GIVEN = "the configuration given"  # to `load`, in messages
-# Of an Artifact tuned for as many or more. With 64 clients INT8 mobilenet_v3_large does 1.08 times as many pictures/s in eights
-# as in fours, with 16 as many; eight are taken only where the other slots find as many.
-GATHERED_ROWS = 8
 SHARE_OF_FEW_STREAMS = 0.75  # of the slots: what a model may hold that infers fewer requests at a time
 WHOLE_FOLDER = 0  # version number of problems that no version has for itself
 
@@ -208,7 +205,7 @@ def _read_pipeline(home: Path) -> ModelFolder:
         raise InvalidInput(f"{PIPELINE_NAME}: expected JSON, got something else: {error}; correct the file") from error
     configuration = read_configuration(home)
     check_pipeline_configuration(configuration, CONFIGURATION_NAME)
-    queue = make_queue(configuration, batch=1)
+    queue = make_queue(configuration)
     source = PipelineSource(name=home.name, text=text, depends_on=names, queue=queue)
     return ModelFolder(
         name=home.name,
@@ -310,7 +307,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
     if task not in TENSOR_TASKS and not categories:
         raise InvalidInput(f"{where}: sightline.categories: expected names for the task {task!r}, got none; add them")
     streams, threads = _divide_cores(configuration, cores)
-    queue = make_queue(configuration, 1, find_most_running(streams, cores), threads)
+    queue = make_queue(configuration, None, find_most_running(streams, cores), threads)
     return ModelSource(
         name=home.name,
         version=version,
