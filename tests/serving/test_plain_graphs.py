@@ -71,3 +71,35 @@ def test_a_scalar_input_is_answered_beside_a_batch_and_alone(tmp_path: Path, eng
         assert ask(server, "scale", {"x": values, "s": scale})["y"].tolist() == (3 * values).tolist()
         answer = ask(server, "twice", {"s": scale})["y"]
         assert (answer.shape, float(answer)) == ((), 6)
+
+
+def classify(server: Running, name: str, outputs: Sequence[str], **tensors: list[list[float]]) -> list[list[str]]:
+    inputs = [
+        {"name": key, "datatype": "FP32", "shape": [len(rows), len(rows[0])], "data": rows} for key, rows in tensors.items()
+    ]
+    wanted = [{"name": output, "parameters": {"classification": 9}} for output in outputs]
+    with server.client() as http:
+        answer = http.post(f"/v2/models/{name}/infer", json={"inputs": inputs, "outputs": wanted})
+        assert answer.status_code == 200, answer.text
+        return [output["data"] for output in answer.json()["outputs"]]
+
+
+def test_each_output_is_classified_by_its_own_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ports: list[Port] = [(name, TensorProto.FLOAT, ["N", 3]) for name in ("x", "animal", "colour", "size")]
+    nodes = [helper.make_node("Identity", ["x"], [name]) for name, _, _ in ports[1:]]
+    labels = {"animal": "animals.txt", "colour": "colours.txt"}
+    outputs = [{"name": name, "label_filename": file} for name, file in labels.items()]
+    write_plain(tmp_path, "both", nodes, ports[:1], ports[1:], output=outputs)
+    (tmp_path / "both" / "animals.txt").write_text("crane\ndog\ncrane\n")  # as the usual names of ImageNet have it
+    (tmp_path / "both" / "colours.txt").write_text("red\ngreen\n\n")
+    with run_server(tmp_path) as server:
+        assert classify(server, "both", ["animal", "colour", "size"], x=[[3, 2, 1]]) == [
+            ["3.000000:0:crane", "2.000000:1:dog", "1.000000:2:crane"],
+            ["3.000000:0:red", "2.000000:1:green", "1.000000:2"],
+            ["3.000000:0", "2.000000:1", "1.000000:2"],
+        ]
+        with server.client() as http:
+            described = http.get("/v2/models/both/config").json()["output"]
+        assert {one["name"]: one["label_filename"] for one in described} == labels | {"size": ""}
+    assert "both version 1: output 'colour' has 3 classes and 2 labels" in caplog.text
+    assert "'animal' has" not in caplog.text

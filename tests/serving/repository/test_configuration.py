@@ -12,7 +12,6 @@ from sightline.serving.repository.configuration import (
     choose_versions,
     make_queue,
     parse_configuration,
-    read_categories,
     read_configuration,
 )
 from sightline.serving.scheduling.work import QueueSettings
@@ -199,21 +198,6 @@ def test_a_file_that_is_no_json_or_nested_without_end_is_refused(tmp_path: Path)
 
 def test_words_that_change_nothing_are_taken() -> None:
     parse({"response_cache": {"enable": False}, "model_warmup": [], "metric_tags": {}, "batch_input": [], "runtime": ""})
-
-
-def test_categories_come_from_a_list_a_file_or_tritons_labels(tmp_path: Path) -> None:
-    home = tmp_path / "parts"
-    home.mkdir()
-    (home / "labels.txt").write_text("cat\ndog\n")
-    assert read_categories(parse({"sightline": {"categories": ["a", "b"]}}), home) == ("a", "b")
-    assert read_categories(parse({"sightline": {"categories_file": "labels.txt"}}), home) == ("cat", "dog")
-    assert read_categories(parse({"output": [{"name": "out", "label_filename": "labels.txt"}]}), home) == ("cat", "dog")
-    assert read_categories(parse({}), home) == ()
-    with pytest.raises(InvalidInput, match=r"none\.txt"):
-        read_categories(parse({"sightline": {"categories_file": "none.txt"}}), home)
-    (home / "labels.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match="UTF-8"):
-        read_categories(parse({"sightline": {"categories_file": "labels.txt"}}), home)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ def test_integers_are_sorted_and_written_as_integers(scores: np.ndarray, expecte
     assert classify_output("scores", scores, 9, ()).tolist() == [expected]
 
 
+def test_labels_are_written_as_far_as_they_reach() -> None:
+    scores = np.array([[1, 2, 3, 4]], np.uint8)
+    assert classify_output("scores", scores, 4, ("a", "", "a")).tolist() == [[b"4:3", b"3:2:a", b"2:1", b"1:0:a"]]
+
+
 def test_what_is_no_number_comes_last() -> None:
     assert classify_output("scores", np.array([[np.nan, 1, 2]], np.float16), 3, ()).tolist() == [
         [b"2.000000:2", b"1.000000:1", b"nan:0"]

@@ -89,6 +89,7 @@ class ServedFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a di
         input, decode: how pictures are prepared and outputs decoded; None for a graph of raw tensors.
         inputs, outputs: tensors of the graph.
         max_batch: rows of one request at most.
+        labels: as in `inference.source.ModelSource`.
         is_batched: the first axis of all tensors is the batch; False: requests pass through whole, and count as one row.
         device, engine, precision, streams, threads: how it runs here.
         model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
@@ -111,6 +112,7 @@ class ServedFacts(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a di
     model_id: str = ""
     artifact_id: str = ""
     is_batched: bool = True
+    labels: Mapping[str, tuple[str, ...]] = {}
 
     @cached_property
     def table(self) -> Categories:

@@ -39,6 +39,7 @@ from sightline.serving.inference.tensor_facts import (
     fit_source,
     has_free_sizes,
     join_rows,
+    list_odd_labels,
     make_blank_inputs,
     make_noise_inputs,
     pad_rows,
@@ -146,6 +147,8 @@ class ServedModel:
                 self.source = fit_source(source, facts)
                 self._fixed_batch = find_fixed_batch(facts.inputs) if facts.is_batched else None
                 self._facts = facts
+                for odd in list_odd_labels(facts):
+                    logger.warning("%s version %d: %s", self.name, source.version, odd)
         except BaseException:
             for session in sessions:
                 session.close()

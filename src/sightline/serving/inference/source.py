@@ -1,5 +1,6 @@
 """What the repository says of one version of a model: everything needed to open it, and nothing opened yet."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
         largest_request: rows of one request, where the graph's batch is free.
         is_batched: the first axis of tensors may be the batch; False: requests pass through whole, each alone.
         task, categories, input, decode: the Model's; "raw", (), None, None for a graph of which only tensors are known.
+        labels: output name -> what its classes are called, by index; plain text, of which there may be fewer, or some twice.
         queue: how its requests wait.
         model_id, artifact_id: of the folders it was made from; "" for a plain graph file.
         size_bytes: of the files together.
@@ -46,6 +48,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     input: InputSpec | None = None
     decode: DecodeSpec | None = None
+    labels: Mapping[str, tuple[str, ...]] = {}
     queue: QueueSettings = QueueSettings()
     model_id: str = ""
     artifact_id: str = ""

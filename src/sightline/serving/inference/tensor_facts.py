@@ -1,5 +1,6 @@
 """What a graph takes and gives, in the words of the Open Inference Protocol, and whether a call's tensors fit it."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -47,7 +48,18 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
         model_id=source.model_id,
         artifact_id=source.artifact_id,
         is_batched=is_batched,
+        labels=source.labels,
     )
+
+
+def list_odd_labels(facts: ServedFacts) -> list[str]:
+    """What is odd about the labels of outputs, as far as the graph tells: a sentence each."""
+    counts = {tensor.name: math.prod(tensor.shape[1:]) for tensor in facts.outputs if -1 not in tensor.shape[1:]}
+    return [
+        f"output {name!r} has {counts[name]} classes and {len(labels)} labels: those without one are answered by number"
+        for name, labels in facts.labels.items()
+        if counts.get(name, len(labels)) != len(labels)
+    ]
 
 
 def have_batch_axis(inputs: Sequence[TensorFacts], outputs: Sequence[TensorFacts]) -> bool:

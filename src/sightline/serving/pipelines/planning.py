@@ -281,6 +281,7 @@ def _describe(name: str, version: int, entry: Stage, answering: Sequence[Stage],
         precision=first.facts.precision,
         streams=first.facts.streams,
         threads=first.facts.threads,
+        labels={} if is_written else first.facts.labels,
     )
 
 

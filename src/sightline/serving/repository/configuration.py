@@ -377,24 +377,6 @@ def check_categories(names: Sequence[str], where: str) -> tuple[str, ...]:
         raise InvalidInput(f"{where}: {error}") from error
 
 
-def read_categories(configuration: ModelConfiguration, home: Path, where: str = CONFIGURATION_NAME) -> tuple[str, ...]:
-    """Category names that a configuration gives: as a list, in a file of its own, or as Triton's labels of an output."""
-    own = configuration.sightline
-    if own.categories is not None:
-        return own.categories
-    labels = [tensor.label_filename for tensor in configuration.output if tensor.label_filename]
-    file_name = own.categories_file or (labels[0] if labels else None)
-    if file_name is None:
-        return ()
-    path = home / file_name
-    if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-        raise InvalidInput(f"{where}: expected category names in {file_name!r} in the model's folder, got no such file; add it")
-    try:
-        return check_categories(path.read_text(encoding="utf-8").splitlines(), file_name)
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file_name}: expected category names as UTF-8 text, a name a line, got other bytes") from error
-
-
 def make_queue(
     configuration: ModelConfiguration, batch: int | None = None, most_running: int = 0, threads: int = 1
 ) -> QueueSettings:

@@ -197,7 +197,7 @@ def describe_configuration(version: HeldVersion) -> dict[str, Any]:
         "version_policy": _describe_policy(configuration),
         "max_batch_size": facts.max_batch if facts.is_batched else 0,
         "input": [_describe_input(tensor, facts) for tensor in facts.inputs],
-        "output": [_describe_output(tensor, facts) for tensor in facts.outputs],
+        "output": [_describe_output(tensor, facts, configuration) for tensor in facts.outputs],
         "batch_input": [],
         "batch_output": [],
         "optimization": {"priority": "PRIORITY_DEFAULT"},
@@ -245,12 +245,13 @@ def _list_dims(tensor: TensorFacts, facts: ServedFacts) -> list[int]:
     return list(tensor.shape[1:] if facts.is_batched else tensor.shape)
 
 
-def _describe_output(tensor: TensorFacts, facts: ServedFacts) -> dict[str, Any]:
+def _describe_output(tensor: TensorFacts, facts: ServedFacts, configuration: ModelConfiguration) -> dict[str, Any]:
+    labels = next((words.label_filename for words in configuration.output if words.name == tensor.name), "")
     return {
         "name": tensor.name,
         "data_type": name_data_type(tensor.datatype),
         "dims": _list_dims(tensor, facts),
-        "label_filename": "",
+        "label_filename": labels,
         "is_shape_tensor": False,
     }
 

@@ -27,7 +27,6 @@ from sightline.serving.repository.configuration import (
     choose_versions,
     make_queue,
     parse_configuration,
-    read_categories,
     read_configuration,
 )
 from sightline.serving.repository.looking import (
@@ -42,6 +41,7 @@ from sightline.serving.repository.looking import (
     stamp_files,
     stamp_version,
 )
+from sightline.serving.repository.name_files import read_categories, read_labels
 from sightline.serving.scheduling.work import QueueSettings
 
 DEFAULT_ENGINE = "openvino"  # opens both kinds of graph
@@ -255,6 +255,7 @@ def _read_artifact(home: Path, version: int, configuration: ModelConfiguration, 
         categories=artifact.categories,
         input=artifact.input,
         decode=artifact.decode,
+        labels=read_labels(configuration, home, where),
         queue=make_queue(configuration, batch, find_most_running(streams, cores), threads),
         model_id=artifact.model_id,
         artifact_id=compute_manifest_id(artifact),
@@ -284,7 +285,7 @@ def _refuse_contradictions(configuration: ModelConfiguration, artifact: Artifact
         "task": own.task,
         "input": own.input,
         "decode": own.decode,
-        "categories": read_categories(configuration, home, where) or None,
+        "categories": read_categories(configuration, home, where, artifact.task, artifact.decode) or None,
         "engine": configuration.engine,
         "precision": own.precision,
     }
@@ -303,7 +304,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
     if task != "raw" and (own.input is None or own.decode is None):
         missing = " and ".join(f"sightline.{field}" for field in ("input", "decode") if getattr(own, field) is None)
         raise InvalidInput(f"{where}: {missing}: expected for the task {task!r}, got none; add it")
-    categories = read_categories(configuration, home, where)
+    categories = read_categories(configuration, home, where, task, own.decode)
     if task not in TENSOR_TASKS and not categories:
         raise InvalidInput(f"{where}: sightline.categories: expected names for the task {task!r}, got none; add them")
     streams, threads = _divide_cores(configuration, cores)
@@ -323,6 +324,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
         categories=categories,
         input=own.input,
         decode=own.decode,
+        labels=read_labels(configuration, home, where),
         queue=queue,
         size_bytes=sum(entry.stat().st_size for entry in list_files(folder)),
     )

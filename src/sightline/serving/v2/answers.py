@@ -67,7 +67,7 @@ def select_outputs(request: InferRequest, facts: ServedFacts, inferred: Inferred
 def _select_output(output: RequestedOutput, facts: ServedFacts, inferred: Inferred) -> np.ndarray:
     array = inferred.outputs.get(output.name)
     if array is not None:
-        return classify_output(output.name, array, output.classes, facts.categories) if output.classes else array
+        return _classify(output, array, facts) if output.classes else array
     if output.name == find_made_output(facts):
         return write_drawn(facts, inferred) if output.name == IMAGE else write_annotations(facts, inferred)
     raise InvalidInput(f"expected outputs of {', '.join(fact.name for fact in facts.outputs)}, got {shorten(output.name)}")
@@ -80,13 +80,19 @@ def find_output_datatype(name: str, array: np.ndarray, facts: ServedFacts) -> st
     return "BF16" if is_bf16 else datatype
 
 
-def classify_output(name: str, array: np.ndarray, classes: int, categories: tuple[str, ...]) -> np.ndarray:
+def _classify(output: RequestedOutput, array: np.ndarray, facts: ServedFacts) -> np.ndarray:
+    """The best classes, named by the output's own labels, or else by the model's categories where there are as many."""
+    categories = facts.categories if len(facts.categories) == math.prod(array.shape[1:]) else ()
+    return classify_output(output.name, array, output.classes, facts.labels.get(output.name, categories))
+
+
+def classify_output(name: str, array: np.ndarray, classes: int, labels: tuple[str, ...]) -> np.ndarray:
     """The best classes of each row, as Triton's classification extension writes them.
 
     Args:
         array: `(N, ...)` scores or logits, floats or integers; all behind the first axis are C classes, `(N, C, 1, 1)` too.
         classes: so many at most, best first; of equal scores the lower index comes first.
-        categories: labels, when there are C of them.
+        labels: by index, as far as they reach; an empty one is none.
 
     Returns: object array `(N, min(classes, C))` of `b"score:index"` or `b"score:index:label"`; scores as the graph gave them.
     Raises: InvalidInput for an output that is no list of scores per row, and for more classes than are written.
@@ -104,16 +110,16 @@ def classify_output(name: str, array: np.ndarray, classes: int, categories: tupl
         )
     # ~ turns the order of integers, signed or not, without a smallest one that has no opposite; NaN comes last.
     falling = -scores if scores.dtype.kind == "f" else ~scores
-    labels = categories if len(categories) == scores.shape[1] else None
     answer = np.empty((len(scores), count), object)
     for row, keys in enumerate(falling):
         answer[row] = [_write_class(scores[row, index], index, labels) for index in find_smallest(keys, count)]
     return answer
 
 
-def _write_class(score: np.generic, index: int, labels: tuple[str, ...] | None) -> bytes:
+def _write_class(score: np.generic, index: int, labels: tuple[str, ...]) -> bytes:
     text = f"{score:f}" if score.dtype.kind == "f" else f"{score:d}"
-    return f"{text}:{index}{'' if labels is None else f':{labels[index]}'}".encode()
+    label = labels[index] if index < len(labels) else ""
+    return f"{text}:{index}{label and f':{label}'}".encode()
 
 
 def write_annotations(facts: ServedFacts, inferred: Inferred) -> np.ndarray:
