@@ -254,7 +254,10 @@ class InferenceServer:
 
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
         pipeline = parse_pipeline(source.text.encode())
-        return PipelineModel(source.name, source.version, pipeline, self.host, source.queue, self.settings.max_image_pixels)
+        pixels = self.settings.max_image_pixels
+        return PipelineModel(
+            source.name, source.version, pipeline, self.host, source.queue, pixels, largest_request=source.largest_request
+        )
 
     def _make_grpc(self) -> GrpcServer:
         return create_grpc_server(

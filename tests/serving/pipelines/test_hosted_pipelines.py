@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pipeline_fakes import read_annotations, upload
 from pipeline_graphs import COLOURS, ZOO, paint_quadrants, write_brightest_channel, write_enlarger, write_quadrant_finder
+from whole_server import run_server
 
 from sightline.core.errors import InvalidInput, SightlineError
+from sightline.imaging.reading import encode_image
+from sightline.serving.client import Client
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService
@@ -200,3 +204,13 @@ def test_pipelines_that_run_pipelines_are_told_so_whatever_order_they_are_found_
             "nest": "step 's': 'zoo' is a pipeline itself; write its steps here",
             "nested": "step 's': 'bad' is a pipeline itself; write its steps here",
         }
+
+
+def test_its_configuration_says_how_many_pictures_a_request_may_have(repository: Path) -> None:
+    (repository / "zoo" / "config.json").write_text('{"max_batch_size": 2}')
+    pictures = np.array([encode_image(np.zeros((16, 16, 3), np.uint8), "png")] * 3, object)
+    with run_server(repository) as running, running.client() as http, Client(running.url) as client:
+        assert http.get("/v2/models/zoo/config").json()["max_batch_size"] == 2
+        assert client.predict_raw("zoo", {"images": pictures[:2]})["annotations"].shape == (2,)
+        with pytest.raises(InvalidInput, match="expected 1 to 2 rows for zoo, got 3"):
+            client.predict_raw("zoo", {"images": pictures})

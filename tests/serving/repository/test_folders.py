@@ -307,6 +307,7 @@ def test_a_pipeline_says_how_its_requests_wait_in_a_configuration_beside_it(repo
     (source,) = read_folder(repository, "chain", 1).sources
     assert isinstance(source, PipelineSource)
     assert source.queue == QueueSettings(max_batch=4, default_timeout_s=2.0, max_waiting=9, weight=2.0)
+    assert source.largest_request == 4
     for words, named in (({"platform": "openvino"}, "platform"), ({"sightline": {"task": "raw"}}, r"sightline\.task")):
         write_configuration(repository, "chain", words)
         (problem,) = read_folder(repository, "chain", 1).problems.values()

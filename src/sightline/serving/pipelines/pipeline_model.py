@@ -18,6 +18,7 @@ from sightline.serving.inference.answering import answer_work, execute_together
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
+from sightline.serving.inference.source import LARGEST_REQUEST
 from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
@@ -43,10 +44,18 @@ class PipelineModel:
         host: where the models of its steps are.
         queue: how its requests wait.
         max_pixels: largest picture that is decoded.
+        largest_request: rows of one request at most.
     """
 
     def __init__(
-        self, name: str, version: int, pipeline: Pipeline, host: StepHost, queue: QueueSettings, max_pixels: int
+        self,
+        name: str,
+        version: int,
+        pipeline: Pipeline,
+        host: StepHost,
+        queue: QueueSettings,
+        max_pixels: int,
+        largest_request: int = LARGEST_REQUEST,
     ) -> None:
         self.name = name
         self.version = version
@@ -54,6 +63,7 @@ class PipelineModel:
         self.queue = queue
         self._host = host
         self._max_pixels = max_pixels
+        self._largest_request = largest_request
         self._plan: Plan | None = None
         self._last_models: tuple[StepModel, ...] = ()
 
@@ -205,7 +215,7 @@ class PipelineModel:
         """The plan over these versions, made anew when one of them is another than before. Raises: SightlineError."""
         plan, facts = self._plan, {name: model.facts for name, model in models.items()}
         if plan is None or any(plan.made_from[name] is not one for name, one in facts.items()):
-            plan = self._plan = make_plan(self.name, self.version, self.pipeline, facts)
+            plan = self._plan = make_plan(self.name, self.version, self.pipeline, facts, self._largest_request)
         return plan
 
 

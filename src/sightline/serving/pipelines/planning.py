@@ -80,12 +80,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return next(stage for stage in self.stages if stage.step.name == name)
 
 
-def make_plan(name: str, version: int, pipeline: Pipeline, models: Mapping[str, ServedFacts]) -> Plan:
+def make_plan(
+    name: str, version: int, pipeline: Pipeline, models: Mapping[str, ServedFacts], largest_request: int = LARGEST_REQUEST
+) -> Plan:
     """Check the steps against their models.
 
     Args:
         name, version: of the pipeline.
         models: facts of the model of each step that has one, by the step's name.
+        largest_request: rows of one request at most.
 
     Raises: InvalidInput or NotFound, one line that names the step.
     """
@@ -107,7 +110,7 @@ def make_plan(name: str, version: int, pipeline: Pipeline, models: Mapping[str, 
     return Plan(
         stages=tuple(_mark_decoded(stage, stages, pipeline, is_written) for stage in stages.values()),
         answers=pipeline.answers,
-        facts=_describe(name, version, entries[0], answering, is_written),
+        facts=_describe(name, version, entries[0], answering, is_written, largest_request),
         made_from=dict(models),
         is_written=is_written,
         takes_pictures=takes == {"pictures"},
@@ -259,7 +262,9 @@ def _mark_decoded(stage: Stage, stages: Mapping[str, Stage], pipeline: Pipeline,
     return msgspec.structs.replace(stage, is_decoded=is_cropped or pipeline.is_of_crop(stage.step) or answers)
 
 
-def _describe(name: str, version: int, entry: Stage, answering: Sequence[Stage], is_written: bool) -> ServedFacts:
+def _describe(
+    name: str, version: int, entry: Stage, answering: Sequence[Stage], is_written: bool, largest_request: int
+) -> ServedFacts:
     """The pipeline in the words in which models are described; where it runs is told of the step that answers."""
     first = answering[0]
     assert first.facts is not None and entry.facts is not None
@@ -275,7 +280,7 @@ def _describe(name: str, version: int, entry: Stage, answering: Sequence[Stage],
         decode=written if is_written else first.decode,
         inputs=entry.facts.inputs if pictures is None else (pictures,),
         outputs=(TensorFacts(name=ANNOTATIONS, datatype="BYTES", shape=(-1,)),) if is_written else first.facts.outputs,
-        max_batch=LARGEST_REQUEST if pictures is not None else entry.facts.max_batch,
+        max_batch=largest_request if pictures is not None else min(largest_request, entry.facts.max_batch),
         device=first.facts.device,
         engine=first.facts.engine,
         precision=first.facts.precision,

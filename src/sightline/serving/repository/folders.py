@@ -56,6 +56,7 @@ class PipelineSource(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: pipeline.json.
         depends_on: names of the models it runs, each once, in order of mention.
+        largest_request: rows of one request at most.
         queue: how its requests wait.
     """
 
@@ -63,6 +64,7 @@ class PipelineSource(msgspec.Struct, frozen=True, kw_only=True):
     version: int = PIPELINE_VERSION
     text: str
     depends_on: tuple[str, ...]
+    largest_request: int = LARGEST_REQUEST
     queue: QueueSettings = QueueSettings()
 
 
@@ -206,7 +208,8 @@ def _read_pipeline(home: Path) -> ModelFolder:
     configuration = read_configuration(home)
     check_pipeline_configuration(configuration, CONFIGURATION_NAME)
     queue = make_queue(configuration)
-    source = PipelineSource(name=home.name, text=text, depends_on=names, queue=queue)
+    most = configuration.max_batch_size or LARGEST_REQUEST
+    source = PipelineSource(name=home.name, text=text, depends_on=names, largest_request=most, queue=queue)
     return ModelFolder(
         name=home.name,
         kind="pipeline",
