@@ -114,6 +114,13 @@ def test_numbers_as_text_and_camel_case_are_read_as_protobuf_json_writes_them() 
         ([], "expected an object, got list"),
         (None, "expected an object"),
         ({"max_batch_size": "eight"}, "max_batch_size: "),
+        ({"parameters": {"sightline": {"string_value": "{"}}}, "parameters.sightline: expected the object"),
+        ({"parameters": {"sightline": "{}"}}, "parameters.sightline: expected the object"),
+        (
+            {"parameters": {"sightline": {"string_value": "{}"}}, "sightline": {}},
+            "or the object sightline, got both",
+        ),
+        ({"parameters": {"sightline": {"string_value": '{"nonsense": 1}'}}}, "sightline: object contains unknown field"),
         ({"max_batch_size": [8]}, "max_batch_size: expected `int | null`, got `array`"),
         ({"max_batch_size": -1}, "max_batch_size: expected `int` >= 0"),
         ({"max_batch_size": 10**9}, "max_batch_size: expected `int` <= 4096"),

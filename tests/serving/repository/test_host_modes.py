@@ -61,6 +61,20 @@ class TestExplicitMode:
             host.load("parts")
             assert host.acquire("parts").queue.weight == 2
 
+    def test_a_deployment_that_was_rolled_back_stays_so_by_its_configuration(self, repository: Path, maker: Maker) -> None:
+        deploy(repository, "parts", "a")
+        manifest = (repository / "parts" / "manifest.json").read_bytes()
+        deploy(repository, "parts", "b")
+        with open_host(repository, maker, mode="explicit") as host:
+            host.load("parts")
+            assert host.describe_configuration("parts")["version_policy"] == {"latest": {"num_versions": 1}}
+            (repository / "parts" / "manifest.json").write_bytes(manifest)
+            host.load("parts")
+            described = host.describe_configuration("parts")
+            assert described["version_policy"] == {"specific": {"versions": [1]}}
+            host.load("parts", described)
+            assert host.list_versions("parts") == [1]
+
     def test_a_failed_load_says_why_and_keeps_what_was_loaded(self, repository: Path, maker: Maker) -> None:
         folder = write_graph(repository, "parts", 1, "a")
         with open_host(repository, maker, mode="explicit") as host:

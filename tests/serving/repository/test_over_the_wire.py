@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from factor_graphs import write_factor
+from pipeline_graphs import COLOURS, write_brightest_channel
+from repository_fakes import write_configuration
 from whole_server import Running, run_server
 
 from sightline.serving.server_options import ServerOptions
@@ -65,8 +68,14 @@ def test_a_configuration_is_read_changed_and_given_back(server: Running, client:
         "name": "x", "data_type": "TYPE_FP32", "dims": [4], "format": "FORMAT_NONE",
         "is_shape_tensor": False, "allow_ragged_batch": False, "optional": False,
     }  # fmt: skip
-    configuration["dynamic_batching"]["max_queue_delay_microseconds"] = 250
+    assert "dynamic_batching" not in configuration  # nothing gathers, and all requests wait as by default
+    configuration["dynamic_batching"] = {"max_queue_delay_microseconds": 250}
     configuration["sightline"]["batch"] = 8
+    client.load_model("double", config=msgspec.json.encode(configuration).decode())
+    described = client.get_model_config("double")
+    assert described["dynamic_batching"]["max_queue_delay_microseconds"] == 250
+    assert described | {"dynamic_batching": configuration["dynamic_batching"]} == configuration
+    configuration = described
     client.load_model("double", config=msgspec.json.encode(configuration).decode())
     assert client.get_model_config("double") == configuration
     assert ask(client, "double") == 2
@@ -85,3 +94,24 @@ def test_grpc_gives_and_takes_the_same_configuration(server: Running) -> None:
     client.unload_model("double")
     assert not client.is_model_ready("double")
     client.close()
+
+
+@pytest.mark.parametrize("batching", [{}, {"dynamic_batching": {}}, {"max_batch_size": 8, "dynamic_batching": {}}])
+def test_what_grpc_gives_back_means_the_same(tmp_path: Path, server: Running, batching: dict[str, Any]) -> None:
+    sorter = {
+        "task": "classification",
+        "input": {"name": "images", "width": 8, "height": 8, "resize": "stretch"},
+        "decode": {"head": "softmax", "outputs": ["logits"]},
+        "categories": list(COLOURS),
+        "weight": 3,
+    }
+    write_brightest_channel(tmp_path / "repository" / "colours" / "1" / "model.onnx")
+    parameters = {"note": {"string_value": "kept"}}
+    write_configuration(tmp_path / "repository", "colours", {**batching, "parameters": parameters, "sightline": sorter})
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{server.whole.grpc_port}") as client, server.client() as http:
+        client.load_model("colours")
+        before = http.get("/v2/models/colours/config").json()
+        config = client.get_model_config("colours", as_json=True)["config"]
+        assert msgspec.json.decode(config["parameters"]["sightline"]["string_value"]) == before["sightline"]
+        client.load_model("colours", config=msgspec.json.encode(config).decode())
+        assert http.get("/v2/models/colours/config").json() == before

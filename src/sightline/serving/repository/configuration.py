@@ -24,13 +24,14 @@ from sightline.serving.inference.source import GATHERED_ROWS
 from sightline.serving.scheduling.work import QueueSettings
 
 CONFIGURATION_NAME = "config.json"
+OWN = "sightline"  # the object of our own words
 MAX_FILE_BYTES = 8 << 20
 MAX_SIDE = 16384  # pixels of a network's input
 MICROSECONDS = 1e6
 DEFAULTS = QueueSettings()
 
-# Other names by which configurations call our engines: the platforms of Triton.
-ENGINE_BY_PLATFORM = {"onnxruntime_onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+# Names by which configurations call our engines: a platform of Triton, and their own.
+ENGINE_BY_PLATFORM = {"onnxruntime_onnx": "onnxruntime", **{name: name for name in BACKENDS}}
 # Words of Triton with one meaning that is harmless here; any other value of them is refused.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "batch_input": ([],),
@@ -217,7 +218,7 @@ def parse_configuration(words: Any, name: str, where: str) -> ModelConfiguration
             f"{where}: expected an object, got {type(words).__name__}; see the reference of {CONFIGURATION_NAME}"
         )
     try:
-        known = drop_neutral(rename_camel_case(words), where)
+        known = unfold_own(drop_neutral(rename_camel_case(words), where), where)
         configuration = msgspec.convert(known, ModelConfiguration, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{where}: {explain_validation(error)}; correct it") from error
@@ -258,6 +259,24 @@ def drop_neutral(words: Mapping[str, Any], where: str) -> dict[str, Any]:
         if key in words and words[key] not in (None, *harmless):
             raise InvalidInput(f"{where}: {key}: this server does not do that, got {str(words[key])[:60]}; leave the word out")
     return {key: value for key, value in words.items() if key not in NEUTRAL}
+
+
+def unfold_own(words: dict[str, Any], where: str) -> dict[str, Any]:
+    """The words with the object "sightline" in its place, also where the parameter of that name holds it as JSON text.
+
+    Messages of gRPC have no other place for it. Raises: InvalidInput.
+    """
+    parameters = words.get("parameters")
+    if not isinstance(parameters, Mapping) or OWN not in parameters:
+        return words
+    if OWN in words:
+        raise InvalidInput(f"{where}: parameters.{OWN}: expected it or the object {OWN}, got both; leave one out")
+    text = parameters[OWN].get("string_value") if isinstance(parameters[OWN], Mapping) else None
+    try:
+        own = msgspec.json.decode(text if isinstance(text, str) else "")
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{where}: parameters.{OWN}: expected the object {OWN} as JSON text: {error}; correct it") from error
+    return words | {OWN: own, "parameters": {key: value for key, value in parameters.items() if key != OWN}}
 
 
 def explain_validation(error: msgspec.ValidationError) -> str:

@@ -183,18 +183,23 @@ def make_facts(
     )
 
 
-def describe_configuration(version: HeldVersion) -> dict[str, Any]:
+def describe_configuration(version: HeldVersion, folder: ModelFolder | None) -> dict[str, Any]:
     """Triton's ModelConfig of a version as it runs, every default filled in; our own words stand under "sightline".
 
     What comes out can be given to `load` as a configuration and means the same, but for a pipeline, which takes none.
+
+    Args:
+        folder: the model's, as it was last read.
     """
     facts, queue, configuration = version.opened.facts, version.opened.queue, version.configuration
+    batching = _describe_batching(queue)
+    is_told = queue.max_batch > 1 or batching != _describe_batching(QueueSettings())
     return {
         "name": facts.name,
         "platform": facts.engine,
         "backend": facts.engine,
         "runtime": "",
-        "version_policy": _describe_policy(configuration),
+        "version_policy": _describe_policy(configuration, folder),
         "max_batch_size": facts.max_batch if facts.is_batched else 0,
         "input": [_describe_input(tensor, facts) for tensor in facts.inputs],
         "output": [_describe_output(tensor, facts, configuration) for tensor in facts.outputs],
@@ -208,7 +213,7 @@ def describe_configuration(version: HeldVersion) -> dict[str, Any]:
         "parameters": {key: write_plainly(value) for key, value in configuration.parameters.items()},
         "model_warmup": [],
         "model_transaction_policy": {"decoupled": False},
-        "dynamic_batching": _describe_batching(queue),
+        **({"dynamic_batching": batching} if is_told else {}),
         "sightline": _describe_own(facts, queue),
     }
 
@@ -218,9 +223,12 @@ def write_plainly(record: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(record))
 
 
-def _describe_policy(configuration: ModelConfiguration) -> dict[str, Any]:
+def _describe_policy(configuration: ModelConfiguration, folder: ModelFolder | None) -> dict[str, Any]:
     policy = configuration.version_policy
     if policy is None:
+        named = None if folder is None else folder.default
+        if folder is not None and named is not None and named != max(folder.versions, default=named):
+            return {"specific": {"versions": [named]}}  # by a Deployment's manifest
         return {"latest": {"num_versions": 1}}
     given = {key: value for key, value in write_plainly(policy).items() if value is not None}
     return {"latest": {"num_versions": 1}} if given.get("latest") == {"num_versions": 0} else given

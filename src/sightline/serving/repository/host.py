@@ -283,8 +283,9 @@ class ModelHost:
     def describe_configuration(self, name: str, version: str = "") -> dict[str, Any]:
         """The complete configuration of a version in Triton's words. Raises: NotFound; Exhausted while it cannot answer."""
         with self._lock:
-            held = self._find(name).choose(version)
-        return describe_configuration(held)  # many categories take long to write, and requests need the lock
+            model = self._find(name)
+            held, folder = model.choose(version), model.folder
+        return describe_configuration(held, folder)  # many categories take long to write, and requests need the lock
 
     def describe(self, name: str) -> DeploymentState | DeploymentFacts:
         """State and facts of one loaded model. Raises: NotFound."""

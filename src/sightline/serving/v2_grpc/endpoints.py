@@ -129,10 +129,13 @@ class GrpcEndpoints:
         return _write("ModelMetadataResponse", **known, **tensors)
 
     async def read_configuration(self, message: Message, origin: Origin) -> bytes:
-        """The complete configuration of a model, without our own settings, which only JSON has a place for."""
+        """The complete configuration of a model; our own settings stand in its parameters as JSON text, which `load` takes."""
         origin.caller.check_model(message.name)
         host = self.models.host
         described = await asyncio.to_thread(self.models.call_host, host.describe_configuration, message.name, message.version)
+        if (own := described.get("sightline")) is not None:
+            text = msgspec.json.encode(own).decode()
+            described = described | {"parameters": {**described["parameters"], "sightline": {"string_value": text}}}
         config = json_format.ParseDict(described, find_message("ModelConfig")(), ignore_unknown_fields=True)
         return _write("ModelConfigResponse", config=config)
 
