@@ -84,6 +84,14 @@ def test_a_split_is_drawn_when_none_is_given_and_kept_when_one_is(tmp_path):
         import_dataset(unsplit, Workspace(tmp_path / "5"), "x", split="most of it")
 
 
+def test_the_pixel_limit_is_that_of_the_settings(tmp_path, monkeypatch):
+    source = make_coco(tmp_path / "set")
+    (source / "images" / "3.png").write_bytes(encode_image(np.zeros((100, 100, 3), np.uint8), "png"))
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "5000")
+    _, report = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    assert report.count("image", "dropped", "picture with more pixels than the limit") == 1
+
+
 def test_broken_missing_and_huge_pictures_are_dropped_and_reported(tmp_path):
     source = make_coco(tmp_path / "set")
     content = (source / "images" / "1.png").read_bytes()

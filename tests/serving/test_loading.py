@@ -47,6 +47,14 @@ def test_a_folder_answers_about_files_bytes_and_arrays(tmp_path: Path, kind: str
     loaded.close()
 
 
+def test_a_workspace_may_be_named_or_given(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    folder = put(workspace, "model", "parts")
+    for given in (workspace, workspace.root, str(workspace.root)):
+        with sightline.load("parts", given) as loaded:
+            assert loaded.folder == folder
+
+
 def test_what_was_loaded_is_closed_by_with(tmp_path: Path) -> None:
     with sightline.load(write_brightness_artifact(tmp_path / "it", "model")) as loaded:
         assert loaded.predict(BRIGHT)[0].category == "bright"

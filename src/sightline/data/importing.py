@@ -22,6 +22,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError, UnreadableDataset
 from sightline.core.folders import explain_disk_errors
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
+from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, check_name, make_place
 from sightline.data.archives import extract_archive, is_archive
 from sightline.data.blobs import BlobStore
@@ -82,7 +83,7 @@ def import_dataset(
     seed: int = 0,
     categories: Sequence[str] | None = None,
     verify: Verify = "decode",
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_pixels: int | None = None,
     format_options: dict[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[DatasetVersion, ConversionReport]:
@@ -93,7 +94,8 @@ def import_dataset(
         target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
         name: name of the Dataset.
         blobs: a Workspace's own by default.
-        format, split, seed, categories, verify, max_pixels, format_options: see `ImportOptions`.
+        format, split, seed, categories, verify, format_options: see `ImportOptions`.
+        max_pixels: larger pictures are dropped; None takes the settings' limit.
 
     Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
         reported.
@@ -105,7 +107,7 @@ def import_dataset(
         seed=seed,
         categories=None if categories is None else tuple(categories),
         verify=verify,
-        max_pixels=max_pixels,
+        max_pixels=max_pixels or read_settings().max_image_pixels,
         format_options=format_options or {},
     )
     _check_request(source, target, name, options)

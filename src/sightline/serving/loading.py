@@ -9,7 +9,7 @@ from pathlib import Path
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME
 from sightline.core.settings import read_settings
-from sightline.core.workspace import Shelf, Workspace, check_identity
+from sightline.core.workspace import Shelf, StrPath, Workspace, check_identity
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
 from sightline.serving.client_predictor import RemotePredictor
@@ -18,20 +18,19 @@ from sightline.serving.deployments import find_deployment, list_names, read_kind
 SHELVES: tuple[Shelf, ...] = ("artifacts", "models")
 
 
-def load(
-    reference: str | os.PathLike[str], workspace: str | os.PathLike[str] | None = None, engine: str | None = None
-) -> Predictor:
+def load(reference: StrPath, workspace: StrPath | Workspace | None = None, engine: str | None = None) -> Predictor:
     """Open a Deployment, Artifact or Model. Close it, or use `with`.
 
     Args:
         reference: a path to its folder, a name in the workspace, or `NAME@ID-PREFIX`.
-        workspace: root folder; by default the one of the settings.
+        workspace: it, or its root folder; by default the one of the settings.
         engine: name of a back end; by default the one an Artifact was tuned for.
 
     Raises: NotFound; InvalidInput for a folder of another kind; CorruptFile for a changed one.
     """
     settings = read_settings()
-    folder = find_subject(os.fspath(reference), Workspace(Path(workspace or settings.workspace)))
+    home = workspace if isinstance(workspace, Workspace) else Workspace(workspace or settings.workspace)
+    folder = find_subject(os.fspath(reference), home)
     return open_predictor(
         folder, engine=engine, plan_folder=open_plan_folder(settings.cache), max_pixels=settings.max_image_pixels
     )

@@ -167,7 +167,6 @@ def import_pictures(
     allow_header_only: bool,
 ) -> None:
     """Import a data set and say what came of it."""
-    from sightline.core.settings import read_settings
     from sightline.data.importing import import_dataset
 
     with show_progress() as on_progress:
@@ -180,7 +179,6 @@ def import_pictures(
             seed=seed,
             categories=read_names(categories) if categories is not None else None,
             verify="header" if allow_header_only else "decode",
-            max_pixels=read_settings().max_image_pixels,
             format_options=make_format_options(lists or [], reader_options or []),
             on_progress=on_progress,
         )
