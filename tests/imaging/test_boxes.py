@@ -87,7 +87,7 @@ def test_each_box_needs_a_score_and_a_label():
 def test_a_vote_moves_a_box_and_supports_it_by_hand():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [50, 50, 60, 60]], np.float32)
     scores, labels = np.array([0.8, 0.4, 0.6], np.float32), np.array([0, 0, 0])
-    voted, support = vote_boxes(np.array([0, 2]), boxes, scores, labels, 0.6, voters=2, share=0.5, spread=0.02)
+    voted, support = vote_boxes(np.array([0, 2]), boxes, scores, labels, iou_threshold=0.6, voters=2, share=0.5, spread=0.02)
     weight = 0.4 * math.exp(-2)  # IoU 80 / 100: (1 - 0.8)² / 0.02 = 2
     assert voted[0] == pytest.approx([0, 0, 10, (0.8 * 10 + weight * 8) / (0.8 + weight)])
     assert voted[1] == pytest.approx([50, 50, 60, 60])
@@ -98,41 +98,47 @@ def test_a_vote_moves_a_box_and_supports_it_by_hand():
 def test_other_classes_and_boxes_farther_off_do_not_vote():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 6]], np.float32)
     scores, labels = np.array([0.8, 0.4, 0.4], np.float32), np.array([0, 1, 0])
-    voted, support = vote_boxes(np.array([0]), boxes, scores, labels, 0.6, voters=1)  # IoU 0.6 is not above 0.6
+    voted, support = vote_boxes(np.array([0]), boxes, scores, labels, iou_threshold=0.6, voters=1)  # IoU 0.6 is not above 0.6
     assert voted[0] == pytest.approx([0, 0, 10, 10])
     assert support == pytest.approx([0.8])
 
 
 def test_a_faint_box_votes_for_itself_only():
     boxes, scores = np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32), np.array([0.8, 0.4], np.float32)
-    voted, support = vote_boxes(np.array([0]), boxes, scores, np.array([0, 0]), 0.6, voters=2, share=1.0, faintest=0.5)
+    voted, support = vote_boxes(
+        np.array([0]), boxes, scores, np.array([0, 0]), iou_threshold=0.6, voters=2, share=1.0, faintest=0.5
+    )
     assert voted[0] == pytest.approx([0, 0, 10, 10])
     assert support == pytest.approx([0.4])  # (0.8 + 0) / 2
-    _, faint = vote_boxes(np.array([0]), boxes, scores, np.array([0, 0]), 0.6, voters=2, share=1.0, faintest=0.9)
+    _, faint = vote_boxes(np.array([0]), boxes, scores, np.array([0, 0]), iou_threshold=0.6, voters=2, share=1.0, faintest=0.9)
     assert faint == pytest.approx([0.4])
 
 
 def test_votes_raise_no_score(rng):
     boxes, scores, labels = draw_boxes(rng, 80), rng.uniform(0.01, 1, 80).astype(np.float32), rng.integers(0, 2, 80)
     kept = suppress_boxes(boxes, scores, labels, 0.3, 100)
-    _, support = vote_boxes(kept, boxes, scores, labels, 0.3)
+    _, support = vote_boxes(kept, boxes, scores, labels, iou_threshold=0.3)
     assert (support <= scores[kept] * (1 + 1e-6)).all()
 
 
 @pytest.mark.parametrize("candidates", [0, 3])
 def test_where_nothing_is_kept_nothing_is_voted_on(candidates):
     kept = np.zeros(0, np.int64)
-    voted, support = vote_boxes(kept, np.ones((candidates, 4)), np.ones(candidates), np.ones(candidates, int), 0.6)
+    voted, support = vote_boxes(
+        kept, np.ones((candidates, 4)), np.ones(candidates), np.ones(candidates, int), iou_threshold=0.6
+    )
     assert (voted.shape, support.shape) == ((0, 4), (0,))
 
 
 def test_a_score_of_zero_keeps_its_place():
-    voted, support = vote_boxes(np.array([0]), np.array([[1, 2, 3, 4]]), np.array([0.0]), np.array([0]), 0.6)
+    voted, support = vote_boxes(np.array([0]), np.array([[1, 2, 3, 4]]), np.array([0.0]), np.array([0]), iou_threshold=0.6)
     assert voted.tolist() == [[1, 2, 3, 4]]
     assert support.tolist() == [pytest.approx(0, abs=1e-6)]
 
 
 def test_an_empty_box_stays_where_it_is():
-    voted, support = vote_boxes(np.array([0]), np.array([[5, 5, 5, 9]]), np.array([0.5]), np.array([0]), 1.0, voters=1)
+    voted, support = vote_boxes(
+        np.array([0]), np.array([[5, 5, 5, 9]]), np.array([0.5]), np.array([0]), iou_threshold=1.0, voters=1
+    )
     assert voted.tolist() == [[5, 5, 5, 9]]
     assert support == pytest.approx([0.5])

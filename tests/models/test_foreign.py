@@ -327,7 +327,7 @@ def test_module_with_nested_outputs_is_exported_with_their_names() -> None:
     torch.manual_seed(1)
     module = TwoHeads().eval()
     threads = torch.get_num_threads()
-    network = export_foreign(module, 8, 8, None)
+    network = export_foreign(module, width=8, height=8, channels=None)
     assert torch.get_num_threads() == threads
     assert [value.name for value in network.graph.graph.output] == ["map", "output_more_0", "output_more_1"]
     assert network.source.run(pictures())["map"].shape == (3, 5, 8, 8)
@@ -336,7 +336,7 @@ def test_module_with_nested_outputs_is_exported_with_their_names() -> None:
 
 
 def test_layers_before_an_in_place_one_keep_their_values(tiny: Tiny) -> None:
-    network = export_foreign(tiny, 8, 8, None)
+    network = export_foreign(tiny, width=8, height=8, channels=None)
     batch = pictures()
     norm = next(name for name, path in network.source.layers.items() if path == "norm")
     with torch.inference_mode():
@@ -347,13 +347,13 @@ def test_layers_before_an_in_place_one_keep_their_values(tiny: Tiny) -> None:
 
 def test_sizes_and_channels_must_be_known_and_fit(tiny: Tiny) -> None:
     with pytest.raises(InvalidInput, match="say `width` and `height`"):
-        export_foreign(tiny, None, None, None)
+        export_foreign(tiny, width=None, height=None, channels=None)
     with pytest.raises(InvalidInput, match="expected 3 channels"):
-        export_foreign(tiny, 8, 8, 1)
+        export_foreign(tiny, width=8, height=8, channels=1)
     with pytest.raises(Unsupported, match="is no vision network"):
-        export_foreign(nn.Conv2d(4, 2, 1), 8, 8, None)
+        export_foreign(nn.Conv2d(4, 2, 1), width=8, height=8, channels=None)
     with pytest.raises(InvalidInput, match="does not run on a picture of 8 x 8"):
-        export_foreign(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(7, 2)), 8, 8, None)
+        export_foreign(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(7, 2)), width=8, height=8, channels=None)
 
 
 def test_weights_fit_to_the_last_key_or_are_refused(tiny: Tiny) -> None:

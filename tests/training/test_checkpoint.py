@@ -46,7 +46,7 @@ def trained(tmp_path: Path) -> tuple[Path, SmallClassifier, SmallClassifier, tor
         take_step(network, optimiser, seed)
     path = tmp_path / "checkpoint.safetensors"
     state = TrainingState(spent=Spent(steps=3, cpu_s=1.5), best_metric=0.5, metrics={"top1": 0.5})
-    write_checkpoint(path, state, network, average, optimiser, {"head.bias": torch.ones(3)})
+    write_checkpoint(path, state, network, average=average, optimiser=optimiser, best={"head.bias": torch.ones(3)})
     return path, network, average, optimiser
 
 
@@ -132,7 +132,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_is_said_as_the_system_says_
     before = path.read_bytes()
     monkeypatch.setattr(checkpoint, "save_file", fill_disk)
     with pytest.raises(OSError, match="No space left") as full:
-        write_checkpoint(path, TrainingState(), network, average, optimiser, None)
+        write_checkpoint(path, TrainingState(), network, average=average, optimiser=optimiser, best=None)
     assert full.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     assert [path.name for path in path.parent.iterdir()] == ["checkpoint.safetensors"]

@@ -26,7 +26,7 @@ STILL = AugmentationSettings()
 
 def make_detection_task(version, size: int = 64, augmentation: AugmentationSettings = STILL) -> DetectionTask:
     recipe = make_recipe("detection", augmentation=augmentation)
-    pictures = Pictures(version, ("train",), size, size, 1 << 24)
+    pictures = Pictures(version, ("train",), width=size, height=size, cache_bytes=1 << 24)
     spec = InputSpec(width=size, height=size, resize="letterbox")
     return DetectionTask(TaskContext(recipe, version.categories, pictures, spec))
 

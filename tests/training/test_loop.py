@@ -34,11 +34,11 @@ class Scores:
 
 def make_loop(version: DatasetVersion, folder: Path, validate: Scores, **changes: object) -> TrainingLoop:
     recipe = make_recipe("classification", **{"size": 32, "batch_size": 2, "log_every": 1, **changes})
-    pictures = Pictures(version, ("train",), 32, 32, 1 << 20)
+    pictures = Pictures(version, ("train",), width=32, height=32, cache_bytes=1 << 20)
     torch.manual_seed(0)
     network = SmallClassifier("classification", 3, 32, 32, channels=8, depths=(1, 1, 1, 1))
     task = build_task(TaskContext(recipe, version.categories, pictures, network.input_spec))
-    return TrainingLoop(network, task, len(pictures), recipe, folder, EXACT, validate)
+    return TrainingLoop(network, task, items=len(pictures), recipe=recipe, folder=folder, arithmetic=EXACT, validate=validate)
 
 
 def test_of_equal_validations_the_last_gives_the_weights(make_version, tmp_path: Path) -> None:

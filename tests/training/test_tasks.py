@@ -32,7 +32,7 @@ class Fixed(Network):
 def make_task(version, task: str, **changes: object) -> TrainingTask:
     learned = find_learned_categories(version, task)
     reader = make_label_map_reader(learned) if task == "semantic" else None
-    pictures = Pictures(version, ("train",), 32, 32, 1 << 20, reader)
+    pictures = Pictures(version, ("train",), width=32, height=32, cache_bytes=1 << 20, make_label_map=reader)
     return build_task(TaskContext(make_recipe(task, **changes), learned.categories, pictures, SPEC))
 
 

@@ -71,7 +71,7 @@ def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
     for key in dict.fromkeys((*left, *right)):
         group, name, unit, better = key
         fair = is_fair.get(group, same_host)
-        numbers.append(_compare(group, name, unit, better, left.get(key), right.get(key), fair))
+        numbers.append(_compare(group, name, unit=unit, better=better, a=left.get(key), b=right.get(key), fair=fair))
     return Comparison(
         a=_name_subject(a),
         b=_name_subject(b),
@@ -86,7 +86,7 @@ _Key = tuple[Group, str, str, Literal["higher", "lower"]]
 
 
 def _compare(
-    group: Group, name: str, unit: str, better: Literal["higher", "lower"], a: float | None, b: float | None, fair: bool
+    group: Group, name: str, *, unit: str, better: Literal["higher", "lower"], a: float | None, b: float | None, fair: bool
 ) -> ComparedNumber:
     both = fair and a is not None and b is not None
     return ComparedNumber(

@@ -101,11 +101,21 @@ def sweep_inference(
     told = [*notes, *_tell(judge, setting, version, pictures, request, chosen)]
     with tempfile.TemporaryDirectory(prefix="sightline-sweep-") as work:
         on_progress(ProgressEvent(stage="quantising" if chosen else "opening"))
-        networks, facts = make_networks(folder, manifest, setting.engine, setting.precisions, threads, chosen, Path(work))
+        networks, facts = make_networks(
+            folder,
+            manifest,
+            setting.engine,
+            precisions=setting.precisions,
+            threads=threads,
+            calibration=chosen,
+            work=Path(work),
+        )
         check_network(networks[0], manifest, next(pictures.iterate_blocks(1, 1)).batches[0].inputs)
         on_done = make_counter(sum(request.batch_sizes) * request.iterations * len(networks), on_progress)
         sizes, iterations = request.batch_sizes, request.iterations
-        rows = measure_rows(networks, pictures, judge, setting.spec.name, sizes, iterations, on_done)
+        rows = measure_rows(
+            networks, pictures, judge, input_name=setting.spec.name, batch_sizes=sizes, iterations=iterations, on_done=on_done
+        )
     host, load = describe_host(), watch.close()
     told += _tell_load(load, int(str(host["cores"])))
     return SweepContent(

@@ -91,6 +91,7 @@ def make_networks(
     folder: Path,
     manifest: Manifest,
     engine: str,
+    *,
     precisions: Sequence[Precision],
     threads: int,
     calibration: CalibrationPictures | None,

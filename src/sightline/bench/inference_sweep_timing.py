@@ -106,6 +106,7 @@ def measure_rows(
     networks: Sequence[SweepNetwork],
     pictures: SweepPictures,
     judge: Judge,
+    *,
     input_name: str,
     batch_sizes: Sequence[int],
     iterations: int,
@@ -120,7 +121,10 @@ def measure_rows(
     Returns: rows by network, then batch size.
     """
     rows = [
-        measure_batch_size(networks, pictures, judge, input_name, batch_size, iterations, on_done) for batch_size in batch_sizes
+        measure_batch_size(
+            networks, pictures, judge, input_name=input_name, batch_size=batch_size, iterations=iterations, on_done=on_done
+        )
+        for batch_size in batch_sizes
     ]
     return [row for same_network in zip(*rows, strict=True) for row in same_network]
 
@@ -129,6 +133,7 @@ def measure_batch_size(
     networks: Sequence[SweepNetwork],
     pictures: SweepPictures,
     judge: Judge,
+    *,
     input_name: str,
     batch_size: int,
     iterations: int,

@@ -73,6 +73,7 @@ def vote_boxes(
     boxes_xyxy: Floats,
     scores: Floats,
     labels: Indices,
+    *,
     iou_threshold: float,
     voters: int = 5,
     share: float = 0.3,

@@ -56,9 +56,11 @@ def decode_anchor_free(
         best = select_candidates(all_logits, -math.inf, most)
         candidates = (all_boxes[best], sigmoid(all_logits[best]), all_labels[best])
         if votes is None:
-            predictions.append(settle_boxes(spec, *candidates, placement, categories))
+            predictions.append(settle_boxes(spec, *candidates, placement=placement, categories=categories))
         else:
-            predictions.append(_settle_by_votes(spec, votes, *candidates, placement, categories, threshold))
+            predictions.append(
+                _settle_by_votes(spec, votes, *candidates, placement=placement, categories=categories, threshold=threshold)
+            )
     return predictions
 
 
@@ -112,7 +114,7 @@ def select_candidates(scores: Floats, threshold: float, most: int) -> Indices:
 
 
 def settle_boxes(
-    spec: DecodeSpec, boxes: Floats, confidences: Floats, labels: Indices, placement: Placement, categories: Categories
+    spec: DecodeSpec, boxes: Floats, confidences: Floats, labels: Indices, *, placement: Placement, categories: Categories
 ) -> list[Annotation]:
     """Suppress in input pixels, then carry the boxes that stay to the source and cut them at its edges."""
     kept = suppress_boxes(boxes, confidences, labels, spec.iou_threshold, spec.max_detections)
@@ -126,6 +128,7 @@ def _settle_by_votes(
     boxes: Floats,
     confidences: Floats,
     labels: Indices,
+    *,
     placement: Placement,
     categories: Categories,
     threshold: float,
@@ -133,7 +136,7 @@ def _settle_by_votes(
     """Suppress in input pixels, let the suppressed vote, and go on as `settle_boxes` with what is still sure enough."""
     sure = np.flatnonzero(confidences >= threshold)  # fainter ones only vote: they could suppress none of these
     kept = sure[suppress_boxes(boxes[sure], confidences[sure], labels[sure], spec.iou_threshold, spec.max_detections)]
-    voted, support = vote_boxes(kept, boxes, confidences, labels, spec.iou_threshold, **votes)
+    voted, support = vote_boxes(kept, boxes, confidences, labels, iou_threshold=spec.iou_threshold, **votes)
     order = np.argsort(-support, kind="stable")
     order = order[support[order] >= threshold]
     source_boxes = placement.clip_to_source(placement.boxes_to_source(voted[order]))

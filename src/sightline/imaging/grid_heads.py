@@ -53,12 +53,16 @@ def decode_yolo(
     predictions = []
     for image, placement in enumerate(placements):
         found = [
-            _decode_scale(spec, array[image], sizes, scale_xy, placement, threshold, most)
+            _decode_scale(
+                spec, array[image], anchors=sizes, scale_xy=scale_xy, placement=placement, threshold=threshold, most=most
+            )
             for array, sizes, scale_xy in zip(arrays, anchors, scales, strict=True)
         ]
         boxes, confidences, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
         best = select_candidates(confidences, threshold, most)
-        predictions.append(settle_boxes(spec, boxes[best], confidences[best], labels[best], placement, categories))
+        predictions.append(
+            settle_boxes(spec, boxes[best], confidences[best], labels[best], placement=placement, categories=categories)
+        )
     return predictions
 
 
@@ -89,12 +93,14 @@ def decode_grid_objects(
         centres = np.stack([(np.tanh(x) + columns) / width, (np.tanh(y) + rows) / height], axis=1)
         sizes = np.stack([sigmoid(box_width), sigmoid(box_height)], axis=1)
         boxes = centres_to_corners(centres, sizes) * find_input_size(placement)
-        predictions.append(settle_boxes(spec, boxes, confidences[cells], labels[cells], placement, categories))
+        predictions.append(
+            settle_boxes(spec, boxes, confidences[cells], labels[cells], placement=placement, categories=categories)
+        )
     return predictions
 
 
 def _decode_scale(
-    spec: DecodeSpec, raw: Floats, anchors: Floats, scale_xy: float, placement: Placement, threshold: float, most: int
+    spec: DecodeSpec, raw: Floats, *, anchors: Floats, scale_xy: float, placement: Placement, threshold: float, most: int
 ) -> tuple[Floats, Floats, Indices]:
     """Boxes `(K, 4)` xyxy input pixels, confidences `(K,)` and labels `(K,)` of one picture's map `(A (5 + C), h, w)`."""
     height, width = raw.shape[1:]

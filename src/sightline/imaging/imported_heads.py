@@ -49,7 +49,7 @@ def decode_scored_boxes(
         foreground = _leave_background_out(scores[image], _read_background(spec))
         places, labels, confidences = _choose_places(foreground, threshold, most)
         corners = to_input_corners(spec, boxes[image][places], placement, order="xyxy", is_normalised=True)
-        predictions.append(settle_boxes(spec, corners, confidences, labels, placement, categories))
+        predictions.append(settle_boxes(spec, corners, confidences, labels, placement=placement, categories=categories))
     return predictions
 
 
@@ -76,7 +76,7 @@ def decode_prior_boxes(
         places = rows[places]
         chosen = np.array([priors[place] for place in places.tolist()], np.float32).reshape(-1, 4)  # few of thousands
         boxes = _apply_offsets(chosen, offsets[image][places] * variances) * find_input_size(placement)
-        predictions.append(settle_boxes(spec, boxes, confidences, labels, placement, categories))
+        predictions.append(settle_boxes(spec, boxes, confidences, labels, placement=placement, categories=categories))
     return predictions
 
 

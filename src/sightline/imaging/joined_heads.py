@@ -44,7 +44,7 @@ def decode_joined_boxes(
     for values, placement in zip(joined, placements, strict=True):
         places, labels, confidences = _choose_places(values, has_objectness, threshold, most)
         boxes = to_input_corners(spec, values[:BOX_NUMBERS, places].T, placement, order="cxcywh", is_normalised=False)
-        predictions.append(settle_boxes(spec, boxes, confidences, labels, placement, categories))
+        predictions.append(settle_boxes(spec, boxes, confidences, labels, placement=placement, categories=categories))
     return predictions
 
 

@@ -139,11 +139,12 @@ def read_foreign(
     if kind == "torchscript":
         return _read_script(load_torchscript(path), path.name, width, height, channels)
     module, facts = read_weighted_module(path, architecture)
-    return export_foreign(module, width, height, channels, facts, path.name)
+    return export_foreign(module, width=width, height=height, channels=channels, facts=facts, name=path.name)
 
 
 def export_foreign(
     module: nn.Module,
+    *,
     width: int | None,
     height: int | None,
     channels: int | None,

@@ -65,6 +65,7 @@ def write_checkpoint(
     path: Path,
     state: TrainingState,
     network: nn.Module,
+    *,
     average: nn.Module,
     optimiser: Optimizer,
     best: dict[str, Tensor] | None,

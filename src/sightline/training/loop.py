@@ -56,6 +56,7 @@ class TrainingLoop:
         self,
         network: Network,
         task: TrainingTask,
+        *,
         items: int,
         recipe: Recipe,
         folder: Path,
@@ -230,4 +231,4 @@ class TrainingLoop:
 
     def _write_checkpoint(self) -> None:
         path = self.folder / CHECKPOINT_NAME
-        write_checkpoint(path, self.state, self.network, self.average.network, self.optimiser, self.best)
+        write_checkpoint(path, self.state, self.network, average=self.average.network, optimiser=self.optimiser, best=self.best)

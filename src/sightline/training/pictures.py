@@ -53,6 +53,7 @@ class Pictures:
         self,
         version: DatasetVersion,
         splits: Sequence[str],
+        *,
         width: int,
         height: int,
         cache_bytes: int,

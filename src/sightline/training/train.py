@@ -234,11 +234,22 @@ def prepare_loop(
     if not is_resumed:
         _load_start_weights(network, recipe, on_progress)
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
-    pictures = Pictures(version, recipe.train_splits, width, height, recipe.cache_bytes, make_label_map)
+    pictures = Pictures(
+        version, recipe.train_splits, width=width, height=height, cache_bytes=recipe.cache_bytes, make_label_map=make_label_map
+    )
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
     validate = _make_validate(version, learned.categories, recipe, arithmetic, on_progress)
     recipe_id = compute_recipe_id(version, recipe)
-    return TrainingLoop(network, task, len(pictures), recipe, folder, arithmetic, validate, recipe_id)
+    return TrainingLoop(
+        network,
+        task,
+        items=len(pictures),
+        recipe=recipe,
+        folder=folder,
+        arithmetic=arithmetic,
+        validate=validate,
+        recipe_id=recipe_id,
+    )
 
 
 def _load_start_weights(network: Network, recipe: Recipe, on_progress: OnProgress) -> None:

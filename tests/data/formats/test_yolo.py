@@ -138,7 +138,7 @@ def test_boxes_come_back_within_a_hundredth_pixel_in_the_widest_picture(tmp_path
     size = (99_991, 77_777)
     for values in [(0.25, 0.1, 99_990.9, 77_776.3), (33_333.333, 11_111.111, 33_334.4, 11_112.2)]:
         row = format_box_row(0, values, size)
-        again = parse_row(row, {0: "cat"}, size, 0, ConversionReport(), "")
+        again = parse_row(row, {0: "cat"}, size=size, keypoint_values=0, report=ConversionReport(), where="")
         assert again is not None
         assert again.box_xyxy == pytest.approx(values, abs=0.01)
 

@@ -133,7 +133,7 @@ CROSS_ORIGIN = {
 
 def test_every_answer_to_a_listed_page_may_be_read_by_it_alone() -> None:
     _, record = create_key("line-3")
-    guards = [Guard(App(), keys, allowed_origins=frozenset({GOOD})) for keys in (None, Authenticator([record]))]
+    guards = [Guard(App(), authenticator=keys, allowed_origins=frozenset({GOOD})) for keys in (None, Authenticator([record]))]
     for guard, status in zip(guards, (200, 401), strict=True):
         for method in ("POST", "GET"):
             answer = ask_once(guard, method=method, origin=GOOD)
@@ -158,7 +158,9 @@ def test_answers_to_other_pages_our_own_and_no_page_are_as_ever() -> None:
 def test_a_browser_s_question_is_answered_before_a_key_is_asked_for() -> None:
     app, told = App(), list[RequestRecord]()
     keys = Authenticator([create_key("line-3")[1]])
-    guard = Guard(app, keys, allowed_origins=frozenset({GOOD}), bucket=TokenBucket(1, 1, Clock()), tellers=(told.append,))
+    guard = Guard(
+        app, authenticator=keys, allowed_origins=frozenset({GOOD}), bucket=TokenBucket(1, 1, Clock()), tellers=(told.append,)
+    )
     for _ in range(3):
         answer = ask_once(guard, method="OPTIONS", origin=GOOD, access_control_request_method="POST")
         assert (answer.status, answer.body) == (204, None)
@@ -176,7 +178,7 @@ def test_a_browser_s_question_is_answered_before_a_key_is_asked_for() -> None:
 
 def test_keys_come_as_bearer_or_x_api_key() -> None:
     token, record = create_key("line-3")
-    guard = Guard(App(), Authenticator([record]))
+    guard = Guard(App(), authenticator=Authenticator([record]))
     assert ask_once(guard, authorization=f"Bearer {token}").body == {"tenant": "line-3"}
     assert ask_once(guard, authorization=f"bearer  {token} ").body == {"tenant": "line-3"}
     assert ask_once(guard, x_api_key=token).body == {"tenant": "line-3"}
@@ -187,7 +189,7 @@ def test_keys_come_as_bearer_or_x_api_key() -> None:
 
 
 def test_refusals_below_v2_have_that_protocols_form() -> None:
-    guard = Guard(App(), Authenticator([create_key("a")[1]]))
+    guard = Guard(App(), authenticator=Authenticator([create_key("a")[1]]))
     assert set(ask_once(guard, "/v2/models/parts/infer").body) == {"error"}
     for path in ("/predict/parts", "/v2/streams", "/v2/streams/7", "/v2streams"):
         assert set(ask_once(guard, path).body) == {"type", "title", "status", "detail"}
@@ -195,16 +197,16 @@ def test_refusals_below_v2_have_that_protocols_form() -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/v2/health/live", "/v2/health/ready", "/", "/docs", "/openapi.json"])
 def test_health_and_pages_need_no_key(path: str) -> None:
-    assert ask_once(Guard(App(), Authenticator([create_key("a")[1]])), path, "GET").body == {"tenant": ""}
+    assert ask_once(Guard(App(), authenticator=Authenticator([create_key("a")[1]])), path, "GET").body == {"tenant": ""}
 
 
 def test_metrics_need_a_key_but_from_this_machine() -> None:
     token, record = create_key("prometheus")
-    guard = Guard(App(), Authenticator([record]))
+    guard = Guard(App(), authenticator=Authenticator([record]))
     assert ask_once(guard, "/metrics", "GET").status == 200
     assert ask_once(guard, "/metrics", "GET", remote="10.0.0.7").status == 401
     assert ask_once(guard, "/metrics", "GET", remote="10.0.0.7", x_api_key=token).status == 200
-    behind_proxy = Guard(App(), Authenticator([record]), has_open_metrics=False)
+    behind_proxy = Guard(App(), authenticator=Authenticator([record]), has_open_metrics=False)
     assert ask_once(behind_proxy, "/metrics", "GET").status == 401
     assert ask_once(behind_proxy, "/metrics", "GET", x_api_key=token).status == 200
 
@@ -212,7 +214,7 @@ def test_metrics_need_a_key_but_from_this_machine() -> None:
 def test_metrics_are_not_for_keys_of_some_models() -> None:
     (token, record), (admin_token, admin) = create_key("a"), create_key("admin")
     keys = [msgspec.structs.replace(one, models=("parts",), is_admin=one is admin) for one in (record, admin)]
-    guard = Guard(App(), Authenticator(keys), has_open_metrics=False)
+    guard = Guard(App(), authenticator=Authenticator(keys), has_open_metrics=False)
     refused = ask_once(guard, "/metrics", "GET", x_api_key=token)
     assert refused.status == 403 and "/metrics tells of all" in refused.body["detail"]
     assert ask_once(guard, "/metrics", "GET", x_api_key=admin_token).status == 200
@@ -220,7 +222,7 @@ def test_metrics_are_not_for_keys_of_some_models() -> None:
 
 def test_a_key_of_some_models_reaches_no_other() -> None:
     token, record = create_key("a")
-    guard = Guard(App(), Authenticator([msgspec.structs.replace(record, models=("parts",))]))
+    guard = Guard(App(), authenticator=Authenticator([msgspec.structs.replace(record, models=("parts",))]))
     for path in ("/predict/parts", "/v2/models/parts/infer", "/v2/models/parts/versions/1/infer", "/v2/models/stats", "/v2"):
         assert ask_once(guard, path, x_api_key=token).status == 200, path
     for path in (
@@ -235,7 +237,7 @@ def test_a_key_of_some_models_reaches_no_other() -> None:
 
 def test_only_admin_keys_change_what_the_server_does() -> None:
     (user_token, user), (admin_token, admin) = create_key("user"), create_key("admin")
-    guard = Guard(App(), Authenticator([user, msgspec.structs.replace(admin, is_admin=True)]))
+    guard = Guard(App(), authenticator=Authenticator([user, msgspec.structs.replace(admin, is_admin=True)]))
     for path in ("/v2/repository/models/parts/load", "/v2/repository/models/parts/unload", "/deployments/parts/reload"):
         assert ask_once(guard, path, x_api_key=user_token).status == 403
         assert ask_once(guard, path, x_api_key=admin_token).status == 200
@@ -246,7 +248,7 @@ def test_only_admin_keys_change_what_the_server_does() -> None:
 def test_a_keys_requests_at_once_are_counted_and_given_back() -> None:
     token, record = create_key("a")
     app = App()
-    guard = Guard(app, Authenticator([msgspec.structs.replace(record, max_concurrent=1)]))
+    guard = Guard(app, authenticator=Authenticator([msgspec.structs.replace(record, max_concurrent=1)]))
 
     async def scenario() -> list[int]:
         app.gate = asyncio.Event()
@@ -279,7 +281,7 @@ def test_a_key_beyond_its_own_limits_does_not_spend_what_all_may_send() -> None:
     clock, told = Clock(), list[RequestRecord]()
     (greedy, first), (modest, second) = create_key("greedy"), create_key("modest")
     keys = Authenticator([msgspec.structs.replace(first, requests_per_s=1.0), second], clock=clock)
-    guard = Guard(App(), keys, bucket=TokenBucket(0.5, burst=2, clock=clock), tellers=[told.append])
+    guard = Guard(App(), authenticator=keys, bucket=TokenBucket(0.5, burst=2, clock=clock), tellers=[told.append])
     assert [ask_once(guard, x_api_key=greedy).status for _ in range(5)] == [200, 429, 429, 429, 429]
     assert [ask_once(guard, x_api_key=modest).status for _ in range(2)] == [200, 503]
     assert [record.tenant for record in told] == ["greedy"] * 5 + ["modest"] * 2  # also of those that were refused
@@ -298,7 +300,7 @@ def test_what_a_full_queue_refuses_is_not_counted() -> None:
         if full[0]:
             raise QueueFull("the queue of parts is full", retry_after_s=1.0)
 
-    guard = Guard(App(), keys, bucket=TokenBucket(1.0, clock=clock), check_room=check_room)
+    guard = Guard(App(), authenticator=keys, bucket=TokenBucket(1.0, clock=clock), check_room=check_room)
     assert [ask_once(guard, x_api_key=token).status for _ in range(3)] == [503, 503, 503]
     full[0] = False
     assert [ask_once(guard, x_api_key=token).status for _ in range(2)] == [200, 429]
@@ -453,7 +455,7 @@ def test_what_was_admitted_is_neither_asked_nor_counted_again() -> None:
     token, record = create_key("a")
     keys = Authenticator([msgspec.structs.replace(record, max_concurrent=1)])
     app = App()
-    guard = Guard(app, keys, bucket=TokenBucket(0.001, burst=3), tellers=[told.append])
+    guard = Guard(app, authenticator=keys, bucket=TokenBucket(0.001, burst=3), tellers=[told.append])
     scopes = [make_scope(x_api_key=token) for _ in range(3)]
     assert [guard.admit(scope) for scope in scopes] == [None] * 3  # a place of the key is taken later
     statuses: list[int] = []

@@ -140,7 +140,17 @@ def import_command(
         import_network_file(terminal, open_workspace(workspace), source, name or make_name(source), names, asked, seed)
         return
     import_pictures(
-        terminal, workspace, source, name, format_name, split, seed, lists, reader_options, categories, allow_header_only
+        terminal,
+        workspace,
+        source,
+        name=name,
+        format_name=format_name,
+        split=split,
+        seed=seed,
+        lists=lists,
+        reader_options=reader_options,
+        categories=categories,
+        allow_header_only=allow_header_only,
     )
 
 
@@ -157,6 +167,7 @@ def import_pictures(
     terminal: Terminal,
     workspace: Path | None,
     source: Path,
+    *,
     name: str | None,
     format_name: str,
     split: str,

@@ -213,10 +213,30 @@ def measure_command(
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
     elif of_load.wants_load:
         refuse_options("load (--clients, --rate)", of_report | of_sweep.given() | of_tls | {"--batch": batch})
-        run_load(terminal, home, subject, url, data, split, read_api_key(api_key_env), seed, of_load, out)
+        run_load(
+            terminal,
+            home,
+            model=subject,
+            url=url,
+            data=data,
+            split=split,
+            api_key=read_api_key(api_key_env),
+            seed=seed,
+            asked=of_load,
+            out=out,
+        )
     elif of_sweep.wants_sweep:
         refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given())
-        run_sweep(terminal, home, subject, data, split, parse_counts(batch or SWEEP_BATCHES, "--batch"), of_sweep, out)
+        run_sweep(
+            terminal,
+            home,
+            network=subject,
+            data=data,
+            split=split,
+            batch_sizes=parse_counts(batch or SWEEP_BATCHES, "--batch"),
+            asked=of_sweep,
+            out=out,
+        )
     else:
         refuse_options("a report; --iterations or --dtype make it a sweep", of_sweep.given())
         refuse_options("a report; --clients or --rate put load on a server", of_load.given())

@@ -42,6 +42,7 @@ class LoadArguments(msgspec.Struct, frozen=True, kw_only=True):
 def run_load(
     terminal: Terminal,
     home: "Workspace",
+    *,
     model: str,
     url: str | None,
     data: str,

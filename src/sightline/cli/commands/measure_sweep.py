@@ -55,6 +55,7 @@ class SweepArguments(msgspec.Struct, frozen=True, kw_only=True):
 def run_sweep(
     terminal: Terminal,
     home: "Workspace",
+    *,
     network: str,
     data: str,
     split: str | None,

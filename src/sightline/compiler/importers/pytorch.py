@@ -72,7 +72,9 @@ def read_module(
     from sightline.models.foreign import export_foreign
 
     options = ImportOptions(width=width, height=height, channels=channels, outputs=outputs)
-    return _make_import(export_foreign(module, width, height, channels), options, (), type(module).__name__)
+    return _make_import(
+        export_foreign(module, width=width, height=height, channels=channels), options, (), type(module).__name__
+    )
 
 
 def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple[Path, ...], name: str) -> ImportedGraph:

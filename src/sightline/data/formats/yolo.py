@@ -291,7 +291,9 @@ def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[Sour
                 labels = finder.find(path)
                 split = entry.split or UNSPLIT
                 has_labels[split] = has_labels.get(split, False) or labels is not None
-                annotations = read_label_file(labels, layout.names, size, layout.keypoint_values, report, name)
+                annotations = read_label_file(
+                    labels, layout.names, size=size, keypoint_values=layout.keypoint_values, report=report, where=name
+                )
                 yield SourceItem(file_name=name, path=path, split=entry.split, annotations=annotations)
         if entry.path.is_dir():
             if entry.path not in earlier:

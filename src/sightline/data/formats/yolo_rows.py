@@ -24,6 +24,7 @@ FARTHEST = 0.5  # how far outside of the picture, in shares of it, a coordinate 
 def read_label_file(
     path: Path | None,
     names: Mapping[int, str],
+    *,
     size: tuple[int, int],
     keypoint_values: int,
     report: ConversionReport,
@@ -52,14 +53,16 @@ def read_label_file(
     annotations = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            annotation = parse_row(line, names, size, keypoint_values, report, f"{where} row {number}")
+            annotation = parse_row(
+                line, names, size=size, keypoint_values=keypoint_values, report=report, where=f"{where} row {number}"
+            )
             if annotation is not None:
                 annotations.append(apply_facts(annotation, line, facts))
     return tuple(annotations)
 
 
 def parse_row(
-    line: str, names: Mapping[int, str], size: tuple[int, int], keypoint_values: int, report: ConversionReport, where: str
+    line: str, names: Mapping[int, str], *, size: tuple[int, int], keypoint_values: int, report: ConversionReport, where: str
 ) -> Annotation | None:
     """One row as an annotation in pixels, or None after telling the report why not."""
     try:

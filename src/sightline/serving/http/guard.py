@@ -108,6 +108,7 @@ class Guard:
     def __init__(
         self,
         app: ASGIApp,
+        *,
         authenticator: Authenticator | None = None,
         allowed_hosts: frozenset[str] | None = None,
         allowed_origins: frozenset[str] = frozenset(),

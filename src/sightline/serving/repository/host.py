@@ -86,17 +86,26 @@ class ModelHost:
         self._lock = threading.Lock()
         self._loader = Loader()
         meter = MemoryMeter(read_memory)
-        self._updater = Updater(repository, open_model, open_pipeline, cores, self._lock, meter, self._loader.give_way, clock)
+        self._updater = Updater(
+            repository,
+            open_model=open_model,
+            open_pipeline=open_pipeline,
+            cores=cores,
+            lock=self._lock,
+            meter=meter,
+            give_way=self._loader.give_way,
+            clock=clock,
+        )
         self._pager = Pager(
             memory_budget_bytes,
             page_in_patience_s,
-            self._lock,
-            self._loader,
-            queues,
-            self._updater.list_answering,
-            self._updater.held.values,
-            meter,
-            clock,
+            lock=self._lock,
+            loader=self._loader,
+            queues=queues,
+            list_versions=self._updater.list_answering,
+            list_held=self._updater.held.values,
+            meter=meter,
+            clock=clock,
         )
         self._updater.pager = self._pager
         self._has_loaded = False  # what the mode wants at start

@@ -60,6 +60,7 @@ class Pager:
         self,
         budget_bytes: int | None,
         patience_s: float,
+        *,
         lock: threading.Lock,
         loader: Loader,
         queues: Queues,

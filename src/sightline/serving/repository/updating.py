@@ -55,6 +55,7 @@ class Updater:
     def __init__(
         self,
         repository: Path,
+        *,
         open_model: OpenModel,
         open_pipeline: OpenPipeline | None,
         cores: int,

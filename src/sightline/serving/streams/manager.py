@@ -182,15 +182,15 @@ class StreamManager:
             raise
         stream = Stream(
             secrets.token_hex(8),
-            caller,
-            source,
-            options,
-            settings,
-            self._service,
-            lambda: self._check_url(source.url),
-            EventLog(self.limits.kept_events, self.limits.kept_event_bytes),
-            self._clock,
-            self.limits.reconnect_s,
+            caller=caller,
+            source=source,
+            options=options,
+            settings=settings,
+            service=self._service,
+            check_source=lambda: self._check_url(source.url),
+            events=EventLog(self.limits.kept_events, self.limits.kept_event_bytes),
+            clock=self._clock,
+            reconnect_s=self.limits.reconnect_s,
         )
         self._streams[stream.id] = stream
         task = self._tasks[stream.id] = asyncio.create_task(stream.run(), name=f"stream {stream.id}")

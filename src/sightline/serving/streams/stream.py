@@ -91,6 +91,7 @@ class Stream:
     def __init__(
         self,
         identity: str,
+        *,
         caller: Caller,
         source: VideoSource,
         options: StreamOptions,

@@ -91,6 +91,7 @@ class Dispatcher:
     def __init__(
         self,
         endpoints: GrpcEndpoints,
+        *,
         authenticator: Authenticator | None,
         bucket: TokenBucket | None,
         tellers: Sequence[Teller],

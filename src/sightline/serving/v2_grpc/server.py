@@ -124,14 +124,14 @@ def create_grpc_server(
     connections = Connections()
     dispatcher = Dispatcher(
         GrpcEndpoints(service, host, statistics, is_ready, hold),
-        authenticator,
-        bucket,
-        tellers,
-        hold,
-        count_unread,
-        connections.cut,
-        max_messages,
-        message_timeout_s,
+        authenticator=authenticator,
+        bucket=bucket,
+        tellers=tellers,
+        hold=hold,
+        count_unread=count_unread,
+        cut=connections.cut,
+        max_messages=max_messages,
+        message_timeout_s=message_timeout_s,
         stream_bytes=max_request_bytes,
     )
     return GrpcServer(dispatcher.make_handler(), connections, max_request_bytes, idle_s)

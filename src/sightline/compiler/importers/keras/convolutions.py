@@ -32,7 +32,9 @@ def write_convolution(build: GraphBuild, call: LayerCall) -> Tensor:
     weights = call.weight(0, (*kernel, channels // groups, filters)).transpose(3, 2, 0, 1)
     pads, size = find_window_pads(call, (height, width), kernel, stride, dilation)
     weights, offsets = _fold(call, weights, _read_bias(call, 1, filters))
-    output = _write_conv(build, call, tensor.name, weights, offsets, groups, stride, dilation, pads)
+    output = _write_conv(
+        build, call, tensor.name, weights, bias=offsets, groups=groups, stride=stride, dilation=dilation, pads=pads
+    )
     return _finish(build, call, output, (filters, *size))
 
 
@@ -45,7 +47,9 @@ def write_depthwise(build: GraphBuild, call: LayerCall) -> Tensor:
     weights = _to_depthwise(call.weight(0, (*kernel, channels, filters // channels)))
     pads, size = find_window_pads(call, (height, width), kernel, stride, dilation)
     weights, offsets = _fold(call, weights, _read_bias(call, 1, filters))
-    output = _write_conv(build, call, tensor.name, weights, offsets, channels, stride, dilation, pads)
+    output = _write_conv(
+        build, call, tensor.name, weights, bias=offsets, groups=channels, stride=stride, dilation=dilation, pads=pads
+    )
     return _finish(build, call, output, (filters, *size))
 
 
@@ -69,7 +73,7 @@ def write_separable(build: GraphBuild, call: LayerCall) -> Tensor:
     )
     weights = call.weight(1, (1, 1, between, filters)).transpose(3, 2, 0, 1)
     weights, offsets = _fold(call, weights, _read_bias(call, 2, filters))
-    output = _write_conv(build, call, mixed, weights, offsets, 1, (1, 1), (1, 1), NO_PADS)
+    output = _write_conv(build, call, mixed, weights, bias=offsets, groups=1, stride=(1, 1), dilation=(1, 1), pads=NO_PADS)
     return _finish(build, call, output, (filters, *size))
 
 
@@ -112,7 +116,9 @@ def write_dense(build: GraphBuild, call: LayerCall) -> Tensor:
     weights, offsets = _fold(call, kernel if order is None else kernel[order], _read_bias(call, 1, units), axis=1)
     if axis != len(tensor.shape):  # a picture's channels
         kernel_1x1 = weights.T[:, :, None, None]
-        output = _write_conv(build, call, tensor.name, kernel_1x1, offsets, 1, (1, 1), (1, 1), NO_PADS)
+        output = _write_conv(
+            build, call, tensor.name, kernel_1x1, bias=offsets, groups=1, stride=(1, 1), dilation=(1, 1), pads=NO_PADS
+        )
         return _finish(build, call, output, (units, *tensor.shape[1:]))
     names = [tensor.name, build.add_constant(call, "kernel", weights)]
     bias = [] if offsets is None else [build.add_constant(call, "bias", offsets)]
@@ -172,6 +178,7 @@ def _write_conv(
     call: LayerCall,
     x: str,
     weights: np.ndarray,
+    *,
     bias: np.ndarray | None,
     groups: int,
     stride: Sequence[int],

@@ -81,7 +81,7 @@ def write_weights(c: Context, node: Node, x: str, shape: tuple[int, ...], axis: 
     if quantised is not None and (fold is None or fold.scale is None):
         steps = quantised.reshape(shape).find_steps(axis if groups == 1 else None)
         if steps is not None:
-            return _write_quantised(c, node, x, quantised.reshape(shape), steps, axis, bias)
+            return _write_quantised(c, node, x=x, weights=quantised.reshape(shape), steps=steps, axis=axis, bias=bias)
     values = c.constant(node, 1)
     if values is None:
         return _reshape_computed(c, node, shape), [] if bias is None else [c.weight(node, "bias", bias.astype(np.float32))]
@@ -179,7 +179,7 @@ def convert_normalize_l2(c: Context, node: Node) -> str:
 
 
 def _write_quantised(
-    c: Context, node: Node, x: str, weights: QuantisedWeights, steps: np.ndarray, axis: int, bias: np.ndarray | None
+    c: Context, node: Node, *, x: str, weights: QuantisedWeights, steps: np.ndarray, axis: int, bias: np.ndarray | None
 ) -> tuple[str, list[str]]:
     """int8 weights, and the bias in int32 with the product of both steps, as integer kernels want it."""
     attributes = {"axis": axis} if steps.ndim else {}
