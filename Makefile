@@ -25,8 +25,8 @@ check: $(INSTALLED) ## format, lint, types, layers, documents
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/docs -m 'not slow'
 
-test: check ## everything CI runs
-	$(BIN)/pytest -q
+test: check ## everything CI runs; the files of tests go to two processes
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 format: $(INSTALLED) ## rewrite the code in the agreed format
 	$(BIN)/ruff format .
