@@ -61,3 +61,8 @@ def test_an_operator_behind_a_proxy_sets_connections_and_closes_the_metrics(find
     changed = find_options("--max-connections", "4000", "--max-connections-per-address", "3000", "--closed-metrics")
     limits = changed.connection_limits
     assert (limits.max_connections, limits.max_connections_per_address, changed.has_open_metrics) == (4000, 3000, False)
+
+
+def test_the_authorities_of_cameras_are_the_operators(find_options: Callable[..., ServerOptions]) -> None:
+    assert find_options().stream_ca_file is None
+    assert find_options("--stream-ca", "cameras.pem").stream_ca_file == Path("cameras.pem")

@@ -290,6 +290,7 @@ class InferenceServer:
             self.service,
             folder=self.options.stream_files,
             check_url=refuse_every_url if hosts is None else UrlRule(hosts),
+            ca_file=self.options.stream_ca_file,
             limits=self.options.stream_limits,
             renew=self.authenticator.renew,
         )

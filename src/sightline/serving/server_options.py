@@ -27,6 +27,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         image_urls: rules for pictures fetched from `imageUrl`; None: none are fetched.
         stream_files: folder whose videos may be streamed; None: none.
         stream_urls: hosts whose streams may be opened; None: none. "*" allows any public address.
+        stream_ca_file: PEM file of the authorities to trust for streams over https and rtsps; None: those of the system.
         grpc_address: host and port of gRPC, port 0 picks a free one; None: HTTP only.
         grpc_tls: certificate, key and clients' authority of gRPC; None: no encryption.
         stream_limits, connection_limits: see there.
@@ -47,6 +48,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     image_urls: UrlRules | None = None
     stream_files: Path | None = None
     stream_urls: tuple[str, ...] | None = None
+    stream_ca_file: Path | None = None
     grpc_address: tuple[str, int] | None = None
     grpc_tls: TlsFiles | None = None
     stream_limits: StreamLimits = StreamLimits()

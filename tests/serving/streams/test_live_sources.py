@@ -1,10 +1,13 @@
 """Cameras on loopback: live streams over HTTP and RTSP, their silences and their ends."""
 
+import asyncio
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ import pytest
 from rtsp_camera import RtspCamera
 from stream_client import read, read_until_end, start, wait_for
 from stream_fakes import DEADLINE_S, LIMITS, Stage, run_streams, wait_until, write_video
+from tls_certificates import make_certificate
 
-from sightline.core.errors import Exhausted, InvalidInput, SightlineError, UnknownHost
+from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError, UnknownHost
 from sightline.serving.streams.manager import StreamManager
 
 
@@ -124,6 +128,90 @@ def test_a_camera_without_times_is_shown_as_its_frames_come(client: httpx.Client
     events = read_until_end(client, stream)
     times_s = [event["time_s"] for event in events if event["type"] == "frame"]
     assert times_s == sorted(times_s) and max(np.diff(times_s)) > 0.25  # FFmpeg would take them for 0.04 s apart
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
+    return {
+        "camera": make_certificate(tmp_path, "camera"),
+        "elsewhere": make_certificate(tmp_path, "elsewhere", holder="DNS:elsewhere.example"),
+    }
+
+
+@contextmanager
+def listen_over_tls(certificate: tuple[Path, Path], content: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A camera behind TLS, and the first words that each visitor said to it; it answers HTTP."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = listener.accept()
+                with suppress(OSError), context.wrap_socket(line, server_side=True) as visitor:
+                    heard.append(visitor.recv(4096))
+                    visitor.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], heard
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps"])
+@pytest.mark.parametrize(
+    ("shown", "trusted"), [("camera", None), ("camera", "elsewhere"), ("elsewhere", "elsewhere")], ids=lambda name: str(name)
+)
+def test_a_camera_without_a_trusted_certificate_of_its_name_hears_nothing(
+    stage: Stage, certificates: dict[str, tuple[Path, Path]], scheme: str, shown: str, trusted: str | None
+) -> None:
+    def make(service: Any) -> StreamManager:
+        ca_file = None if trusted is None else certificates[trusted][0]
+        return StreamManager(service, check_url=allow_every_url, ca_file=ca_file, limits=LIMITS)
+
+    with (
+        listen_over_tls(certificates[shown], b"") as (port, heard),
+        run_streams(stage, make) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client,
+    ):
+        stream = start(client, {"url": f"{scheme}://user:word@127.0.0.1:{port}/live"})
+        assert "--stream-ca" in wait_for(client, stream, "failed")["detail"]
+    assert b"".join(heard) == b""
+
+
+def test_a_camera_with_a_certificate_of_the_named_authority_is_shown(
+    stage: Stage, certificates: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    content = write_video(tmp_path / "camera.ts", [0, 255] * 10, codec="mpeg2video").read_bytes()
+
+    def make(service: Any) -> StreamManager:
+        return StreamManager(service, check_url=allow_every_url, ca_file=certificates["camera"][0], limits=LIMITS)
+
+    with (
+        listen_over_tls(certificates["camera"], content) as (port, heard),
+        run_streams(stage, make) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client,
+    ):
+        stream = start(client, {"url": f"https://localhost:{port}/live"}, realtime=True, drop="none")
+        wait_until(lambda: read(client, stream)["statistics"]["frames_analysed"] >= 10, "no frames over TLS")
+    assert heard[0].startswith(b"GET /live ")
+
+
+def test_a_file_of_authorities_that_holds_none_ends_the_start(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(InvalidInput, match=r"authority.*ca\.pem"):
+        asyncio.run(StreamManager(stage.service, ca_file=tmp_path / "ca.pem").start())
+    with pytest.raises(NotFound, match="no file"):
+        asyncio.run(StreamManager(stage.service, ca_file=tmp_path / "absent.pem").start())
+
+
+async def allow_every_url(url: str) -> None:
+    pass
 
 
 def test_an_rtsp_camera_is_shown(client: httpx.Client, stage: Stage, tmp_path: Path) -> None:

@@ -127,6 +127,9 @@ StreamUrlOption = Annotated[
         rich_help_panel=SOURCES,
     ),
 ]
+StreamCaOption = Annotated[
+    Path | None, typer.Option("--stream-ca", help="PEM file of the authorities to trust for cameras instead of the system's.")
+]
 OriginOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -162,6 +165,7 @@ def serve_command(
     allow_image_urls: ImageUrlOption = None,
     stream_files: StreamFilesOption = None,
     allow_stream_urls: StreamUrlOption = None,
+    stream_ca: StreamCaOption = None,
     allow_origin: OriginOption = None,
     server_name: NameOption = None,
     workspace: WorkspaceOption = None,
@@ -196,6 +200,7 @@ def serve_command(
         image_urls=make_url_rules(allow_image_urls),
         stream_files=stream_files,
         stream_urls=tuple(allow_stream_urls) if allow_stream_urls else None,
+        stream_ca_file=stream_ca,
         grpc_address=None if grpc_port is None else (address, grpc_port),
         grpc_tls=tls_files,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.manifests import TENSOR_TASKS
 from sightline.serving.http.keys import Caller
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.tls import make_client_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.streams.events import EventLog
 from sightline.serving.streams.messages import DecoderSettings
@@ -75,6 +77,7 @@ class StreamManager:
         service: analyses frames.
         folder: whose files may be named as a source; None: none.
         check_url: raises SightlineError for addresses that may not be opened.
+        ca_file: PEM file of the authorities to trust for https and rtsps; None: those of the system, or of SSL_CERT_FILE.
         limits: see there.
         renew: what a caller is now that the keys may have changed; None: its key is gone.
         clock: seconds, monotonic.
@@ -86,6 +89,7 @@ class StreamManager:
         *,
         folder: Path | None = None,
         check_url: CheckUrl = refuse_every_url,
+        ca_file: Path | None = None,
         limits: StreamLimits | None = None,
         renew: Renew = lambda caller: caller,
         clock: Callable[[], float] = time.monotonic,
@@ -94,6 +98,7 @@ class StreamManager:
         self._service = service
         self._folder = folder
         self._check_url = check_url
+        self._ca_file = ca_file
         self._renew = renew
         self._clock = clock
         self._streams: dict[str, Stream] = {}
@@ -102,9 +107,11 @@ class StreamManager:
         self._is_closed = False
 
     async def start(self) -> None:
-        """Take streams. Raises: NotFound when the folder of videos is not there."""
+        """Take streams. Raises: NotFound when the folder of videos, or the file of authorities, is not there; InvalidInput."""
         if self._folder is not None and not self._folder.is_dir():
             raise NotFound(f"expected a folder of videos, got {self._folder}, which is none; correct --stream-files")
+        if self._ca_file is not None:
+            make_client_context(self._ca_file)
         self._is_closed = False
 
     async def close(self) -> None:
@@ -268,6 +275,7 @@ class StreamManager:
             read_timeout_s=limits.read_timeout_s,
             formats=source.formats,
             protocols=source.protocols,
+            ca_file=str(self._ca_file or ssl.get_default_verify_paths().cafile or ""),
         )
 
     def _forget_old(self) -> None:

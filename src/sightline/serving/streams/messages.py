@@ -32,6 +32,7 @@ class DecoderSettings(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: address space of the process.
         open_timeout_s, read_timeout_s: how long a URL may stay silent.
         formats, protocols: what FFmpeg may open, in its own comma-separated names.
+        ca_file: PEM file of the authorities to trust for https and rtsps; "": those of FFmpeg's TLS library.
     """
 
     url: str = ""
@@ -47,6 +48,7 @@ class DecoderSettings(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_s: float = 10.0
     formats: str
     protocols: str = ""
+    ca_file: str = ""
 
     @property
     def is_camera(self) -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import av
@@ -26,18 +26,26 @@ def open_source(settings: DecoderSettings, give_up: Callable[[str], NoReturn]) -
     """Open the file or the URL. Args: give_up: ends the process, at once. Raises: SourceError."""
     options = {"format_whitelist": settings.formats, "protocol_whitelist": settings.protocols or "none"}
     began_s = time.monotonic()
+    watch = LogWatch(give_up)
     try:
         if not settings.url:
             os.lseek(settings.descriptor, 0, os.SEEK_SET)
             file = os.fdopen(settings.descriptor, "rb", buffering=0, closefd=False)
             return av.open(file, mode="r", options=options, buffer_size=READ_BUFFER_BYTES)
         # Only the address that was checked is visited: no redirects, no play lists, nothing that points elsewhere.
-        options |= {"rtsp_transport": "tcp", "max_redirects": "0"}
-        with forbid_redirects(give_up) if settings.url.lower().startswith("rtsp") else nullcontext():
+        options |= {"rtsp_transport": "tcp", "max_redirects": "0", "tls_verify": "1"}
+        if settings.ca_file:
+            options["ca_file"] = settings.ca_file
+        with hear_log(watch):
             return av.open(settings.url, mode="r", options=options, timeout=(settings.open_timeout_s, settings.read_timeout_s))
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError) as error:
+        if watch.has_distrust:
+            raise SourceError(
+                "the address shows no certificate of its name by an authority that is trusted; "
+                "the server's operator can name the authority's file with --stream-ca"
+            ) from error
         # Some protocols report the end of their time as bad data.
         if settings.url and time.monotonic() - began_s >= settings.open_timeout_s:
             raise SourceError(f"the address did not answer within {settings.open_timeout_s:g} s") from error
@@ -47,12 +55,9 @@ def open_source(settings: DecoderSettings, give_up: Callable[[str], NoReturn]) -
 
 
 @contextmanager
-def forbid_redirects(give_up: Callable[[str], NoReturn]) -> Iterator[None]:
-    """End the process when a camera that speaks RTSP leads elsewhere: FFmpeg follows, and `max_redirects` is for HTTP alone.
-
-    It says so in its log before it goes there, and waits for whoever hears the log.
-    """
-    watch, logger = _RedirectWatch(give_up), logging.getLogger("libav")
+def hear_log(watch: "LogWatch") -> Iterator[None]:
+    """Let FFmpeg's log be heard, line by line: it waits for whoever hears it."""
+    logger = logging.getLogger("libav")
     logger.addHandler(watch)
     logger.setLevel(logging.INFO)
     av.logging.set_level(av.logging.INFO)
@@ -63,16 +68,29 @@ def forbid_redirects(give_up: Callable[[str], NoReturn]) -> Iterator[None]:
         logger.removeHandler(watch)
 
 
-class _RedirectWatch(logging.Handler):
-    """Hears FFmpeg's log. Args: give_up: told of the first redirect."""
+class LogWatch(logging.Handler):
+    """Hears what FFmpeg says nowhere but in its log.
+
+    A camera that speaks RTSP and leads elsewhere ends the process: FFmpeg says so before it goes there, and it goes, for
+    `max_redirects` is for HTTP alone.
+
+    Args:
+        give_up: told of the first redirect over RTSP.
+
+    Attributes:
+        has_distrust: whether a certificate was refused.
+    """
 
     def __init__(self, give_up: Callable[[str], NoReturn]) -> None:
         super().__init__()
+        self.has_distrust = False
         self._give_up = give_up
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line, on the thread that opens."""
-        if "redirect" in record.getMessage().lower():
+        line = record.getMessage().lower()
+        self.has_distrust |= "certificate" in line
+        if "redirect" in line:
             self._give_up("the camera leads to another address, which is not followed; give that address")
 
 
