@@ -155,6 +155,17 @@ def test_an_error_that_no_closing_explains_is_raised_as_it_is(ask: Ask, server: 
         ask(server, lambda client: client.server_metadata())
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://bob:word@127.0.0.1:8000", "http://bob:word@127.0.0.1:none", "bob:word@here", "http://a/?k=word", "http://a/#word"],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_secrets_in_a_url_are_refused_and_not_repeated(kind: type[Client | AsyncClient], url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"without user name.*api_key") as refused:
+        kind(url, "sk.key")
+    assert "word" not in str(refused.value).replace("password", "") and len(str(refused.value).splitlines()) == 1
+
+
 @BOTH
 def test_a_wrong_url_is_one_line(ask: Ask) -> None:
     for url in ("not a url", "ftp://host", "http://", "http://[::1", f"http://{'a' * 64}:80", "http://a..b", "http://a:65536"):

@@ -251,7 +251,16 @@ def make_request(call: ClientCall) -> dict[str, Any]:
 
 
 def check_url(url: str) -> str:
-    """The URL without a slash at its end. Raises: InvalidInput for what is no http or https URL."""
+    """The URL without a slash at its end.
+
+    Raises: InvalidInput for what is no http or https URL; and for one with a name and password, which would be sent instead of
+        the API key, with a query or a fragment: without repeating it, for it may hold what is secret.
+    """
+    if set("@?#") & set(url):
+        raise InvalidInput(
+            "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
+            "give an API key as api_key, or with --api-key-env"
+        )
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

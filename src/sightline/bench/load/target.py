@@ -47,8 +47,14 @@ class Answer(msgspec.Struct, frozen=True):
 def find_target(url: str, api_key: str | None = None) -> Target:
     """Resolve a URL once, so that no request pays for it.
 
-    Raises: InvalidInput for what is no http URL; Unsupported for https; NotFound for an unknown host.
+    Raises: InvalidInput for what is no http URL, or has a name and password, a query or a fragment, which no record may keep;
+        Unsupported for https; NotFound for an unknown host.
     """
+    if set("@?#") & set(url):
+        raise InvalidInput(
+            "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
+            "give an API key with --api-key-env"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -56,7 +62,7 @@ def find_target(url: str, api_key: str | None = None) -> Target:
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from error
     if parts.scheme == "https":
         raise Unsupported(f"load is made over plain HTTP, got {url!r}; measure behind the TLS end, at an http:// URL")
-    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
     try:
         found = socket.getaddrinfo(parts.hostname, port or 80, type=socket.SOCK_STREAM)
@@ -67,7 +73,7 @@ def find_target(url: str, api_key: str | None = None) -> Target:
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise InvalidInput("expected an API key of printable ASCII characters; check the variable it comes from")
     headers = () if api_key is None else (("Authorization", f"Bearer {api_key}"),)
-    return Target(url=url.rstrip("/"), name=parts.netloc.rpartition("@")[2], host=host, port=port or 80, headers=headers)
+    return Target(url=url.rstrip("/"), name=parts.netloc, host=host, port=port or 80, headers=headers)
 
 
 def write_request(target: Target, path: str, body: bytes | None = None, headers: Sequence[tuple[str, str]] = ()) -> bytes:
