@@ -88,6 +88,24 @@ def test_half_a_turn_is_applied(tmp_path: Path) -> None:
     assert quadrant_order(next(iter(read_video_frames(tmp_path / "a.mp4"))).image) == [3, 2, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("matrix", "order"),  # x' = ax + cy and y' = bx + dy, so by hand
+    [
+        ((-1, 0, 0, 1), [1, 0, 3, 2]),
+        ((1, 0, 0, -1), [2, 3, 0, 1]),
+        ((0, 1, 1, 0), [0, 2, 1, 3]),
+        ((0, -1, -1, 0), [3, 1, 2, 0]),
+    ],
+    ids=["left to right", "top to bottom", "at the diagonal", "at the other diagonal"],
+)
+def test_a_display_matrix_mirrors_the_frames(tmp_path: Path, matrix: tuple[int, int, int, int], order: list[int]) -> None:
+    write_video(tmp_path / "a.mp4", [0])
+    turn_mp4(tmp_path / "a.mp4", matrix)
+    assert quadrant_order(next(iter(read_video_frames(tmp_path / "a.mp4"))).image) == order
+    header = probe_video(tmp_path / "a.mp4")
+    assert header.is_mirrored and (header.width, header.height) == ((96, 64) if matrix[0] else (64, 96))
+
+
 def test_files_that_are_no_video_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     (tmp_path / "empty.mp4").write_bytes(b"")

@@ -20,6 +20,7 @@ import numpy as np
 
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableVideo
 from sightline.data.video_containers import CONTAINERS
+from sightline.data.video_orientation import Orientation
 
 MAX_FRAME_PIXELS = 50_000_000
 
@@ -67,7 +68,7 @@ def iterate_frames(path: Path, every_s: float | None, every_n: int, max_pixels: 
     with open_video(path, max_pixels) as (container, stream):
         first_s: float | None = None
         next_s = 0.0
-        frames = enumerate(container.decode(stream))
+        frames, orientation = enumerate(container.decode(stream)), Orientation()
         index = -1
         while True:
             try:
@@ -87,7 +88,7 @@ def iterate_frames(path: Path, every_s: float | None, every_n: int, max_pixels: 
                     next_s = (np.floor((pts_s - first_s + tick_s(stream) / 2) / every_s) + 1) * every_s
             if wanted:
                 check_frame_size(path, frame.width, frame.height, max_pixels)
-                yield VideoFrame(index=index, pts=frame.pts, pts_s=pts_s, image=to_upright_rgb(frame))
+                yield VideoFrame(index=index, pts=frame.pts, pts_s=pts_s, image=to_upright_rgb(frame, orientation))
         if index < 0:
             raise UnreadableVideo(f"expected a video with frames, got none in {path}")
 
@@ -134,8 +135,15 @@ def find_pts_s(frame: Any, index: int, stream: av.video.stream.VideoStream) -> f
     return float(index / rate)
 
 
-def to_upright_rgb(frame: Any) -> np.ndarray:
-    """The frame as uint8 `(H, W, 3)` RGB, turned as the file's display matrix asks."""
+def find_duration_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float | None:
+    """Length of the picture stream, or of the whole file where only that is stated."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration is not None else None
+
+
+def to_upright_rgb(frame: Any, orientation: Orientation) -> np.ndarray:
+    """The frame as uint8 `(H, W, 3)` RGB, mirrored and turned as the file's display matrix asks."""
     image: np.ndarray = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    is_mirrored, turns = orientation.find(frame)
+    return np.ascontiguousarray(np.rot90(image[::-1] if is_mirrored else image, turns))

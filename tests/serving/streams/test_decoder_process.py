@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from decoder_client import decode, read_all
 from rtsp_camera import RtspCamera
 from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
 
@@ -22,41 +22,6 @@ from sightline.serving.streams.decoder import Decoding
 from sightline.serving.streams.decoder_process import DecoderProcess
 from sightline.serving.streams.messages import Counts, DecoderSettings, Finished, FrameHead, Message, Opened, Progress, pack
 from sightline.serving.streams.sources import URL_FORMATS, URL_PROTOCOLS
-
-Heard = tuple[Message, np.ndarray | None]
-
-
-@contextmanager
-def decode(path: Path | None, **settings: object) -> Iterator[tuple[DecoderProcess, Callable[[], Heard]]]:
-    """A running decoder and what it says, message by message."""
-    heard: queue.Queue[Heard] = queue.Queue()
-    descriptor = -1 if path is None else os.open(path, os.O_RDONLY)
-    chosen = DecoderSettings(**{"descriptor": descriptor, "formats": CONTAINERS, "realtime": False, "drop": "none"} | settings)  # type: ignore[arg-type]
-    process = DecoderProcess(chosen, lambda message, image: heard.put((message, image)))
-    process.start()
-    try:
-        yield process, lambda: heard.get(timeout=DEADLINE_S)
-    finally:
-        process.stop()
-        process.join()
-        if path is not None:
-            os.close(descriptor)
-
-
-def read_all(path: Path | None, **settings: object) -> tuple[list[tuple[FrameHead, np.ndarray]], Finished]:
-    """Every frame to the end."""
-    frames = []
-    with decode(path, **settings) as (process, hear):
-        while True:
-            message, image = hear()
-            if isinstance(message, Opened):
-                process.ask(2)
-            elif isinstance(message, FrameHead):
-                assert image is not None
-                frames.append((message, image))
-                process.ask()
-            elif isinstance(message, Finished):
-                return frames, message
 
 
 @pytest.mark.parametrize(
@@ -286,9 +251,8 @@ def test_a_redirect_over_rtsp_is_not_followed(method: str, words: str) -> None:
 
 
 def pack_head(**changes: int) -> bytes:
-    head = FrameHead(
-        index=0, repeat=0, pts=0, time_s=0.0, due_s=0.0, width=8, height=8, line_bytes=24, turns=0, counts=Counts()
-    )  # fmt: skip
+    known = {"index": 0, "repeat": 0, "pts": 0, "time_s": 0.0, "due_s": 0.0, "width": 8, "height": 8, "line_bytes": 24}
+    head = FrameHead(**known, is_mirrored=False, turns=0, counts=Counts())  # type: ignore[arg-type]
     return pack(msgspec.structs.replace(head, **changes))
 
 

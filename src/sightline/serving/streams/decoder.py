@@ -19,6 +19,7 @@ import av
 import av.error
 
 from sightline.core.processes import end_with_parent
+from sightline.data.video_orientation import Orientation
 from sightline.serving.streams.messages import (
     SETTINGS,
     Counts,
@@ -73,6 +74,7 @@ class Decoding:
         self._pacer: Pacer | None = None
         self._restraint = None if settings.is_camera else Restraint(cpu_clock)
         self._catch_up = CatchUp()
+        self._orientation = Orientation()
         self._left_out = False  # frames since the last wanted one, because decoding was behind
         self._last_index = -1
         self._errors_in_a_row = 0
@@ -159,6 +161,7 @@ class Decoding:
                 width=picture.width,
                 height=picture.height,
                 line_bytes=plane.line_size,
+                is_mirrored=head.is_mirrored,
                 turns=head.turns,
                 counts=head.counts,
             ),
@@ -268,6 +271,7 @@ class Decoding:
             due_s = self._pacer.find_due_s(time_s)
             if not is_live:
                 time.sleep(max(0.0, due_s - time.monotonic()))
+        is_mirrored, turns = self._orientation.find(frame)
         head = FrameHead(
             index=index,
             repeat=self._repeat,
@@ -277,7 +281,8 @@ class Decoding:
             width=frame.width,
             height=frame.height,
             line_bytes=0,
-            turns=round(frame.rotation / 90) % 4,
+            is_mirrored=is_mirrored,
+            turns=turns,
             counts=self.counts,
         )
         self.waiting.put((frame, head))

@@ -204,7 +204,8 @@ class DecoderProcess:
         lines = np.empty((head.height, line_bytes), np.uint8)
         reader.read_into(lines.data.cast("B"))
         picture = lines[:, : 3 * head.width].reshape(head.height, head.width, 3)  # (H, 3 W) -> (H, W, 3)
-        return np.ascontiguousarray(np.rot90(picture, head.turns) if head.turns else picture)
+        upright = np.rot90(picture[::-1] if head.is_mirrored else picture, head.turns)
+        return np.ascontiguousarray(upright)
 
     def _describe_death(self, process: subprocess.Popen[bytes]) -> Finished:
         if self._is_stopped:

@@ -99,7 +99,7 @@ class FrameHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         repeat: how often the video had been shown before.
         pts: in ticks of the video's clock. time_s: the same in seconds.
         due_s: the moment it was due, on the monotonic clock of this machine.
-        turns: quarter turns counter-clockwise that stand it upright.
+        is_mirrored, turns: upright once it is mirrored, top to bottom, and then turned by quarters counter-clockwise.
     """
 
     index: int
@@ -110,6 +110,7 @@ class FrameHead(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     width: int
     height: int
     line_bytes: int
+    is_mirrored: bool
     turns: Literal[0, 1, 2, 3]
     counts: Counts
 
