@@ -53,7 +53,32 @@ def test_needless_packets_are_those_that_are_not_first_in_their_slot() -> None:
     assert not selector.is_needless(0.1)  # nothing was decoded yet: not known
     selector.choose(0.0)
     needless = [number for number in range(13) if selector.is_needless(number / 30)]
-    assert needless == [2, 3, 4, 5, 8, 9, 10, 11]  # 1 and 7 stay for safety, within a tick of being first; 0, 6, 12 are wanted
+    assert needless == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]  # 0, 6, 12 are wanted
+
+
+def test_packets_come_in_order_of_decoding_and_none_is_needless_before_the_first_of_its_slot_is_kept() -> None:
+    selector = FrameSelector(5, tick_s=1 / 1000)
+    selector.choose(0.0)
+    asked_s = (0.4, 0.3, 0.25, 0.35, 0.6, 0.45, 0.2, 0.27)  # in slots 2, 1, 1, 1, 3, 2, 1, 1
+    assert [selector.is_needless(time_s) for time_s in asked_s] == [False, False, False, True, False, True, False, True]
+    assert selector.choose(0.2) == (True, 0)
+    assert selector.is_needless(0.39) and not selector.is_needless(0.1)  # that one would come late: a time that runs backwards
+
+
+def test_no_wanted_frame_is_needless_at_a_rate_that_changes() -> None:
+    times_s = [number / 30 for number in range(90)] + [3.0 + 0.2 * number + 0.01 * (number % 3) for number in range(1, 30)]
+    reordered = [
+        place for start in range(1, len(times_s), 3) for place in (start + 2, start, start + 1) if place < len(times_s)
+    ]
+    for rate in (2, 4, 5, 8, 10, 12):
+        selector, needless, shown = FrameSelector(rate, tick_s=1e-3, frame_s=0.076), set(), 0
+        wanted = choose_all(FrameSelector(rate, tick_s=1e-3, frame_s=0.076), times_s)
+        for read, place in enumerate([0, *reordered]):  # a P frame, then the two B frames before it
+            needless |= {place} if selector.is_needless(times_s[place]) else set()
+            while shown < read - 3:  # frames come some packets later
+                selector.choose(times_s[shown])
+                shown += 1
+        assert not needless & set(wanted) and len(needless) > 10, rate
 
 
 def test_needless_never_hits_a_chosen_frame_at_any_rate() -> None:

@@ -22,7 +22,7 @@ class FrameSelector:
     Args:
         rate: wanted frames per second; None: every frame.
         tick_s: of the video's clock; at 29.97 frames/s its rounding must not skip the frame that is meant.
-        frame_s: time between two frames of the video, as far as known.
+        frame_s: time between two frames of the video, as far as known; only what is missing is counted by it.
     """
 
     def __init__(self, rate: float | None, tick_s: float = 0.0, frame_s: float = 0.0) -> None:
@@ -32,6 +32,7 @@ class FrameSelector:
         self._first_s: float | None = None
         self._last_slot = -1
         self._last_s = -math.inf
+        self._first_in_slot_s: dict[int, float] = {}  # of packets that were kept and whose frames have not come yet
 
     def choose(self, time_s: float, passed_over: int = 0) -> tuple[bool, int]:
         """Whether this decoded frame is wanted, and how many wanted ones are missing before it. Frames come in order of time.
@@ -43,6 +44,7 @@ class FrameSelector:
         """
         if self._first_s is None or time_s < self._last_s:
             self._first_s, self._last_slot = time_s, -1
+            self._first_in_slot_s.clear()
         self._last_s = time_s
         if not self._interval_s:
             return True, passed_over
@@ -51,15 +53,26 @@ class FrameSelector:
         if missed < 0:
             return False, 0
         self._last_slot = slot
+        self._first_in_slot_s = {later: kept_s for later, kept_s in self._first_in_slot_s.items() if later > slot}
         return True, missed if self._frame_s <= self._interval_s else 0  # a slower video leaves slots empty by itself
 
     def is_needless(self, time_s: float) -> bool:
-        """Whether the frame of a packet cannot be the first of its slot; False when that is not known for sure."""
-        if self._first_s is None or not self._interval_s or not self._frame_s or time_s < self._first_s:
+        """Whether the frame of a packet cannot be the first of its slot, for one before it in the slot was decoded or kept.
+
+        A packet of which this is not known is to be decoded: it counts as kept. Packets come in order of decoding.
+        """
+        if self._first_s is None or not self._interval_s or time_s <= self._last_s:
             return False
         slot = self._find_slot(time_s)
-        into_slot_s = time_s - self._first_s - slot * self._interval_s
-        return into_slot_s - self._frame_s >= self._tick_s
+        if slot == self._last_slot:
+            return True
+        kept_s = self._first_in_slot_s.get(slot, math.inf)
+        if kept_s < time_s:
+            return True
+        self._first_in_slot_s[slot] = time_s
+        if len(self._first_in_slot_s) > REORDER_LIMIT:  # frames that never come
+            self._first_in_slot_s.clear()
+        return False
 
     def _find_slot(self, time_s: float) -> int:
         assert self._first_s is not None
