@@ -95,6 +95,20 @@ def test_a_loop_begins_again(tmp_path: Path) -> None:
     assert [(head.repeat, head.index) for head in heads] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
 
 
+@pytest.mark.parametrize("realtime", [False, True])
+def test_a_loop_keeps_the_rate(tmp_path: Path, realtime: bool) -> None:
+    path = write_video(tmp_path / "a.mp4", [0, 80, 160], rate=50)  # 60 ms: 0, 100, 200 and 300 ms are 0, 1 2/3, 3 1/3, 5 times
+    expected = [(0, 0), (1, 2), (3, 1), (5, 0)]
+    with decode(path, loop=True, realtime=realtime, frames_per_second=10) as (process, hear):
+        assert isinstance(hear()[0], Opened)
+        process.ask(4)
+        heads = [hear()[0] for _ in range(4)]
+    assert [(head.repeat, head.index) for head in heads] == expected
+    assert [head.time_s for head in heads] == pytest.approx([index / 50 for _, index in expected])
+    if realtime:
+        assert np.diff([head.due_s for head in heads]) == pytest.approx(np.full(3, 0.1), abs=0.001)
+
+
 def test_rotated_video_stands_upright(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [0, 0], size=(64, 48))
     turned = tmp_path / "turned.mp4"

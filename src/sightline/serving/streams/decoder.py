@@ -71,6 +71,7 @@ class Decoding:
         self._output = output
         self._sending = threading.Lock()
         self._busy_since_s: float | None = None
+        self._selector: FrameSelector | None = None
         self._pacer: Pacer | None = None
         self._restraint = None if settings.is_camera else Restraint(cpu_clock)
         self._catch_up = CatchUp()
@@ -81,6 +82,9 @@ class Decoding:
         self._by_arrival = False  # a camera that gives no times: frames are shown as they come
         self._opened_s = time.monotonic()
         self._repeat = 0
+        self._before_s = 0.0  # how long the repeats before this one were: for pace and choice time goes on
+        self._first_s: float | None = None
+        self._length_s = 0.0  # of this repeat so far, from its first frame to the latest
 
     def run(self) -> None:
         """Decode to the end; `error` says afterwards what went wrong, `remark` what was odd."""
@@ -174,25 +178,25 @@ class Decoding:
         """The source from its beginning to its end. Raises: SourceError and what FFmpeg raises."""
         read_before = self.counts.read
         self._last_index = -1
+        self._first_s, self._length_s = None, 0.0
         self._busy_since_s = time.monotonic()
         with open_source(self.settings, self._give_up) as container:
             stream = find_picture_stream(container, self.settings.max_pixels)
             opened = describe_source(container, stream)
-            if not self._repeat:
-                self.send(opened)
             is_live = bool(self.settings.url) and opened.duration_s is None
-            self._pacer = Pacer(time.monotonic, is_live) if self.settings.realtime else None
-            self._by_arrival = is_live and not has_times(container)
-            frame_s = 0.0 if self._by_arrival else 1 / (opened.frames_per_s or 1e9)
-            selector = FrameSelector(self.settings.frames_per_second, find_tick_s(stream), frame_s)
+            if self._selector is None:
+                self.send(opened)
+                self._pacer = Pacer(time.monotonic, is_live) if self.settings.realtime else None
+                self._by_arrival = is_live and not has_times(container)
+                frame_s = 0.0 if self._by_arrival else 1 / (opened.frames_per_s or 1e9)
+                self._selector = FrameSelector(self.settings.frames_per_second, find_tick_s(stream), frame_s)
             order = PresentationOrder()
             for packet in self._read_packets(container, stream):
-                self._choose_skipping(packet, stream, selector)
+                self._choose_skipping(packet, stream, self._selector)
                 for frame in self._decode(packet, order):
-                    self._offer(frame, stream, selector, order, is_live)
+                    self._offer(frame, stream, self._selector, order, is_live)
             self._check_end(self.counts.read - read_before, stream)
-            if self._pacer is not None and self.settings.loop:
-                time.sleep(1 / (opened.frames_per_s or 25))  # the last frame is shown before the first one comes again
+            self._before_s += self._length_s + 1 / (opened.frames_per_s or 25)  # the last frame is shown for its time, too
 
     def _check_end(self, read: int, stream: Any) -> None:
         if self._last_index < 0:
@@ -241,7 +245,7 @@ class Decoding:
         if packet.pts is None or not packet.time_base or self._by_arrival:
             stream.codec_context.skip_frame = "DEFAULT"
             return
-        time_s = float(packet.pts * packet.time_base)
+        time_s = self._before_s + float(packet.pts * packet.time_base)
         skip = "DEFAULT"
         if self._pacer is not None:
             self.counts.lag_s = self._pacer.find_lag_s(time_s)
@@ -256,7 +260,9 @@ class Decoding:
         """Put a frame where it can be asked for, when it is wanted and due."""
         index = order.take_index(frame.pts)
         time_s = time.monotonic() - self._opened_s if self._by_arrival else find_time_s(frame, index, stream)
-        is_wanted, missed = selector.choose(time_s, index - self._last_index - 1)
+        self._first_s = time_s if self._first_s is None else self._first_s
+        self._length_s = max(self._length_s, time_s - self._first_s)
+        is_wanted, missed = selector.choose(self._before_s + time_s, index - self._last_index - 1)
         self._last_index = index
         if not is_wanted:
             return
@@ -268,7 +274,7 @@ class Decoding:
         self._busy_since_s = None
         due_s = time.monotonic()
         if self._pacer is not None:
-            due_s = self._pacer.find_due_s(time_s)
+            due_s = self._pacer.find_due_s(self._before_s + time_s)
             if not is_live:
                 time.sleep(max(0.0, due_s - time.monotonic()))
         is_mirrored, turns = self._orientation.find(frame)
