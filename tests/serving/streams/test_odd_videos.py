@@ -31,22 +31,45 @@ def test_mirrored_video_stands_upright(tmp_path: Path, flip: str, turn: int) -> 
         assert corner.min() > 200 and expected.image.mean() < 80
 
 
-@pytest.mark.parametrize("rate", [8, 10])
-def test_a_rate_picks_what_the_file_reader_picks_where_the_frame_rate_changes(tmp_path: Path, rate: int) -> None:
-    path, clock = tmp_path / "a.mp4", Fraction(1, 1000)
-    moments = [round(number * 1000 / 30) for number in range(90)] + [
-        3200 + 200 * number + 10 * (number % 3) for number in range(29)
-    ]
+def write_frames(path: Path, moments_ms: list[int]) -> Path:
+    """H.264 with three B frames between reference frames and one key frame."""
+    clock = Fraction(1, 1000)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.options = {"x264-params": "bframes=3:b-adapt=0:scenecut=0:b-pyramid=none:keyint=250"}
         stream.codec_context.time_base = clock
-        for number, moment in enumerate(moments):
+        for number, moment_ms in enumerate(moments_ms):
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 2, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = moment, clock
+            frame.pts, frame.time_base = moment_ms, clock
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("rate", [8, 10])
+def test_a_rate_picks_what_the_file_reader_picks_where_the_frame_rate_changes(tmp_path: Path, rate: int) -> None:
+    fast, slow = [round(number * 1000 / 30) for number in range(90)], [3200 + 200 * number for number in range(29)]
+    path = write_frames(tmp_path / "a.mp4", fast + [moment_ms + 10 * (moment_ms // 200 % 3) for moment_ms in slow])
     expected = [frame.index for frame in read_video_frames(path, every_s=1 / rate)]
     frames, _ = read_all(path, frames_per_second=rate)
     assert [head.index for head, _ in frames] == expected
+
+
+@pytest.mark.parametrize("rate", [None, 5.0])
+def test_frames_that_an_edit_list_leaves_out_have_no_number(tmp_path: Path, rate: float | None) -> None:
+    whole, path = write_frames(tmp_path / "whole.mp4", [number * 40 for number in range(60)]), tmp_path / "a.mp4"
+    options = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
+    with av.open(str(whole)) as source, av.open(str(path), "w", options=options) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                later = round(0.2 / packet.time_base)  # shown from 0.2 s on: five frames are decoded for the others alone
+                packet.pts, packet.dts, packet.stream = packet.pts - later, packet.dts - later, stream
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        assert [packet.is_discard for packet in container.demux(video=0)].count(True) == 5
+    expected = [frame.index for frame in read_video_frames(path, every_s=1 / rate if rate else None)]
+    frames, last = read_all(path, frames_per_second=rate)
+    assert [head.index for head, _ in frames] == expected
+    assert (last.counts.read, last.remark) == (55, "")

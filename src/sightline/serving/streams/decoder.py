@@ -78,6 +78,7 @@ class Decoding:
         self._orientation = Orientation()
         self._left_out = False  # frames since the last wanted one, because decoding was behind
         self._last_index = -1
+        self._packets = 0  # of this repeat, with those that are not to be shown
         self._errors_in_a_row = 0
         self._by_arrival = False  # a camera that gives no times: frames are shown as they come
         self._opened_s = time.monotonic()
@@ -176,8 +177,7 @@ class Decoding:
 
     def _show_once(self) -> None:
         """The source from its beginning to its end. Raises: SourceError and what FFmpeg raises."""
-        read_before = self.counts.read
-        self._last_index = -1
+        self._last_index, self._packets = -1, 0
         self._first_s, self._length_s = None, 0.0
         self._busy_since_s = time.monotonic()
         with open_source(self.settings, self._give_up) as container:
@@ -195,14 +195,14 @@ class Decoding:
                 self._choose_skipping(packet, stream, self._selector)
                 for frame in self._decode(packet, order):
                     self._offer(frame, stream, self._selector, order, is_live)
-            self._check_end(self.counts.read - read_before, stream)
+            self._check_end(stream)
             self._before_s += self._length_s + 1 / (opened.frames_per_s or 25)  # the last frame is shown for its time, too
 
-    def _check_end(self, read: int, stream: Any) -> None:
+    def _check_end(self, stream: Any) -> None:
         if self._last_index < 0:
             raise SourceError("expected a video with frames, got none that can be decoded")
-        if stream.frames and read < stream.frames:
-            self.remark = f"the video ends early: it has {read} of the {stream.frames} frames it announces"
+        if stream.frames and self._packets < stream.frames:
+            self.remark = f"the video ends early: it has {self._packets} of the {stream.frames} frames it announces"
 
     def _read_packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """The packets, with the time that reading and decoding each one takes watched."""
@@ -214,7 +214,8 @@ class Decoding:
                 self._busy_since_s = None
                 return
             if packet.size:
-                self.counts.read += 1
+                self._packets += 1
+                self.counts.read += not packet.is_discard  # an edit list leaves it out: it is decoded for others alone
             waited_s = time.monotonic() - began_s
             if self.settings.url and self._pacer and waited_s > AT_LIVE_EDGE_S and self.counts.lag_s > AT_LIVE_EDGE_S:
                 self._pacer.restart()
@@ -225,7 +226,7 @@ class Decoding:
 
     def _decode(self, packet: Any, order: PresentationOrder) -> list[Any]:
         """Frames that a packet completes; a damaged packet completes none. Raises: SourceError after many in a row."""
-        if packet.pts is not None:
+        if packet.pts is not None and not packet.is_discard:
             order.add_packet(packet.pts)
         try:
             frames: list[Any] = packet.decode()
@@ -242,7 +243,7 @@ class Decoding:
 
     def _choose_skipping(self, packet: Any, stream: Any, selector: FrameSelector) -> None:
         """Tell the decoder what it may leave out of this packet."""
-        if packet.pts is None or not packet.time_base or self._by_arrival:
+        if packet.pts is None or not packet.time_base or self._by_arrival or packet.is_discard:
             stream.codec_context.skip_frame = "DEFAULT"
             return
         time_s = self._before_s + float(packet.pts * packet.time_base)
