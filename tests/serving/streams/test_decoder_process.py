@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -31,7 +32,7 @@ def test_frames_are_those_of_the_file_reader_bit_for_bit(shared_data: Path, name
     path = shared_data / "video" / name
     frames, last = read_all(path)
     expected = list(read_video_frames(path))
-    assert last.error == "" and len(frames) == len(expected)
+    assert (last.error, last.remark) == ("", "") and len(frames) == len(expected)
     for (head, image), frame in zip(frames, expected, strict=True):
         assert (head.index, head.pts) == (frame.index, frame.pts)
         np.testing.assert_array_equal(image, frame.image)
@@ -169,12 +170,14 @@ def test_a_truncated_video_shows_what_is_there_and_says_so(tmp_path: Path, share
         assert not frames and "expected a video" in last.error
 
 
-def test_a_truncated_matroska_ends(tmp_path: Path) -> None:
+def test_a_truncated_matroska_ends_and_says_so(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", [0, 200] * 30)
+    assert read_all(path)[1].remark == ""
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])
     frames, last = read_all(path)
     assert 0 < len(frames) < 60 and last.error == ""
+    assert re.fullmatch(r"the video ends early: it has (1\.\d|2\.0) of the 2\.4 s it announces", last.remark)
 
 
 def test_large_frames_are_refused_before_decoding(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from decoder_client import read_all
+from stream_fakes import write_video
 
 from sightline.data.video import read_video_frames
 
@@ -56,20 +57,32 @@ def test_a_rate_picks_what_the_file_reader_picks_where_the_frame_rate_changes(tm
     assert [head.index for head, _ in frames] == expected
 
 
-@pytest.mark.parametrize("rate", [None, 5.0])
-def test_frames_that_an_edit_list_leaves_out_have_no_number(tmp_path: Path, rate: float | None) -> None:
-    whole, path = write_frames(tmp_path / "whole.mp4", [number * 40 for number in range(60)]), tmp_path / "a.mp4"
+def skip_start(whole: Path, path: Path, start_s: float) -> None:
+    """Copy an mp4, with an edit list that leaves out the frames before this moment."""
     options = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
     with av.open(str(whole)) as source, av.open(str(path), "w", options=options) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.size and packet.pts is not None and packet.dts is not None:
-                later = round(0.2 / packet.time_base)  # shown from 0.2 s on: five frames are decoded for the others alone
+                later = round(start_s / packet.time_base)
                 packet.pts, packet.dts, packet.stream = packet.pts - later, packet.dts - later, stream
                 target.mux(packet)
+
+
+@pytest.mark.parametrize("rate", [None, 5.0])
+def test_frames_that_an_edit_list_leaves_out_have_no_number(tmp_path: Path, rate: float | None) -> None:
+    whole, path = write_frames(tmp_path / "whole.mp4", [number * 40 for number in range(60)]), tmp_path / "a.mp4"
+    skip_start(whole, path, 0.2)  # five frames are decoded for the others alone
     with av.open(str(path)) as container:
         assert [packet.is_discard for packet in container.demux(video=0)].count(True) == 5
     expected = [frame.index for frame in read_video_frames(path, every_s=1 / rate if rate else None)]
     frames, last = read_all(path, frames_per_second=rate)
     assert [head.index for head, _ in frames] == expected
     assert (last.counts.read, last.remark) == (55, "")
+
+
+def test_packets_that_an_edit_list_spares_the_decoder_are_not_missed(tmp_path: Path) -> None:
+    whole, path = write_video(tmp_path / "whole.mp4", [number * 4 for number in range(60)]), tmp_path / "a.mp4"
+    skip_start(whole, path, 0.6)  # behind the second key frame, so that FFmpeg begins there
+    frames, last = read_all(path)
+    assert len(frames) == 45 and last.counts.read == 45 and last.remark == ""

@@ -34,6 +34,8 @@ from sightline.serving.streams.messages import (
 from sightline.serving.streams.opening import (
     SourceError,
     describe_source,
+    find_early_end,
+    find_end_s,
     find_picture_stream,
     find_tick_s,
     find_time_s,
@@ -79,6 +81,7 @@ class Decoding:
         self._left_out = False  # frames since the last wanted one, because decoding was behind
         self._last_index = -1
         self._packets = 0  # of this repeat, with those that are not to be shown
+        self._end_s = 0.0  # of the latest of them
         self._errors_in_a_row = 0
         self._by_arrival = False  # a camera that gives no times: frames are shown as they come
         self._opened_s = time.monotonic()
@@ -177,7 +180,7 @@ class Decoding:
 
     def _show_once(self) -> None:
         """The source from its beginning to its end. Raises: SourceError and what FFmpeg raises."""
-        self._last_index, self._packets = -1, 0
+        self._last_index, self._packets, self._end_s = -1, 0, 0.0
         self._first_s, self._length_s = None, 0.0
         self._busy_since_s = time.monotonic()
         with open_source(self.settings, self._give_up) as container:
@@ -195,14 +198,10 @@ class Decoding:
                 self._choose_skipping(packet, stream, self._selector)
                 for frame in self._decode(packet, order):
                     self._offer(frame, stream, self._selector, order, is_live)
-            self._check_end(stream)
+            if self._last_index < 0:
+                raise SourceError("expected a video with frames, got none that can be decoded")
+            self.remark = find_early_end(container, stream, self._packets, self._end_s)
             self._before_s += self._length_s + 1 / (opened.frames_per_s or 25)  # the last frame is shown for its time, too
-
-    def _check_end(self, stream: Any) -> None:
-        if self._last_index < 0:
-            raise SourceError("expected a video with frames, got none that can be decoded")
-        if stream.frames and self._packets < stream.frames:
-            self.remark = f"the video ends early: it has {self._packets} of the {stream.frames} frames it announces"
 
     def _read_packets(self, container: Any, stream: Any) -> Iterator[Any]:
         """The packets, with the time that reading and decoding each one takes watched."""
@@ -215,6 +214,7 @@ class Decoding:
                 return
             if packet.size:
                 self._packets += 1
+                self._end_s = max(self._end_s, find_end_s(packet))
                 self.counts.read += not packet.is_discard  # an edit list leaves it out: it is decoded for others alone
             waited_s = time.monotonic() - began_s
             if self.settings.url and self._pacer and waited_s > AT_LIVE_EDGE_S and self.counts.lag_s > AT_LIVE_EDGE_S:

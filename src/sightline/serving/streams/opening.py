@@ -16,6 +16,7 @@ from av.stream import Disposition
 from sightline.serving.streams.messages import DecoderSettings, Opened
 
 READ_BUFFER_BYTES = 256 * 1024
+SLACK_FRAMES = 2  # Matroska's length is rounded, and its last frame need have none of its own
 
 
 class SourceError(Exception):
@@ -122,6 +123,43 @@ def describe_source(container: Any, stream: Any) -> Opened:
         frames_per_s=float(rate) if rate else None,
         duration_s=duration_s,
     )
+
+
+def find_end_s(packet: Any) -> float:
+    """Until when the frame of a packet is shown, seconds; 0 when that is not known."""
+    start = packet.dts if packet.pts is None else packet.pts
+    return 0.0 if start is None or not packet.time_base else float((start + (packet.duration or 0)) * packet.time_base)
+
+
+def find_early_end(container: Any, stream: Any, packets: int, end_s: float) -> str:
+    """What a video says that lacks its end, as a file that was cut off does; "" for a whole one, or when that is not known.
+
+    Args:
+        packets: that were read. end_s: until when the last of them is shown.
+    """
+    announced_s = find_announced_end_s(container, stream)
+    frame_s = 1 / float(stream.average_rate or 25)
+    if stream.frames:
+        # Of fewer packets than frames an edit list may have left out the others; then its end is the end.
+        if packets < stream.frames and (announced_s is None or end_s < announced_s - frame_s / 2):
+            return f"the video ends early: it has {packets} of the {stream.frames} frames it announces"
+    elif announced_s is not None and end_s < announced_s - SLACK_FRAMES * frame_s:
+        return f"the video ends early: it has {end_s:.1f} of the {announced_s:.1f} s it announces"
+    return ""
+
+
+def find_announced_end_s(container: Any, stream: Any) -> float | None:
+    """Where the pictures end by the header, seconds; None when it does not say so, or of the sound as well."""
+    if stream.duration is not None and stream.frames:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    if "matroska" not in container.format.name:
+        return None
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        is_alone = len(container.streams) == 1
+        return container.duration / av.time_base if is_alone and container.duration is not None else None
 
 
 def has_times(container: Any) -> bool:
