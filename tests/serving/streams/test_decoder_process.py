@@ -470,6 +470,6 @@ def test_frames_that_nobody_wants_are_decoded_with_rests(
         decoding = Decoding(settings, said.fileno(), lambda: next(used_s) / 2)
         monkeypatch.setattr(decoder.time, "sleep", slept_s.append)
         if rate is None:
-            monkeypatch.setattr(decoding.waiting, "put", lambda due: decoding._send_frame(*due))
+            monkeypatch.setattr(decoding.waiting, "put", lambda due, size_bytes: decoding._send_frame(*due))
         decoding.run()
     assert decoding.error == "" and slept_s == rests_s

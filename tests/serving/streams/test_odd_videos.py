@@ -6,10 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from decoder_client import read_all
+from decoder_client import decode, read_all
 from stream_fakes import write_video
 
 from sightline.data.video import read_video_frames
+from sightline.serving.streams.messages import Finished, FrameHead
 
 
 @pytest.mark.parametrize("flip", ["hflip", "vflip"])
@@ -86,3 +87,16 @@ def test_packets_that_an_edit_list_spares_the_decoder_are_not_missed(tmp_path: P
     skip_start(whole, path, 0.6)  # behind the second key frame, so that FFmpeg begins there
     frames, last = read_all(path)
     assert len(frames) == 45 and last.counts.read == 45 and last.remark == ""
+
+
+def test_large_frames_that_wait_fit_into_the_memory_however_many_may_wait(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", [0] * 36, size=(4096, 2304))  # 14 MB each: 32 take 450
+    with decode(path, max_waiting_frames=32, memory_bytes=500 << 20) as (process, hear):
+        messages = [hear()[0], hear()[0]]
+        while messages[-1].counts.waiting != messages[-2].counts.waiting if len(messages) > 2 else True:
+            messages.append(hear()[0])  # word of progress, until nothing more is decoded
+        assert 4 < messages[-1].counts.waiting < 10
+        process.ask(36)
+        while not isinstance(messages[-1], Finished):
+            messages.append(hear()[0])
+    assert messages[-1].error == "" and sum(isinstance(message, FrameHead) for message in messages) == 36

@@ -4,9 +4,9 @@ from sightline.serving.streams.waiting_frames import WaitingFrames
 
 
 def fill(drop: str, count: int) -> WaitingFrames[int]:
-    waiting: WaitingFrames[int] = WaitingFrames(drop, 2)  # type: ignore[arg-type]
+    waiting: WaitingFrames[int] = WaitingFrames(drop, 2, 1000)  # type: ignore[arg-type]
     for number in range(count):
-        waiting.put(number)
+        waiting.put(number, 1)
     return waiting
 
 
@@ -25,6 +25,16 @@ def test_the_newest_gives_way() -> None:
     assert (waiting.dropped, take_all(waiting)) == (3, [0, 1])
 
 
+def test_frames_that_take_too_much_together_give_way_but_one_may_wait_whatever_it_takes() -> None:
+    waiting: WaitingFrames[str] = WaitingFrames("oldest", 9, 10)
+    for name, size_bytes in (("a", 4), ("b", 4), ("c", 2), ("d", 5)):
+        waiting.put(name, size_bytes)
+    assert (waiting.dropped, len(waiting)) == (2, 2)  # a gave way, and b: 4 + 2 + 5 is still more than 10
+    waiting.put("e", 50)
+    waiting.ask(9)
+    assert (waiting.dropped, waiting.take(0), waiting.take(0)) == (4, "e", None)
+
+
 def test_a_frame_leaves_only_when_it_was_asked_for() -> None:
     waiting = fill("oldest", 2)
     assert waiting.take(0) is None
@@ -33,8 +43,8 @@ def test_a_frame_leaves_only_when_it_was_asked_for() -> None:
 
 
 def test_none_waits_until_there_is_room_and_loses_nothing() -> None:
-    waiting: WaitingFrames[int] = WaitingFrames("none", 2)
-    writer = threading.Thread(target=lambda: [waiting.put(number) for number in range(20)])
+    waiting: WaitingFrames[int] = WaitingFrames("none", 2, 1000)
+    writer = threading.Thread(target=lambda: [waiting.put(number, 1) for number in range(20)])
     writer.start()
     waiting.ask(20)
     assert [waiting.take(10) for _ in range(20)] == list(range(20))

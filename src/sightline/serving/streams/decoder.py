@@ -50,6 +50,7 @@ PROGRESS_EVERY_S = 1.0
 STUCK_S = 30.0  # one packet that takes longer ends the process; a URL's own timeouts are shorter
 AT_LIVE_EDGE_S = 0.02  # who waited so long for a packet is not behind: the packet was not there before
 ERRORS_IN_A_ROW = 50  # a camera's line loses a packet now and then; so many mean that nothing will come any more
+WAITING_SHARE = 4  # frames that wait may take a quarter of the memory; the codec keeps some of its own to refer to
 FILE_NICENESS = 10  # weighs a tenth of the server's threads, and is still far from STUCK_S on a machine that is full
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -68,7 +69,9 @@ class Decoding:
     def __init__(self, settings: DecoderSettings, output: int, cpu_clock: Callable[[], float] = time.process_time) -> None:
         self.settings = settings
         self.counts = Counts()
-        self.waiting: WaitingFrames[Due] = WaitingFrames(settings.drop, settings.max_waiting_frames)
+        self.waiting: WaitingFrames[Due] = WaitingFrames(
+            settings.drop, settings.max_waiting_frames, settings.memory_bytes // WAITING_SHARE
+        )
         self.error = self.remark = ""
         self._output = output
         self._sending = threading.Lock()
@@ -292,7 +295,7 @@ class Decoding:
             turns=turns,
             counts=self.counts,
         )
-        self.waiting.put((frame, head))
+        self.waiting.put((frame, head), sum(plane.buffer_size for plane in frame.planes))
         self._busy_since_s = time.monotonic()
 
 

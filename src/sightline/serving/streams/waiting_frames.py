@@ -15,16 +15,19 @@ class WaitingFrames(Generic[T]):
     Args:
         drop: what gives way when the queue is full: the "oldest", the "newest", or "none": then `put` waits.
         most: frames that may wait.
+        most_bytes: that they may take together; one may wait whatever it takes.
 
     Attributes:
         dropped: frames that gave way.
     """
 
-    def __init__(self, drop: DropPolicy, most: int) -> None:
+    def __init__(self, drop: DropPolicy, most: int, most_bytes: int) -> None:
         self.dropped = 0
         self._drop = drop
         self._most = most
-        self._frames: deque[T] = deque()
+        self._most_bytes = most_bytes
+        self._frames: deque[tuple[T, int]] = deque()
+        self._bytes = 0
         self._asked = 0
         self._is_closed = False
         self._changed = threading.Condition()
@@ -32,17 +35,18 @@ class WaitingFrames(Generic[T]):
     def __len__(self) -> int:
         return len(self._frames)
 
-    def put(self, frame: T) -> None:
-        """Add a frame, or drop one."""
+    def put(self, frame: T, size_bytes: int) -> None:
+        """Add a frame of this size, or drop some."""
         with self._changed:
             if self._drop == "none":
-                self._changed.wait_for(lambda: len(self._frames) < self._most or self._is_closed)
-            elif len(self._frames) >= self._most:
+                self._changed.wait_for(lambda: self._has_room(size_bytes) or self._is_closed)
+            while self._drop != "none" and not self._has_room(size_bytes):
                 self.dropped += 1
                 if self._drop == "newest":
                     return
-                self._frames.popleft()
-            self._frames.append(frame)
+                self._remove_oldest()
+            self._frames.append((frame, size_bytes))
+            self._bytes += size_bytes
             self._changed.notify_all()
 
     def ask(self, count: int) -> None:
@@ -58,7 +62,7 @@ class WaitingFrames(Generic[T]):
             if not (self._frames and self._asked):
                 return None
             self._asked -= 1
-            frame = self._frames.popleft()
+            frame = self._remove_oldest()
             self._changed.notify_all()
             return frame
 
@@ -73,6 +77,15 @@ class WaitingFrames(Generic[T]):
         """Closed and empty."""
         with self._changed:
             return self._is_empty
+
+    def _has_room(self, size_bytes: int) -> bool:
+        count = len(self._frames)
+        return not count or (count < self._most and self._bytes + size_bytes <= self._most_bytes)
+
+    def _remove_oldest(self) -> T:
+        frame, size_bytes = self._frames.popleft()
+        self._bytes -= size_bytes
+        return frame
 
     @property
     def _is_empty(self) -> bool:
