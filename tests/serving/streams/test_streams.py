@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from stream_client import connect, read, read_events, start, wait_for
 from stream_fakes import DEADLINE_S, GRAYS, LIMITS, Stage, count_open_files, run_streams, wait_until
@@ -253,3 +254,27 @@ def test_frames_count_for_the_caller(client: httpx.Client, stage: Stage) -> None
     stream = start(client, tenant="ann")
     wait_until(lambda: read(client, stream, "ann")["state"] == "ended")
     assert set(stage.model.tenants) == {"ann"}
+
+
+def test_of_streams_that_are_over_those_of_who_has_most_go_first_in_the_order_of_their_ends(stage: Stage, videos: Path) -> None:
+    managers = []
+
+    def make(service: Any) -> StreamManager:
+        managers.append(StreamManager(service, folder=videos, limits=msgspec.structs.replace(LIMITS, kept=2)))
+        return managers[0]
+
+    with run_streams(stage, make) as url, httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client:
+        long = start(client, tenant="ann", loop=True)
+        short = []
+        for _ in range(3):
+            short.append(start(client, tenant="bob"))
+            wait_until(lambda: managers[0].find(short[-1]["id"], "bob").is_over)
+        pid = managers[0].find(long["id"], "ann").decoder_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: read(client, long, "ann")["state"] == "failed")  # it began first, and ended last
+        listed = client.get("/v2/streams", headers={"x-tenant": "bob"}).json()["streams"]
+        assert [stream["id"] for stream in listed] == [short[2]["id"]]
+        last = start(client, tenant="bob")
+        wait_until(lambda: read(client, last, "bob")["state"] == "ended")
+        assert read(client, long, "ann")["state"] == "failed"

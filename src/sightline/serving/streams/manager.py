@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ class StreamLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         streams, streams_per_tenant: that run at the same time, or whose videos are being sent.
-        kept: streams that are over and can still be read; the oldest go first.
+        kept: streams that are over and can still be read; of the tenant that has most of them the first that ended goes first.
         viewers: connections that read one stream's events.
         waiting_frames: largest `max_waiting_frames` of a stream.
         upload_bytes: of one uploaded video; it goes to a file as it comes, so all of them take `streams` times as much disk.
@@ -103,6 +104,7 @@ class StreamManager:
         self._clock = clock
         self._streams: dict[str, Stream] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._over: list[Stream] = []  # that are kept, in the order in which they ended
         self._coming: list[str] = []  # tenants of streams that are being asked for
         self._is_closed = False
 
@@ -251,6 +253,7 @@ class StreamManager:
     def _finish(self, stream: Stream) -> None:
         stream.close()
         self._tasks.pop(stream.id, None)
+        self._over.append(stream)
         self._forget_old()
 
     def _make_settings(self, source: VideoSource, options: StreamOptions) -> DecoderSettings:
@@ -279,6 +282,10 @@ class StreamManager:
         )
 
     def _forget_old(self) -> None:
-        over = [stream.id for stream in self._streams.values() if stream.is_over]
-        for identity in over[: max(0, len(over) - self.limits.kept)]:
-            del self._streams[identity]
+        self._over = [stream for stream in self._over if stream.id in self._streams]
+        while len(self._over) > self.limits.kept:
+            counts = Counter(stream.tenant for stream in self._over)
+            most = max(counts.values())
+            first = next(stream for stream in self._over if counts[stream.tenant] == most)
+            self._over.remove(first)
+            del self._streams[first.id]
