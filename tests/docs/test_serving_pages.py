@@ -26,6 +26,7 @@ from sightline.serving.repository.configuration import (
     VersionPolicy,
 )
 from sightline.serving.streams.stream import StreamOptions
+from sightline.serving.streams.stream_metrics import StreamMetrics
 from sightline.serving.streams.stream_requests import SourceField
 from sightline.serving.v2.endpoints import EXTENSIONS
 
@@ -74,6 +75,9 @@ def test_every_metric_is_documented() -> None:
     shortened = {"nv_inference_compute_infer_duration_us", "nv_inference_compute_output_duration_us"}  # as `..._infer_...`
     assert find_missing(names - shortened - {"sightline_http_requests"}, PROTOCOLS_PAGE) == []
     assert "sightline_http_requests_total" in PROTOCOLS_PAGE
+    streams = StreamMetrics()
+    names = {*streams.gauges(), *(f"{name}_total" for name in streams.counters())}
+    assert find_missing(names, PROTOCOLS_PAGE) == []
 
 
 def walk_options(command: Any) -> Iterator[str]:

@@ -35,6 +35,7 @@ def test_refusals_of_connections_are_in_the_log_and_the_metrics(repository: Path
         ask_raw(running.port, b"nonsense\r\n\r\n")
         with running.client() as client:
             metrics = client.get("/metrics").text.splitlines()
+        assert {"# TYPE sightline_streams gauge", "# TYPE sightline_stream_frames_total counter"} <= set(metrics)
         wait_until(lambda: log.read_text().count("\n") == 5)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [

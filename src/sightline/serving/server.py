@@ -52,6 +52,7 @@ from sightline.serving.server_options import ServerOptions
 from sightline.serving.streams import endpoints as stream_endpoints
 from sightline.serving.streams.allowed_urls import UrlRule
 from sightline.serving.streams.manager import StreamManager, refuse_every_url
+from sightline.serving.streams.stream_metrics import StreamMetrics
 from sightline.serving.v2 import routes as v2_routes
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.models import await_begun
@@ -112,6 +113,7 @@ class InferenceServer:
         rate = self.options.max_requests_per_s
         self._bucket = None if rate is None else TokenBucket(rate)
         self.statistics = Statistics(list_served=self._list_served)
+        self._stream_metrics = StreamMetrics()
         self.metrics = Metrics(self._make_gauges(), self._make_counters(), self._list_served)
         turns = LoopTurns(lambda: self.scheduler.waiting, slots)
         observers = (lambda *_: turns.look(), self.statistics, self.metrics.observe, observe_work)
@@ -292,6 +294,7 @@ class InferenceServer:
             check_url=refuse_every_url if hosts is None else UrlRule(hosts),
             ca_file=self.options.stream_ca_file,
             limits=self.options.stream_limits,
+            metrics=self._stream_metrics,
             renew=self.authenticator.renew,
         )
 
@@ -306,7 +309,8 @@ class InferenceServer:
             for status, count in sorted(self.edge.refusals.items()):
                 yield (str(status),), float(count)
 
-        return {"sightline_refused_requests": ("Requests that connections refused by themselves", ("status",), count_refusals)}
+        refused = ("Requests that connections refused by themselves", ("status",), count_refusals)
+        return {"sightline_refused_requests": refused, **self._stream_metrics.counters()}
 
     def _list_served(self) -> set[tuple[str, int]]:
         """Names and versions that answer, or end what they have begun."""
@@ -329,6 +333,7 @@ class InferenceServer:
         return {
             "nv_inference_pending_request_count": ("Requests in the version's queue", ("model", "version"), count_pending),
             "sightline_page_ins": ("Times that the version was paged in", ("model", "version"), count_page_ins),
+            **self._stream_metrics.gauges(),
         }
 
 

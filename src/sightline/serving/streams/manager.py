@@ -22,6 +22,7 @@ from sightline.serving.streams.events import EventLog
 from sightline.serving.streams.messages import DecoderSettings
 from sightline.serving.streams.sources import VideoSource, open_file_source, parse_url
 from sightline.serving.streams.stream import Stream, StreamOptions
+from sightline.serving.streams.stream_metrics import StreamMetrics
 
 CheckUrl = Callable[[str], Awaitable[None]]
 Renew = Callable[[Caller], Caller | None]
@@ -80,6 +81,7 @@ class StreamManager:
         check_url: raises SightlineError for addresses that may not be opened.
         ca_file: PEM file of the authorities to trust for https and rtsps; None: those of the system, or of SSL_CERT_FILE.
         limits: see there.
+        metrics: told of the beginning and end of each stream.
         renew: what a caller is now that the keys may have changed; None: its key is gone.
         clock: seconds, monotonic.
     """
@@ -92,6 +94,7 @@ class StreamManager:
         check_url: CheckUrl = refuse_every_url,
         ca_file: Path | None = None,
         limits: StreamLimits | None = None,
+        metrics: StreamMetrics | None = None,
         renew: Renew = lambda caller: caller,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +103,7 @@ class StreamManager:
         self._folder = folder
         self._check_url = check_url
         self._ca_file = ca_file
+        self._metrics = metrics or StreamMetrics()
         self._renew = renew
         self._clock = clock
         self._streams: dict[str, Stream] = {}
@@ -202,6 +206,7 @@ class StreamManager:
             reconnect_s=self.limits.reconnect_s,
         )
         self._streams[stream.id] = stream
+        self._metrics.begin(stream)
         task = self._tasks[stream.id] = asyncio.create_task(stream.run(), name=f"stream {stream.id}")
         task.add_done_callback(lambda _: self._finish(stream))
         return stream
@@ -252,6 +257,7 @@ class StreamManager:
 
     def _finish(self, stream: Stream) -> None:
         stream.close()
+        self._metrics.end(stream)
         self._tasks.pop(stream.id, None)
         self._over.append(stream)
         self._forget_old()

@@ -85,20 +85,32 @@ class StreamStatistics:
         """The stream ended: its time stands still."""
         self._ended_s = self._clock()
 
+    @property
+    def lag_s(self) -> float:
+        """How far decoding is behind the video's time now."""
+        return self._now.lag_s
+
+    def count_outcomes(self) -> dict[str, int]:
+        """How many wanted frames were "analysed", or dropped for a reason; without those of which there are none."""
+        total = self._total()
+        outcomes = {"analysed": self._analysed, "waiting": total.dropped, "late": total.late, **self._dropped}
+        return {outcome: count for outcome, count in sorted(outcomes.items()) if count}
+
     def read(self) -> StatisticsView:
         """All of it now."""
         now_s = self._clock() if self._ended_s is None else self._ended_s
         self._forget(now_s)
         running_s = max(0.0, now_s - self._started_s)
         total = self._total()
-        dropped = {"waiting": total.dropped, "late": total.late, **self._dropped}
+        dropped = self.count_outcomes()
+        dropped.pop("analysed", None)
         return StatisticsView(
             frames_read=total.read,
             frames_damaged=total.errors,
             frames_analysed=self._analysed,
-            frames_dropped={reason: count for reason, count in sorted(dropped.items()) if count},
+            frames_dropped=dropped,
             frames_waiting=self._now.waiting,
-            lag_s=round(self._now.lag_s, 3),
+            lag_s=round(self.lag_s, 3),
             analysed_per_s=round(len(self._moments_s) / min(WINDOW_S, running_s), 3) if running_s else 0.0,
             latency_ms_p50=find_percentile_ms(self._latencies_s, 0.5),
             latency_ms_p99=find_percentile_ms(self._latencies_s, 0.99),
