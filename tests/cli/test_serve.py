@@ -8,6 +8,7 @@ from sightline.core.errors import Unsupported
 from sightline.serving import server
 from sightline.serving.http import tls
 from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.image_url import UrlRules
 from sightline.serving.http.tls import TlsFiles
 from sightline.serving.server_options import ServerOptions
 
@@ -19,9 +20,12 @@ from sightline.serving.server_options import ServerOptions
         (("--load", "parts"), "--load with --model-control explicit, got it with poll"),
         (("--model-control", "none", "--load", "parts"), "got it with none"),
         (("--tls-key", "key.pem"), "--tls-certificate"),
+        (("--allow-image-urls", "127.0.0.1:80"), "expected --allow-image-urls to be a name"),
+        (("--allow-stream-urls", "rtsp://cam/1"), "expected --allow-stream-urls to be a name"),
+        (("--allow-origin", "foo"), "expected --allow-origin https://NAME"),
     ],
 )
-def test_options_that_mean_nothing_together_are_refused_before_anything_opens(
+def test_options_that_mean_nothing_are_refused_before_anything_opens(
     run: Run, workspace: Path, options: tuple[str, ...], words: str
 ) -> None:
     ran = run("serve", "--port", "0", *options)
@@ -66,3 +70,9 @@ def test_an_operator_behind_a_proxy_sets_connections_and_closes_the_metrics(find
 def test_the_authorities_of_cameras_are_the_operators(find_options: Callable[..., ServerOptions]) -> None:
     assert find_options().stream_ca_file is None
     assert find_options("--stream-ca", "cameras.pem").stream_ca_file == Path("cameras.pem")
+
+
+def test_hosts_of_pictures_are_compared_in_one_spelling(find_options: Callable[..., ServerOptions]) -> None:
+    options = find_options("--allow-image-urls", "Pictures.example", "--allow-image-urls", ".lab.example.")
+    assert options.image_urls == UrlRules(hosts=("pictures.example", ".lab.example"))
+    assert find_options("--allow-image-urls", "*").image_urls == UrlRules()

@@ -20,6 +20,24 @@ def test_named_hosts_are_allowed_wherever_they_are() -> None:
         check(rule, url)
 
 
+def test_a_name_with_a_dot_in_front_allows_all_that_end_so() -> None:
+    rule = UrlRule([".Cams.example", "[::1]", "gate.example."])
+    for url in ("rtsp://yard.cams.example/1", "rtsp://a.b.CAMS.example./1", "http://[0:0::1]/", "http://gate.example/"):
+        check(rule, url)
+    for url in ("rtsp://cams.example/1", "rtsp://evilcams.example/1", "rtsp://cams.example.evil.example/1"):
+        with pytest.raises(InvalidInput, match="opens no streams"):
+            check(rule, url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["127.0.0.1:9110", "rtsp://cam/1", "cam/1", "user@cam", "*.cams.example", "[::1]:554", "[cam]x", "..cam", "a b", "", "."],
+)
+def test_what_no_host_can_be_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(InvalidInput, match="--allow-stream-urls to be a name"):
+        UrlRule([text])
+
+
 def test_hosts_that_are_not_named_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"no streams of 'localhost'.*operator") as raised:
         check(UrlRule(["camera"]), "http://localhost/")

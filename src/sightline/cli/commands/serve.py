@@ -272,9 +272,11 @@ def list_hosts(address: str, names: list[str]) -> frozenset[str] | None:
 
 
 def make_url_rules(hosts: list[str] | None) -> "UrlRules | None":
-    """Rules for fetched pictures, None when none may be."""
+    """Rules for fetched pictures, None when none may be. Raises: InvalidInput for what no host can be."""
     from sightline.serving.http.image_url import UrlRules
+    from sightline.serving.http.named_hosts import ANY, read_hosts
 
     if not hosts:
         return None
-    return UrlRules(hosts=None if "*" in hosts else tuple(hosts))
+    names = read_hosts(hosts, "--allow-image-urls")
+    return UrlRules(hosts=None if ANY in names else names)

@@ -5,9 +5,12 @@ with OPTIONS, without a key, whether it may; and no page reads an answer that do
 ever named, never "*", and never with credentials: a key travels in a header of its own, not in a cookie.
 """
 
+import re
 from collections.abc import Iterable
 
 from starlette.responses import Response
+
+from sightline.core.errors import InvalidInput
 
 PREFLIGHT_MARK = b"access-control-request-method"  # the header that makes an OPTIONS request such a question
 PREFLIGHT_HEADERS = {
@@ -16,12 +19,27 @@ PREFLIGHT_HEADERS = {
     "Last-Event-ID, X-API-Key, X-Request-Id",
     "Access-Control-Max-Age": "7200",
 }
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]+))?")
+OWN_PORTS = {"http": "80", "https": "443"}
 READABLE_HEADERS = b"x-request-id, retry-after, inference-header-content-length"
 
 
 def read_origins(origins: Iterable[str]) -> frozenset[bytes]:
-    """Listed origins, such as "https://lab.example:8080", as they are compared with what browsers send, in lower case."""
-    return frozenset(origin.lower().rstrip("/").encode() for origin in origins)
+    """Listed origins, such as "https://lab.example:8080", as browsers send them: without a scheme's own port.
+
+    In lower case, as they are compared.
+
+    Raises: InvalidInput for what no browser sends.
+    """
+    return frozenset(_read_origin(origin) for origin in origins)
+
+
+def _read_origin(text: str) -> bytes:
+    found = ORIGIN.fullmatch(text.lower().rstrip("/"))
+    if found is None:
+        raise InvalidInput(f"expected --allow-origin https://NAME or https://NAME:PORT, got {text[:200]!r}; leave out the path")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}{'' if port is None or port == OWN_PORTS.get(scheme) else f':{port}'}".encode()
 
 
 def answer_preflight() -> Response:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sightline.core.errors import Exhausted, InvalidInput
+from sightline.serving.http.named_hosts import is_named, spell_host
 
 if TYPE_CHECKING:
     import httpx  # imported where it is used: most servers fetch nothing, and it takes a tenth of a second
@@ -39,7 +40,7 @@ class UrlRules(msgspec.Struct, frozen=True, kw_only=True):
     """What may be fetched.
 
     Attributes:
-        hosts: names that may stand in URLs; one that begins with "." stands for all names that end so. None: any.
+        hosts: that may stand in URLs, as `read_hosts` has them. None: any.
         ports: of the URLs.
         max_bytes: of a picture.
         timeout_s: for everything together, the wait for a place and redirects too.
@@ -164,8 +165,7 @@ def check_url(text: str, rules: UrlRules) -> "httpx.URL":
         raise InvalidInput("expected an imageUrl without a user name or password; leave them out")
     if (url.port or DEFAULT_PORTS[url.scheme]) not in rules.ports:
         raise InvalidInput(f"expected a port of {', '.join(map(str, rules.ports))} in imageUrl; this server asks no other")
-    host = url.raw_host.decode("ascii").lower().rstrip(".")
-    if rules.hosts is not None and not any(host == name or (name[:1] == "." and host.endswith(name)) for name in rules.hosts):
+    if rules.hosts is not None and not is_named(spell_host(url.raw_host.decode("ascii")), rules.hosts):
         raise InvalidInput("the imageUrl's host is not on this server's list; send the picture itself")
     return url
 
