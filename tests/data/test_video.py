@@ -101,9 +101,9 @@ def test_half_a_turn_is_applied(tmp_path: Path) -> None:
 def test_a_display_matrix_mirrors_the_frames(tmp_path: Path, matrix: tuple[int, int, int, int], order: list[int]) -> None:
     write_video(tmp_path / "a.mp4", [0])
     turn_mp4(tmp_path / "a.mp4", matrix)
-    assert quadrant_order(next(iter(read_video_frames(tmp_path / "a.mp4"))).image) == order
-    header = probe_video(tmp_path / "a.mp4")
-    assert header.is_mirrored and (header.width, header.height) == ((96, 64) if matrix[0] else (64, 96))
+    image = next(iter(read_video_frames(tmp_path / "a.mp4"))).image
+    assert quadrant_order(image) == order
+    assert image.shape == ((64, 96, 3) if matrix[0] else (96, 64, 3))
 
 
 def test_files_that_are_no_video_are_refused_in_one_line(tmp_path: Path) -> None:

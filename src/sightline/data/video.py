@@ -135,13 +135,6 @@ def find_pts_s(frame: Any, index: int, stream: av.video.stream.VideoStream) -> f
     return float(index / rate)
 
 
-def find_duration_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float | None:
-    """Length of the picture stream, or of the whole file where only that is stated."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration is not None else None
-
-
 def to_upright_rgb(frame: Any, orientation: Orientation) -> np.ndarray:
     """The frame as uint8 `(H, W, 3)` RGB, mirrored and turned as the file's display matrix asks."""
     image: np.ndarray = frame.to_ndarray(format="rgb24")

@@ -128,7 +128,12 @@ StreamUrlOption = Annotated[
     ),
 ]
 StreamCaOption = Annotated[
-    Path | None, typer.Option("--stream-ca", help="PEM file of the authorities to trust for cameras instead of the system's.")
+    Path | None,
+    typer.Option(
+        "--stream-ca",
+        help="PEM file of the authorities to trust for cameras instead of the system's.",
+        rich_help_panel=SOURCES,
+    ),
 ]
 OriginOption = Annotated[
     list[str] | None,
