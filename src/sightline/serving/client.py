@@ -259,7 +259,7 @@ def check_url(url: str) -> str:
     if set("@?#") & set(url):
         raise InvalidInput(
             "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
-            "give an API key as api_key, or with --api-key-env"
+            "give an API key as `api_key`"
         )
     try:
         parsed = httpx.URL(url)

@@ -46,7 +46,7 @@ def test_a_wrong_url_is_one_line(url: str, head: type[SightlineError]) -> None:
 
 @pytest.mark.parametrize("url", ["http://bob:word@127.0.0.1:80", "http://bob:word@127.0.0.1:none", "http://127.0.0.1/?k=word"])
 def test_secrets_in_a_url_are_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(InvalidInput, match=r"without user name.*--api-key-env") as refused:
+    with pytest.raises(InvalidInput, match=r"without user name.*api_key") as refused:
         find_target(url)
     assert "word" not in str(refused.value).replace("password", "")
 

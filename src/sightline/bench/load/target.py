@@ -53,7 +53,7 @@ def find_target(url: str, api_key: str | None = None) -> Target:
     if set("@?#") & set(url):
         raise InvalidInput(
             "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
-            "give an API key with --api-key-env"
+            "give an API key as `api_key`"
         )
     try:
         parts = urlsplit(url)
