@@ -64,3 +64,36 @@ def test_passwords_and_queries_are_not_shown() -> None:
     assert source.name == "rtsp://camera.example:8554/live"
     assert source.url == "rtsp://user:pass@camera.example:8554/live?token=abc"
     assert source.protocols == "rtsp,rtp,tcp"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "127.0.0.1:9170[2606:4700:4700::1111]",
+        "127.0.0.1[2606:4700:4700::1111]",
+        "[2606:4700:4700::1111]127.0.0.1",
+        "[2606:4700:4700::1111]:80:81",
+        "user[a@camera",
+        "127.0.0.1\\@camera",
+        "cam%65ra",
+        "k\u00e4mera",
+        "camera:\u0662",
+        "camera:",
+    ],
+)
+def test_a_host_that_ffmpeg_reads_differently_is_refused(place: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_url(f"http://{place}/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("HTTP://Camera.Example/A?b=[c]#d", "http://camera.example/A?b=[c]"),
+        ("rtsp://camera?token=abc", "rtsp://camera?token=abc"),
+        ("rtsp://user:p@ss@[2001:DB8::1]:554/x", "rtsp://user:p@ss@[2001:db8::1]:554/x"),
+        ("rtsp://[fe80::1%eth0]/x", "rtsp://[fe80::1%eth0]/x"),
+    ],
+)
+def test_the_decoder_gets_an_address_written_from_the_checked_parts(url: str, written: str) -> None:
+    assert parse_url(url).url == written

@@ -123,7 +123,7 @@ StreamUrlOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-stream-urls",
-        help="Host of cameras that may be opened, '*': any public one. May be repeated.",
+        help="Host of cameras that may be opened, '*': any public one, only in a network without secrets. May be repeated.",
         rich_help_panel=SOURCES,
     ),
 ]

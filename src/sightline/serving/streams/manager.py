@@ -142,7 +142,7 @@ class StreamManager:
     async def open_url(self, url: str) -> VideoSource:
         """An address that may be opened. Raises: InvalidInput, or what the rule raises."""
         source = parse_url(url)
-        await self._check_url(url)
+        await self._check_url(source.url)
         return source
 
     @contextmanager

@@ -5,6 +5,7 @@ never learns a path, and nothing can be exchanged in between. An upload lies in 
 """
 
 import os
+import re
 import stat
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,9 @@ URL_PROTOCOLS = {
 }
 URL_FORMATS = f"{CONTAINERS},rtsp,rtp,sdp,mpjpeg"
 MAX_URL_LENGTH = 2048
+# What stands between "//" and the path, read alike by everyone. FFmpeg takes the host before a "[" that does not come first,
+# Python the one within the brackets: the second would be checked, the first be asked.
+PLACE = re.compile(r"(?P<user>[^\[\]\\]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::[0-9]+)?")
 
 
 class VideoSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +82,12 @@ def open_file_source(folder: Path, name: str) -> VideoSource:
 
 
 def parse_url(url: str) -> VideoSource:
-    """Check the form of an address; where it may lead is the caller's rule. Raises: InvalidInput."""
+    """Check the form of an address; where it may lead is the caller's rule.
+
+    Returns: the source; its `url` is written anew from the parts that were read, so that nobody reads others in it.
+
+    Raises: InvalidInput.
+    """
     if len(url) > MAX_URL_LENGTH or not url.isprintable() or " " in url:
         raise InvalidInput(f"expected an address of at most {MAX_URL_LENGTH} printable characters, got {len(url)}")
     try:
@@ -88,6 +97,13 @@ def parse_url(url: str) -> VideoSource:
         raise InvalidInput("expected an address such as rtsp://camera:554/stream, got one that cannot be read") from error
     if parts.scheme.lower() not in URL_PROTOCOLS or not host:
         raise InvalidInput(f"expected an address of {', '.join(URL_PROTOCOLS)} with a host, got {parts.scheme[:20]!r}")
+    place = PLACE.fullmatch(parts.netloc)
+    if place is None:
+        raise InvalidInput(
+            "expected a host such as camera.example:554 or [2001:db8::1]:554 in the address, got other characters in it; "
+            "write names in ASCII (xn--...) and brackets of a password as %5B and %5D"
+        )
+    shown = f"{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}{parts.path}"
+    query = f"?{parts.query}" if parts.query else ""
     # Names and passwords for the camera stay out of every answer, and so does the query, which may hold a token.
-    shown = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path}"
-    return VideoSource(name=shown, url=url)
+    return VideoSource(name=f"{parts.scheme}://{shown}", url=f"{parts.scheme}://{place['user'] or ''}{shown}{query}")
