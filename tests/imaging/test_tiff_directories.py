@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -45,6 +46,50 @@ def test_more_entries_than_any_picture_has_are_refused() -> None:
     extra = [(40_000 + number, 4, 1, 0) for number in range(MAX_ENTRIES)]
     with pytest.raises(UnreadableImage, match="4,096 TIFF entries, got 4,102"):
         probe_image(make_tiff(*BASE, *extra))
+
+
+def tile_tiff(width: int, height: int, tile_width: int, tile_height: int) -> bytes:
+    """One gray tile of zeros, deflated, behind the directory."""
+    data = zlib.compress(bytes(tile_width * tile_height))
+    sizes = ((256, 4, 1, width), (257, 4, 1, height), (322, 4, 1, tile_width), (323, 4, 1, tile_height))
+    entries = (*sizes, (258, 4, 1, 8), (259, 4, 1, 8), (262, 4, 1, 1), (277, 4, 1, 1), (325, 4, 1, len(data)))
+    return make_tiff(*entries, (324, 4, 1, len(make_tiff(*entries, (324, 4, 1, 0))))) + data
+
+
+def test_tiles_far_larger_than_the_picture_are_refused() -> None:
+    assert decode_image(tile_tiff(16, 16, 512, 512)).shape == (16, 16, 3)
+    assert decode_image(tile_tiff(16, 16, 2048, 2048)).shape == (16, 16, 3)
+    with pytest.raises(UnreadableImage, match=r"fit image of 16 x 16 pixels, got 2064 x 2048"):
+        decode_image(tile_tiff(16, 16, 2064, 2048))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "bits", "room"), [(3, 16, 32), (4, 32, 32), (3, 16, 64), (4, 32, 64), (16, 64, 64)])
+def test_sizes_of_tiles_are_read_in_every_form(order: str, kind: int, bits: int, room: int) -> None:
+    shift = room - bits if order == ">" else 0  # values stand at the left of their place
+    sizes = [(tag, kind, 1, value << shift) for tag, value in ((256, 16), (257, 16), (322, 4096), (323, 2048))]
+    with pytest.raises(UnreadableImage, match=r"fit it of 16 x 16 pixels, got 4096 x 2048"):
+        check_directory(make_tiff(*BASE[2:], *sizes, order=order, is_big=room == 64), "it")
+
+
+def test_a_bigtiff_in_big_endian_order_is_refused_as_such() -> None:
+    with pytest.raises(UnreadableImage, match="got a big-endian one"):
+        probe_image(make_tiff(*BASE, order=">", is_big=True))
+
+
+def test_many_tiles_that_stand_out_of_the_picture_are_refused() -> None:
+    with pytest.raises(UnreadableImage, match=r"fit image of 60000 x 1 pixels, got 16 x 4096"):
+        probe_image(make_tiff(*BASE[2:], (256, 4, 1, 60_000), (257, 4, 1, 1), (322, 4, 1, 16), (323, 4, 1, 4096)))
+
+
+@pytest.mark.parametrize("tag", [256, 257, 322, 323])
+@pytest.mark.parametrize(("kind", "count"), [(4, 2), (16, 1), (5, 1), (12, 1)])
+def test_a_size_that_is_not_one_whole_number_is_refused(tag: int, kind: int, count: int) -> None:
+    rest = [entry for entry in BASE if entry[0] != tag]
+    with pytest.raises(UnreadableImage, match=f"one whole number of the TIFF tag {tag}"):
+        probe_image(make_tiff(*rest, (tag, kind, count, 16)))
+    with pytest.raises(UnreadableImage, match=f"one whole number of the TIFF tag {tag}"):
+        probe_image(make_tiff(*rest, (tag, 4, 1, 16), (tag, 4, 1, 32)))
 
 
 def test_texts_profiles_and_private_tables_may_be_long() -> None:

@@ -56,6 +56,7 @@ PLUGINS: dict[str, type[ImageFile]] = {
     "gif": GifImagePlugin.GifImageFile,
     "ppm": PpmImagePlugin.PpmImageFile,
 }
+BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow takes it for a TIFF, libtiff does not: they would read two directories
 MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -63,7 +64,7 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "tiff"),
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
+    (BIG_ENDIAN_BIGTIFF, "tiff"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     *((f"P{digit}".encode() + space, "ppm") for digit in "123456" for space in (b"\n", b" ", b"\r", b"\t")),
@@ -110,6 +111,10 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
         check_chunks(content, name)
     if kind == "tiff":
         check_directory(content, name)
+        if content.startswith(BIG_ENDIAN_BIGTIFF):
+            raise UnreadableImage(
+                f"expected {name} to be a TIFF or a little-endian BigTIFF, got a big-endian one; save it again"
+            )
     scans = count_scans(content, name) if kind == "jpeg" else 0
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")
