@@ -6,6 +6,7 @@ of any other format is refused before foreign parsing code sees it, and Pillow's
 
 import io
 import os
+import re
 import struct
 import threading
 import warnings
@@ -22,10 +23,11 @@ from PIL.ImageFile import ImageFile
 from sightline.core.errors import ImageTooLarge, UnreadableImage
 from sightline.imaging.jpeg_headers import ORIENTATION_TAG, check_scans, count_scans
 from sightline.imaging.png_chunks import check_chunks
+from sightline.imaging.ppm_samples import check_ppm_header, use_quick_codec
 from sightline.imaging.tiff_directories import BITS_TAG, check_directory, count_pages
 
 DEFAULT_MAX_PIXELS = 50_000_000
-FORMATS = "JPEG, PNG, WebP, BMP, TIFF, GIF, PGM or PPM"
+FORMATS = "JPEG, PNG, WebP, BMP, TIFF, GIF, binary PGM or PPM"
 
 # Everything Pillow, zlib and OpenCV raise at bytes that are not a whole picture (seen on the fuzzers' files of the tests).
 DECODER_ERRORS = (
@@ -67,8 +69,9 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (BIG_ENDIAN_BIGTIFF, "tiff"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
-    *((f"P{digit}".encode() + space, "ppm") for digit in "123456" for space in (b"\n", b" ", b"\r", b"\t")),
+    *((f"P{digit}".encode() + space, "ppm") for digit in "456" for space in (b"\n", b" ", b"\r", b"\t")),
 )
+PLAIN_TEXT = re.compile(rb"P[123]\s")
 
 
 class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +118,8 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
             raise UnreadableImage(
                 f"expected {name} to be a TIFF or a little-endian BigTIFF, got a big-endian one; save it again"
             )
+    if kind == "ppm":
+        check_ppm_header(content, name)
     scans = count_scans(content, name) if kind == "jpeg" else 0
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")
@@ -125,6 +130,8 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
         raise UnreadableImage(describe_failure(name, kind, error)) from error
     if width < 1 or height < 1:
         raise UnreadableImage(f"expected {name} to hold at least one pixel, its header says {width} x {height}; save it again")
+    if kind == "ppm":
+        use_quick_codec(image)
     if kind == "jpeg":
         check_scans(scans, width, height, name)
     # Pillow turns a TIFF upright by itself and already gives its upright size; the other formats are turned by `reading`.
@@ -154,6 +161,8 @@ def identify_format(content: bytes, name: str) -> str:
     found = "an empty file" if not content else f"a file that begins with {content[:8]!r}"
     if content[128:132] == b"DICM":
         found = "a DICOM file"
+    if PLAIN_TEXT.match(content):
+        found = "a PBM, PGM or PPM in plain text"
     raise UnreadableImage(f"expected {name} to be {FORMATS}, got {found}; convert it to one of these")
 
 
