@@ -49,6 +49,13 @@ def test_refusals_of_connections_are_in_the_log_and_the_metrics(repository: Path
         assert f'sightline_refused_requests_total{{status="{status}"}} {count:.1f}' in metrics
 
 
+def test_no_path_with_a_slash_behind_it_is_redirected(repository: Path) -> None:
+    with run_server(repository) as running, running.client() as client:
+        for method, path in (("POST", "/predict/parts/"), ("GET", "/metrics/"), ("GET", "/deployments/")):
+            answer = client.request(method, path)
+            assert (answer.status_code, answer.headers.get("location")) == (404, None)
+
+
 def test_decompressed_bodies_count_against_all_bodies_together(repository: Path) -> None:
     tensor = {"name": "images", "shape": [1, 3, 32, 32], "datatype": "FP32", "data": [0] * 3072}
     small = json.dumps({"inputs": [tensor]}).encode()

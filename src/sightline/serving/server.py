@@ -199,6 +199,8 @@ class InferenceServer:
             exception_handlers=EXCEPTION_HANDLERS,
             lifespan=self._run,
         )
+        # A redirect would name http:// behind a proxy that ends TLS, and keys and pictures would follow it unencrypted.
+        app.router.redirect_slashes = False
         tellers = [self.metrics.count_request, *([self._log.write] if self._log is not None else [])]
         return Guard(
             app,
