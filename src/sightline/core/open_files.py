@@ -1,9 +1,24 @@
 """How many files this process may have open at once: what a shell gives is meant for programs without many connections."""
 
+import errno
 import resource
+from pathlib import Path
+
+OPEN_FILES = Path("/proc/self/fd")
+FEW_FILES = 16  # what opening a model takes at once, and some
 
 
-def allow_more_files() -> None:
-    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files."""
+def allow_more_files() -> int:
+    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files. Returns: the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def are_files_short() -> bool:
+    """Whether hardly a file can be opened now, so that what fails may go well later; engines do not say why they fail."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return len(list(OPEN_FILES.iterdir())) > soft - FEW_FILES
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)

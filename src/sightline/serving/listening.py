@@ -100,7 +100,7 @@ def run_server(
 
     gc.enable()  # the command line has it off until here
     server = make_server(app, edge, begin, tls, on_end)
-    allow_more_files()
+    edge.spare_files(allow_more_files())
     return_large_blocks()
     limit_arenas(count_cores())
     ends = [signal.SIGTERM, signal.SIGINT]

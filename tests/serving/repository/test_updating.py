@@ -50,6 +50,33 @@ def test_the_start_is_complete_without_models_that_were_taken_away(repository: P
         assert host.is_complete()  # nothing was to be loaded
 
 
+def test_what_failed_for_want_of_files_is_tried_again_once_there_are_some(
+    repository: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortage = [True]
+    monkeypatch.setattr("sightline.serving.repository.updating.are_files_short", lambda: shortage[0])
+    maker.broken_now.add("parts")
+    deploy(repository, "parts", "a")
+    write_graph(repository, "odd", 1, "b")
+    path = repository / "odd" / "config.json"
+    path.mkdir()  # reading it fails
+    with open_host(repository, maker) as host:
+        attempts = len(maker.made)
+        host.look()
+        assert len(maker.made) == attempts and host.list_versions("parts") == []
+        maker.broken_now.clear()
+        path.rmdir()
+        shortage[0] = False
+        host.look()
+        assert ask(host) == 1 and host.list_versions("odd") == [1]
+        maker.broken_now.add("parts")
+        deploy(repository, "parts", "c")
+        host.look()
+        attempts = len(maker.made)
+        host.look()  # this one is broken, and is not tried again
+        assert len(maker.made) == attempts
+
+
 def write_chain(repository: Path) -> None:
     write_graph(repository, "first", 1, "a")
     write_graph(repository, "second", 1, "b")

@@ -1,6 +1,7 @@
 """What the connections of one server share: their limits, their count, and one sweep of deadlines."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from sightline.serving.http.request_head import Headers
 from sightline.serving.http.request_record import RequestRecord
 
 MAX_SWEEP_S = 0.5
+SPARED_FILES = 128  # for models, videos, libraries, refused connections
+logger = logging.getLogger("sightline.serving")
 
 
 class Expiring(Protocol):
@@ -71,6 +74,19 @@ class Edge:
         self._is_sweeping = False
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_lines: list[bytes] = []
+
+    def spare_files(self, most_files: int) -> None:
+        """Take fewer connections where they would leave too few files for models. Args: most_files: of the process."""
+        most = max(1, most_files // 4, most_files - SPARED_FILES)
+        before = self.limits.max_connections
+        if before <= most:
+            return
+        of_one_address = max(1, self.limits.max_connections_per_address * most // before)
+        self.limits = msgspec.structs.replace(self.limits, max_connections=most, max_connections_per_address=of_one_address)
+        logger.warning(
+            "at most %d connections, %d of one address, instead of %d: this process may open %d files; raise that (ulimit -n)",
+            *(most, of_one_address, before, most_files),
+        )
 
     def admit(self, connection: Expiring, address: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
         """Count a connection in, or say why not. A refused one is counted too, until it is gone."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound, SightlineError, Unsupported
+from sightline.core.open_files import are_files_short
 from sightline.core.workspace import NAME_RULE
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import fit_source
@@ -79,24 +80,29 @@ class Updater:
         self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
         self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
         self._misnamed: frozenset[str] = frozenset()  # at the last look
+        self._starved: set[str] = set()  # of which something failed while there were hardly any files to open
 
     def look(self) -> None:
         """Bring everything up to date. Raises: OSError when the repository cannot be listed.
 
         Plain files may be half copied, and a folder may be away for a moment while it is replaced: after the first look, both
-        are believed only when they are found twice. A Deployment appears in one step and is believed at once.
+        are believed only when they are found twice. A Deployment appears in one step and is believed at once. What failed for
+        want of open files is tried again once there are some.
         """
         stamps, seen = stamp_repository(self._repository), self._seen
         self._seen = stamps
         self._warn_of_misnamed()
+        again = self._take_starved()
         changed = [
             name
             for name, stamp in stamps.items()
-            if stamp != self._applied.get(name) and (stamp[0] != "graph" or seen is None or seen.get(name) == stamp)
+            if name in again
+            or (stamp != self._applied.get(name) and (stamp[0] != "graph" or seen is None or seen.get(name) == stamp))
         ]
         for name in [name for name in self.models if name not in stamps and name not in (seen or {})]:
             self.remove(name)
         folders = [folder for name in changed if (folder := self.read(name)) is not None]
+        self._note_shortage(folder.name for folder in folders if folder.problems)
         with self._lock:
             for folder in folders:
                 self.models.setdefault(folder.name, HostedModel(folder.name))
@@ -105,8 +111,21 @@ class Updater:
             if self.is_ending:
                 return
             self._applied[folder.name] = stamps[folder.name]
-            self._apply(folder)
+            self._apply(folder, retry=folder.name in again)
         self._settle_pipelines([folder.name for folder in folders])
+
+    def _take_starved(self) -> set[str]:
+        """Models to try again, now that there are files."""
+        if not self._starved or are_files_short():
+            return set()
+        again, self._starved = self._starved, set()
+        return again
+
+    def _note_shortage(self, failed: Iterable[str]) -> None:
+        """Args: failed: names of models, just now."""
+        names = set(failed)
+        if names and are_files_short():
+            self._starved |= names
 
     def _warn_of_misnamed(self) -> None:
         """Name each folder once, as long as it is there."""
@@ -304,6 +323,7 @@ class Updater:
             held = self._open(source, stamp, folder)
         except Exception as error:  # an engine on foreign files may raise anything, and the old version must go on
             logger.exception("version %d of model %s cannot be opened", source.version, source.name)
+            self._note_shortage([source.name])
             return Failure(tell_reason(error, self._repository), source, stamp)
         finally:
             with self._lock:
