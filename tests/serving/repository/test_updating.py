@@ -50,6 +50,23 @@ def test_the_start_is_complete_without_models_that_were_taken_away(repository: P
         assert host.is_complete()  # nothing was to be loaded
 
 
+def test_a_repository_that_is_away_is_told_of_once_and_when_it_is_back(
+    repository: Path, maker: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = repository.with_name("away")
+    with open_host(repository, maker) as host:
+        for _ in range(2):
+            repository.rename(away)
+            for _ in range(3):
+                host.look()
+            away.rename(repository)
+            host.look()
+            host.look()
+    told = [record for record in caplog.records if "listed" in record.message]
+    assert [record.levelname for record in told] == ["ERROR", "WARNING"] * 2
+    assert not any(record.exc_info for record in told)
+
+
 def test_what_failed_for_want_of_files_is_tried_again_once_there_are_some(
     repository: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

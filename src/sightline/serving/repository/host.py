@@ -109,6 +109,7 @@ class ModelHost:
         )
         self._updater.pager = self._pager
         self._has_loaded = False  # what the mode wants at start
+        self._away = ""  # why the repository cannot be listed, so that it is not told every second
         self._awaited: set[str] = set()  # models of the start that have not answered yet
         self._starting: Future[None] | None = None
         self._stop = threading.Event()
@@ -219,8 +220,8 @@ class ModelHost:
         """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""
         try:
             names = list(stamp_repository(self.repository))
-        except OSError:
-            logger.exception("the repository cannot be listed; the index shows what is loaded")
+        except OSError as error:
+            logger.error("the repository cannot be listed; the index shows what is loaded: %s", error)
             names = []
         with self._lock:
             unloaded = [name for name in names if name not in self._updater.models]
@@ -355,8 +356,13 @@ class ModelHost:
     def _look_again(self) -> None:
         try:
             self._updater.look()
-        except OSError:  # a disk that is away for a moment is no reason to unload anything
-            logger.exception("the repository cannot be listed; what is loaded goes on")
+            if self._away:
+                logger.warning("the repository can be listed again")
+            self._away = ""
+        except OSError as error:  # a disk that is away for a moment is no reason to unload anything
+            if str(error) != self._away:
+                logger.error("the repository cannot be listed; what is loaded goes on: %s", error)
+            self._away = str(error)
         except Exception:  # nobody waits for this job, so that nobody else would tell
             logger.exception("looking at the repository failed; what is loaded goes on, and the next look comes")
 
