@@ -10,6 +10,7 @@ from sightline.serving.http import tls
 from sightline.serving.http.connection_rules import ConnectionLimits
 from sightline.serving.http.image_url import UrlRules
 from sightline.serving.http.tls import TlsFiles
+from sightline.serving.listening import LOOPBACK_NAMES
 from sightline.serving.server_options import ServerOptions
 
 
@@ -76,3 +77,16 @@ def test_hosts_of_pictures_are_compared_in_one_spelling(find_options: Callable[.
     options = find_options("--allow-image-urls", "Pictures.example", "--allow-image-urls", ".lab.example.")
     assert options.image_urls == UrlRules(hosts=("pictures.example", ".lab.example"))
     assert find_options("--allow-image-urls", "*").image_urls == UrlRules()
+
+
+def test_names_of_the_server_are_compared_as_they_stand_in_host(find_options: Callable[..., ServerOptions]) -> None:
+    names = ("--server-name", "Vision.example", "--server-name", "[fd00::1]", "--server-name", "192.0.2.1")
+    assert find_options(*names).allowed_hosts == LOOPBACK_NAMES | {"vision.example", "fd00::1", "192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "vision.example:8000", "https://vision.example", "vision.example/x", "*", ".example", ""]
+)
+def test_a_server_name_that_stands_in_no_host_is_refused(run: Run, workspace: Path, name: str) -> None:
+    ran = run("serve", "--port", "0", "--server-name", name)
+    assert ran.code == 2 and "expected --server-name to be a name" in ran.err

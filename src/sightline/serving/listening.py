@@ -22,6 +22,7 @@ from sightline.serving.garbage import spare_lasting_objects
 from sightline.serving.heap import limit_arenas, return_large_blocks
 from sightline.serving.http.connection import make_connector
 from sightline.serving.http.edge import Edge
+from sightline.serving.http.named_hosts import is_address
 from sightline.serving.http.tls_listener import TlsListener
 from sightline.serving.http.websocket import MAX_MESSAGE_BYTES
 
@@ -58,12 +59,7 @@ def open_listener(host: str, port: int, allow_remote: bool = False) -> socket.so
 
 def is_loopback(host: str) -> bool:
     """Whether only programs of this machine reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 def format_url(listener: socket.socket, scheme: str = "http") -> str:

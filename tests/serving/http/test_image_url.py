@@ -178,6 +178,20 @@ def test_other_spellings_of_loopback_are_resolved_and_refused(host: str) -> None
         fetch(f"http://{host}/", resolve=Resolver(1))
 
 
+@pytest.mark.parametrize("host", ["nas.lab.example", "NAS.lab.example.", "10.0.0.1"])
+def test_a_host_that_is_named_itself_may_be_private(host: str) -> None:
+    rules = UrlRules(hosts=("nas.lab.example", "10.0.0.1"))
+    _, (request,) = fetch(f"http://{host}/a.png", rules=rules, resolve=make_resolve(["10.0.0.1"]))
+    assert request.url.host == "10.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["nas.lab.example", ".lab.example"])
+@pytest.mark.parametrize("hosts", [(".lab.example",), None])
+def test_a_host_that_is_not_named_itself_must_be_public(host: str, hosts: tuple[str, ...] | None) -> None:
+    with pytest.raises(InvalidInput, match="not on the public internet"):
+        fetch(f"http://{host}/a.png", rules=UrlRules(hosts=hosts), resolve=make_resolve(["10.0.0.1"]))
+
+
 def test_a_list_of_hosts_bounds_the_names() -> None:
     rules = UrlRules(hosts=("pictures.example", ".lab.example"))
     for good in ("http://pictures.example/a", "http://PICTURES.example./a", "http://a.lab.example/", "http://b.a.lab.example/"):

@@ -1,5 +1,6 @@
 """`sightline serve`: the inference server over a model repository."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ ADDRESS, MODELS, CALLERS, TLS, SOURCES = (
     "Pictures and videos from elsewhere",
 )  # in the help
 KEYS_VARIABLE = "SIGHTLINE_API_KEYS"
+SERVER_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 RepositoryArgument = Annotated[Path | None, typer.Argument(help="Model repository; by default the workspace's deployments.")]
 HostOption = Annotated[
     str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.", rich_help_panel=ADDRESS)
@@ -112,7 +114,7 @@ ImageUrlOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-image-urls",
-        help="Host that pictures may be fetched from, '*': any public one. May be repeated.",
+        help="Host that pictures may be fetched from, also a private one; '*': any public one. May be repeated.",
         rich_help_panel=SOURCES,
     ),
 ]
@@ -266,11 +268,28 @@ def make_connection_limits(connections: int | None, of_one_address: int | None) 
     return ConnectionLimits(**{name: count for name, count in given.items() if count is not None})
 
 
+def read_server_name(text: str) -> str:
+    """A name or address as it is compared with Host. Raises: InvalidInput for what stands in no Host."""
+    from sightline.core.errors import InvalidInput
+    from sightline.serving.http.named_hosts import is_address
+
+    name = text.removeprefix("[").removesuffix("]").lower()
+    if not (SERVER_NAME.fullmatch(name) or is_address(name)):
+        raise InvalidInput(
+            f"expected --server-name to be a name such as vision.example or an address, got {text[:200]!r}; "
+            "leave out scheme, port and path"
+        )
+    return name
+
+
 def list_hosts(address: str, names: list[str]) -> frozenset[str] | None:
-    """Names that the Host header may hold: on loopback its own, and those given; elsewhere those given, or any."""
+    """Names that the Host header may hold: on loopback its own, and those given; elsewhere those given, or any.
+
+    Raises: InvalidInput.
+    """
     from sightline.serving.listening import LOOPBACK_NAMES, is_loopback
 
-    given = frozenset(name.lower() for name in names)
+    given = frozenset(map(read_server_name, names))
     if is_loopback(address):
         return LOOPBACK_NAMES | given
     return given or None

@@ -1,9 +1,10 @@
 """Fetch a picture from a URL that a stranger gave, without becoming his hand inside this network. Off unless it is allowed.
 
 Server-side request forgery is prevented at the address, not at the name: the name is resolved once, every address it has must
-be a public one, and the connection goes to the address that was checked, so that a second answer of the name server changes
-nothing (DNS rebinding). Redirects are new URLs and are checked as such. Addresses that carry an IPv4 address inside are judged
-by that one, too. What comes back is bounded in bytes and time and must be called a picture.
+be a public one, unless the operator named that very host, and the connection goes to the address that was checked, so that a
+second answer of the name server changes nothing (DNS rebinding). Redirects are new URLs and are checked as such. Addresses
+that carry an IPv4 address inside are judged by that one, too. What comes back is bounded in bytes and time and must be called
+a picture.
 """
 
 import asyncio
@@ -40,7 +41,8 @@ class UrlRules(msgspec.Struct, frozen=True, kw_only=True):
     """What may be fetched.
 
     Attributes:
-        hosts: that may stand in URLs, as `read_hosts` has them. None: any.
+        hosts: that may stand in URLs, as `read_hosts` has them. None: any. A host that is named itself may have private
+            addresses; all others must have public ones only.
         ports: of the URLs.
         max_bytes: of a picture.
         timeout_s: for everything together, the wait for a place and redirects too.
@@ -131,7 +133,8 @@ class ImageFetcher:
 
     async def _find_address(self, host: str, port: int) -> Address:
         addresses = [ip_address(text.partition("%")[0]) for text in await self._resolve(host, port)]
-        if not addresses or not all(is_public(address) for address in addresses):
+        is_trusted = host[:1] != "." and spell_host(host) in (self.rules.hosts or ())
+        if not addresses or not (is_trusted or all(is_public(address) for address in addresses)):
             raise InvalidInput("the imageUrl's host is not on the public internet; this server fetches from no other")
         return addresses[0]
 
