@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from toy import NAMES, SIDE, SPEC
 from toy_quantisers import BrokenQuantiser, prefer_engine, use_quantiser
 
+from sightline.compiler import compilation
 from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Judged
@@ -32,6 +33,7 @@ from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, ModelManifest, Task
 from sightline.core.progress import ignore_progress
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.heads import NotANumber
 from sightline.runtime.backend import Tensors
 from sightline.runtime.backends.onnxruntime import OnnxRuntimeSession
 from sightline.runtime.backends.openvino import OpenVinoSession
@@ -250,6 +252,22 @@ def test_int8_that_is_wrong_in_the_batches_it_would_run_fails_the_gate(
     network = make_raw(model, tmp_path / "raw") if task == "raw" else model
     with pytest.raises(GateFailed, match="limit -5.00" if task == "classification" else "relative error against FP32 counts"):
         compile_model(network, tmp_path / "out", version, max_drop=0.05, calibration_images=32)
+
+
+def test_int8_whose_outputs_are_not_numbers_fails_the_gate(
+    model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = compilation.predict_items
+
+    def fail(candidate: Candidate, *args: Any) -> Judged:
+        if candidate.precision == "int8":
+            raise NotANumber("expected numbers in the output logits of the network, got NaN")
+        return predict(candidate, *args)
+
+    monkeypatch.setattr(compilation, "predict_items", fail)
+    monkeypatch.setattr(compilation, "RESCUE_QUANTISERS", ())
+    with pytest.raises(GateFailed, match="got NaN"):
+        compile_model(model, tmp_path / "out", version, calibration_images=32, precision="int8")
 
 
 def make_quantised(model: Path, version: DatasetVersion, folder: Path) -> Path:

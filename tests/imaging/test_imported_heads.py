@@ -229,9 +229,9 @@ def test_a_label_map_lies_where_the_picture_lies(shape):
     np.testing.assert_array_equal(decode_mask(answers[0].mask), expected)
 
 
-def test_label_maps_of_another_shape_and_undefined_labels():
+def test_label_maps_of_another_shape_and_labels_of_no_category():
     for shape in ((1, 2, 3, 4), (1, 5), (1, 0, 4)):
         with pytest.raises(InvalidInput, match="class indices"):
             decode("label_map", [np.zeros(shape)])
-    assert decode("label_map", [np.full((1, 4, 4), np.nan)]) == [[]]
+    assert decode("label_map", [np.full((1, 4, 4), -5.0)]) == [[]]
     assert decode("label_map", [np.zeros((0, 4, 4))], []) == []

@@ -123,6 +123,7 @@ def test_a_class_that_no_category_names_is_refused() -> None:
         decode("final_boxes", [[0, 0, 9, 9, 0.9, 7]])
 
 
-def test_numbers_that_are_none_show_nothing() -> None:
-    assert decode("joined_boxes", np.full((7, 3), math.nan)) == []
-    assert decode("final_boxes", np.full((3, 6), math.nan)) == []
+def test_numbers_that_are_none_are_refused() -> None:
+    for head, shape in (("joined_boxes", (7, 3)), ("final_boxes", (3, 6))):
+        with pytest.raises(InvalidInput, match="got NaN"):
+            decode(head, np.full(shape, math.nan))

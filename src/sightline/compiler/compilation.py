@@ -25,7 +25,16 @@ from sightline.compiler.candidates import (
 from sightline.compiler.comparison import Comparison, compare_judged, predict_items
 from sightline.compiler.findings import Findings
 from sightline.compiler.fpga import FixedPrecision
-from sightline.compiler.gate import Check, GateResult, check_fp32, check_quantised, infer_batch, infer_samples, judge_candidate
+from sightline.compiler.gate import (
+    Check,
+    GateResult,
+    check_fp32,
+    check_quantised,
+    fail_numbers,
+    infer_batch,
+    infer_samples,
+    judge_candidate,
+)
 from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
 from sightline.compiler.guides import make_answer_guide, make_guide
@@ -43,6 +52,7 @@ from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
+from sightline.imaging.heads import NotANumber
 from sightline.runtime.backend import Tensors
 from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
@@ -377,21 +387,29 @@ class Compilation:
         gate = judge_candidate(candidate, found.engine_checks, rows, None, limit)
         if not gate.passed or candidate.precision == "fp32" or found.pictures is None or found.baseline is None:
             return gate
-        comparison = self._compare(candidate, setting)
+        self._predict(found.baseline, setting._replace(batch=1))  # each picture alone, as the engines were checked
+        try:
+            self._predict(candidate, setting)  # as it would run
+        except NotANumber as error:
+            return GateResult(candidate=gate.candidate, checks=(*gate.checks, fail_numbers(str(error), limit)))
+        comparison = self._compare(candidate)
         return judge_candidate(candidate, found.engine_checks, rows, comparison, limit)
 
-    def _compare(self, candidate: Candidate, setting: Setting) -> Comparison:
+    def _predict(self, candidate: Candidate, setting: Setting) -> None:
+        """Run a candidate over the validation pictures, once. Raises: NotANumber."""
+        found = self.found
+        assert found.pictures is not None
+        assert found.version is not None
+        if candidate.name not in found.judged:
+            facts = (found.manifest, found.version, found.pictures.validation, self._stages.update)
+            found.judged[candidate.name] = predict_items(candidate, setting, *facts)
+
+    def _compare(self, candidate: Candidate) -> Comparison:
         found = self.found
         assert found.pictures is not None
         assert found.baseline is not None
-        assert found.version is not None
-        items = found.pictures.validation
-        facts = (found.manifest, found.version, items, self._stages.update)
-        # What is compared with runs each picture alone, as the engines were checked; what may ship runs as it would.
-        for one, batch in ((found.baseline, 1), (candidate, setting.batch)):
-            if one.name not in found.judged:
-                found.judged[one.name] = predict_items(one, setting._replace(batch=batch), *facts)
         pair = found.judged[found.baseline.name], found.judged[candidate.name]
+        items = found.pictures.validation
         found.compared[candidate.name] = compare_judged(found.manifest, items, *pair, found.request.seed, found.parts)
         found.judged[candidate.name] = replace(pair[1], tensors=[])  # gigabytes; nothing else reads them
         return found.compared[candidate.name][0]

@@ -235,6 +235,11 @@ def check_quantised(engine: str, expected: Sequence[Tensors], actual: Sequence[T
     )
 
 
+def fail_numbers(reason: str, max_drop: float) -> Check:
+    """The check of a candidate whose outputs are not numbers, in the words of `reason`."""
+    return Check(name="accuracy", passed=False, value=-1.0, limit=-max_drop, text=reason)
+
+
 def note_agreement(comparison: Comparison) -> Check:
     """How alike the answers are; stated, without a limit of its own."""
     text = f"{comparison.agreement_name}: {comparison.agreement:.2%}"

@@ -47,6 +47,10 @@ TASK_OF_HEAD: dict[str, Task] = {
 }
 
 
+class NotANumber(InvalidInput):
+    """Outputs that hold NaN, or an infinity where it leaves no probability: nothing can be read from them."""
+
+
 def decode_outputs(
     spec: DecodeSpec,
     outputs: Mapping[str, np.ndarray[Any, Any]],
@@ -70,6 +74,7 @@ def decode_outputs(
         NotFound: no such head, or an output is missing.
         Unsupported: outputs that nobody explained, or that are pictures.
         InvalidInput: an output of the wrong shape.
+        NotANumber: NaN in an output; with softmax, probabilities or semantic also infinities that leave no probability.
     """
     if spec.head == RAW:
         raise Unsupported(
@@ -95,6 +100,8 @@ def decode_outputs(
             raise InvalidInput(
                 f"expected output {name} for {len(placements)} pictures, got shape {array.shape}; check the batch"
             )
+        if array.size and np.isnan(array.max()):  # the largest of numbers with a NaN among them is NaN
+            raise _refuse(name, "NaN")
     return HEADS[spec.head](spec, arrays, placements, categories, threshold)
 
 
@@ -105,14 +112,18 @@ def decode_softmax(
 
     The best is given whatever its confidence, for a picture has one category; further ones when they reach the threshold.
     """
-    return _rank_categories(spec, softmax(_check_logits(arrays, 2, categories)), categories, threshold)
+    logits = _check_logits(arrays, 2, categories)
+    _check_largest(spec, logits.max(axis=1))
+    return _rank_categories(spec, softmax(logits), categories, threshold)
 
 
 def decode_probabilities(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
     """Like `softmax`, for a graph that ends behind its own softmax: the output `(N, C)` is the distribution."""
-    return _rank_categories(spec, _check_logits(arrays, 2, categories), categories, threshold)
+    probabilities = _check_logits(arrays, 2, categories)
+    _check_largest(spec, probabilities.max(axis=1))
+    return _rank_categories(spec, probabilities, categories, threshold)
 
 
 def _rank_categories(spec: DecodeSpec, probabilities: Floats, categories: Categories, threshold: float) -> Predictions:
@@ -155,6 +166,7 @@ def decode_semantic(
     "background" names gives no mask.
     """
     logits = _check_logits(arrays, 4, categories)
+    _check_largest(spec, logits.max(axis=1))
     background = spec.parameters.get("background")
     skip = () if background is None else (str(background),)
     predictions = []
@@ -224,6 +236,16 @@ def _check_logits(arrays: Sequence[Floats], dimensions: int, categories: Categor
             "correct the decode spec or the categories"
         )
     return logits
+
+
+def _check_largest(spec: DecodeSpec, largest: Floats) -> None:
+    """Raises: NotANumber where the largest over the classes is infinite: a softmax of +inf, or of -inf alone, is NaN."""
+    if not np.isfinite(largest).all():
+        raise _refuse(spec.outputs[0], "infinity")
+
+
+def _refuse(name: str, got: str) -> NotANumber:
+    return NotANumber(f"expected numbers in the output {name} of the network, got {got}; the network fails on this input")
 
 
 def _label_image(category: str, confidence: float) -> Annotation:

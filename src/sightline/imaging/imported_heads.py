@@ -151,7 +151,7 @@ def _spread_labels(label_map: Floats, placement: Placement, count: int) -> np.nd
     x = (np.arange(placement.source_width) + 0.5) * placement.scale_x + placement.offset_x
     rows = np.clip(np.floor(y * height / placement.input_height), 0, height - 1).astype(np.int64)
     columns = np.clip(np.floor(x * width / placement.input_width), 0, width - 1).astype(np.int64)
-    labels = np.rint(np.clip(np.nan_to_num(label_map, nan=-1), -1, count)).astype(np.int32)
+    labels = np.rint(np.clip(label_map, -1, count)).astype(np.int32)
     return np.asarray(labels[rows][:, columns])
 
 
