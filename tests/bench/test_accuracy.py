@@ -138,6 +138,27 @@ def test_a_message_names_few_categories() -> None:
     assert list_few([str(index) for index in range(1000)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 990 more"
 
 
+@pytest.mark.parametrize(("own", "precision"), [(0.5, 1.0), (0.25, 0.5), (None, 0.5)])
+def test_precision_and_confusion_of_objects_count_what_a_user_of_this_model_sees(
+    own: float | None, precision: float, squares_version: DatasetVersion
+) -> None:
+    """Beside each right box a wrong one at 0.4; who does not say a threshold is judged at 0.25."""
+
+    class Doubtful(ColourDetector):
+        decode = None if own is None else DecodeSpec(head="anchor_free", outputs=("y",), confidence_threshold=own)
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            return [
+                [*found, *(msgspec.structs.replace(one, box_xyxy=(60, 60, 64, 64), confidence=0.4) for one in found)]
+                for found in super().predict(images, confidence_threshold)
+            ]
+
+    accuracy = judge(Doubtful(), squares_version).accuracy
+    assert [row["precision"] for row in accuracy.per_category.values()] == [precision, precision]
+    assert ("background" in accuracy.confusion_names) == (precision < 1)
+    assert accuracy.shown_threshold == (own or 0.25)
+
+
 @pytest.mark.parametrize(("own", "f1"), [(0.25, 1.0), (0.5, 0.0), (None, 0.0)])
 def test_several_labels_are_judged_at_the_threshold_that_a_user_gets(
     own: float | None, f1: float, squares_version: DatasetVersion

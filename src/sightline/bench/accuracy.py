@@ -19,15 +19,13 @@ from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
-from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
+from sightline.metrics.evaluator import DECISION_THRESHOLDS, EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import draw_weights
-from sightline.metrics.multilabel import DECISION_THRESHOLD
 
 BATCH_SIZE = 8
 OBJECT_TASKS = ("detection", "instance")
 # Resamples for the interval: 1,000, fewer for large sets, whose weights would fill the memory (8 bytes each).
 RESAMPLES, MIN_RESAMPLES, RESAMPLED_PICTURES = 1000, 100, 10_000_000
-USER_THRESHOLD = 0.25  # for a subject that does not say its own
 MOST_NAMES = 10  # categories that a message names
 
 
@@ -119,6 +117,8 @@ def measure_accuracy(
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
     notes += note_left_out(known.left_out, labelled, version)
     accuracy = _describe_accuracy(evaluator, curves, categories, threshold, seed)
+    if task in DECISION_THRESHOLDS:
+        accuracy = msgspec.structs.replace(accuracy, shown_threshold=shown)
     return AccuracyResult(images=evaluator.images, accuracy=accuracy, worst=worst, notes=notes)
 
 
@@ -189,7 +189,7 @@ def _user_threshold(subject: Subject) -> float:
     decode = getattr(subject, "decode", None)
     if decode is not None:
         return float(decode.confidence_threshold)
-    return DECISION_THRESHOLD if subject.task == "multilabel" else USER_THRESHOLD
+    return DECISION_THRESHOLDS.get(subject.task, 0.0)
 
 
 def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:

@@ -82,6 +82,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         confusion: rows truth, columns predicted, named by `confusion_names`; None where the task has none.
         curves: precision over recall at IoU 0.5, for tasks that find objects.
         confidence_threshold: predictions below it were not counted; None when all were.
+        shown_threshold: precision, recall, F1 and the confusion of objects and of several labels count predictions from it on,
+            as a user sees them; None where no confidence decides, and in Reports of before it was told.
     """
 
     primary_name: str
@@ -94,6 +96,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     confusion_names: tuple[str, ...] = ()
     curves: tuple[PrecisionRecall, ...] = ()
     confidence_threshold: float | None = None
+    shown_threshold: float | None = None
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

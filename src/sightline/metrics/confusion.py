@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-CONFIDENCE = 0.25  # predictions below it are not shown to a user by default
+CONFIDENCE = 0.25  # of who does not say their own: predictions below it are not shown to a user
 LEAST_IOU = 0.5
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -15,9 +15,12 @@ class ObjectConfusion:
 
     Predictions at or above the confidence, the surest first, each take the free true object they overlap most, of their own
     category if there is one that overlaps enough, else of any. Crowds are never missed, and excuse what lies in them.
+
+    Args: confidence: 0..1, from which a user is shown a prediction: the one of the Model.
     """
 
-    def __init__(self, category_count: int) -> None:
+    def __init__(self, category_count: int, confidence: float = CONFIDENCE) -> None:
+        self.confidence = confidence
         self.counts: Ints = np.zeros((category_count + 1, category_count + 1), np.int64)
 
     def add(
@@ -38,7 +41,7 @@ class ObjectConfusion:
         nothing = len(self.counts) - 1
         free = ~crowd
         for prediction in np.argsort(-confidences, kind="stable"):
-            if confidences[prediction] < CONFIDENCE:
+            if confidences[prediction] < self.confidence:
                 break
             fits = free & (ious[prediction] >= LEAST_IOU)
             own = fits & (labels == answers[prediction])

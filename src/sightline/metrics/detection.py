@@ -10,7 +10,7 @@ from faster_coco_eval.core import mask as coco_mask
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_mask, find_annotation_box
-from sightline.metrics.confusion import ObjectConfusion
+from sightline.metrics.confusion import CONFIDENCE, ObjectConfusion
 from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
 from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
 from sightline.metrics.thresholds import find_best_confidence
@@ -27,18 +27,20 @@ class DetectionEvaluator:
 
     Annotations without box, polygons or mask name no object and are passed over. Areas are those of the boxes ("box") or of the
     masks ("mask", where a polygon is drawn and a bare box is its whole rectangle).
+
+    Args: threshold: precision, recall, F1 and the confusion count predictions at or above it: the one of the Model.
     """
 
     primary_name = "map"
 
-    def __init__(self, categories: Categories, geometry: Literal["box", "mask"] = "box") -> None:
+    def __init__(self, categories: Categories, geometry: Literal["box", "mask"] = "box", threshold: float = CONFIDENCE) -> None:
         self.categories = categories
         self.category_names = categories.names
         self._geometry = geometry
         self._truth: list[list[CocoObject]] = []  # per picture
         self._predicted: list[list[CocoObject]] = []
         self._sizes: list[tuple[int, int]] = []
-        self._confusion = ObjectConfusion(len(categories))
+        self._confusion = ObjectConfusion(len(categories), threshold)
         self._matches: list[CategoryMatches] | None = None
 
     @property
@@ -60,7 +62,7 @@ class DetectionEvaluator:
         self._confusion.add(labels, crowd, answer_labels, confidences, self._overlap(answers, objects))
 
     def compute(self) -> TaskMetrics:
-        """mAP, mAP50, mAP75, by size, recall, best F1; AP, AP50 and, at confidence 0.25, precision, recall, F1 per category."""
+        """mAP, mAP50, mAP75, by size, recall, best F1; per category AP, AP50 and, at the threshold, precision, recall, F1."""
         counts = self._confusion.counts
         per_category = {
             name: score_counts(int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum()))

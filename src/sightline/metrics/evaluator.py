@@ -6,6 +6,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
 from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.metrics.classification import ClassificationEvaluator
+from sightline.metrics.confusion import CONFIDENCE
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.multilabel import DECISION_THRESHOLD, MultilabelEvaluator
 from sightline.metrics.semantic import SemanticEvaluator
@@ -22,11 +23,13 @@ EVALUATION_THRESHOLDS: dict[Task, float] = {
     "semantic": 0.0,
 }
 
+DECISION_THRESHOLDS: dict[Task, float] = {"multilabel": DECISION_THRESHOLD, "detection": CONFIDENCE, "instance": CONFIDENCE}
+
 EVALUATORS: dict[str, Callable[[Categories, UnlabelledPixels, float], Evaluator]] = {
     "classification": lambda categories, unlabelled, threshold: ClassificationEvaluator(categories),
     "multilabel": lambda categories, unlabelled, threshold: MultilabelEvaluator(categories, threshold),
-    "detection": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, geometry="box"),
-    "instance": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, geometry="mask"),
+    "detection": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, "box", threshold),
+    "instance": lambda categories, unlabelled, threshold: DetectionEvaluator(categories, "mask", threshold),
     "semantic": lambda categories, unlabelled, threshold: SemanticEvaluator(categories, unlabelled),
 }
 
@@ -35,7 +38,7 @@ def make_evaluator(
     task: Task,
     categories: Categories,
     unlabelled_pixels: UnlabelledPixels = "background",
-    threshold: float = DECISION_THRESHOLD,
+    threshold: float | None = None,
 ) -> Evaluator:
     """A fresh evaluator.
 
@@ -43,11 +46,13 @@ def make_evaluator(
         task: what the network does.
         categories: all names that truth or predictions may use.
         unlabelled_pixels: semantic only: pixels no true mask covers are "background" (a class), or not counted ("ignore").
-        threshold: multilabel only: the confidence from which a user is shown a label, the Model's own.
+        threshold: the confidence from which a user is shown a label or an object, the Model's own; None takes 0.5 for labels,
+            0.25 for objects. Other tasks have none.
 
     Raises:
         NotFound: no such task.
     """
     if task not in EVALUATORS:
         raise NotFound(f"expected a task of {sorted(EVALUATORS)}, got {task!r}; choose one of these")
-    return EVALUATORS[task](categories, unlabelled_pixels, threshold)
+    shown = DECISION_THRESHOLDS.get(task, 0.0) if threshold is None else threshold
+    return EVALUATORS[task](categories, unlabelled_pixels, shown)
