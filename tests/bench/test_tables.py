@@ -38,6 +38,16 @@ def test_the_comparison_shows_ratio_and_warnings(make_content: MakeContent) -> N
     assert "1.000" in text
 
 
+def test_names_with_brackets_stand_in_the_tables_as_they_are(make_content: MakeContent) -> None:
+    """To the terminal's markup `[rusty]` is a style that is left out, and `[/old]` the end of one that never began."""
+    names = ("bolt [rusty]", "washer [/old]")
+    accuracy = structs.replace(make_content().accuracy, per_category={name: {"ap": 0.5} for name in names})
+    content = make_content(accuracy=accuracy)
+    for table in (build_report_table(content), build_comparison_table(compare_reports(content, content))):
+        text = render(table)
+        assert all(name in text for name in names)
+
+
 def test_two_reports_of_one_name_are_told_apart(make_content: MakeContent) -> None:
     compared = compare_reports(make_content(), make_content(subject=structs.replace(make_content().subject, precision="bf16")))
     assert "bf16" in compared.b and "bf16" not in compared.a

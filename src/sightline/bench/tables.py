@@ -109,7 +109,7 @@ def _build_categories(content: ReportContent) -> Table:
     for name in metrics:
         table.add_column(name, justify="right")
     for category, row in rows[:MAX_CATEGORIES]:
-        table.add_row(category, *(format_metric(row.get(name), name) for name in metrics))
+        table.add_row(Text(category), *(format_metric(row.get(name), name) for name in metrics))
     if len(rows) > MAX_CATEGORIES:
         table.caption = f"{len(rows) - MAX_CATEGORIES} better ones are left out"
     return table
@@ -151,7 +151,7 @@ def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
     def show(value: float | None, pattern: str) -> str:
         return "–" if value is None else format(value, pattern)
 
-    name = f"  {number.name}" + (f" ({number.unit})" if number.unit else "")
+    name = Text(f"  {number.name}" + (f" ({number.unit})" if number.unit else ""))
     return (
         name,
         show(number.a, f".{digits}f"),

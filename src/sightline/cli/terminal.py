@@ -75,7 +75,7 @@ def make_table(headings: list[str], rows: list[list[object]], title: str | None 
     table = Table(box=SIMPLE_HEAD)
     for column, heading in enumerate(headings):
         numeric = any(isinstance(row[column], (int, float)) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(format_value(value)) for value in row))
     # A line of its own: a table's title would be wrapped at the width of the table.
