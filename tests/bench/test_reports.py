@@ -3,10 +3,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from matplotlib.figure import Figure
+from msgspec import structs
 
 from sightline.bench.comparing import compare_reports
 from sightline.bench.pages import render_comparison
-from sightline.bench.records import Accuracy, DatasetFacts, ReportContent
+from sightline.bench.plots import _plot_categories, _plot_curves
+from sightline.bench.records import Accuracy, DatasetFacts, PrecisionRecall, ReportContent
 from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
 from sightline.core.errors import Conflict, CorruptFile, InvalidInput
 from sightline.core.workspace import Workspace
@@ -102,6 +105,26 @@ def test_names_from_outside_are_escaped_in_page_and_plots(make_content: MakeCont
     page = save_report(make_content(accuracy=accuracy, name=evil), tmp_path / "report").page.read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_categories_whose_shortened_names_are_equal_have_a_bar_each(make_content: MakeContent) -> None:
+    names = [f"scratch on the left housing side {letter}" for letter in "AB"]
+    rows = {names[0]: {"ap": 0.1}, names[1]: {"ap": 0.9}, "dent": {"ap": 0.5}}
+    axes = Figure().add_subplot()
+    _plot_categories(axes, make_content(accuracy=structs.replace(make_content().accuracy, per_category=rows)))
+    bars = [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in axes.containers[0]]
+    assert bars == [(pytest.approx(0), 0.9), (pytest.approx(1), 0.5), (pytest.approx(2), 0.1)]  # the worst on top
+    assert len(axes.get_yticklabels()) == 3
+
+
+def test_the_curves_are_those_of_the_worst_categories_and_the_plot_says_so(make_content: MakeContent) -> None:
+    rows = {str(number): {"ap": 1 - number / 20} for number in range(12)}  # the last is the worst
+    curves = tuple(PrecisionRecall(category=name, recall=(0.0, 1.0), precision=(1.0, 0.5)) for name in rows)
+    axes = Figure().add_subplot()
+    accuracy = structs.replace(make_content().accuracy, per_category=rows, curves=curves)
+    _plot_curves(axes, make_content(accuracy=accuracy))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [str(number) for number in range(11, 3, -1)]
+    assert axes.get_xlabel() == "recall (the 8 worst of 12 categories)"
 
 
 def test_a_comparison_page_holds_both_names_and_the_warnings(make_content: MakeContent) -> None:

@@ -109,7 +109,8 @@ def _plot_categories(axes: Axes, content: ReportContent) -> None:
     rows = [(name, row) for name, row in sort_categories(content) if metric in row]
     shown = rows[:MAX_BARS][::-1]
     values = [row[metric] for _, row in shown]
-    bars = axes.barh([_shorten(name) for name, _ in shown], values, color=SERIES[0], height=0.62)
+    bars = axes.barh(range(len(shown)), values, color=SERIES[0], height=0.62)  # by place: two names may be shortened to one
+    axes.set_yticks(range(len(shown)), [_shorten(name) for name, _ in shown])
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=INK, fontsize=8)
     axes.set_xlim(0, 1.08)
     axes.set_ylim(-0.6, len(shown) - 0.4)
@@ -118,9 +119,14 @@ def _plot_categories(axes: Axes, content: ReportContent) -> None:
 
 
 def _plot_curves(axes: Axes, content: ReportContent) -> None:
-    for index, curve in enumerate(content.accuracy.curves[: len(SERIES)]):
+    """A curve for each of the worst categories, as many as there are colours."""
+    order = {name: place for place, (name, _) in enumerate(sort_categories(content))}
+    curves = sorted(content.accuracy.curves, key=lambda curve: order.get(curve.category, len(order)))
+    left_out = len(curves) > len(SERIES)
+    for index, curve in enumerate(curves[: len(SERIES)]):
         axes.plot(curve.recall, curve.precision, color=SERIES[index], linewidth=1.8, label=_shorten(curve.category))
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision at IoU 0.5 (boxes)")
+    recall = "recall" + (f" (the {len(SERIES)} worst of {len(curves)} categories)" if left_out else "")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel=recall, ylabel="precision at IoU 0.5 (boxes)")
     axes.legend(loc="lower left", fontsize=8)
 
 
