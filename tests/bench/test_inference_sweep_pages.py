@@ -9,12 +9,14 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from rich.console import Console
 from sweep_fakes import make_pictures, write_model
 
 from sightline.bench.inference_sweep import SweepRequest, sweep_inference
 from sightline.bench.inference_sweep_pages import find_best, render_csv, save_sweep
-from sightline.bench.inference_sweep_plots import compute_wilson_interval, draw_sweep_plots
+from sightline.bench.inference_sweep_plots import _plot_accuracy, compute_wilson_interval, draw_sweep_plots
 from sightline.bench.inference_sweep_records import SweepContent
 from sightline.bench.inference_sweep_tables import build_sweep_table, describe_sweep, format_number
 from sightline.bench.timing import compute_spread
@@ -102,6 +104,18 @@ def test_the_three_plots_are_drawn_and_differ_by_precision(content: SweepContent
         texts = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
         assert {"fp32", "int8"} <= set(texts)
     assert "66.7%" in plots["accuracy"].svg and "83.3%" in plots["accuracy"].svg
+
+
+def test_the_whisker_of_the_accuracy_is_that_of_the_labelled_pictures(content: SweepContent) -> None:
+    """Of 6 pictures, each seen 5 times, 2 have a label: 10 of 30 predictions."""
+    row = next(row for row in content.rows if row.batch_size == 10)
+    row = msgspec.structs.replace(row, labelled=10, correct_top1=5, correct_top5=None)
+    axes = Figure().add_subplot()
+    _plot_accuracy(axes, msgspec.structs.replace(content, rows=(row,)))
+    (whisker,) = (line for line in axes.collections if isinstance(line, LineCollection))
+    low, high = compute_wilson_interval(0.5, 2)
+    assert whisker.get_segments()[0][:, 1] == pytest.approx([100 * low, 100 * high])
+    assert axes.get_ylabel().startswith("% right of 2 labelled pictures")
 
 
 def test_a_sweep_is_one_folder_whose_page_needs_nothing_else(content: SweepContent, tmp_path: Path) -> None:

@@ -63,15 +63,15 @@ def _plot_accuracy(axes: Axes, content: SweepContent) -> None:
             if share is None:
                 continue
             x = place + (lane - (len(widest) - 1) / 2) * width
-            low, high = compute_wilson_interval(share, row.pictures)
+            low, high = compute_wilson_interval(share, max(1, row.labelled_pictures))
             label = precision if place == 0 else None
             axes.bar(x, share * 100, width * 0.92, color=SERIES[lane % len(SERIES)], label=label)
             axes.errorbar(x, share * 100, yerr=[[(share - low) * 100], [(high - share) * 100]], color=INK, lw=1, capsize=3)
             top = (x, high * 100)
             axes.annotate(f"{share:.1%}", top, (0, 4), textcoords="offset points", ha="center", color=INK, fontsize=8)
-    pictures = {row.pictures for row in widest.values()}
+    pictures = {row.labelled_pictures for row in widest.values()}
     axes.set_xticks(range(len(kinds)), kinds)
-    axes.set(ylim=(0, 124), ylabel=f"% right of {max(pictures):,} pictures (whisker: 95 %)", yticks=range(0, 101, 20))
+    axes.set(ylim=(0, 124), ylabel=f"% right of {max(pictures):,} labelled pictures (whisker: 95 %)", yticks=range(0, 101, 20))
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper left", fontsize=8, ncols=len(widest))

@@ -106,6 +106,11 @@ class SweepRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Share 0..1 of the labelled predictions whose label is among the five most confident categories."""
         return self._share(self.correct_top5)
 
+    @property
+    def labelled_pictures(self) -> int:
+        """Different pictures among `labelled`, as far as the passes over the set tell."""
+        return round(self.labelled * self.pictures / self.predictions)
+
     def _share(self, correct: int | None) -> float | None:
         return None if correct is None or not self.labelled else correct / self.labelled
 
