@@ -55,6 +55,15 @@ def test_percentiles_are_within_one_percent(tmp_path):
         assert values == pytest.approx(expected, rel=0.0101)
 
 
+def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
+    with VersionWriter(Workspace(tmp_path / "w"), "coins", Categories(["$\\frac$"])) as writer:
+        item = Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=(box("$\\frac$", 2, 2),))
+        writer.add(item)
+        version = writer.close()
+    draw_statistics(compute_statistics(version), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size
+
+
 def test_an_empty_version_has_statistics_and_a_picture(tmp_path):
     statistics = compute_statistics(make(tmp_path / "w", []))
     assert statistics.splits == {}

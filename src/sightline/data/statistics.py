@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
@@ -96,6 +97,11 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
 
 def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
     """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories)."""
+    with rc_context({"text.parse_math": False}):  # a category may be called "$"
+        _draw_statistics(statistics, path)
+
+
+def _draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
     totals: Counter[str] = Counter()
     for part in statistics.splits.values():
         totals.update(part.annotations)
