@@ -114,11 +114,22 @@ def test_a_faint_box_votes_for_itself_only():
     assert faint == pytest.approx([0.4])
 
 
-def test_votes_raise_no_score(rng):
+def test_among_boxes_at_random_votes_raise_no_score(rng):
     boxes, scores, labels = draw_boxes(rng, 80), rng.uniform(0.01, 1, 80).astype(np.float32), rng.integers(0, 2, 80)
     kept = suppress_boxes(boxes, scores, labels, 0.3, 100)
     _, support = vote_boxes(kept, boxes, scores, labels, iou_threshold=0.3)
     assert (support <= scores[kept] * (1 + 1e-6)).all()
+
+
+def test_surer_boxes_that_another_suppressed_may_raise_a_score():
+    """The five at 0.8 fell to the first, but overlap the last, which stays, by 0.64: they vote for both."""
+    boxes = np.array([[0, 0, 100, 100], *[[22, 0, 122, 100]] * 5, [44, 0, 144, 100]], np.float32)
+    scores, labels = np.array([0.9, *[0.8] * 5, 0.5], np.float32), np.zeros(7, int)
+    kept = suppress_boxes(boxes, scores, labels, 0.6, 100)
+    assert kept.tolist() == [0, 6]
+    _, support = vote_boxes(kept, boxes, scores, labels, 0.6)
+    assert support[1] == pytest.approx(0.5**0.7 * 0.8**0.3)  # five votes of 0.8
+    assert support[1] > 0.5
 
 
 @pytest.mark.parametrize("candidates", [0, 3])
