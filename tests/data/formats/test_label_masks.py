@@ -324,6 +324,36 @@ def test_a_round_trip_keeps_every_pixel(tmp_path: Path, rng: np.random.Generator
         assert [(a.category, a.mask) for a in after[blob].annotations] == [(a.category, a.mask) for a in item.annotations]
 
 
+@pytest.mark.parametrize("unlabelled", ["background", "ignore"])
+@pytest.mark.parametrize("name", ["cityscapes", "label_masks"])
+def test_categories_of_the_names_of_nothing_stay_categories(tmp_path: Path, name: str, unlabelled: str) -> None:
+    names = ["background", "void", "unlabeled", "nothing", "nothing here"]
+    pixels = np.zeros((5, 6), bool)
+    shapes = []
+    for row, category in enumerate(names):
+        drawn = pixels.copy()
+        drawn[row, 1:3] = True
+        shapes.append(mask(category, drawn, box_xyxy=(1.0, float(row), 3.0, float(row + 1))))
+    version = make_version(tmp_path, [("a/0.png", "train", shapes)], names, (6, 5), unlabelled)
+    assert load_format(name).check(version).is_clean
+    again, _ = round_trip(version, name, tmp_path)
+    assert list(again.categories) == names
+    assert again.manifest.unlabelled_pixels == unlabelled
+    ((before,), (after,)) = (list(one.items()) for one in (version, again))
+    assert [(a.category, a.mask) for a in after.annotations] == [(a.category, a.mask) for a in before.annotations]
+
+
+def test_a_void_class_that_shares_its_name_with_a_category_labels_nothing(tmp_path: Path) -> None:
+    """As exports were written before the row of nothing took a name of its own."""
+    write_picture(tmp_path / "images/1.png", 3, 1)
+    write_mask(tmp_path / "masks/1.png", [[0, 1, 255]])
+    rows = "0,void,1,1,1,category\n1,car,2,2,2,category\n255,void,255,255,255,void\n"
+    write_text(tmp_path / "classes.csv", "index,name,red,green,blue,kind\n" + rows)
+    dataset, items, _ = read("label_masks", tmp_path)
+    assert list(dataset.categories) == ["void", "car"]
+    assert areas(items["1.png"]) == {"void": [[1, 0, 0]], "car": [[0, 1, 0]]}
+
+
 def test_the_export_is_an_index_png_with_a_palette(tmp_path: Path) -> None:
     pixels = np.zeros((10, 20), bool)
     pixels[2:4, 5:9] = True

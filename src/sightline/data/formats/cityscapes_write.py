@@ -24,7 +24,7 @@ from sightline.data.formats.losses import (
     report_renamed_splits,
     warn_turned,
 )
-from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, write_table
+from sightline.data.formats.mask_classes import TABLE_NAME, MaskClass, find_free_name, write_table
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -92,7 +92,7 @@ def make_table(version: DatasetVersion, ids: dict[str, int]) -> list[MaskClass]:
         )
         for index, name in enumerate(version.categories)
     ]
-    free_name = next(name for name in (LABELS[0].name, "nothing", "nothing here") if name not in version.categories)
+    free_name = find_free_name(LABELS[0].name, version.categories.names)
     return [*classes, MaskClass(name=free_name, value=0, colour=(0, 0, 0), kind=kind)]
 
 

@@ -13,7 +13,7 @@ Masks of one class whose edges are soft (0 and 255 with few pixels of many value
 Written are `images/SPLIT/`, `masks/SPLIT/` (PNG with a palette; 16-bit gray above 255 classes) and `classes.csv`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from sightline.data.formats.losses import (
     report_renamed_splits,
     warn_turned,
 )
-from sightline.data.formats.mask_classes import IGNORE_VALUE, TABLE_NAME, MaskClass, MaskTable, write_table
+from sightline.data.formats.mask_classes import IGNORE_VALUE, TABLE_NAME, MaskClass, MaskTable, find_free_name, write_table
 from sightline.data.formats.mask_pairs import MaskFolders, MaskLayout, find_layout, iterate_pairs
 from sightline.data.formats.mask_tables import find_table
 from sightline.data.formats.options import check_options
@@ -184,15 +184,15 @@ def make_written_classes(version: DatasetVersion) -> list[MaskClass]:
         MaskClass(name=name, value=index + shift, colour=names.colour(index), kind="category")
         for index, name in enumerate(names)
     ]
-    nothing = make_unlabelled_class(unlabelled, find_unlabelled(version))
+    nothing = make_unlabelled_class(unlabelled, find_unlabelled(version), names.names)
     return [nothing, *classes] if shift else [*classes, nothing]
 
 
-def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int) -> MaskClass:
-    """The row of the table for pixels nothing covers."""
+def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int, taken: Collection[str]) -> MaskClass:
+    """The row of the table for pixels nothing covers, under a name that no category has (`taken`)."""
     if unlabelled == "background":
-        return MaskClass(name="background", value=0, colour=(0, 0, 0), kind="background")
-    return MaskClass(name="void", value=value, colour=(255, 255, 255), kind="void")
+        return MaskClass(name=find_free_name("background", taken), value=0, colour=(0, 0, 0), kind="background")
+    return MaskClass(name=find_free_name("void", taken), value=value, colour=(255, 255, 255), kind="void")
 
 
 def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: ConversionReport) -> np.ndarray:

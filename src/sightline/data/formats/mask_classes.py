@@ -5,7 +5,9 @@ has one of them as its `unlabelled_pixels`; where it has both, the background be
 """
 
 import csv
+import itertools
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -63,12 +65,11 @@ class MaskTable:
         kept = [entry for entry in classes if entry.kind == "category" or (entry.kind == "background" and "void" in kinds)]
         self.names = list(dict.fromkeys(entry.name for entry in kept))
         self.unlabelled_pixels: UnlabelledPixels = "ignore" if "void" in kinds else "background"
-        self._values = {entry.value: self._index(entry) for entry in classes}
-        self._colours = {pack_colour(entry.colour): self._index(entry) for entry in classes if entry.colour is not None}
+        indices = [self.names.index(entry.name) if entry in kept else UNLABELLED for entry in classes]  # a name may be twice
+        self._values = {entry.value: index for entry, index in zip(classes, indices, strict=True)}
+        coloured = [(entry.colour, index) for entry, index in zip(classes, indices, strict=True)]
+        self._colours = {pack_colour(colour): index for colour, index in coloured if colour is not None}
         self.has_colours = bool(self._colours)
-
-    def _index(self, entry: MaskClass) -> int:
-        return self.names.index(entry.name) if entry.name in self.names else UNLABELLED
 
     def convert_values(self, values: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """Index mask `(H, W)` of uint8 or uint16 as int32 category indices, -1 for no category; and the values it lacks."""
@@ -128,6 +129,12 @@ def make_classes(names: list[str], colours: list[Colour | None] | None = None) -
         MaskClass(name=name, value=value, colour=colour, kind=find_kind(name))
         for value, (name, colour) in enumerate(zip(names, filled, strict=True))
     ]
+
+
+def find_free_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted` for the row of pixels nothing covers, or `wanted 2`, `wanted 3`, ... where a category has that name."""
+    numbered = (f"{wanted} {number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([wanted], numbered) if name not in taken)
 
 
 def find_class_file(root: Path) -> Path | None:
