@@ -263,6 +263,48 @@ def test_gray_values_of_few_bits_are_not_stretched(tmp_path, bits, row, expected
     assert read_label_map(tmp_path / "few.png").tolist() == [expected]
 
 
+@pytest.mark.parametrize("largest", [1, 2, 11, 20, 254, 255, 256, 4095, 65534, 65535])
+@pytest.mark.parametrize("kind", ["P2", "P5"])
+def test_a_pgm_keeps_its_class_numbers_whatever_it_calls_white(tmp_path, kind, largest):
+    values = sorted({value % (largest + 1) for value in (0, 1, 2, 3, 10, 11, 77, 127, 128, 254, 255, 300, 4095, 65534, 65535)})
+    header = f"{kind}\n{len(values)} 1\n{largest}\n".encode()
+    stored = np.array([values], ">u2" if largest > 255 else "u1")
+    body = stored.tobytes() if kind == "P5" else " ".join(map(str, values)).encode() + b"\n"
+    (tmp_path / "map.pgm").write_bytes(header + body)
+    found = read_label_map(tmp_path / "map.pgm")
+    assert found.dtype == (np.uint16 if largest > 255 else np.uint8)
+    assert found.tolist() == [values]
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_a_tiff_of_few_bits_keeps_its_class_numbers(tmp_path, bits, white_is_zero):
+    values = list(range(2**bits))
+    packed = int("".join(format(value, f"0{bits}b") for value in values), 2).to_bytes(len(values) * bits // 8, "big")
+    tags = {
+        256: len(values),
+        257: 1,
+        258: bits,
+        259: 1,
+        262: 0 if white_is_zero else 1,
+        273: 8,
+        277: 1,
+        278: 1,
+        279: len(packed),
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "map.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + directory)
+    assert read_label_map(tmp_path / "map.tif").tolist() == [values[::-1] if white_is_zero else values]
+
+
+def test_a_colour_ppm_of_16_bit_is_deep():
+    def probe(largest: int) -> bool:
+        return probe_image(b"P6\n1 1\n%d\n" % largest + bytes(6)).is_deep
+
+    assert [probe(largest) for largest in (100, 255, 4095, 65535)] == [False, False, True, True]
+
+
 def test_a_colour_picture_is_no_label_map(tmp_path, picture):
     Image.fromarray(picture).save(tmp_path / "colour.png")
     with pytest.raises(UnreadableImage, match="read_image"):

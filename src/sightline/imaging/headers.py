@@ -195,7 +195,15 @@ def _is_deep(image: ImageFile, kind: str, content: bytes) -> bool:
         return content[24] > 8  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth 1
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return bool(max(image.tag_v2.get(BITS_TAG, (1,))) > 8)
-    return image.mode == "I"  # PGM
+    return isinstance(image, PpmImagePlugin.PpmImageFile) and find_largest_sample(image) > 255
+
+
+def find_largest_sample(image: PpmImagePlugin.PpmImageFile) -> int:
+    """The value that a PGM or PPM calls white, 1..65535, from its header; Pillow scales it to 255, or to 65535 in mode "I"."""
+    arguments = image.tile[0].args  # with this value for its own decoders; without for 255, 65535 and one bit
+    if isinstance(arguments, tuple) and len(arguments) == 2:
+        return int(arguments[1])
+    return 65535 if image.mode == "I" else 255
 
 
 def _read_orientation(image: ImageFile, kind: str, content: bytes) -> int:

@@ -3,7 +3,8 @@
 The header is read first and its size held against the limit; only then are pixels decoded. What every picture becomes:
 
 - EXIF orientation is applied, once. Embedded colour profiles are not: pixel values are taken as sRGB.
-- 16-bit values keep their high byte (`value // 256`: the full range 0..65535 becomes 0..255, the same for every picture). So
+- 16-bit values keep their high byte (`value // 256`: the full range 0..65535 becomes 0..255, the same for every picture; only
+  of a colour PPM `value / 257`, rounded). PGM and PPM whose header calls another value white are scaled by that first. So
   the 12 bits of a camera become 0..15, almost black: an import tells of such pictures; scale them first.
 - Gray becomes three equal channels; palettes are looked up; CMYK and YCCK become RGB by (1 - ink)(1 - black), no profile.
 - Transparency is laid on white, as a browser shows it on an empty page.
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, PpmImagePlugin, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import InvalidInput, NotFound, UnreadableImage
@@ -26,12 +27,14 @@ from sightline.imaging.headers import (
     ImageHeader,
     check_pixel_limit,
     describe_failure,
+    find_largest_sample,
     open_picture,
     probe_image,
     quiet_pillow,
 )
 from sightline.imaging.jpeg_headers import check_scans, count_scans, read_jpeg_header
 from sightline.imaging.png_chunks import has_whole_chunks, is_quickly_inflated
+from sightline.imaging.tiff_directories import BITS_TAG
 
 __all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_image", "read_label_map"]
 
@@ -93,7 +96,8 @@ def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
         path: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
 
     Returns:
-        `(H, W)` uint8, or uint16 for 16 bit: palette indices or gray values as stored.
+        `(H, W)` uint8, or uint16 for 16 bit: palette indices or gray values as stored; where a file stores white as 0 (PBM,
+        some TIFFs), black is 0.
 
     Raises:
         NotFound, UnreadableImage, ImageTooLarge: as `read_image`; UnreadableImage also for colour pictures.
@@ -102,19 +106,19 @@ def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
     with quiet_pillow():
         picture, header = open_picture(content, name)
         check_pixel_limit(header.width, header.height, read_settings().max_image_pixels, name)
-        if picture.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
+        is_wide = picture.mode in SIXTEEN_BIT_MODES or _is_wide_pgm(picture)
+        if picture.mode not in ("1", "L", "P") and not is_wide:
             raise UnreadableImage(
                 f"expected {name} to be a label map (palette or gray), got {picture.mode}; read colour masks with read_image"
             )
         try:
+            step = _find_gray_step(picture, content)
             values = np.asarray(picture)
         except DECODER_ERRORS as error:
             raise UnreadableImage(describe_failure(name, header.format, error)) from error
-    if picture.mode in ("1", "P"):
-        return values.astype(np.uint8)
-    if picture.mode == "L":
-        return values // _gray_step(picture, content)
-    return values.astype(np.uint16)
+    if step != 1:
+        values = np.rint(values / step)
+    return values.astype(np.uint16 if is_wide else np.uint8)
 
 
 def encode_image(image: UInt8Image, format: Literal["jpeg", "png"] = "jpeg", quality: int = 95) -> bytes:
@@ -175,7 +179,7 @@ def _decode_with_opencv(content: bytes, width: int, height: int) -> UInt8Image |
 def _convert_to_rgb(picture: ImageFile, name: str) -> UInt8Image:
     """Decode with Pillow and convert whatever it is to `(H, W, 3)` uint8 RGB. Raises: UnreadableImage for 32-bit values."""
     mode, image = picture.mode, picture
-    if mode in SIXTEEN_BIT_MODES or (mode == "I" and picture.format == "PPM"):  # PGM with 16 bit; Pillow scales it to 0..65535
+    if mode in SIXTEEN_BIT_MODES or _is_wide_pgm(picture):
         high = (np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(high[:, :, None], 3, axis=2)
     if mode in ("I", "F"):
@@ -200,9 +204,19 @@ def _lay_on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, coloured).convert("RGB")
 
 
-def _gray_step(picture: ImageFile, content: bytes) -> int:
-    """How far apart Pillow spread the gray values of a 2- or 4-bit PNG (85 or 17); 1 for 8 bit."""
-    if not isinstance(picture, PngImagePlugin.PngImageFile):
+def _is_wide_pgm(picture: ImageFile) -> bool:
+    """Whether it is a PGM of more than 8 bits, which Pillow scales to 0..65535."""
+    return picture.mode == "I" and isinstance(picture, PpmImagePlugin.PpmImageFile)
+
+
+def _find_gray_step(picture: ImageFile, content: bytes) -> float:
+    """How far apart Pillow spreads neighbouring values of a gray picture, not yet decoded, to fill the range of its mode."""
+    if picture.mode == "L" and isinstance(picture, PngImagePlugin.PngImageFile):
+        bit_depth = content[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth 1
+    elif picture.mode == "L" and isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bit_depth = picture.tag_v2.get(BITS_TAG, (8,))[0]
+    elif picture.mode in ("L", "I") and isinstance(picture, PpmImagePlugin.PpmImageFile):
+        return (65535 if picture.mode == "I" else 255) / find_largest_sample(picture)
+    else:
         return 1
-    bit_depth = content[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth 1
     return {2: 85, 4: 17}.get(bit_depth, 1)

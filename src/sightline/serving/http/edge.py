@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import msgspec
+
 from sightline.core.errors import Exhausted
 from sightline.serving.http.connection_rules import ConnectionLimits, Gate
 from sightline.serving.http.cross_origin import list_cross_origin_headers, read_origins
