@@ -14,7 +14,7 @@ from sightline.core.errors import Conflict, InvalidInput, LossyExport, NotFound,
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
-from sightline.data.importing import import_dataset
+from sightline.data.importing import UNKNOWN_TURN, import_dataset
 from sightline.data.samples import generate_samples
 from sightline.data.versions import open_version
 from sightline.imaging.reading import encode_image
@@ -150,6 +150,31 @@ def test_labels_drawn_on_the_stored_picture_are_turned_upright(tmp_path):
     # The box (1, 1)-(11, 11) of the stored 40 x 30 picture: x' = 30 - y, y' = x.
     assert item.annotations[0].box_xyxy == (19.0, 1.0, 29.0, 11.0)
     assert report.count("annotation", "changed", "drawn on the picture as stored, turned upright with it") == 1
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "states_size", "is_told"),
+    [
+        (1, (WIDTH, HEIGHT), True, False),
+        (3, (WIDTH, HEIGHT), True, True),
+        (6, (WIDTH, HEIGHT), True, False),  # that of the stored picture: the labels are turned
+        (6, (HEIGHT, WIDTH), True, False),  # that of the upright one
+        (6, (WIDTH, HEIGHT), False, True),
+        (8, (HEIGHT, HEIGHT), True, True),
+    ],
+)
+def test_labels_of_a_turned_picture_whose_size_tells_nothing_are_told(tmp_path, orientation, size, states_size, is_told):
+    source = make_coco(tmp_path / "set", count=2)
+    stored = (HEIGHT, HEIGHT) if size[0] == size[1] else (WIDTH, HEIGHT)
+    picture = Image.fromarray(np.zeros((stored[1], stored[0], 3), np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(source / "images" / "0.png", exif=exif)
+    document = json.loads((source / "labels.json").read_text())
+    document["images"][0] |= {"width": size[0], "height": size[1]} if states_size else {"width": 0, "height": 0}
+    (source / "labels.json").write_text(json.dumps(document))
+    _, report = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    assert report.count("image", "warned", UNKNOWN_TURN) == is_told
 
 
 def test_labels_of_another_size_are_reported(tmp_path):

@@ -2,7 +2,8 @@
 
 Coordinates are pixels of the upright picture with its edges at 0 and width or height, so a box that touches the edge ends
 exactly there. Formats whose tools ignore EXIF orientation (COCO, VOC) say so by the picture size they record: when that is
-the size of the stored, not the upright picture, the labels are turned with the picture.
+the size of the stored, not the upright picture, the labels are turned with the picture. Where EXIF mirrors a picture, turns it
+upside down, or turns a square one, the size is the same either way, and an import warns.
 """
 
 import math

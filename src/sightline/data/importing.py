@@ -43,6 +43,10 @@ THREADS = 24
 DECODERS = 2
 LARGE_BYTES = 4 << 20
 PICTURES_AHEAD = 64
+UNKNOWN_TURN = (
+    "turned by EXIF, and no size tells whether its labels were drawn before or after: taken as drawn on the upright picture; "
+    "look at one"
+)
 DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 bits are kept as their high byte
 PROGRESS_EVERY = 500
 
@@ -334,6 +338,8 @@ def _make_item(
             report.change("annotation", reason, source.file_name, count=len(annotations))
         else:
             report.warn("image", "the labels state another size than the picture has", example)
+    if any(one.geometry != "image" for one in annotations) and not _is_turn_known(source, header):
+        report.warn("image", UNKNOWN_TURN, source.file_name)
     check_split(source.split)
     readable = replace_surrogates(source.file_name)
     if readable != source.file_name:
@@ -350,6 +356,12 @@ def _make_item(
         split=source.split,
         annotations=clean_annotations(annotations, header.width, header.height, categories, report, file_name),
     )
+
+
+def _is_turn_known(source: SourceItem, header: ImageHeader) -> bool:
+    """Whether it is known how the labels lie: the size they state tells, where EXIF exchanges unequal width and height."""
+    tells = source.declared_size is not None and header.orientation >= 5 and header.width != header.height
+    return source.is_upright or header.orientation == 1 or tells
 
 
 class _UniqueNames:

@@ -7,7 +7,8 @@ be sparse, keys in any order. Keypoints and captions are not kept, and the repor
 "origin", "attributes"), which other readers ignore.
 
 Some tools of COCO apply EXIF orientation, others ignore it: labels that record the size of the stored picture are turned with
-it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.
+it on import. Where no size tells (mirrored, upside down, square), they are taken as upright, and the report warns.
+On export the labels are those of the upright picture, and each picture that EXIF turns is told.
 """
 
 import math

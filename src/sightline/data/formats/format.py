@@ -26,6 +26,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
         split: "train", "val", "test", any other name, or None when the format gives none.
         annotations: in pixels of the upright picture.
         warning: why the picture comes without labels; counted only when the picture itself arrives.
+        is_upright: the format itself says that the labels are those of the upright picture.
         declared_size: `(width, height)` the labels claim, checked against the picture; None when they claim none.
     """
 
@@ -36,6 +37,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     annotations: tuple[Annotation, ...] = ()
     declared_size: tuple[int, int] | None = None
     warning: str | None = None
+    is_upright: bool = False
 
 
 class SourceDataset(msgspec.Struct, frozen=True, kw_only=True):

@@ -209,6 +209,7 @@ def _to_source(item: Item, content: bytes, report: ConversionReport) -> SourceIt
         split=item.split,
         annotations=item.annotations,
         declared_size=(item.width, item.height),
+        is_upright=True,
     )
 
 

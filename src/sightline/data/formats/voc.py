@@ -11,7 +11,8 @@ that picture has an XML of its own: a `filename` left over from a copied file mu
 of split lists may hold a suffix or further columns; a list that names nothing is refused while pictures are in no list.
 
 Some tools of VOC apply EXIF orientation, others ignore it: labels whose `size` is that of the stored picture are turned with
-it on import; on export the labels are those of the upright picture, and each picture that EXIF turns is told.
+it on import. Where no size tells (mirrored, upside down, square), they are taken as upright, and the report warns.
+On export the labels are those of the upright picture, and each picture that EXIF turns is told.
 """
 
 import math
