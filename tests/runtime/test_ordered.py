@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sightline.runtime.ordered import map_in_order
+from sightline.runtime.ordered import map_in_order, run_in_order
 
 
 def test_results_keep_the_order_of_the_values() -> None:
@@ -22,6 +22,27 @@ def test_an_error_of_the_work_comes_at_its_place() -> None:
         assert [next(results), next(results)] == [6, 3]
         with pytest.raises(ZeroDivisionError):
             next(results)
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 9])
+def test_an_error_of_the_values_comes_after_the_results_of_those_before_it(in_flight: int) -> None:
+    def give() -> Iterator[int]:
+        yield from (1, 2, 3)
+        raise KeyError("fourth")
+
+    discarded: list[int] = []
+    results = run_in_order(give(), lambda value: value, lambda value: value * 10, discarded.append, in_flight)
+    assert [next(results), next(results), next(results)] == [10, 20, 30]
+    with pytest.raises(KeyError, match="fourth"):
+        next(results)
+    assert discarded == []
+
+
+def test_work_that_cannot_be_started_fails_at_its_place() -> None:
+    results = run_in_order([1, 2, 0, 3], lambda value: 6 // value, lambda handle: handle, lambda handle: None, 3)
+    assert [next(results), next(results)] == [6, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
 
 
 def test_an_error_of_the_values_closes_what_fed_them() -> None:

@@ -1,3 +1,4 @@
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -239,6 +240,16 @@ def test_a_broken_picture_ends_the_stream_with_its_error_and_nothing_hangs(tmp_p
         with pytest.raises(InvalidInput):
             list(predictor.predict_stream([encode(0), b"no picture", encode(1)]))
         assert [answer[0].category for answer in predictor.predict_stream([encode(2)])] == ["blue"]
+
+
+@pytest.mark.parametrize(("streams", "batch"), [(1, 1), (2, 1), (4, 1), (1, 8)])
+def test_every_picture_before_a_broken_one_is_answered(streams: int, batch: int, tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m"), streams=streams, threads=1, batch=batch) as predictor:
+        for place in (0, 1, 10):
+            answers = predictor.predict_stream([paint(1)] * place + [b"no picture"] + [paint(1)] * 5)
+            assert [answer[0].category for answer in itertools.islice(answers, place)] == ["green"] * place
+            with pytest.raises(InvalidInput):
+                next(answers)
 
 
 def test_several_threads_may_predict_at_once(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Run work ahead of its reader, in order, with a bounded number in flight: the one idea behind every stream of the runtime.
 
-The reader's own thread starts work and collects it, so there is no queue between threads that could block for ever: a reader
-that stops early, or an input that raises, ends the generator, and its `finally` waits for what is in flight.
+The reader's own thread starts work and collects it, so there is no queue between threads that could block for ever. An input
+that raises does so at its place, after the results of what it gave before. A reader that stops early, or work that raises,
+ends the generator, and its `finally` waits for what is in flight.
 """
 
 from collections import deque
@@ -24,20 +25,28 @@ def run_in_order(
     """Start each value, keep at most `in_flight` unfinished, yield results in the order of the values.
 
     Args:
-        values: read one at a time, only when there is room.
-        start: begins work without waiting for its end.
+        values: read one at a time, only when there is room; their error is raised after the results of those before it.
+        start: begins work without waiting for its end; its error is raised as one of the values.
         finish: waits for the work and returns its result; its error is raised in its place in the order.
         discard: waits for work whose result nobody wants any more; must not raise.
         in_flight: at least 1.
     """
     pending: deque[Handle] = deque()
     try:
-        for value in values:
-            pending.append(start(value))
+        reading, failure = iter(values), None
+        while failure is None:
+            try:
+                pending.append(start(next(reading)))
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is, its place in the order has not come
+                failure = error
             if len(pending) >= in_flight:
                 yield finish(pending.popleft())
         while pending:
             yield finish(pending.popleft())
+        if failure is not None:
+            raise failure
     finally:
         while pending:
             discard(pending.popleft())
