@@ -354,6 +354,16 @@ def test_a_void_class_that_shares_its_name_with_a_category_labels_nothing(tmp_pa
     assert areas(items["1.png"]) == {"void": [[1, 0, 0]], "car": [[0, 1, 0]]}
 
 
+@pytest.mark.parametrize("name", ["cityscapes", "label_masks", "yolo_segment"])
+def test_a_box_that_is_not_the_bounds_of_its_mask_is_told(tmp_path: Path, name: str) -> None:
+    pixels = np.zeros((10, 20), bool)
+    pixels[2:5, 3:6] = True
+    rows = [("0.png", "train", [mask("a", pixels, box_xyxy=(0.0, 0.0, 9.0, 9.0))])]
+    rows += [("1.png", "train", [mask("a", pixels, box_xyxy=(3.0, 2.0, 6.0, 5.0))]), ("2.png", "train", [mask("a", pixels)])]
+    report = load_format(name).check(make_version(tmp_path, rows, ["a"]))
+    assert report.count("annotation", "changed", "box is not the bounds of its mask; the bounds are kept") == 1
+
+
 def test_the_export_is_an_index_png_with_a_palette(tmp_path: Path) -> None:
     pixels = np.zeros((10, 20), bool)
     pixels[2:4, 5:9] = True

@@ -12,13 +12,15 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
+from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
 from sightline.data.formats.voc import VocFormat
 from sightline.data.formats.voc_masks import make_palette, save_palette_png
 from sightline.data.importing import import_dataset
+from sightline.data.items import Item
 from sightline.data.samples import generate_samples
 from sightline.data.versions import VersionWriter
-from sightline.imaging.masks import decode_mask
+from sightline.imaging.masks import decode_mask, encode_mask
 from sightline.imaging.reading import encode_image
 
 OBJECT = "<object><name>{name}</name>{more}<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>22</ymax></bndbox></object>"
@@ -235,6 +237,43 @@ def test_masks_go_out_as_palette_pictures_and_come_back(tmp_path):
             first = item.annotations[0]
             assert set(classes[decode_mask(first.mask)]) == {version.categories.index(first.category) + 1}
     assert masked > 5
+
+
+def make_masked(folder, *annotations):
+    blobs = BlobStore(folder / "blobs")
+    blob = blobs.put_bytes(encode_image(np.zeros((40, 40, 3), np.uint8), "png"))
+    with VersionWriter(folder / "version", "masked", Categories(["person"]), blobs) as writer:
+        writer.add(Item(blob=blob, file_name="a.png", width=40, height=40, split="train", annotations=annotations))
+        return writer.close()
+
+
+def test_a_box_that_is_not_the_bounds_of_its_mask_stays_with_it(tmp_path):
+    small, large = np.zeros((2, 40, 40), bool)
+    small[20:30, 20:30] = True
+    large[2:8, 2:38] = True
+    version = make_masked(
+        tmp_path,
+        Annotation(category="person", box_xyxy=(1.0, 1.0, 39.0, 9.0)),  # a box alone, nearer to the second mask than its own
+        Annotation(category="person", box_xyxy=(5.0, 5.0, 38.0, 38.0), mask=encode_mask(small)),
+        Annotation(category="person", box_xyxy=(0.0, 0.0, 40.0, 40.0), mask=encode_mask(large)),
+    )
+    assert export_version(version, tmp_path / "voc", "voc").is_clean
+    again, _, _ = read(tmp_path / "voc", tmp_path)
+    assert again["a.png"].annotations == next(version.items()).annotations
+
+
+def test_a_mask_index_that_fits_nothing_is_passed_over(tmp_path):
+    pixels = np.zeros((40, 40), bool)
+    pixels[20:30, 20:30] = True
+    annotation = Annotation(category="person", box_xyxy=(20.0, 20.0, 30.0, 30.0), mask=encode_mask(pixels))
+    export_version(make_masked(tmp_path, annotation), tmp_path / "voc", "voc")
+    xml = tmp_path / "voc/Annotations/a.xml"
+    text = xml.read_text()
+    for place, index in enumerate(("7", "-1", "one", "9" * 5000)):
+        xml.write_text(text.replace("<mask_index>1<", f"<mask_index>{index}<"))
+        (tmp_path / str(place)).mkdir()
+        again, _, _ = read(tmp_path / "voc", tmp_path / str(place))
+        assert again["a.png"].annotations == (annotation,)  # by its box
 
 
 def test_bccd_is_read_as_the_benchmark_reads_it(shared_data, tmp_path):

@@ -31,6 +31,7 @@ from sightline.data.formats.losses import (
     read_split_folders,
     report_lost_facts,
     report_lost_item_facts,
+    report_other_box,
     report_renamed_splits,
     warn_turned,
 )
@@ -205,7 +206,9 @@ def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: 
             what = "label of the whole picture" if annotation.geometry == "image" else "box"
             report.drop("annotation", f"{what} names no pixels", f"{item.file_name}: {annotation.category}")
             continue
-        if annotation.mask is None:
+        if annotation.mask is not None:
+            report_other_box(report, annotation, item.file_name)
+        else:
             report.change("annotation", "polygon drawn as pixels", item.file_name)
             mask = encode_mask(draw_annotation(annotation, item.height, item.width))
             annotation = replace(annotation, mask=mask)

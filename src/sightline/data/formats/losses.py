@@ -7,7 +7,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.picture_files import find_split
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
-from sightline.imaging.masks import find_polygons_box
+from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box
 
 SAME_BOX_PX = 0.01
 TURNED = "stored turned, by EXIF: the labels fit the upright picture, which tools that ignore EXIF do not show"
@@ -71,9 +71,15 @@ def read_split_folders(version: DatasetVersion) -> Callable[[str], str | None]:
 
 
 def report_other_box(report: ConversionReport, annotation: Annotation, where: str) -> None:
-    """Tell of a box beside a polygon that is not the polygon's bounds: it will be, after reading."""
-    if annotation.mask is not None or annotation.polygons is None or annotation.box_xyxy is None:
+    """Tell of a box beside a polygon or mask that is not its bounds: it will be, after reading."""
+    if annotation.box_xyxy is None:
         return
-    bounds = find_polygons_box(annotation.polygons)
+    shape, bounds = "polygon", None
+    if annotation.mask is not None:
+        shape, bounds = "mask", find_mask_box(decode_mask(annotation.mask))
+    elif annotation.polygons is not None:
+        bounds = find_polygons_box(annotation.polygons)
+    if bounds is None:
+        return
     if any(abs(one - other) > SAME_BOX_PX for one, other in zip(annotation.box_xyxy, bounds, strict=True)):
-        report.change("annotation", "box is not the bounds of its polygon; the bounds are kept", where)
+        report.change("annotation", f"box is not the bounds of its {shape}; the bounds are kept", where)

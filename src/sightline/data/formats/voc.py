@@ -10,6 +10,9 @@ The picture of an XML is the one with its name; `filename` chooses among several
 that picture has an XML of its own: a `filename` left over from a copied file must not move defects to another picture. Lines
 of split lists may hold a suffix or further columns; a list that names nothing is refused while pictures are in no list.
 
+A mask belongs to the object of its class that states its index in the object picture (`mask_index`, which we write), else to
+the one whose box fits its bounds best.
+
 Some tools of VOC apply EXIF orientation, others ignore it: labels whose `size` is that of the stored picture are turned with
 it on import. Where no size tells (mirrored, upside down, square), they are taken as upright, and the report warns.
 On export the labels are those of the upright picture, and each picture that EXIF turns is told.
@@ -36,7 +39,7 @@ from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_junk, is_picture, resolve_inside, walk_files
 from sightline.data.formats.voc_lists import read_split_lists
-from sightline.data.formats.voc_masks import VOC_CLASSES, LabelMap, read_label_names, read_segmentation
+from sightline.data.formats.voc_masks import MASK_INDEX, VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc_writing import check_voc, write_voc
 from sightline.data.versions import DatasetVersion
 
@@ -240,13 +243,15 @@ def _stream_layout(layout: _Layout, splits: dict[str, str], report: ConversionRe
         if picture is not None:
             seen.pictures.add(hash(picture))
             seen.ids.add(picture.relative_to(layout.pictures).with_suffix("").as_posix())  # an XML may be named otherwise
-        parsed = (_parse_object(thing, report, picture_id) for thing in facts.objects)
-        objects = tuple(annotation for annotation in parsed if annotation is not None)
+        parsed = ((_parse_object(thing, report, picture_id), thing.findtext(MASK_INDEX) or "") for thing in facts.objects)
+        numbered = [(annotation, text) for annotation, text in parsed if annotation is not None]
+        objects = [annotation for annotation, _ in numbered]
+        numbers = [int(text) if text.isdecimal() and len(text) <= 3 else None for _, text in numbered]
         yield SourceItem(
             file_name=_name_picture(layout, picture_id, picture, facts.file_name),
             path=picture,
             split=_split_of(layout, splits, picture_id),
-            annotations=read_segmentation(layout.root, picture_id, objects, labels, report),
+            annotations=read_segmentation(layout.root, picture_id, objects, numbers, labels, report),
             declared_size=facts.size,
         )
     if layout.only is None:
@@ -264,7 +269,7 @@ def _stream_unlabelled(
             continue
         if any(is_junk(part) or part.startswith("Segmentation") for part in relative.parts):
             continue
-        annotations = () if picture_id in seen.ids else read_segmentation(layout.root, picture_id, (), labels, report)
+        annotations = () if picture_id in seen.ids else read_segmentation(layout.root, picture_id, (), (), labels, report)
         seen.ids.add(picture_id)
         if not annotations:
             report.warn("image", "picture without an annotation file", relative.as_posix())

@@ -26,6 +26,7 @@ VOC_CLASSES = (
 )  # fmt: skip
 BACKGROUND_NAMES = ("background", "ignored", "void")
 VOID = 255
+MASK_INDEX = "mask_index"  # tag of our own in an XML's object: its index in the object picture
 MAX_INSTANCES = 254
 MIN_BOX_IOU = 0.5
 
@@ -73,11 +74,20 @@ def read_label_names(root: Path, report: ConversionReport | None = None) -> Labe
 
 
 def read_segmentation(
-    root: Path, picture_id: str, objects: Sequence[Annotation], labels: LabelMap | None, report: ConversionReport
+    root: Path,
+    picture_id: str,
+    objects: Sequence[Annotation],
+    numbers: Sequence[int | None],
+    labels: LabelMap | None,
+    report: ConversionReport,
 ) -> tuple[Annotation, ...]:
     """The objects of an XML with the masks of their picture; a mask that fits no object becomes an annotation of its own.
 
-    A mask belongs to the object of its class whose box fits its bounds best (IoU of at least 0.5).
+    A mask belongs to the object of its class that states its number; else to the one whose box fits its bounds best (IoU of at
+    least 0.5).
+
+    Args:
+        objects, numbers: of the XML, and the index that each states for itself in the object picture, as our own writer does.
     """
     class_path, object_path = (root / folder / f"{picture_id}.png" for folder in ("SegmentationClass", "SegmentationObject"))
     if not class_path.is_file():
@@ -99,8 +109,7 @@ def read_segmentation(
         return tuple(objects)
     if (classes == VOID).any():
         report.warn("image", "void border pixels count as background", class_path.name)
-    found = list(_find_masks(classes, instances, labels, report, class_path.name))
-    return _match_masks(list(objects), found)
+    return _match_masks(list(objects), numbers, _find_masks(classes, instances, labels))
 
 
 def _read_indices(path: Path, labels: LabelMap | None) -> np.ndarray:
@@ -117,10 +126,9 @@ def _read_indices(path: Path, labels: LabelMap | None) -> np.ndarray:
     return indices
 
 
-def _find_masks(
-    classes: np.ndarray, instances: np.ndarray, labels: LabelMap, report: ConversionReport, where: str
-) -> list[Annotation]:
-    found = []
+def _find_masks(classes: np.ndarray, instances: np.ndarray, labels: LabelMap) -> dict[int, Annotation]:
+    """The masks by their index in the object picture, in its order."""
+    found = {}
     for instance in np.unique(instances).tolist():
         if instance in (0, VOID):
             continue
@@ -129,25 +137,30 @@ def _find_masks(
         name = labels.names[index] if index < len(labels.names) else f"class {index}"
         if index == VOID or name in BACKGROUND_NAMES:
             continue
-        found.append(Annotation(category=name, box_xyxy=find_mask_box(pixels), mask=encode_mask(pixels)))
+        found[instance] = Annotation(category=name, box_xyxy=find_mask_box(pixels), mask=encode_mask(pixels))
     return found
 
 
-def _match_masks(objects: list[Annotation], found: list[Annotation]) -> tuple[Annotation, ...]:
+def _match_masks(
+    objects: list[Annotation], numbers: Sequence[int | None], found: dict[int, Annotation]
+) -> tuple[Annotation, ...]:
+    left = dict(found)
+    taken: set[int] = set()
+    for place, number in enumerate(numbers):
+        if number is not None and number in left and left[number].category == objects[place].category:
+            objects[place] = replace(objects[place], mask=left.pop(number).mask)
+            taken.add(place)
     pairs = [
         (_box_iou(thing.box_xyxy, masked.box_xyxy), -place, -number)
         for place, thing in enumerate(objects)
-        for number, masked in enumerate(found)
-        if thing.category == masked.category and thing.box_xyxy is not None and masked.box_xyxy is not None
+        for number, masked in left.items()
+        if place not in taken and thing.category == masked.category
     ]
-    left = set(range(len(found)))
-    taken: set[int] = set()
     for overlap, place, number in sorted(pairs, reverse=True):
         if overlap >= MIN_BOX_IOU and -number in left and -place not in taken:
-            objects[-place] = replace(objects[-place], mask=found[-number].mask)
-            left.discard(-number)
+            objects[-place] = replace(objects[-place], mask=left.pop(-number).mask)
             taken.add(-place)
-    return (*objects, *(found[number] for number in sorted(left)))
+    return (*objects, *left.values())
 
 
 def _box_iou(first: BoxXyxy | None, second: BoxXyxy | None) -> float:
@@ -162,19 +175,21 @@ def _box_iou(first: BoxXyxy | None, second: BoxXyxy | None) -> float:
 
 def draw_instances(
     annotations: Sequence[Annotation], indices: dict[str, int], width: int, height: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, int], list[int | None]]:
     """Draw outlined annotations into a class and an object map, later ones over earlier ones.
 
     Args:
         annotations: of one picture.
         indices: index of each category in the class map.
 
-    Returns: class map and object map, both `(H, W)` uint8, and how many annotations were changed or left out, by reason.
+    Returns: class map and object map, both `(H, W)` uint8; how many annotations were changed or left out, by reason; and the
+        index in the object map of each annotation, None where it has none.
     """
     classes, instances = np.zeros((2, height, width), np.uint8)
     losses: dict[str, int] = {}
+    numbers: list[int | None] = [None] * len(annotations)
     number = 0
-    for annotation in annotations:
+    for place, annotation in enumerate(annotations):
         if annotation.geometry not in ("mask", "polygons"):
             continue
         if number >= MAX_INSTANCES or indices[annotation.category] >= VOID:
@@ -182,7 +197,7 @@ def draw_instances(
                 losses.get("mask left out: VOC holds 254 objects a picture and 254 classes", 0) + 1
             )
             continue
-        number += 1
+        numbers[place] = number = number + 1
         if annotation.mask is not None:
             pixels = decode_mask(annotation.mask)
         else:
@@ -193,7 +208,7 @@ def draw_instances(
                 losses.get("masks overlap: the later one hides the earlier", 0) + 1
             )
         classes[pixels], instances[pixels] = indices[annotation.category], number
-    return classes, instances, losses
+    return classes, instances, losses, numbers
 
 
 def save_palette_png(path: Path, indices: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import FileNamer
-from sightline.data.formats.voc_masks import BACKGROUND_NAMES, draw_instances, make_palette, save_palette_png
+from sightline.data.formats.voc_masks import BACKGROUND_NAMES, MASK_INDEX, draw_instances, make_palette, save_palette_png
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 
@@ -49,8 +49,9 @@ def write_voc(version: DatasetVersion, target: Path, report: ConversionReport) -
             place = namer.place("JPEGImages", item)
             picture_id = place.relative_to("JPEGImages").with_suffix("").as_posix()
             version.blobs.copy_to(item.blob, target / place)
-            kept = [annotation for annotation in item.annotations if annotation.geometry != "image"]
             drawn = _draw(item, indices, report)
+            numbers = drawn[2] if drawn is not None else [None] * len(item.annotations)
+            kept = [pair for pair in zip(item.annotations, numbers, strict=True) if pair[0].geometry != "image"]
             if drawn is not None:
                 save_palette_png(target / "SegmentationClass" / f"{picture_id}.png", drawn[0])
                 save_palette_png(target / "SegmentationObject" / f"{picture_id}.png", drawn[1])
@@ -99,13 +100,16 @@ def _write_label_map(version: DatasetVersion, target: Path) -> None:
     (target / "labelmap.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _draw(item: Item, indices: dict[str, int], report: ConversionReport) -> tuple[np.ndarray, np.ndarray] | None:
+def _draw(
+    item: Item, indices: dict[str, int], report: ConversionReport
+) -> tuple[np.ndarray, np.ndarray, list[int | None]] | None:
+    """Class map, object map, and each annotation's index in it; None for an item without outlines."""
     if not any(annotation.geometry in ("mask", "polygons") for annotation in item.annotations):
         return None
-    classes, instances, losses = draw_instances(item.annotations, indices, item.width, item.height)
+    classes, instances, losses, numbers = draw_instances(item.annotations, indices, item.width, item.height)
     for reason, count in losses.items():
         report.change("annotation", reason, item.file_name, count=count)
-    return classes, instances
+    return classes, instances, numbers
 
 
 def _report_names(version: DatasetVersion, report: ConversionReport) -> None:
@@ -127,7 +131,8 @@ def _report_losses(item: Item, report: ConversionReport) -> None:
             report.drop("attribute", "the format has no mark for crowds: the region becomes an ordinary object", item.file_name)
 
 
-def _make_xml(item: Item, place: PurePosixPath, annotations: list[Annotation], segmented: bool) -> bytes:
+def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation, int | None]], segmented: bool) -> bytes:
+    """The XML of an item. Args: numbered: annotations with their index in the object picture."""
     root = Element("annotation")
     _add(root, "folder", "JPEGImages")
     _add(root, "filename", place.name)
@@ -135,7 +140,7 @@ def _make_xml(item: Item, place: PurePosixPath, annotations: list[Annotation], s
     for tag, side in (("width", item.width), ("height", item.height), ("depth", 3)):
         _add(size, tag, str(side))
     _add(root, "segmented", str(int(segmented)))
-    for annotation in annotations:
+    for annotation, number in numbered:
         thing = SubElement(root, "object")
         _add(thing, "name", annotation.category)
         for name in DIRECT_ATTRIBUTES:
@@ -144,6 +149,8 @@ def _make_xml(item: Item, place: PurePosixPath, annotations: list[Annotation], s
             _add(thing, "confidence", repr(annotation.confidence))
         if annotation.origin != "human":
             _add(thing, "origin", annotation.origin)
+        if number is not None:
+            _add(thing, MASK_INDEX, str(number))
         bounds = SubElement(thing, "bndbox")
         for tag, coordinate in zip(("xmin", "ymin", "xmax", "ymax"), annotation.box_xyxy or (), strict=False):
             _add(bounds, tag, _format_number(coordinate))
