@@ -231,6 +231,15 @@ def test_splits_of_any_name_come_back_beside_classes_txt(tmp_path: Path) -> None
     assert again.categories.names == ("train", "cat")
 
 
+@pytest.mark.parametrize("inner", ["labels", "targets", "gt", "Masks"])
+def test_pictures_in_folders_named_like_masks_come_back_from_folders_of_another_name(tmp_path: Path, inner: str) -> None:
+    rows = [("a.png", "train", [Annotation(category="cat")]), (f"{inner}/b.png", "train", [Annotation(category="cat")])]
+    version = make_version(tmp_path, rows, ["cat", "dog"])
+    assert load_format("class_folders").check(version).changed("file") == 1
+    again, _ = round_trip(version, "class_folders", tmp_path, allow_loss=True)
+    assert [item.file_name for item in again.items()] == ["cat/a.png", f"cat/{inner}_/b.png"]
+
+
 def test_the_one_class_of_one_folder_is_told(tmp_path: Path) -> None:
     _, _, report = read("class_folders", write_pictures(tmp_path, "widgets/1.png"))
     assert report.count("category", "warned", "one class only: the one folder of pictures") == 1

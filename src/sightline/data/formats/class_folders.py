@@ -4,7 +4,8 @@
 A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
 
 Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes unless classes.txt names them.
-Folders beside splits are not read, and the report says so: of MVTec AD come the splits and the kinds of defects, not the masks.
+Folders beside splits are not read, nor those of masks inside a class, which is told: of MVTec AD come the splits and the
+kinds of defects, not the masks.
 Found by itself (without `--format`) it is only where no file among the pictures looks like their annotations.
 """
 
@@ -20,6 +21,7 @@ from sightline.data.formats.class_layout import (
     MANY_FILES,
     ClassPlace,
     find_places,
+    find_role,
     find_splits,
     list_filled,
     skip_wrappers,
@@ -169,6 +171,16 @@ def name_folders(categories: Categories, report: ConversionReport) -> dict[str, 
     return folders
 
 
+def rename_mask_folder(name: str, report: ConversionReport) -> str:
+    """A picture's path inside its class, its first folder renamed where readers would take it for one of masks."""
+    first, slash, rest = name.partition("/")
+    if not slash or find_role(first) != "masks":
+        return name
+    renamed = f"{first}_/{rest}"
+    report.change("file", "folder named like one of masks, which are not read, renamed", f"{name} -> {renamed}")
+    return renamed
+
+
 def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, Path]]:
     """Items that have a class, with the path their picture gets; what is lost of any item is told."""
     report_lost_ignore(report, version)
@@ -192,5 +204,5 @@ def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[t
         report_lost_facts(report, item, labels[0])
         report_lost_item_facts(report, item)
         folder = folders[labels[0].category]
-        name = item.file_name.removeprefix(f"{folder}/")
+        name = rename_mask_folder(item.file_name.removeprefix(f"{folder}/"), report)
         yield item, Path(namer.place(f"{item.split or UNSPLIT}/{folder}", item, name))
