@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.models.foreign import export_foreign, read_foreign
-from sightline.models.foreign_architectures import fit_weights, read_weighted_module, strip_prefixes
+from sightline.models.foreign_architectures import fit_weights, read_weighted_module
 from sightline.models.foreign_export import name_outputs
 from sightline.models.foreign_programs import check_size_expression, find_kind, load_program, load_torchscript
+from sightline.models.weights import strip_prefixes
 
 GRAPH, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"
 

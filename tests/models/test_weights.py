@@ -32,6 +32,22 @@ def test_wrapped_and_parallel_checkpoints_are_unpacked(tmp_path: Path) -> None:
     assert torch.equal(network.head.bias, state["module.head.bias"])
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.module."])
+def test_weights_of_compiled_and_wrapped_networks_fit(prefix: str) -> None:
+    network = build_network("classification", "fast", 3, 32, 32)
+    report = load_weights(network, {prefix + name: tensor for name, tensor in network.state_dict().items()})
+    assert (len(report.taken), report.absent, report.unused) == (len(network.state_dict()), (), 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(value: float) -> None:
+    network = build_network("classification", "fast", 3, 32, 32)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state["head.bias"][1] = value
+    with pytest.raises(InvalidInput, match=r"got NaN or infinity in head\.bias"):
+        load_weights(network, state)
+
+
 def test_safetensors_files_are_read(tmp_path: Path) -> None:
     network = build_network("classification", "fast", 3, 32, 32)
     save_file({"head.bias": torch.tensor([1.0, 2.0, 3.0]), "stranger": torch.zeros(2)}, tmp_path / "w.safetensors")

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
-from sightline.models.weights import read_weights
+from sightline.models.weights import read_weights, strip_prefixes
 
-PREFIXES = ("module.", "_orig_mod.", "model.module.")  # of data-parallel, compiled and wrapped networks
 COUNTERS = "num_batches_tracked"  # of batch norm, unknown to torch before 1.0 and without effect in use
 # What a user's own file may raise while it runs: everything but what is meant to end the process.
 CODE_ERRORS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError)
@@ -53,14 +52,6 @@ def read_weighted_module(path: Path, architecture: str | None) -> tuple[nn.Modul
         module, facts = _build_own(architecture), InputFacts()
     fit_weights(module, weights, f"{path.name} and {architecture}")
     return module, facts
-
-
-def strip_prefixes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the prefix that training wrapped all of them in."""
-    for prefix in PREFIXES:
-        if weights and all(key.startswith(prefix) for key in weights):
-            weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return dict(weights)
 
 
 def fit_weights(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:

@@ -5,7 +5,7 @@ Files are .safetensors or PyTorch state dicts read with `weights_only=True`: loa
 
 import socket
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,6 +21,7 @@ from sightline.models.network import Network
 from sightline.models.table import TIMM_PREFIX
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")  # where training scripts put the state dict
+PREFIXES = ("module.", "_orig_mod.", "model.module.")  # of data-parallel, compiled and wrapped networks
 DOWNLOAD_TIMEOUT_S = 10.0
 # What torch's restricted reader raises for files that hold code, are damaged, or are something else altogether.
 UNREADABLE = (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError)
@@ -80,12 +81,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_weights(network: Network, tensors: dict[str, Tensor]) -> WeightsReport:
-    """Copy what fits by name and shape into the network; a leading "module." and the network's own prefix may be missing.
+def strip_prefixes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without the prefixes that training wrapped all of them in."""
+    given = dict(weights)
+    while given and (prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in given)), None)):
+        given = {key.removeprefix(prefix): value for key, value in given.items()}
+    return given
 
-    Raises: InvalidInput when nothing fits.
+
+def load_weights(network: Network, tensors: dict[str, Tensor]) -> WeightsReport:
+    """Copy what fits by name and shape into the network; the network's own prefix and one of `PREFIXES` make no difference.
+
+    Raises: InvalidInput when nothing fits, or what fits holds NaN or infinities; the network may then be half filled.
     """
-    given = {key.removeprefix("module."): value for key, value in tensors.items()}
+    given = {key.removeprefix("module."): value for key, value in strip_prefixes(tensors).items()}
     taken, absent, other_shape, used = [], [], [], set()
     with torch.no_grad():
         for name, own in network.state_dict().items():
@@ -97,6 +106,7 @@ def load_weights(network: Network, tensors: dict[str, Tensor]) -> WeightsReport:
                 other_shape.append(name)
                 used.add(key)
             else:
+                _check_numbers(key, given[key], own)
                 own.copy_(given[key])
                 taken.append(name)
                 used.add(key)
@@ -106,6 +116,15 @@ def load_weights(network: Network, tensors: dict[str, Tensor]) -> WeightsReport:
             f"none of the {len(given)} tensors fits this network (the file has {examples} ...); choose its architecture"
         )
     return WeightsReport(tuple(taken), tuple(absent), tuple(other_shape), len(given) - len(used))
+
+
+def _check_numbers(name: str, given: Tensor, own: Tensor) -> None:
+    """Raises: InvalidInput for a tensor that is not finite in place of one that is."""
+    if torch.isfinite(own).all() and not torch.isfinite(given).all():
+        raise InvalidInput(
+            f"expected finite numbers in the weights, got NaN or infinity in {name}; the training that saved them had "
+            "diverged, take earlier ones"
+        )
 
 
 def fetch_published_weights(name: str) -> dict[str, Tensor] | None:
