@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from format_samples import by_blob, make_version, read, round_trip, write_picture, write_text
@@ -12,6 +13,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.importing import import_dataset
+from sightline.imaging.masks import draw_annotation, draw_polygons, encode_mask
 
 NAMES = "names: [cat, dog]\n"
 
@@ -193,7 +195,6 @@ def test_polygons_need_permission_to_become_boxes_and_survive_as_segments(tmp_pa
 
 def test_rings_of_one_object_are_joined_without_changing_its_pixels(tmp_path: Path) -> None:
     from sightline.data.formats.yolo_rows import join_rings
-    from sightline.imaging.masks import draw_polygons
 
     rings = (
         (1.0, 1.0, 5.0, 1.0, 5.0, 5.0, 1.0, 5.0),
@@ -205,6 +206,33 @@ def test_rings_of_one_object_are_joined_without_changing_its_pixels(tmp_path: Pa
     version = make_version(tmp_path, [("a.png", "train", [Annotation(category="cat", polygons=rings)])], ["cat"])
     report = load_format("yolo_segment").check(version)
     assert report.count("annotation", "changed", "polygon of several rings joined to one by bridges of no width") == 1
+
+
+def make_square(start: int, end: int) -> tuple[float, ...]:
+    return tuple(float(value) for value in (start, start, end, start, end, end, start, end))
+
+
+@pytest.mark.parametrize("second", [(6, 9), (1, 4), (4, 8)])  # over the edge of the first, the first again, inside of it
+def test_rings_that_overlap_come_back_with_all_their_pixels(tmp_path: Path, second: tuple[int, int]) -> None:
+    first = (1, 4) if second == (1, 4) else (3, 9) if second == (4, 8) else (2, 7)
+    rings = (make_square(*first), make_square(*second))
+    version = make_version(tmp_path, [("a.png", "train", [Annotation(category="cat", polygons=rings)])], ["cat"])
+    again, _ = round_trip(version, "yolo_segment", tmp_path, allow_loss=True)
+    (annotation,) = next(again.items()).annotations
+    assert (draw_annotation(annotation, 10, 20) == draw_polygons(rings, 10, 20)).all()
+    losses = load_format("yolo_segment").check(version)
+    assert losses.count("annotation", "changed", "rings that overlap drawn as their common outline, of whole pixels") == 1
+
+
+def test_an_island_in_the_hole_of_a_mask_stays(tmp_path: Path) -> None:
+    pixels = np.zeros((10, 20), bool)
+    pixels[0:9, 0:9] = True
+    pixels[1:8, 1:8] = False
+    pixels[3:6, 3:6] = True
+    version = make_version(tmp_path, [("a.png", "train", [Annotation(category="cat", mask=encode_mask(pixels))])], ["cat"])
+    again, _ = round_trip(version, "yolo_segment", tmp_path, allow_loss=True)
+    drawn = draw_annotation(next(again.items()).annotations[0], 10, 20)
+    assert drawn[0:9, 0:9].all() and drawn.sum() == 81  # the hole is filled, which is told
 
 
 @pytest.mark.parametrize("name", ["yolo", "yolo_segment"])

@@ -138,7 +138,8 @@ def format_row(index: int, values: tuple[float, ...]) -> str:
 def join_rings(rings: tuple[Ring, ...]) -> Ring:
     """Several rings as one: each further ring is walked round from a bridge of no width to it and back.
 
-    Covers the same pixels; the strategy of Ultralytics' own COCO converter, whose bridges join the nearest corners too.
+    Covers the same pixels where the rings do not overlap; the strategy of Ultralytics' own COCO converter, whose bridges join
+    the nearest corners too.
     """
     joined = to_points(rings[0])
     for ring in rings[1:]:

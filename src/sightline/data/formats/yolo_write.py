@@ -9,7 +9,7 @@ from sightline.data.formats.losses import report_other_box
 from sightline.data.formats.yolo_facts import write_facts
 from sightline.data.formats.yolo_rows import format_box_row, format_polygon_row, join_rings
 from sightline.data.items import Item
-from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box, has_holes, trace_mask
+from sightline.imaging.masks import decode_mask, draw_polygons, find_mask_box, find_polygons_box, has_holes, trace_mask
 
 
 def write_labels(path: Path, item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> int:
@@ -29,7 +29,7 @@ def format_rows(
     rows, written = [], []
     for annotation in item.annotations:
         index = categories.index(annotation.category)
-        ring = find_ring(annotation, report, item.file_name) if writes_polygons else None
+        ring = find_ring(annotation, size, report, item.file_name) if writes_polygons else None
         if ring is not None:
             rows.append(format_polygon_row(index, ring, size))
         else:
@@ -41,8 +41,8 @@ def format_rows(
     return rows, written
 
 
-def find_ring(annotation: Annotation, report: ConversionReport, where: str) -> Ring | None:
-    """The outline as one ring, or None for an annotation that has none."""
+def find_ring(annotation: Annotation, size: tuple[int, int], report: ConversionReport, where: str) -> Ring | None:
+    """The outline as one ring, or None for an annotation that has none. Args: size: `(width, height)` of the picture."""
     if annotation.geometry not in ("mask", "polygons"):
         return None
     rings: tuple[Ring, ...] = annotation.polygons or ()
@@ -57,7 +57,22 @@ def find_ring(annotation: Annotation, report: ConversionReport, where: str) -> R
     if len(rings) > 1:
         report.change("annotation", "polygon of several rings joined to one by bridges of no width", where)
     report_other_box(report, annotation, where)
-    return rings[0] if len(rings) == 1 else join_rings(rings)
+    return rings[0] if len(rings) == 1 else join_outlines(rings, size, report, where)
+
+
+def join_outlines(rings: tuple[Ring, ...], size: tuple[int, int], report: ConversionReport, where: str) -> Ring:
+    """Several rings as one that covers the same pixels: where they overlap, which one ring leaves out, by their outline."""
+    width, height = size
+    joined, pixels = join_rings(rings), draw_polygons(rings, height, width)
+    if not pixels.any() or (draw_polygons([joined], height, width) == pixels).all():
+        return joined
+    report.change("annotation", "rings that overlap drawn as their common outline, of whole pixels", where)
+    filled = draw_polygons(
+        trace_mask(pixels), height, width
+    )  # a ring inside of another is traced, too, where it lies in a hole
+    if (filled != pixels).any():
+        report.change("annotation", "overlapping rings leave a hole, their outline has none", where)
+    return join_rings(tuple(trace_mask(filled)))
 
 
 def find_box(annotation: Annotation, report: ConversionReport, where: str) -> BoxXyxy | None:
