@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import NotFound
+from sightline.core.errors import InvalidInput, NotFound
 from sightline.imaging.masks import encode_mask
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.matching import match_image
@@ -135,6 +137,18 @@ def test_nothing_is_printed(capfd):
 def test_unknown_categories_are_refused():
     with pytest.raises(NotFound):
         judge([([box("zebra", (0, 0, 1, 1))], [])])
+
+
+def test_a_confidence_that_is_no_number_is_refused_when_it_comes():
+    with pytest.raises(InvalidInput, match="got NaN"):
+        judge([([], [box("a", (0, 0, 1, 1), confidence=math.nan)])])
+
+
+def test_a_mask_of_another_size_than_the_picture_is_refused():
+    mask = Annotation(category="a", mask=encode_mask(np.ones((SIZE, SIZE // 2), bool)), confidence=0.5)
+    for truth, predicted in (([mask], []), ([], [mask])):
+        with pytest.raises(InvalidInput, match=f"expected a mask of {SIZE} x {SIZE} for 'a', got {SIZE // 2} x {SIZE}"):
+            judge([(truth, predicted)], geometry="mask")
 
 
 def test_the_confusion_counts_as_a_user_sees_it():

@@ -1,5 +1,6 @@
 """Objects as boxes or masks: COCO's mAP family through `faster-coco-eval`, and our own matching for resamples and confusion."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_mask, find_annotation_box
 from sightline.metrics.confusion import CONFIDENCE, ObjectConfusion
 from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
@@ -49,7 +51,11 @@ class DetectionEvaluator:
         return len(self._sizes)
 
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
-        """Judge one picture. Raises: NotFound for an unknown category; InvalidInput for a mask of another size."""
+        """Judge one picture.
+
+        Raises: NotFound for an unknown category; InvalidInput for a confidence of NaN, and where masks are judged for one of
+            another size.
+        """
         image_id = self.images + 1
         objects = [self._describe(annotation, image_id, width, height) for annotation in truth if _has_place(annotation)]
         answers = [self._describe(annotation, image_id, width, height) for annotation in predicted if _has_place(annotation)]
@@ -126,7 +132,16 @@ class DetectionEvaluator:
             "iscrowd": int(annotation.is_crowd),
             "score": 1.0 if annotation.confidence is None else annotation.confidence,
         }
+        if math.isnan(described["score"]):
+            raise InvalidInput(
+                f"expected a confidence of 0..1 for {annotation.category!r}, got NaN; the network fails on a picture"
+            )
         if self._geometry == "mask":
+            if annotation.mask is not None and (annotation.mask.width, annotation.mask.height) != (width, height):
+                raise InvalidInput(
+                    f"expected a mask of {width} x {height} for {annotation.category!r}, got {annotation.mask.width} x "
+                    f"{annotation.mask.height}; give that of the picture"
+                )
             rle = annotation.mask or encode_mask(draw_annotation(annotation, height, width))
             described["segmentation"] = {"size": [rle.height, rle.width], "counts": rle.counts}
             described["area"] = count_mask_pixels(rle)
