@@ -4,7 +4,9 @@
 """
 
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,9 @@ from sightline.runtime.backends.table import BACKENDS, load_backend
 ENGINES = [name for name in BACKENDS if name != "hls4ml"]
 OTHERS = [name for name in ENGINES if name != "reference"]
 READERS = [name for name in ENGINES if ".onnx" in load_backend(name).graph_suffixes]
+
+
+SESSIONS_OF_THEIR_OWN = ["onnxruntime", "openvino"]  # the other engines run in these
 
 
 def open_graph(name: str, graph: Path, **options: object) -> Session:
@@ -235,6 +240,46 @@ def test_a_closed_session_may_be_closed_again_and_says_that_it_is_closed(name: s
     session.close()
     with pytest.raises(InvalidInput, match="closed; open the graph again"):
         session.infer({"images": np.zeros((1, 3, 16, 16), np.float32)})
+
+
+@pytest.mark.parametrize("name", SESSIONS_OF_THEIR_OWN)
+def test_closing_waits_for_an_inference_of_another_thread(
+    name: str, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, batch = open_graph(name, write_conv_chain(tmp_path / "g.onnx")), make_batch(rng, 2)
+    expected = session.infer(batch)
+    module = sys.modules[type(session).__module__]
+    convert, inside, go_on = module.convert_inputs, threading.Event(), threading.Event()
+
+    def pause(*args: object) -> object:
+        inside.set()
+        assert go_on.wait(60)
+        return convert(*args)
+
+    monkeypatch.setattr(module, "convert_inputs", pause)
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(session.infer, batch)
+        assert inside.wait(60)
+        closing = pool.submit(session.close)
+        assert not wait([closing], timeout=0.2).done
+        go_on.set()
+        for output, value in answer.result().items():
+            np.testing.assert_array_equal(value, expected[output])
+        closing.result()
+    with pytest.raises(InvalidInput, match="closed"):
+        session.infer(batch)
+
+
+@pytest.mark.parametrize("name", SESSIONS_OF_THEIR_OWN)
+def test_a_session_may_be_closed_while_a_stream_of_it_is_read(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    session, batches = open_graph(name, write_conv_chain(tmp_path / "g.onnx"), streams=2), [make_batch(rng, 1)] * 9
+    stream = session.stream(batches)
+    next(stream)
+    session.close()
+    with pytest.raises(InvalidInput, match="closed"):
+        list(stream)
+    with pytest.raises(InvalidInput, match="closed"):
+        next(session.stream(batches))
 
 
 def test_a_profile_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:

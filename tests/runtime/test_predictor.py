@@ -242,6 +242,13 @@ def test_a_broken_picture_ends_the_stream_with_its_error_and_nothing_hangs(tmp_p
         assert [answer[0].category for answer in predictor.predict_stream([encode(2)])] == ["blue"]
 
 
+def test_a_closed_predictor_says_so_in_a_stream_too(tmp_path: Path) -> None:
+    predictor = open_predictor(write_model(tmp_path / "m"))
+    predictor.close()
+    with pytest.raises(InvalidInput, match="closed; open it again"):
+        list(predictor.predict_stream([paint(1)]))
+
+
 @pytest.mark.parametrize(("streams", "batch"), [(1, 1), (2, 1), (4, 1), (1, 8)])
 def test_every_picture_before_a_broken_one_is_answered(streams: int, batch: int, tmp_path: Path) -> None:
     with open_predictor(write_model(tmp_path / "m"), streams=streams, threads=1, batch=batch) as predictor:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from sightline.core.errors import InvalidInput
+
 Value = TypeVar("Value")
 Handle = TypeVar("Handle")
 Result = TypeVar("Result")
@@ -57,8 +59,20 @@ def run_in_order(
 def map_in_order(
     pool: ThreadPoolExecutor, work: Callable[[Value], Result], values: Iterable[Value], in_flight: int
 ) -> Generator[Result, None, None]:
-    """Like `map`, in the pool's threads, in order, with at most `in_flight` values taken ahead of the reader."""
-    return run_in_order(values, lambda value: pool.submit(work, value), Future.result, discard_future, in_flight)
+    """Like `map`, in the pool's threads, in order, with at most `in_flight` values taken ahead of the reader.
+
+    Raises: InvalidInput at the first value that comes when the pool was shut down.
+    """
+
+    def start(value: Value) -> "Future[Result]":
+        try:
+            return pool.submit(work, value)
+        except RuntimeError as error:
+            if "shutdown" not in str(error):
+                raise
+            raise InvalidInput("expected an open Predictor or session, got one that was closed; open it again") from error
+
+    return run_in_order(values, start, Future.result, discard_future, in_flight)
 
 
 def discard_future(future: "Future[Result]") -> None:

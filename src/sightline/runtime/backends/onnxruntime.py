@@ -29,6 +29,7 @@ from sightline.runtime.backend import (
     check_profiled,
     convert_inputs,
 )
+from sightline.runtime.in_flight import InFlight
 from sightline.runtime.ordered import map_in_order
 
 # Folds Pad(0) into a MaxPool that then pads with -inf: 3.4 % error on tiny-YOLOv2 (onnxruntime issue 24737).
@@ -67,6 +68,7 @@ class OnnxRuntimeSession:
         self.input_names = tuple(self._types)
         self.output_names = tuple(value.name for value in self._session.get_outputs())
         self._pool = ThreadPoolExecutor(options.streams, thread_name_prefix="onnxruntime")
+        self._in_flight = InFlight()
         self._lock = threading.Lock()
         self._inference_count = 0
         self._rows: list[LayerRow] | None = None
@@ -79,13 +81,12 @@ class OnnxRuntimeSession:
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch. Raises: InvalidInput on wrong names, types or shapes."""
-        session = self._session
-        check_open(session is not None)
-        feed = convert_inputs(inputs, self._types, self._options.pixels)
-        try:
-            outputs = session.run(self.output_names, feed)
-        except self._engine_errors as error:
-            raise InvalidInput(f"ONNX Runtime refuses this input: {' '.join(str(error).split())}") from error
+        with self._in_flight:
+            feed = convert_inputs(inputs, self._types, self._options.pixels)
+            try:
+                outputs = self._session.run(self.output_names, feed)
+            except self._engine_errors as error:
+                raise InvalidInput(f"ONNX Runtime refuses this input: {' '.join(str(error).split())}") from error
         with self._lock:
             self._inference_count += 1
         return dict(zip(self.output_names, outputs, strict=True))
@@ -114,6 +115,7 @@ class OnnxRuntimeSession:
     def close(self) -> None:
         """Wait for what is in flight and free memory."""
         self._pool.shutdown()
+        self._in_flight.close()
         self._session = None
         self._remove_profile()
 

@@ -9,6 +9,7 @@ An IR's plans for fixed shapes can be kept on the disk, without the weights, and
 0.8 MB and 0.08 s in place of 0.4 s of compiling. An ONNX graph is compiled each time: its plans would hold the weights.
 """
 
+import contextlib
 import importlib.util
 import queue
 import threading
@@ -33,6 +34,7 @@ from sightline.runtime.backend import (
     convert_inputs,
 )
 from sightline.runtime.backends.openvino_plans import WITHOUT_WEIGHTS, open_keeper
+from sightline.runtime.in_flight import InFlight
 from sightline.runtime.ordered import run_in_order
 from sightline.runtime.telemetry import silence_telemetry
 
@@ -95,6 +97,8 @@ class OpenVinoSession:
         self._folded = self._fold_pixels()  # the same network, which takes uint8 pictures
         self._plans: dict[PlanKey, _Plan] = {}
         self._lock = threading.Lock()
+        self._in_flight = InFlight()
+        self._started: dict[int, _Running] = {}  # by streams, which wait for them
         self._first_us: dict[str, float] = {}
         self._mean_us: dict[str, float] = {}
         self._inference_count = 0
@@ -122,13 +126,14 @@ class OpenVinoSession:
 
         Raises: InvalidInput on wrong names, types or shapes.
         """
-        running = self._take(inputs)
-        try:
-            running.request.infer(running.inputs, share_inputs=True, share_outputs=True)
-        except RuntimeError as error:
-            running.plan.free.put(running.request)
-            raise InvalidInput(f"OpenVINO refuses this input: {' '.join(str(error).split())}") from error
-        return self._read_outputs(running)
+        with self._in_flight:
+            running = self._take(inputs)
+            try:
+                running.request.infer(running.inputs, share_inputs=True, share_outputs=True)
+            except RuntimeError as error:
+                running.plan.free.put(running.request)
+                raise InvalidInput(f"OpenVINO refuses this input: {' '.join(str(error).split())}") from error
+            return self._read_outputs(running)
 
     def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
         """Run many batches, in order; one more than `streams` is taken, so that no stream waits for the reader."""
@@ -147,7 +152,11 @@ class OpenVinoSession:
         return read_layer_rows(self._last_plan.compiled.get_runtime_model(), times_us)
 
     def close(self) -> None:
-        """Free memory. Requests in flight end first: their generators wait for them."""
+        """Wait for what is in flight and free memory. Of a stream, what was started ends; it takes nothing further."""
+        self._in_flight.close()
+        for running in list(self._started.values()):
+            with contextlib.suppress(RuntimeError):  # its reader is told
+                running.request.wait()
         self._plans.clear()
         self._last_plan = self._model = self._folded = None
 
@@ -159,15 +168,18 @@ class OpenVinoSession:
         return _Running(plan.take_request(), plan, arrays)
 
     def _start(self, inputs: Mapping[str, np.ndarray]) -> _Running:
-        running = self._take(inputs)
-        try:
-            running.request.start_async(running.inputs, share_inputs=True)
-        except RuntimeError as error:
-            running.plan.free.put(running.request)
-            raise InvalidInput(f"OpenVINO refuses this input: {' '.join(str(error).split())}") from error
-        return running
+        with self._in_flight:
+            running = self._take(inputs)
+            try:
+                running.request.start_async(running.inputs, share_inputs=True)
+            except RuntimeError as error:
+                running.plan.free.put(running.request)
+                raise InvalidInput(f"OpenVINO refuses this input: {' '.join(str(error).split())}") from error
+            self._started[id(running)] = running
+            return running
 
     def _finish(self, running: _Running) -> Tensors:
+        self._started.pop(id(running))
         try:
             running.request.wait()
         except RuntimeError as error:
@@ -187,6 +199,7 @@ class OpenVinoSession:
             running.plan.free.put(running.request)
 
     def _discard(self, running: _Running) -> None:
+        self._started.pop(id(running))
         try:
             running.request.wait()
         except RuntimeError:
