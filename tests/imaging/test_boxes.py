@@ -127,7 +127,7 @@ def test_surer_boxes_that_another_suppressed_may_raise_a_score():
     scores, labels = np.array([0.9, *[0.8] * 5, 0.5], np.float32), np.zeros(7, int)
     kept = suppress_boxes(boxes, scores, labels, 0.6, 100)
     assert kept.tolist() == [0, 6]
-    _, support = vote_boxes(kept, boxes, scores, labels, 0.6)
+    _, support = vote_boxes(kept, boxes, scores, labels, iou_threshold=0.6)
     assert support[1] == pytest.approx(0.5**0.7 * 0.8**0.3)  # five votes of 0.8
     assert support[1] > 0.5
 

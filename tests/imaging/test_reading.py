@@ -264,13 +264,11 @@ def test_gray_values_of_few_bits_are_not_stretched(tmp_path, bits, row, expected
 
 
 @pytest.mark.parametrize("largest", [1, 2, 11, 20, 254, 255, 256, 4095, 65534, 65535])
-@pytest.mark.parametrize("kind", ["P2", "P5"])
-def test_a_pgm_keeps_its_class_numbers_whatever_it_calls_white(tmp_path, kind, largest):
+def test_a_pgm_keeps_its_class_numbers_whatever_it_calls_white(tmp_path, largest):
     values = sorted({value % (largest + 1) for value in (0, 1, 2, 3, 10, 11, 77, 127, 128, 254, 255, 300, 4095, 65534, 65535)})
-    header = f"{kind}\n{len(values)} 1\n{largest}\n".encode()
+    header = f"P5\n{len(values)} 1\n{largest}\n".encode()
     stored = np.array([values], ">u2" if largest > 255 else "u1")
-    body = stored.tobytes() if kind == "P5" else " ".join(map(str, values)).encode() + b"\n"
-    (tmp_path / "map.pgm").write_bytes(header + body)
+    (tmp_path / "map.pgm").write_bytes(header + stored.tobytes())
     found = read_label_map(tmp_path / "map.pgm")
     assert found.dtype == (np.uint16 if largest > 255 else np.uint8)
     assert found.tolist() == [values]
