@@ -1,22 +1,29 @@
 """Whole measurements through generator processes, and what is kept of them."""
 
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 from scripted_server import Asked, ScriptedServer, serve_script, write_answer
 
-from sightline.bench.load.measure import check_plan, compute_rate, measure_load
+from sightline.bench.load import measure
+from sightline.bench.load.measure import check_plan, compute_rate, is_local, measure_load
 from sightline.bench.load.pages import read_load, render_load, save_load
 from sightline.bench.load.plots import draw_load_plots
-from sightline.bench.load.records import LoadContent, LoadPlan, PictureFacts
+from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts
 from sightline.bench.load.tables import build_load_table
+from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 
 PICTURES = [b"a" * 100, b"b" * 5000]
@@ -185,3 +192,28 @@ def test_a_seed_gives_the_same_arrivals() -> None:
         gaps.append(content.points[0].planned)
     assert gaps[0] == gaps[1]
     assert np.isfinite(gaps).all()
+
+
+def test_every_address_of_this_machine_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [(socket.AF_INET, "192.0.2.5"), (socket.AF_INET6, "fe80::1%eth0"), (psutil.AF_LINK, "00:00:5e:00:53:01")]
+    cards = [SimpleNamespace(family=family, address=address) for family, address in own]
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"eth0": cards})
+    for host in ("127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "192.0.2.5", "fe80::1%eth0"):
+        assert is_local(Target(url="", name="", host=host, port=80)), host
+    for host in ("192.0.2.6", "fe80::2%eth0", "2001:db8::1"):
+        assert not is_local(Target(url="", name="", host=host, port=80)), host
+
+
+def test_a_server_whose_process_is_named_shares_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = []
+
+    def note_shared(*given: Any) -> list[LoadPoint]:
+        shared.append(given[4])
+        return []
+
+    monkeypatch.setattr(measure, "is_local", lambda target: False)
+    monkeypatch.setattr(measure, "measure_points", note_shared)
+    with serve_script(lambda _: write_answer()) as server:
+        measure_load(server.url, "m", PICTURES, FACTS, server_pid=os.getpid())
+        measure_load(server.url, "m", PICTURES, FACTS)
+    assert shared == [True, False]

@@ -3,10 +3,13 @@
 Before anything is timed one request is sent and has to be answered, so that a wrong URL costs a line and no minutes.
 """
 
+import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import quote
+
+import psutil
 
 from sightline.bench.load.generators import Pack, run_generators, write_pack
 from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts, Protocol
@@ -41,7 +44,7 @@ def measure_load(
         pictures: encoded, sent one a request, in this order, again and again.
         protocol: "predict" posts the bytes to `/predict/MODEL`; "v2" sends a binary BYTES tensor to `/v2/models/MODEL/infer`.
         seed: of the open loops' arrivals.
-        server_pid: process of the server; None finds who listens on a port of this machine.
+        server_pid: process of the server, which says that it shares this machine; None finds who listens on a port of it.
 
     Raises: NotFound, InvalidInput, Exhausted when the server does not answer about the first picture; Unsupported for https.
     """
@@ -54,7 +57,8 @@ def measure_load(
     if watch is None:
         notes.append("the server's CPU and memory are not known: it is another machine's or another user's")
     with write_pack(requests, target.host, target.port) as pack:
-        points = measure_points(pack, plan, seed, watch, is_local(target), on_progress)
+        shares_machine = server_pid is not None or is_local(target)
+        points = measure_points(pack, plan, seed, watch, shares_machine, on_progress)
     if any(point.generator_limited for point in points):
         names = ", ".join(point.label for point in points if point.generator_limited)
         notes.append(f"not valid, the load generator was the limit: {names}")
@@ -191,5 +195,12 @@ def find_watch(target: Target) -> ServerWatch | None:
 
 
 def is_local(target: Target) -> bool:
-    """Whether the server's address is this machine's loopback."""
-    return ip_address(target.host).is_loopback
+    """Whether the server's address is one of this machine's."""
+    host = ip_address(target.host)
+    return host.is_loopback or host.is_unspecified or host in list_own_addresses()
+
+
+def list_own_addresses() -> set[IPv4Address | IPv6Address]:
+    """The addresses of this machine's network interfaces."""
+    found = (one for addresses in psutil.net_if_addrs().values() for one in addresses)
+    return {ip_address(one.address) for one in found if one.family in (socket.AF_INET, socket.AF_INET6)}
