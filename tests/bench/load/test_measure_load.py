@@ -167,6 +167,7 @@ def test_a_wrong_name_is_told_before_anything_is_measured(server: ScriptedServer
         LoadPlan(rates=("fast",)),
         LoadPlan(rates=("-1",)),
         LoadPlan(rates=("nan",)),
+        LoadPlan(rates=("inf",)),
         LoadPlan(clients=(1,), duration_s=0.0),
         LoadPlan(clients=(1,), processes=0),
     ],
@@ -181,6 +182,18 @@ def test_plans_that_cannot_be_are_refused(plan: LoadPlan) -> None:
 def test_rates_are_numbers_or_shares() -> None:
     assert compute_rate("120.5", None) == 120.5
     assert compute_rate("80%", 200.0) == pytest.approx(160.0)
+
+
+def test_more_requests_than_generators_have_room_for_are_refused() -> None:
+    plan = LoadPlan(rates=("500000",), duration_s=8.0, warm_up_s=2.0)  # 5 million
+    check_plan(plan, PICTURES)
+    too_many = msgspec.structs.replace(plan, rates=("80", "500001"))
+    with pytest.raises(InvalidInput, match=r"at most 500000 requests a second.*got 500001; lower the rate"):
+        check_plan(too_many, PICTURES)
+    check_plan(msgspec.structs.replace(too_many, processes=2), PICTURES)
+    with serve_script(lambda _: write_answer()) as server, pytest.raises(InvalidInput, match="raise `processes`"):
+        plan = LoadPlan(clients=(1,), rates=("900000000%",), duration_s=0.1, warm_up_s=0.0)
+        measure_load(server.url, "m", PICTURES, FACTS, plan=plan)
 
 
 def test_a_seed_gives_the_same_arrivals() -> None:

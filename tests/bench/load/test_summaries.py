@@ -26,6 +26,14 @@ def test_an_open_loop_is_named_by_what_was_asked_for_and_says_what_came() -> Non
     assert (point.label, point.rate_per_s, point.offered_per_s) == ("80/s", 80.0, pytest.approx(1 / PLAN.duration_s, abs=1e-3))
 
 
+@pytest.mark.parametrize(
+    ("rate_per_s", "label"),
+    [(0.5, "0.5/s"), (123.456, "123.5/s"), (12345.6, "12346/s"), (50_000.0, "50000/s"), (2e6, "2000000/s")],
+)
+def test_rates_are_written_plainly(rate_per_s: float, label: str) -> None:
+    assert summarise(make_result(), clients=None, rate_per_s=rate_per_s).label == label
+
+
 def test_percentiles_by_hand() -> None:
     latency = compute_latency(np.arange(1.0, 1002.0))  # 1..1001: the p-th percentile is 1 + 10 p
     assert latency is not None

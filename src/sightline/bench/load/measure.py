@@ -3,6 +3,7 @@
 Before anything is timed one request is sent and has to be answered, so that a wrong URL costs a line and no minutes.
 """
 
+import math
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -22,6 +23,7 @@ from sightline.core.host import count_cores, describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 
 DEFAULT_PLAN = LoadPlan(clients=(1, 4, 16, 64))
+MOST_PLANNED = 5_000_000  # of one generator process, which keeps some 250 bytes of each request
 
 
 def measure_load(
@@ -89,7 +91,10 @@ def check_plan(plan: LoadPlan, pictures: Sequence[bytes]) -> None:
     if not pictures or not all(pictures):
         raise InvalidInput("expected at least one picture and none of 0 bytes; check the folder")
     for rate in plan.rates:
-        compute_rate(rate, 1.0 if plan.clients else None)
+        if rate.endswith("%"):
+            compute_rate(rate, 1.0 if plan.clients else None)
+        else:
+            check_planned(compute_rate(rate, None), plan)
 
 
 def compute_rate(rate: str, best_per_s: float | None) -> float:
@@ -98,13 +103,23 @@ def compute_rate(rate: str, best_per_s: float | None) -> float:
         number = float(rate.removesuffix("%"))
     except ValueError:
         number = 0.0
-    if not 0.0 < number < 1e9:
+    if not 0.0 < number < math.inf:
         raise InvalidInput(f"expected a rate as requests a second or as a share such as 80%, got {rate!r}")
     if not rate.endswith("%"):
         return number
     if best_per_s is None:
         raise InvalidInput(f"a rate of {rate} is a share of the best closed loop; give `clients` too, or requests a second")
     return number / 100 * best_per_s
+
+
+def check_planned(rate_per_s: float, plan: LoadPlan) -> None:
+    """Refuse more requests than generators have room for. Raises: InvalidInput."""
+    most_per_s = MOST_PLANNED * plan.processes / (plan.warm_up_s + plan.duration_s)
+    if rate_per_s > most_per_s:
+        raise InvalidInput(
+            f"expected a rate of at most {most_per_s:.0f} requests a second, {MOST_PLANNED} in all for each process, "
+            f"got {rate_per_s:g}; lower the rate or `duration_s`, or raise `processes`"
+        )
 
 
 def measure_points(
@@ -121,6 +136,7 @@ def measure_points(
             rate_per_s = compute_rate(plan.rates[number - len(plan.clients)], best)
             if rate_per_s <= 0.0:
                 raise InvalidInput("a rate is a share of the best closed loop, and that had no answers; look at its statuses")
+            check_planned(rate_per_s, plan)
         left_s = (total - number) * (plan.duration_s + plan.warm_up_s)
         on_progress(ProgressEvent(stage="load", progress=number / total, remaining_s=left_s, metrics=describe_last(points)))
         points.append(measure_point(pack, plan, clients, rate_per_s, seed + number, watch, shares_machine))

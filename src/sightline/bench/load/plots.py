@@ -26,7 +26,7 @@ def draw_load_plots(content: LoadContent) -> list[Plot]:
         )
     for number, point in enumerate(opened, 1):
         if point.quantiles_ms:
-            title = f"Latency over time at {point.rate_per_s:.4g} requests a second"
+            title = f"Latency over time at {point.label}"
             plots.append(draw_plot(f"latency_time_{number}", title, PLOT_HEIGHT, _plot_timeline, point))
     return plots
 

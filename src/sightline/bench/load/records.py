@@ -141,7 +141,8 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The load in words."""
         if self.clients is not None:
             return f"{self.clients} client{'' if self.clients == 1 else 's'}"
-        return f"{self.rate_per_s:.4g}/s"
+        assert self.rate_per_s is not None
+        return f"{self.rate_per_s:.4g}/s" if self.rate_per_s < 1000 else f"{self.rate_per_s:.0f}/s"
 
 
 QUANTILES = (*(step / 100 for step in range(100)), *(0.99 + step / 1000 for step in range(1, 10)), 1.0)
