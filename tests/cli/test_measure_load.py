@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from cli_fixtures import Run
-from scripted_server import serve_script, write_answer
+from scripted_server import HANG_UP, Asked, serve_script, write_answer
 
 QUICK = ("--duration-s", "0.3", "--warm-up-s", "0.1")
 
@@ -29,6 +29,25 @@ def test_load_on_a_server_ends_in_a_page_and_one_object(
     assert len(ran.out.splitlines()) == 1 and "answers/s" in ran.err
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer k3y"}
     assert {asked.path for asked in server.asked if asked.method == "POST"} == {"/predict/parts"}
+
+
+@pytest.mark.parametrize("options", [("--clients", "1,2"), ("--rate", "50", "--json")])
+def test_load_without_any_answer_is_kept_and_fails(run: Run, pictures: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    answered: list[Asked] = []
+
+    def answer_once(asked: Asked) -> bytes:
+        if asked.method == "POST":
+            answered.append(asked)
+        return write_answer() if len(answered) <= 1 else HANG_UP
+
+    out = tmp_path / "out"
+    with serve_script(answer_once) as server:
+        ran = run("measure", "parts", "--url", server.url, "--data", pictures, *QUICK, *options, "--out", out)
+    assert ran.code == 6
+    assert "answered no request under load" in ran.err.splitlines()[-1] and str(out / "load.html") in ran.err.splitlines()[-1]
+    assert (out / "load.html").is_file() and (out / "load.json").is_file()
+    if "--json" in options:
+        assert ran.json["error"]["exit_code"] == 6
 
 
 def test_what_cannot_be_measured_is_one_line(run: Run, pictures: Path, tmp_path: Path) -> None:

@@ -162,6 +162,38 @@ def test_a_server_that_never_answers_leaves_requests_unfinished_with_the_time_th
         assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=300)
 
 
+def test_a_server_that_hangs_in_the_warm_up_leaves_every_client_of_a_closed_loop_unfinished() -> None:
+    gate = threading.Event()
+
+    def hold(asked: Asked) -> bytes:
+        gate.wait(30)
+        return write_answer()
+
+    with serve_script(hold) as server:
+        result = run(server, clients=3, drain_s=0.1)
+        gate.set()
+    assert result.status == [] and result.ended_in_time == {}
+    assert result.unfinished_s == [0.0, 0.0, 0.0]
+    assert min(result.unfinished_ms) >= (0.05 + 0.3 + 0.1) * 1e3
+
+
+def test_a_closed_loop_counts_an_answer_that_took_longer_than_the_measured_time() -> None:
+    def answer_late(asked: Asked) -> bytes:
+        wait(0.6)
+        return write_answer()
+
+    with serve_script(answer_late) as server:
+        result = run(server, clients=2)
+    assert (result.status, result.planned_s, result.ended_in_time) == ([200, 200], [0.0, 0.0], {})
+    assert min(result.latency_ms) >= 600.0
+
+
+def test_a_closed_loop_leaves_out_what_began_in_the_warm_up_and_ended_in_time() -> None:
+    with serve_script(answer_slowly) as server:
+        result = run(server, clients=2, duration_s=0.6)
+    assert min(result.planned_s) > 0.0 and len(server.asked) > len(result.status) + len(result.unfinished_s)
+
+
 def test_nobody_at_the_port_is_all_broken_and_no_busy_loop() -> None:
     with serve_script(lambda _: write_answer()) as server:
         pass

@@ -22,7 +22,7 @@ from sightline.bench.load.measure import check_plan, compute_rate, is_local, mea
 from sightline.bench.load.pages import read_load, render_load, save_load
 from sightline.bench.load.plots import draw_load_plots
 from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts
-from sightline.bench.load.tables import build_load_table
+from sightline.bench.load.tables import build_load_table, list_warnings
 from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 
@@ -137,6 +137,14 @@ def test_a_point_the_generator_spoilt_is_marked_and_is_not_the_best(content: Loa
     assert "4 clients !" in page and "it was slow" in page
     tile = page[page.index("most answers") :]
     assert "1 client<" in tile[:300]
+
+
+def test_a_point_shorter_than_every_answer_is_told(content: LoadContent) -> None:
+    slow = msgspec.structs.replace(content.points[0], quantiles_ms=(600.1, 700.0))
+    late = msgspec.structs.replace(content.points[2], quantiles_ms=slow.quantiles_ms)  # an open loop may lag for other reasons
+    changed = msgspec.structs.replace(content, points=(slow, content.points[1], late))
+    (line,) = [line for line in list_warnings(changed) if "began and ended" in line]
+    assert line == "1 client: no request both began and ended in the 0.6 s measured; make the points longer"
 
 
 def test_pages_without_numbers_are_made_too(content: LoadContent) -> None:

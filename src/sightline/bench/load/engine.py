@@ -3,7 +3,8 @@
 Requests fall due (see `arrivals`), wait in a backlog until a connection is free, and end with an answer or a broken
 connection. Where this machine has no further connection to give they wait on, and the result says so: that is no fault of the
 server. Latency runs from the moment a request was due, so waiting in the backlog counts. A request that was due within the
-measured time counts, whenever it ends; it may end up to `drain_s` after it.
+measured time counts, whenever it ends; it may end up to `drain_s` after it. In a closed loop one that was due before and is
+open at the end counts too: its client had no other, and a server that hangs would have no failure.
 """
 
 import errno
@@ -221,10 +222,14 @@ class LoadEngine:
         result = self.result
         if self._from <= now < self._until:
             result.ended_in_time[status] = result.ended_in_time.get(status, 0) + 1
-        if planned >= self._from:
-            result.planned_s.append(planned - self._from)
+        if self._is_counted(planned, now):
+            result.planned_s.append(max(0.0, planned - self._from))
             result.latency_ms.append((now - planned) * 1e3)
             result.status.append(status)
+
+    def _is_counted(self, planned: float, end: float) -> bool:
+        """Whether a request was due in the measured time, or in a closed loop on its way for all of it."""
+        return planned >= self._from or (end >= self._until and not self._is_open)
 
     def _drain(self) -> None:
         """Let everything that was due in time come to its end; nothing new falls due."""
@@ -239,8 +244,8 @@ class LoadEngine:
         """Count what has no end, and close everything."""
         now = time.perf_counter()
         left = [*self._backlog, *(connection.planned for connection in self._all if connection.is_busy)]
-        counted = [planned for planned in left if planned >= self._from]
-        self.result.unfinished_s = [planned - self._from for planned in counted]
+        counted = [planned for planned in left if self._is_counted(planned, now)]
+        self.result.unfinished_s = [max(0.0, planned - self._from) for planned in counted]
         self.result.unfinished_ms = [(now - planned) * 1e3 for planned in counted]
         for connection in list(self._all):
             self._close(connection)

@@ -98,7 +98,8 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         clients, rate_per_s: one of them is given: a closed loop's connections, or the arrivals a second asked of an open loop.
         offered_per_s: of an open loop, the arrivals that its Poisson process came to; None in a closed one.
-        planned: requests planned in the measured time; in an open loop by the clock, in a closed one by the answers.
+        planned: requests planned in the measured time; in an open loop by the clock, in a closed one by the answers, and there
+            those that were on their way for all of it, too.
         answered_per_s: answers with status 2xx a second that came in the measured time.
         statuses: answers by HTTP status to the planned requests.
         refused, broken, unfinished: with status 429 or 503; cut off before the answer was whole; without answer after the
@@ -217,10 +218,10 @@ class GeneratorJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneratorResult(msgspec.Struct, kw_only=True):
-    """What one generator process saw; the three lists have a place per request planned in the measured time that ended.
+    """What one generator process saw; the three lists have a place per counted request that ended.
 
     Attributes:
-        planned_s: since the measured time began.
+        planned_s: since the measured time began; 0 for a closed loop's request that was on its way for all of it.
         latency_ms: from the planned moment to the last byte of the answer.
         status: HTTP status, or `BROKEN`.
         unfinished_s: planned moments of requests without an end.

@@ -127,6 +127,10 @@ def list_warnings(content: LoadContent) -> list[str]:
     lines = []
     for point in content.points:
         lines += [f"{point.label}: {reason}" for reason in point.generator.limited_by]
+        if is_too_short(point):
+            lines.append(
+                f"{point.label}: no request both began and ended in the {point.duration_s:g} s measured; make the points longer"
+            )
         if point.broken:
             lines.append(f"{point.label}: {point.broken} connections broke before their answer was whole")
         if point.unfinished:
@@ -135,6 +139,11 @@ def list_warnings(content: LoadContent) -> list[str]:
             )
         lines += [f"{point.label}: HTTP {status}, for example: {text}" for status, text in point.error_samples.items()]
     return lines
+
+
+def is_too_short(point: LoadPoint) -> bool:
+    """Whether even the quickest answer to a closed loop took longer than the measured time."""
+    return point.clients is not None and bool(point.quantiles_ms) and point.quantiles_ms[0] > point.duration_s * 1e3
 
 
 def format_ms(value: float | None) -> str:

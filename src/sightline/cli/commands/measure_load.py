@@ -52,12 +52,15 @@ def run_load(
     asked: LoadArguments,
     out: Path | None,
 ) -> None:
-    """Put load on the server, show the table, and keep it as a folder with a page."""
+    """Put load on the server, show the table, and keep it as a folder with a page.
+
+    Raises: Exhausted when no request was answered; the page is there then, too.
+    """
     from sightline.bench.load.measure import measure_load
     from sightline.bench.load.pages import save_load
     from sightline.bench.load.pictures import read_pictures
     from sightline.bench.load.tables import build_load_table
-    from sightline.core.errors import Conflict, InvalidInput
+    from sightline.core.errors import Conflict, Exhausted, InvalidInput
 
     if url is None:
         raise InvalidInput("load is put on a server; give its --url, such as http://127.0.0.1:8000")
@@ -82,6 +85,8 @@ def run_load(
     folder = out or choose_new_folder(home, LOADS_FOLDER, content.name, content.created_at)
     page = save_load(content, folder)
     terminal.say(f"page: {page}")
+    if not any(point.answered or point.answered_per_s for point in content.points):
+        raise Exhausted(f"the server answered no request under load; what came instead is in {page}")
     terminal.finish({"load": content.name, "folder": folder, "page": page, "content": content})
 
 
