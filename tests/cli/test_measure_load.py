@@ -19,10 +19,23 @@ def test_load_on_a_server_ends_in_a_page_and_one_object(
 ) -> None:
     monkeypatch.setenv("A_KEY", "k3y")
     with serve_script(lambda _: write_answer()) as server:
-        options = ("--clients", "1,2", "--rate", "50", "--rate", "10%", "--api-key-env", "A_KEY", "--json")
+        options = (
+            "--clients",
+            "1,2",
+            "--rate",
+            "50",
+            "--rate",
+            "10%",
+            "--max-in-flight",
+            "7",
+            "--api-key-env",
+            "A_KEY",
+            "--json",
+        )
         ran = run("measure", "parts", "--url", server.url, "--data", pictures, *QUICK, *options)
     assert ran.code == 0, ran.err
     points = ran.json["content"]["points"]
+    assert ran.json["content"]["plan"]["max_in_flight"] == 7
     assert [point["clients"] for point in points] == [1, 2, None, None]
     assert points[2]["planned"] == pytest.approx(15, abs=5 * 15**0.5)
     assert Path(ran.json["page"]).is_file() and Path(ran.json["folder"]).parent == workspace / "loads" / "parts"
@@ -61,6 +74,7 @@ def test_what_cannot_be_measured_is_one_line(run: Run, pictures: Path, tmp_path:
             (("measure", "parts", "--data", pictures, "--clients", "1"), 2, "--url"),
             ((*known, "--clients", "0"), 2, "--clients"),
             ((*known, "--rate", "80%"), 2, "--clients"),
+            ((*known, "--clients", "1", "--max-in-flight", "9"), 2, "--clients without --rate, got --max-in-flight"),
             ((*known, "--rate", "fast"), 2, "share such as 80%"),
             ((*known, "--clients", "1", "--protocol", "soap"), 2, "predict, v2"),
             ((*known, "--clients", "1", "--api-key-env", "NOT_SET_ANYWHERE"), 3, "NOT_SET_ANYWHERE"),
@@ -76,6 +90,7 @@ def test_what_cannot_be_measured_is_one_line(run: Run, pictures: Path, tmp_path:
 def test_options_of_another_mode_are_refused_and_not_ignored(run: Run, pictures: Path) -> None:
     for options, named in (
         (("--clients", "1", "--streams", "2"), "--streams"),
+        (("--max-in-flight", "9"), "--max-in-flight"),
         (("--clients", "1", "--iterations", "1"), "--iterations"),
         (("--rate", "5", "--batch", "4"), "--batch"),
         (("--duration-s", "3"), "--duration-s"),

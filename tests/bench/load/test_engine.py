@@ -162,6 +162,40 @@ def test_a_server_that_never_answers_leaves_requests_unfinished_with_the_time_th
         assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=300)
 
 
+def test_waiting_and_serving_are_told_apart() -> None:
+    with serve_script(answer_slowly) as server:
+        result = run(server, rate_per_s=200.0, warm_up_s=0.0, max_in_flight=1)
+    assert len(result.waited_ms) == len(result.served_ms) == len(result.latency_ms) == len(result.late_ms)
+    # One at a time of 20 ms each: what was due last waits for all that came before it, and is served as the first was.
+    assert max(result.waited_ms) > 10 * 20.0 and min(result.served_ms) >= 20.0
+    assert max(result.latency_ms) > max(result.waited_ms) and np.median(result.served_ms) < 200.0
+    for latency, parts in zip(sorted(result.latency_ms), sorted(np.add(result.waited_ms, result.served_ms)), strict=True):
+        assert parts == pytest.approx(latency)
+
+
+def test_what_was_never_sent_waited_and_was_not_served() -> None:
+    gate = threading.Event()
+
+    def hold(asked: Asked) -> bytes:
+        gate.wait(30)
+        return write_answer()
+
+    with serve_script(hold) as server:
+        result = run(server, rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
+        gate.set()
+    assert len(result.served_ms) == 8 and len(result.waited_ms) == len(result.unfinished_ms) > 8
+    assert sum(result.waited_ms) + sum(result.served_ms) == pytest.approx(sum(result.unfinished_ms), rel=0.01)
+
+
+def test_a_closed_loop_and_refusals_have_no_such_times() -> None:
+    with serve_script(lambda _: write_answer()) as server:
+        closed = run(server, clients=2)
+    assert closed.waited_ms == closed.served_ms == closed.late_ms == []
+    with serve_script(lambda _: write_answer(503)) as server:
+        refused = run(server, rate_per_s=100.0)
+    assert refused.served_ms == [] and len(refused.waited_ms) == len(refused.status)
+
+
 def test_a_server_that_hangs_in_the_warm_up_leaves_every_client_of_a_closed_loop_unfinished() -> None:
     gate = threading.Event()
 

@@ -103,7 +103,40 @@ def test_a_generator_that_was_the_limit_spoils_the_point(fields: dict[str, Any],
 
 def test_lateness_that_is_small_beside_the_latency_is_no_limit() -> None:
     answers: dict[str, Any] = {"planned_s": [0.1], "latency_ms": [100.0], "status": [200], "late_ms": [5.0]}
-    assert not summarise(make_result(**answers)).generator_limited
+    assert not summarise(make_result(**answers, served_ms=[95.0])).generator_limited
+
+
+def test_lateness_is_held_against_the_time_since_sending_not_against_what_it_made_itself() -> None:
+    late: dict[str, Any] = {"late_ms": [500.0] * 10, "waited_ms": [500.0] * 10, "served_ms": [20.0] * 10}
+    point = summarise(make_result(planned_s=[0.1] * 10, latency_ms=[4000.0] * 10, status=[200] * 10, **late))
+    (reason,) = point.generator.limited_by
+    assert "500.0 ms late" in reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_limited"),
+    [
+        ({"waited_ms": [600.0]}, True),  # more than a quarter of the two seconds
+        ({"waited_ms": [400.0]}, False),
+        ({"waited_ms": [600.0], "late_ms": [200.0]}, False),  # the wait from when it was noticed
+        ({"waited_ms": [600.0], "max_backlog": 0}, False),
+    ],
+)
+def test_waiting_for_others_in_flight_spoils_a_point_where_it_is_much_of_the_latency(
+    fields: dict[str, Any], is_limited: bool
+) -> None:
+    answers: dict[str, Any] = {"planned_s": [0.1], "latency_ms": [2600.0], "status": [200], "served_ms": [2000.0]}
+    point = summarise(make_result(**({"max_backlog": 3} | answers | fields)), clients=None, rate_per_s=300.0)
+    assert [reason for reason in point.generator.limited_by if "256 were in flight; allow more" in reason] == (
+        list(point.generator.limited_by) if is_limited else []
+    )
+    assert point.generator_limited == is_limited
+
+
+def test_waiting_for_connections_this_machine_has_not_is_told_once() -> None:
+    result = make_result(waited_ms=[600.0], served_ms=[20.0], max_backlog=3, shortages={errno.EMFILE: 8})
+    (reason,) = summarise(result, clients=None, rate_per_s=300.0).generator.limited_by
+    assert "8 connections" in reason
 
 
 def test_a_point_without_any_answer_is_a_point() -> None:

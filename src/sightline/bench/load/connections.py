@@ -15,11 +15,11 @@ class Connection:
 
     Attributes:
         is_busy: a request is on its way.
-        planned: when the request was due, seconds of the engine's clock.
+        planned, begun: when the request was due, and when its sending began, seconds of the engine's clock.
         reader: what has come of the answer.
     """
 
-    __slots__ = ("_left", "is_busy", "planned", "reader", "sock")
+    __slots__ = ("_left", "begun", "is_busy", "planned", "reader", "sock")
 
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -29,17 +29,17 @@ class Connection:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.reader = AnswerReader()
         self.is_busy = False
-        self.planned = 0.0
+        self.planned = self.begun = 0.0
         self._left: memoryview[int] = memoryview(b"")
         failed = self.sock.connect_ex((host, port))
         if failed not in (0, errno.EINPROGRESS):
             self.sock.close()
             raise OSError(failed, "cannot connect")
 
-    def begin(self, request: "memoryview[int]", planned: float) -> int:
+    def begin(self, request: "memoryview[int]", planned: float, begun: float) -> int:
         """Start to send a request; returns the bytes that went at once. Raises: OSError."""
         self.is_busy = True
-        self.planned = planned
+        self.planned, self.begun = planned, begun
         self.reader.start()
         self._left = request
         return self.push()

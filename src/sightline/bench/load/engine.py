@@ -107,18 +107,21 @@ class LoadEngine:
 
     def _send(self, planned: float) -> None:
         self._in_flight += 1
+        begun = time.perf_counter()
         try:
             connection = self._idle.pop() if self._idle else self._open()
         except OSError as error:
             if error.errno in SHORTAGES:
                 self._put_back(planned, error.errno)
             else:
-                self._record(planned, BROKEN)
+                self._record(planned, begun, BROKEN)
             return
         request = self._requests[self._next_request]
         self._next_request = (self._next_request + 1) % len(self._requests)
+        if self._is_open and planned >= self._from:
+            self.result.waited_ms.append((begun - planned) * 1e3)
         try:
-            self.result.sent_bytes += connection.begin(request, planned)
+            self.result.sent_bytes += connection.begin(request, planned, begun)
         except OSError:
             self._take_early_answer(connection)
             return
@@ -198,7 +201,7 @@ class LoadEngine:
             self._idle.append(connection)
         else:
             self._close(connection)
-        self._record(connection.planned, reader.status)
+        self._record(connection.planned, connection.begun, reader.status)
 
     def _lose(self, connection: Connection) -> None:
         """A connection broke; when it was idle that is the server's right and no failure."""
@@ -207,14 +210,14 @@ class LoadEngine:
             self._idle.remove(connection)
         self._close(connection)
         if was_busy:
-            self._record(connection.planned, BROKEN)
+            self._record(connection.planned, connection.begun, BROKEN)
 
     def _close(self, connection: Connection) -> None:
         self._selector.unregister(connection.sock)
         self._all.discard(connection)
         connection.close()
 
-    def _record(self, planned: float, status: int) -> None:
+    def _record(self, planned: float, begun: float, status: int) -> None:
         """A request has ended."""
         now = time.perf_counter()
         self._in_flight -= 1
@@ -226,6 +229,8 @@ class LoadEngine:
             result.planned_s.append(max(0.0, planned - self._from))
             result.latency_ms.append((now - planned) * 1e3)
             result.status.append(status)
+            if self._is_open and 200 <= status < 300:
+                result.served_ms.append((now - begun) * 1e3)
 
     def _is_counted(self, planned: float, end: float) -> bool:
         """Whether a request was due in the measured time, or in a closed loop on its way for all of it."""
@@ -243,10 +248,14 @@ class LoadEngine:
     def _give_up(self) -> None:
         """Count what has no end, and close everything."""
         now = time.perf_counter()
-        left = [*self._backlog, *(connection.planned for connection in self._all if connection.is_busy)]
-        counted = [planned for planned in left if self._is_counted(planned, now)]
+        unsent = [planned for planned in self._backlog if self._is_counted(planned, now)]
+        sent = [one for one in self._all if one.is_busy and self._is_counted(one.planned, now)]
+        counted = [*unsent, *(connection.planned for connection in sent)]
         self.result.unfinished_s = [max(0.0, planned - self._from) for planned in counted]
         self.result.unfinished_ms = [(now - planned) * 1e3 for planned in counted]
+        if self._is_open:
+            self.result.waited_ms += [(now - planned) * 1e3 for planned in unsent]
+            self.result.served_ms += [(now - connection.begun) * 1e3 for connection in sent]
         for connection in list(self._all):
             self._close(connection)
         self._selector.close()

@@ -23,7 +23,7 @@ from sightline.core.host import count_cores, describe_host, now_utc
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 
 DEFAULT_PLAN = LoadPlan(clients=(1, 4, 16, 64))
-MOST_PLANNED = 5_000_000  # of one generator process, which keeps some 250 bytes of each request
+MOST_PLANNED = 5_000_000  # of one generator process, which keeps some 300 bytes of each request
 
 
 def measure_load(

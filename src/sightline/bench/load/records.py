@@ -226,7 +226,9 @@ class GeneratorResult(msgspec.Struct, kw_only=True):
         status: HTTP status, or `BROKEN`.
         unfinished_s: planned moments of requests without an end.
         unfinished_ms: how long these had waited when they were given up.
-        late_ms: how late the generator noticed each planned moment; empty in a closed loop.
+        late_ms: how late the generator noticed each planned moment; empty in a closed loop, as the next two are.
+        waited_ms: from each planned moment to the beginning of its sending, or to the end where it was never sent.
+        served_ms: from the beginning of its sending to the end of each answer of status 2xx, or to the point's where none came.
         ended_in_time: ends within the measured time, by status, whenever their requests were planned.
         samples: the beginning of the first body of each status that is no success.
         shortages: errno of why this machine had no further connection -> most connections that were open then.
@@ -238,6 +240,8 @@ class GeneratorResult(msgspec.Struct, kw_only=True):
     unfinished_s: list[float] = []
     unfinished_ms: list[float] = []
     late_ms: list[float] = []
+    waited_ms: list[float] = []
+    served_ms: list[float] = []
     ended_in_time: dict[int, int] = {}
     samples: dict[int, str] = {}
     shortages: dict[int, int] = {}

@@ -30,7 +30,8 @@ TIMELINE_PARTS = 60
 MOST_CORE_SHARE = 0.7  # of its one core: above, a generator process has no time left to be on time
 MOST_MACHINE_SHARE = 0.15  # of all cores, when the server runs on the same machine: that much is taken from it
 # Lateness is in the latency, so it never flatters a server; it spoils a point where it is much of what was measured.
-MOST_LATE_MS, MOST_LATE_SHARE = 2.0, 0.25  # whichever is more; the share is of the 99th percentile of the latency
+# So it is with waiting until fewer are in flight.
+MOST_LATE_MS, MOST_LATE_SHARE = 2.0, 0.25  # whichever is more; the share is of the 99th percentile from sending to answer
 
 
 def summarise_point(
@@ -49,21 +50,15 @@ def summarise_point(
         other_cores: cores kept busy by others than the server and the generator; None when not known.
         cores_shared: cores of the machine when the server runs on it too, else None.
     """
-    planned_s, latency_ms, status = (
-        np.concatenate([np.asarray(getattr(one, name), np.float64) for one in results])
-        for name in ("planned_s", "latency_ms", "status")
-    )
-    unfinished_s, unfinished_ms, late_ms = (
-        np.concatenate([np.asarray(getattr(one, name), np.float64) for one in results])
-        for name in ("unfinished_s", "unfinished_ms", "late_ms")
-    )
+    planned_s, latency_ms, status = (gather(results, name) for name in ("planned_s", "latency_ms", "status"))
+    unfinished_s, unfinished_ms = (gather(results, name) for name in ("unfinished_s", "unfinished_ms"))
     is_answer, is_refusal = (status >= 200) & (status < 300), np.isin(status, REFUSED)
     answered = latency_ms[is_answer]
     outcome = np.concatenate([answered, unfinished_ms])
     outcome_s = np.concatenate([planned_s[is_answer], unfinished_s])
     planned = len(planned_s) + len(unfinished_s)
     in_time = sum((Counter(one.ended_in_time) for one in results), Counter[int]())
-    generator = describe_generator(results, late_ms, outcome, cores_shared)
+    generator = describe_generator(results, plan, cores_shared)
     return LoadPoint(
         clients=clients,
         rate_per_s=None if rate_per_s is None else round(rate_per_s, 3),
@@ -90,6 +85,11 @@ def summarise_point(
         other_cores=other_cores,
         error_samples={str(code): text for one in results for code, text in one.samples.items()},
     )
+
+
+def gather(results: Sequence[GeneratorResult], name: str) -> np.ndarray:
+    """A list of every process, one after the other, `(N,)` float64."""
+    return np.concatenate([np.asarray(getattr(one, name), np.float64) for one in results])
 
 
 def compute_latency(samples_ms: np.ndarray) -> LatencyMs | None:
@@ -127,13 +127,11 @@ def make_timeline(planned_s: np.ndarray, latency_ms: np.ndarray, duration_s: flo
     return tuple(moments)
 
 
-def describe_generator(
-    results: Sequence[GeneratorResult], late_ms: np.ndarray, outcome_ms: np.ndarray, cores_shared: int | None
-) -> GeneratorCost:
+def describe_generator(results: Sequence[GeneratorResult], plan: LoadPlan, cores_shared: int | None) -> GeneratorCost:
     """What making the load cost, and why the point may be the generator's own and not the server's."""
     cores = [one.cpu_s / one.wall_s for one in results]
     ended = sum(sum(one.ended_in_time.values()) for one in results)
-    late_p99 = float(np.percentile(late_ms, 99)) if len(late_ms) else None
+    late_p99 = compute_p99(gather(results, "late_ms"))
     limits = []
     if max(cores) > MOST_CORE_SHARE:
         limits.append(f"a generator process used {max(cores):.0%} of the one core it can use; make load with more processes")
@@ -141,10 +139,7 @@ def describe_generator(
         limits.append(
             f"the generator used {sum(cores):.2f} of the {cores_shared} cores that the server needs too; load it from elsewhere"
         )
-    limits += list_shortages(results)
-    bound_ms = max(MOST_LATE_MS, MOST_LATE_SHARE * float(np.percentile(outcome_ms, 99))) if len(outcome_ms) else MOST_LATE_MS
-    if late_p99 is not None and late_p99 > bound_ms:
-        limits.append(f"the generator was {late_p99:.1f} ms late at the 99th percentile; offer less, or leave it a core")
+    limits += list_shortages(results) + list_delays(results, plan)
     return GeneratorCost(
         processes=len(results),
         cores=round(sum(cores), 4),
@@ -164,3 +159,26 @@ def list_shortages(results: Sequence[GeneratorResult]) -> list[str]:
         f"a generator process could have no more than {count} connections: {os.strerror(number)}; {SHORTAGE_REMEDIES[number]}"
         for number, count in sorted(most.items())
     ]
+
+
+def list_delays(results: Sequence[GeneratorResult], plan: LoadPlan) -> list[str]:
+    """Why requests of an open loop left later than they were due, where that is much beside what came after it."""
+    late_p99, waited_p99, served_p99 = (
+        compute_p99(gather(results, name)) or 0.0 for name in ("late_ms", "waited_ms", "served_ms")
+    )
+    bound_ms = max(MOST_LATE_MS, MOST_LATE_SHARE * served_p99)
+    delays = []
+    if late_p99 > bound_ms:
+        delays.append(f"the generator was {late_p99:.1f} ms late at the 99th percentile; offer less, or leave it a core")
+    # What waits while this machine has no further connection is told as that shortage.
+    if waited_p99 - late_p99 > bound_ms and any(one.max_backlog and not one.shortages for one in results):
+        delays.append(
+            f"requests waited {waited_p99:.0f} ms at the 99th percentile because {plan.max_in_flight} were in flight; "
+            "allow more (--max-in-flight), or offer less"
+        )
+    return delays
+
+
+def compute_p99(samples_ms: np.ndarray) -> float | None:
+    """The 99th percentile; None without samples. Args: samples_ms: `(N,)` float64."""
+    return float(np.percentile(samples_ms, 99)) if len(samples_ms) else None

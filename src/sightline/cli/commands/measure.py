@@ -100,6 +100,12 @@ def measure_command(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Processes that make it, by default 1.", rich_help_panel=LOAD)
     ] = None,
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(
+            "--max-in-flight", min=1, help="With --rate: requests on their way at once, by default 256.", rich_help_panel=LOAD
+        ),
+    ] = None,
     server_pid: Annotated[
         int | None,
         typer.Option("--server-pid", min=1, help="Process of the server, by default who listens there.", rich_help_panel=LOAD),
@@ -203,6 +209,7 @@ def measure_command(
         warm_up_s=warm_up_s,
         protocol=protocol,
         processes=processes,
+        max_in_flight=max_in_flight,
         server_pid=server_pid,
     )
     if compare is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from sightline.cli.commands.measure_sweep import choose_new_folder
-from sightline.cli.options import parse_counts
+from sightline.cli.options import parse_counts, refuse_options
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
@@ -26,6 +26,7 @@ class LoadArguments(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float | None = None
     protocol: str | None = None
     processes: int | None = None
+    max_in_flight: int | None = None
     server_pid: int | None = None
 
     @property
@@ -94,7 +95,9 @@ def make_plan(asked: LoadArguments) -> "LoadPlan":
     """The plan of the options, the default where they say nothing. Raises: InvalidInput."""
     from sightline.bench.load.records import LoadPlan
 
-    fields = {name: getattr(asked, name) for name in ("duration_s", "warm_up_s", "processes")}
+    if not asked.rate:
+        refuse_options("--clients without --rate", {"--max-in-flight": asked.max_in_flight})
+    fields = {name: getattr(asked, name) for name in ("duration_s", "warm_up_s", "processes", "max_in_flight")}
     return LoadPlan(
         clients=parse_counts(asked.clients, "--clients") if asked.clients is not None else (),
         rates=tuple(part.strip() for rate in asked.rate for part in rate.split(",")),
