@@ -89,7 +89,7 @@ EVERY_SLOW_SERVER = pytest.mark.parametrize(("serve", "call"), SLOW, ids=lambda 
 def test_a_slow_server_is_left_at_the_deadline(serve: Serve, call: ClientCall) -> None:
     late = pytest.raises(Exhausted, match="did not answer in time")
     with serve_slowly(serve) as url, Client(url, timeout_s=TIMEOUT_S) as client, late:
-        client.send(call)
+        client._send(call)
 
 
 @EVERY_SLOW_SERVER
@@ -97,7 +97,7 @@ def test_so_does_the_async_client(serve: Serve, call: ClientCall) -> None:
     async def main(url: str) -> None:
         async with AsyncClient(url, timeout_s=TIMEOUT_S) as client:
             with pytest.raises(Exhausted, match="did not answer in time"):
-                await client.send(call)
+                await client._send(call)
 
     with serve_slowly(serve) as url:
         asyncio.run(main(url))

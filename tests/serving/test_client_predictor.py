@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import cv2
-import httpx
 import numpy as np
 import pytest
+from scripted_server import serve_script, write_answer
 from small_artifacts import write_halves
 from whole_server import run_server
 
@@ -88,6 +88,5 @@ def test_nobody_at_the_url_is_one_clear_line() -> None:
 
 
 def test_another_program_at_the_url_is_told_from_a_server_of_ours() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>"))
-    with pytest.raises(InvalidInput, match="is the URL right"):
-        RemotePredictor("http://example", "parts", transport=transport)
+    with serve_script(lambda _: write_answer(200, b"<html>")) as other, pytest.raises(InvalidInput, match="is the URL right"):
+        RemotePredictor(other.url, "parts")

@@ -106,11 +106,13 @@ def test_a_certificate_that_nobody_vouches_for_is_one_line_with_the_remedy(
 
 
 def test_such_a_server_is_asked_once(private: str) -> None:
-    with Client(private, sleep=refuse_to_wait) as client, pytest.raises(AccessDenied, match=r"expected .* got: .*; give"):
+    with Client(private) as client, pytest.raises(AccessDenied, match=r"expected .* got: .*; give"):
+        client._sleep = refuse_to_wait
         client.predict("parts", BRIGHT)
 
     async def main() -> None:
-        async with AsyncClient(private, sleep=refuse_to_wait) as client:
+        async with AsyncClient(private) as client:
+            client._sleep = refuse_to_wait
             await client.predict("parts", BRIGHT)
 
     with pytest.raises(AccessDenied, match=r"expected .* got: .*; give"):

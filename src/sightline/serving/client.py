@@ -62,7 +62,6 @@ class Client:
         ca_file: PEM file of the authorities to trust for https; None: those of the system, or of SSL_CERT_FILE.
         client_certificate, client_key: PEM files to show to a server that asks its clients for a certificate; without a key
             file the key stands in the certificate's.
-        transport, sleep, clock, rng: for tests.
 
     Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
         two does not trust the other; Exhausted when it refuses (queue full, rate limit), does not answer in time, or is not
@@ -80,17 +79,14 @@ class Client:
         ca_file: Path | None = None,
         client_certificate: Path | None = None,
         client_key: Path | None = None,
-        transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
     ) -> None:
         self.url = check_url(url)
-        self.policy = RetryPolicy(retries, timeout_s)
+        self._policy = RetryPolicy(retries, timeout_s)
         self._in_flight = in_flight
-        self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
+        self._rng = random.Random()
+        self._sleep: Callable[[float], object] = time.sleep
         settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
-        self._http = httpx.Client(transport=transport or DeadlineTransport(settings["verify"], settings["limits"]), **settings)
+        self._http = httpx.Client(transport=DeadlineTransport(settings["verify"], settings["limits"]), **settings)
 
     def __repr__(self) -> str:
         return f"Client({hide_credentials(self.url)!r})"
@@ -135,7 +131,7 @@ class Client:
 
     def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
-        return self.send(call_predict(model, picture, confidence_threshold, "png")).content
+        return self._send(call_predict(model, picture, confidence_threshold, "png")).content
 
     def predict_raw(
         self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
@@ -149,11 +145,11 @@ class Client:
 
         Returns: output name -> array; BYTES as object arrays of bytes, BF16 as float32.
         """
-        return read_tensors(self.send(call_infer(model, tensors, version, outputs)))
+        return read_tensors(self._send(call_infer(model, tensors, version, outputs)))
 
     def models(self) -> list[ModelState]:
         """Every version in the server's repository."""
-        found: list[ModelState] = read_json(self.send(call_index()), list[ModelState])
+        found: list[ModelState] = read_json(self._send(call_index()), list[ModelState])
         return found
 
     def ready(self, model: str = "", version: str | int = "") -> bool:
@@ -165,30 +161,21 @@ class Client:
     def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """Inputs, outputs and versions of a model."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
-        found: ModelMetadata = read_json(self.send(call), ModelMetadata)
+        found: ModelMetadata = read_json(self._send(call), ModelMetadata)
         return found
 
     def server_metadata(self) -> ServerMetadata:
         """Name, version and protocol extensions of the server."""
-        found: ServerMetadata = read_json(self.send(ClientCall(method="GET", path="/v2")), ServerMetadata)
+        found: ServerMetadata = read_json(self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
         return found
 
     def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
         """Load a model, or load it anew; sent again only if it never left. Args: configuration: instead of its file's."""
-        self.send(call_load(model, configuration))
+        self._send(call_load(model, configuration))
 
     def unload(self, model: str, with_dependents: bool = False) -> None:
         """Unload a model; sent again only if it never left."""
-        self.send(call_unload(model, with_dependents))
-
-    def send(self, call: ClientCall) -> httpx.Response:
-        """The answer to a call, 2xx. Raises: whatever error the answer stands for."""
-        outcome = self._exchange(call)
-        if not isinstance(outcome, httpx.Response):
-            raise explain_failure(outcome, self.url) from outcome
-        if not outcome.is_success:
-            raise read_problem(outcome)
-        return outcome
+        self._send(call_unload(model, with_dependents))
 
     def close(self) -> None:
         """Close the connections."""
@@ -201,19 +188,28 @@ class Client:
         self.close()
 
     def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
-        return read_annotations(self.send(call_predict(model, picture, confidence_threshold)))
+        return read_annotations(self._send(call_predict(model, picture, confidence_threshold)))
+
+    def _send(self, call: ClientCall) -> httpx.Response:
+        """The answer to a call, 2xx. Raises: whatever error the answer stands for."""
+        outcome = self._exchange(call)
+        if not isinstance(outcome, httpx.Response):
+            raise explain_failure(outcome, self.url) from outcome
+        if not outcome.is_success:
+            raise read_problem(outcome)
+        return outcome
 
     def _exchange(self, call: ClientCall) -> Outcome:
         """Send, and send again as long as the rule says so; what came of the last sending."""
-        give_up_at = self._clock() + self.policy.timeout_s
-        talk = converse(self.policy, call.is_repeatable, self._clock, self._rng)
+        give_up_at = time.monotonic() + self._policy.timeout_s
+        talk = converse(self._policy, call.is_repeatable, time.monotonic, self._rng)
         wait_s = next(talk)
         while True:
             if wait_s:
                 self._sleep(wait_s)
-            left_s = max(give_up_at - self._clock(), 0.001)
+            left_s = max(give_up_at - time.monotonic(), 0.001)
             try:
-                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, self._clock), **make_request(call))
+                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, time.monotonic), **make_request(call))
             except FAILURES as error:
                 outcome = error
             except RuntimeError:

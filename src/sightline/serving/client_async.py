@@ -60,17 +60,14 @@ class AsyncClient:
         ca_file: Path | None = None,
         client_certificate: Path | None = None,
         client_key: Path | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
     ) -> None:
         self.url = check_url(url)
-        self.policy = RetryPolicy(retries, timeout_s)
+        self._policy = RetryPolicy(retries, timeout_s)
         self._in_flight = in_flight
-        self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
+        self._rng = random.Random()
+        self._sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
         context = make_client_context(ca_file, client_certificate, client_key)
-        self._http = httpx.AsyncClient(transport=transport, **make_settings(self.url, api_key, context))
+        self._http = httpx.AsyncClient(**make_settings(self.url, api_key, context))
 
     def __repr__(self) -> str:
         return f"AsyncClient({hide_credentials(self.url)!r})"
@@ -117,17 +114,17 @@ class AsyncClient:
     async def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """See `Client.draw`."""
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, "png")
-        return (await self.send(call)).content
+        return (await self._send(call)).content
 
     async def predict_raw(
         self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
         """See `Client.predict_raw`."""
-        return read_tensors(await self.send(call_infer(model, tensors, version, outputs)))
+        return read_tensors(await self._send(call_infer(model, tensors, version, outputs)))
 
     async def models(self) -> list[ModelState]:
         """See `Client.models`."""
-        found: list[ModelState] = read_json(await self.send(call_index()), list[ModelState])
+        found: list[ModelState] = read_json(await self._send(call_index()), list[ModelState])
         return found
 
     async def ready(self, model: str = "", version: str | int = "") -> bool:
@@ -139,30 +136,21 @@ class AsyncClient:
     async def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """See `Client.metadata`."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
-        found: ModelMetadata = read_json(await self.send(call), ModelMetadata)
+        found: ModelMetadata = read_json(await self._send(call), ModelMetadata)
         return found
 
     async def server_metadata(self) -> ServerMetadata:
         """See `Client.server_metadata`."""
-        found: ServerMetadata = read_json(await self.send(ClientCall(method="GET", path="/v2")), ServerMetadata)
+        found: ServerMetadata = read_json(await self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
         return found
 
     async def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
         """See `Client.load`."""
-        await self.send(call_load(model, configuration))
+        await self._send(call_load(model, configuration))
 
     async def unload(self, model: str, with_dependents: bool = False) -> None:
         """See `Client.unload`."""
-        await self.send(call_unload(model, with_dependents))
-
-    async def send(self, call: ClientCall) -> httpx.Response:
-        """See `Client.send`."""
-        outcome = await self._exchange(call)
-        if not isinstance(outcome, httpx.Response):
-            raise explain_failure(outcome, self.url) from outcome
-        if not outcome.is_success:
-            raise read_problem(outcome)
-        return outcome
+        await self._send(call_unload(model, with_dependents))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -178,17 +166,26 @@ class AsyncClient:
 
     async def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)
-        return read_annotations(await self.send(call))
+        return read_annotations(await self._send(call))
+
+    async def _send(self, call: ClientCall) -> httpx.Response:
+        """See `Client._send`."""
+        outcome = await self._exchange(call)
+        if not isinstance(outcome, httpx.Response):
+            raise explain_failure(outcome, self.url) from outcome
+        if not outcome.is_success:
+            raise read_problem(outcome)
+        return outcome
 
     async def _exchange(self, call: ClientCall) -> Outcome:
         """See `Client._exchange`: the same talk, with awaits."""
-        give_up_at = self._clock() + self.policy.timeout_s
-        talk = converse(self.policy, call.is_repeatable, self._clock, self._rng)
+        give_up_at = time.monotonic() + self._policy.timeout_s
+        talk = converse(self._policy, call.is_repeatable, time.monotonic, self._rng)
         wait_s = next(talk)
         while True:
             if wait_s:
                 await self._sleep(wait_s)
-            left_s = max(give_up_at - self._clock(), 0.001)
+            left_s = max(give_up_at - time.monotonic(), 0.001)
             try:
                 async with asyncio.timeout(left_s):  # httpx's own bounds each step, not the whole
                     outcome: Outcome = await self._http.request(timeout=None, **make_request(call))

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self, overload
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from sightline.core.annotations import Annotation
@@ -56,7 +55,6 @@ class RemotePredictor:
         url: str,
         name: str,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        transport: httpx.BaseTransport | None = None,
         api_key: str | None = None,
         retries: int = DEFAULT_RETRIES,
         *,
@@ -72,7 +70,6 @@ class RemotePredictor:
             ca_file=ca_file,
             client_certificate=client_certificate,
             client_key=client_key,
-            transport=transport,
         )
         self.url = self.client.url
         self.name = name
@@ -165,7 +162,7 @@ class RemotePredictor:
         self.close()
 
     def _read_facts(self) -> RemoteFacts:
-        answer = self.client.send(ClientCall(method="GET", path=f"/deployments/{quote(self.name, safe='')}"))
+        answer = self.client._send(ClientCall(method="GET", path=f"/deployments/{quote(self.name, safe='')}"))
         state: RemoteState = read_json(answer, RemoteState)
         if state.state != "ready":
             detail = state.detail or "ask again in a moment"
