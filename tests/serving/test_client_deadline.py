@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,7 +16,7 @@ from sightline.core.errors import Exhausted
 from sightline.serving.client import Client
 from sightline.serving.client_async import AsyncClient
 from sightline.serving.client_calls import ClientCall
-from sightline.serving.client_deadline import ERRORS, TimeLeft, read_left
+from sightline.serving.client_deadline import ERRORS, DeadlineBackend, Recall, TimeLeft, read_left
 
 PAUSE_S, TIMEOUT_S = 0.02, 0.3  # between two bytes; a hundred of them take far longer than the client waits
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"
@@ -101,6 +103,67 @@ def test_so_does_the_async_client(serve: Serve, call: ClientCall) -> None:
 
     with serve_slowly(serve) as url:
         asyncio.run(main(url))
+
+
+@contextmanager
+def listen_deafly() -> Iterator[int]:
+    """Port of a server that accepts nothing: one connection waits in its queue, and no more fit."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        yield listener.getsockname()[1]
+
+
+def begin_connecting(port: int, left: TimeLeft) -> None:
+    held.extend(DeadlineBackend().connect_tcp("127.0.0.1", port, left) for _ in range(3))  # the first ones fill the queue
+
+
+def begin_handshake(port: int, left: TimeLeft) -> None:
+    held.append(stream := DeadlineBackend().connect_tcp("127.0.0.1", port, left))
+    stream.start_tls(ssl.create_default_context(), "localhost", left)
+
+
+def begin_reading(port: int, left: TimeLeft) -> None:
+    held.append(stream := DeadlineBackend().connect_tcp("127.0.0.1", port, left))
+    assert stream.read(1, left) == b""
+    stream.read(1, left)
+
+
+def begin_writing(port: int, left: TimeLeft) -> None:
+    held.append(stream := DeadlineBackend().connect_tcp("127.0.0.1", port, left))
+    stream.write(bytes(64 << 20), left)
+
+
+held: list[httpcore.NetworkStream] = []
+
+
+@pytest.mark.parametrize("begin", [begin_connecting, begin_handshake, begin_reading, begin_writing])
+def test_a_recall_ends_each_step_from_another_thread(begin: Callable[[int, TimeLeft], None]) -> None:
+    recall, ended = Recall(), []
+
+    def work(port: int) -> None:
+        with pytest.raises((httpcore.NetworkError, httpcore.TimeoutException)):
+            begin(port, TimeLeft(60.0, time.monotonic, recall))
+        ended.append(True)
+
+    with listen_deafly() as port:
+        thread = threading.Thread(target=work, args=(port,), daemon=True)
+        thread.start()
+        thread.join(0.2)  # now it waits
+        assert thread.is_alive()
+        recall.call()
+        thread.join(20)
+        for stream in held:
+            stream.close()
+        held.clear()
+    assert ended == [True]
+
+
+def test_nothing_begins_after_a_recall() -> None:
+    recall = Recall()
+    recall.call()
+    with listen_deafly() as port, pytest.raises(httpcore.ConnectTimeout, match="has left"):
+        DeadlineBackend().connect_tcp("127.0.0.1", port, TimeLeft(60.0, time.monotonic, recall))
 
 
 def test_time_left_is_read_anew_at_each_step() -> None:

@@ -7,7 +7,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -17,7 +17,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, InvalidInput
-from sightline.runtime.ordered import map_in_order
+from sightline.runtime.ordered import discard_future, run_in_order
 from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client_calls import (
     ClientCall,
@@ -38,7 +38,7 @@ from sightline.serving.client_calls import (
     read_ready,
     read_tensors,
 )
-from sightline.serving.client_deadline import DeadlineTransport, TimeLeft
+from sightline.serving.client_deadline import DeadlineTransport, Recall, TimeLeft
 from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
 from sightline.serving.http.tls import make_client_context
 
@@ -120,14 +120,25 @@ class Client:
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
     ) -> Iterator[list[Annotation]]:
-        """Annotations of each picture in order, several requests on their way at once; memory stays bounded."""
+        """Annotations of each picture in order, several requests on their way at once; memory stays bounded.
 
-        def ask(picture: Picture) -> list[Annotation]:
-            return self._ask(model, picture, confidence_threshold)
+        Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
+        """
+        recall = Recall()
+
+        def start(picture: Picture) -> Future[list[Annotation]]:
+            return pool.submit(self._ask, model, picture, confidence_threshold, recall)
+
+        def discard(future: Future[list[Annotation]]) -> None:
+            recall.call()
+            discard_future(future)
 
         count = in_flight or self._in_flight
         with ThreadPoolExecutor(count, thread_name_prefix="ask") as pool:
-            yield from map_in_order(pool, ask, pictures, count)
+            try:
+                yield from run_in_order(pictures, start, Future.result, discard, count)
+            finally:
+                recall.call()
 
     def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
@@ -187,29 +198,32 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
-        return read_annotations(self._send(call_predict(model, picture, confidence_threshold)))
+    def _ask(
+        self, model: str, picture: Picture, confidence_threshold: float | None, recall: Recall | None = None
+    ) -> list[Annotation]:
+        return read_annotations(self._send(call_predict(model, picture, confidence_threshold), recall))
 
-    def _send(self, call: ClientCall) -> httpx.Response:
-        """The answer to a call, 2xx. Raises: whatever error the answer stands for."""
-        outcome = self._exchange(call)
+    def _send(self, call: ClientCall, recall: Recall | None = None) -> httpx.Response:
+        """The answer to a call, 2xx. Args: recall: may end it. Raises: whatever error the answer stands for."""
+        outcome = self._exchange(call, recall)
         if not isinstance(outcome, httpx.Response):
             raise explain_failure(outcome, self.url) from outcome
         if not outcome.is_success:
             raise read_problem(outcome)
         return outcome
 
-    def _exchange(self, call: ClientCall) -> Outcome:
+    def _exchange(self, call: ClientCall, recall: Recall | None = None) -> Outcome:
         """Send, and send again as long as the rule says so; what came of the last sending."""
         give_up_at = time.monotonic() + self._policy.timeout_s
         talk = converse(self._policy, call.is_repeatable, time.monotonic, self._rng)
+        sleep = self._sleep if recall is None else recall.wait
         wait_s = next(talk)
         while True:
             if wait_s:
-                self._sleep(wait_s)
+                sleep(wait_s)
             left_s = max(give_up_at - time.monotonic(), 0.001)
             try:
-                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, time.monotonic), **make_request(call))
+                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, time.monotonic, recall), **make_request(call))
             except FAILURES as error:
                 outcome = error
             except RuntimeError:

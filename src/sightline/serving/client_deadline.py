@@ -1,11 +1,16 @@
 """The sync client's connections, with a deadline on a whole exchange: a server that dribbles cannot hold a caller for ever.
 
 httpx bounds each step, so that a byte before each bound goes on for as long as the server likes. Here every step takes what is
-left until the deadline. The event loop of the async client can end a whole exchange by itself and needs none of this.
+left until the deadline, and a caller that leaves can end it from another thread. The event loop of the async client can end a
+whole exchange by itself and needs none of this.
 """
 
+import select
+import socket
 import ssl
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import httpcore
@@ -27,19 +32,52 @@ ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
 }
 
 
+class Recall:
+    """Ends exchanges whose answers nobody wants any more, from another thread: what waits is woken, and no step begins."""
+
+    def __init__(self) -> None:
+        self._called = threading.Event()
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+
+    def call(self) -> None:
+        """End them now."""
+        self._called.set()
+        with self._lock:
+            for sock in self._sockets:
+                with suppress(OSError):  # not connected any more
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which changes what its thread reads from
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long, or until the call."""
+        return self._called.wait(seconds)
+
+    @contextmanager
+    def watch(self, sock: socket.socket) -> Iterator[bool]:
+        """Wake what waits on this socket in the block; false when it was called already."""
+        with self._lock:
+            self._sockets.add(sock)
+        try:
+            yield not self._called.is_set()
+        finally:
+            with self._lock:
+                self._sockets.discard(sock)
+
+
 class TimeLeft(float):
     """Seconds until a deadline: as a number those when it was made, by `read` those left now.
 
     A float, because httpx hands nothing else on to its connections.
     """
 
+    recall: Recall | None
     _clock: Callable[[], float]
     _ends_at_s: float
 
-    def __new__(cls, seconds: float, clock: Callable[[], float]) -> "TimeLeft":
-        """A deadline so many seconds from now."""
+    def __new__(cls, seconds: float, clock: Callable[[], float], recall: Recall | None = None) -> "TimeLeft":
+        """A deadline so many seconds from now. Args: recall: may end the exchange before."""
         made = super().__new__(cls, seconds)
-        made._clock, made._ends_at_s = clock, clock() + seconds
+        made._clock, made._ends_at_s, made.recall = clock, clock() + seconds, recall
         return made
 
     def read(self) -> float:
@@ -89,8 +127,8 @@ class DeadlineTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-class DeadlineBackend(httpcore.SyncBackend):
-    """Opens TCP connections as httpcore does."""
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Opens TCP connections."""
 
     def connect_tcp(
         self,
@@ -100,47 +138,113 @@ class DeadlineBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection whose every step ends at the deadline."""
-        left_s = read_left(timeout, httpcore.ConnectTimeout)
-        return DeadlineStream(super().connect_tcp(host, port, left_s, local_address, socket_options))
+        """A connection to the first address of a name that takes it; its every step ends at the deadline."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        failure = httpcore.ConnectError(f"{host} has no address")
+        for family, _, _, _, address in found:
+            try:
+                return DeadlineStream.connect(family, address, timeout)
+            except httpcore.ConnectError as error:
+                failure = error
+        raise failure
 
 
 class DeadlineStream(httpcore.NetworkStream):
     """A connection; each step on its socket takes what is left at that moment."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    @classmethod
+    def connect(cls, family: int, address: Any, timeout: float | None) -> "DeadlineStream":
+        """A new connection."""
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # a family that this system does not have
+            raise httpcore.ConnectError(str(error)) from error
+        try:
+            with take_step(sock, timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
+        return cls(sock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What has come."""
-        return self._stream.read(max_bytes, read_left(timeout, httpcore.ReadTimeout))
+        with take_step(self._sock, timeout, httpcore.ReadTimeout, httpcore.ReadError):
+            return self._sock.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it. Not by the stream's own `write`, which gives the whole time to each part that the system takes."""
-        sock, rest = self._stream.get_extra_info("socket"), memoryview(buffer)
+        """Send all of it. Not by `sendall`, which would hide how much the system takes, and when."""
+        rest = memoryview(buffer)
         while rest:
-            try:
-                sock.settimeout(read_left(timeout, httpcore.WriteTimeout))
-                rest = rest[sock.send(rest) :]
-            except TimeoutError as error:
-                raise httpcore.WriteTimeout(str(error)) from error
-            except OSError as error:
-                raise httpcore.WriteError(str(error)) from error
+            with take_step(self._sock, timeout, httpcore.WriteTimeout, httpcore.WriteError):
+                rest = rest[self._sock.send(rest) :]
 
     def close(self) -> None:
         """Close the connection."""
-        self._stream.close()
+        self._sock.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """The same connection, encrypted from here on."""
-        left_s = read_left(timeout, httpcore.ConnectTimeout)
-        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left_s))
+        errors = httpcore.ConnectTimeout, httpcore.ConnectError
+        try:
+            with take_step(self._sock, timeout, *errors):
+                # Another object for the same connection, so that the handshake is a step of its own.
+                self._sock = sock = ssl_context.wrap_socket(
+                    self._sock, server_hostname=server_hostname, do_handshake_on_connect=False
+                )
+            with take_step(sock, timeout, *errors):
+                sock.do_handshake()
+        except BaseException:
+            self.close()
+            raise
+        return DeadlineStream(sock)
 
     def get_extra_info(self, info: str) -> Any:
-        """What the stream below knows."""
-        return self._stream.get_extra_info(info)
+        """What httpcore asks: the socket, its TLS, and whether an idle connection has something to read, such as its end."""
+        if info == "ssl_object":
+            return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
+        if info == "is_readable":
+            return has_arrived(self._sock)
+        return self._sock if info == "socket" else None
+
+
+@contextmanager
+def take_step(
+    sock: socket.socket,
+    timeout: float | None,
+    late: type[httpcore.TimeoutException],
+    failed: type[httpcore.NetworkError],
+) -> Iterator[None]:
+    """One step on a socket, which ends at the deadline. Raises: late, also when it is recalled; failed."""
+    recall = timeout.recall if isinstance(timeout, TimeLeft) else None
+    try:
+        with nullcontext(True) if recall is None else recall.watch(sock) as is_wanted:
+            if not is_wanted:
+                raise late("its caller has left")
+            sock.settimeout(read_left(timeout, late))
+            yield
+    except TimeoutError as error:
+        raise late(str(error)) from error
+    except OSError as error:
+        raise failed(str(error)) from error
+
+
+def has_arrived(sock: socket.socket) -> bool:
+    """Whether something can be read now, be it the end."""
+    if sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def read_left(timeout: float | None, error: type[httpcore.TimeoutException]) -> float | None:
