@@ -39,6 +39,7 @@ from sightline.serving.client_calls import (
     read_tensors,
 )
 from sightline.serving.client_deadline import DeadlineTransport, Recall, TimeLeft
+from sightline.serving.client_forks import renew_in_children
 from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
 from sightline.serving.http.tls import make_client_context
 
@@ -50,7 +51,7 @@ CLOSED = "this client is closed; make a new one"
 
 
 class Client:
-    """A server's client. Safe to use from several threads; close it, or use `with`.
+    """A server's client. Safe to use from several threads and in processes forked from its own; close it, or use `with`.
 
     Args:
         url: of the server, for example `http://127.0.0.1:8000`.
@@ -85,8 +86,9 @@ class Client:
         self._in_flight = in_flight
         self._rng = random.Random()
         self._sleep: Callable[[float], object] = time.sleep
-        settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
-        self._http = httpx.Client(transport=DeadlineTransport(settings["verify"], settings["limits"]), **settings)
+        self._settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
+        self._open()
+        renew_in_children(self)
 
     def __repr__(self) -> str:
         return f"Client({hide_credentials(self.url)!r})"
@@ -197,6 +199,15 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _open(self) -> None:
+        self._transport = DeadlineTransport(self._settings["verify"], self._settings["limits"])
+        self._http = httpx.Client(transport=self._transport, **self._settings)
+
+    def _renew_after_fork(self) -> None:
+        if not self._http.is_closed:
+            self._transport.abandon()
+            self._open()
 
     def _ask(
         self, model: str, picture: Picture, confidence_threshold: float | None, recall: Recall | None = None

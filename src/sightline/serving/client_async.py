@@ -42,12 +42,16 @@ from sightline.serving.client_calls import (
     read_ready,
     read_tensors,
 )
+from sightline.serving.client_forks import renew_in_children
 from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
 from sightline.serving.http.tls import make_client_context
 
 
 class AsyncClient:
-    """A server's client, to be used on one event loop; close it with `aclose`, or use `async with`. See `Client`."""
+    """A server's client, to be used on one event loop; close it with `aclose`, or use `async with`. See `Client`.
+
+    A process forked from its own may use it on one event loop of its own.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,9 @@ class AsyncClient:
         self._rng = random.Random()
         self._sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
         context = make_client_context(ca_file, client_certificate, client_key)
-        self._http = httpx.AsyncClient(**make_settings(self.url, api_key, context))
+        self._settings = make_settings(self.url, api_key, context)
+        self._http = httpx.AsyncClient(**self._settings)
+        renew_in_children(self)
 
     def __repr__(self) -> str:
         return f"AsyncClient({hide_credentials(self.url)!r})"
@@ -163,6 +169,12 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _renew_after_fork(self) -> None:
+        if not self._http.is_closed:
+            # Kept, as to close it would disturb the event loop whose connections these are: the other process runs it.
+            self._inherited = self._http
+            self._http = httpx.AsyncClient(**self._settings)
 
     async def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)

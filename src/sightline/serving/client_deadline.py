@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -92,12 +93,13 @@ class DeadlineTransport(httpx.BaseTransport):
     """
 
     def __init__(self, context: ssl.SSLContext, limits: httpx.Limits) -> None:
+        self._backend = DeadlineBackend()
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=KEPT_ALIVE_S,
-            network_backend=DeadlineBackend(),
+            network_backend=self._backend,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -126,9 +128,24 @@ class DeadlineTransport(httpx.BaseTransport):
         """Close the connections."""
         self._pool.close()
 
+    def abandon(self) -> None:
+        """Close this process's descriptors of connections that are another process's since a fork, and stay open there.
+
+        Not by the pool, whose lock a thread of that process may have held.
+        """
+        for stream in list(self._backend.streams):
+            stream.close()
+
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Opens TCP connections."""
+    """Opens TCP connections.
+
+    Attributes:
+        streams: those that are open, and maybe some that are not.
+    """
+
+    def __init__(self) -> None:
+        self.streams: weakref.WeakSet[DeadlineStream] = weakref.WeakSet()
 
     def connect_tcp(
         self,
@@ -146,9 +163,12 @@ class DeadlineBackend(httpcore.NetworkBackend):
         failure = httpcore.ConnectError(f"{host} has no address")
         for family, _, _, _, address in found:
             try:
-                return DeadlineStream.connect(family, address, timeout)
+                stream = DeadlineStream.connect(family, address, timeout)
             except httpcore.ConnectError as error:
                 failure = error
+            else:
+                self.streams.add(stream)
+                return stream
         raise failure
 
 
@@ -206,7 +226,7 @@ class DeadlineStream(httpcore.NetworkStream):
         except BaseException:
             self.close()
             raise
-        return DeadlineStream(sock)
+        return self
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore asks: the socket, its TLS, and whether an idle connection has something to read, such as its end."""
