@@ -206,6 +206,37 @@ def test_a_list_keeps_its_order_with_several_requests_on_their_way(ask: Ask) -> 
     assert server.connections <= 4  # kept alive and used again
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("timeout_s", (0, -1.0, float("nan"), "60")),
+        ("retries", (-1, 2.5, "3", None)),
+        ("in_flight", (0, -3, 1.5, None)),
+        ("ca_file", (5, b"ca.pem")),
+        ("client_certificate", (5,)),
+        ("api_key", (5, b"k3y")),
+    ],
+)
+def test_a_wrong_setting_is_named_as_it_is_given(
+    kind: type[Client] | type[AsyncClient], name: str, values: tuple[Any, ...]
+) -> None:
+    for value in values:
+        with pytest.raises(InvalidInput, match="API key" if name == "api_key" else f"`{name}`"):
+            kind("http://127.0.0.1:9", **{name: value})
+    for number in (0, -1, 1.5):
+        with pytest.raises(InvalidInput, match="`in_flight`"):
+            kind("http://127.0.0.1:9").predict_stream("m", [b"x"], in_flight=number)  # type: ignore[arg-type]
+
+
+@BOTH
+@pytest.mark.parametrize("timeout_s", [None, float("inf"), 1e10, np.float32(5)])
+def test_a_timeout_may_be_as_long_as_one_likes(ask: Ask, timeout_s: float | None) -> None:
+    with serve_script(lambda _: write_answer(200, FOUND)) as server:
+        found = ask(server.url, lambda client: client.predict("m", [b"x"]), timeout_s=timeout_s, retries=np.int64(1))
+    assert found[0][0].category == "dog"
+
+
 @BOTH
 def test_the_key_goes_with_every_request(ask: Ask) -> None:
     with serve_script(script({"POST /predict/m": write_answer(200, FOUND), "GET /v2/health/ready": write_answer()})) as server:

@@ -88,6 +88,11 @@ def test_a_certificate_of_a_given_authority_is_trusted(ask: Ask, private: str, p
 
 
 @ALL
+def test_its_file_may_be_named_by_text(ask: Ask, private: str, pems: dict[str, Pem]) -> None:
+    assert ask(private, ca_file=str(pems["server"].certificate))
+
+
+@ALL
 def test_the_system_s_store_and_its_variable_are_heeded(
     ask: Ask, private: str, pems: dict[str, Pem], monkeypatch: pytest.MonkeyPatch
 ) -> None:

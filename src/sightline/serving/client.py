@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -40,8 +39,8 @@ from sightline.serving.client_calls import (
 )
 from sightline.serving.client_deadline import DeadlineTransport, Recall, TimeLeft
 from sightline.serving.client_forks import renew_in_children
-from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
-from sightline.serving.http.tls import make_client_context
+from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.http.tls import FilePath, make_client_context
 
 DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
 MAX_CONNECTIONS = 64
@@ -57,9 +56,9 @@ class Client:
         url: of the server, for example `http://127.0.0.1:8000`.
         api_key: sent as a bearer token; None: none.
         timeout_s: for one answer, from the first sending to the last byte, retries and waits included, however slowly it comes;
-            how long the system looks up the server's name is not in it.
+            how long the system looks up the server's name is not in it. None: as long as it takes, a week at most.
         retries: sendings after the first, of what may be sent again.
-        in_flight: requests on their way at once for a list of pictures.
+        in_flight: requests on their way at once for a list of pictures, at least 1.
         ca_file: PEM file of the authorities to trust for https; None: those of the system, or of SSL_CERT_FILE.
         client_certificate, client_key: PEM files to show to a server that asks its clients for a certificate; without a key
             file the key stands in the certificate's.
@@ -74,16 +73,16 @@ class Client:
         url: str,
         api_key: str | None = None,
         *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
         retries: int = DEFAULT_RETRIES,
         in_flight: int = DEFAULT_IN_FLIGHT,
-        ca_file: Path | None = None,
-        client_certificate: Path | None = None,
-        client_key: Path | None = None,
+        ca_file: FilePath | None = None,
+        client_certificate: FilePath | None = None,
+        client_key: FilePath | None = None,
     ) -> None:
         self.url = check_url(url)
-        self._policy = RetryPolicy(retries, timeout_s)
-        self._in_flight = in_flight
+        self._policy = make_policy(retries, timeout_s)
+        self._in_flight = check_in_flight(in_flight)
         self._rng = random.Random()
         self._sleep: Callable[[float], object] = time.sleep
         self._settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
@@ -126,21 +125,8 @@ class Client:
 
         Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
         """
-        recall = Recall()
-
-        def start(picture: Picture) -> Future[list[Annotation]]:
-            return pool.submit(self._ask, model, picture, confidence_threshold, recall)
-
-        def discard(future: Future[list[Annotation]]) -> None:
-            recall.call()
-            discard_future(future)
-
-        count = in_flight or self._in_flight
-        with ThreadPoolExecutor(count, thread_name_prefix="ask") as pool:
-            try:
-                yield from run_in_order(pictures, start, Future.result, discard, count)
-            finally:
-                recall.call()
+        count = self._in_flight if in_flight is None else check_in_flight(in_flight)
+        return self._stream(model, pictures, confidence_threshold, count)
 
     def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """The picture with its predictions drawn, as PNG."""
@@ -208,6 +194,24 @@ class Client:
         if not self._http.is_closed:
             self._transport.abandon()
             self._open()
+
+    def _stream(
+        self, model: str, pictures: Iterable[Picture], confidence_threshold: float | None, in_flight: int
+    ) -> Iterator[list[Annotation]]:
+        recall = Recall()
+
+        def start(picture: Picture) -> Future[list[Annotation]]:
+            return pool.submit(self._ask, model, picture, confidence_threshold, recall)
+
+        def discard(future: Future[list[Annotation]]) -> None:
+            recall.call()
+            discard_future(future)
+
+        with ThreadPoolExecutor(in_flight, thread_name_prefix="ask") as pool:
+            try:
+                yield from run_in_order(pictures, start, Future.result, discard, in_flight)
+            finally:
+                recall.call()
 
     def _ask(
         self, model: str, picture: Picture, confidence_threshold: float | None, recall: Recall | None = None

@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -43,8 +42,8 @@ from sightline.serving.client_calls import (
     read_tensors,
 )
 from sightline.serving.client_forks import renew_in_children
-from sightline.serving.client_retries import FAILURES, Outcome, RetryPolicy, converse
-from sightline.serving.http.tls import make_client_context
+from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.http.tls import FilePath, make_client_context
 
 
 class AsyncClient:
@@ -58,16 +57,16 @@ class AsyncClient:
         url: str,
         api_key: str | None = None,
         *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
         retries: int = DEFAULT_RETRIES,
         in_flight: int = DEFAULT_IN_FLIGHT,
-        ca_file: Path | None = None,
-        client_certificate: Path | None = None,
-        client_key: Path | None = None,
+        ca_file: FilePath | None = None,
+        client_certificate: FilePath | None = None,
+        client_key: FilePath | None = None,
     ) -> None:
         self.url = check_url(url)
-        self._policy = RetryPolicy(retries, timeout_s)
-        self._in_flight = in_flight
+        self._policy = make_policy(retries, timeout_s)
+        self._in_flight = check_in_flight(in_flight)
         self._rng = random.Random()
         self._sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
         context = make_client_context(ca_file, client_certificate, client_key)
@@ -96,7 +95,7 @@ class AsyncClient:
             return await self._ask(model, pictures, confidence_threshold)
         return [found async for found in self.predict_stream(model, pictures, confidence_threshold)]
 
-    async def predict_stream(
+    def predict_stream(
         self,
         model: str,
         pictures: Iterable[Picture],
@@ -104,18 +103,8 @@ class AsyncClient:
         in_flight: int | None = None,
     ) -> AsyncIterator[list[Annotation]]:
         """See `Client.predict_stream`."""
-        pending: list[asyncio.Task[list[Annotation]]] = []
-        try:
-            for picture in pictures:
-                pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold)))
-                if len(pending) >= (in_flight or self._in_flight):
-                    yield await pending.pop(0)
-            while pending:
-                yield await pending.pop(0)
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+        count = self._in_flight if in_flight is None else check_in_flight(in_flight)
+        return self._stream(model, pictures, confidence_threshold, count)
 
     async def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
         """See `Client.draw`."""
@@ -175,6 +164,22 @@ class AsyncClient:
             # Kept, as to close it would disturb the event loop whose connections these are: the other process runs it.
             self._inherited = self._http
             self._http = httpx.AsyncClient(**self._settings)
+
+    async def _stream(
+        self, model: str, pictures: Iterable[Picture], confidence_threshold: float | None, in_flight: int
+    ) -> AsyncIterator[list[Annotation]]:
+        pending: list[asyncio.Task[list[Annotation]]] = []
+        try:
+            for picture in pictures:
+                pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold)))
+                if len(pending) >= in_flight:
+                    yield await pending.pop(0)
+            while pending:
+                yield await pending.pop(0)
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
 
     async def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
         call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)

@@ -254,6 +254,6 @@ def make_headers(api_key: str | None) -> dict[str, str]:
     """Headers of every request. Raises: InvalidInput for a key that no header can hold; its text is not shown."""
     if api_key is None:
         return {}
-    if not (api_key and api_key.isascii() and api_key.isprintable()):
+    if not (isinstance(api_key, str) and api_key and api_key.isascii() and api_key.isprintable()):
         raise InvalidInput("expected an API key of printable ASCII characters; check where it comes from")
     return {"Authorization": f"Bearer {api_key}"}

@@ -4,7 +4,6 @@ Arrays travel as PNG: what the server decodes is what the caller holds, bit for 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from sightline.core.manifests import InputSpec, Precision, Task
 from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client, hide_credentials
 from sightline.serving.client_calls import ClientCall, read_json
+from sightline.serving.http.tls import FilePath
 
 
 class RemoteState(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +54,13 @@ class RemotePredictor:
         self,
         url: str,
         name: str,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
         api_key: str | None = None,
         retries: int = DEFAULT_RETRIES,
         *,
-        ca_file: Path | None = None,
-        client_certificate: Path | None = None,
-        client_key: Path | None = None,
+        ca_file: FilePath | None = None,
+        client_certificate: FilePath | None = None,
+        client_key: FilePath | None = None,
     ) -> None:
         self.client = Client(
             url,
@@ -138,7 +138,7 @@ class RemotePredictor:
         return [self.client.predict(self.name, image, confidence_threshold) for image in images]
 
     def predict_stream(
-        self, images: Iterable[Picture], confidence_threshold: float | None = None, in_flight: int = 4
+        self, images: Iterable[Picture], confidence_threshold: float | None = None, in_flight: int | None = None
     ) -> Iterator[list[Annotation]]:
         """Annotations of each picture in order, with `in_flight` requests on their way at once; memory stays bounded."""
         return self.client.predict_stream(self.name, images, confidence_threshold, in_flight)

@@ -15,18 +15,22 @@ Waits grow by doubling and are drawn at random between 0 and that ("full jitter"
 Architecture Blog, 2015), so that clients that were refused together do not come back together.
 """
 
+import math
 import random
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from numbers import Integral, Real
 
 import httpx
 import msgspec
 
+from sightline.core.errors import InvalidInput
 from sightline.serving.client_calls import is_distrust
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
+LONGEST_TIMEOUT_S = 7 * 86400.0  # the system's waits hold no infinity, and 24 days at most
 TOO_MANY, UNAVAILABLE = 429, 503
 FAILURES = (httpx.RequestError, httpx.InvalidURL)  # what httpx raises when there is no answer, or none that can be read
 Outcome = httpx.Response | httpx.RequestError | httpx.InvalidURL
@@ -38,11 +42,42 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
     Attributes:
         retries: sendings after the first; 0 sends once.
-        timeout_s: from the first sending to the last answer, waits included.
+        timeout_s: from the first sending to the last answer, waits included; above 0.
+
+    Raises: InvalidInput.
     """
 
     retries: int = 3
     timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.retries, 0):
+            raise InvalidInput(f"expected `retries` of 0 or more, a whole number, got {self.retries!r}")
+        if not is_above_zero(self.timeout_s):
+            raise InvalidInput(f"expected `timeout_s` above 0, or None for no bound, got {self.timeout_s!r}")
+
+
+def make_policy(retries: int, timeout_s: float | None) -> RetryPolicy:
+    """A policy of a user's numbers. Args: timeout_s: None, or more than a week: a week. Raises: InvalidInput."""
+    policy = RetryPolicy(retries, math.inf if timeout_s is None else timeout_s)
+    return RetryPolicy(int(retries), min(float(policy.timeout_s), LONGEST_TIMEOUT_S))
+
+
+def check_in_flight(in_flight: int) -> int:
+    """The number of requests that may be on their way at once. Raises: InvalidInput."""
+    if not is_whole(in_flight, 1):
+        raise InvalidInput(f"expected `in_flight` of 1 or more, a whole number, got {in_flight!r}")
+    return int(in_flight)
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether it is a whole number, also numpy's, and not below the least."""
+    return isinstance(value, Integral) and int(value) >= least
+
+
+def is_above_zero(value: object) -> bool:
+    """Whether it is a number, also numpy's, and above 0."""
+    return isinstance(value, Real) and float(value) > 0
 
 
 def converse(policy: RetryPolicy, is_repeatable: bool, clock: Callable[[], float], rng: random.Random) -> Talk:
@@ -67,7 +102,7 @@ def converse(policy: RetryPolicy, is_repeatable: bool, clock: Callable[[], float
 
 def choose_wait(outcome: Outcome, is_repeatable: bool, attempt: int, rng: random.Random) -> float | None:
     """Seconds until the request may be sent again; None when it may not. Args: attempt: from 0."""
-    jittered_s = rng.uniform(0.0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**attempt))
+    jittered_s = rng.uniform(0.0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt, 20)))
     if isinstance(outcome, httpx.Response):
         asked_s = read_retry_after(outcome)
         if outcome.status_code == TOO_MANY or (outcome.status_code == UNAVAILABLE and asked_s is not None and is_repeatable):

@@ -14,6 +14,7 @@ from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
 from sightline.serving.client_predictor import RemotePredictor
 from sightline.serving.deployments import find_deployment, list_names, read_kind
+from sightline.serving.http.tls import FilePath
 
 SHELVES: tuple[Shelf, ...] = ("artifacts", "models")
 
@@ -74,9 +75,9 @@ def open_subject(
     url: str | None = None,
     api_key: str | None = None,
     *,
-    ca_file: Path | None = None,
-    client_certificate: Path | None = None,
-    client_key: Path | None = None,
+    ca_file: FilePath | None = None,
+    client_certificate: FilePath | None = None,
+    client_key: FilePath | None = None,
 ) -> Predictor | RemotePredictor:
     """Open what answers under a name: at a server when `url` is given, else in this process. Close it, or use `with`.
 

@@ -1,10 +1,13 @@
 """TLS for the server and its clients: PEM files to an SSL context, with errors that say which file is wrong and why."""
 
+import os
 import ssl
 from pathlib import Path
 from typing import NamedTuple
 
 from sightline.core.errors import InvalidInput, NotFound
+
+FilePath = str | os.PathLike[str]
 
 
 class TlsFiles(NamedTuple):
@@ -41,7 +44,7 @@ def make_tls_context(certificate: Path, key: Path | None = None, client_authorit
 
 
 def make_client_context(
-    ca_file: Path | None = None, certificate: Path | None = None, key: Path | None = None
+    ca_file: FilePath | None = None, certificate: FilePath | None = None, key: FilePath | None = None
 ) -> ssl.SSLContext:
     """A context for asking a server, whose certificate and name are verified.
 
@@ -52,6 +55,8 @@ def make_client_context(
 
     Raises: NotFound for a file that is not there; InvalidInput for one that does not hold what it should, and for a key alone.
     """
+    ca_file = _read_path("ca_file", ca_file)
+    certificate, key = _read_path("client_certificate", certificate), _read_path("client_key", key)
     if certificate is None and key is not None:
         raise InvalidInput(f"expected a client certificate beside its key {key}, got none; give the certificate, too")
     _check_files(ca_file, certificate, key)
@@ -62,6 +67,12 @@ def make_client_context(
     if certificate is not None:
         _load_certificate(context, certificate, key)
     return context
+
+
+def _read_path(name: str, path: FilePath | None) -> Path | None:
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise InvalidInput(f"expected `{name}` to be the path of a PEM file, got {type(path).__name__}")
+    return None if path is None else Path(path)
 
 
 def _check_files(*paths: Path | None) -> None:
