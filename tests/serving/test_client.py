@@ -98,6 +98,17 @@ def test_pictures_of_every_kind_one_or_many(ask: Ask, server: str, tmp_path: Pat
 
 
 @BOTH
+def test_a_version_can_be_asked_for(ask: Ask) -> None:
+    with serve_script(lambda _: write_answer(200, FOUND)) as other:
+        ask(other.url, lambda client: client.predict("m", b"x", version=3))
+        ask(other.url, lambda client: client.predict("m", [b"x"], version="2"))
+        ask(other.url, lambda client: client.draw("m", b"x", version=0))
+        ask(other.url, lambda client: client.predict("m", b"x"))
+    wanted = ["format=json&version=3", "format=json&version=2", "format=png&version=0", "format=json"]
+    assert [asked.path for asked in other.asked] == [f"/predict/m?{query}" for query in wanted]
+
+
+@BOTH
 def test_errors_are_those_of_the_server(ask: Ask, server: str, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="'other'"):
         ask(server, lambda client: client.predict("other", DARK))

@@ -75,6 +75,13 @@ def test_annotations_are_those_of_the_artifact_opened_here(url: str, artifact: P
     assert asyncio.run(main()) == expected
 
 
+def test_a_version_of_a_model_is_asked(url: str) -> None:
+    with Client(url) as client:
+        assert client.predict("parts", BRIGHT, version=1) == client.predict("parts", BRIGHT)
+        with pytest.raises(NotFound, match="2"):
+            client.predict("parts", BRIGHT, version=2)
+
+
 def test_tensors_and_pictures_go_through_v2(url: str) -> None:
     with Client(url) as client:
         metadata = client.metadata("parts")

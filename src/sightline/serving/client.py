@@ -93,15 +93,21 @@ class Client:
         return f"Client({hide_credentials(self.url)!r})"
 
     @overload
-    def predict(self, model: str, pictures: Picture, confidence_threshold: float | None = None) -> list[Annotation]: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]
+        self, model: str, pictures: Picture, confidence_threshold: float | None = None, version: str | int = ""
+    ) -> list[Annotation]: ...
 
     @overload
     def predict(
-        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None
+        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None, version: str | int = ""
     ) -> list[list[Annotation]]: ...
 
     def predict(
-        self, model: str, pictures: Picture | Sequence[Picture], confidence_threshold: float | None = None
+        self,
+        model: str,
+        pictures: Picture | Sequence[Picture],
+        confidence_threshold: float | None = None,
+        version: str | int = "",
     ) -> list[Annotation] | list[list[Annotation]]:
         """Annotations, best first: of one picture a list, of a list of pictures a list each.
 
@@ -109,10 +115,11 @@ class Client:
             model: name in the server's repository.
             pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
             confidence_threshold: drop predictions below it, 0..1; None: the model's own.
+            version: its number, also as text; "" lets the server choose.
         """
         if isinstance(pictures, PICTURE_TYPES):
-            return self._ask(model, pictures, confidence_threshold)
-        return list(self.predict_stream(model, pictures, confidence_threshold))
+            return self._ask(model, pictures, confidence_threshold, version)
+        return list(self.predict_stream(model, pictures, confidence_threshold, version=version))
 
     def predict_stream(
         self,
@@ -120,17 +127,18 @@ class Client:
         pictures: Iterable[Picture],
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
+        version: str | int = "",
     ) -> Iterator[list[Annotation]]:
         """Annotations of each picture in order, several requests on their way at once; memory stays bounded.
 
         Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
         """
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
-        return self._stream(model, pictures, confidence_threshold, count)
+        return self._stream(model, pictures, confidence_threshold, version, count)
 
-    def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
+    def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = "") -> bytes:
         """The picture with its predictions drawn, as PNG."""
-        return self._send(call_predict(model, picture, confidence_threshold, "png")).content
+        return self._send(call_predict(model, picture, confidence_threshold, version, "png")).content
 
     def predict_raw(
         self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
@@ -196,12 +204,17 @@ class Client:
             self._open()
 
     def _stream(
-        self, model: str, pictures: Iterable[Picture], confidence_threshold: float | None, in_flight: int
+        self,
+        model: str,
+        pictures: Iterable[Picture],
+        confidence_threshold: float | None,
+        version: str | int,
+        in_flight: int,
     ) -> Iterator[list[Annotation]]:
         recall = Recall()
 
         def start(picture: Picture) -> Future[list[Annotation]]:
-            return pool.submit(self._ask, model, picture, confidence_threshold, recall)
+            return pool.submit(self._ask, model, picture, confidence_threshold, version, recall)
 
         def discard(future: Future[list[Annotation]]) -> None:
             recall.call()
@@ -214,9 +227,14 @@ class Client:
                 recall.call()
 
     def _ask(
-        self, model: str, picture: Picture, confidence_threshold: float | None, recall: Recall | None = None
+        self,
+        model: str,
+        picture: Picture,
+        confidence_threshold: float | None,
+        version: str | int,
+        recall: Recall | None = None,
     ) -> list[Annotation]:
-        return read_annotations(self._send(call_predict(model, picture, confidence_threshold), recall))
+        return read_annotations(self._send(call_predict(model, picture, confidence_threshold, version), recall))
 
     def _send(self, call: ClientCall, recall: Recall | None = None) -> httpx.Response:
         """The answer to a call, 2xx. Args: recall: may end it. Raises: whatever error the answer stands for."""

@@ -79,21 +79,25 @@ class AsyncClient:
 
     @overload
     async def predict(  # type: ignore[overload-overlap]
-        self, model: str, pictures: Picture, confidence_threshold: float | None = None
+        self, model: str, pictures: Picture, confidence_threshold: float | None = None, version: str | int = ""
     ) -> list[Annotation]: ...
 
     @overload
     async def predict(
-        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None
+        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None, version: str | int = ""
     ) -> list[list[Annotation]]: ...
 
     async def predict(
-        self, model: str, pictures: Picture | Sequence[Picture], confidence_threshold: float | None = None
+        self,
+        model: str,
+        pictures: Picture | Sequence[Picture],
+        confidence_threshold: float | None = None,
+        version: str | int = "",
     ) -> list[Annotation] | list[list[Annotation]]:
         """See `Client.predict`. Arrays and files are encoded and read on a thread, not on the event loop."""
         if isinstance(pictures, PICTURE_TYPES):
-            return await self._ask(model, pictures, confidence_threshold)
-        return [found async for found in self.predict_stream(model, pictures, confidence_threshold)]
+            return await self._ask(model, pictures, confidence_threshold, version)
+        return [found async for found in self.predict_stream(model, pictures, confidence_threshold, version=version)]
 
     def predict_stream(
         self,
@@ -101,14 +105,17 @@ class AsyncClient:
         pictures: Iterable[Picture],
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
+        version: str | int = "",
     ) -> AsyncIterator[list[Annotation]]:
         """See `Client.predict_stream`."""
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
-        return self._stream(model, pictures, confidence_threshold, count)
+        return self._stream(model, pictures, confidence_threshold, version, count)
 
-    async def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None) -> bytes:
+    async def draw(
+        self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = ""
+    ) -> bytes:
         """See `Client.draw`."""
-        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, "png")
+        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, version, "png")
         return (await self._send(call)).content
 
     async def predict_raw(
@@ -166,12 +173,17 @@ class AsyncClient:
             self._http = httpx.AsyncClient(**self._settings)
 
     async def _stream(
-        self, model: str, pictures: Iterable[Picture], confidence_threshold: float | None, in_flight: int
+        self,
+        model: str,
+        pictures: Iterable[Picture],
+        confidence_threshold: float | None,
+        version: str | int,
+        in_flight: int,
     ) -> AsyncIterator[list[Annotation]]:
         pending: list[asyncio.Task[list[Annotation]]] = []
         try:
             for picture in pictures:
-                pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold)))
+                pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold, version)))
                 if len(pending) >= in_flight:
                     yield await pending.pop(0)
             while pending:
@@ -181,8 +193,10 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _ask(self, model: str, picture: Picture, confidence_threshold: float | None) -> list[Annotation]:
-        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold)
+    async def _ask(
+        self, model: str, picture: Picture, confidence_threshold: float | None, version: str | int
+    ) -> list[Annotation]:
+        call = await asyncio.to_thread(call_predict, model, picture, confidence_threshold, version)
         return read_annotations(await self._send(call))
 
     async def _send(self, call: ClientCall) -> httpx.Response:

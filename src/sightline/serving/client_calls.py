@@ -88,11 +88,16 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_model_path(model: str, version: str | int = "", end: str = "") -> str:
     """Path of a model, or of something of it. Args: version: its number, also as text; "": the server chooses."""
-    version = "" if version is None else str(version)
     if not model:
         raise InvalidInput("expected the name of a model, got an empty one; models() lists what there is")
-    numbered = f"/versions/{quote_name(version)}" if version else ""
+    wanted = quote_name(write_version(version))
+    numbered = f"/versions/{wanted}" if wanted else ""
     return f"/v2/models/{quote_name(model)}{numbered}{end}"
+
+
+def write_version(version: str | int | None) -> str:
+    """A version as text; "": the server chooses. Not for 0, which is the server's to refuse."""
+    return "" if version is None else str(version)
 
 
 def quote_name(name: str) -> str:
@@ -103,9 +108,15 @@ def quote_name(name: str) -> str:
         raise InvalidInput(f"expected a name of Unicode text, got {name!r}; models() lists what there is") from None
 
 
-def call_predict(model: str, picture: Picture, confidence: float | None, answer_format: str = "json") -> ClientCall:
+def call_predict(
+    model: str, picture: Picture, confidence: float | None, version: str | int = "", answer_format: str = "json"
+) -> ClientCall:
     """Ask about a picture. Raises: NotFound, InvalidInput for a picture that cannot be sent."""
-    query = {"format": answer_format} | ({} if confidence is None else {"confidence": str(confidence)})
+    query = {"format": answer_format}
+    if confidence is not None:
+        query["confidence"] = str(confidence)
+    if wanted := write_version(version):
+        query["version"] = wanted
     return ClientCall(
         method="POST",
         path=f"/predict/{quote_name(model)}",
