@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -449,6 +449,31 @@ def test_leaving_a_stream_ends_the_wait_before_another_sending() -> None:
         with pytest.raises(KeyboardInterrupt):
             list(client.predict_stream("m", interrupt_after([b"x"], lambda: len(server.asked) == 1)))
         assert len(server.asked) == 1 and not slept
+
+
+def test_pictures_may_come_from_an_async_source() -> None:
+    ended: list[str] = []
+
+    async def read_camera(frames: list[bytes]) -> AsyncIterator[bytes]:
+        try:
+            for frame in frames:
+                await asyncio.sleep(0)
+                yield frame
+        finally:
+            ended.append("closed")
+
+    async def main(url: str) -> None:
+        async with AsyncClient(url) as client:
+            answers = [found async for found in client.predict_stream("m", read_camera([b"x"] * 9), in_flight=2)]
+            assert [answer[0].category for answer in answers] == ["dog"] * 9
+            stream = client.predict_stream("m", read_camera([b"x"] * 50))
+            async for _ in stream:
+                break
+            await stream.aclose()  # type: ignore[attr-defined]
+            assert ended == ["closed"] * 2
+
+    with serve_script(lambda _: write_answer(200, FOUND)) as server:
+        asyncio.run(main(server.url))
 
 
 def test_an_async_stream_that_is_left_early_leaves_no_task() -> None:

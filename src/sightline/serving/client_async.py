@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 import httpx
 import numpy as np
@@ -44,6 +44,8 @@ from sightline.serving.client_calls import (
 from sightline.serving.client_forks import renew_in_children
 from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
 from sightline.serving.http.tls import FilePath, make_client_context
+
+Value = TypeVar("Value")
 
 
 class AsyncClient:
@@ -102,12 +104,12 @@ class AsyncClient:
     def predict_stream(
         self,
         model: str,
-        pictures: Iterable[Picture],
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
         confidence_threshold: float | None = None,
         in_flight: int | None = None,
         version: str | int = "",
     ) -> AsyncIterator[list[Annotation]]:
-        """See `Client.predict_stream`."""
+        """See `Client.predict_stream`; what gives the pictures may be awaited for them, too."""
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
         return self._stream(model, pictures, confidence_threshold, version, count)
 
@@ -175,14 +177,15 @@ class AsyncClient:
     async def _stream(
         self,
         model: str,
-        pictures: Iterable[Picture],
+        pictures: Iterable[Picture] | AsyncIterable[Picture],
         confidence_threshold: float | None,
         version: str | int,
         in_flight: int,
     ) -> AsyncIterator[list[Annotation]]:
         pending: list[asyncio.Task[list[Annotation]]] = []
+        values = iterate(pictures)
         try:
-            for picture in pictures:
+            async for picture in values:
                 pending.append(asyncio.ensure_future(self._ask(model, picture, confidence_threshold, version)))
                 if len(pending) >= in_flight:
                     yield await pending.pop(0)
@@ -192,6 +195,7 @@ class AsyncClient:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
+            await values.aclose()
 
     async def _ask(
         self, model: str, picture: Picture, confidence_threshold: float | None, version: str | int
@@ -233,3 +237,17 @@ class AsyncClient:
             except StopIteration as end:
                 last: Outcome = end.value
                 return last
+
+
+async def iterate(values: Iterable[Value] | AsyncIterable[Value]) -> AsyncGenerator[Value, None]:
+    """Values of either kind of iterable; an async generator of them is closed when this one is."""
+    if not isinstance(values, AsyncIterable):
+        for value in values:
+            yield value
+        return
+    try:
+        async for value in values:
+            yield value
+    finally:
+        if isinstance(values, AsyncGenerator):
+            await values.aclose()
