@@ -15,7 +15,7 @@ import pytest
 from scripted_server import HANG_UP, Asked, serve_script, write_answer
 
 import sightline
-from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unreachable
 from sightline.imaging.reading import encode_image
 from sightline.serving.client import Client
 from sightline.serving.client_async import AsyncClient
@@ -191,7 +191,7 @@ def test_a_wrong_url_is_one_line(ask: Ask) -> None:
         with pytest.raises(InvalidInput, match="expected a URL like") as refused:
             ask(url, lambda client: client.server_metadata())
         assert len(str(refused.value).splitlines()) == 1
-    with pytest.raises(Exhausted, match="sightline serve"):
+    with pytest.raises(Unreachable, match="sightline serve"):
         ask("http://127.0.0.1:9", lambda client: client.server_metadata(), retries=0)
     with serve_script(lambda _: write_answer(200, b"<html>")) as other, pytest.raises(InvalidInput, match="is the URL right"):
         ask(other.url, lambda client: client.predict("m", b"x"))
@@ -304,8 +304,9 @@ def test_a_full_queue_is_asked_again_after_the_time_it_says(ask: Ask) -> None:
         assert len(ask(server.url, predict)) == 1
     assert len(waits) == 2 and all(1.0 <= wait_s < 1.2 for wait_s in waits)
     with serve_script(lambda _: busy) as server:
-        with pytest.raises(Exhausted, match="the queue is full"):
+        with pytest.raises(Exhausted, match="the queue is full") as refused:
             ask(server.url, predict)
+        assert refused.value.retry_after_s == 1.0
         assert len(server.asked) == 4  # once, and three retries
         with pytest.raises(Exhausted):
             ask(server.url, predict, timeout_s=0.5)

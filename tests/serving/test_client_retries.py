@@ -4,7 +4,8 @@ import ssl
 import httpx
 import pytest
 
-from sightline.serving.client_retries import Outcome, RetryPolicy, choose_wait, converse, read_retry_after
+from sightline.serving.client_calls import read_retry_after
+from sightline.serving.client_retries import Outcome, RetryPolicy, choose_wait, converse
 
 OK = httpx.Response(200)
 BUSY = httpx.Response(503, headers={"Retry-After": "2"})

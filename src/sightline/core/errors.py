@@ -20,7 +20,8 @@ A message names a parameter of a verb in backticks, which the command line turns
     │   └── MissingPackage        an optional package is not installed
     └── Exhausted             a limit of time, memory or queue was reached          503
         ├── QueueFull             a model's queue has no room; says when to come again
-        └── QueueTimeout          a request's time was up before its turn came
+        ├── QueueTimeout          a request's time was up before its turn came
+        └── Unreachable           nobody is there to ask
 """
 
 
@@ -85,7 +86,16 @@ class MissingPackage(Unsupported):
 
 
 class Exhausted(SightlineError):  # noqa: N818
-    """A limit of time, memory or queue length was reached."""
+    """A limit of time, memory or queue length was reached; `retry_after_s` says when to come again, or None.
+
+    Args:
+        message: one line fit for a user.
+        retry_after_s: seconds after which another try may succeed; None: unknown.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class QueueFull(Exhausted):
@@ -96,13 +106,16 @@ class QueueFull(Exhausted):
         retry_after_s: seconds until what waits now will have been answered.
     """
 
-    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    def __init__(self, message: str, retry_after_s: float | None = 1.0) -> None:
+        super().__init__(message, retry_after_s)
 
 
 class QueueTimeout(Exhausted):
     """A request whose time was up while it still waited for its turn."""
+
+
+class Unreachable(Exhausted):
+    """Nobody is there: nothing takes connections at the address, or its name leads nowhere; raised by clients."""
 
 
 # Read by the border only (`cli`, `serving`): the first matching class wins.

@@ -64,8 +64,9 @@ class Client:
             file the key stands in the certificate's.
 
     Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
-        two does not trust the other; Exhausted when it refuses (queue full, rate limit), does not answer in time, or is not
-        there. Conflict also when this client is closed.
+        two does not trust the other; Exhausted when it refuses (queue full, rate limit; its `retry_after_s` is the server's
+        word) or does not answer in time; Unreachable, an Exhausted, when nobody is there. Conflict also when this client is
+        closed.
     """
 
     def __init__(

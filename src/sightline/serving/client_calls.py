@@ -7,6 +7,8 @@ import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +17,18 @@ import httpx
 import msgspec
 import numpy as np
 
+from sightline.core import errors
 from sightline.core.annotations import Annotation
-from sightline.core.errors import HTTP_STATUS, AccessDenied, Exhausted, InvalidInput, NotFound, SightlineError, UnreadableImage
+from sightline.core.errors import (
+    HTTP_STATUS,
+    AccessDenied,
+    Exhausted,
+    InvalidInput,
+    NotFound,
+    SightlineError,
+    Unreachable,
+    UnreadableImage,
+)
 from sightline.imaging.reading import encode_image
 from sightline.runtime.predictor import PICTURE_WORDS, Picture
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
@@ -214,7 +226,7 @@ def encode_picture(image: Picture) -> bytes:
 def read_problem(answer: httpx.Response) -> SightlineError:
     """The error an answer stands for, in the server's words: problem+json has them in "detail", V2 in "error".
 
-    4xx without a head of ours are InvalidInput, 5xx Exhausted.
+    4xx without a head of ours are InvalidInput, 5xx Exhausted; a nearer class where problem+json names one as its type.
     """
     detail = f"the server answered {answer.status_code}, not as Sightline does; is the URL right?"
     try:
@@ -226,7 +238,31 @@ def read_problem(answer: httpx.Response) -> SightlineError:
     if answer.status_code in NEEDS_KEY:
         detail += "; give an `api_key` that may do this"
     default = InvalidInput if answer.is_client_error else Exhausted
-    return ERROR_BY_STATUS.get(answer.status_code, default)(detail)
+    head = ERROR_BY_STATUS.get(answer.status_code, default)
+    problem = find_named_error(content, head)(detail)
+    if isinstance(problem, Exhausted):
+        problem.retry_after_s = read_retry_after(answer)
+    return problem
+
+
+def find_named_error(content: object, head: type[SightlineError]) -> type[SightlineError]:
+    """The class that the type of problem+json names, `urn:sightline:error:queue-full`, below the head; else the head."""
+    named = str(content.get("type")).rpartition(":")[2] if isinstance(content, dict) else ""
+    kind = vars(errors).get("".join(word.capitalize() for word in named.split("-")))
+    return kind if isinstance(kind, type) and issubclass(kind, head) else head
+
+
+def read_retry_after(answer: httpx.Response) -> float | None:
+    """Seconds of a Retry-After header, given as seconds or as a date (RFC 9110 §10.2.3); None without a readable one."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def explain_failure(error: Exception, url: str) -> SightlineError:
@@ -243,7 +279,9 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
         line = f"{url} lets in only clients with a certificate that it trusts: {refused}"
         return AccessDenied(f"{line}; give `client_certificate` and `client_key`")
     if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol):
-        return Exhausted(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
+        is_nobody = isinstance(error, httpx.ConnectError) and refused is None
+        kind = Unreachable if is_nobody else Exhausted
+        return kind(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
     return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")
 
 

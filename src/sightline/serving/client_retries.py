@@ -18,15 +18,13 @@ Architecture Blog, 2015), so that clients that were refused together do not come
 import math
 import random
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from numbers import Integral, Real
 
 import httpx
 import msgspec
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.client_calls import is_distrust
+from sightline.serving.client_calls import is_distrust, read_retry_after
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 5.0
@@ -115,16 +113,3 @@ def choose_wait(outcome: Outcome, is_repeatable: bool, attempt: int, rng: random
     if isinstance(outcome, httpx.TimeoutException):
         return None
     return jittered_s if is_repeatable and isinstance(outcome, (httpx.NetworkError, httpx.RemoteProtocolError)) else None
-
-
-def read_retry_after(answer: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as a date (RFC 9110 §10.2.3); None without a readable one."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -43,7 +43,8 @@ def find_retry_headers(error: SightlineError) -> dict[str, str]:
     """Retry-After in whole seconds, at least 1, of a limit that was reached; nothing for other errors."""
     if not isinstance(error, Exhausted):
         return {}
-    return {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S))))}
+    wait_s = RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
+    return {"Retry-After": str(max(1, math.ceil(wait_s)))}
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ import msgspec
 
 from sightline.bench.load.answers import AnswerReader
 from sightline.bench.load.records import Protocol
-from sightline.core.errors import Exhausted, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import Exhausted, InvalidInput, NotFound, Unreachable, Unsupported
 
 ASK_TIMEOUT_S = 30.0
 MOST_FACT_BYTES = 16 << 20
@@ -141,7 +141,8 @@ def ask(target: Target, request: bytes, timeout_s: float = ASK_TIMEOUT_S) -> Ans
         raise Exhausted(f"{target.url} did not answer within {timeout_s:g} s; is it overloaded?") from error
     except OSError as error:
         reason = error.strerror or error
-        raise Exhausted(f"no answer from {target.url}: {reason}; start it with: sightline serve") from error
+        kind = Unreachable if isinstance(error, (ConnectionRefusedError, socket.gaierror)) else Exhausted
+        raise kind(f"no answer from {target.url}: {reason}; start it with: sightline serve") from error
     return Answer(reader.status, reader.sample)
 
 

@@ -77,7 +77,7 @@ def list_retry_metadata(error: Exception) -> tuple[tuple[str, str], ...]:
     if isinstance(error, Refusal):
         retry_after_s = float(error.headers["Retry-After"]) if "Retry-After" in error.headers else None
     elif isinstance(error, Exhausted) and not isinstance(error, QueueTimeout):
-        retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
+        retry_after_s = RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
     else:
         retry_after_s = None
     if retry_after_s is None:
