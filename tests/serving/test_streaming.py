@@ -1,11 +1,13 @@
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from scripted_server import Asked, serve_script, write_answer
 from serving_fakes import CATEGORIES
 
 from sightline.core.annotations import Annotation
@@ -88,6 +90,31 @@ def test_the_pixel_limit_of_the_settings_holds(tmp_path: Path, server: str, monk
                 (outcome,) = predict_sources(subject, find_sources([tmp_path]))  # type: ignore[arg-type]
                 assert describe([outcome]) == [("a.png", category)]
                 assert ("SIGHTLINE_MAX_IMAGE_PIXELS" in (outcome.error or "")) == (category is None)
+
+
+def test_leaving_does_not_wait_for_a_server_that_hangs(folder: Path) -> None:
+    gate = threading.Event()
+    went_on: list[bool] = []
+    facts = b'{"state":"ready","task":"detection","categories":["a"],"input":null,"device":"","engine":"","precision":"fp32"}'
+
+    def hold(asked: Asked) -> bytes:
+        if asked.method == "POST":
+            went_on.append(gate.wait(20))
+        return write_answer(200, facts)
+
+    def interrupt() -> Iterator[Source]:
+        """Two pictures, then Ctrl-C."""
+        for number in range(2):
+            yield Source(str(number), np.zeros((8, 8, 3), np.uint8))
+        while len(other.asked) < 3:
+            threading.Event().wait(0.001)
+        raise KeyboardInterrupt
+
+    with serve_script(hold) as other, RemotePredictor(other.url, "parts") as remote:
+        with pytest.raises(KeyboardInterrupt):
+            list(predict_sources(remote, interrupt()))
+        gate.set()
+    assert went_on == [True] * 2  # it was left before the server went on
 
 
 def test_a_model_that_has_gone_ends_it(folder: Path, server: str) -> None:

@@ -7,7 +7,6 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -16,7 +15,6 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, InvalidInput
-from sightline.runtime.ordered import discard_future, run_in_order
 from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client_calls import (
     ClientCall,
@@ -39,6 +37,7 @@ from sightline.serving.client_calls import (
 )
 from sightline.serving.client_deadline import DeadlineTransport, Recall, TimeLeft
 from sightline.serving.client_forks import renew_in_children
+from sightline.serving.client_in_order import ask_in_order
 from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
 from sightline.serving.http.tls import FilePath, make_client_context
 
@@ -135,7 +134,11 @@ class Client:
         Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
         """
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
-        return self._stream(model, pictures, confidence_threshold, version, count)
+
+        def ask(picture: Picture, recall: Recall) -> list[Annotation]:
+            return self._ask(model, picture, confidence_threshold, version, recall)
+
+        return ask_in_order(ask, pictures, count)
 
     def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = "") -> bytes:
         """The picture with its predictions drawn, as PNG."""
@@ -203,29 +206,6 @@ class Client:
         if not self._http.is_closed:
             self._transport.abandon()
             self._open()
-
-    def _stream(
-        self,
-        model: str,
-        pictures: Iterable[Picture],
-        confidence_threshold: float | None,
-        version: str | int,
-        in_flight: int,
-    ) -> Iterator[list[Annotation]]:
-        recall = Recall()
-
-        def start(picture: Picture) -> Future[list[Annotation]]:
-            return pool.submit(self._ask, model, picture, confidence_threshold, version, recall)
-
-        def discard(future: Future[list[Annotation]]) -> None:
-            recall.call()
-            discard_future(future)
-
-        with ThreadPoolExecutor(in_flight, thread_name_prefix="ask") as pool:
-            try:
-                yield from run_in_order(pictures, start, Future.result, discard, in_flight)
-            finally:
-                recall.call()
 
     def _ask(
         self,

@@ -17,6 +17,7 @@ from sightline.core.manifests import InputSpec, Precision, Task
 from sightline.runtime.predictor import PICTURE_TYPES, Picture
 from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client, hide_credentials
 from sightline.serving.client_calls import ClientCall, read_json
+from sightline.serving.client_deadline import Recall
 from sightline.serving.http.tls import FilePath
 
 
@@ -136,6 +137,10 @@ class RemotePredictor:
             return self.client.predict(self.name, images, confidence_threshold)
         # One after the other: `measure` times this call, and several in flight are for `predict_stream`.
         return [self.client.predict(self.name, image, confidence_threshold) for image in images]
+
+    def ask(self, image: Picture, confidence_threshold: float | None, recall: Recall) -> list[Annotation]:
+        """Annotations of one picture. Args: recall: may end it from another thread."""
+        return self.client._ask(self.name, image, confidence_threshold, "", recall)
 
     def predict_stream(
         self, images: Iterable[Picture], confidence_threshold: float | None = None, in_flight: int | None = None

@@ -19,6 +19,8 @@ from sightline.imaging.reading import decode_image, read_image
 from sightline.runtime.ordered import map_in_order
 from sightline.runtime.predictor import Predictor
 from sightline.serving.client_calls import encode_picture
+from sightline.serving.client_deadline import Recall
+from sightline.serving.client_in_order import ask_in_order
 from sightline.serving.client_predictor import RemotePredictor
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
@@ -107,7 +109,7 @@ def _predict_local(subject: Predictor, sources: Iterable[Source], threshold: flo
 
 
 def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], threshold: float | None) -> Iterator[Outcome]:
-    def ask(source: Source) -> Outcome:
+    def ask(source: Source, recall: Recall) -> Outcome:
         if source.content is None:
             return Outcome(source, None, [], source.error)
         try:
@@ -115,7 +117,7 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
         except (InvalidInput, NotFound) as error:  # NotFound of the server is said of every picture
             return _fail(source, error)
         try:
-            annotations = subject.predict(content, threshold)
+            annotations = subject.ask(content, threshold, recall)
             image = content if isinstance(content, np.ndarray) else decode_image(content, name=str(source.content))
         except AccessDenied:  # of every picture, not of this one
             raise
@@ -123,8 +125,7 @@ def _predict_remote(subject: RemotePredictor, sources: Iterable[Source], thresho
             return _fail(source, error)
         return Outcome(source, image, annotations)
 
-    with ThreadPoolExecutor(ASKERS, thread_name_prefix="ask") as pool:
-        yield from map_in_order(pool, ask, sources, ASKERS)
+    return ask_in_order(ask, sources, ASKERS)
 
 
 def _read(source: Source) -> Outcome:
