@@ -9,6 +9,7 @@ from repository_fakes import (
     FakeModel,
     FakeQueues,
     Maker,
+    deploy,
     list_resident,
     open_host,
     wait_until,
@@ -216,6 +217,26 @@ def test_a_page_in_that_fails_refuses_those_who_wait_and_is_tried_again_for_the_
         host.release(waiting)
         maker.broken_now.clear()
         use(host, "a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("graph", "its files have changed since it was loaded; load it again"),
+        ("artifact", "a/1/model.onnx does not match the hash in its manifest; make it again"),
+    ],
+)
+def test_what_is_paged_in_is_what_was_loaded(tmp_path: Path, maker: Maker, queues: FakeQueues, kind: str, reason: str) -> None:
+    repository = tmp_path / "deployed"
+    for name in ("a", "b"):
+        deploy(repository, name, "four") if kind == "artifact" else write_graph(repository, name, 1, "four")
+    with open_host(repository, maker, queues, mode="none", memory_budget_bytes=4 * MIB) as host:
+        assert list_resident(host) == ["b"]
+        (repository / "a/1/model.onnx").write_text("wild")
+        host.release(host.acquire("a"))
+        assert queues.has_dropped.acquire(timeout=20)
+        assert str(queues.dropped[0][1]) == f"version 1 of a cannot be paged in: {reason}"
+        assert not any(model.is_resident for model in maker.alive if model.name == "a")
 
 
 def test_one_queued_just_after_its_refusal_is_not_forgotten(repository: Path, maker: Maker, queues: FakeQueues) -> None:

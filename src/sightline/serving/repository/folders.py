@@ -130,10 +130,30 @@ def read_folder(repository: Path, name: str, cores: int, override: Mapping[str, 
 def verify_source(source: Source) -> None:
     """Check the files of an Artifact against their hashes before an engine reads them. Raises: NotFound, CorruptFile."""
     if isinstance(source, ModelSource) and source.artifact_id:
-        folder = source.graph.parent
-        while not (folder / MANIFEST_NAME).is_file() and folder != folder.parent:  # a graph may lie deeper in its Artifact
-            folder = folder.parent
+        folder = find_version_folder(source)
         verify_files(folder, read_manifest(folder, ArtifactManifest).files)
+
+
+def tell_change(source: Source, stamp: Stamp) -> str:
+    """Why a version's files are not those that it was opened from; "" where they are."""
+    if isinstance(source, PipelineSource):
+        return ""
+    home = find_version_folder(source).parent
+    try:
+        if stamp_version(home, source.version, "deployment" if source.artifact_id else "graph") != stamp:
+            return "its files have changed since it was loaded; load it again"
+        verify_source(source)
+    except (SightlineError, OSError) as error:
+        return tell_reason(error, home.parent)
+    return ""
+
+
+def find_version_folder(source: ModelSource) -> Path:
+    """Folder of a version; the graph may lie deeper in its Artifact."""
+    folder = source.graph.parent
+    while source.artifact_id and not (folder / MANIFEST_NAME).is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def sort_by_dependence(folders: Sequence[ModelFolder]) -> list[ModelFolder]:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Protocol
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
-from sightline.serving.repository.folders import PipelineSource
+from sightline.serving.repository.folders import PipelineSource, tell_change
 from sightline.serving.repository.loader import Loader, Urgency
 from sightline.serving.repository.memory import MemoryMeter, give_memory_back
 from sightline.serving.repository.versions import HeldVersion
@@ -272,6 +272,10 @@ class Pager:
             self._opening = version
             self._wanted.pop(version, None)  # they have their turn
             self._waiting.discard(version)
+        if reason := tell_change(version.source, version.stamp):
+            logger.error("%s cannot be paged in: %s", version.label, reason)
+            self._refuse(version, f"{version.label} cannot be paged in: {reason}")
+            return
         try:
             with self._meter.measure() as measured:
                 version.opened.open()
