@@ -371,6 +371,17 @@ def test_pictures_as_uint8_give_what_the_prepared_tensor_gives(
     assert all(np.array_equal(outputs["out"], streamed[0]["out"]) for outputs in streamed)
 
 
+@pytest.mark.parametrize(("name", "counts"), [("openvino", [1, 2, 2]), ("onnxruntime", [1, 1, 1]), ("hetero", [1, 1, 1])])
+def test_each_plan_that_an_engine_made_is_counted(name: str, counts: list[int], tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "graph.onnx", [node("Abs", ["images"], "out")], {}, {"out": 4}, (3, 12, 16))
+    session = open_graph(name, graph, pixels=InputSpec(width=16, height=12))
+    found = []
+    for pictures in (np.zeros((1, 12, 16, 3), np.uint8), *[np.zeros((1, 3, 12, 16), np.float32)] * 2):
+        session.infer({"images": pictures})
+        found.append(session.plan_count)
+    assert found == counts
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_tensors_are_described_as_the_graph_states_them(name: str, tmp_path: Path) -> None:
     graph = write_conv_chain(tmp_path / "graph.onnx")

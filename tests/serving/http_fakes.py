@@ -28,6 +28,7 @@ class LookingSession:
     has that category on the left and the other one on the right."""
 
     input_names = ("images",)
+    plan_count = 1
 
     def __init__(self, task: Task) -> None:
         self.output_names = DECODES[task].outputs

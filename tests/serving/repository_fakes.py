@@ -33,6 +33,7 @@ class FakeModel:
         self.source = source
         self.maker = maker
         self.is_resident = False
+        self.plan_count = 0
         self.calls: list[str] = []
         self.words = source.graph.read_text() if isinstance(source, ModelSource) else source.text
         tensor = TensorFacts(name="images", datatype="FP32", shape=(-1, 3, 32, 32))
@@ -74,6 +75,7 @@ class FakeModel:
 
     def warm_up(self) -> None:
         assert self.is_resident
+        self.plan_count = 2
         self.calls.append("warm_up")
         if "cold" in self.words:
             raise InvalidInput("the first inference failed")
@@ -87,6 +89,7 @@ class FakeModel:
     def page_out(self) -> None:
         self.calls.append("page_out")
         self.is_resident = False
+        self.plan_count = 0
 
     def close(self) -> None:
         self.calls.append("close")

@@ -89,6 +89,11 @@ class Session(Protocol):
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
 
+    @property
+    def plan_count(self) -> int:
+        """Plans that it holds now, each with its own copy of the packed weights; inputs of a new kind or shape may add some."""
+        ...
+
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and of the outputs, as the graph states them."""
         ...

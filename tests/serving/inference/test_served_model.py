@@ -26,6 +26,8 @@ PIXELS = InputSpec(name="images", width=4, height=4, mean=(0.0,) * 3, std=(1.0,)
 class MeanSession:
     """Gives the mean of each row, and remembers how many rows each inference had, also in a log that it shares."""
 
+    plan_count = 1
+
     def __init__(self, options: SessionOptions, batch: int = -1, log: list[tuple[int, int]] | None = None) -> None:
         self.options = options
         self.batch = batch
@@ -352,6 +354,7 @@ def test_paging_out_waits_for_what_runs_and_opening_brings_it_back() -> None:
     execution = threading.Thread(target=opened.model.execute, args=([running], False))
     execution.start()
     assert many.entered.wait(20)
+    assert opened.model.plan_count == 2
     opened.model.suspend()
     assert not opened.model.is_resident
     paging = threading.Thread(target=opened.model.page_out)
@@ -361,7 +364,7 @@ def test_paging_out_waits_for_what_runs_and_opening_brings_it_back() -> None:
     execution.join(20)
     paging.join(20)
     assert running.result == [3.0]
-    assert many.is_closed and opened.model.memory_bytes == 0
+    assert many.is_closed and opened.model.memory_bytes == opened.model.plan_count == 0
     late = make_work(opened.model, [], **picture(4))
     opened.model.execute([late], alone=False)
     assert isinstance(late.error, Exhausted)

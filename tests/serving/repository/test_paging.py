@@ -189,6 +189,24 @@ def test_what_opening_a_version_takes_counts_where_it_is_more_than_the_estimate(
             assert list_bytes(host)["a"] == expected
 
 
+def test_plans_that_requests_made_count_beside_those_of_the_opening(repository: Path, maker: Maker, queues: FakeQueues) -> None:
+    with open_host(repository, maker, queues, memory_budget_bytes=9 * MIB) as host:
+        assert list_resident(host) == ["b", "c"]
+        (grown,) = (model for model in maker.alive if model.name == "c")
+        held = host.acquire("c")
+        for plans, expected, left in ((2, 4, ["b", "c"]), (3, 6, ["c"]), (6, 9, ["c"])):  # it is never more than the budget
+            grown.plan_count = plans
+            host._pager.look_after()
+            host._loader.run(lambda: None)
+            assert [state.memory_bytes // MIB for state in host.list_loaded() if state.name == "c"] == [expected]
+            assert list_resident(host) == left
+        host.release(held)
+        use(host, "a")
+        assert list_resident(host) == ["a"]
+        use(host, "c")
+        assert list_resident(host) == ["a", "c"]  # it came back without them
+
+
 def test_nobody_is_paged_out_for_one_that_would_not_fit_even_then(repository: Path, maker: Maker, queues: FakeQueues) -> None:
     write_graph(repository, "d", 1, "seven77")
     with open_host(repository, maker, queues, memory_budget_bytes=12 * MIB) as host:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repository_fakes import MIB, FakeModel, FakeQueues, Maker, list_resident, open_host, wait_until, write_graph
+from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, list_resident, open_host, wait_until, write_graph
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.repository.folders import PipelineSource
@@ -100,6 +100,24 @@ def test_models_that_a_waiting_pipeline_runs_stay_until_it_ran(repository: Path,
         host.release(chain)
         wait_until(lambda: other.is_resident)
         assert any("chain" in names for names in queues.awaited)  # an execution of it may have begun meanwhile
+
+
+def test_one_that_grew_until_its_partner_no_longer_fits_comes_back_as_it_was_opened(
+    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
+) -> None:
+    write_pipeline(repository, "a", "b")
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    with open_with_pipeline(repository, maker, queues, **settings) as host:
+        (grown,) = (model for model in maker.alive if model.name == "b")
+        grown.plan_count *= 2
+        chain = host.acquire("chain")
+        assert not chain.is_resident
+        host._loader.run(lambda: None)
+        assert "a" not in list_resident(host)
+        clock.now_s += 6
+        host._pager.look_after()
+        wait_until(lambda: chain.is_resident)
+        assert list_resident(host) == ["a", "b", "chain"] and queues.dropped == []
 
 
 def test_a_pipeline_whose_models_never_fit_together_is_refused(repository: Path, maker: Maker) -> None:

@@ -116,6 +116,11 @@ class HeteroSession:
         self._needed = [self._read_after(place) for place in range(len(self._network.segments))]
         self._pool = ThreadPoolExecutor(options.streams, thread_name_prefix="hetero")
 
+    @property
+    def plan_count(self) -> int:
+        """Plans of all segments together."""
+        return sum(session.plan_count for session in self._sessions)
+
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and outputs, as the segments that read and make them state them."""
         check_open(self._is_open)

@@ -40,6 +40,8 @@ _LOCKS_LOCK = threading.Lock()
 class EmulatedSession:
     """An opened fixed-point network."""
 
+    plan_count = 1  # the library
+
     def __init__(self, graph: Path, options: SessionOptions, cache: Path) -> None:
         self._network, content = read_network(graph)
         if options.precision != self._network.precision:

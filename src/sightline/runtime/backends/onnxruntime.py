@@ -54,6 +54,8 @@ PRECISION_OF_TYPE = {"float": "fp32", "uint8": "int8", "int8": "int8", "bfloat16
 class OnnxRuntimeSession:
     """An opened ONNX graph."""
 
+    plan_count = 1  # for inputs of every shape
+
     def __init__(self, graph: Path, options: SessionOptions, optimise: bool = True) -> None:
         self._options = options
         self._engine_errors = find_engine_errors()

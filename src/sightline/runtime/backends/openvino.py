@@ -109,6 +109,11 @@ class OpenVinoSession:
             key: PlanKey = (None, self._folded is not None)
             self._plans[key] = self._plan(key)
 
+    @property
+    def plan_count(self) -> int:
+        """Kinds and shapes of inputs that it is compiled for."""
+        return len(self._plans)
+
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and outputs."""
         check_open(self._model is not None)

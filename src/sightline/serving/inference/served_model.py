@@ -120,8 +120,17 @@ class ServedModel:
     @property
     def memory_bytes(self) -> int:
         """What its open sessions hold, estimated from its files: each session packs the weights for itself."""
-        many = self._many
-        return 0 if many is None or self._is_suspended else self.source.size_bytes * len({*many.sessions, self._lone})
+        return 0 if self._is_suspended else self.source.size_bytes * len(self._list_sessions())
+
+    @property
+    def plan_count(self) -> int:
+        """Plans that its open sessions hold: tensors in place of pictures, or rows of a new number, may add some."""
+        return sum(session.plan_count for session in self._list_sessions())
+
+    def _list_sessions(self) -> list[Session]:
+        """Those that are open, each once: the lone one may be one of the others."""
+        many, lone = self._many, self._lone
+        return list(dict.fromkeys((*(many.sessions if many is not None else ()), *((lone,) if lone is not None else ()))))
 
     def open(self) -> None:
         """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
@@ -226,10 +235,10 @@ class ServedModel:
     def page_out(self) -> None:
         """Wait for running executions and give the sessions' memory back; `open` brings them again."""
         with self._idle:
-            many, lone = self._many, self._lone
+            sessions = self._list_sessions()
             self._many = self._lone = None
             self._idle.wait_for(lambda: self._running == 0)
-        for session in dict.fromkeys((*(many.sessions if many is not None else ()), *((lone,) if lone is not None else ()))):
+        for session in sessions:
             session.close()
 
     def close(self) -> None:

@@ -80,6 +80,11 @@ class PipelineModel:
         return 0
 
     @property
+    def plan_count(self) -> int:
+        """None of its own."""
+        return 0
+
+    @property
     def is_resident(self) -> bool:
         """Whether all its models could run now. Where one is not, the host is asked for it, which pages it in."""
         if self._last_models and all(model.is_resident for model in self._last_models):

@@ -94,9 +94,13 @@ class Pager:
             version.wants_page_in = True
             self._loader.submit(Urgency.PAGE_IN, partial(self._page_in, version))
 
-    def note_idle(self) -> None:
-        """A version has become idle, so there may be room now. Call with the lock held."""
-        if self._waiting and not self._is_retrying:
+    def note_idle(self, has_grown: bool = False) -> None:
+        """A version has become idle, so there may be room now. Call with the lock held.
+
+        Args:
+            has_grown: versions have come to hold more than the budget, so some have to go even where none waits.
+        """
+        if (self._waiting or has_grown) and not self._is_retrying:
             self._is_retrying = True
             self._loader.submit(Urgency.PAGE_IN, self._retry)
 
@@ -113,7 +117,7 @@ class Pager:
             for version in self._list_held():
                 if version.holders:
                     self.want(version)
-            self.note_idle()
+            self.note_idle(has_grown=sum(one.memory_bytes for one in self._list_resident()) > self.budget_bytes)
         self._queues.wake()  # pipelines hold their models only while they run, and ask for them when they are looked at
 
     def check_fits(self, memory_bytes: int) -> None:
@@ -136,7 +140,7 @@ class Pager:
         if not version.opened.memory_bytes:
             return  # a pipeline holds nothing of its own
         budget_bytes = self.budget_bytes
-        version.note_growth(grown_bytes if budget_bytes is None else min(grown_bytes, budget_bytes))
+        version.note_growth(grown_bytes, budget_bytes)
         if budget_bytes is not None and grown_bytes > budget_bytes <= version.memory_bytes:
             logger.warning(
                 "%s took %.0f MiB to open, more than the memory budget of %.0f MiB: nothing stays beside it; raise the budget",
@@ -221,7 +225,8 @@ class Pager:
         lacking = sum(one.memory_bytes for one in busy) + wanted.memory_bytes - (self.budget_bytes or 0)
         victims: list[HeldVersion] = []
         for one in sorted(busy, key=lambda one: (one.resident_since_s - now_s) / one.opened.queue.weight):
-            if lacking > 0 and one.source.name not in partners and one not in self._lasting:
+            is_spared = one.source.name in partners and not one.has_grown  # one that has comes back as it was
+            if lacking > 0 and not is_spared and one not in self._lasting:
                 victims.append(one)
                 lacking -= one.memory_bytes
         return victims if lacking <= 0 else []
@@ -253,6 +258,7 @@ class Pager:
 
     def _retry(self) -> None:
         """Try those again that wait for room, longest first."""
+        self.settle()
         with self._lock:
             self._is_retrying = False  # whoever becomes idle from now on may make more room
             waiting = sorted(self._waiting, key=lambda version: self._wanted[version])

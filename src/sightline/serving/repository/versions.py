@@ -21,6 +21,10 @@ class OpenedModel(ServedVersion, Protocol):
     def memory_bytes(self) -> int:
         """What it holds while it is resident; 0 for something that holds nothing of its own, which is never paged out."""
 
+    @property
+    def plan_count(self) -> int:
+        """Plans that its engine holds; requests may have it make more."""
+
     def open(self) -> None:
         """Open the sessions, also again after `page_out`. Blocking."""
 
@@ -48,7 +52,6 @@ class HeldVersion:
 
     Attributes:
         stamp: of the files it was opened from.
-        memory_bytes: what it holds while it is resident: what opening it was seen to take, at least its own estimate.
         resident_since_s: when it was last opened, on the host's clock.
         holders: requests that hold it now, waiting or running.
         last_used_s: when it was last acquired or released, on the host's clock.
@@ -65,7 +68,6 @@ class HeldVersion:
         self.stamp = stamp
         self.opened = opened
         self.configuration = configuration
-        self.memory_bytes = opened.memory_bytes
         self.holders = 0
         self.last_used_s = now_s
         self.resident_since_s = now_s
@@ -75,15 +77,36 @@ class HeldVersion:
         self.page_in_count = 0
         self.last_page_in_s: float | None = None
         self._readings: deque[int] = deque(maxlen=READINGS)
+        self._warm_bytes = opened.memory_bytes
+        self._warm_plans = opened.plan_count
+        self._most_bytes: int | None = None
 
-    def note_growth(self, grown_bytes: int) -> None:
-        """Take into account what opening it was seen to take this time.
+    def note_growth(self, grown_bytes: int, most_bytes: int | None) -> None:
+        """Take into account what opening it was seen to take this time. Args: most_bytes: that it may count with.
 
         Requests allocate and free meanwhile, so one reading may be far too high, or too low: the middle one of the last few
         counts, the lower one of two.
         """
-        self._readings.append(grown_bytes)
-        self.memory_bytes = max(self.opened.memory_bytes, median_low(self._readings))
+        self._readings.append(grown_bytes if most_bytes is None else min(grown_bytes, most_bytes))
+        self._warm_bytes = max(self.opened.memory_bytes, median_low(self._readings))
+        self._warm_plans = self.opened.plan_count
+        self._most_bytes = most_bytes
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether requests had its engine make plans beside those of the opening."""
+        return self.opened.plan_count > self._warm_plans
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds while it is resident: what opening it was seen to take, at least its own estimate.
+
+        Plans that were made since count as much each as one of the opening: in the midst of requests nothing can be measured.
+        """
+        if not self._warm_plans or not self.has_grown:
+            return self._warm_bytes
+        grown_bytes = self._warm_bytes * self.opened.plan_count // self._warm_plans
+        return grown_bytes if self._most_bytes is None else min(grown_bytes, self._most_bytes)
 
     @property
     def is_resident(self) -> bool:
