@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,26 @@ def test_a_stamp_changes_with_whatever_matters_and_with_nothing_else(repository:
     (repository / "parts" / "pipeline.json").write_text('{"steps": []}')
     assert changed()
     assert not changed()
+
+
+def test_weights_in_folders_of_a_version_belong_to_it(repository: Path, tmp_path: Path) -> None:
+    home = write_graph(repository, "parts", 1, "graph")
+    for folder in (home / "data" / "deep", home / ".old", tmp_path / "first", tmp_path / "second"):
+        folder.mkdir(parents=True)
+    stamps = [stamp_folder(repository / "parts")]
+    for path in (home / "data" / "weights.bin", home / "data" / "deep" / "w", home / ".old" / "w"):
+        path.write_text("four")
+        stamps.append(stamp_folder(repository / "parts"))
+    for target in ("first", "second"):
+        (home / "linked").unlink(missing_ok=True)
+        (home / "linked").symlink_to(tmp_path / target)
+        stamps.append(stamp_folder(repository / "parts"))
+    (home / "round").symlink_to(home)
+    assert [before != after for before, after in pairwise(stamps)] == [True, True, False, True, True]
+    (home / "linked").unlink()
+    (home / "round").unlink()
+    source = read_source(repository)
+    assert source.size_bytes == len("graph") + 2 * len("four")
 
 
 def test_an_override_stands_in_for_the_file(repository: Path) -> None:

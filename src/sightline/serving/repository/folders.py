@@ -35,11 +35,11 @@ from sightline.serving.repository.looking import (
     Kind,
     Stamp,
     find_kind,
-    list_files,
     list_graphs,
     list_versions,
     stamp_files,
     stamp_version,
+    walk_files,
 )
 from sightline.serving.repository.name_files import read_categories, read_labels
 from sightline.serving.scheduling.work import QueueSettings
@@ -349,7 +349,7 @@ def _read_graph(home: Path, version: int, configuration: ModelConfiguration, whe
         decode=own.decode,
         labels=read_labels(configuration, home, where),
         queue=queue,
-        size_bytes=sum(entry.stat().st_size for entry in list_files(folder)),
+        size_bytes=sum(entry.stat().st_size for entry in walk_files(folder)),
     )
 
 

@@ -11,6 +11,7 @@ versions that are no plain number.
 import errno
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,12 +109,26 @@ def list_files(folder: Path) -> list["os.DirEntry[str]"]:
     )
 
 
+def walk_files(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """As `list_files`, and those in folders further down, such as weights that a graph keeps outside itself.
+
+    A link to a folder stands for all in it: to follow it may lead round in circles, and one that is swapped has another inode.
+    """
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name[0] == ".":
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk_files(Path(entry.path))
+        elif entry.is_file() or entry.is_dir():
+            yield entry
+
+
 def stamp_version(home: Path, version: int, kind: Kind) -> Stamp:
     """A deployed Artifact never changes once it is there, so its manifest stands for all its files."""
     folder = home / str(version)
     if kind == "deployment":
         return _stamp_file(folder / MANIFEST_NAME)
-    return stamp_files(home if kind == "pipeline" else folder)
+    return stamp_files(home) if kind == "pipeline" else tuple(_stamp_file(Path(entry.path)) for entry in walk_files(folder))
 
 
 def stamp_files(folder: Path) -> Stamp:
@@ -124,4 +139,4 @@ def stamp_files(folder: Path) -> Stamp:
 def _stamp_file(path: Path) -> Stamp:
     """The inode tells a file that took another's name with the same time and size."""
     found = path.stat()
-    return (path.name, found.st_mtime_ns, found.st_size, found.st_ino)
+    return (str(path), found.st_mtime_ns, found.st_size, found.st_ino)
