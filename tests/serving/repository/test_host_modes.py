@@ -196,3 +196,25 @@ class TestPipelines:
             host.load("circle")  # a circle is for the opener to refuse; it must not hang
             with pytest.raises(InvalidInput, match=r"takes its configuration from the config\.json beside it"):
                 host.load("chain", {})
+
+    def test_loading_one_tries_its_failed_steps_again(self, repository: Path, maker: Maker) -> None:
+        write_graph(repository, "parts", 1, "broken")
+        self.write(repository, "chain", "parts")
+        with open_host(repository, maker, mode="explicit", open_pipeline=maker) as host:
+            for _ in range(2):
+                with pytest.raises(InvalidInput, match="failed to load 'parts': version 1: the engine cannot read"):
+                    host.load("chain")
+            write_graph(repository, "parts", 1, "a")
+            host.load("chain")
+            assert ask(host) == ask(host, "chain") == 1
+
+    def test_one_is_loaded_with_an_old_step_whose_new_version_fails(self, repository: Path, maker: Maker) -> None:
+        write_graph(repository, "parts", 1, "a")
+        self.write(repository, "chain", "parts")
+        with open_host(repository, maker, mode="explicit", open_pipeline=maker) as host:
+            host.load("parts")
+            write_graph(repository, "parts", 1, "broken")
+            with pytest.raises(InvalidInput, match="failed to load 'parts'"):
+                host.load("parts")
+            host.load("chain")
+            assert ask(host) == ask(host, "chain") == 1

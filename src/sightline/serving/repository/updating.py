@@ -166,8 +166,8 @@ class Updater:
         """
         folder = read_folder(self._repository, name, self._cores, configuration)
         for step in folder.depends_on:
-            if step not in self.models and step not in (*users, name):
-                self.load(step, None, (*users, name))
+            if step not in (*users, name):
+                self._load_step(step, (*users, name))
         self._apply(folder, retry=True)
         self._settle_pipelines([name], tries_all=False)
         if failures := self.models[name].failures:
@@ -176,6 +176,17 @@ class Updater:
                 for number, failure in sorted(failures.items())
             )
             raise InvalidInput(f"failed to load {name!r}: {reasons}")
+
+    def _load_step(self, name: str, users: tuple[str, ...]) -> None:
+        """Load a model for a pipeline, unless all of it is there. Raises: as `load`, if it cannot answer then."""
+        model = self.models.get(name)
+        if model is not None and model.ready and not model.failures:
+            return
+        try:
+            self.load(name, None, users)
+        except SightlineError:
+            if name not in self.models or not self.models[name].ready:
+                raise
 
     def unload(self, name: str, with_dependents: bool) -> None:
         """Take a model out of traffic. Raises: NotFound; Conflict while a loaded pipeline needs it."""
