@@ -81,13 +81,19 @@ class TensorMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of a model."""
+    """What a server says of a model.
+
+    Attributes:
+        parameters: what the protocol has no word for; of Sightline `task`, `categories`, `max_batch_size` and `also_answers`,
+            the output that is made of the graph's for pictures, when it is asked for.
+    """
 
     name: str
     versions: tuple[str, ...] = ()
     platform: str = ""
     inputs: tuple[TensorMetadata, ...] = ()
     outputs: tuple[TensorMetadata, ...] = ()
+    parameters: dict[str, Any] = {}
 
 
 class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,7 +121,7 @@ def test_several_classifiers_and_several_detectors_join_in_one_answer() -> None:
 def test_a_pipeline_tells_what_it_is() -> None:
     facts = open_pipeline(ZOO, make_detector(), make_breeds()).facts
     assert (facts.name, facts.version, facts.task, facts.categories) == ("zoo", 1, "detection", ANIMALS)
-    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in facts.inputs] == [("images", "BYTES", (-1,))]
+    assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in facts.inputs] == [("images", "BYTES", (-1, 1))]
     assert [(tensor.name, tensor.datatype, tensor.shape) for tensor in facts.outputs] == [("annotations", "BYTES", (-1,))]
     assert facts.input == InputSpec(width=64, height=64)
     assert facts.decode is not None and facts.decode.confidence_threshold == 0.5  # of the step that finds

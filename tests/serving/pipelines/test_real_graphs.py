@@ -242,8 +242,12 @@ def test_predict_answers_for_a_pipeline_as_for_a_detector_and_draws_it(tmp_path:
 def test_metadata_names_the_outputs_that_are_made_of_the_graphs(tmp_path: Path) -> None:
     enlarger = open_model(make_enlarger_source(write_enlarger(tmp_path / "enlarger.onnx")))
     zoo = open_pipeline(ZOO, host=make_zoo(tmp_path))
-    assert [output["name"] for output in describe_model(enlarger.facts, [1])["outputs"]] == ["drawn", "image"]
-    assert [output["name"] for output in describe_model(zoo.facts, [1])["outputs"]] == ["annotations"]
+    drawing, finding = describe_model(enlarger.facts, [1]), describe_model(zoo.facts, [1])
+    assert [output["name"] for output in drawing["outputs"]] == ["drawn"]
+    assert drawing["parameters"]["also_answers"]["name"] == "image"
+    assert [output["name"] for output in finding["outputs"]] == ["annotations"]
+    assert "also_answers" not in finding["parameters"]
+    assert [(one["datatype"], one["shape"]) for one in finding["inputs"]] == [("BYTES", (-1, 1))]
 
 
 def test_real_networks_name_the_dogs_and_buses_that_a_detector_finds(shared_data: Path) -> None:

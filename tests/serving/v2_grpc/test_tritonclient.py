@@ -53,7 +53,7 @@ def test_metadata(client):
     model = client.get_model_metadata("colours", "3")
     assert (model.name, list(model.versions), model.platform) == ("colours", ["3"], "numpy")
     assert [(one.name, one.datatype, list(one.shape)) for one in model.inputs] == [("images", "FP32", [-1, 3, 4, 4])]
-    assert [(one.name, one.datatype) for one in model.outputs] == [("logits", "FP32"), ("annotations", "BYTES")]
+    assert [(one.name, one.datatype) for one in model.outputs] == [("logits", "FP32")]
 
 
 def test_configuration_has_the_fields_of_the_protocol(client, bench):

@@ -270,7 +270,7 @@ def _describe(
     assert first.facts is not None and entry.facts is not None
     tasks = {stage.task for stage in answering}
     written = DecodeSpec(head=ANNOTATIONS, outputs=(ANNOTATIONS,), confidence_threshold=find_threshold(answering))
-    pictures = None if entry.input is None else TensorFacts(name=entry.input.name, datatype="BYTES", shape=(-1,))
+    pictures = None if entry.input is None else TensorFacts(name=entry.input.name, datatype="BYTES", shape=(-1, 1))
     return ServedFacts(
         name=name,
         version=version,

@@ -26,7 +26,7 @@ from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding
 from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.models import AdministeredHost, Models, VersionState
-from sightline.serving.v2.requests import find_made_output, make_call, open_request, read_header_length
+from sightline.serving.v2.requests import ANNOTATIONS, IMAGE, find_made_output, make_call, open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
 
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
@@ -47,6 +47,10 @@ PICTURES = {
     "datatype": "BYTES",
     "shape": [-1],
     "content": "encoded pictures (JPEG, PNG, WebP, BMP, TIFF), prepared on the server",
+}
+MADE_OUTPUTS = {
+    ANNOTATIONS: "for each picture a JSON list of what was found in it, in its own pixels; when asked for by name",
+    IMAGE: "for each picture the one that the network draws, as PNG; when asked for by name",
 }
 
 
@@ -225,7 +229,8 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
     """Metadata of a model as JSON has it.
 
-    The protocol has no word for what an output means and for pictures as an input: they stand under `parameters`.
+    The protocol has no word for what an output means, for pictures as an input, and for an output that is made of the graph's
+    when it is asked for: they stand under `parameters`. Clients ask for every output that the metadata lists.
     """
     inputs = [describe_tensor(fact) for fact in facts.inputs]
     outputs = [describe_tensor(fact) for fact in facts.outputs]
@@ -233,16 +238,17 @@ def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
         for tensor in inputs:
             if tensor["name"] == facts.input.name:
                 tensor["parameters"] = {"also_accepts": PICTURES}
-    if (made := find_made_output(facts)) is not None:
-        outputs.append({"name": made, "datatype": "BYTES", "shape": [-1]})
     most = facts.max_batch if facts.is_batched else 0
+    parameters: dict[str, Any] = {"task": facts.task, "categories": facts.categories, "max_batch_size": most}
+    if (made := find_made_output(facts)) is not None:
+        parameters["also_answers"] = {"name": made, "datatype": "BYTES", "shape": [-1], "content": MADE_OUTPUTS[made]}
     return {
         "name": facts.name,
         "versions": [str(version) for version in versions],
         "platform": facts.engine,
         "inputs": inputs,
         "outputs": outputs,
-        "parameters": {"task": facts.task, "categories": facts.categories, "max_batch_size": most},
+        "parameters": parameters,
     }
 
 
