@@ -1,5 +1,6 @@
 """The whole inference server in a thread of this process, on a loopback port, over a repository in a temporary folder."""
 
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import msgspec
 import uvicorn
 
 from sightline.core.settings import Settings, read_settings
+from sightline.serving.http.openapi import describe_interface
 from sightline.serving.listening import format_url, make_server, open_listener
 from sightline.serving.server import InferenceServer, OpenModel
 from sightline.serving.server_options import ServerOptions
 
 DEADLINE_S = 30.0
+OF_HTTP_ITSELF = (408, 413, 414, 431)  # whatever is asked for
 CHECK_EVERY_S = 0.05
 
 
@@ -36,8 +39,19 @@ class Running:
         self.port = int(url.rpartition(":")[2])
 
     def client(self, **settings: Any) -> httpx.Client:
-        """A client of this server; close it."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=DEADLINE_S, **settings)
+        """A client of this server, which checks that the statuses of all answers are documented; close it."""
+        hooks = {"response": [check_documented]}
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=DEADLINE_S, event_hooks=hooks, **settings)
+
+
+def check_documented(answer: httpx.Response) -> None:
+    """Fail when a documented operation answered with a status that is not documented of it."""
+    for path, operations in describe_interface()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), answer.request.url.path):
+            operation = operations.get(answer.request.method.lower())
+            assert (
+                operation is None or answer.status_code in OF_HTTP_ITSELF or str(answer.status_code) in operation["responses"]
+            )
 
 
 @contextmanager

@@ -31,12 +31,14 @@ STATUS_TEXTS = {
     401: "the API key is missing or not known",
     403: "this API key may not do that",
     404: "there is nothing of that name",
+    408: "the body came too slowly",
+    409: "this server does not do that as it was started",
     413: "the body is too large",
     415: "the body is of another type",
     422: "the body or the query cannot be understood",
     429: "this API key asks too often; Retry-After says when to come again",
     500: "the server failed; its log has the details",
-    503: "a limit was reached; Retry-After says when to come again",
+    503: "a limit was reached, or the model does not answer now; Retry-After says when to come again",
 }
 RIGHT_TEXTS = {"none": "no key", "key": "a key", "admin": "an admin key"}
 
@@ -82,11 +84,12 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
     good: dict[str, Any] = {"description": STATUS_TEXTS[operation.status]}
     if operation.answer:
         good["content"] = {kind: {"schema": schema} for kind, schema in operation.answer.items()}
-    always = (500,) if operation.right == "none" else (401, 403, 429, 500)
+    always = {400, 500, 503} if operation.right == "none" else {400, 401, 403, 429, 500, 503}
+    of_bodies = {408, 413} if operation.body else set()
     kind, schema = (JSON, refer("V2Error")) if speaks_v2(operation.path) else (PROBLEM, refer("Problem"))
     refusals = {
         str(status): {"description": STATUS_TEXTS[status], "content": {kind: {"schema": schema}}}
-        for status in sorted({*operation.refusals, *always})
+        for status in sorted({*operation.refusals, *always, *of_bodies})
     }
     empty = {str(status): {"description": STATUS_TEXTS[status]} for status in operation.empty}
     return {str(operation.status): good, **empty, **refusals}

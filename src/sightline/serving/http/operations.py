@@ -37,7 +37,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         body: media type -> JSON Schema of the request's body.
         answer: media type -> JSON Schema of the answer.
         status: of the answer when all is well. empty: statuses of answers without a body, when all is well, too.
-        refusals: statuses of other answers, beside those that every operation has.
+        refusals: statuses of other answers, beside those that every operation has, or every one that takes a body.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -180,7 +180,7 @@ def _list_model_operations(model: str) -> list[Operation]:
             group=group,
             body=INFER_BODY,
             answer=INFER_ANSWER,
-            refusals=(400, 404, 503),
+            refusals=(404, 415),
         ),
         Operation(method="GET", path=model, text="Tensors of a model", group=group, refusals=(404,)),
         Operation(
@@ -189,7 +189,7 @@ def _list_model_operations(model: str) -> list[Operation]:
             text="Whether a model answers",
             group=group,
             answer={JSON: take_properties("name", "ready", name=TEXT, ready=TRUE)},
-            refusals=(400, 404),
+            refusals=(404,),
         ),
         Operation(
             method="GET", path=f"{model}/config", text="Configuration, all defaults filled in", group=group, refusals=(404,)
@@ -221,7 +221,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "image/png": DRAWN,
             "image/jpeg": DRAWN,
         },
-        refusals=(404, 413, 415, 422, 503),
+        refusals=(404, 415, 422),
     ),
     Operation(method="GET", path="/deployments", text="What answers, and its state", group="Predict"),
     Operation(method="GET", path="/deployments/{name}", text="One deployment", group="Predict", refusals=(404,)),
@@ -231,7 +231,7 @@ OPERATIONS: tuple[Operation, ...] = (
         text="Look for a new version now, and try one again that failed",
         group="Predict",
         right="admin",
-        refusals=(404,),
+        refusals=(404, 409),
     ),
     Operation(method="GET", path="/v2", text="Name, version and extensions of the server", group=V2),
     Operation(
@@ -249,7 +249,6 @@ OPERATIONS: tuple[Operation, ...] = (
         group=V2,
         right="none",
         answer={JSON: take_properties("ready", ready=TRUE)},
-        refusals=(400,),
     ),
     *_list_model_operations("/v2/models/{name}"),
     *_list_model_operations("/v2/models/{name}/versions/{version}"),
@@ -270,7 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
         right="admin",
         body={JSON: take_properties(parameters={"type": "object"})},
         answer={},
-        refusals=(400, 404, 503),
+        refusals=(404,),
     ),
     Operation(
         method="POST",
@@ -280,7 +279,7 @@ OPERATIONS: tuple[Operation, ...] = (
         right="admin",
         body={JSON: take_properties(parameters={"type": "object"})},
         answer={},
-        refusals=(400, 404, 503),
+        refusals=(404,),
     ),
     Operation(
         method="POST",
@@ -295,7 +294,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "multipart/form-data": {"type": "object", "additionalProperties": VIDEO, "maxProperties": 1},
         },
         status=201,
-        refusals=(400, 404, 413, 415, 422, 503),
+        refusals=(404, 415, 422),
     ),
     Operation(method="GET", path="/v2/streams", text="The caller's streams", group=STREAMS),
     Operation(method="GET", path="/v2/streams/{id}", text="State and statistics of a stream", group=STREAMS, refusals=(404,)),
@@ -310,7 +309,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query=(Query("after", WHOLE, "number of the last event that was seen"),),
         answer={"text/event-stream": TEXT},
         empty=(204,),
-        refusals=(404, 422, 503),
+        refusals=(404, 422),
     ),
     Operation(
         method="GET",
@@ -323,7 +322,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         status=101,
         answer={},
-        refusals=(403, 404, 422, 503),
+        refusals=(404, 422),
     ),
     Operation(
         method="GET",
