@@ -90,7 +90,7 @@ class Client:
         renew_in_children(self)
 
     def __repr__(self) -> str:
-        return f"Client({hide_credentials(self.url)!r})"
+        return f"Client({self.url!r})"
 
     @overload
     def predict(  # type: ignore[overload-overlap]
@@ -292,12 +292,6 @@ def check_url(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not is_host(parsed.raw_host) or (parsed.port or 0) > MAX_PORT:
         raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
     return url.rstrip("/")
-
-
-def hide_credentials(url: str) -> str:
-    """The URL without the name and password that may stand in it."""
-    parsed = httpx.URL(url)
-    return str(parsed.copy_with(userinfo=b"")) if parsed.userinfo else url
 
 
 def is_host(name: bytes) -> bool:

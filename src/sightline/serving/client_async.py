@@ -19,7 +19,6 @@ from sightline.serving.client import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_S,
     check_url,
-    hide_credentials,
     make_request,
     make_settings,
 )
@@ -77,7 +76,7 @@ class AsyncClient:
         renew_in_children(self)
 
     def __repr__(self) -> str:
-        return f"AsyncClient({hide_credentials(self.url)!r})"
+        return f"AsyncClient({self.url!r})"
 
     @overload
     async def predict(  # type: ignore[overload-overlap]

@@ -15,7 +15,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted
 from sightline.core.manifests import InputSpec, Precision, Task
 from sightline.runtime.predictor import PICTURE_TYPES, Picture
-from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client, hide_credentials
+from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client
 from sightline.serving.client_calls import ClientCall, read_json
 from sightline.serving.client_deadline import Recall
 from sightline.serving.http.tls import FilePath
@@ -81,7 +81,7 @@ class RemotePredictor:
             raise
 
     def __repr__(self) -> str:
-        return f"RemotePredictor({hide_credentials(self.url)!r}, {self.name!r}, task={self.task!r}, device={self.device!r})"
+        return f"RemotePredictor({self.url!r}, {self.name!r}, task={self.task!r}, device={self.device!r})"
 
     @property
     def task(self) -> Task:
