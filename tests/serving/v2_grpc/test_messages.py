@@ -1,14 +1,16 @@
 """The message classes against a published client's, and the compiled descriptors against their source."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.v2_grpc import messages
-from sightline.serving.v2_grpc.compile_proto import DESCRIPTORS, PROTO, compile_proto
+from sightline.serving.v2_grpc.compile_proto import PROTOS, compile_proto
 from sightline.serving.v2_grpc.messages import (
+    DESCRIPTORS,
     MAX_FIELDS,
     MAX_STRUCTURE_BYTES,
     SERVICE,
@@ -87,9 +89,10 @@ def test_every_call_has_the_messages_and_streams_of_the_published_protocol() -> 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("grpc_tools") is None, reason="needs grpcio-tools")
-def test_the_compiled_descriptors_are_those_of_the_source() -> None:
-    compiled = descriptor_pb2.FileDescriptorSet.FromString(compile_proto(PROTO))
-    assert compiled == descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+@pytest.mark.parametrize("proto", PROTOS)
+def test_the_compiled_descriptors_are_those_of_the_source(proto: Path) -> None:
+    compiled = descriptor_pb2.FileDescriptorSet.FromString(compile_proto(proto))
+    assert compiled == descriptor_pb2.FileDescriptorSet.FromString(proto.with_suffix(".binpb").read_bytes())
 
 
 def test_a_message_goes_to_the_published_client_and_back() -> None:

@@ -1,4 +1,4 @@
-"""Make `inference.binpb` from `inference.proto`: `python -m sightline.serving.v2_grpc.compile_proto`, which needs grpcio-tools.
+"""Make the `.binpb` of each `.proto` here: `python -m sightline.serving.v2_grpc.compile_proto`, which needs grpcio-tools.
 
 The server reads the compiled descriptors and makes its message classes from them, so no generated code is kept, and clients'
 own generated code of the same package can live in the same process.
@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 
 from sightline.core.errors import InvalidInput, MissingPackage
 
-PROTO = Path(__file__).with_name("inference.proto")
-DESCRIPTORS = PROTO.with_suffix(".binpb")
+PROTOS = tuple(Path(__file__).with_name(name) for name in ("inference.proto", "health.proto"))
 
 
 def compile_proto(proto: Path) -> bytes:
@@ -36,4 +35,5 @@ def compile_proto(proto: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    DESCRIPTORS.write_bytes(compile_proto(PROTO))
+    for path in PROTOS:
+        path.with_suffix(".binpb").write_bytes(compile_proto(path))

@@ -32,7 +32,7 @@ from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
-from sightline.serving.v2_grpc.messages import SERVICE, ServiceCall, find_message, list_calls, parse_message
+from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
 from sightline.serving.v2_grpc.places import Places, Turns
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
@@ -44,7 +44,7 @@ MAX_HEALTH_MESSAGES = 4  # on their way
 MAX_STREAMS = 64  # open at once
 PROMPT_S = 5.0  # a message that takes longer to come is slow
 MAX_SLOW = 8  # slow messages at once
-OPEN_CALLS = frozenset(("ServerLive", "ServerReady"))  # need no key: they say whether the server is well
+OPEN_CALLS = frozenset(("ServerLive", "ServerReady", "Check"))  # need no key: they say whether the server is well
 
 Answer = Callable[[Any, Origin], Awaitable[bytes]]
 Teller = Callable[[RequestRecord], None]
@@ -118,16 +118,19 @@ class Dispatcher:
         self._id_prefix = secrets.token_hex(4)
         self._id_numbers = itertools.count(1)
 
-    def make_handler(self) -> grpc.GenericRpcHandler:
-        """gRPC's handler of all calls of the service; messages reach it and leave it as bytes."""
+    def make_handlers(self) -> list[grpc.GenericRpcHandler]:
+        """gRPC's handler of all calls of each service; messages reach them and leave them as bytes."""
+        return [self._make_handler(service) for service in (SERVICE, HEALTH_SERVICE)]
+
+    def _make_handler(self, service: str) -> grpc.GenericRpcHandler:
         table = self._endpoints.list_handlers()
         handlers: dict[str, Any] = {}
-        for call in list_calls():
+        for call in list_calls(service):
             if call.is_stream:
                 handlers[call.name] = grpc.stream_stream_rpc_method_handler(self._make_stream(call))
             else:
                 handlers[call.name] = grpc.stream_unary_rpc_method_handler(self._make_unary(call, table[call.name]))
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        return grpc.method_handlers_generic_handler(service, handlers)
 
     def _make_unary(self, call: ServiceCall, answer: Answer) -> Callable[[Any, Any], Awaitable[bytes]]:
         lane = self._health if call.name in OPEN_CALLS else self._calls
@@ -144,7 +147,7 @@ class Dispatcher:
                             body = await self._read_message(call, lane, context, whose)
                             record.bytes_in = len(body)
                             with self._hold(len(body)):
-                                message = parse_message(call.request, body)
+                                message = parse_message(call.request, body, call.package)
                                 del body  # the message has a copy
                                 origin = Origin(caller, context.time_remaining())
                                 answered = _note_answer(record, await answer(message, origin))
@@ -256,7 +259,7 @@ class Dispatcher:
 
     def _make_record(self, call: ServiceCall, context: Any) -> RequestRecord:
         client = read_peer(context.peer())[0], 0
-        record = RequestRecord({"method": "GRPC", "path": f"/{SERVICE}/{call.name}", "client": client})
+        record = RequestRecord({"method": "GRPC", "path": f"/{call.service}/{call.name}", "client": client})
         record.request_id = find_request_id(context.invocation_metadata()) or f"{self._id_prefix}-{next(self._id_numbers)}"
         return record
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from google.protobuf import json_format
 
-from sightline.core.errors import SightlineError, Unsupported
+from sightline.core.errors import NotFound, SightlineError, Unsupported
 from sightline.serving.http.keys import Caller
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.claims import check_claims
@@ -27,7 +27,7 @@ from sightline.serving.v2.endpoints import (
 from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.requests import make_call
 from sightline.serving.v2.statistics import Statistics
-from sightline.serving.v2_grpc.messages import Message, find_message
+from sightline.serving.v2_grpc.messages import HEALTH_PACKAGE, SERVICE, Message, find_message
 from sightline.serving.v2_grpc.tensors import make_answer_writer, open_request, read_parameters
 
 
@@ -84,6 +84,7 @@ class GrpcEndpoints:
             "RepositoryIndex": self.list_repository,
             "RepositoryModelLoad": self.load,
             "RepositoryModelUnload": self.unload,
+            "Check": self.check_health,
         }
 
     async def infer(self, message: Message, origin: Origin) -> bytes:
@@ -101,6 +102,13 @@ class GrpcEndpoints:
     async def read_ready(self, message: Message, origin: Origin) -> bytes:
         """Whether requests can be answered."""
         return _write("ServerReadyResponse", ready=self.is_ready())
+
+    async def check_health(self, message: Message, origin: Origin) -> bytes:
+        """Whether requests can be answered, as gRPC's health protocol asks: of the server, or of its one other service."""
+        if message.service not in ("", SERVICE):
+            raise NotFound(f"no service {message.service[:100]!r}; ask for {SERVICE}, or without one")
+        response = find_message("HealthCheckResponse", HEALTH_PACKAGE)
+        return bytes(response(status="SERVING" if self.is_ready() else "NOT_SERVING").SerializeToString())
 
     async def read_model_ready(self, message: Message, origin: Origin) -> bytes:
         """Whether the model, or this version of it, answers; one that is not there does not."""

@@ -1,4 +1,4 @@
-"""The protocol's message classes, made from `inference.binpb` when first asked for.
+"""The message classes of the protocol and of gRPC's health protocol, made from their `.binpb` when first asked for.
 
 They live in a descriptor pool of their own. The default pool knows each message by its full name once, and a program that
 holds this server and a client library with generated code of the same package would end with a conflict there.
@@ -17,6 +17,9 @@ from sightline.core.errors import InvalidInput
 DESCRIPTORS = Path(__file__).with_name("inference.binpb")
 PACKAGE = "inference"
 SERVICE = f"{PACKAGE}.GRPCInferenceService"
+HEALTH_DESCRIPTORS = Path(__file__).with_name("health.binpb")
+HEALTH_PACKAGE = "grpc.health.v1"
+HEALTH_SERVICE = f"{HEALTH_PACKAGE}.Health"
 
 SMALL_BYTES = 16 * 1024  # a message of so many is not looked at before it is parsed
 MAX_STRUCTURE_BYTES = 8 * 1024 * 1024
@@ -31,18 +34,19 @@ Message = Any  # protobuf makes its classes at run time; no checker knows their 
 def load_pool() -> Any:
     """The descriptor pool that holds our messages and nothing else."""
     pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file:
-        pool.Add(file)
+    for path in (DESCRIPTORS, HEALTH_DESCRIPTORS):
+        for file in descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file:
+            pool.Add(file)
     return pool
 
 
 @cache
-def find_message(name: str) -> Any:
+def find_message(name: str, package: str = PACKAGE) -> Any:
     """The class of a message by its name, such as "ModelInferRequest"."""
-    return message_factory.GetMessageClass(load_pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return message_factory.GetMessageClass(load_pool().FindMessageTypeByName(f"{package}.{name}"))
 
 
-def parse_message(name: str, body: bytes) -> Message:
+def parse_message(name: str, body: bytes, package: str = PACKAGE) -> Message:
     """A message from its bytes.
 
     Raises: InvalidInput for bytes that are none, text that is no UTF-8 among them, and for more structure than a request needs:
@@ -51,9 +55,9 @@ def parse_message(name: str, body: bytes) -> Message:
     try:
         if len(body) > SMALL_BYTES:
             _check_structure(name, body)
-        return find_message(name).FromString(body)
+        return find_message(name, package).FromString(body)
     except (DecodeError, _UnsoundField) as error:
-        raise InvalidInput(f"expected a message {PACKAGE}.{name}, got {len(body)} bytes that are none") from error
+        raise InvalidInput(f"expected a message {package}.{name}, got {len(body)} bytes that are none") from error
 
 
 def _check_structure(name: str, body: bytes) -> None:
@@ -118,14 +122,23 @@ def _read_varint(body: bytes, position: int) -> tuple[int, int]:
 
 
 class ServiceCall(msgspec.Struct, frozen=True):
-    """A call of the service. Attributes: request: name of its message. is_stream: whether messages go both ways at will."""
+    """A call of a service.
 
+    Attributes:
+        package: of the service and its messages.
+        request: name of its message.
+        is_stream: whether messages go both ways at will.
+    """
+
+    package: str
+    service: str
     name: str
     request: str
     is_stream: bool
 
 
-def list_calls() -> list[ServiceCall]:
-    """The calls that the service has."""
-    methods = load_pool().FindServiceByName(SERVICE).methods
-    return [ServiceCall(method.name, method.input_type.name, method.client_streaming) for method in methods]
+def list_calls(service: str) -> list[ServiceCall]:
+    """The calls that a service has. Args: service: its full name."""
+    methods = load_pool().FindServiceByName(service).methods
+    package = service.rpartition(".")[0]
+    return [ServiceCall(package, service, method.name, method.input_type.name, method.client_streaming) for method in methods]

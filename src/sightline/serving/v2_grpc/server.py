@@ -37,16 +37,20 @@ class GrpcServer:
     """A server that is made now and bound by `start`. Use `create_grpc_server`.
 
     Args:
-        handler: gRPC's generic handler of all calls.
+        handlers: gRPC's generic handlers of all calls.
         connections: learns the port.
         max_request_bytes: of one message.
         idle_s: a connection without a call is closed.
     """
 
     def __init__(
-        self, handler: "grpc.GenericRpcHandler", connections: Connections, max_request_bytes: int, idle_s: float = IDLE_S
+        self,
+        handlers: "Sequence[grpc.GenericRpcHandler]",
+        connections: Connections,
+        max_request_bytes: int,
+        idle_s: float = IDLE_S,
     ) -> None:
-        self._handler = handler
+        self._handlers = handlers
         self._connections = connections
         self._max_request_bytes = max_request_bytes
         self._idle_s = idle_s
@@ -67,7 +71,7 @@ class GrpcServer:
         check_address(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         # No maximum_concurrent_rpcs, where refusals that are not read would take places; the handler bounds what is in work.
-        server = grpc.aio.server(handlers=[self._handler], options=_list_options(self._max_request_bytes, self._idle_s))
+        server = grpc.aio.server(handlers=self._handlers, options=_list_options(self._max_request_bytes, self._idle_s))
         try:
             bound: int = server.add_secure_port(address, read_tls(tls)) if tls else server.add_insecure_port(address)
         except RuntimeError as error:
@@ -134,7 +138,7 @@ def create_grpc_server(
         message_timeout_s=message_timeout_s,
         stream_bytes=max_request_bytes,
     )
-    return GrpcServer(dispatcher.make_handler(), connections, max_request_bytes, idle_s)
+    return GrpcServer(dispatcher.make_handlers(), connections, max_request_bytes, idle_s)
 
 
 def check_address(host: str, port: int) -> None:
