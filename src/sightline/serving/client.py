@@ -3,6 +3,7 @@
 What may be sent again, and why, stands in `client_retries`; what is sent and how answers are read in `client_calls`.
 """
 
+import os
 import random
 import ssl
 import time
@@ -39,6 +40,16 @@ from sightline.serving.client_deadline import DeadlineTransport, Recall, TimeLef
 from sightline.serving.client_forks import renew_in_children
 from sightline.serving.client_in_order import ask_in_order
 from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.client_streams import (
+    SILENCE_S,
+    Following,
+    StreamEvent,
+    StreamList,
+    StreamState,
+    call_start,
+    make_stream_path,
+    read_pieces,
+)
 from sightline.serving.http.tls import FilePath, make_client_context
 
 DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
@@ -188,6 +199,64 @@ class Client:
         """Unload a model; sent again only if it never left."""
         self._send(call_unload(model, with_dependents))
 
+    def start_stream(
+        self,
+        model: str,
+        video: str | os.PathLike[str] | None = None,
+        *,
+        url: str = "",
+        file: str = "",
+        **options: Any,
+    ) -> StreamState:
+        """Have the server run a model over a video or camera; sent again only if it never left.
+
+        Args:
+            model: name in the server's repository.
+            video: path of a file to send, within `timeout_s`.
+            url: of a camera or video that the server opens, where its operator allows that.
+            file: name of a video in the server's own folder.
+            options: those of `POST /v2/streams`: version, frames_per_second, realtime, drop, max_waiting_frames, confidence,
+                loop, name.
+        """
+        found: StreamState = read_json(self._send(call_start(model, video, url, file, options)), StreamState)
+        return found
+
+    def follow_stream(self, stream: str, after: int = 0) -> Iterator[StreamEvent]:
+        """Results of a stream as they come, to its end; a connection that breaks is made again, and nothing is lost by that.
+
+        Args:
+            stream: its id.
+            after: number of the last event that is known; 0: from the oldest that the server keeps.
+
+        Raises: as every method; Exhausted once no connection could be made for `timeout_s`.
+        """
+        following = Following(self.url, stream, after, self._policy.timeout_s, time.monotonic, self._rng)
+        while True:
+            if self._http.is_closed:
+                raise Conflict(CLOSED)
+            try:
+                with self._http.stream(timeout=SILENCE_S, **make_request(following.begin())) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise read_problem(answer)
+                    for piece in answer.iter_bytes():
+                        yield from following.feed(piece)
+                        if following.is_over:
+                            return
+                    following.end(answer)
+                    return
+            except FAILURES as error:
+                self._sleep(following.choose_wait(error))
+
+    def list_streams(self) -> list[StreamState]:
+        """This key's streams, with statistics."""
+        found: StreamList = read_json(self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
+        return found.streams
+
+    def delete_stream(self, stream: str) -> None:
+        """End a stream, and have the server forget it."""
+        self._send(ClientCall(method="DELETE", path=make_stream_path(stream), is_repeatable=False))
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -268,7 +337,7 @@ def make_request(call: ClientCall) -> dict[str, Any]:
     return {
         "method": call.method,
         "url": call.path,
-        "content": call.content or None,
+        "content": call.content or None if call.file is None else read_pieces(call.file),
         "params": dict(call.query) or None,
         "headers": dict(call.headers),
     }

@@ -1,9 +1,20 @@
 """`sightline.AsyncClient`: what `sightline.Client` does, for programs that run an event loop."""
 
 import asyncio
+import os
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -42,6 +53,15 @@ from sightline.serving.client_calls import (
 )
 from sightline.serving.client_forks import renew_in_children
 from sightline.serving.client_retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.client_streams import (
+    SILENCE_S,
+    Following,
+    StreamEvent,
+    StreamList,
+    StreamState,
+    call_start,
+    make_stream_path,
+)
 from sightline.serving.http.tls import FilePath, make_client_context
 
 Value = TypeVar("Value")
@@ -155,6 +175,49 @@ class AsyncClient:
         """See `Client.unload`."""
         await self._send(call_unload(model, with_dependents))
 
+    async def start_stream(
+        self,
+        model: str,
+        video: str | os.PathLike[str] | None = None,
+        *,
+        url: str = "",
+        file: str = "",
+        **options: Any,
+    ) -> StreamState:
+        """See `Client.start_stream`."""
+        found: StreamState = read_json(await self._send(call_start(model, video, url, file, options)), StreamState)
+        return found
+
+    async def follow_stream(self, stream: str, after: int = 0) -> AsyncIterator[StreamEvent]:
+        """See `Client.follow_stream`."""
+        following = Following(self.url, stream, after, self._policy.timeout_s, time.monotonic, self._rng)
+        while True:
+            if self._http.is_closed:
+                raise Conflict(CLOSED)
+            try:
+                async with self._http.stream(timeout=SILENCE_S, **make_request(following.begin())) as answer:
+                    if not answer.is_success:
+                        await answer.aread()
+                        raise read_problem(answer)
+                    async for piece in answer.aiter_bytes():
+                        for event in following.feed(piece):
+                            yield event
+                        if following.is_over:
+                            return
+                    following.end(answer)
+                    return
+            except FAILURES as error:
+                await self._sleep(following.choose_wait(error))
+
+    async def list_streams(self) -> list[StreamState]:
+        """See `Client.list_streams`."""
+        found: StreamList = read_json(await self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
+        return found.streams
+
+    async def delete_stream(self, stream: str) -> None:
+        """See `Client.delete_stream`."""
+        await self._send(ClientCall(method="DELETE", path=make_stream_path(stream), is_repeatable=False))
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -222,7 +285,7 @@ class AsyncClient:
             left_s = max(give_up_at - time.monotonic(), 0.001)
             try:
                 async with asyncio.timeout(left_s):  # httpx's own bounds each step, not the whole
-                    outcome: Outcome = await self._http.request(timeout=None, **make_request(call))
+                    outcome: Outcome = await self._http.request(timeout=None, **make_async_request(call))
             except TimeoutError:
                 outcome = httpx.ReadTimeout("the deadline has passed")
             except FAILURES as error:
@@ -236,6 +299,18 @@ class AsyncClient:
             except StopIteration as end:
                 last: Outcome = end.value
                 return last
+
+
+def make_async_request(call: ClientCall) -> dict[str, Any]:
+    """Arguments of `httpx.AsyncClient.request`."""
+    request = make_request(call)
+    return request if call.file is None else request | {"content": read_on_thread(request["content"])}
+
+
+async def read_on_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, read off the event loop."""
+    while (piece := await asyncio.to_thread(next, pieces, b"")) != b"":
+        yield piece
 
 
 async def iterate(values: Iterable[Value] | AsyncIterable[Value]) -> AsyncGenerator[Value, None]:

@@ -47,12 +47,14 @@ class ClientCall(msgspec.Struct, frozen=True, kw_only=True):
     """A request.
 
     Attributes:
+        content: the body; file: whose content is the body instead.
         is_repeatable: sending it twice does what sending it once does.
     """
 
     method: str
     path: str
     content: bytes = b""
+    file: Path | None = None
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     is_repeatable: bool = True

@@ -103,7 +103,7 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, and read the whole answer."""
+        """Send, and read the whole answer; without a deadline its body is left to whoever reads it."""
         assert isinstance(request.stream, httpx.SyncByteStream)
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
@@ -114,14 +114,16 @@ class DeadlineTransport(httpx.BaseTransport):
         asked = httpcore.Request(
             request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
         )
-        try:
+        with translate_errors():
             answer = self._pool.handle_request(asked)
+            if not isinstance(request.extensions["timeout"]["read"], TimeLeft):
+                return httpx.Response(
+                    answer.status, headers=answer.headers, stream=OpenBody(answer), extensions=answer.extensions
+                )
             try:
                 content = answer.read()
             finally:
                 answer.close()
-        except tuple(ERRORS) as error:
-            raise ERRORS[type(error)](str(error)) from error
         return httpx.Response(answer.status, headers=answer.headers, content=content, extensions=answer.extensions)
 
     def close(self) -> None:
@@ -135,6 +137,30 @@ class DeadlineTransport(httpx.BaseTransport):
         """
         for stream in list(self._backend.streams):
             stream.close()
+
+
+class OpenBody(httpx.SyncByteStream):
+    """A body that is read as it comes."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with translate_errors():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        """Give the connection back, or close it before its end."""
+        self._answer.close()
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raises: httpx's error for httpcore's."""
+    try:
+        yield
+    except tuple(ERRORS) as error:
+        raise ERRORS[type(error)](str(error)) from error
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
