@@ -5,18 +5,25 @@ import msgspec
 import numpy as np
 import pytest
 from bench_fakes import ColourDetector
+from small_artifacts import write_halves
+from whole_server import run_server
 
 from sightline.bench.accuracy import AccuracyResult, choose_items, measure_accuracy, merge_categories, trim_confusion
 from sightline.bench.annotating import annotate_version
+from sightline.bench.subjects import Subject
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.core.manifests import DecodeSpec
+from sightline.core.folders import read_manifest, write_manifest
+from sightline.core.manifests import ArtifactManifest, DecodeSpec
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.runtime.predictor import open_predictor
+from sightline.serving.client_predictor import RemotePredictor
+from sightline.serving.deployments import deploy_artifact
 
 
-def judge(detector: ColourDetector, version: DatasetVersion, split: str = "test") -> AccuracyResult:
+def judge(detector: Subject, version: DatasetVersion, split: str = "test") -> AccuracyResult:
     items = choose_items(version, split, None, 0)
     return measure_accuracy(detector, version, items, 4, worst_pictures=2, seed=0, on_progress=lambda event: None)
 
@@ -176,3 +183,28 @@ def test_several_labels_are_judged_at_the_threshold_that_a_user_gets(
             return [[Annotation(category=name, confidence=0.4, origin="model") for name in sorted(some)] for some in names]
 
     assert judge(Labeller(), squares_version).accuracy.primary == pytest.approx(f1)  # type: ignore[arg-type]
+
+
+def test_a_detector_is_judged_at_its_own_threshold_here_and_at_a_server(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    """It finds one box at 0.5; from 0.6 on a user sees nothing, from the default 0.25 on the box."""
+    artifact = write_halves(tmp_path / "artifact", categories=("red", "blue"))
+    manifest = read_manifest(artifact, ArtifactManifest)
+    assert manifest.decode is not None
+    decode = msgspec.structs.replace(manifest.decode, confidence_threshold=0.6)
+    write_manifest(artifact, msgspec.structs.replace(manifest, decode=decode))
+    deploy_artifact(artifact, "parts", tmp_path / "repository")
+    with open_predictor(artifact) as here:
+        local = judge(here, squares_version).accuracy
+    with run_server(tmp_path / "repository") as running, RemotePredictor(running.url, "parts") as there:
+        remote = judge(there, squares_version).accuracy
+    assert local.shown_threshold == remote.shown_threshold == 0.6
+    assert remote.confusion == local.confusion == [[0, 0, 4], [0, 0, 4], [0, 0, 0]], "all missed, nothing wrong"
+
+
+def test_a_report_claims_no_threshold_that_a_server_does_not_say(squares_version: DatasetVersion) -> None:
+    class Silent(ColourDetector):
+        confidence_threshold = None
+
+    assert judge(Silent(), squares_version).accuracy.shown_threshold is None

@@ -33,6 +33,13 @@ def test_it_says_what_measuring_asks_for(server: str) -> None:
         assert (remote.task, remote.categories.names) == ("detection", ("dark", "bright"))
         assert (remote.precision, remote.engine, remote.device, remote.model_id) == ("fp32", "onnxruntime", "cpu", "m" * 64)
         assert (remote.input.width, remote.input.height) == (32, 32)
+        assert remote.confidence_threshold == 0.25
+
+
+def test_a_server_need_not_say_its_threshold() -> None:
+    facts = b'{"state":"ready","task":"detection","categories":[],"input":null,"device":"cpu","engine":"","precision":"fp32"}'
+    with serve_script(lambda _: write_answer(200, facts)) as other, RemotePredictor(other.url, "parts") as remote:
+        assert remote.confidence_threshold is None
 
 
 def test_it_is_shown_in_a_line(server: str) -> None:

@@ -99,7 +99,8 @@ def measure_accuracy(
     """
     task = subject.task
     categories, notes = merge_categories(list_answers(subject), version.categories)
-    threshold, shown = EVALUATION_THRESHOLDS[task], _user_threshold(subject)
+    threshold, told = EVALUATION_THRESHOLDS[task], _find_user_threshold(subject)
+    shown = DECISION_THRESHOLDS.get(task, 0.0) if told is None else told
     evaluator = make_evaluator(task, categories, version.manifest.unlabelled_pixels, shown)
     curves = CurveBuilder(categories)
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
@@ -118,7 +119,7 @@ def measure_accuracy(
     notes += note_left_out(known.left_out, labelled, version)
     accuracy = _describe_accuracy(evaluator, curves, categories, threshold, seed)
     if task in DECISION_THRESHOLDS:
-        accuracy = msgspec.structs.replace(accuracy, shown_threshold=shown)
+        accuracy = msgspec.structs.replace(accuracy, shown_threshold=told)
     return AccuracyResult(images=evaluator.images, accuracy=accuracy, worst=worst, notes=notes)
 
 
@@ -185,11 +186,13 @@ def _pick_truth(task: Task, item: Item) -> list[Annotation]:
     return [one for one in item.annotations if task not in OBJECT_TASKS or one.geometry != "image"]
 
 
-def _user_threshold(subject: Subject) -> float:
+def _find_user_threshold(subject: Subject) -> float | None:
+    """The confidence from which on a user sees predictions; None for a Deployment whose server does not say."""
     decode = getattr(subject, "decode", None)
     if decode is not None:
         return float(decode.confidence_threshold)
-    return DECISION_THRESHOLDS.get(subject.task, 0.0)
+    threshold: float | None = getattr(subject, "confidence_threshold", DECISION_THRESHOLDS.get(subject.task))
+    return threshold
 
 
 def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:

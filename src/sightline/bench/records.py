@@ -83,7 +83,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         curves: precision over recall at IoU 0.5, for tasks that find objects.
         confidence_threshold: predictions below it were not counted; None when all were.
         shown_threshold: precision, recall, F1 and the confusion of objects and of several labels count predictions from it on,
-            as a user sees them; None where no confidence decides, and in Reports of before it was told.
+            as a user sees them; None where no confidence decides, where a server does not say it, and in Reports of before it
+            was told.
     """
 
     primary_name: str

@@ -28,6 +28,12 @@ class RemoteState(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class RemoteDecode(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client needs of how a Deployment makes annotations."""
+
+    confidence_threshold: float | None = None
+
+
 class RemoteFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a client needs of `GET /deployments/NAME` of one that is ready."""
 
@@ -38,6 +44,7 @@ class RemoteFacts(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     precision: Precision
     model_id: str = ""
+    decode: RemoteDecode | None = None
 
 
 class RemotePredictor:
@@ -97,6 +104,11 @@ class RemotePredictor:
     def input(self) -> InputSpec | None:
         """How the server prepares a picture; None for a graph of raw tensors."""
         return self.facts.input
+
+    @property
+    def confidence_threshold(self) -> float | None:
+        """Predictions below it are dropped where a call names none, 0..1; None: the server does not say."""
+        return None if self.facts.decode is None else self.facts.decode.confidence_threshold
 
     @property
     def model_id(self) -> str:
