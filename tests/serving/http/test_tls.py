@@ -8,7 +8,8 @@ from http_server import serve_app
 from tls_certificates import make_certificate
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.serving.http.tls import make_tls_context
+from sightline.serving.http import tls
+from sightline.serving.http.tls import find_authorities, make_tls_context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificates")
 
@@ -69,3 +70,16 @@ def test_an_encrypted_key_is_refused_rather_than_asked_for(tmp_path: Path) -> No
     certificate, key = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
     with pytest.raises(InvalidInput, match="encrypted"):
         make_tls_context(certificate, key)
+
+
+def test_authorities_are_found_where_python_knows_only_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, named = tmp_path / "absent.crt", tmp_path / "second.crt", tmp_path / "named.pem"
+    monkeypatch.setattr(tls, "AUTHORITY_FILES", (str(first), str(second)))
+    paths = ssl.get_default_verify_paths()._replace(cafile=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    assert find_authorities() is None
+    second.touch()
+    assert find_authorities() == second
+    named.touch()
+    paths = paths._replace(cafile=str(named))
+    assert find_authorities() == named

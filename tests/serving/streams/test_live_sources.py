@@ -22,6 +22,7 @@ from stream_fakes import DEADLINE_S, LIMITS, Stage, run_streams, wait_until, wri
 from tls_certificates import make_certificate
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError, UnknownHost
+from sightline.serving.http import tls
 from sightline.serving.streams.manager import StreamManager
 
 
@@ -184,13 +185,22 @@ def test_a_camera_without_a_trusted_certificate_of_its_name_hears_nothing(
     assert b"".join(heard) == b""
 
 
-def test_a_camera_with_a_certificate_of_the_named_authority_is_shown(
-    stage: Stage, certificates: dict[str, tuple[Path, Path]], tmp_path: Path
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "of the system"])
+def test_a_camera_with_a_certificate_of_a_trusted_authority_is_shown(
+    is_named: bool,
+    stage: Stage,
+    certificates: dict[str, tuple[Path, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    paths = ssl.get_default_verify_paths()._replace(cafile=None)  # as where Python knows only the system's folder
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(tls, "AUTHORITY_FILES", (str(certificates["camera"][0]),))
+    named = certificates["camera"][0] if is_named else None
     content = write_video(tmp_path / "camera.ts", [0, 255] * 10, codec="mpeg2video").read_bytes()
 
     def make(service: Any) -> StreamManager:
-        return StreamManager(service, check_url=allow_every_url, ca_file=certificates["camera"][0], limits=LIMITS)
+        return StreamManager(service, check_url=allow_every_url, ca_file=named, limits=LIMITS)
 
     with (
         listen_over_tls(certificates["camera"], content) as (port, heard),

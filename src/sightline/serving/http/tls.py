@@ -8,6 +8,13 @@ from typing import NamedTuple
 from sightline.core.errors import InvalidInput, NotFound
 
 FilePath = str | os.PathLike[str]
+# Where systems keep all authorities in one file: Debian, Red Hat, SUSE, Alpine.
+AUTHORITY_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 class TlsFiles(NamedTuple):
@@ -67,6 +74,15 @@ def make_client_context(
     if certificate is not None:
         _load_certificate(context, certificate, key)
     return context
+
+
+def find_authorities() -> Path | None:
+    """The one file of the authorities that the system trusts, or SSL_CERT_FILE; None where there is none.
+
+    Python's default may be a folder alone, with which FFmpeg can do nothing.
+    """
+    named = ssl.get_default_verify_paths().cafile
+    return next((Path(file) for file in (named, *AUTHORITY_FILES) if file and Path(file).is_file()), None)
 
 
 def _read_path(name: str, path: FilePath | None) -> Path | None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import ssl
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +15,7 @@ from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.manifests import TENSOR_TASKS
 from sightline.serving.http.keys import Caller
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.tls import make_client_context
+from sightline.serving.http.tls import find_authorities, make_client_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.streams.events import EventLog
 from sightline.serving.streams.messages import DecoderSettings
@@ -284,7 +283,7 @@ class StreamManager:
             read_timeout_s=limits.read_timeout_s,
             formats=source.formats,
             protocols=source.protocols,
-            ca_file=str(self._ca_file or ssl.get_default_verify_paths().cafile or ""),
+            ca_file=str(self._ca_file or find_authorities() or ""),
         )
 
     def _forget_old(self) -> None:
