@@ -1,5 +1,7 @@
 import resource
 
+import pytest
+
 from sightline.core.open_files import FEW_FILES, OPEN_FILES, allow_more_files, are_files_short
 
 
@@ -26,3 +28,9 @@ def test_files_are_short_when_few_may_still_be_opened():
             assert are_files_short() is is_short
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_files_are_never_short_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: unlimited)
+    assert not are_files_short()

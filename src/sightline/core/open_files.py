@@ -9,7 +9,10 @@ FEW_FILES = 16  # what opening a model takes at once, and some
 
 
 def allow_more_files() -> int:
-    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files. Returns: the limit."""
+    """Raise the soft limit of open files to the hard one: connections, videos and graphs are files.
+
+    Returns: the limit, negative for none.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -19,6 +22,6 @@ def are_files_short() -> bool:
     """Whether hardly a file can be opened now, so that what fails may go well later; engines do not say why they fail."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return len(list(OPEN_FILES.iterdir())) > soft - FEW_FILES
+        return soft != resource.RLIM_INFINITY and len(list(OPEN_FILES.iterdir())) > soft - FEW_FILES
     except OSError as error:
         return error.errno in (errno.EMFILE, errno.ENFILE)

@@ -1,3 +1,5 @@
+import resource
+
 import pytest
 
 from sightline.core.errors import Exhausted
@@ -32,3 +34,29 @@ def test_connections_leave_files_for_models(
     edge = Edge(few)
     edge.spare_files(200)
     assert edge.limits == few
+
+
+@pytest.mark.parametrize(
+    ("given", "granted"),
+    [
+        ((4096, 16), (896, 16)),
+        ((4096, 448), (896, 448)),
+        ((2000, 512), (896, 448)),  # no address may take more than half, as before
+        ((1024, 1024), (896, 896)),  # behind a proxy all have one address
+        ((1024, 600), (896, 600)),
+    ],
+)
+def test_one_address_keeps_its_connections_where_they_fit(
+    given: tuple[int, int], granted: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = Edge(ConnectionLimits(max_connections=given[0], max_connections_per_address=given[1]))
+    edge.spare_files(1024)
+    assert (edge.limits.max_connections, edge.limits.max_connections_per_address) == granted
+    words = f"at most {granted[0]} connections, {granted[1]} of one address, instead of {given[0]} and {given[1]}: this process"
+    assert words in caplog.text
+
+
+def test_unlimited_files_leave_the_limits_as_they_are() -> None:
+    edge = Edge()
+    edge.spare_files(resource.RLIM_INFINITY)
+    assert edge.limits == ConnectionLimits()

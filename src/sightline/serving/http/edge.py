@@ -78,16 +78,22 @@ class Edge:
         self._default_lines: list[bytes] = []
 
     def spare_files(self, most_files: int) -> None:
-        """Take fewer connections where they would leave too few files for models. Args: most_files: of the process."""
+        """Take fewer connections where they would leave too few files for models.
+
+        One address keeps what it may have where that still fits; if it may not have more than half now, then not afterwards.
+
+        Args: most_files: of the process; negative: unlimited.
+        """
         most = max(1, most_files // 4, most_files - SPARED_FILES)
-        before = self.limits.max_connections
-        if before <= most:
+        before, of_one_before = self.limits.max_connections, self.limits.max_connections_per_address
+        if most_files < 0 or before <= most:
             return
-        of_one_address = max(1, self.limits.max_connections_per_address * most // before)
-        self.limits = msgspec.structs.replace(self.limits, max_connections=most, max_connections_per_address=of_one_address)
+        of_one = min(of_one_before, most if of_one_before > before / 2 else max(1, most // 2))
+        self.limits = msgspec.structs.replace(self.limits, max_connections=most, max_connections_per_address=of_one)
         logger.warning(
-            "at most %d connections, %d of one address, instead of %d: this process may open %d files; raise that (ulimit -n)",
-            *(most, of_one_address, before, most_files),
+            "at most %d connections, %d of one address, instead of %d and %d: "
+            "this process may open %d files; raise that (ulimit -n)",
+            *(most, of_one, before, of_one_before, most_files),
         )
 
     def admit(self, connection: Expiring, address: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
