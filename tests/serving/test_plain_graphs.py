@@ -103,3 +103,27 @@ def test_each_output_is_classified_by_its_own_labels(tmp_path: Path, caplog: pyt
         assert {one["name"]: one["label_filename"] for one in described} == labels | {"size": ""}
     assert "both version 1: output 'colour' has 3 classes and 2 labels" in caplog.text
     assert "'animal' has" not in caplog.text
+
+
+def test_labels_of_a_detector_that_is_right_are_not_called_odd(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its output holds 20 boxes of x, y, width, height and a score for each of two classes."""
+    images, boxes = ("images", TensorProto.FLOAT, [1, 3, 32, 32]), ("boxes", TensorProto.FLOAT, [1, 6, 20])
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2], keepdims=0),  # (1, 32)
+        helper.make_node("Constant", [], ["shape"], value_ints=[1, 6, 20]),
+        helper.make_node("Constant", [], ["first"], value_ints=[0]),
+        helper.make_node("Gather", ["mean", "first"], ["one"], axis=1),  # (1, 1)
+        helper.make_node("Expand", ["one", "shape"], ["boxes"]),
+    ]
+    own = {
+        "task": "detection",
+        "input": {"name": "images", "width": 32, "height": 32, "resize": "stretch"},
+        "decode": {"head": "joined_boxes", "outputs": ["boxes"]},
+    }
+    write_plain(
+        tmp_path, "finder", nodes, [images], [boxes], output=[{"name": "boxes", "label_filename": "names.txt"}], sightline=own
+    )
+    (tmp_path / "finder" / "names.txt").write_text("screw\nnut\n")
+    with run_server(tmp_path) as server, server.client() as http:
+        assert http.get("/deployments/finder").json()["categories"] == ["screw", "nut"]
+    assert "finder version 1" not in caplog.text, caplog.text

@@ -53,8 +53,15 @@ def describe_source(source: ModelSource, session: Session) -> ServedFacts:
 
 
 def list_odd_labels(facts: ServedFacts) -> list[str]:
-    """What is odd about the labels of outputs, as far as the graph tells: a sentence each."""
-    counts = {tensor.name: math.prod(tensor.shape[1:]) for tensor in facts.outputs if -1 not in tensor.shape[1:]}
+    """What is odd about the labels of outputs, as far as the graph tells: a sentence each.
+
+    Outputs of several axes are not judged: in boxes and maps the labels name one axis, and no graph says which.
+    """
+    counts = {
+        tensor.name: math.prod(tensor.shape[1:])
+        for tensor in facts.outputs
+        if -1 not in tensor.shape[1:] and sum(size > 1 for size in tensor.shape[1:]) <= 1
+    }
     return [
         f"output {name!r} has {counts[name]} classes and {len(labels)} labels: those without one are answered by number"
         for name, labels in facts.labels.items()
