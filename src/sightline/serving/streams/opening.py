@@ -1,7 +1,9 @@
 """Open a video within the decoder process: what may be opened, which of its streams, and what it says of itself."""
 
+import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from av.stream import Disposition
 from sightline.serving.streams.messages import DecoderSettings, Opened
 
 READ_BUFFER_BYTES = 256 * 1024
+REDIRECT = re.compile(r"Status \d+: Redirecting to ")  # FFmpeg's rtsp.c, before it goes there
 SLACK_FRAMES = 2  # Matroska's length is rounded, and its last frame need have none of its own
 
 
@@ -51,7 +54,10 @@ def open_source(settings: DecoderSettings, give_up: Callable[[str], NoReturn]) -
         if settings.url and time.monotonic() - began_s >= settings.open_timeout_s:
             raise SourceError(f"the address did not answer within {settings.open_timeout_s:g} s") from error
         if settings.url:
-            raise SourceError(f"the address does not open as a video: {error.strerror}") from error
+            # A redirect that FFmpeg does not follow over HTTP is an input/output error, and the one without a word in the log.
+            may_lead = error.errno == errno.EIO and settings.url.startswith("http") and not getattr(error, "log", None)
+            advice = "; if it leads to another address, which is not followed, give that address" if may_lead else ""
+            raise SourceError(f"the address does not open as a video: {error.strerror}{advice}") from error
         raise SourceError("expected a video (mp4, mkv, webm, avi, mov, ...), got a file that does not open as one") from error
 
 
@@ -70,7 +76,7 @@ def hear_log(watch: "LogWatch") -> Iterator[None]:
 
 
 class LogWatch(logging.Handler):
-    """Hears what FFmpeg says nowhere but in its log.
+    """Hears what FFmpeg says nowhere but in its log: by who says it, for hosts and cameras choose words that come into it, too.
 
     A camera that speaks RTSP and leads elsewhere ends the process: FFmpeg says so before it goes there, and it goes, for
     `max_redirects` is for HTTP alone.
@@ -89,9 +95,9 @@ class LogWatch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line, on the thread that opens."""
-        line = record.getMessage().lower()
-        self.has_distrust |= "certificate" in line
-        if "redirect" in line:
+        line = record.getMessage()
+        self.has_distrust |= record.name.startswith("libav.tls") and "certificate" in line.lower()
+        if record.name == "libav.rtsp" and REDIRECT.match(line):
             self._give_up("the camera leads to another address, which is not followed; give that address")
 
 
