@@ -79,9 +79,20 @@ def test_hosts_of_pictures_are_compared_in_one_spelling(find_options: Callable[.
     assert find_options("--allow-image-urls", "*").image_urls == UrlRules()
 
 
-def test_names_of_the_server_are_compared_as_they_stand_in_host(find_options: Callable[..., ServerOptions]) -> None:
-    names = ("--server-name", "Vision.example", "--server-name", "[fd00::1]", "--server-name", "192.0.2.1")
-    assert find_options(*names).allowed_hosts == LOOPBACK_NAMES | {"vision.example", "fd00::1", "192.0.2.1"}
+@pytest.mark.parametrize(
+    ("given", "compared"),
+    [
+        ("Vision.example", "vision.example"),
+        ("vision.example.", "vision.example"),
+        ("[fd00::1]", "fd00::1"),
+        ("[2001:DB8:0:0::1]", "2001:db8::1"),
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_names_of_the_server_are_compared_as_they_stand_in_host(
+    given: str, compared: str, find_options: Callable[..., ServerOptions]
+) -> None:
+    assert find_options("--server-name", given).allowed_hosts == LOOPBACK_NAMES | {compared}
 
 
 @pytest.mark.parametrize(

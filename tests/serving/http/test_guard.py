@@ -87,6 +87,12 @@ def test_hosts_of_ours_are_served(host: str) -> None:
     assert ask_once(Guard(App(), allowed_hosts=LOOPBACK), host=host).status == 200
 
 
+@pytest.mark.parametrize("host", ["[2001:db8::1]", "[2001:DB8:0:0::1]:8000", "vision.example.", "Vision.example:80"])
+def test_any_spelling_of_a_named_host_is_answered(host: str) -> None:
+    allowed = frozenset({"2001:db8::1", "vision.example"})
+    assert ask_once(Guard(App(), allowed_hosts=allowed), host=host).status == 200
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "[::2]"])
 def test_foreign_hosts_are_400(host: str) -> None:
     app = App()

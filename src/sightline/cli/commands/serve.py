@@ -271,9 +271,9 @@ def make_connection_limits(connections: int | None, of_one_address: int | None) 
 def read_server_name(text: str) -> str:
     """A name or address as it is compared with Host. Raises: InvalidInput for what stands in no Host."""
     from sightline.core.errors import InvalidInput
-    from sightline.serving.http.named_hosts import is_address
+    from sightline.serving.http.named_hosts import is_address, spell_host
 
-    name = text.removeprefix("[").removesuffix("]").lower()
+    name = spell_host(text.removeprefix("[").removesuffix("]"))
     if not (SERVER_NAME.fullmatch(name) or is_address(name)):
         raise InvalidInput(
             f"expected --server-name to be a name such as vision.example or an address, got {text[:200]!r}; "

@@ -7,6 +7,7 @@ ever named, never "*", and never with credentials: a key travels in a header of 
 
 import re
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 
 from starlette.responses import Response
 
@@ -19,15 +20,16 @@ PREFLIGHT_HEADERS = {
     "Last-Event-ID, X-API-Key, X-Request-Id",
     "Access-Control-Max-Age": "7200",
 }
-ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]+))?")
-OWN_PORTS = {"http": "80", "https": "443"}
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,9}))?")
+OWN_PORTS = {"http": 80, "https": 443}
+LARGEST_PORT = 65535
 READABLE_HEADERS = b"x-request-id, retry-after, inference-header-content-length"
 
 
 def read_origins(origins: Iterable[str]) -> frozenset[bytes]:
-    """Listed origins, such as "https://lab.example:8080", as browsers send them: without a scheme's own port.
+    """Listed origins, such as "https://lab.example:8080", as browsers send them.
 
-    In lower case, as they are compared.
+    In lower case, as they are compared, without a scheme's own port, and IPv6 addresses as short as can be.
 
     Raises: InvalidInput for what no browser sends.
     """
@@ -35,11 +37,26 @@ def read_origins(origins: Iterable[str]) -> frozenset[bytes]:
 
 
 def _read_origin(text: str) -> bytes:
-    found = ORIGIN.fullmatch(text.lower().rstrip("/"))
+    try:
+        return _spell_origin(text.lower().rstrip("/")).encode()
+    except ValueError as error:
+        raise InvalidInput(
+            f"expected --allow-origin https://NAME or https://NAME:PORT, got {text[:200]!r}; leave out the path"
+        ) from error
+
+
+def _spell_origin(text: str) -> str:
+    """The spelling of browsers. Raises: ValueError for what is no origin."""
+    found = ORIGIN.fullmatch(text)
     if found is None:
-        raise InvalidInput(f"expected --allow-origin https://NAME or https://NAME:PORT, got {text[:200]!r}; leave out the path")
-    scheme, host, port = found.groups()
-    return f"{scheme}://{host}{'' if port is None or port == OWN_PORTS.get(scheme) else f':{port}'}".encode()
+        raise ValueError("not SCHEME://HOST:PORT")
+    scheme, host, digits = found.groups()
+    if host.startswith("["):
+        host = f"[{IPv6Address(host[1:-1])}]"
+    port = None if digits is None else int(digits)
+    if port is not None and port > LARGEST_PORT:
+        raise ValueError("no such port")
+    return f"{scheme}://{host}" if port is None or port == OWN_PORTS.get(scheme) else f"{scheme}://{host}:{port}"
 
 
 def answer_preflight() -> Response:

@@ -27,6 +27,7 @@ from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight
 from sightline.serving.http.exchange import is_ended_by_server
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_token
 from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.named_hosts import spell_host
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
 from sightline.serving.problems import CLIENT_CLOSED_REQUEST
@@ -94,7 +95,7 @@ class Guard:
         app: what answers those who come in; finds `tenant` (name of the key, "" without keys) and `caller` (a `Caller`) in
             `scope["state"]`.
         authenticator: knows the keys; None: the server has none.
-        allowed_hosts: names that the Host header may hold, in lower case; None: any.
+        allowed_hosts: names that the Host header may hold, as `spell_host` writes them; None: any.
         allowed_origins: origins of other sites' pages that may send requests and read the answers, as "https://name:port".
         bucket: requests a second of all callers together, open paths and /metrics aside; above it the answer is 503. None:
             unlimited.
@@ -245,7 +246,8 @@ class Guard:
             raise Refusal(503, str(full), full.retry_after_s, kind=type(full).__name__) from None
 
     def _check_host(self, host: bytes | None) -> None:
-        if self.allowed_hosts is not None and strip_port((host or b"").decode("latin-1")) not in self.allowed_hosts:
+        name = spell_host(strip_port((host or b"").decode("latin-1")))
+        if self.allowed_hosts is not None and name not in self.allowed_hosts:
             raise Refusal(400, f"expected a Host of {', '.join(sorted(self.allowed_hosts))}; this server answers to no other")
         if len(self._good_hosts) < REMEMBERED_HOSTS:
             self._good_hosts.add(host)
