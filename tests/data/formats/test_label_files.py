@@ -32,6 +32,8 @@ def source(tmp_path: Path) -> Path:
         ("export.json", '{"assets": {"1": {"name": "4.png"}}}'),
         ("export.json", '{"files": ["4.png"], "labels": [1]}'),
         ("tracks.xml", "<annotations><track/></annotations>"),
+        ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\ndog/4.png,9,9,dog,1,1,2,2\n"),  # Roboflow
+        ("-labels.json", '{"files": ["4.png"], "labels": [1]}'),
     ],
 )
 def test_annotations_are_found(source: Path, name: str, text: str) -> None:

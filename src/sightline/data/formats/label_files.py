@@ -59,7 +59,9 @@ def find_files_of_pictures(source: Path, candidates: Iterable[Path]) -> Iterator
         stem = os.path.splitext(path.stem)[0] if is_picture(path.stem) else path.stem  # noqa: PTH122
         for name in list_readings(stem):
             by_stem.setdefault(name, path)
-        beside.setdefault(path.with_name(re.split(r"[_-](?=[^_-]*$)", stem)[0]), path)
+        before = re.split(r"[_-](?=[^_-]*$)", stem)[0]
+        if before:  # not of `_annotations.csv`
+            beside.setdefault(path.with_name(before), path)
     told: set[Path] = set()
     for picture in walk_pictures(source):
         found = by_stem.get(picture.stem) or beside.get(picture.with_suffix(""))
