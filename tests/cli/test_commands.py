@@ -67,6 +67,10 @@ def test_only_a_dataset_can_be_drawn(run: Run, sample: dict[str, object], tmp_pa
     assert run("show", "--plot", tmp_path / "x.png").code == 2
     assert run("show", "parts", "--plot", tmp_path / "x.doc").code == 2
     assert not list(tmp_path.glob("x.*"))
+    (tmp_path / "x.png").write_bytes(b"mine")
+    refused = run("show", "parts", "--plot", tmp_path / "x.png")
+    assert refused.code == 4 and "exists already" in refused.err
+    assert (tmp_path / "x.png").read_bytes() == b"mine"
 
 
 def test_an_empty_workspace_says_how_to_begin(run: Run) -> None:
@@ -112,6 +116,37 @@ def test_a_model_predicts_files_and_says_what_it_could_not_read(run: Run, tmp_pa
     assert [json.loads(line)["name"] for line in jsonl.read_text().splitlines()] == [str(path) for path in pictures]
     image = cv2.imread(str(next(drawn.iterdir())))
     assert image.shape == (20, 30, 3)
+
+
+def test_what_is_there_is_not_overwritten_by_predictions(run: Run, tmp_path: Path) -> None:
+    model, folder = write_brightness_model(tmp_path / "model"), tmp_path / "in"
+    folder.mkdir()
+    picture, jsonl = folder / "a.png", tmp_path / "all.jsonl"
+    cv2.imwrite(str(picture), np.full((20, 30, 3), 255, np.uint8))
+    content = picture.read_bytes()
+    for option, place, code in (
+        ("--jsonl", picture, 4),
+        ("--save", model, 4),
+        ("--save", folder, 2),
+        ("--save", folder / "d", 2),
+    ):
+        refused = run("predict", model, folder, option, place)
+        assert refused.code == code and str(place) in refused.err and refused.out == ""
+    assert picture.read_bytes() == content and [*folder.iterdir()] == [picture]
+    (tmp_path / "bad.jpg").write_bytes(b"broken")
+    assert run("predict", model, tmp_path / "bad.jpg", "--jsonl", jsonl).code == 2
+    assert run("predict", model, picture, "--jsonl", jsonl).code == 0, "what answered nothing leaves no file"
+    assert run("predict", model, picture, "--jsonl", jsonl).code == 4
+
+
+def test_predictions_go_into_a_pipe(run: Run, tmp_path: Path) -> None:
+    model, pipe = write_brightness_model(tmp_path / "model"), tmp_path / "pipe"
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((20, 30, 3), 255, np.uint8))
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run("predict", model, tmp_path / "a.png", "--jsonl", pipe).code == 0
+    assert json.loads(os.read(reader, 4096))["name"] == str(tmp_path / "a.png")
+    os.close(reader)
 
 
 def test_pictures_whose_names_are_no_utf8_are_answered(run: Run, tmp_path: Path) -> None:

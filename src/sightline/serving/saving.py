@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from sightline.core.categories import Categories
+from sightline.core.errors import Conflict
 from sightline.data.conversion import replace_surrogates
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.reading import encode_image
@@ -20,8 +21,11 @@ class OutcomeWriter:
 
     Args:
         categories: of the predictor; they give the colours.
-        drawn_folder: folder for `000001-NAME.jpg`, the pictures with their predictions drawn; None draws none.
-        jsonl: file for one JSON object per picture; None writes none.
+        drawn_folder: new or empty folder for `000001-NAME.jpg`, the pictures with their predictions drawn; None draws none.
+        jsonl: new file for one JSON object per picture, removed again when none was answered; a pipe may be there already.
+            None writes none.
+
+    Raises (on entering): Conflict when the folder holds something, or the file exists.
     """
 
     def __init__(self, categories: Categories, drawn_folder: Path | None = None, jsonl: Path | None = None) -> None:
@@ -72,6 +76,10 @@ class OutcomeWriter:
         }
 
     def __enter__(self) -> Self:
+        if self._drawn_folder is not None and self._drawn_folder.is_dir() and any(self._drawn_folder.iterdir()):
+            raise Conflict(f"{self._drawn_folder} holds something already; choose a new or empty folder for the drawn pictures")
+        if self._jsonl is not None and self._jsonl.is_file():
+            raise Conflict(f"{self._jsonl} exists already; choose another name or remove it")
         if self._drawn_folder is not None:
             self._drawn_folder.mkdir(parents=True, exist_ok=True)
         if self._jsonl is not None:
@@ -80,8 +88,10 @@ class OutcomeWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._file is not None:
+        if self._file is not None and self._jsonl is not None:
             self._file.close()
+            if not self.answered and self._jsonl.is_file():
+                self._jsonl.unlink()  # else the next try would be refused
 
     def _draw(self, outcome: Outcome, folder: Path) -> Path:
         assert outcome.image is not None

@@ -38,9 +38,9 @@ def predict_command(
         float | None,
         typer.Option("--every-s", min=0.001, help="Seconds between the frames taken from a video; else all."),
     ] = None,
-    save: Annotated[Path | None, typer.Option("--save", help="Folder for the pictures with predictions drawn.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="New folder for the pictures with predictions drawn.")] = None,
     jsonl: Annotated[
-        Path | None, typer.Option("--jsonl", help="File with a JSON object per picture, written as they are answered.")
+        Path | None, typer.Option("--jsonl", help="New file with a JSON object per picture, written as they are answered.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -52,6 +52,9 @@ def predict_command(
     from sightline.serving.streaming import find_sources, predict_sources
 
     terminal = Terminal(as_json)
+    inputs = [path for path in files if save is not None and save.resolve().is_relative_to(path.resolve())]
+    if inputs:
+        raise InvalidInput(f"expected --save outside of what is predicted, got {save} in {inputs[0]}; choose another folder")
     with (
         open_subject(
             subject,

@@ -25,7 +25,7 @@ def show_command(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw the statistics of the dataset version into this PNG.")
+        Path | None, typer.Option("--plot", help="Also draw the statistics of the dataset version into this new PNG.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -103,13 +103,15 @@ def list_workspace(workspace: "Workspace") -> dict[str, list[dict[str, Any]]]:
 
 def show_version(terminal: Terminal, folder: Path, plot: Path | None) -> None:
     """Count what a version holds; tell it as tables and, when wanted, as a plot."""
-    from sightline.core.errors import InvalidInput
+    from sightline.core.errors import Conflict, InvalidInput
     from sightline.core.folders import MANIFEST_NAME
     from sightline.data.statistics import compute_statistics, draw_statistics
     from sightline.data.versions import open_version
 
     if plot is not None and plot.suffix.lower() != ".png":
         raise InvalidInput(f"expected a name that ends in .png for --plot, got {str(plot)!r}; rename it")
+    if plot is not None and plot.exists():
+        raise Conflict(f"{plot} exists already; choose another name or remove it")
     version = open_version(folder)
     statistics = compute_statistics(version)
     show_counts(terminal, statistics, version.categories.names)
