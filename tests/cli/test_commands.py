@@ -109,7 +109,7 @@ def test_a_model_predicts_files_and_says_what_it_could_not_read(run: Run, tmp_pa
     jsonl, drawn = tmp_path / "all.jsonl", tmp_path / "drawn"
     pictures = (tmp_path / "bright.png", tmp_path / "bad.jpg")
     ran = run("predict", model, *pictures, "--json", "--jsonl", jsonl, "--save", drawn)
-    assert ran.code == 0, ran.err
+    assert ran.code == 2 and ran.err.endswith("\n1 of 2 could not be read\n"), ran.err
     assert (ran.json["answered"], ran.json["failed"]) == (1, 1)
     assert ran.json["pictures"][0]["annotations"][0]["category"] == "bright"
     assert len(ran.out.splitlines()) == 1 and "not read: " in ran.err
@@ -157,13 +157,13 @@ def test_pictures_whose_names_are_no_utf8_are_answered(run: Run, tmp_path: Path)
     for name, content in ((f"1 {latin}.png", bright), (f"2 {latin}.png", b"broken"), ("3.png", bright)):
         (folder / name).write_bytes(content)
     ran = run("predict", model, folder, "--json", "--jsonl", jsonl, "--save", drawn)
-    assert ran.code == 0, ran.err
+    assert ran.code == 2 and "1 of 3 could not be read" in ran.err, ran.err
     assert ran.out.encode() and (ran.json["answered"], ran.json["failed"]) == (2, 1)
     names = [Path(json.loads(line)["name"]).name for line in jsonl.read_text().splitlines()]
     assert names == ["1 caf\N{REPLACEMENT CHARACTER}.png", "2 caf\N{REPLACEMENT CHARACTER}.png", "3.png"]
     assert len(list(drawn.iterdir())) == 2
     shown = run("predict", model, folder)
-    assert shown.code == 0 and "bright" in shown.out and shown.out.encode()
+    assert shown.code == 2 and "bright" in shown.out and shown.out.encode()
     refused = run("predict", model, folder / "absent", "--json")
     assert refused.code == 3 and refused.out.encode()
 

@@ -1,6 +1,7 @@
 """The command `sightline`: registers the commands, and turns every failure into one line and an exit code.
 
-Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says; 130 stopped with Ctrl-C, SIGTERM or SIGHUP.
+Exit codes: 0 done; 1 an internal error; 2 to 6 as `core/errors.py` says
+(2 also where `predict` could not read some of the pictures); 130 stopped with Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import errno

@@ -45,8 +45,11 @@ def predict_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory."""
-    from sightline.core.errors import InvalidInput, NotFound
+    """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory.
+
+    One that cannot be read is told, the others are answered, and the exit code is 2.
+    """
+    from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
     from sightline.serving.loading import open_subject
     from sightline.serving.saving import OutcomeWriter
     from sightline.serving.streaming import find_sources, predict_sources
@@ -78,6 +81,9 @@ def predict_command(
     if not writer.answered:
         raise InvalidInput(f"none of the {writer.failed} files could be read; the first: {writer.first_error}")
     terminal.finish(writer.summary)
+    if writer.failed:
+        terminal.note(f"{writer.failed:,} of {writer.answered + writer.failed:,} could not be read")
+        raise typer.Exit(EXIT_CODE[InvalidInput])
 
 
 def format_annotations(annotations: "list[Annotation]") -> str:
