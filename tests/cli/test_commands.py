@@ -18,6 +18,7 @@ from sightline.cli.options import parse_counts
 from sightline.cli.terminal import Terminal
 from sightline.core.errors import InvalidInput
 from sightline.core.workspace import Workspace
+from sightline.serving import saving
 from sightline.training.tasks.table import check_task
 
 
@@ -137,6 +138,19 @@ def test_what_is_there_is_not_overwritten_by_predictions(run: Run, tmp_path: Pat
     assert run("predict", model, tmp_path / "bad.jpg", "--jsonl", jsonl).code == 2
     assert run("predict", model, picture, "--jsonl", jsonl).code == 0, "what answered nothing leaves no file"
     assert run("predict", model, picture, "--jsonl", jsonl).code == 4
+
+
+def test_pictures_that_the_json_leaves_out_are_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = write_brightness_model(tmp_path / "model")
+    for name in ("a.png", "b.png", "c.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), 255, np.uint8))
+    pictures = (tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png")
+    assert "left out" not in run("predict", model, *pictures, "--json").err
+    assert f"first {saving.KEPT_RESULTS} pictures" in run("predict", "--help").out
+    monkeypatch.setattr(saving, "KEPT_RESULTS", 2)
+    ran = run("predict", model, *pictures, "--json")
+    assert len(ran.json["pictures"]) == 2 and "1 left out of --json" in ran.err and "--jsonl" in ran.err
+    assert "left out" not in run("predict", model, *pictures).err
 
 
 def test_predictions_go_into_a_pipe(run: Run, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def predict_command(
 ) -> None:
     """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory.
 
-    One that cannot be read is told, the others are answered, and the exit code is 2.
+    One that cannot be read is told, the others are answered, and the exit code is 2. --json has the first 100 pictures, --jsonl
+    all of them.
     """
     from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
     from sightline.serving.loading import open_subject
@@ -80,7 +81,10 @@ def predict_command(
         raise NotFound(f"no picture or video in {', '.join(map(str, files))}; give files or folders that hold some")
     if not writer.answered:
         raise InvalidInput(f"none of the {writer.failed} files could be read; the first: {writer.first_error}")
-    terminal.finish(writer.summary)
+    summary = writer.summary
+    terminal.finish(summary)
+    if as_json and (left_out := summary["pictures_left_out"]):
+        terminal.note(f"{left_out:,} left out of --json, which has the first {len(summary['pictures'])}; use --jsonl for all")
     if writer.failed:
         terminal.note(f"{writer.failed:,} of {writer.answered + writer.failed:,} could not be read")
         raise typer.Exit(EXIT_CODE[InvalidInput])
