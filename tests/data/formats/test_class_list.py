@@ -49,6 +49,22 @@ def test_several_labels_a_picture(tmp_path: Path) -> None:
     assert label_of(items) == {"a.png": ["cat", "dog"], "b.png": []}
 
 
+def test_lists_of_several_labels_in_the_folders_of_their_splits(tmp_path: Path) -> None:
+    """As Roboflow exports them; the folders alone would be three unlabelled splits."""
+    for split, row in (("train", "a.png, 1, 0, 1"), ("valid", "a.png, 0, 1, 0"), ("test", "b.png, 0, 0, 0")):
+        write_picture(tmp_path / split / row.split(",")[0])
+        write_text(tmp_path / split / "_classes.csv", f"filename, Platelets, RBC, WBC\n{row}\n")
+    assert detect_format(tmp_path).name == "class_list"
+    dataset, items, report = read("class_list", tmp_path)
+    assert dataset.categories.names == ("Platelets", "RBC", "WBC") and report.is_clean
+    assert label_of(items) == {"train/a.png": ["Platelets", "WBC"], "valid/a.png": ["RBC"], "test/b.png": []}
+    assert {name: item.split for name, item in items.items()} == {
+        "train/a.png": "train",
+        "valid/a.png": "val",
+        "test/b.png": "test",
+    }
+
+
 def test_a_label_that_only_begins_with_a_quote_stays_as_it_is() -> None:
     assert split_labels('"big" bolt', ",") == ('"big" bolt',)
 

@@ -33,6 +33,7 @@ def source(tmp_path: Path) -> Path:
         ("export.json", '{"files": ["4.png"], "labels": [1]}'),
         ("tracks.xml", "<annotations><track/></annotations>"),
         ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\ndog/4.png,9,9,dog,1,1,2,2\n"),  # Roboflow
+        ("data/_classes.csv", "filename, Cat, Dog\ndog/4.png, 0, 1\n"),
         ("-labels.json", '{"files": ["4.png"], "labels": [1]}'),
     ],
 )
@@ -53,6 +54,8 @@ def test_annotations_are_found(source: Path, name: str, text: str) -> None:
         ("about/flowers-license.csv", "dog/4.png,CC-BY\n"),
         ("manifest-sha256.txt", "ab12 dog/4.png\n"),
         ("classes.txt", "cat\ndog\n"),
+        ("classes.csv", "number,name\n0,cat\n1,dog\n"),
+        ("labels/classes.csv", "number,name\n0,cat\n1,dog\n"),
         ("meta/labels.txt", "Cat\nDog\n"),
         ("meta/train.txt", "cat/img_0001\ndog/0003\n"),  # Food-101
         ("meta/train.json", '{"cat": ["cat/img_0001"], "dog": ["dog/0003", "dog/4"]}'),

@@ -7,6 +7,9 @@ Where no name of a picture has a folder, the picture may lie anywhere in the dat
 those that all names begin with. A column of numbers beside the names (class_id, index ...) sets the order of the classes and
 tells equal names apart, unless it numbers the rows. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252 (then told).
 
+Where the source has no list but its folders of splits have a `_classes.csv` each (Roboflow: a column of 0 and 1 a class), those
+are the lists.
+
 A class number without names gets its name from, in this order: the `classes` option, a file of names beside the lists
 (classes.txt, synsets.txt, labels.txt), the folders of the pictures when every number belongs to exactly one folder, or itself.
 """
@@ -43,6 +46,7 @@ from sightline.data.versions import UNSPLIT, DatasetVersion
 LIST_NAME = "labels.csv"
 CLASSES_NAME = "classes.txt"
 CLASSES_NAMES = (CLASSES_NAME, "synsets.txt", "categories.txt", "class_names.txt", "labels.txt")
+SPLIT_LIST_NAME = "_classes.csv"  # in train/, valid/ and test/, as Roboflow exports several labels a picture
 LIST_SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
 
 
@@ -131,6 +135,7 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
                 lists.append(PictureList(source / name, find_list_split(name), find_columns(source / name)))
             except UnreadableDataset as error:
                 problem = str(error)
+    lists = lists or find_split_lists(source)
     if not lists:
         raise UnreadableDataset(f"expected a list of pictures and labels in {source}, found: {problem}; name one with lists=")
     splits = [entry.split for entry in lists]
@@ -142,6 +147,13 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
         return named
     order = ("train", "trainval", "val", "test")
     return sorted(lists, key=lambda entry: order.index(entry.split) if entry.split in order else len(order))
+
+
+def find_split_lists(source: Path) -> list[PictureList]:
+    """Roboflow's lists in the folders of the splits. Raises: UnreadableDataset for one that is none."""
+    folders = list_folder(source)[1] if source.is_dir() else []
+    found = [(source / name / SPLIT_LIST_NAME, find_split(name)) for name in folders]
+    return [PictureList(path, split, find_columns(path)) for path, split in found if split is not None and path.is_file()]
 
 
 def check_numbers(lists: list[PictureList], report: ConversionReport) -> list[PictureList]:

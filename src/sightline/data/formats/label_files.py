@@ -2,7 +2,8 @@
 
 Annotations are a file a picture (its name with another suffix), whatever lies in a folder named like labels, XML that marks
 objects, and lists that say more of pictures than that they are there. READMEs, licences, checksums and lists of classes or of
-pictures alone are none. Only the first 64 KB of a file are looked at.
+pictures alone are none; a table called classes.csv may be either, which its content tells. Only the first 64 KB of a file are
+looked at.
 """
 
 import os
@@ -16,10 +17,12 @@ from sightline.data.formats.picture_files import is_picture, walk_folders, walk_
 
 LABEL_SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".lst")
 LABEL_FOLDERS = frozenset({*MASK_FOLDERS, "ann", "anns", "label_2"})  # "ann" is Supervisely's, "label_2" KITTI's
-HARMLESS_WORDS = frozenset({"readme", "license", "licence", "copying", "classes", "manifest", "citation", "attribution",
+HARMLESS_WORDS = frozenset({"readme", "license", "licence", "copying", "manifest", "citation", "attribution",
                             "credits", "authors", "contributors", "notice", "changelog", "requirements", "checksum",
                             "checksums", "md", "sha", "urls", "sources"})  # fmt: skip
 HEAD_BYTES = 65536
+CLASSES_WORD = "classes"
+TABLES = (".csv", ".tsv")
 MOST_LISTS = 200
 MOST_TOLD = 3
 SHORTEST_STEM = 5  # of a picture that a list names without its suffix; shorter ones may be any word
@@ -37,7 +40,8 @@ def find_label_files(source: Path) -> list[Path]:
         is_label_folder = folder != source and folder.name.lower() in LABEL_FOLDERS
         for name in files:
             if name.lower().endswith(LABEL_SUFFIXES) and not is_harmless(name):
-                (sure if is_label_folder else candidates).append(folder / name)
+                is_sure = is_label_folder and CLASSES_WORD not in split_words(name)
+                (sure if is_sure else candidates).append(folder / name)
         if len(sure) >= MOST_TOLD:
             break
     if sure or not candidates:
@@ -48,7 +52,13 @@ def find_label_files(source: Path) -> list[Path]:
 
 def is_harmless(name: str) -> bool:
     """Whether a file's name says that it is about the data set, its classes or its files, not about its pictures."""
-    return not HARMLESS_WORDS.isdisjoint(re.split(r"[^a-z]+", os.path.splitext(name.lower())[0]))  # noqa: PTH122
+    words = split_words(name)
+    return not HARMLESS_WORDS.isdisjoint(words) or (CLASSES_WORD in words and not name.lower().endswith(TABLES))
+
+
+def split_words(name: str) -> list[str]:
+    """The words of a file's name, without its suffix."""
+    return re.split(r"[^a-z]+", os.path.splitext(name.lower())[0])  # noqa: PTH122
 
 
 def find_files_of_pictures(source: Path, candidates: Iterable[Path]) -> Iterator[Path]:
