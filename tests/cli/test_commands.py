@@ -192,6 +192,16 @@ def test_predicting_nothing_is_a_failure_and_one_object(run: Run, tmp_path: Path
         assert str(source) in ran.json["error"]["detail"]
 
 
+def test_an_import_prints_the_name_that_finds_it(run: Run, tmp_path: Path) -> None:
+    assert run("sample", "boxes", "--count", "20").code == 0
+    assert run("export", "boxes", "--format", "sightline", "--out", tmp_path / "boxes.zip").code == 0
+    made = run("import", tmp_path / "boxes.zip", "--name", "mine", "--json")
+    assert made.json["dataset"] == "mine"
+    reference = made.err.partition("dataset ")[2].partition(":")[0]
+    assert reference == f"mine@{str(made.json['id'])[:8]}"
+    assert run("show", reference, "--json").json["folder"] == made.json["folder"]
+
+
 def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
     assert run("sample", "boxes", "--count", "20").code == 0
     refused = run("train", "boxes", "--task", "semantic", "--budget", "1it")

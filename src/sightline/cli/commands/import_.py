@@ -180,11 +180,12 @@ def import_pictures(
     """Import a data set and say what came of it."""
     from sightline.data.importing import import_dataset
 
+    name = name or make_name(source)
     with show_progress() as on_progress:
         version, report = import_dataset(
             source,
             open_workspace(workspace),
-            name or make_name(source),
+            name,
             format=format_name,
             split=split,
             seed=seed,
@@ -193,20 +194,20 @@ def import_pictures(
             format_options=make_format_options(lists or [], reader_options or []),
             on_progress=on_progress,
         )
-    show_version(terminal, version, report)
+    show_version(terminal, name, version, report)
 
 
-def show_version(terminal: Terminal, version: "DatasetVersion", report: "ConversionReport") -> None:
-    """The report, and what was made."""
+def show_version(terminal: Terminal, name: str, version: "DatasetVersion", report: "ConversionReport") -> None:
+    """The report, and what was made; `name` finds it, where a Sightline zip says another."""
     for line in report.lines():
         terminal.say(line)
     manifest = version.manifest
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
-    terminal.say(f"dataset {manifest.name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
+    terminal.say(f"dataset {name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
     terminal.finish(
         {
-            "dataset": manifest.name,
+            "dataset": name,
             "id": version.id,
             "folder": version.folder,
             "items": manifest.item_count,
