@@ -29,6 +29,7 @@ from sightline.training.paths import LOG_NAME, training_folder
 from sightline.training.recipe import Recipe
 from sightline.training.worker_messages import Job, WorkerMessage
 
+STOPPING = "stopping; the best weights so far are kept"  # the message of a first interrupt
 LOG_LINES = 3  # of the worker's last words in the error
 
 
@@ -137,7 +138,7 @@ def _relay(worker: subprocess.Popen[bytes], messages: IO[bytes], on_progress: On
             stopping = True
             worker.send_signal(signal.SIGINT)
             lines = _read_lines(messages)  # the interrupt ended the generator
-            on_progress(ProgressEvent(stage="training", message="stopping; the best weights so far are kept"))
+            on_progress(ProgressEvent(stage="training", message=STOPPING))
 
 
 def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:

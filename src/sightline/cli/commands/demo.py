@@ -17,6 +17,7 @@ from sightline.cli.terminal import Terminal, format_duration, make_table
 if TYPE_CHECKING:
     from sightline.bench.records import Spread
     from sightline.bench.reports import Report
+    from sightline.core.progress import ProgressEvent
     from sightline.core.workspace import Workspace
     from sightline.data.versions import DatasetVersion
 
@@ -103,13 +104,19 @@ def generate(workspace: "Workspace", count: int, seed: int) -> "DatasetVersion":
 
 
 def train(workspace: "Workspace", version: "DatasetVersion", budget: str, seed: int) -> Path:
-    """The Model's folder."""
-    from sightline.training.launcher import launch_training
+    """The Model's folder. Ctrl-C ends the demo: nothing is kept of the training, for the steps that would follow."""
+    from sightline.training.launcher import STOPPING, launch_training
     from sightline.training.recipe import make_recipe
 
     recipe = make_recipe("detection", "fast", budget=budget, seed=seed)
     with show_progress() as on_progress:
-        return launch_training(version.folder, recipe, workspace, on_progress=on_progress, name=NAME)
+
+        def show_or_end(event: "ProgressEvent") -> None:
+            if event.message == STOPPING:
+                raise KeyboardInterrupt
+            on_progress(event)
+
+        return launch_training(version.folder, recipe, workspace, on_progress=show_or_end, name=NAME)
 
 
 def compile_to_int8(workspace: "Workspace", model: Path, version: "DatasetVersion", seed: int) -> Path:
