@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sightline.core.errors import SightlineError as SightlineError
     from sightline.core.errors import Unsupported as Unsupported
     from sightline.core.workspace import Workspace as Workspace
+    from sightline.data.augmentation import AugmentationSettings as AugmentationSettings
     from sightline.data.conversion import ConversionReport as ConversionReport
     from sightline.data.exporting import export_version as export_version
     from sightline.data.importing import import_dataset as import_dataset
@@ -68,6 +69,7 @@ _LAZY = {
     # what verbs take
     "Workspace": "sightline.core.workspace",
     "Recipe": "sightline.training.recipe",
+    "AugmentationSettings": "sightline.data.augmentation",
     "ImportOptions": "sightline.compiler.importers.importer",
     "Meaning": "sightline.compiler.importing",
     "StatedInput": "sightline.compiler.importers.importer",

@@ -313,6 +313,8 @@ def test_counts_and_settings_are_parsed() -> None:
         "optimiser": "sgd",
         "width": None,
     }
+    parts = ["augmentation.flip_y=0.5", 'augmentation={"mosaic":0}', "augmentation.quarter_turns=true"]
+    assert parse_settings(parts) == {"augmentation": {"flip_y": 0.5, "mosaic": 0, "quarter_turns": True}}
     for text in ("", "0", "1,x"):
         with pytest.raises(InvalidInput):
             parse_counts(text, "--batch")
@@ -324,6 +326,15 @@ def test_counts_and_settings_are_parsed() -> None:
 def test_a_field_that_chooses_the_defaults_has_an_option_and_is_no_setting(setting: str, option: str) -> None:
     with pytest.raises(InvalidInput, match=f"as {option}, got --set {setting}"):
         make_recipe_of("classification", "fast", [setting], "1it", 0, None, "train", "val")
+
+
+def test_a_field_of_the_augmentation_is_set_alone_and_a_wrong_one_names_the_list() -> None:
+    fields = ["augmentation.flip_y=0.5", "augmentation.quarter_turns=true"]
+    augmentation = make_recipe_of("detection", "fast", fields, "1it", 0, None, "train", "val").augmentation
+    assert (augmentation.flip_y, augmentation.quarter_turns, augmentation.mosaic) == (0.5, True, 0.4)
+    for wrong in ("augmentation.flip_z=1", "batch_size.x=1"):
+        with pytest.raises(InvalidInput, match=rf"{wrong.split('.')[0]}.*help\(sightline\.AugmentationSettings\)"):
+            make_recipe_of("detection", "fast", [wrong], "1it", 0, None, "train", "val")
 
 
 def test_lists_name_a_split_and_a_file(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         schedule, warm_up, final_rate: decay of the rate; share of the budget that warms up; last rate as a share of the peak.
         clip_norm: gradients are scaled down to this global norm; 0 = never.
         average_decay: of the exponential moving average that is validated and kept.
-        augmentation: how pictures are varied.
+        augmentation: how pictures are varied; see `AugmentationSettings`.
         label_smoothing: share of the target spread over all categories (classification, semantic).
         class_weights: "balanced" weighs categories by the inverse root of their frequency.
         train_splits: splits that are learned from.
@@ -164,7 +164,10 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
     try:
         recipe = msgspec.convert(msgspec.to_builtins(settings), Recipe)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"the recipe does not fit: {error}; see sightline.training.recipe.Recipe for its fields") from error
+        raise InvalidInput(
+            f"the recipe does not fit: {error}; "
+            "in Python, help(sightline.Recipe) and help(sightline.AugmentationSettings) list its fields"
+        ) from error
     Budget.parse(recipe.budget)
     if (recipe.width is None) != (recipe.height is None):
         raise InvalidInput(

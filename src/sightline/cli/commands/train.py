@@ -41,7 +41,11 @@ def train_command(
     ] = "val",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="FIELD=VALUE: any other field of the recipe, such as batch_size=8; may be repeated."),
+        typer.Option(
+            "--set",
+            help="FIELD=VALUE: any other field of the recipe, such as batch_size=8 or augmentation.flip_y=0.5; may be "
+            "repeated. In Python, help(sightline.Recipe) and help(sightline.AugmentationSettings) list them.",
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; by default SIGHTLINE_THREADS.")] = None,
     workspace: WorkspaceOption = None,
@@ -93,7 +97,7 @@ def make_recipe_of(
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """`FIELD=VALUE` pairs; a value is JSON where it can be read as such, else text. Raises: InvalidInput."""
+    """`FIELD=VALUE` or `FIELD.PART=VALUE`; a value is JSON where it can be read as such, else text. Raises: InvalidInput."""
     from sightline.core.errors import InvalidInput
 
     parsed: dict[str, Any] = {}
@@ -102,9 +106,12 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         if not field or not equals:
             raise InvalidInput(f"expected --set FIELD=VALUE, such as batch_size=8, got {entry!r}")
         try:
-            parsed[field] = json.loads(text)
+            value = json.loads(text)
         except ValueError:
-            parsed[field] = text
+            value = text
+        field, dot, part = field.partition(".")
+        value, before = {part: value} if dot else value, parsed.get(field)
+        parsed[field] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
     return parsed
 
 
