@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -177,3 +178,13 @@ def test_weights_are_the_state_dict(tmp_path: Path) -> None:
     tensors = load_file(tmp_path / "weights.safetensors")
     assert tensors.keys() == network.state_dict().keys()
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o007, 0o660)])
+def test_files_have_the_rights_that_the_umask_leaves(tmp_path: Path, umask: int, rights: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_weights(tmp_path / "weights.safetensors", make_network(1))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == rights

@@ -154,12 +154,18 @@ def _checksum(tensors: dict[str, Tensor], record: str = "") -> int:
 def _save_atomic(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """safetensors writes to a name, not to a file object: write beside `path`, fsync, rename, fsync the folder.
 
+    Its files are for their owner alone: the new one gets the rights that the process's umask leaves, as every other file has.
+
     Raises: OSError, also for what the system tells safetensors; then `path` is what it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
     try:
+        temporary.touch()
+        rights = temporary.stat().st_mode & 0o777
         save_file(tensors, str(temporary), metadata=metadata)
+        temporary.chmod(rights)
         _sync(temporary)
         temporary.replace(path)
     except SafetensorError as error:
