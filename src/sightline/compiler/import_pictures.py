@@ -20,10 +20,11 @@ GENERATED_SIZE = (320, 240)
 
 @dataclass(frozen=True)
 class ImportPictures:
-    """Decoded pictures `(H, W, 3)` uint8 RGB, and what they are, in words."""
+    """Decoded pictures `(H, W, 3)` uint8 RGB, what they are, in words, and whether they were drawn for want of others."""
 
     images: list[np.ndarray]
     source: str
+    is_generated: bool = False
 
 
 def choose_import_pictures(source: DatasetVersion | Path | None, count: int, seed: int) -> ImportPictures:
@@ -42,7 +43,7 @@ def choose_import_pictures(source: DatasetVersion | Path | None, count: int, see
         return ImportPictures([read_image(path) for path in chosen], "real pictures")
     rng = np.random.default_rng(seed)
     drawn = [draw_picture(rng, [DEFECTS[place % len(DEFECTS)]], *GENERATED_SIZE).image for place in range(count)]
-    return ImportPictures(drawn, "generated pictures (none were given)")
+    return ImportPictures(drawn, "generated pictures (none were given)", is_generated=True)
 
 
 def choose_items(version: DatasetVersion, count: int, seed: int) -> list[Item]:

@@ -31,7 +31,7 @@ from sightline.compiler.output_heads import FoundHead, check_head, find_head, na
 from sightline.compiler.preset_probe import ProbeRow, list_ways, probe_presets
 from sightline.compiler.request import check_place
 from sightline.compiler.stages import Stages
-from sightline.compiler.verification import Verification, verify_import
+from sightline.compiler.verification import Verification, has_other_classes, verify_import
 from sightline.core.errors import InvalidInput
 from sightline.core.folders import compute_file_hash, explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
@@ -152,7 +152,7 @@ def import_network(
             stages.begin("comparing with the source")
             chosen = choose_import_pictures(pictures or probe, VERIFIED_PICTURES, seed)
             batches = [prepare_batch([image], spec)[0] for image in chosen.images]
-            verification = verify_import(imported, batches, chosen.source, stages.update)
+            verification = verify_import(imported, batches, chosen.source, stages.update, chosen.is_generated)
             stages.begin("writing")
             manifest = _complete(manifest, imported, spec, verification, rows, folder)
             write_manifest(folder, manifest)
@@ -332,7 +332,15 @@ def _complete(
     rows: Sequence[ProbeRow],
     folder: Path,
 ) -> ModelManifest:
+    notes = manifest.source["notes"]
+    if imported.precision == "int8" and has_other_classes(verification):
+        notes = [
+            *notes,
+            f"same class at only {verification.top1_agreement:.2%} of all places, on pictures that show nothing the network "
+            "knows; the numbers agree, but import with `pictures` of its kind to have the classes judged",
+        ]
     source: Mapping[str, Any] = manifest.source | {
+        "notes": notes,
         "files": list_source_files(imported.files),
         "input_from": f"probe: {rows[0].preset}" if rows else "stated",
         "probe": [{"preset": row.preset, row.metric: round(row.score, 4)} for row in rows],
