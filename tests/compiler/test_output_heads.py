@@ -83,6 +83,20 @@ def test_class_indices_are_a_segmentation() -> None:
     assert find_head(make_graph(("y", "ArgMax", (30, 40))), None).decode.head == "label_map"
 
 
+def test_class_indices_tell_their_count_by_what_they_were_chosen_from() -> None:
+    found = find_head(make_graph(("y", "ArgMax", (30, 40))), None)
+    assert settle_categories(None, found)[0] == ("class 0", "class 1", "class 2", "class 3")
+    with pytest.raises(InvalidInput, match="expected 4 categories"):
+        settle_categories(["sky", "road"], found)
+
+
+def test_classes_that_nobody_counts_or_names_are_asked_for() -> None:
+    found = name_head(make_graph(("y", "Relu", (1, 30, 40))), "label_map", {}, None)
+    with pytest.raises(InvalidInput, match="do not tell how many there are; give `categories`"):
+        settle_categories(None, found)
+    assert settle_categories(["sky", "road"], found)[0] == ("sky", "road")
+
+
 def test_a_named_head_wins_and_takes_its_parameters() -> None:
     graph = make_graph(("boxes", "Relu", (40, 4)), ("scores", "Softmax", (40, 2)))
     found = name_head(graph, "prior_boxes", {"variances": [0.1, 0.1, 0.2, 0.2]}, 2)

@@ -26,11 +26,19 @@ IDENTITIES = {"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "T
 
 
 class Output(NamedTuple):
-    """An output of the graph: name, shape without the batch axis (0 for an unknown size), and the operator that makes it."""
+    """An output of the graph.
+
+    Attributes:
+        name: of the tensor.
+        shape: without the batch axis; 0 for an unknown size.
+        operator: what makes it.
+        class_count: of class indices, how many classes the ArgMax chose from; 0 when unknown.
+    """
 
     name: str
     shape: tuple[int, ...]
     operator: str
+    class_count: int = 0
 
 
 class FoundHead(NamedTuple):
@@ -53,14 +61,15 @@ def list_outputs(graph: onnx.ModelProto) -> list[Output]:
     """The graph's outputs in order."""
     inferred = shape_inference.infer_shapes(graph, data_prop=True)
     makers = {name: node for node in graph.graph.node for name in node.output}
-    return [
-        Output(
-            value.name,
-            tuple(one.dim_value for one in value.type.tensor_type.shape.dim)[1:],
-            _find_operator(value.name, makers),
-        )
-        for value in inferred.graph.output
-    ]
+    known = [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]
+    shapes = {value.name: tuple(one.dim_value for one in value.type.tensor_type.shape.dim) for value in known}
+    found = []
+    for value in inferred.graph.output:
+        maker = _find_maker(value.name, makers)
+        operator = maker.op_type if maker is not None else ""
+        classes = _count_choices(maker, shapes) if maker is not None and operator == "ArgMax" else 0
+        found.append(Output(value.name, shapes[value.name][1:], operator, classes))
+    return found
 
 
 def find_head(graph: onnx.ModelProto, category_count: int | None) -> FoundHead:
@@ -108,11 +117,16 @@ def settle_categories(
         found: the head.
         background: the first class is one that `names` leaves out.
 
-    Raises: InvalidInput when the counts differ.
+    Raises: InvalidInput when the counts differ, or when nobody tells how many classes there are.
     """
     if found.task in TENSOR_TASKS:
         return (), found.decode
     count = found.class_count or len(names or ())
+    if not count:
+        raise InvalidInput(
+            f"expected names of the network's categories, as its outputs ({found.decode.head}) do not tell how many there are; "
+            "give `categories`, the list it was trained with"
+        )
     given = list(names) if names is not None else [f"class {index}" for index in range(count)]
     if names is not None and background:
         given = ["background", *given]
@@ -167,12 +181,19 @@ def _set_parameter(decode: DecodeSpec, name: str, value: object) -> DecodeSpec:
     )
 
 
-def _find_operator(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
-    """The operator behind an output, seen through those that change no values."""
+def _find_maker(name: str, makers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:
+    """The node behind an output, seen through those that change no values."""
     node = makers.get(name)
     while node is not None and node.op_type in IDENTITIES and node.input[0] in makers:
         node = makers[node.input[0]]
-    return node.op_type if node is not None else ""
+    return node
+
+
+def _count_choices(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """The size of the axis that an ArgMax reduces; 0 when unknown."""
+    axis = next((one.i for one in node.attribute if one.name == "axis"), 0)
+    shape = shapes.get(node.input[0], ())
+    return shape[axis] if -len(shape) <= axis < len(shape) else 0
 
 
 def _find_label(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
@@ -211,7 +232,7 @@ def _find_map(outputs: Sequence[Output], category_count: int | None) -> FoundHea
     (only,) = outputs
     if only.operator == "ArgMax" and len(only.shape) in (2, 3):
         decode = DecodeSpec(head="label_map", outputs=(only.name,))
-        return FoundHead("semantic", decode, category_count or 0, "one map of class indices behind ArgMax")
+        return FoundHead("semantic", decode, only.class_count or category_count or 0, "one map of class indices behind ArgMax")
     is_map = len(only.shape) == 3 and min(only.shape[1:]) > 1
     if not is_map or category_count != only.shape[0]:
         return None
