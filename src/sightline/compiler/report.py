@@ -78,12 +78,21 @@ class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeakFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Best rates of the probes here, GFLOP/s by precision, and the share (0..1) that the network reaches in its own."""
+    """How near the network comes to what the machine can do.
+
+    Attributes:
+        gflops: best rates measured here, GFLOP/s by precision.
+        reached_gflops: of the network at the chosen setting.
+        share: of the peak of its own precision, 0..1.
+        method: how the peak was found, in words.
+        is_own: no probe was as fast as the network itself: the peak is at least its best rate, the share at most `share`.
+    """
 
     gflops: dict[str, float]
     reached_gflops: float
     share: float
     method: str
+    is_own: bool = False
 
 
 class CompileReport(msgspec.Struct, frozen=True, kw_only=True):

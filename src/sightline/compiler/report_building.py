@@ -98,8 +98,8 @@ def add_speed(found: Findings, report: CompileReport, samples: Sequence[np.ndarr
     sweep = sweep_candidate(found.chosen, found.manifest.input.name, samples)
     stages.update(0.8)
     precisions = list(dict.fromkeys(one.precision for one in found.candidates if one.engine == found.chosen.engine))
-    best = max([found.chosen_timing.throughput, *(row.throughput for row in sweep)])
-    peak = compare_with_peak(found.chosen, precisions, best, report.graph.flops)
+    swept = max(row.throughput for row in sweep)
+    peak = compare_with_peak(found.chosen, precisions, found.chosen_timing.throughput, swept, report.graph.flops)
     return msgspec.structs.replace(report, sweep=sweep, peak=peak)
 
 
