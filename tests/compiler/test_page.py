@@ -2,7 +2,7 @@ import msgspec
 from test_report import make_report
 
 from sightline.compiler.page import render_page
-from sightline.compiler.report import PeakFacts
+from sightline.compiler.report import Flip, PeakFacts
 
 
 def test_a_peak_that_no_probe_reached_is_a_lower_bound_and_gives_no_share() -> None:
@@ -13,3 +13,14 @@ def test_a_peak_that_no_probe_reached_is_a_lower_bound_and_gives_no_share() -> N
     page = render_page(own, {})
     assert "80 %" not in page
     assert "of a peak of at least 300 here" in page
+
+
+def test_of_a_segmentation_the_page_says_what_counts_as_changed_and_by_how_much_each_picture_did() -> None:
+    flip = Flip(file_name="road.png", truth="sky", baseline="pole", candidate="sky", place=0, changed_share=0.031)
+    report = make_report(0.25, -0.25)
+    assert report.comparison is not None
+    comparison = msgspec.structs.replace(report.comparison, evidence="labels", images=25)
+    changed = {"task": "semantic", "comparison": comparison, "flips": [flip], "requested": {"objective": "throughput"}}
+    page = render_page(msgspec.structs.replace(report, **changed), {})
+    assert "On 0 of 25 pictures more than 5 % of the pixels" in page
+    assert "changed: 3.10% of the pixels" in page

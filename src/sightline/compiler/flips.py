@@ -14,6 +14,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.reading import encode_image
 from sightline.imaging.resizing import resize_image
+from sightline.metrics.agreement import Agreement
 
 MOST_FLIPS = 12
 LARGEST_SIDE = 320  # pixels of a drawn picture: a page with twelve pairs stays below a megabyte
@@ -22,10 +23,18 @@ MOST_NAMES = 4
 
 
 def describe_flips(
-    manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, flipped: Sequence[int]
+    manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, agreement: Agreement
 ) -> list[Flip]:
-    """Words for at most twelve flips, the surest answers that changed first."""
-    ordered = sorted(flipped, key=lambda place: -_find_confidence(baseline.predictions[place]))[:MOST_FLIPS]
+    """Words for at most twelve flips, the surest answers that changed first.
+
+    Of a segmentation, the pictures that changed most, whether they count as flipped or not: where a thin category is lost, few
+    pixels of each picture change.
+    """
+    shares = measure_changes(agreement) if manifest.task == "semantic" else {}
+    if shares:
+        ordered = sorted(shares, key=lambda place: -shares[place])[:MOST_FLIPS]
+    else:
+        ordered = sorted(agreement.flipped, key=lambda place: -_find_confidence(baseline.predictions[place]))[:MOST_FLIPS]
     return [
         Flip(
             file_name=items[place].file_name,
@@ -33,9 +42,15 @@ def describe_flips(
             baseline=describe_annotations(baseline.predictions[place], manifest),
             candidate=describe_annotations(candidate.predictions[place], manifest),
             place=place,
+            changed_share=shares.get(place),
         )
         for place in ordered
     ]
+
+
+def measure_changes(agreement: Agreement) -> dict[int, float]:
+    """By place of the pictures of which something changed: the share of what is shown that did, 0..1."""
+    return {place: (shown - same) / shown for place, (same, shown) in enumerate(agreement.parts) if same < shown}
 
 
 def draw_flips(

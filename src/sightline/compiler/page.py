@@ -17,6 +17,7 @@ from sightline.compiler.charts import (
     sort_by_change,
 )
 from sightline.compiler.report import CompileReport
+from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
 
 TEMPLATE = "report.html"
 FlipPictures = Mapping[int, tuple[bytes, bytes]]  # place of the flip -> JPEG of FP32's answer and of the compiled one
@@ -37,7 +38,13 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         "data_uri": lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
     }
     template = environment.get_template(TEMPLATE)
-    return template.render(report=report, charts=draw_charts(report), flip_pictures=flip_pictures, SHOWN=MOST_CATEGORIES)
+    return template.render(
+        report=report,
+        charts=draw_charts(report),
+        flip_pictures=flip_pictures,
+        SHOWN=MOST_CATEGORIES,
+        FLIPPED_PIXELS=FLIPPED_PIXEL_SHARE,
+    )
 
 
 def draw_charts(report: CompileReport) -> dict[str, Markup]:

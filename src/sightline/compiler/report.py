@@ -56,13 +56,21 @@ class SweepRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture whose answer changed, in words; `place` is its place among the validation pictures."""
+    """A picture whose answer changed, in words.
+
+    Attributes:
+        file_name: of the picture.
+        truth, baseline, candidate: its labels, FP32's answer and the compiled one.
+        place: among the validation pictures.
+        changed_share: of a segmentation's pixels that either answer shows, the share that changed, 0..1; None for other tasks.
+    """
 
     file_name: str
     truth: str
     baseline: str
     candidate: str
     place: int
+    changed_share: float | None = None
 
 
 class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +113,8 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
         command: reproduces it.
         pictures: which pictures calibrated and which checked.
         passes: what each graph pass changed.
+        flips: the pictures to look at: of a segmentation those that changed most, else the surest of those that flipped.
+        flip_count: how many flipped.
         timed_at: when, if the timings come from an earlier compilation of the same files.
         places: where each layer runs, when several devices share the network or another than the CPU takes it.
         unsupported_layers: layers the first device does not run, and why; others run them, or nothing was made.

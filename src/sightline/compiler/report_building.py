@@ -75,7 +75,7 @@ def add_comparison(found: Findings, report: CompileReport) -> tuple[CompileRepor
     assert found.version is not None
     comparison, agreement = found.compared[shown.name]
     items, pair = found.pictures.validation, (found.judged[found.baseline.name], found.judged[shown.name])
-    flips: list[Flip] = describe_flips(found.manifest, items, *pair, agreement.flipped)
+    flips: list[Flip] = describe_flips(found.manifest, items, *pair, agreement)
     pictures = draw_flips(found.manifest, found.version, items, *pair, flips)
     changed = {"comparison": comparison, "flips": flips, "flip_count": len(agreement.flipped)}
     return msgspec.structs.replace(report, **changed), pictures
