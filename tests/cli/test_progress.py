@@ -1,9 +1,9 @@
 import io
 
+import pytest
 from rich.console import Console
-from rich.progress import Progress
 
-from sightline.cli.progress import Curve, LiveProgress, PlainProgress, format_numbers
+from sightline.cli.progress import Curve, LiveProgress, PlainProgress, format_numbers, make_bars
 from sightline.cli.terminal import format_duration, format_size
 from sightline.core.progress import ProgressEvent
 
@@ -37,12 +37,31 @@ def test_stages_that_take_turns_do_not_start_over() -> None:
 
 def test_the_live_bar_shows_numbers_and_survives_markup() -> None:
     out = io.StringIO()
-    with Progress(
-        "{task.description} {task.fields[numbers]}", console=Console(file=out, force_terminal=True, width=200)
-    ) as bars:
+    with make_bars(Console(file=out, force_terminal=True, width=200)) as bars:
         show = LiveProgress(bars)
         show(ProgressEvent(stage="[/x]", progress=0.5, metrics={"loss": 0.25}, remaining_s=65, message="[/y]"))
     assert "[/y]" in out.getvalue() and "loss 0.25" in out.getvalue() and "1 min 05 s left" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (60, ["step 7"], ["1.276", "0.00123", "▁"]),
+        (80, ["step 7", "loss 1.276"], ["0.00123", "▁"]),
+        (120, ["step 7", "loss 1.276", "loss ▁", "metric ▁"], ["0.00123"]),
+        (160, ["step 7", "loss 1.276", "loss ▁", "metric ▁", "learning_rate 0.00123"], []),
+    ],
+)
+def test_name_percent_and_time_left_stay_whole_and_numbers_go_where_the_terminal_is_narrow(
+    width: int, shown: list[str], left_out: list[str]
+) -> None:
+    out = io.StringIO()
+    metrics = {"learning_rate": 0.00123, "step": 7, "loss": 1.276, "metric": 0.5}
+    with make_bars(Console(file=out, force_terminal=True, width=width, color_system=None)) as bars:
+        LiveProgress(bars)(ProgressEvent(stage="training", progress=0.42, metrics=metrics, remaining_s=200))
+    line = next(line for line in out.getvalue().splitlines()[::-1] if "training" in line)
+    assert all(part in line for part in ("training", "━", " 42%", "3 min 20 s left", *shown))
+    assert not any(part in line for part in left_out)
 
 
 def draw(points: list[tuple[float, float]]) -> str:

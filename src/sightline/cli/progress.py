@@ -1,21 +1,27 @@
 """Render ProgressEvents on stderr: a live bar with numbers and time left on a terminal, sparse plain lines elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.text import Text
 
 from sightline.cli.terminal import format_duration, format_value, make_console
 from sightline.core.progress import OnProgress, ProgressEvent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, Task, TaskID
 
 CURVE_WIDTH = 16  # characters of a curve
 CURVE_MARKS = "▁▂▃▄▅▆▇█"
 CURVE_METRICS = ("loss", "metric")
+LAST_METRICS = ("learning_rate",)  # the first that is left out where the terminal is narrow
+GAP = "  "
+BAR_SHARE = 5  # a bar takes so much less than the terminal's width
 PLAIN_LINES = 10  # without a terminal, so many lines per stage
 
 
@@ -26,11 +32,47 @@ def show_progress() -> Iterator[OnProgress]:
     if not console.is_terminal:
         yield PlainProgress(console)
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[numbers]}"))
-    with Progress(*columns, console=console) as bars:
+    with make_bars(console) as bars:
         yield LiveProgress(bars)
+
+
+def make_bars(console: Console) -> "Progress":
+    """Name, bar, percent and time left, which keep their place, then as many numbers as there is room for."""
+    from rich.progress import BarColumn, Progress, RenderableColumn, TaskProgressColumn, TextColumn
+    from rich.table import Column
+
+    class NumbersColumn(RenderableColumn):
+        def render(self, task: "Task") -> "FittingParts":
+            return FittingParts(task.fields["numbers"])
+
+    return Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=max(4, console.width // BAR_SHARE)),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+        NumbersColumn(table_column=Column(no_wrap=True, ratio=1)),
+        console=console,
+        expand=True,
+    )
+
+
+class FittingParts:
+    """Texts in a row, each whole or left out: the first ones that fit into the room there is."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        line = ""
+        for part in self._parts:
+            longer = f"{line}{GAP}{part}" if line else part
+            if cell_len(longer) > options.max_width:
+                break
+            line = longer
+        yield Text(line, no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, options.max_width)
 
 
 class LiveProgress:
@@ -46,24 +88,31 @@ class LiveProgress:
         if event.message:
             self._bars.console.print(event.message, markup=False, highlight=False)
         if event.stage not in self._tasks:
-            self._tasks[event.stage] = self._bars.add_task(escape(event.stage), total=None, numbers="")
+            self._tasks[event.stage] = self._bars.add_task(escape(event.stage), total=None, left="", numbers=())
         self._bars.update(
             self._tasks[event.stage],
             total=None if event.progress is None else 1.0,
             completed=event.progress or 0.0,
-            numbers=escape(format_numbers(event)) + self._draw_curves(event),
+            left=format_left(event),
+            numbers=self._sort_numbers(event),
         )
 
-    def _draw_curves(self, event: ProgressEvent) -> str:
+    def _sort_numbers(self, event: ProgressEvent) -> list[str]:
+        """Numbers and curves, the least wanted last."""
+        first = {name: value for name, value in event.metrics.items() if name not in LAST_METRICS}
+        last = {name: value for name, value in event.metrics.items() if name in LAST_METRICS}
+        return [*list_numbers(first), *self._draw_curves(event), *list_numbers(last)]
+
+    def _draw_curves(self, event: ProgressEvent) -> list[str]:
         """The course so far of `loss` and `metric`, where an event tells them."""
         if event.progress is None:
-            return ""
-        drawn = ""
+            return []
+        drawn = []
         for name in CURVE_METRICS:
             if name in event.metrics:
                 curve = self._curves.setdefault(name, Curve())
                 curve.add(event.progress, event.metrics[name])
-                drawn += f"  {name} {curve.draw()}"
+                drawn.append(f"{name} {curve.draw()}")
         return drawn
 
 
@@ -111,7 +160,16 @@ class PlainProgress:
 
 def format_numbers(event: ProgressEvent) -> str:
     """The event's metrics and the time left: `loss 0.42  mAP 0.61  3 min 20 s left`."""
-    parts = [f"{name} {format_value(value)}" for name, value in event.metrics.items()]
-    if event.remaining_s is not None and (event.progress or 0.0) < 1.0:
-        parts.append(f"{format_duration(event.remaining_s)} left")
-    return "  ".join(parts)
+    return GAP.join(part for part in (*list_numbers(event.metrics), format_left(event)) if part)
+
+
+def list_numbers(metrics: Mapping[str, float]) -> list[str]:
+    """Each with its name."""
+    return [f"{name} {format_value(value)}" for name, value in metrics.items()]
+
+
+def format_left(event: ProgressEvent) -> str:
+    """The time left: `3 min 20 s left`; empty where it is not known or all is done."""
+    if event.remaining_s is None or (event.progress or 0.0) >= 1.0:
+        return ""
+    return f"{format_duration(event.remaining_s)} left"
