@@ -100,3 +100,40 @@ def test_a_threshold_among_the_metrics_is_not_compared_as_an_accuracy(make_conte
     with_threshold = make_content(accuracy=msgspec.structs.replace(accuracy, values=values))
     names = {number.name for number in compare_reports(with_threshold, with_threshold).numbers}
     assert "best_confidence" not in names and set(accuracy.values) <= names
+
+
+@pytest.mark.parametrize(
+    ("b", "interval", "verdict"),
+    [
+        (0.6, (0.55, 0.65), "better"),
+        (0.4, (0.35, 0.45), "worse"),
+        (0.6, (0.45, 0.75), "unclear"),  # a lies in b's interval
+        (0.52, (0.51, 0.53), "unclear"),  # b lies in a's interval
+        (0.6, (None, None), "unclear"),
+    ],
+)
+def test_an_accuracy_is_better_or_worse_only_outside_the_intervals(
+    b: float, interval: tuple[float | None, float | None], verdict: str, make_content: MakeContent
+) -> None:
+    accuracy = msgspec.structs.replace(make_content().accuracy, primary_low=0.45, primary_high=0.55)
+    low, high = interval
+    other = msgspec.structs.replace(accuracy, primary=b, values={"map": b}, primary_low=low, primary_high=high)
+    number = find(compare_reports(make_content(accuracy=accuracy), make_content(accuracy=other)), "accuracy", "map")
+    assert (number.difference, number.verdict) == (pytest.approx(b - 0.5), verdict)
+
+
+@pytest.mark.parametrize(("repeats", "verdict"), [((120.0, 130.0, 140.0), "better"), ((90.0, 130.0, 140.0), "unclear")])
+def test_a_throughput_is_better_only_outside_the_repeats(
+    repeats: tuple[float, ...], verdict: str, make_content: MakeContent
+) -> None:
+    slow, fast = (
+        msgspec.structs.replace(make_content().throughput[0], images_per_s=speed, repeats=turns)
+        for speed, turns in ((100.0, (95.0, 100.0, 105.0)), (130.0, repeats))
+    )
+    comparison = compare_reports(make_content(throughput=(slow,)), make_content(throughput=(fast,)))
+    assert find(comparison, "throughput", "batch 1, 1 stream").verdict == verdict
+
+
+def test_reports_of_one_thing_are_told_apart_by_their_time(make_content: MakeContent) -> None:
+    comparison = compare_reports(make_content(created_at="2026-01-01"), make_content(created_at="2026-01-02"))
+    assert (comparison.a[-12:], comparison.b[-12:]) == (", 2026-01-01", ", 2026-01-02")

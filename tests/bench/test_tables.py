@@ -52,3 +52,9 @@ def test_two_reports_of_one_name_are_told_apart(make_content: MakeContent) -> No
     compared = compare_reports(make_content(), make_content(subject=structs.replace(make_content().subject, precision="bf16")))
     assert "bf16" in compared.b and "bf16" not in compared.a
     assert f"b: {compared.b}" in render(build_comparison_table(compared))
+
+
+def test_the_interval_of_the_accuracy_stands_below_a_comparison(make_content: MakeContent) -> None:
+    content = make_content(accuracy=structs.replace(make_content().accuracy, primary_low=0.45, primary_high=0.55))
+    line = "map: 95 % between 0.4500 and 0.5500 (a), 0.4500 and 0.5500 (b)"
+    assert line in render(build_comparison_table(compare_reports(content, content)))

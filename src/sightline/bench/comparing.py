@@ -1,7 +1,9 @@
 """Two Reports side by side: every number both hold, with difference and ratio, and a word wherever comparing would mislead.
 
 Accuracies compare only on the same pictures; speeds only on the same machine, those of a remote subject at the same server.
-Where that does not hold the numbers still stand side by side, but without difference and ratio.
+Where that does not hold the numbers still stand side by side, but without difference and ratio. A difference counts as better
+or worse only where chance does not explain it, as far as the Reports tell: by the 95 % interval of their primary metric, and by
+the repeats of a throughput. Of other accuracies they tell nothing.
 """
 
 from collections.abc import Iterator
@@ -9,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from sightline.bench.records import COUNT_METRIC, ReportContent
+from sightline.bench.records import COUNT_METRIC, ReportContent, ThroughputPoint
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
+Interval = tuple[float, float]
 HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
 THRESHOLD_METRIC = "best_confidence"  # stands among the metrics, but more of it is not better
 BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
@@ -22,6 +25,7 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         better: which direction is better.
+        a_interval, b_interval: (lowest, highest) that chance explains; None where the Report does not tell.
         difference, ratio: b - a and b / a; None where comparing would mislead or a is 0.
     """
 
@@ -33,14 +37,21 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
     b: float | None
     difference: float | None
     ratio: float | None
+    a_interval: Interval | None = None
+    b_interval: Interval | None = None
 
     @property
-    def verdict(self) -> Literal["better", "worse", "same", "unknown"]:
-        """Whether b is better than a."""
+    def verdict(self) -> Literal["better", "worse", "unclear", "same", "unknown"]:
+        """Whether b is better than a; "unclear" where chance may explain the difference."""
         if self.difference is None:
             return "unknown"
         if self.difference == 0:
             return "same"
+        if self.a_interval is None or self.b_interval is None:
+            if self.group == "accuracy":
+                return "unclear"
+        elif _is_inside(self.b, self.a_interval) or _is_inside(self.a, self.b_interval):
+            return "unclear"
         return "better" if (self.difference > 0) == (self.better == "higher") else "worse"
 
 
@@ -67,14 +78,20 @@ def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
     same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
     left, right = _flatten(a), _flatten(b)
+    intervals = _find_intervals(a), _find_intervals(b)
     numbers = []
     for key in dict.fromkeys((*left, *right)):
         group, name, unit, better = key
         fair = is_fair.get(group, same_host)
-        numbers.append(_compare(group, name, unit=unit, better=better, a=left.get(key), b=right.get(key), fair=fair))
+        number = _compare(group, name, unit=unit, better=better, a=left.get(key), b=right.get(key), fair=fair)
+        known = {"a_interval": intervals[0].get((group, name)), "b_interval": intervals[1].get((group, name))}
+        numbers.append(msgspec.structs.replace(number, **known))
+    names = [_name_subject(content) for content in (a, b)]
+    if names[0] == names[1]:
+        names = [f"{_name_subject(content)}, {content.created_at}" for content in (a, b)]
     return Comparison(
-        a=_name_subject(a),
-        b=_name_subject(b),
+        a=names[0],
+        b=names[1],
         same_pictures=same_pictures,
         same_host=same_host,
         warnings=tuple(_find_warnings(a, b)),
@@ -119,7 +136,7 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
             numbers["latency", f"{label}: {quantile}", "ms", "lower"] = getattr(result.ms, quantile)
         numbers["latency", f"{label}: CPU", "ms", "lower"] = result.cpu_ms
     for point in content.throughput:
-        label = f"batch {point.batch_size}, {point.streams} stream{'s' if point.streams > 1 else ''}"
+        label = _name_point(point)
         numbers["throughput", label, "img/s", "higher"] = point.images_per_s
         numbers["throughput", f"{label}: CPU per picture", "ms", "lower"] = point.cpu_ms_per_image
     memory = content.memory
@@ -128,6 +145,25 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
     numbers["memory", "to open it", "MB", "lower"] = opening / 1e6 if opening is not None else None
     numbers["energy", "per picture", "J", "lower"] = content.energy.joules_per_image
     return numbers
+
+
+def _find_intervals(content: ReportContent) -> dict[tuple[Group, str], Interval]:
+    """What chance explains, by group and name of the number."""
+    accuracy = content.accuracy
+    found: dict[tuple[Group, str], Interval] = {
+        ("throughput", _name_point(point)): (min(point.repeats), max(point.repeats)) for point in content.throughput
+    }
+    if accuracy.primary_low is not None and accuracy.primary_high is not None:
+        found["accuracy", accuracy.primary_name] = accuracy.primary_low, accuracy.primary_high
+    return found
+
+
+def _is_inside(value: float | None, interval: Interval) -> bool:
+    return value is not None and interval[0] <= value <= interval[1]
+
+
+def _name_point(point: ThroughputPoint) -> str:
+    return f"batch {point.batch_size}, {point.streams} stream{'s' if point.streams > 1 else ''}"
 
 
 def _picture_key(content: ReportContent) -> tuple[Any, ...]:

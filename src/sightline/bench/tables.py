@@ -9,7 +9,7 @@ from sightline.bench.comparing import ComparedNumber, Comparison
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 
 MAX_CATEGORIES = 20
-VERDICT_STYLES = {"better": "green", "worse": "red", "same": "dim", "unknown": "dim"}
+VERDICT_STYLES = {"better": "green", "worse": "red", "unclear": "", "same": "dim", "unknown": "dim"}
 
 
 def build_report_table(content: ReportContent) -> RenderableType:
@@ -42,7 +42,7 @@ def build_comparison_table(comparison: Comparison) -> RenderableType:
         table.add_row(*_format_row(number))
     warnings = [Text(f"careful: {warning}", style="yellow") for warning in comparison.warnings]
     sides = [Text(f"a: {comparison.a}", style="bold"), Text(f"b: {comparison.b}", style="bold")]
-    return Group(*sides, table, *warnings)
+    return Group(*sides, table, *_list_intervals(comparison), *warnings)
 
 
 def describe_subject_line(content: ReportContent) -> str:
@@ -142,6 +142,18 @@ def _build_throughput(content: ReportContent) -> Table:
             f"{point.joules_per_image:.3f}" if point.joules_per_image is not None else "–",
         )
     return table
+
+
+def _list_intervals(comparison: Comparison) -> list[Text]:
+    """What chance explains of the primary accuracy."""
+    return [
+        Text(
+            f"{number.name}: 95 % between {number.a_interval[0]:.4f} and {number.a_interval[1]:.4f} (a), "
+            f"{number.b_interval[0]:.4f} and {number.b_interval[1]:.4f} (b)"
+        )
+        for number in comparison.numbers
+        if number.group == "accuracy" and number.a_interval is not None and number.b_interval is not None
+    ]
 
 
 def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
