@@ -1,5 +1,7 @@
 """Statistics of a small version, counted by hand; percentiles against numpy."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +10,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.workspace import Workspace
 from sightline.data.items import Item
-from sightline.data.statistics import compute_statistics, draw_statistics
+from sightline.data.statistics import build_figure, compute_statistics, draw_statistics
 from sightline.data.versions import VersionWriter
 
 
@@ -71,3 +73,39 @@ def test_an_empty_version_has_statistics_and_a_picture(tmp_path):
     draw_statistics(statistics, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.size[0] > 500
+
+
+def test_no_percentile_lies_beyond_the_sizes_there_are(tmp_path):
+    """480 px lie in a bin whose middle is 482 px, 305 in one of 304.3."""
+    statistics = compute_statistics(make(tmp_path, [("train", (480, 360), (box("cat", 480, 305),))]))
+    assert statistics.box_sizes["cat"].width == (480.0,) * 5
+    assert statistics.box_sizes["cat"].height == (305.0,) * 5
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(3, 480), (30, 40), (1, 5000)])
+def test_the_labels_of_box_sizes_have_room(tmp_path, smallest, largest):
+    rows = [("train", (9999, 9999), (box("cat", smallest, largest),))]
+    figure = build_figure(compute_statistics(make(tmp_path, rows)))
+    figure.canvas.draw()
+    axis = figure.axes[1].xaxis
+    low, high = figure.axes[1].get_xlim()
+    labels = [label for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True) if low <= place <= high]
+    spans = [label.get_window_extent() for label in labels]
+    assert len(spans) >= 2
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(spans))
+    assert not [label.get_text() for label in axis.get_ticklabels(minor=True)]
+
+
+def test_without_boxes_there_is_one_panel_whose_ticks_are_whole(tmp_path):
+    figure = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), (Annotation(category="dog"),))])))
+    (axes,) = figure.axes
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+def test_categories_that_are_left_out_are_counted(tmp_path):
+    names = [f"c{number}" for number in range(50)]
+    with VersionWriter(Workspace(tmp_path), "many", Categories(names)) as writer:
+        annotations = tuple(Annotation(category=name) for name in names[:45])  # five have none
+        writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
+        statistics = compute_statistics(writer.close())
+    assert build_figure(statistics).get_suptitle() == "many: the 40 most frequent of 45 categories"

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from sightline.core.annotations import Annotation
 from sightline.data.items import Item
@@ -25,7 +26,7 @@ BIN_RATIO = 1.02
 SMALLEST_PX = 0.01
 MAX_PICTURE_SIZES = 1000  # different sizes that are told apart; the rest count as "other"
 MAX_BARS = 40
-MAX_LEGEND_COLUMNS = 3
+ABOVE: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "fontsize": "small", "frameon": False, "ncols": 3}  # of the axes
 
 
 class SizePercentiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,41 +99,52 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
 def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
     """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories)."""
     with rc_context({"text.parse_math": False}):  # a category may be called "$"
-        _draw_statistics(statistics, path)
+        build_figure(statistics).savefig(path, dpi=110)
 
 
-def _draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
+def build_figure(statistics: DatasetStatistics) -> Figure:
+    """The plot; without the sizes where no annotation has a box."""
     totals: Counter[str] = Counter()
     for part in statistics.splits.values():
         totals.update(part.annotations)
     names = [name for name, _ in totals.most_common(MAX_BARS)][::-1]
-    figure = Figure(figsize=(11, 1.6 + 0.28 * max(len(names), 4)), layout="constrained")
+    panels = 2 if statistics.box_sizes else 1
+    figure = Figure(figsize=(11 if panels == 2 else 8, 1.6 + 0.28 * max(len(names), 4)), layout="constrained")
     FigureCanvasAgg(figure)
-    counts, boxes = figure.subplots(1, 2, sharey=True)
+    left_out = f": the {MAX_BARS} most frequent of {len(totals)} categories" if len(totals) > MAX_BARS else ""
+    figure.suptitle(f"{statistics.name}{left_out}")
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    _draw_counts(axes[0], statistics, names)
+    if statistics.box_sizes:
+        _draw_box_sizes(axes[1], statistics, names)
+    return figure
+
+
+def _draw_counts(axes: Axes, statistics: DatasetStatistics, names: Sequence[str]) -> None:
     left = np.zeros(len(names))
     for split, part in statistics.splits.items():
         values = np.array([part.annotations.get(name, 0) for name in names], float)
-        counts.barh(names, values, left=left, label=f"{split} ({part.images:,} images)")
+        axes.barh(names, values, left=left, label=f"{split} ({part.images:,} images)")
         left += values
-    counts.set(xlabel="annotations")
-    figure.suptitle(statistics.name)
-    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "fontsize": "small", "frameon": False}
+    axes.set(xlabel="annotations", ylim=(-0.6, max(len(names), 1) - 0.4))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if statistics.splits:
-        counts.legend(**above, ncols=MAX_LEGEND_COLUMNS)
+        axes.legend(**ABOVE)
+
+
+def _draw_box_sizes(axes: Axes, statistics: DatasetStatistics, names: Sequence[str]) -> None:
     for row, name in enumerate(names):
         size = statistics.box_sizes.get(name)
         for offset, sides, colour in () if size is None else ((0.16, size.width, "C0"), (-0.16, size.height, "C1")):
-            boxes.plot((sides[0], sides[-1]), (row + offset,) * 2, color=colour, linewidth=2)
-            boxes.plot(sides[2], row + offset, "o", color=colour, markersize=5)
-    boxes.plot([], [], "C0o-", label="width")
-    boxes.plot([], [], "C1o-", label="height")
-    boxes.legend(**above, ncols=MAX_LEGEND_COLUMNS)
-    boxes.set(xlabel="box size, pixels (5th, 50th, 95th percentile)")
-    if statistics.box_sizes:
-        boxes.set_xscale("log")
-        boxes.xaxis.set_major_formatter(ScalarFormatter())
-        boxes.xaxis.set_minor_formatter(ScalarFormatter())
-    figure.savefig(path, dpi=110)
+            axes.plot((sides[0], sides[-1]), (row + offset,) * 2, color=colour, linewidth=2)
+            axes.plot(sides[2], row + offset, "o", color=colour, markersize=5)
+    axes.plot([], [], "C0o-", label="width")
+    axes.plot([], [], "C1o-", label="height")
+    axes.legend(**ABOVE)
+    axes.set(xlabel="box size, pixels (5th, 50th, 95th percentile)", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.minorticks_off()
 
 
 def _count_item(part: SplitStatistics, item: Item) -> None:
@@ -156,14 +168,16 @@ class _SizeHistogram:
 
     def __init__(self) -> None:
         self._bins: Counter[int] = Counter()
+        self._smallest, self._largest = math.inf, 0.0
         self.count = 0
 
     def add(self, size_px: float) -> None:
         self._bins[round(math.log(max(size_px, SMALLEST_PX), BIN_RATIO))] += 1
+        self._smallest, self._largest = min(self._smallest, size_px), max(self._largest, size_px)
         self.count += 1
 
     def percentiles(self) -> tuple[float, ...]:
-        """Sizes at `PERCENTILES`: the middle of the bin that holds the nearest rank."""
+        """Sizes at `PERCENTILES`: the middle of the bin that holds the nearest rank, but no size beyond those there are."""
         found = []
         bins = sorted(self._bins.items())
         for percent in PERCENTILES:
@@ -171,6 +185,6 @@ class _SizeHistogram:
             for number, count in bins:
                 seen += count
                 if seen >= rank:
-                    found.append(round(BIN_RATIO**number, 2))
+                    found.append(round(min(max(BIN_RATIO**number, self._smallest), self._largest), 2))
                     break
         return tuple(found)
