@@ -24,3 +24,11 @@ def test_of_a_segmentation_the_page_says_what_counts_as_changed_and_by_how_much_
     page = render_page(msgspec.structs.replace(report, **changed), {})
     assert "On 0 of 25 pictures more than 5 % of the pixels" in page
     assert "changed: 3.10% of the pixels" in page
+
+
+def test_the_pictures_asked_for_and_those_used_have_names_of_their_own() -> None:
+    requested = {"objective": "throughput", "calibration_images": 300}
+    report = msgspec.structs.replace(make_report(0.25, -0.25), requested=requested, pictures={"calibration_images": 205})
+    page = render_page(report, {})
+    assert "<td>calibration images, at most</td><td>300</td>" in page
+    assert "<td>calibration images</td><td>205</td>" in page
