@@ -3,12 +3,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from msgspec import structs
 
 from sightline.bench.comparing import compare_reports
 from sightline.bench.pages import render_comparison
-from sightline.bench.plots import _plot_categories, _plot_curves
+from sightline.bench.plots import STYLE, _plot_categories, _plot_curves, _plot_latency
 from sightline.bench.records import Accuracy, DatasetFacts, PrecisionRecall, ReportContent
 from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
 from sightline.core.errors import Conflict, CorruptFile, InvalidInput
@@ -144,3 +146,16 @@ def test_report_names_fit_folders() -> None:
 def test_a_report_is_shown_in_a_line(make_content: MakeContent, tmp_path: Path) -> None:
     saved = save_report(make_content(), tmp_path / "report")
     assert repr(saved) == f"Report({saved.manifest.name!r}, {saved.id[:12]}, '{tmp_path / 'report'}')"
+
+
+def test_the_legend_of_the_latency_lies_above_the_curves(make_content: MakeContent) -> None:
+    result = make_content().latency[0]
+    latency = tuple(structs.replace(result, batch_size=size) for size in (1, 8, 16, 32))
+    with rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        axes = figure.add_subplot()
+        _plot_latency(axes, make_content(latency=latency))
+        FigureCanvasAgg(figure).draw()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1

@@ -173,7 +173,7 @@ def _plot_latency(axes: Axes, content: ReportContent) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set(ylim=(0, 1.03), xlabel="milliseconds per call (log scale; dots: p50, p90, p99)", ylabel="share of calls done")
-    axes.legend(loc="lower right", fontsize=8)  # where all calls are done, the curves are at the top
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)  # above: curves may be anywhere in the plot
 
 
 def _log_ticks(latency: Sequence[LatencyResult]) -> list[float]:

@@ -77,9 +77,10 @@ def draw_sweep_chart(sweep: Sequence[SweepRow]) -> str:
             left.plot([row.batch for row in rows], [row.throughput for row in rows], "o-", color=colour, label=label, ms=4)
             single = [(row.batch, row.latency_ms) for row in rows if row.latency_ms is not None]
             if single:
-                right.plot([row[0] for row in single], [row[1] for row in single], "o-", color=colour, label=label, ms=4)
+                right.plot([row[0] for row in single], [row[1] for row in single], "o-", color=colour, ms=4)
         _finish_sweep_axes(left, "pictures / s", sweep)
         _finish_sweep_axes(right, "ms for a batch, alone", sweep)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False, fontsize=8)
         return to_svg(figure, "Throughput and latency over batch size")
 
 
@@ -92,7 +93,6 @@ def _finish_sweep_axes(axes: Axes, label: str, sweep: Sequence[SweepRow]) -> Non
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.2, color=INK, lw=0.5)
-    axes.legend(frameon=False, fontsize=8)
 
 
 def draw_timing_chart(timings: Sequence[Timing], chosen: str | None) -> str:
