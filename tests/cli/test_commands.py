@@ -60,6 +60,14 @@ def test_a_dataset_shows_what_it_holds(run: Run, tmp_path: Path) -> None:
     assert run("show", f"parts@{str(sample['id'])[:6]}").out == run("show", str(sample["folder"])).out == text
 
 
+def test_a_pipe_has_long_paths_in_one_line(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / ("a-long-name-" * 12)
+    folder = str(run("sample", "parts", "--count", "20", "--workspace", home, "--json").json["folder"])
+    assert len(folder) > 150
+    assert folder in run("show", "--workspace", home).out
+    assert max(map(len, run("show", "parts", "--workspace", home).out.splitlines())) < 2 * len(folder)  # nothing is padded
+
+
 def test_only_a_dataset_can_be_drawn(run: Run, sample: dict[str, object], tmp_path: Path) -> None:
     model = write_brightness_model(tmp_path / "model")
     assert json.loads(run("show", str(model)).out)["kind"] == "model"
@@ -206,6 +214,8 @@ def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run,
     assert run("sample", "boxes", "--count", "20").code == 0
     refused = run("train", "boxes", "--task", "semantic", "--budget", "1it")
     assert refused.code == 2 and "expected masks or polygons" in refused.err
+    refused = run("train", "boxes", "--task", "segmentation", "--budget", "1it")
+    assert refused.code == 2 and "expected a task of classification, multilabel, detection, semantic, got" in refused.err
     refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
     assert refused.code == 3 and "there is test, train, val" in refused.err
 

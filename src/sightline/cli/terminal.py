@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-NARROW_WIDTH = 100  # of a pipe or log file, which has none of its own
+ENDLESS_WIDTH = 100_000  # of a pipe or log file, where whoever reads a table wants its rows and paths whole
 
 
 def make_console(to_stderr: bool) -> Console:
-    """A console that wraps at the terminal's width, and at a steady one where there is no terminal."""
+    """A console that wraps at the terminal's width, and nowhere where there is no terminal."""
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else NARROW_WIDTH, highlight=False, emoji=False)
+    return Console(file=stream, width=None if stream.isatty() else ENDLESS_WIDTH, highlight=False, emoji=False)
 
 
 class Terminal:

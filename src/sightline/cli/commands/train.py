@@ -80,7 +80,9 @@ def make_recipe_of(
     from sightline.training.recipe import make_recipe
 
     if task not in get_args(Task):
-        raise InvalidInput(f"expected a task of {', '.join(get_args(Task))}, got {task!r}")
+        from sightline.training.tasks.table import TASKS  # brings torch
+
+        raise InvalidInput(f"expected a task of {', '.join(TASKS)}, got {task!r}")
     changes: dict[str, Any] = {
         "budget": budget,
         "seed": seed,
