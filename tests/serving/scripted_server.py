@@ -102,7 +102,10 @@ class ScriptedServer:
             name, _, value = text.partition(":")
             headers[name.lower()] = value.strip()
         method, path, _ = line.decode().split()
-        body = stream.read(int(headers.get("content-length", "0")))
+        length = int(headers.get("content-length", "0"))
+        body = stream.read(length)
+        if len(body) < length:  # the client left on the way
+            return None
         with self._lock:
             asked = Asked(len(self.asked), on_connection, method, path, headers, body)
             self.asked.append(asked)
