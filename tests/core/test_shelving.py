@@ -77,6 +77,18 @@ def test_what_a_killed_run_left_half_made_goes_with_the_next_run_of_that_name(tm
         assert (other.parent / ".other.ab12cd34").exists()
 
 
+def test_what_a_killed_run_left_whole_is_shelved_and_what_is_damaged_goes(tmp_path: Path) -> None:
+    home, found = Workspace(tmp_path), list[Path]()
+    with stage(home, "models", "net") as staged:
+        write_brightness_model(staged)
+    with stage(home, "models", "net", found.append) as staged:
+        assert found == home.list("models", "net") == [home.find("models", "net")] and not staged.exists()
+        write_brightness_model(staged)
+        (staged / "model.onnx").write_bytes(b"")
+    with stage(home, "models", "net", found.append) as staged:
+        assert len(found) == 1 and not staged.exists()
+
+
 def test_a_run_that_left_nothing_takes_its_name_back(tmp_path: Path) -> None:
     home = Workspace(tmp_path)
     with pytest.raises(ZeroDivisionError), stage(home, "models", "net"):

@@ -37,6 +37,7 @@ RECIPE = make_recipe(
     checkpoint_s=0,
     augmentation={"mixup": 0.3, "cutmix": 0.3, "erase": 0.3},
 )
+TRAINERS = (train_model, lambda version, *rest, **named: launch_training(version.folder, *rest, **named))
 
 
 def assert_same_weights(folder: Path, other: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_training_into_a_workspace_goes_on_under_its_name_in_either_process(ma
     with pytest.raises(UnreadableImage):
         train_model(version, RECIPE, home, on_progress=fail, name="net")
     assert home.names("models") == []
-    with pytest.raises(Conflict, match="go on with --resume"):
+    with pytest.raises(Conflict, match="go on with `resume`"):
         train_model(version, RECIPE, home, name="net")
     made = launch_training(version.folder, RECIPE, home, resume=True, threads=1, name="net")
     assert home.find("models", "net") == made
@@ -236,9 +237,26 @@ def test_a_training_into_a_workspace_goes_on_under_its_name_in_either_process(ma
     assert_same_weights(made, again)
 
 
-@pytest.mark.parametrize(
-    "train", [train_model, lambda version, *rest, **named: launch_training(version.folder, *rest, **named)]
-)
+@pytest.mark.parametrize("train", TRAINERS)
+def test_a_model_that_a_killed_run_finished_is_kept_and_is_what_resume_gives(
+    train: Callable[..., Path], make_version, tmp_path: Path
+) -> None:
+    version, home = make_version("classification", {"train": 4}), Workspace(tmp_path / "home")
+    recipe = make_recipe("classification", budget="1it", size=32)
+    staged = home.root / "models" / "net" / ".making" / "net"
+    finished = train_model(version, recipe, staged)
+    weights = (finished / "weights.safetensors").read_bytes()
+    resumed = train(version, recipe, home, resume=True, name="net")
+    assert (resumed / "weights.safetensors").read_bytes() == weights and home.find("models", "net") == resumed
+    assert sorted(path.name for path in resumed.parent.iterdir()) == sorted([resumed.name, "latest"])
+    for changes in ({"resume": False}, {"resume": True, "recipe": msgspec.structs.replace(recipe, seed=9)}):
+        staged.parent.mkdir()
+        resumed.rename(staged)
+        trained = train(version, **{"recipe": recipe, **changes}, out=home, name="net")
+        assert trained != resumed and home.list("models", "net")[0] == resumed
+
+
+@pytest.mark.parametrize("train", TRAINERS)
 def test_a_folder_gives_its_model_a_name_unless_one_is_said(train: Callable[..., Path], make_version, tmp_path: Path) -> None:
     version, recipe = make_version("classification", {"train": 4}), make_recipe("classification", budget="1it", size=32)
     for out, name, expected in (("first", None, "first"), ("second", "said", "said")):

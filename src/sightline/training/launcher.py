@@ -18,15 +18,15 @@ import msgspec
 
 from sightline.core.errors import Exhausted, SightlineError, make_public
 from sightline.core.folders import read_manifest
-from sightline.core.manifests import ModelManifest
+from sightline.core.manifests import DatasetVersionManifest, compute_manifest_id
 from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
-from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace
 from sightline.training.lock import lock_training
 from sightline.training.paths import LOG_NAME, training_folder
 from sightline.training.recipe import Recipe
+from sightline.training.staging import compute_recipe_id, train_in_workspace
 from sightline.training.worker_messages import Job, WorkerMessage
 
 STOPPING = "stopping; the best weights so far are kept"  # the message of a first interrupt
@@ -60,9 +60,15 @@ def launch_training(
             stopped before it began.
     """
     if isinstance(out, Workspace):
-        with stage(out, "models", name) as staged:
-            made = launch_training(version_folder, recipe, staged, resume, on_progress, threads)
-            return shelve(made, out, "models", read_manifest(made, ModelManifest))
+        version_id = compute_manifest_id(read_manifest(Path(version_folder), DatasetVersionManifest))
+        return train_in_workspace(
+            out,
+            name,
+            compute_recipe_id(version_id, recipe),
+            resume,
+            on_progress,
+            lambda staged: launch_training(version_folder, recipe, staged, resume, on_progress, threads),
+        )
     version_folder, out = Path(version_folder), Path(out)
     job = Job(version=str(version_folder.resolve()), recipe=recipe, out=str(out.resolve()), resume=resume, name=name)
     log_path = training_folder(out) / LOG_NAME

@@ -5,7 +5,6 @@ checked against the network on real pictures.
 """
 
 import datetime
-import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,11 +17,10 @@ import torch
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folder_lock import LOCK_NAME
-from sightline.core.folders import explain_full_disk, hash_files, new_folder, read_manifest, write_manifest
+from sightline.core.folders import explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
-from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace, check_name
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.evaluator import TaskMetrics
@@ -41,6 +39,7 @@ from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOG_NAME, STOP
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
+from sightline.training.staging import compute_recipe_id, train_in_workspace
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
 from sightline.training.tasks.task import TaskContext
@@ -75,8 +74,8 @@ def train_model(
         version: what to learn.
         recipe: how; see `sightline.training.recipe.make_recipe`.
         out: the Model folder to be made, or a Workspace that shelves it under its name and id.
-        resume: continue from the checkpoint in `<out>.training`, or of this name in a Workspace; start anew where there is
-            none.
+        resume: continue from the checkpoint in `<out>.training`, or of this name in a Workspace, where a Model that a
+            killed run had finished is taken as it is; start anew where there is neither.
         on_progress: told of every logged step.
         stop: asked after each step; when true, training ends and the best weights so far are kept. The checkpoint stays, so
             that a later `resume` can go on; it then replaces `out`.
@@ -91,9 +90,15 @@ def train_model(
             Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
     if isinstance(out, Workspace):
-        with stage(out, "models", name) as staged:
-            made = train_model(version, recipe, staged, resume, on_progress, stop)
-            return shelve(made, out, "models", read_manifest(made, ModelManifest))
+        recipe_id = compute_recipe_id(version.id, recipe)
+        return train_in_workspace(
+            out,
+            name,
+            recipe_id,
+            resume,
+            on_progress,
+            lambda staged: train_model(version, recipe, staged, resume, on_progress, stop),
+        )
     out = Path(out)
     name = out.name if name is None else check_name(name)
     check_task(recipe.task)
@@ -182,23 +187,6 @@ class _StopOnce:
         return self.was_true
 
 
-# Settings of the augmentation that came later, with the values of what was done before: checkpoints from then go on.
-LATER_AUGMENTATION = {"settle": 0.0, "least_visible": 0.25}
-
-
-def compute_recipe_id(version: DatasetVersion, recipe: Recipe) -> str:
-    """What must be the same for a checkpoint to be resumed: all but the machine and settings that do not change the result.
-
-    A field that is new here must not change the id while it does what was done before it: leave it out then.
-    """
-    same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
-    settings = msgspec.to_builtins(same)
-    del settings["device"], settings["prefetch_processes"]
-    augmentation = settings["augmentation"].items()
-    settings["augmentation"] = dict(setting for setting in augmentation if setting not in LATER_AUGMENTATION.items())
-    return hashlib.sha256(msgspec.json.encode((version.id, settings), order="sorted")).hexdigest()
-
-
 def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
     """Refuse a validation split that was asked for and is not there, or is learned; the default may be absent.
 
@@ -239,7 +227,7 @@ def prepare_loop(
     )
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
     validate = _make_validate(version, learned.categories, recipe, arithmetic, on_progress)
-    recipe_id = compute_recipe_id(version, recipe)
+    recipe_id = compute_recipe_id(version.id, recipe)
     return TrainingLoop(
         network,
         task,
