@@ -13,6 +13,7 @@ from sightline.compiler.import_pictures import choose_items
 from sightline.compiler.importers.importer import StatedInput
 from sightline.compiler.importing import Meaning, check_corners, import_network
 from sightline.compiler.preset_probe import probe_presets
+from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
@@ -283,6 +284,42 @@ def test_a_probe_feeds_whole_numbers_as_pixels_only(version: DatasetVersion, tmp
     result = import_network(write_whole(tmp_path, "uint8"), tmp_path / "out", "net", probe=version)
     assert {row.preset for row in result.probe} == {"0-255", "0-255, BGR"}
     assert {(row.input.mean, row.input.std) for row in result.probe} == {((0.0,) * 3, (1.0,) * 3)}
+
+
+def write_root(path: Path, sign: float) -> Path:
+    """Two classes from the square root of a picture's mean, times `sign`: NaN where that is below 0."""
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["x"], ["means"]),
+        onnx.helper.make_node("Flatten", ["means"], ["flat"]),
+        onnx.helper.make_node("Mul", ["flat", "sign"], ["signed"]),
+        onnx.helper.make_node("Sqrt", ["signed"], ["roots"]),
+        onnx.helper.make_node("MatMul", ["roots", "weights"], ["y"]),
+    ]
+    constants = {"sign": np.float32(sign), "weights": np.array([[-1, 1]] * 3, np.float32)}
+    value_info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "root",
+        [value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [value_info("y", onnx.TensorProto.FLOAT, ["N", 2])],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_a_way_that_makes_the_network_answer_nan_scores_nothing_and_the_probe_goes_on(tmp_path: Path) -> None:
+    def draw(place: int) -> tuple[np.ndarray, tuple[Annotation, ...]]:
+        bright = bool(place % 2)
+        return np.full((8, 8, 3), 30 + 180 * bright, np.uint8), (Annotation(category="bright" if bright else "dark"),)
+
+    version = write_version(tmp_path / "v", "v", ("dark", "bright"), {"train": 6}, draw)
+    meaning = Meaning(head="softmax")
+    result = import_network(write_root(tmp_path / "root.onnx", 1), tmp_path / "out", "net", meaning=meaning, probe=version)
+    scores = {row.preset: row.score for row in result.probe}
+    assert scores["imagenet-torch"] == 0.0 < scores["0-255"] == result.probe[0].score  # the first takes a mean off
+    with pytest.raises(InvalidInput, match="the network fails on this input"):
+        import_network(write_root(tmp_path / "never.onnx", -1), tmp_path / "none", "net", meaning=meaning, probe=version)
 
 
 def test_a_preset_and_a_probe_for_another_are_refused_together(model: Path, version: DatasetVersion, tmp_path: Path) -> None:

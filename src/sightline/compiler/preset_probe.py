@@ -25,6 +25,7 @@ from sightline.core.manifests import TENSOR_TASKS, InputSpec, ModelManifest
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
+from sightline.imaging.heads import NotANumber
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.runtime.predictor import Predictor, open_predictor
 
@@ -91,22 +92,44 @@ def probe_presets(
         version: pictures labelled by people, those of its test split only where there are no others; at most 150, drawn with
             the seed, and 1,000 for those near the best.
 
-    Raises: InvalidInput when the pictures carry no label of the network's categories.
+    Raises: InvalidInput when the pictures carry no label of the network's categories, or the network answers NaN however fed.
     """
     drawn = (KnownItems(choose_items(version, count, seed)) for count in (PROBED, PROBED_AGAIN))
     few, many = ([item for item in known if item.annotations] for known in drawn)
     check_probe_labels(manifest, version, few)
     with closing(open_predictor(folder)) as predictor:
-        rows = []
-        for place, (name, spec) in enumerate(ways, start=1):
-            rows.append(_score_way(predictor, manifest, name, spec, version, few))
-            on_part(place / len(ways))
+        rows = _score_ways(predictor, manifest, ways, version, few, on_part)
         best = max((row.score for row in rows), default=0.0)
         near = [row for row in rows if row.score >= best - NEAR]
         if len(near) > 1 and len(many) > len(few):
-            near = [_score_way(predictor, manifest, row.preset, row.input, version, many) for row in near]
+            near = _score_ways(predictor, manifest, [(row.preset, row.input) for row in near], version, many)
     far = [row for row in rows if row.score < best - NEAR]
     return [*sorted(near, key=lambda row: -row.score), *sorted(far, key=lambda row: -row.score)]
+
+
+def _score_ways(
+    predictor: Predictor,
+    manifest: ModelManifest,
+    ways: Sequence[tuple[str, InputSpec]],
+    version: DatasetVersion,
+    items: Sequence[Item],
+    on_part: Callable[[float], None] = lambda part: None,
+) -> list[ProbeRow]:
+    """Every way of feeding on labelled pictures; 0 for one that makes the network answer NaN. Raises: NotANumber if all do."""
+    rows: list[ProbeRow] = []
+    failures: list[tuple[str, InputSpec, NotANumber]] = []
+    for place, (name, spec) in enumerate(ways, start=1):
+        try:
+            rows.append(_score_way(predictor, manifest, name, spec, version, items))
+        except NotANumber as error:
+            failures.append((name, spec, error))
+        on_part(place / len(ways))
+    if failures and not rows:
+        raise failures[-1][2]
+    failed = [
+        ProbeRow(preset=name, input=spec, metric=rows[0].metric, score=0.0, images=len(items)) for name, spec, _ in failures
+    ]
+    return rows + failed
 
 
 def _score_way(
