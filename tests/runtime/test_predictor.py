@@ -1,8 +1,10 @@
+import io
 import itertools
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
@@ -10,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -118,7 +121,7 @@ def test_a_picture_gets_a_list_and_a_list_of_pictures_a_list_each(tmp_path: Path
     path = tmp_path / "green.png"
     path.write_bytes(encode(1))
     with open_predictor(write_model(tmp_path / "m")) as predictor:
-        for picture in (path, str(path), path.read_bytes(), paint(1)):
+        for picture in (path, str(path), encode(1), bytearray(encode(1)), memoryview(encode(1)), paint(1)):
             assert predictor.predict(picture) == predictor.predict([picture])[0] == predictor.predict([paint(1)])[0]
         answers = predictor.predict([encode(2), path, paint(0), str(path)] * 10)
     assert [answer[0].category for answer in answers] == ["blue", "green", "red", "green"] * 10
@@ -145,11 +148,20 @@ def test_a_long_list_is_decoded_a_batch_at_a_time(tmp_path: Path) -> None:
     assert taken_before_inference == [32, 64, 70]
 
 
-@pytest.mark.parametrize("picture", [None, 3, np.zeros((2, SIDE, SIDE, 3), np.uint8), bytearray(b"x")])
+@pytest.mark.parametrize("picture", [None, 3, np.zeros((2, SIDE, SIDE, 3), np.uint8), io.BytesIO(b"x")])
 def test_what_is_no_picture_is_refused_with_what_would_be_one(picture: object, tmp_path: Path) -> None:
     expected = pytest.raises(InvalidInput, match=r"^expected .*\(H, W, 3\).*, got ")
     with open_predictor(write_model(tmp_path / "m")) as predictor, expected:
         predictor.predict([picture])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("images", [None, 3, Image.new("RGB", (SIDE, SIDE)), io.BytesIO(b"one line\nand another")])
+def test_what_is_neither_a_picture_nor_several_is_refused_with_what_would_be(images: Any, tmp_path: Path) -> None:
+    words = rf"^expected .*\(H, W, 3\).*, or a list of them, got {type(images).__name__}$"
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        for ask in (predictor.predict, predictor.predict_stream):
+            with pytest.raises(InvalidInput, match=words):
+                ask(images)
 
 
 def test_the_pixel_limit_of_the_settings_holds_unless_another_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +259,8 @@ def test_a_closed_predictor_says_so_in_a_stream_too(tmp_path: Path) -> None:
     predictor.close()
     with pytest.raises(InvalidInput, match="closed; open it again"):
         list(predictor.predict_stream([paint(1)]))
+    with pytest.raises(InvalidInput, match="closed; open it again"):
+        predictor.predict([encode(1), encode(2)])
 
 
 @pytest.mark.parametrize(("streams", "batch"), [(1, 1), (2, 1), (4, 1), (1, 8)])

@@ -88,7 +88,7 @@ def test_pictures_of_every_kind_one_or_many(ask: Ask, server: str, tmp_path: Pat
     path.write_bytes(encode_image(BRIGHT, "png"))
     one = ask(server, lambda client: client.predict("parts", path))
     assert [found.category for found in one] == ["bright"] and one[0].box_xyxy == (0.0, 0.0, 4.0, 8.0)
-    for pictures in ([path, str(path), path.read_bytes(), BRIGHT, DARK], [DARK], []):
+    for pictures in ([path, str(path), path.read_bytes(), bytearray(path.read_bytes()), BRIGHT, DARK], [DARK], []):
         many = ask(server, lambda client, pictures=pictures: client.predict("parts", pictures))
         assert [[found.category for found in answer] for answer in many] == [
             ["dark"] if picture is DARK else ["bright"] for picture in pictures
@@ -114,10 +114,13 @@ def test_errors_are_those_of_the_server(ask: Ask, server: str, tmp_path: Path) -
         ask(server, lambda client: client.predict("other", DARK))
     with pytest.raises(InvalidInput, match="image is no picture"):
         ask(server, lambda client: client.predict("parts", b"no picture"))
+    (path := tmp_path / "a.png").write_bytes(encode_image(BRIGHT, "png"))
     with pytest.raises(NotFound, match="no picture"):
         ask(server, lambda client: client.predict("parts", [tmp_path / "absent.jpg"] * 3))
     with pytest.raises(InvalidInput, match="got int"):
         ask(server, lambda client: client.predict("parts", [3]))
+    with path.open("rb") as file, pytest.raises(InvalidInput, match="or a list of them, got BufferedReader"):
+        ask(server, lambda client: client.predict("parts", file))
 
 
 @BOTH

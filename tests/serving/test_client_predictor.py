@@ -24,6 +24,8 @@ def test_arrays_paths_and_bytes_get_the_same_answer(server: str, tmp_path: Path)
         assert answers[0] == answers[1] == answers[2] == answers[3]
         assert answers[0][0].box_xyxy == (0.0, 0.0, 20.0, 20.0)
         assert remote.predict([]) == []
+        with path.open("rb") as file, pytest.raises(InvalidInput, match="or a list of them, got BufferedReader"):
+            remote.predict(file)
         assert [remote.predict(one) for one in (image, path, str(path), path.read_bytes())] == answers
 
 

@@ -6,7 +6,7 @@ ahead and decode behind while the session's streams infer, in order and with bou
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -35,8 +35,10 @@ DEFAULT_ENGINE = "openvino"  # for a Model folder, which names no engine
 LARGEST_BATCH = 32  # more pictures than this in one `predict` are run in several batches, so memory stays bounded
 
 Value = TypeVar("Value")
-Picture = np.ndarray | bytes | str | os.PathLike[str]  # decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path
-PICTURE_TYPES = (np.ndarray, bytes, str, os.PathLike)
+# Decoded uint8 (H, W, 3) RGB, a picture file's bytes, or its path.
+Picture = np.ndarray | bytes | bytearray | memoryview | str | os.PathLike[str]
+ENCODED_TYPES = (bytes, bytearray, memoryview)
+PICTURE_TYPES = (np.ndarray, *ENCODED_TYPES, str, os.PathLike)
 PICTURE_WORDS = "a path, encoded bytes or a uint8 (H, W, 3) RGB array"
 
 
@@ -99,12 +101,12 @@ class Predictor:
             images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them, of any sizes.
             confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
 
-        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`.
+        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`; InvalidInput for what is no picture.
         """
         if isinstance(images, PICTURE_TYPES):
             return self._predict_batch([images], confidence_threshold)[0]
         answers: list[list[Annotation]] = []
-        for batch in take_groups(images, LARGEST_BATCH):
+        for batch in take_groups(iterate_pictures(images), LARGEST_BATCH):
             answers += self._predict_batch(batch, confidence_threshold)
         return answers
 
@@ -119,11 +121,12 @@ class Predictor:
 
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
         """
+        pictures = iterate_pictures(images)
         waiting: deque[list[Placement]] = deque()  # of the batches between preparing and decoding, in order
 
         def read_inputs() -> Generator[Tensors, None, None]:
             ahead = self.streams * self.batch + 2
-            with closing(map_in_order(self._pool, self._prepare, images, ahead)) as prepared:
+            with closing(map_in_order(self._pool, self._prepare, pictures, ahead)) as prepared:
                 for group in take_groups(prepared, self.batch):
                     waiting.append([placement for _, placements in group for placement in placements])
                     parts = [part for part, _ in group]
@@ -166,7 +169,7 @@ class Predictor:
     def _open_all(self, pictures: Sequence[Picture]) -> list[np.ndarray]:
         if len(pictures) == 1 or all(isinstance(picture, np.ndarray) for picture in pictures):
             return [self._open(picture) for picture in pictures]
-        return list(self._pool.map(self._open, pictures))
+        return list(map_in_order(self._pool, self._open, pictures, len(pictures)))
 
     def _open(self, picture: Picture) -> np.ndarray:
         return open_picture(picture, self.max_pixels)
@@ -199,6 +202,16 @@ def take_groups(values: Iterable[Value], size: int) -> Generator[list[Value], No
         yield group
 
 
+def iterate_pictures(images: Iterable[Picture]) -> Iterator[Picture]:
+    """Each of several pictures. Raises: InvalidInput for what holds none: a file, too, would give its lines."""
+    try:
+        if hasattr(images, "read"):
+            raise TypeError
+        return iter(images)
+    except TypeError:
+        raise InvalidInput(f"expected {PICTURE_WORDS}, or a list of them, got {type(images).__name__}") from None
+
+
 def open_picture(picture: Picture, max_pixels: int) -> np.ndarray:
     """The picture as uint8 `(H, W, 3)` RGB, read when it is a path, decoded when it is bytes.
 
@@ -206,8 +219,8 @@ def open_picture(picture: Picture, max_pixels: int) -> np.ndarray:
     """
     if isinstance(picture, np.ndarray):
         return picture
-    if isinstance(picture, bytes):
-        return decode_image(picture, max_pixels)
+    if isinstance(picture, ENCODED_TYPES):
+        return decode_image(bytes(picture), max_pixels)
     if isinstance(picture, (str, os.PathLike)):
         return read_image(Path(picture), max_pixels)
     raise InvalidInput(f"expected {PICTURE_WORDS}, got {type(picture).__name__}")

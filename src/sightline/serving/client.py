@@ -16,7 +16,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, InvalidInput
-from sightline.runtime.predictor import PICTURE_TYPES, Picture
+from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
 from sightline.serving.client_calls import (
     ClientCall,
     ModelMetadata,
@@ -149,7 +149,7 @@ class Client:
         def ask(picture: Picture, recall: Recall) -> list[Annotation]:
             return self._ask(model, picture, confidence_threshold, version, recall)
 
-        return ask_in_order(ask, pictures, count)
+        return ask_in_order(ask, iterate_pictures(pictures), count)
 
     def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = "") -> bytes:
         """The picture with its predictions drawn, as PNG."""

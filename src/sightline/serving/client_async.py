@@ -23,7 +23,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict
-from sightline.runtime.predictor import PICTURE_TYPES, Picture
+from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
 from sightline.serving.client import (
     CLOSED,
     DEFAULT_IN_FLIGHT,
@@ -130,7 +130,8 @@ class AsyncClient:
     ) -> AsyncIterator[list[Annotation]]:
         """See `Client.predict_stream`; what gives the pictures may be awaited for them, too."""
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
-        return self._stream(model, pictures, confidence_threshold, version, count)
+        values = pictures if isinstance(pictures, AsyncIterable) else iterate_pictures(pictures)
+        return self._stream(model, values, confidence_threshold, version, count)
 
     async def draw(
         self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = ""

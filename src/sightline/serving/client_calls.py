@@ -30,7 +30,7 @@ from sightline.core.errors import (
     UnreadableImage,
 )
 from sightline.imaging.reading import encode_image
-from sightline.runtime.predictor import PICTURE_WORDS, Picture
+from sightline.runtime.predictor import ENCODED_TYPES, PICTURE_WORDS, Picture
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
 
 NEEDS_KEY = (401, 403)
@@ -216,8 +216,8 @@ def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
 
 def encode_picture(image: Picture) -> bytes:
     """The bytes to send: files and bytes as they are, arrays as PNG. Raises: NotFound, InvalidInput, UnreadableImage."""
-    if isinstance(image, bytes):
-        return image
+    if isinstance(image, ENCODED_TYPES):
+        return bytes(image)
     if isinstance(image, np.ndarray):
         return encode_image(image, "png")
     if not isinstance(image, (str, os.PathLike)):

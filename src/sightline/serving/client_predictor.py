@@ -14,7 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted
 from sightline.core.manifests import InputSpec, Precision, Task
-from sightline.runtime.predictor import PICTURE_TYPES, Picture
+from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
 from sightline.serving.client import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client
 from sightline.serving.client_calls import ClientCall, read_json
 from sightline.serving.client_deadline import Recall
@@ -148,7 +148,7 @@ class RemotePredictor:
         if isinstance(images, PICTURE_TYPES):
             return self.client.predict(self.name, images, confidence_threshold)
         # One after the other: `measure` times this call, and several in flight are for `predict_stream`.
-        return [self.client.predict(self.name, image, confidence_threshold) for image in images]
+        return [self.client.predict(self.name, image, confidence_threshold) for image in iterate_pictures(images)]
 
     def ask(self, image: Picture, confidence_threshold: float | None, recall: Recall) -> list[Annotation]:
         """Annotations of one picture. Args: recall: may end it from another thread."""
