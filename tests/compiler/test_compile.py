@@ -318,6 +318,12 @@ def test_what_cannot_work_is_refused_before_any_work(model: Path, version: Datas
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_folder_without_a_name_exists_already(out: str, model: Path, version: DatasetVersion) -> None:
+    with pytest.raises(Conflict, match="exists already"):
+        compile_model(model, out, version)
+
+
 def test_a_changed_model_file_is_refused(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
     copy = tmp_path / "model"
     shutil.copytree(model, copy)

@@ -257,6 +257,13 @@ def test_a_model_that_a_killed_run_finished_is_kept_and_is_what_resume_gives(
 
 
 @pytest.mark.parametrize("train", TRAINERS)
+@pytest.mark.parametrize("out", [".", "/"])
+def test_a_folder_without_a_name_exists_already(out: str, train: Callable[..., Path], make_version) -> None:
+    with pytest.raises(Conflict, match="exists already"):
+        train(make_version("classification", {"train": 4}), RECIPE, out)
+
+
+@pytest.mark.parametrize("train", TRAINERS)
 def test_a_folder_gives_its_model_a_name_unless_one_is_said(train: Callable[..., Path], make_version, tmp_path: Path) -> None:
     version, recipe = make_version("classification", {"train": 4}), make_recipe("classification", budget="1it", size=32)
     for out, name, expected in (("first", None, "first"), ("second", "said", "said")):

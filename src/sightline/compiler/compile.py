@@ -152,7 +152,7 @@ def compile_request(
             return replace(result, folder=shelve(staged, out, "artifacts", result.manifest))
     if name is not None:
         raise InvalidInput(f"expected a Workspace for an Artifact with a name of its own, got the folder {out}; leave name out")
-    return compile_into(out, out.with_name(f"{out.name}.failed"))
+    return compile_into(out, out.parent / f"{out.name}.failed")
 
 
 def _compile(

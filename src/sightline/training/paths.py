@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sightline.core.errors import Conflict
+
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
 LOG_NAME = "worker.log"
@@ -10,5 +12,7 @@ STOPPED_NAME = "stopped"
 
 
 def training_folder(out: Path) -> Path:
-    """Folder of checkpoint, curve and log of the training that makes `out`."""
+    """Folder of checkpoint, curve and log of the training that makes `out`. Raises: Conflict for `.` and `/`."""
+    if not out.name:
+        raise Conflict(f"{out} exists already; choose another name, or remove it")
     return out.with_name(out.name + ".training")
