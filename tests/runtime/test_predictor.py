@@ -155,6 +155,15 @@ def test_what_is_no_picture_is_refused_with_what_would_be_one(picture: object, t
         predictor.predict([picture])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, 50, float("nan")])
+def test_a_threshold_outside_0_to_1_is_refused(threshold: float, tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        for ask in (predictor.predict, predictor.predict_stream):
+            with pytest.raises(InvalidInput, match=f"threshold in 0..1, got {threshold}; 0.5 is"):
+                ask([paint(1)], threshold)
+        assert predictor.predict([paint(1)], 0) and predictor.predict([paint(1)], 1)
+
+
 @pytest.mark.parametrize("images", [None, 3, Image.new("RGB", (SIDE, SIDE)), io.BytesIO(b"one line\nand another")])
 def test_what_is_neither_a_picture_nor_several_is_refused_with_what_would_be(images: Any, tmp_path: Path) -> None:
     words = rf"^expected .*\(H, W, 3\).*, or a list of them, got {type(images).__name__}$"

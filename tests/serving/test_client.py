@@ -119,6 +119,9 @@ def test_errors_are_those_of_the_server(ask: Ask, server: str, tmp_path: Path) -
         ask(server, lambda client: client.predict("parts", [tmp_path / "absent.jpg"] * 3))
     with pytest.raises(InvalidInput, match="got int"):
         ask(server, lambda client: client.predict("parts", [3]))
+    for threshold in (1.5, float("nan")):
+        with pytest.raises(InvalidInput, match=f"threshold in 0..1, got {threshold}; 0.5 is"):
+            ask(server, lambda client, threshold=threshold: client.predict("parts", [DARK], threshold))
     with path.open("rb") as file, pytest.raises(InvalidInput, match="or a list of them, got BufferedReader"):
         ask(server, lambda client: client.predict("parts", file))
 

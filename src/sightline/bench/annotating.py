@@ -21,6 +21,7 @@ from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.items import Item
 from sightline.data.truth import has_human_label
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.runtime.predictor import check_confidence
 
 BATCH_SIZE = 8
 
@@ -70,8 +71,7 @@ def annotate_version(
         not declare.
     """
     out, folder = make_place(out), None if folder is None else Path(folder)
-    if confidence_threshold is not None and not 0 <= confidence_threshold <= 1:
-        raise InvalidInput(f"expected a confidence threshold in 0..1, got {confidence_threshold}; 0.5 is a common choice")
+    check_confidence(confidence_threshold)
     total = version.count()
     if not total:
         raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")

@@ -101,8 +101,10 @@ class Predictor:
             images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them, of any sizes.
             confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
 
-        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`; InvalidInput for what is no picture.
+        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`; InvalidInput for what is no picture,
+            or a threshold out of range.
         """
+        check_confidence(confidence_threshold)
         if isinstance(images, PICTURE_TYPES):
             return self._predict_batch([images], confidence_threshold)[0]
         answers: list[list[Annotation]] = []
@@ -121,6 +123,7 @@ class Predictor:
 
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
         """
+        check_confidence(confidence_threshold)
         pictures = iterate_pictures(images)
         waiting: deque[list[Placement]] = deque()  # of the batches between preparing and decoding, in order
 
@@ -200,6 +203,12 @@ def take_groups(values: Iterable[Value], size: int) -> Generator[list[Value], No
         raise
     if group:
         yield group
+
+
+def check_confidence(threshold: float | None) -> None:
+    """Raises: InvalidInput for a threshold outside 0..1; None is the model's own."""
+    if threshold is not None and not 0 <= threshold <= 1:  # NaN neither
+        raise InvalidInput(f"expected a confidence threshold in 0..1, got {threshold}; 0.5 is a common choice")
 
 
 def iterate_pictures(images: Iterable[Picture]) -> Iterator[Picture]:

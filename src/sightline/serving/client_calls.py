@@ -30,7 +30,7 @@ from sightline.core.errors import (
     UnreadableImage,
 )
 from sightline.imaging.reading import encode_image
-from sightline.runtime.predictor import ENCODED_TYPES, PICTURE_WORDS, Picture
+from sightline.runtime.predictor import ENCODED_TYPES, PICTURE_WORDS, Picture, check_confidence
 from sightline.serving.client_tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
 
 NEEDS_KEY = (401, 403)
@@ -131,7 +131,8 @@ def quote_name(name: str) -> str:
 def call_predict(
     model: str, picture: Picture, confidence: float | None, version: str | int = "", answer_format: str = "json"
 ) -> ClientCall:
-    """Ask about a picture. Raises: NotFound, InvalidInput for a picture that cannot be sent."""
+    """Ask about a picture. Raises: NotFound, InvalidInput for a picture that cannot be sent, or a confidence outside 0..1."""
+    check_confidence(confidence)
     query = {"format": answer_format}
     if confidence is not None:
         query["confidence"] = str(confidence)
