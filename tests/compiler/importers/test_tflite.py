@@ -17,6 +17,7 @@ from sightline.compiler.importers.table import choose_importer
 from sightline.compiler.importers.tflite.files import read_tflite
 from sightline.compiler.importers.tflite.importer import TfliteImporter
 from sightline.compiler.importers.tflite.source import OpenVinoSource
+from sightline.compiler.importing import Meaning, import_network
 from sightline.compiler.layers import count_precisions
 from sightline.core.errors import InvalidInput, MissingPackage, NotFound, Unsupported
 from sightline.core.manifests import InputSpec
@@ -277,3 +278,17 @@ def test_a_picture_of_any_size_takes_the_size_asked_for(tmp_path: Path) -> None:
 def test_a_size_that_the_file_does_not_have_is_refused() -> None:
     with pytest.raises(InvalidInput, match="takes 32 x 32 pixels, got 64 x 32"):
         TfliteImporter().read(need(RESNET), ImportOptions(width=64))
+
+
+@pytest.mark.slow
+def test_near_ties_on_generated_pictures_are_noted_and_do_not_refuse_mobilenet_v2(tmp_path: Path) -> None:
+    meaning = Meaning(categories=tuple((need(CORAL) / "imagenet_labels.txt").read_text().splitlines()))
+    result = import_network(need(MOBILENET_V2), tmp_path / "model", "net", meaning=meaning)
+    assert result.verification.top1_agreement is not None and result.verification.top1_agreement < 0.9
+    assert any(note.startswith("same class at only") for note in result.notes)
+
+
+@pytest.mark.slow
+def test_deeplab_has_the_categories_that_its_argmax_chooses_from(tmp_path: Path) -> None:
+    result = import_network(need(DEEPLAB), tmp_path / "model", "net")
+    assert result.manifest.categories == tuple(f"class {index}" for index in range(21))
