@@ -10,14 +10,22 @@ import pytest
 from PIL import Image
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import Conflict, InvalidInput, LossyExport, NotFound, SightlineError, UnreadableDataset
+from sightline.core.errors import (
+    Conflict,
+    ImageTooLarge,
+    InvalidInput,
+    LossyExport,
+    NotFound,
+    SightlineError,
+    UnreadableDataset,
+)
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
 from sightline.data.importing import UNKNOWN_TURN, import_dataset
 from sightline.data.samples import generate_samples
 from sightline.data.versions import open_version
-from sightline.imaging.reading import encode_image
+from sightline.imaging.reading import encode_image, read_label_map
 
 WIDTH, HEIGHT = 40, 30
 
@@ -107,6 +115,19 @@ def test_broken_missing_and_huge_pictures_are_dropped_and_reported(tmp_path):
     assert report.count("annotation", "dropped", "its picture was dropped") == 4
     _, report = import_dataset(source, Workspace(tmp_path / "w2"), "x", verify="header", max_pixels=5000)
     assert report.count("image", "dropped", "broken picture") == 1  # a header does not show that the rest is cut
+
+
+def test_masks_keep_to_the_limit_of_the_import_and_not_of_the_settings(tmp_path, monkeypatch):
+    source, mask = tmp_path / "source", np.repeat(np.array([[0, 255]], np.uint8), 6, axis=1)  # 12 pixels
+    for folder, picture in (("images", np.zeros((1, 12, 3), np.uint8)), ("masks", mask)):
+        (source / folder).mkdir(parents=True)
+        cv2.imwrite(str(source / folder / "a.png"), picture)
+    monkeypatch.setenv("SIGHTLINE_MAX_IMAGE_PIXELS", "10")
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", format="label_masks", max_pixels=12)
+    assert [[found.category for found in item.annotations] for item in version.items()] == [["foreground"]]
+    assert not report.count("annotation", "dropped", "mask cannot be read")
+    with pytest.raises(ImageTooLarge):
+        read_label_map(source / "masks" / "a.png")  # the limit ended with the import
 
 
 def test_an_import_that_keeps_no_picture_is_refused_and_the_good_version_stays(tmp_path):

@@ -35,7 +35,7 @@ from sightline.data.items import Item, ItemWriter, read_column_values, read_item
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
 from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
-from sightline.imaging.reading import ImageHeader, decode_image, probe_image
+from sightline.imaging.reading import ImageHeader, decode_image, limit_pixels, probe_image
 
 Verify = Literal["decode", "header"]
 # Threads mostly wait for the disk to make a blob durable (see `BlobQueue`); only two at a time hold a decoded or large picture.
@@ -63,7 +63,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         verify: "decode" decodes every picture to find broken ones (1.4 CPU-ms for a JPEG of 640 x 480); "header" only looks at
             its header (0.02 ms), which does not show that the rest is cut, or that
             a picture of 16 bits is almost black.
-        max_pixels: larger pictures are dropped.
+        max_pixels: larger pictures are dropped, and the labels of larger masks.
         format_options: passed to the format's reader.
     """
 
@@ -99,7 +99,7 @@ def import_dataset(
         name: name of the Dataset.
         blobs: a Workspace's own by default.
         format, split, seed, categories, verify, format_options: see `ImportOptions`.
-        max_pixels: larger pictures are dropped; None takes the settings' limit.
+        max_pixels: larger pictures are dropped, and the labels of larger masks; None takes the settings' limit.
 
     Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
         reported.
@@ -117,7 +117,8 @@ def import_dataset(
     _check_request(source, target, name, options)
     store = blobs or _blobs_of(target)
     unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
-    with explain_disk_errors(target.root if isinstance(target, Workspace) else target):
+    place = target.root if isinstance(target, Workspace) else target
+    with explain_disk_errors(place), limit_pixels(options.max_pixels):
         if unchanged and is_version_archive(source):
             return install_archive(source, target, name, store, options.max_pixels)
         if not is_archive(source) or is_version_archive(source):

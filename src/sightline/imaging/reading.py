@@ -12,6 +12,9 @@ The header is read first and its size held against the limit; only then are pixe
 - 32-bit and floating-point pictures, and 12-bit JPEG, are refused: no fixed range says what their values look like.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +39,7 @@ from sightline.imaging.jpeg_headers import check_scans, count_scans, read_jpeg_h
 from sightline.imaging.png_chunks import has_whole_chunks, is_quickly_inflated
 from sightline.imaging.tiff_directories import BITS_TAG
 
-__all__ = ["ImageHeader", "decode_image", "encode_image", "probe_image", "read_image", "read_label_map"]
+__all__ = ["ImageHeader", "decode_image", "encode_image", "limit_pixels", "probe_image", "read_image", "read_label_map"]
 
 UInt8Image = np.ndarray[Any, np.dtype[np.uint8]]
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -44,6 +47,25 @@ ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 FILE_ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND"}  # what a whole file holds in its last bytes
 TAIL_BYTES = 64
 BAND_PIXELS = 1_000_000
+_pixel_limit: ContextVar[int | None] = ContextVar("pixel_limit", default=None)
+
+
+@contextmanager
+def limit_pixels(max_pixels: int) -> Iterator[None]:
+    """Decode no picture of more pixels within, where a call names no limit: so masks that a format reads keep to the import's.
+
+    It holds for this thread.
+    """
+    token = _pixel_limit.set(max_pixels)
+    try:
+        yield
+    finally:
+        _pixel_limit.reset(token)
+
+
+def find_pixel_limit() -> int:
+    """Pixels of the largest picture that is decoded where a call names no limit."""
+    return _pixel_limit.get() or read_settings().max_image_pixels
 
 
 def read_image(path: str | Path, max_pixels: int | None = None) -> UInt8Image:
@@ -51,7 +73,7 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> UInt8Image:
 
     Args:
         path: the file.
-        max_pixels: largest picture to decode, pixels; None takes that of the settings.
+        max_pixels: largest picture to decode, pixels; None takes that of `limit_pixels`, or else of the settings.
 
     Returns:
         `(H, W, 3)` uint8 RGB, upright, contiguous.
@@ -66,7 +88,7 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> UInt8Image:
 
 def decode_image(content: bytes, max_pixels: int | None = None, name: str = "image") -> UInt8Image:
     """Decode bytes; `name` is what messages call them. Returns and raises as `read_image`, but for NotFound."""
-    max_pixels = max_pixels or read_settings().max_image_pixels
+    max_pixels = max_pixels or find_pixel_limit()
     plain = read_jpeg_header(content)
     if plain is not None and FILE_ENDS["jpeg"] in content[-TAIL_BYTES:]:
         check_pixel_limit(plain.width, plain.height, max_pixels, name)
@@ -90,7 +112,7 @@ def decode_image(content: bytes, max_pixels: int | None = None, name: str = "ima
 def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
     """Decode a picture of class numbers without looking up its palette or stretching its grays.
 
-    The largest it decodes is that of the settings.
+    The largest it decodes is that of `limit_pixels`, or else of the settings.
 
     Args:
         path: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
@@ -105,7 +127,7 @@ def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
     name, content = str(path), _read_file(Path(path))
     with quiet_pillow():
         picture, header = open_picture(content, name)
-        check_pixel_limit(header.width, header.height, read_settings().max_image_pixels, name)
+        check_pixel_limit(header.width, header.height, find_pixel_limit(), name)
         is_wide = picture.mode in SIXTEEN_BIT_MODES or _is_wide_pgm(picture)
         if picture.mode not in ("1", "L", "P") and not is_wide:
             raise UnreadableImage(
