@@ -12,6 +12,7 @@ from sightline.data.exporting import export_version
 from sightline.data.formats.cityscapes_labels import LABELS
 from sightline.data.formats.table import detect_format, load_format
 from sightline.imaging.masks import decode_mask, encode_mask
+from sightline.imaging.reading import limit_pixels
 
 SQUARE = [[0, 0], [4, 0], [4, 4], [0, 4]]
 RIGHT = [[2, 0], [4, 0], [4, 4], [2, 4]]
@@ -181,3 +182,12 @@ def test_a_polygons_file_cannot_ask_for_all_memory_and_a_polygon_of_two_points_i
     assert len(items) == 2
     assert report.count("annotation", "dropped", "polygon without area") == 1
     assert report.count("annotation", "dropped", "labels cannot be read") == 1
+
+
+def test_polygons_keep_to_the_limit_of_pixels(tmp_path: Path) -> None:
+    write_scene(tmp_path, [{"label": "road", "polygon": SQUARE}])  # 4 x 4
+    for limit, found in ((15, 0), (16, 1)):
+        with limit_pixels(limit):
+            _, items, report = read("cityscapes", tmp_path)
+        assert [len(item.annotations) for item in items.values()] == [found]
+        assert report.count("annotation", "dropped", "labels cannot be read") == 1 - found

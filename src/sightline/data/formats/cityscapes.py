@@ -31,7 +31,6 @@ from sightline.data.formats.picture_files import (
     walk_pictures,
 )
 from sightline.data.versions import UNSPLIT, DatasetVersion
-from sightline.imaging.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.masks import (
     compute_ring_area,
     draw_polygons,
@@ -39,7 +38,7 @@ from sightline.imaging.masks import (
     find_polygons_box,
     label_map_to_annotations,
 )
-from sightline.imaging.reading import read_label_map
+from sightline.imaging.reading import find_pixel_limit, read_label_map
 
 LABELS = ("gtFine", "gtCoarse")
 INSTANCE_FACTOR = 1000
@@ -197,12 +196,11 @@ def read_polygons(path: Path) -> CityscapesPolygons:
         polygons = msgspec.json.decode(path.read_bytes(), type=CityscapesPolygons)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableDataset(f"expected imgWidth, imgHeight and objects in {path.name}: {error}") from error
-    width, height = polygons.imgWidth, polygons.imgHeight
-    if (
-        width < 1 or height < 1 or width * height > DEFAULT_MAX_PIXELS
-    ):  # painted at that size: a few bytes could ask for all memory
+    width, height, most = polygons.imgWidth, polygons.imgHeight, find_pixel_limit()
+    if width < 1 or height < 1 or width * height > most:  # painted at that size: a few bytes could ask for all memory
         raise UnreadableDataset(
-            f"expected a size of 1 to {DEFAULT_MAX_PIXELS:,} pixels in {path.name}, got {width} x {height}; mend it"
+            f"expected a size of 1 to {most:,} pixels in {path.name}, got {width} x {height}; mend it, or raise "
+            "SIGHTLINE_MAX_IMAGE_PIXELS"
         )
     return polygons
 
