@@ -2,9 +2,12 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +56,27 @@ def test_only_what_is_public_is_listed() -> None:
     assert {name for name in vars(sightline) if not name.startswith("_")} - {"TYPE_CHECKING"} <= {
         path.stem for path in FACE.parent.iterdir()
     }, "packages that others imported, and nothing else"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda given, out: sightline.train_model(given, sightline.make_recipe("classification"), out),
+        lambda given, out: sightline.compile_model(out, out, given),
+        lambda given, out: sightline.compile_model(out, out, calibrate_on=given),
+        lambda given, out: sightline.annotate_version(given, None, out=out),
+        lambda given, out: sightline.measure_predictor(None, given, out=out),
+        lambda given, out: sightline.export_version(given, out, "coco"),
+    ],
+)
+@pytest.mark.parametrize("given", ["pets", Path("pets")])
+def test_a_verb_that_is_given_the_name_or_path_of_a_version_says_how_to_open_it(
+    ask: Callable[[Any, Path], object], given: Any, tmp_path: Path
+) -> None:
+    words = f"expected a DatasetVersion, got {given!r}; open its folder with sightline.open_version(folder)"
+    with pytest.raises(sightline.InvalidInput, match=re.escape(words)):
+        ask(given, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_name_is_refused_with_those_there_are() -> None:

@@ -20,7 +20,7 @@ from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.items import Item
 from sightline.data.truth import has_human_label
-from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.data.versions import DatasetVersion, VersionWriter, check_version
 from sightline.runtime.predictor import check_confidence
 
 BATCH_SIZE = 8
@@ -70,6 +70,7 @@ def annotate_version(
     Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor that gives a category it did
         not declare.
     """
+    check_version(version)
     out, folder = make_place(out), None if folder is None else Path(folder)
     check_confidence(confidence_threshold)
     total = version.count()

@@ -34,7 +34,7 @@ from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.truth import KnownItems
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, check_version
 from sightline.runtime.devices import has_speed
 from sightline.runtime.predictor import Predictor, open_predictor
 
@@ -91,6 +91,7 @@ def measure_predictor(
         categories, precision), for an empty split, or one that a model alone labelled; NotFound for an unknown split;
         Unsupported for an emulated device, which has no speed to measure.
     """
+    check_version(version)
     out, folder = make_place(out), None if folder is None else Path(folder)
     _refuse_existing(out)
     _check_plan(batch_sizes, streams, point_s, repeats)

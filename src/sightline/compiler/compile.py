@@ -28,7 +28,7 @@ from sightline.core.manifests import ArtifactManifest, ModelManifest, compute_ma
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace, make_place
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, check_version
 from sightline.runtime.predictor import MODEL_GRAPH
 
 PORTABLE_GRAPH = "model.qdq.onnx"  # what another engine than those here can be given
@@ -102,6 +102,9 @@ def compile_model(
         Exhausted: the disk is full.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """
+    for given in (calibration, calibrate_on):
+        if given is not None:
+            check_version(given)
     request = Request(
         device=device,
         precision=precision,

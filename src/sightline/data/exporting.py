@@ -10,7 +10,7 @@ from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import DatasetFormat
 from sightline.data.formats.table import load_format
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, check_version
 
 FILE_FORMATS = ("sightline",)  # written as one file, not as a folder
 
@@ -19,8 +19,9 @@ def export_version(version: DatasetVersion, target: StrPath, format: str, allow_
     """Write `version` as the new folder (or, for our own zip, file) `target`, whole or not at all.
 
     Raises: LossyExport when the format would change or drop something and `allow_loss` is False; Conflict when `target` exists;
-        NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses.
+        NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses; InvalidInput for what is no version.
     """
+    check_version(version)
     target = Path(target)
     chosen = load_format(format)
     with explain_disk_errors(target):

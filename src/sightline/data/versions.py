@@ -136,6 +136,12 @@ def open_version(folder: StrPath, blobs: BlobStore | None = None) -> DatasetVers
     return DatasetVersion(folder, manifest, blobs or BlobStore(_read_location(folder)))
 
 
+def check_version(version: object) -> None:
+    """Raises: InvalidInput for what is no opened version, such as the path or the name of one."""
+    if not isinstance(version, DatasetVersion):
+        raise InvalidInput(f"expected a DatasetVersion, got {version!r}; open its folder with sightline.open_version(folder)")
+
+
 class VersionWriter:
     """Writes a DatasetVersion as a stream: `add` items, then `close`. As a context manager it removes all traces on an error.
 

@@ -22,7 +22,7 @@ from sightline.core.host import describe_host
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import StrPath, Workspace, check_name
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import DatasetVersion, check_version
 from sightline.metrics.evaluator import TaskMetrics
 from sightline.models.export import export_onnx
 from sightline.models.network import Network
@@ -89,6 +89,7 @@ def train_model(
             InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
             Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
+    check_version(version)
     if isinstance(out, Workspace):
         recipe_id = compute_recipe_id(version.id, recipe)
         return train_in_workspace(
