@@ -198,6 +198,25 @@ def test_labels_of_a_turned_picture_whose_size_tells_nothing_are_told(tmp_path, 
     assert report.count("image", "warned", UNKNOWN_TURN) == is_told
 
 
+@pytest.mark.parametrize("format", ["yolo", "yolo_segment", "darknet"])
+def test_the_labels_of_our_own_export_are_known_to_be_those_of_the_upright_picture(tmp_path, format):
+    source = make_coco(tmp_path / "set", count=1)
+    picture = Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(source / "images" / "0.png", exif=exif)
+    version, _ = import_dataset(source, Workspace(tmp_path / "w"), "x")
+    export_version(version, tmp_path / "out", format)
+    again, report = import_dataset(tmp_path / "out", Workspace(tmp_path / "w"), "again", format=format)
+    assert not report.count("image", "warned", UNKNOWN_TURN)
+    (before,), (after,) = version.items(), again.items()
+    assert after.annotations[0].box_xyxy == pytest.approx(before.annotations[0].box_xyxy, abs=1e-5)
+    for facts in (tmp_path / "out").rglob("*.facts.json"):
+        facts.unlink()
+    _, report = import_dataset(tmp_path / "out", Workspace(tmp_path / "w"), "other", format=format)
+    assert report.count("image", "warned", UNKNOWN_TURN) == 1  # as labels of any other tool
+
+
 def test_labels_of_another_size_are_reported(tmp_path):
     source = make_coco(tmp_path / "set", count=1)
     (source / "images" / "0.png").write_bytes(encode_image(np.zeros((15, 20, 3), np.uint8), "png"))

@@ -26,6 +26,7 @@ from sightline.data.formats.picture_files import (
     walk_folders,
 )
 from sightline.data.formats.text_files import open_text, read_text
+from sightline.data.formats.yolo_facts import has_facts
 from sightline.data.formats.yolo_labels import find_label_path
 from sightline.data.formats.yolo_rows import read_label_file
 from sightline.data.formats.yolo_write import format_rows, write_labels
@@ -159,7 +160,7 @@ def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: C
                 labels = find_labels(path, root)
                 has_labels = has_labels or labels.is_file()
                 annotations = read_label_file(labels, numbered, size=size, keypoint_values=0, report=report, where=name)
-                yield SourceItem(file_name=name, path=path, split=split, annotations=annotations)
+                yield SourceItem(file_name=name, path=path, split=split, annotations=annotations, is_upright=has_facts(labels))
     if listed and not has_labels:
         report.warn("file", "no listed picture has a file of labels, neither beside it nor in a folder labels")
     report_unlisted(root, listed, report)

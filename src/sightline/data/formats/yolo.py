@@ -32,6 +32,7 @@ from sightline.data.formats.picture_files import (
     walk_pictures,
 )
 from sightline.data.formats.text_files import open_text, read_text
+from sightline.data.formats.yolo_facts import has_facts
 from sightline.data.formats.yolo_labels import (
     IMAGES_FOLDER,
     LABELS_FOLDER,
@@ -294,7 +295,9 @@ def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[Sour
                 annotations = read_label_file(
                     labels, layout.names, size=size, keypoint_values=layout.keypoint_values, report=report, where=name
                 )
-                yield SourceItem(file_name=name, path=path, split=entry.split, annotations=annotations)
+                yield SourceItem(
+                    file_name=name, path=path, split=entry.split, annotations=annotations, is_upright=has_facts(labels)
+                )
         if entry.path.is_dir():
             if entry.path not in earlier:
                 report_orphan_labels(entry.path, finder, report)

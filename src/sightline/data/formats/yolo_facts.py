@@ -1,7 +1,8 @@
 """What a YOLO row has no room for (attributes, crowd mark, confidence and origin), in a JSON file beside the label file.
 
 `labels/train/a.txt` gets `labels/train/a.facts.json` only when there is something to say. Facts are filed under the row's text,
-so a label file that was edited since keeps the facts of the rows that were not. Other tools do not look at these files.
+so a label file that was edited since keeps the facts of the rows that were not. Beside the labels of a picture that EXIF turns
+it is always written, as it says whose they are: ours, drawn on the upright picture. Other tools do not look at these files.
 """
 
 from pathlib import Path
@@ -27,15 +28,20 @@ class RowFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 PLAIN = RowFacts()
 
 
-def write_facts(label_path: Path, rows: list[str], annotations: list[Annotation]) -> None:
-    """Write the facts of a label file's rows beside it, if there are any."""
+def write_facts(label_path: Path, rows: list[str], annotations: list[Annotation], is_turned: bool) -> None:
+    """Write the facts of a label file's rows beside it, if there are any, or the picture is turned by EXIF."""
     facts: dict[str, list[RowFacts]] = {}
     for row, annotation in zip(rows, annotations, strict=True):
         own = RowFacts(annotation.attributes, annotation.confidence, annotation.origin, annotation.is_crowd)
         facts.setdefault(row, []).append(own)
-    if any(own != PLAIN for several in facts.values() for own in several):
+    if is_turned or any(own != PLAIN for several in facts.values() for own in several):
         told = {row: several for row, several in facts.items() if any(own != PLAIN for own in several)}
         label_path.with_suffix(SUFFIX).write_bytes(msgspec.json.encode(told))
+
+
+def has_facts(label_path: Path | None) -> bool:
+    """Whether a file of facts lies beside a label file, which then is ours."""
+    return label_path is not None and label_path.with_suffix(SUFFIX).is_file()
 
 
 def read_facts(label_path: Path, report: ConversionReport) -> dict[str, list[RowFacts]]:
