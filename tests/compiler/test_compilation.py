@@ -214,8 +214,10 @@ def test_raw_outputs_of_a_candidate_are_let_go_once_they_are_compared(
     outputs = [{"logits": np.ones((1, 3), np.float32)}] * 4
     monkeypatch.setattr("sightline.compiler.compilation.predict_items", lambda *_: Judged([], None, outputs))
     compilation = Compilation(found, tmp_path, Stages({"gate": 1}, ignore_progress))
+    compilation._predict(found.baseline, Setting(1, 1))
     for candidate in others:
-        assert compilation._compare(candidate, Setting(1, 1)).candidate == 1.0
+        compilation._predict(candidate, Setting(1, 1))
+        assert compilation._compare(candidate).candidate == 1.0
     assert [len(one.tensors) for one in found.judged.values()] == [4, 0, 0]  # the baseline is compared again and again
 
 
