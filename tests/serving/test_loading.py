@@ -58,7 +58,7 @@ def test_a_workspace_may_be_named_or_given(tmp_path: Path) -> None:
 def test_what_was_loaded_is_closed_by_with(tmp_path: Path) -> None:
     with sightline.load(write_brightness_artifact(tmp_path / "it", "model")) as loaded:
         assert loaded.predict(BRIGHT)[0].category == "bright"
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InvalidInput, match="was closed"):
         list(loaded.predict_stream([BRIGHT]))
 
 
