@@ -41,6 +41,20 @@ def answer_slowly(asked: Asked) -> bytes:
     return write_answer()
 
 
+def run_unanswered(**job: Any) -> GeneratorResult:
+    """Of a server that answers nothing before the run is over."""
+    gate = threading.Event()
+
+    def hold(asked: Asked) -> bytes:
+        gate.wait(30)
+        return write_answer()
+
+    with serve_script(hold) as server:
+        result = run(server, **job)
+        gate.set()
+    return result
+
+
 def test_a_closed_loop_keeps_its_connections_and_sees_the_server_s_delay() -> None:
     with serve_script(answer_slowly) as server:
         result = run(server, clients=4)
@@ -148,15 +162,7 @@ def test_a_large_request_leaves_whole_over_several_sendings() -> None:
 
 
 def test_a_server_that_never_answers_leaves_requests_unfinished_with_the_time_they_waited() -> None:
-    gate = threading.Event()
-
-    def hold(asked: Asked) -> bytes:
-        gate.wait(30)
-        return write_answer()
-
-    with serve_script(hold) as server:
-        result = run(server, rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
-        gate.set()
+    result = run_unanswered(rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
     assert result.status == [] and len(result.unfinished_s) > 8
     for planned_s, waited_ms in zip(result.unfinished_s, result.unfinished_ms, strict=True):
         assert waited_ms == pytest.approx((0.3 + 0.1 - planned_s) * 1e3, abs=300)
@@ -174,15 +180,7 @@ def test_waiting_and_serving_are_told_apart() -> None:
 
 
 def test_what_was_never_sent_waited_and_was_not_served() -> None:
-    gate = threading.Event()
-
-    def hold(asked: Asked) -> bytes:
-        gate.wait(30)
-        return write_answer()
-
-    with serve_script(hold) as server:
-        result = run(server, rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
-        gate.set()
+    result = run_unanswered(rate_per_s=100.0, warm_up_s=0.0, drain_s=0.1, max_in_flight=8)
     assert len(result.served_ms) == 8 and len(result.waited_ms) == len(result.unfinished_ms) > 8
     assert sum(result.waited_ms) + sum(result.served_ms) == pytest.approx(sum(result.unfinished_ms), rel=0.01)
 
@@ -197,15 +195,7 @@ def test_a_closed_loop_and_refusals_have_no_such_times() -> None:
 
 
 def test_a_server_that_hangs_in_the_warm_up_leaves_every_client_of_a_closed_loop_unfinished() -> None:
-    gate = threading.Event()
-
-    def hold(asked: Asked) -> bytes:
-        gate.wait(30)
-        return write_answer()
-
-    with serve_script(hold) as server:
-        result = run(server, clients=3, drain_s=0.1)
-        gate.set()
+    result = run_unanswered(clients=3, drain_s=0.1)
     assert result.status == [] and result.ended_in_time == {}
     assert result.unfinished_s == [0.0, 0.0, 0.0]
     assert min(result.unfinished_ms) >= (0.05 + 0.3 + 0.1) * 1e3
