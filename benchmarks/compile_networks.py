@@ -35,7 +35,7 @@ from engines_by_hand import (
 from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result
 from sightline.compiler.compile import CompileResult, compile_model
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importing import ImportResult, Meaning, import_network
+from sightline.compiler.importing.import_network import ImportResult, Meaning, import_network
 from sightline.data.unlabelled import write_unlabelled
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import prepare_batch

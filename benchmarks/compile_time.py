@@ -17,7 +17,7 @@ import torch
 from harness import ProgressPrinter, judge, make_parser, open_workspace, print_result
 from sightline.compiler.compile import compile_model
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importing import Meaning, import_network
+from sightline.compiler.importing.import_network import Meaning, import_network
 from sightline.data.unlabelled import write_unlabelled
 from source_networks import build_source_network
 

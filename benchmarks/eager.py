@@ -16,9 +16,9 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.files.reading import read_image
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import read_image
 from sightline.models.table import build_network
 from sightline.models.weights import load_weights, read_weights
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from picture_sets import DIGITS, read_cifar_names, read_imagenet_names
 from sightline.compiler.importers.importer import ImportOptions, StatedInput
-from sightline.compiler.importing import NO_MEANING, NO_OPTIONS, Meaning
+from sightline.compiler.importing.import_network import NO_MEANING, NO_OPTIONS, Meaning
 
 ARCHITECTURES = Path(__file__).with_name("architectures.py")
 NETWORK_SUFFIXES = {".onnx", ".tflite", ".pb", ".xml", ".prototxt", ".cfg", ".h5", ".hdf5", ".th", ".pth"}

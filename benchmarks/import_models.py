@@ -26,8 +26,8 @@ from import_scores import compare_boxes, count_known, read_boxes, score_accuracy
 from import_tables import print_tables
 from picture_sets import UNLABELLED_SETS, write_sets
 from sightline.compiler.compile import compile_model
-from sightline.compiler.importing import ImportResult, import_network
-from sightline.compiler.report import CompileReport, decode_report
+from sightline.compiler.importing.import_network import ImportResult, import_network
+from sightline.compiler.report.records import CompileReport, decode_report
 from sightline.core.errors import GateFailed, SightlineError
 from sightline.data.versions import DatasetVersion
 

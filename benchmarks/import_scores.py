@@ -9,8 +9,8 @@ import numpy as np
 from sightline.compiler.candidates import REFERENCE
 from sightline.core.annotations import Annotation
 from sightline.data.versions import DatasetVersion
+from sightline.imaging.files.reading import read_image
 from sightline.imaging.masks import annotations_to_label_map
-from sightline.imaging.reading import read_image
 from sightline.metrics.comparison import compare_evaluators
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.runtime.predictor import Predictor, open_predictor

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
-from sightline.compiler.output_heads import make_unique
+from sightline.compiler.importing.output_heads import make_unique
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.reading import probe_image
+from sightline.imaging.files.reading import probe_image
 
 CALIBRATION_EVERY = 3  # of a set without splits, every third picture calibrates
 CIFAR_SPLITS = {"train": "train", "test": "val"}

@@ -24,7 +24,7 @@ from our_server import OurServer, add_model, load, read_json, read_pictures, rea
 
 from harness import judge, print_result, run_main
 from sightline.bench.load.records import LoadPoint
-from sightline.serving.client import Client
+from sightline.serving.client.blocking import Client
 
 FIRST_SWAPS = 5
 MOST_GROWTH = 1.05

@@ -166,9 +166,9 @@ def render_devices() -> str:
 def render_frameworks() -> str:
     """Every framework whose networks can be imported, the presets of the input, and the heads of the outputs."""
     from sightline.compiler.importers.table import IMPORTERS
-    from sightline.compiler.input_specs import PRESETS
-    from sightline.imaging.heads import HEADS, RAW, TASK_OF_HEAD
-    from sightline.imaging.picture_outputs import PICTURE
+    from sightline.compiler.importing.input_specs import PRESETS
+    from sightline.imaging.heads.decoding import HEADS, RAW, TASK_OF_HEAD
+    from sightline.imaging.heads.pictures import PICTURE
 
     frameworks = []
     for name, target in IMPORTERS.items():

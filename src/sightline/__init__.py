@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sightline.compiler.compile import compile_model as compile_model
     from sightline.compiler.importers.importer import ImportOptions as ImportOptions
     from sightline.compiler.importers.importer import StatedInput as StatedInput
-    from sightline.compiler.importing import ImportResult as ImportResult
-    from sightline.compiler.importing import Meaning as Meaning
-    from sightline.compiler.importing import import_network as import_network
+    from sightline.compiler.importing.import_network import ImportResult as ImportResult
+    from sightline.compiler.importing.import_network import Meaning as Meaning
+    from sightline.compiler.importing.import_network import import_network as import_network
     from sightline.core.annotations import Annotation as Annotation
     from sightline.core.errors import Conflict as Conflict
     from sightline.core.errors import Exhausted as Exhausted
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sightline.data.versions import DatasetVersion as DatasetVersion
     from sightline.data.versions import open_version as open_version
     from sightline.runtime.predictor import Predictor as Predictor
-    from sightline.serving.client import Client as Client
-    from sightline.serving.client_async import AsyncClient as AsyncClient
+    from sightline.serving.client.asynchronous import AsyncClient as AsyncClient
+    from sightline.serving.client.blocking import Client as Client
     from sightline.serving.deployments import deploy_artifact as deploy_artifact
     from sightline.serving.loading import load as load
     from sightline.training.recipe import Recipe as Recipe
@@ -51,7 +51,7 @@ __version__ = "0.1.0"
 _LAZY = {
     # verbs
     "import_dataset": "sightline.data.importing",
-    "import_network": "sightline.compiler.importing",
+    "import_network": "sightline.compiler.importing.import_network",
     "generate_samples": "sightline.data.samples",
     "export_version": "sightline.data.exporting",
     "open_version": "sightline.data.versions",
@@ -64,20 +64,20 @@ _LAZY = {
     "load": "sightline.serving.loading",
     # what answers
     "Predictor": "sightline.runtime.predictor",
-    "Client": "sightline.serving.client",
-    "AsyncClient": "sightline.serving.client_async",
+    "Client": "sightline.serving.client.blocking",
+    "AsyncClient": "sightline.serving.client.asynchronous",
     # what verbs take
     "Workspace": "sightline.core.workspace",
     "Recipe": "sightline.training.recipe",
     "AugmentationSettings": "sightline.data.augmentation",
     "ImportOptions": "sightline.compiler.importers.importer",
-    "Meaning": "sightline.compiler.importing",
+    "Meaning": "sightline.compiler.importing.import_network",
     "StatedInput": "sightline.compiler.importers.importer",
     # what verbs give
     "Annotation": "sightline.core.annotations",
     "DatasetVersion": "sightline.data.versions",
     "ConversionReport": "sightline.data.conversion",
-    "ImportResult": "sightline.compiler.importing",
+    "ImportResult": "sightline.compiler.importing.import_network",
     "AnnotateResult": "sightline.bench.annotating",
     "CompileResult": "sightline.compiler.compile",
     "Report": "sightline.bench.reports",

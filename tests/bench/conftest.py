@@ -26,7 +26,7 @@ from sightline.core.categories import Categories
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, Mo
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 SIDE = 16
 NAMES = ("red", "green", "blue", "dark", "pale", "other")

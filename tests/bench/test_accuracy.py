@@ -19,7 +19,7 @@ from sightline.core.manifests import ArtifactManifest, DecodeSpec
 from sightline.core.progress import ProgressEvent
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
-from sightline.serving.client_predictor import RemotePredictor
+from sightline.serving.client.predictor import RemotePredictor
 from sightline.serving.deployments import deploy_artifact
 
 

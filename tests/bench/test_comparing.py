@@ -3,13 +3,13 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from sightline.bench.comparing import ComparedNumber, Comparison, compare_reports
+from sightline.bench.comparing import ComparedNumber, ReportComparison, compare_reports
 from sightline.bench.records import DatasetFacts, LoadResult, ReportContent
 
 MakeContent = Callable[..., ReportContent]
 
 
-def find(comparison: Comparison, group: str, name: str) -> ComparedNumber:
+def find(comparison: ReportComparison, group: str, name: str) -> ComparedNumber:
     return next(number for number in comparison.numbers if (number.group, number.name) == (group, name))
 
 

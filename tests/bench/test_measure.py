@@ -24,7 +24,7 @@ from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 from sightline.runtime.backends.openvino import OpenVinoSession, PlanKey
 from sightline.runtime.predictor import open_predictor
 

@@ -19,7 +19,7 @@ from sightline.bench.mistakes import (
 )
 from sightline.core.annotations import Annotation
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 
 def label(category: str, confidence: float | None = None) -> Annotation:

@@ -10,7 +10,7 @@ from sightline.bench.speed import Lane, measure_latency, measure_throughput, ope
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sightline.bench.subjects import describe_subject, predict_contents, read_pi
 from sightline.core.annotations import Annotation
 from sightline.core.errors import ImageTooLarge, InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 from sightline.runtime.predictor import open_predictor
 
 

@@ -1,12 +1,9 @@
 """What the tests of the command line share: what a command left behind, and a Model with a real graph."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-sys.path.append(str(Path(__file__).parents[1] / "serving"))
 
 from serving_fakes import write_brightness_artifact
 

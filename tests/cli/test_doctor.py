@@ -4,8 +4,8 @@ import pytest
 from cli_fixtures import Run
 
 from sightline.cli.commands import doctor
-from sightline.compiler import probes
 from sightline.compiler.importers import table
+from sightline.compiler.tuning import probes
 
 
 @pytest.fixture(autouse=True)

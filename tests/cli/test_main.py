@@ -305,7 +305,7 @@ def test_a_failed_verb_names_the_options_of_the_command_line(run: Run, monkeypat
     assert (ran.err, ran.json["error"]["detail"]) == ("error: leave --slo-ms out\n", "leave --slo-ms out")
 
 
-SERVER_ONLY = ("serving/http", "serving/repository", "serving/streams", "serving/listening.py")  # `sightline serve` starts it
+SERVER_ONLY = ("serving/http", "serving/repository", "serving/streams", "serving/process")  # `sightline serve` starts it
 
 
 def test_errors_of_the_library_name_parameters_and_no_options() -> None:

@@ -10,9 +10,9 @@ from sightline.cli.commands.measure_sweep import SweepArguments, parse_precision
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.workspace import Workspace
 from sightline.data.exporting import export_version
-from sightline.data.formats.datum import read_blob
+from sightline.data.formats.lmdb.datum import read_blob
 from sightline.data.importing import import_dataset
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 
 @pytest.fixture

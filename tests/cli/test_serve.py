@@ -7,10 +7,10 @@ from cli_fixtures import Run
 from sightline.core.errors import Unsupported
 from sightline.serving import server
 from sightline.serving.http import tls
-from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.image_url import UrlRules
 from sightline.serving.http.tls import TlsFiles
-from sightline.serving.listening import LOOPBACK_NAMES
+from sightline.serving.process.listening import LOOPBACK_NAMES
 from sightline.serving.server_options import ServerOptions
 
 

@@ -2,13 +2,10 @@
 
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from toy import make_model, make_version
 
 from sightline.data.versions import DatasetVersion
@@ -35,16 +32,16 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 QUICK = {
-    "autotune.ROUNDS": 1,
-    "autotune.WARM_UPS": 1,
+    "tuning.autotune.ROUNDS": 1,
+    "tuning.autotune.WARM_UPS": 1,
     "compilation.TIMING_SECONDS": 0.05,
-    "layers.PROFILED_SECONDS": 0.05,
-    "probes.PROBES": ("conv1x1",),
-    "probes.REPETITIONS": 1,
-    "probes.REPETITION_SECONDS": 0.01,
-    "sweep.BATCHES": (1, 2),
-    "sweep.ROUNDS": 1,
-    "sweep.ROUND_SECONDS": 0.002,
+    "report.layers.PROFILED_SECONDS": 0.05,
+    "tuning.probes.PROBES": ("conv1x1",),
+    "tuning.probes.REPETITIONS": 1,
+    "tuning.probes.REPETITION_SECONDS": 0.01,
+    "tuning.sweep.BATCHES": (1, 2),
+    "tuning.sweep.ROUNDS": 1,
+    "tuning.sweep.ROUND_SECONDS": 0.002,
 }
 
 

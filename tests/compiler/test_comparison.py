@@ -8,10 +8,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from toy import SPEC, write_version
 
-from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import Comparison, Judged, compare_judged, predict_items
+from sightline.compiler.comparison import CompiledComparison, Judged, compare_judged, predict_items
 from sightline.compiler.gate import check_accuracy, check_unlabelled
+from sightline.compiler.tuning.autotune import Setting
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import DecodeSpec, ModelManifest, Task, UnlabelledPixels
@@ -50,7 +50,7 @@ def compare(
     before: Sequence[str],
     after: Sequence[str],
     pixels: UnlabelledPixels = "background",
-) -> Comparison:
+) -> CompiledComparison:
     """What changed, all answers at 0.9. Args: truth, before, after: categories of each picture; "" for none."""
     items = [
         Item(blob=str(place), file_name=f"{place}.png", width=10, height=10, annotations=tuple(annotate(task, names)))

@@ -14,18 +14,18 @@ from toy import NAMES, SIDE, SPEC
 from toy_quantisers import BrokenQuantiser, prefer_engine, use_quantiser
 
 from sightline.compiler import compilation
-from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import Judged
 from sightline.compiler.compilation import Compilation
 from sightline.compiler.compile import compile_model, compile_request
-from sightline.compiler.findings import Findings
-from sightline.compiler.goals import Timing
 from sightline.compiler.pictures import PreparedSamples, choose_pictures
 from sightline.compiler.quantisers import table
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
-from sightline.compiler.request import Request
+from sightline.compiler.report.findings import Findings
+from sightline.compiler.request import CompileRequest
 from sightline.compiler.stages import Stages
+from sightline.compiler.tuning.autotune import Setting
+from sightline.compiler.tuning.goals import Timing
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import GateFailed, InvalidInput
@@ -33,7 +33,7 @@ from sightline.core.folders import hash_files, read_manifest, write_manifest
 from sightline.core.manifests import DecodeSpec, ModelManifest, Task
 from sightline.core.progress import ignore_progress
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.heads import NotANumber
+from sightline.imaging.heads.decoding import NotANumber
 from sightline.runtime.backend import Tensors
 from sightline.runtime.backends.onnxruntime import OnnxRuntimeSession
 from sightline.runtime.backends.openvino import OpenVinoSession
@@ -209,7 +209,9 @@ def test_raw_outputs_of_a_candidate_are_let_go_once_they_are_compared(
 ) -> None:
     manifest = read_manifest(make_raw(model, tmp_path / "raw"), ModelManifest)
     graph = model / "model.onnx"
-    found = Findings(graph, onnx.load(graph), manifest, Request(), version, pictures=choose_pictures(version, 4, 4, seed=0))
+    found = Findings(
+        graph, onnx.load(graph), manifest, CompileRequest(), version, pictures=choose_pictures(version, 4, 4, seed=0)
+    )
     found.baseline, *others = (Candidate("openvino", "int8", name, graph, graph) for name in ("exact", "first", "second"))
     outputs = [{"logits": np.ones((1, 3), np.float32)}] * 4
     monkeypatch.setattr("sightline.compiler.compilation.predict_items", lambda *_: Judged([], None, outputs))
@@ -417,7 +419,7 @@ def test_accuracy_control_gives_layers_back_until_the_drop_is_small(
 
 def test_the_command_names_a_folder_of_pictures_as_the_user_did(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
     result = compile_request(
-        Request(precision="fp32", calibration_images=8),
+        CompileRequest(precision="fp32", calibration_images=8),
         model,
         tmp_path / "out",
         None,

@@ -17,7 +17,7 @@ from toy_quantisers import (
 
 from sightline.compiler.compile import CompileResult, compile_model
 from sightline.compiler.quantisers import table
-from sightline.compiler.report import decode_report
+from sightline.compiler.report.records import decode_report
 from sightline.core.errors import (
     Conflict,
     CorruptFile,

@@ -8,12 +8,12 @@ from pipeline_graphs import write_enlarger
 
 from sightline.compiler.compile import compile_model
 from sightline.compiler.importers.importer import StatedInput
-from sightline.compiler.importing import Meaning, import_network
+from sightline.compiler.importing.import_network import Meaning, import_network
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ArtifactManifest
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.picture_outputs import write_pictures
+from sightline.imaging.heads.pictures import write_pictures
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.runtime.predictor import open_predictor
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import CategoryChange, Comparison, compare_tensors
+from sightline.compiler.comparison import CategoryChange, CompiledComparison, compare_tensors
 from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised, judge_candidate
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
@@ -14,8 +14,8 @@ from sightline.runtime.backend import LayerRow
 DECODE = DecodeSpec(head="softmax", outputs=("a",))
 
 
-def make_comparison(change: float, low: float, high: float) -> Comparison:
-    return Comparison(
+def make_comparison(change: float, low: float, high: float) -> CompiledComparison:
+    return CompiledComparison(
         metric="top1",
         category_metric="recall",
         images=400,
@@ -152,7 +152,7 @@ def test_a_rare_picture_that_is_not_finite_does_not_decide_and_two_of_twenty_one
     assert not check_accuracy(compare_tensors(before, after, seed=0)[0], 0.1).passed
 
 
-def compare_unlabelled(agreement: float, answers: int | None) -> Comparison:
+def compare_unlabelled(agreement: float, answers: int | None) -> CompiledComparison:
     plain = make_comparison(agreement - 1, agreement - 1, agreement - 1)
     return msgspec.structs.replace(plain, evidence="answers", candidate=agreement, answers=answers, per_category=())
 

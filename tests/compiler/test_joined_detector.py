@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from toy import write_version
 
 from sightline.compiler.compile import compile_model
-from sightline.compiler.importing import ImportResult, Meaning, import_network
+from sightline.compiler.importing.import_network import ImportResult, Meaning, import_network
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
 from sightline.data.versions import DatasetVersion

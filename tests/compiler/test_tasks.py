@@ -7,46 +7,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from toy import write_version
+from square_pictures import CELL, SIDE, make_squares
 
 from sightline.compiler.compile import compile_model
-from sightline.core.annotations import Annotation
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
-from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.masks import encode_mask
+from sightline.data.versions import VersionWriter
 from sightline.runtime.predictor import open_predictor
 
-SIDE, CELL = 32, 8
 pytestmark = pytest.mark.slow
-
-
-def draw_square(rng: np.random.Generator) -> tuple[np.ndarray, tuple[int, int]]:
-    """A gray noisy picture with one white square on the grid of cells; and the cell (row, column)."""
-    image = rng.integers(20, 70, (SIDE, SIDE, 3)).astype(np.uint8)
-    row, column = (int(place) for place in rng.integers(0, SIDE // CELL, 2))
-    image[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = rng.integers(210, 250)
-    return image, (row, column)
-
-
-def annotate(task: Task, cell: tuple[int, int]) -> tuple[Annotation, ...]:
-    row, column = cell
-    if task == "detection":
-        left, top = CELL * column, CELL * row
-        return (Annotation(category="square", box_xyxy=(left, top, left + CELL, top + CELL)),)
-    mask = np.zeros((SIDE, SIDE), bool)
-    mask[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = True
-    return (Annotation(category="square", mask=encode_mask(mask)), Annotation(category="ground", mask=encode_mask(~mask)))
-
-
-def make_squares(folder: Path, task: Task, names: tuple[str, ...]) -> DatasetVersion:
-    rng = np.random.default_rng(3)
-
-    def draw(_: int) -> tuple[np.ndarray, tuple[Annotation, ...]]:
-        image, cell = draw_square(rng)
-        return image, annotate(task, cell)
-
-    return write_version(folder, "squares", names, {"train": 20, "val": 30}, draw)
 
 
 def write_model(

@@ -12,9 +12,9 @@ import pytest
 from onnx import numpy_helper
 
 from sightline.compiler import compilation
-from sightline.compiler.goals import Timing
 from sightline.compiler.quantisers.ort import MinMaxQuantiser
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts
+from sightline.compiler.tuning.goals import Timing
 from sightline.core.errors import InvalidInput
 
 

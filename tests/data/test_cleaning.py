@@ -9,8 +9,8 @@ from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.categories import Categories
 from sightline.data.cleaning import clean_annotations, clip_ring, turn_annotations
 from sightline.data.conversion import ConversionReport
+from sightline.imaging.files.reading import turn_upright
 from sightline.imaging.masks import decode_mask, encode_mask
-from sightline.imaging.reading import turn_upright
 
 CATS = Categories(["cat"])
 

@@ -25,7 +25,7 @@ from sightline.data.exporting import export_version
 from sightline.data.importing import UNKNOWN_TURN, import_dataset
 from sightline.data.samples import generate_samples
 from sightline.data.versions import open_version
-from sightline.imaging.reading import encode_image, read_label_map
+from sightline.imaging.files.reading import encode_image, read_label_map
 
 WIDTH, HEIGHT = 40, 30
 

@@ -14,7 +14,7 @@ from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import VersionWriter, open_version
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 CATS = Categories(["cat", "dog"])
 

@@ -6,6 +6,7 @@ from faster_coco_eval.core import mask as coco_mask
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
+from sightline.imaging.files.reading import read_label_map
 from sightline.imaging.masks import (
     annotations_to_label_map,
     compute_ring_area,
@@ -20,7 +21,6 @@ from sightline.imaging.masks import (
     label_map_to_annotations,
     trace_mask,
 )
-from sightline.imaging.reading import read_label_map
 
 CATEGORIES = Categories(["a", "b", "c", "d"])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sightline.core.categories import Categories
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.resizing import letterbox_image
 from sightline.models.faster_rcnn import FasterRcnn
 

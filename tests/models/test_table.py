@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.imaging.heads import HEADS
+from sightline.imaging.heads.decoding import HEADS
 from sightline.models.table import DIALS, NETWORKS, build_network, find_row, resolve_network
 
 NAMES = sorted(NETWORKS)

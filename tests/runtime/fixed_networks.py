@@ -1,16 +1,13 @@
 """A tiny fixed-point network with types chosen by hand, and the same arithmetic in whole numbers, written out with numpy."""
 
 import hashlib
-import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
 from graphs import node, write_graph
 
-from sightline.runtime.backends.hls4ml_network import FixedLayer, FixedNetwork, FixedPoint, Port, write_network
+from sightline.runtime.backends.hls4ml.network import FixedLayer, FixedNetwork, FixedPoint, Port, write_network
 
 SIDE = 8
 SHAPE = (3, SIDE, SIDE)

@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
-
-sys.path.insert(0, str(Path(__file__).parent))
 from graphs import FLOAT_GRAPHS, node, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
+from onnx import TensorProto, helper
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import InputSpec

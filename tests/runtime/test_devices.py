@@ -1,14 +1,11 @@
 """What a device declares decides, layer by layer, what is refused; every refusal names its reason."""
 
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from graphs import FLOAT_GRAPHS, Nodes, Weights, node, weight, write_graph
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported

@@ -1,14 +1,11 @@
 """Segments in order: what one gives on the next reads, and a list that does not fit together is refused on opening."""
 
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from graphs import node, weight, write_graph
 
 from sightline.core.errors import InvalidInput, NotFound

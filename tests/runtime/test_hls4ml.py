@@ -3,7 +3,6 @@
 Whatever needs the C++ compiler is slow: one tiny network, compiled once for all of these tests.
 """
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from fixed_networks import SHAPE, compute_whole, write_fixed_network
 
 from sightline.core.errors import (
@@ -27,11 +24,11 @@ from sightline.core.errors import (
     Unsupported,
 )
 from sightline.runtime.backend import SessionOptions
-from sightline.runtime.backends import hls4ml_build
-from sightline.runtime.backends.hls4ml import EmulatedSession, Hls4mlBackend
-from sightline.runtime.backends.hls4ml_build import make_key, make_private_folder, write_project
-from sightline.runtime.backends.hls4ml_layers import make_plan
-from sightline.runtime.backends.hls4ml_network import FixedPoint, read_network
+from sightline.runtime.backends.hls4ml import build
+from sightline.runtime.backends.hls4ml.backend import EmulatedSession, Hls4mlBackend
+from sightline.runtime.backends.hls4ml.build import make_key, make_private_folder, write_project
+from sightline.runtime.backends.hls4ml.layers import make_plan
+from sightline.runtime.backends.hls4ml.network import FixedPoint, read_network
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.graph_files import list_graph_files
 
@@ -184,7 +181,7 @@ def test_a_library_is_kept_under_all_that_shapes_it(tmp_path: Path, monkeypatch:
     assert key == make_key(msgspec.structs.replace(network, graph_file="other.onnx"), content)
     assert key != make_key(msgspec.structs.replace(network, io_type="io_parallel"), content)
     assert key != make_key(network, content + b" ")
-    monkeypatch.setattr(hls4ml_build, "RECIPE", hls4ml_build.RECIPE + 1)
+    monkeypatch.setattr(build, "RECIPE", build.RECIPE + 1)
     assert key != make_key(network, content)
 
 
@@ -197,8 +194,8 @@ def test_a_cache_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hls4ml_build, "COMPILER", "no-such-compiler")
-    hls4ml_build.describe_compiler.cache_clear()
+    monkeypatch.setattr(build, "COMPILER", "no-such-compiler")
+    build.describe_compiler.cache_clear()
     assert "no-such-compiler; install it" in (Hls4mlBackend().missing() or "")
     with pytest.raises(MissingPackage, match="no-such-compiler"):
         load_backend("hls4ml")
@@ -212,11 +209,11 @@ def test_a_compiler_that_does_not_end_is_ended_with_all_that_it_started(
     compiler = tmp_path / "compiler"
     compiler.write_text("#!/bin/sh\nsleep 300 &\necho $! > started\nwait\n")  # as g++ starts cc1plus
     compiler.chmod(0o755)
-    monkeypatch.setattr(hls4ml_build, "COMPILER", str(compiler))
-    monkeypatch.setattr(hls4ml_build, "COMPILE_SECONDS", 1.5)
-    monkeypatch.setattr(hls4ml_build, "describe_compiler", lambda: "a compiler")
+    monkeypatch.setattr(build, "COMPILER", str(compiler))
+    monkeypatch.setattr(build, "COMPILE_SECONDS", 1.5)
+    monkeypatch.setattr(build, "describe_compiler", lambda: "a compiler")
     with pytest.raises(Exhausted, match=r"did not end within 1\.5 s"):
-        hls4ml_build.compile_project(tmp_path, tmp_path / "network.so", tmp_path)
+        build.compile_project(tmp_path, tmp_path / "network.so", tmp_path)
     started, end = int((tmp_path / "started").read_text()), time.monotonic() + 10
     while is_running(started) and time.monotonic() < end:
         pass
@@ -347,19 +344,19 @@ def test_the_library_is_kept_and_built_again_when_a_byte_of_it_changed(
 ) -> None:
     path, cache = built
     calls: list[Path] = []
-    compile_project = hls4ml_build.compile_project
+    compile_project = build.compile_project
 
     def count(project: Path, library: Path, weights: Path) -> None:
         calls.append(library)
         compile_project(project, library, weights)
 
-    monkeypatch.setattr(hls4ml_build, "compile_project", count)
+    monkeypatch.setattr(build, "compile_project", count)
     open_network(built).close()
     assert calls == []
     (entry,) = [folder for folder in cache.iterdir() if not folder.name.startswith(".")]
     weights = next(entry.rglob("w2.txt"))
     weights.write_bytes(weights.read_bytes().replace(b"0", b"1", 1))
     network, content = read_network(path)
-    hls4ml_build.find_library(network, content, make_plan(network, onnx.load_model_from_string(content)), cache)
+    build.find_library(network, content, make_plan(network, onnx.load_model_from_string(content)), cache)
     assert len(calls) == 1
     assert [folder for folder in cache.iterdir() if folder.name.startswith(".")] == []

@@ -1,7 +1,6 @@
 """OpenVINO's plans, kept and opened again: the same bits, and never those of another network, shape, option or machine."""
 
 import logging
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,10 +11,8 @@ import msgspec
 import numpy as np
 import openvino
 import pytest
-from openvino import opset13
-
-sys.path.insert(0, str(Path(__file__).parent))
 from graphs import FLOAT_GRAPHS, write_conv_chain, write_pyramid, write_quantised_conv
+from openvino import opset13
 
 from sightline.core.host import read_instruction_sets
 from sightline.core.manifests import InputSpec

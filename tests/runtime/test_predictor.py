@@ -1,6 +1,5 @@
 import io
 import itertools
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import hash_files, write_manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from stream_fakes import DEADLINE_S
 
-from sightline.data.video_containers import CONTAINERS
+from sightline.data.video.containers import CONTAINERS
 from sightline.serving.streams.decoder_process import DecoderProcess
 from sightline.serving.streams.messages import DecoderSettings, Finished, FrameHead, Message, Opened
 

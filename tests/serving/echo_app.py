@@ -5,7 +5,7 @@ import json
 import threading
 from typing import Any
 
-from sightline.serving.http.exchange import let_go_of_pieces
+from sightline.serving.http.connections.exchange import let_go_of_pieces
 
 
 class EchoApp:

@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from sightline.serving.http.connection import make_connector
-from sightline.serving.http.edge import Edge
-from sightline.serving.listening import make_server, open_listener
+from sightline.serving.http.connections.connection import make_connector
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.process.listening import make_server, open_listener
 
 READ_TIMEOUT_S = 20
 

@@ -10,8 +10,8 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.errors import NotFound
 from sightline.core.manifests import DecodeSpec, InputSpec, Task
-from sightline.imaging.heads import decode_outputs
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.resizing import Placement
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, TensorFacts, Upload
 from sightline.serving.pipelines.declaration import Pipeline, parse_pipeline

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 from whole_server import run_server, wait_until
 
-from sightline.imaging.reading import encode_image
-from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.imaging.files.reading import encode_image
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.keys import create_key
 from sightline.serving.server_options import ServerOptions
 

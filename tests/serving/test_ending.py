@@ -25,7 +25,7 @@ def test_an_execution_that_hangs_does_not_keep_the_server_from_ending(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sightline.serving.server.DRAIN_S", 0.05)
-    monkeypatch.setattr("sightline.serving.listening.SHUTDOWN_GRACE_S", 1)
+    monkeypatch.setattr("sightline.serving.process.listening.SHUTDOWN_GRACE_S", 1)
     entered, gate = threading.Event(), threading.Event()
 
     class Hanging(ServedModel):

@@ -16,10 +16,10 @@ from small_artifacts import write_convolutions, write_halves
 from whole_server import Running, run_server
 
 from sightline.core.annotations import Annotation
+from sightline.imaging.files.reading import decode_image, encode_image
 from sightline.imaging.preprocessing import place_batch, prepare_batch
-from sightline.imaging.reading import decode_image, encode_image
 from sightline.runtime.predictor import open_predictor
-from sightline.serving.client import Client
+from sightline.serving.client.blocking import Client
 from sightline.serving.deployments import deploy_artifact
 
 THREADS = 32

@@ -16,9 +16,9 @@ from http_server import wait_for
 from starlette.applications import Starlette
 
 from sightline.core.errors import InvalidInput, QueueFull, SightlineError
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 from sightline.serving.http.guard import Guard
-from sightline.serving.http.predict import PredictEndpoint, make_routes
+from sightline.serving.http.predict.endpoint import PredictEndpoint, make_routes
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.inference.calls import Call, Upload
 from sightline.serving.scheduling.work import Executable, Work

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from repository_fakes import write_configuration
 from whole_server import Running, run_server
 
-from sightline.serving.client import Client
+from sightline.serving.client.blocking import Client
 
 Port = tuple[str, int, Sequence[int | str]]  # name, ONNX element type, shape
 ENGINES = ["openvino", "onnxruntime"]

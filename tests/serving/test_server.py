@@ -19,7 +19,7 @@ from stream_fakes import write_video
 from whole_server import Running, run_server, wait_until
 
 from sightline.core.settings import Settings
-from sightline.serving.client import Client
+from sightline.serving.client.blocking import Client
 from sightline.serving.deployments import deploy_artifact, remove_deployment
 from sightline.serving.http.keys import create_key
 from sightline.serving.http.openapi import find_undocumented

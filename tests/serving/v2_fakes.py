@@ -15,12 +15,12 @@ from starlette.applications import Starlette
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound, QueueFull, QueueTimeout, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
+from sightline.imaging.files.reading import decode_image
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import decode_image
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
-from sightline.serving.listening import format_url, open_listener
+from sightline.serving.process.listening import format_url, open_listener
 from sightline.serving.scheduling.work import Executable, Laps, QueueSettings, Work, share_execution
 from sightline.serving.v2.endpoints import V2Endpoints
 from sightline.serving.v2.routes import make_fallback_route, make_routes

@@ -14,7 +14,7 @@ import uvicorn
 
 from sightline.core.settings import Settings, read_settings
 from sightline.serving.http.openapi import describe_interface
-from sightline.serving.listening import format_url, make_server, open_listener
+from sightline.serving.process.listening import format_url, make_server, open_listener
 from sightline.serving.server import InferenceServer, OpenModel
 from sightline.serving.server_options import ServerOptions
 

@@ -95,7 +95,7 @@ def test_the_loss_of_a_batch_without_objects_is_finite_and_has_a_gradient() -> N
 
 def test_decoding_in_training_equals_decoding_in_deployment(rng: np.random.Generator) -> None:
     from sightline.core.categories import Categories
-    from sightline.imaging.heads import decode_outputs
+    from sightline.imaging.heads.decoding import decode_outputs
     from sightline.imaging.resizing import letterbox_image
     from sightline.models.csp_detector import anchor_free_head
 

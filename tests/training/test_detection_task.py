@@ -117,7 +117,7 @@ def test_the_confidence_of_the_best_f1_becomes_the_model_s() -> None:
 
 def learn_by_heart(network: Network, version, steps: int, **changes: object) -> float:
     """mAP50 on the eight training pictures after some steps on all of them at once."""
-    from sightline.imaging.heads import decode_outputs
+    from sightline.imaging.heads.decoding import decode_outputs
     from sightline.imaging.preprocessing import prepare_batch
 
     task = make_detection_task(version, network.input_spec.width)

@@ -55,7 +55,7 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
         return "better" if (self.difference > 0) == (self.better == "higher") else "worse"
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class ReportComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Two Reports side by side.
 
     Attributes:
@@ -72,7 +72,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     numbers: tuple[ComparedNumber, ...]
 
 
-def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
+def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
     """Compare two Reports. Numbers that only one holds have None on the other side."""
     same_pictures = _picture_key(a) == _picture_key(b)
     same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
@@ -89,7 +89,7 @@ def compare_reports(a: ReportContent, b: ReportContent) -> Comparison:
     names = [_name_subject(content) for content in (a, b)]
     if names[0] == names[1]:
         names = [f"{_name_subject(content)}, {content.created_at}" for content in (a, b)]
-    return Comparison(
+    return ReportComparison(
         a=names[0],
         b=names[1],
         same_pictures=same_pictures,

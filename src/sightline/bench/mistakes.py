@@ -22,8 +22,8 @@ from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.drawing import draw_annotations
+from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import annotations_to_label_map
-from sightline.imaging.reading import encode_image
 from sightline.imaging.resizing import resize_image
 
 MISTAKES_FOLDER = "mistakes"

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sightline.bench.comparing import Comparison
+from sightline.bench.comparing import ReportComparison
 from sightline.bench.plots import Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.tables import describe_interval, describe_resources
@@ -35,7 +35,7 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
     )
 
 
-def render_comparison(comparison: Comparison, a: ReportContent, b: ReportContent) -> str:
+def render_comparison(comparison: ReportComparison, a: ReportContent, b: ReportContent) -> str:
     """The page of two Reports side by side."""
     groups = dict.fromkeys(number.group for number in comparison.numbers)
     by_group = {group: [number for number in comparison.numbers if number.group == group] for group in groups}

@@ -18,8 +18,8 @@ from sightline.bench.records import Feeding, LatencyResult, Stage, ThroughputPoi
 from sightline.bench.subjects import OpenVariant, RunsRaw, Streams, Subject, predict_contents
 from sightline.bench.timing import Stopwatch, Stretch, compute_spread, measure_in_turn, thin_samples
 from sightline.core.errors import InvalidInput
+from sightline.imaging.files.reading import decode_image
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import decode_image
 
 WARM_UP_CALLS = 3
 MIN_LATENCY_SAMPLES = 10

@@ -17,8 +17,8 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.headers import check_pixel_limit
-from sightline.imaging.reading import decode_image
+from sightline.imaging.files.headers import check_pixel_limit
+from sightline.imaging.files.reading import decode_image
 from sightline.runtime.predictor import Predictor, read_runnable_manifest
 
 

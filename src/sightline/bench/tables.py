@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sightline.bench.comparing import ComparedNumber, Comparison
+from sightline.bench.comparing import ComparedNumber, ReportComparison
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 
 MAX_CATEGORIES = 20
@@ -28,7 +28,7 @@ def build_report_table(content: ReportContent) -> RenderableType:
     return Group(*parts)
 
 
-def build_comparison_table(comparison: Comparison) -> RenderableType:
+def build_comparison_table(comparison: ReportComparison) -> RenderableType:
     """Two Reports side by side."""
     table = Table(box=SIMPLE_HEAD)
     for heading in ("", "a", "b", "b - a", "b / a"):
@@ -144,7 +144,7 @@ def _build_throughput(content: ReportContent) -> Table:
     return table
 
 
-def _list_intervals(comparison: Comparison) -> list[Text]:
+def _list_intervals(comparison: ReportComparison) -> list[Text]:
     """What chance explains of the primary accuracy."""
     return [
         Text(

@@ -22,7 +22,7 @@ from sightline.runtime.graph_files import list_graph_files
 REFERENCE = "reference"
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class CandidateRefusal(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was not tried, and why."""
 
     name: str
@@ -77,7 +77,7 @@ def find_engines(device: Device) -> list[str]:
 
 def make_plain_candidates(
     source: Path, manifest: ModelManifest, engines: Sequence[str]
-) -> tuple[list[Candidate], list[Refusal]]:
+) -> tuple[list[Candidate], list[CandidateRefusal]]:
     """The network as it is on each engine: in FP32 and, where the machine has it, BF16; or in INT8 when it came quantised.
 
     An engine that cannot read the graph is refused.
@@ -87,7 +87,7 @@ def make_plain_candidates(
         try:
             graph = make_engine_file(engine, source, manifest)
         except InvalidInput as error:
-            refusals.append(Refusal(name=engine, reason=str(error)))
+            refusals.append(CandidateRefusal(name=engine, reason=str(error)))
             continue
         known = load_backend(engine).precisions
         wanted: tuple[Precision, ...] = ("int8",) if manifest.precision == "int8" else ("bf16", "fp32")
@@ -102,7 +102,7 @@ def make_int8_candidates(
     engines: Sequence[str],
     samples: Sequence[np.ndarray],
     guide: Guide | None = None,
-) -> tuple[list[Candidate], list[Refusal]]:
+) -> tuple[list[Candidate], list[CandidateRefusal]]:
     """INT8 by one quantiser on each engine that runs INT8; a quantiser or engine that cannot is refused with its reason."""
     quantised = name_int8_file(source, quantiser)
     try:
@@ -113,7 +113,7 @@ def make_int8_candidates(
     except (UnreadableImage, ImageTooLarge, CorruptFile):
         raise  # the fault of a picture, not of the quantiser that was the first to read it
     except (InvalidInput, Unsupported, Exhausted) as error:
-        return [], [Refusal(name=f"quantiser {quantiser}", reason=str(error))]
+        return [], [CandidateRefusal(name=f"quantiser {quantiser}", reason=str(error))]
     candidates, refusals = [], []
     for engine in engines:
         if "int8" not in load_backend(engine).precisions:
@@ -121,7 +121,7 @@ def make_int8_candidates(
         try:
             graph = make_engine_file(engine, quantised, manifest)
         except InvalidInput as error:
-            refusals.append(Refusal(name=f"{engine} int8 {quantiser}", reason=str(error)))
+            refusals.append(CandidateRefusal(name=f"{engine} int8 {quantiser}", reason=str(error)))
         else:
             candidates.append(Candidate(engine, "int8", quantiser, graph, quantised, facts))
     return candidates, refusals
@@ -144,7 +144,7 @@ def find_start(source: Path, quantiser: Quantiser) -> Path:
 
 def split_runnable(
     candidates: Sequence[Candidate], input_name: str, sample: np.ndarray
-) -> tuple[list[Candidate], list[Refusal]]:
+) -> tuple[list[Candidate], list[CandidateRefusal]]:
     """Run each candidate once; one that its engine cannot open or run is refused with the engine's reason.
 
     For example, ONNX Runtime has no kernel for the activations that NNCF quantises channel by channel before a depthwise
@@ -156,7 +156,7 @@ def split_runnable(
             with closing(candidate.open(1, 1)) as session:
                 session.infer({input_name: sample})
         except (InvalidInput, Unsupported) as error:
-            refusals.append(Refusal(name=candidate.name, reason=str(error)))
+            refusals.append(CandidateRefusal(name=candidate.name, reason=str(error)))
         else:
             runnable.append(candidate)
     return runnable, refusals

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from sightline.compiler.autotune import Setting
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.packed_outputs import Part, divide_squares, measure_parts
+from sightline.compiler.importing.packed_outputs import Part, divide_squares, measure_parts
 from sightline.compiler.pictures import PreparedSamples, read_contents
+from sightline.compiler.tuning.autotune import Setting
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Task
@@ -66,7 +66,7 @@ class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class CompiledComparison(msgspec.Struct, frozen=True, kw_only=True):
     """What compiling changed.
 
     Attributes:
@@ -102,7 +102,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     answers: int | None = None
     part: str | None = None
     per_category: tuple[CategoryChange, ...]
-    unlabelled: "Comparison | None" = None
+    unlabelled: "CompiledComparison | None" = None
     labelled_answers: int = 0
 
 
@@ -179,7 +179,7 @@ def compare_judged(
     candidate: Judged,
     seed: int,
     parts: Sequence[Part] = (),
-) -> tuple[Comparison, Agreement]:
+) -> tuple[CompiledComparison, Agreement]:
     """Change from `baseline` to `candidate` with its interval, by the best evidence, and the pictures whose answer flipped.
 
     Args: parts: of outputs that pack several tensors.
@@ -192,7 +192,7 @@ def compare_judged(
     agreement = find_agreement(manifest, items, baseline, candidate)
     change = _widen(_bound(found.change), _count_judged(baseline.evaluator))
     unlabelled = compare_unlabelled(manifest, items, baseline, candidate, seed)
-    comparison = Comparison(
+    comparison = CompiledComparison(
         metric=found.metric,
         category_metric=CATEGORY_METRICS[manifest.task],
         images=_count_judged(baseline.evaluator),
@@ -227,7 +227,7 @@ def find_unlabelled(task: Task, items: Sequence[Item], evaluator: Evaluator) -> 
 
 def compare_unlabelled(
     manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
-) -> Comparison | None:
+) -> CompiledComparison | None:
     """The answers on the pictures that labels say nothing of; None where there are none, or neither side shows any."""
     assert baseline.evaluator is not None
     places = find_unlabelled(manifest.task, items, baseline.evaluator)
@@ -252,7 +252,7 @@ def find_agreement(manifest: ModelManifest, items: Sequence[Item], baseline: Jud
 
 def compare_answers(
     manifest: ModelManifest, items: Sequence[Item], baseline: Judged, candidate: Judged, seed: int
-) -> tuple[Comparison, Agreement]:
+) -> tuple[CompiledComparison, Agreement]:
     """Without labels: the share of answers that stay the same, with its interval over the pictures."""
     agreement = find_agreement(manifest, items, baseline, candidate)
     same, total = (np.array(values, np.float64) for values in zip(*agreement.parts, strict=True))
@@ -265,7 +265,7 @@ def compare_answers(
 
 def compare_tensors(
     before: Sequence[Tensors], after: Sequence[Tensors], seed: int, parts: Sequence[Part] = ()
-) -> tuple[Comparison, Agreement]:
+) -> tuple[CompiledComparison, Agreement]:
     """Without an explanation of the outputs: the relative error of both runs' tensors, of each picture the worst output.
 
     The error is the root mean square of the difference over that of the expected values; what counts is the error that 95 % of
@@ -319,9 +319,9 @@ def _find_cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(first @ second) / scale if scale else float(np.array_equal(first, second))
 
 
-def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interval, agreement: Agreement) -> Comparison:
+def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interval, agreement: Agreement) -> CompiledComparison:
     name = AGREEMENT_NAMES[task]
-    return Comparison(
+    return CompiledComparison(
         evidence=evidence,
         metric="accuracy of the tensors" if evidence == "tensors" else name,
         category_metric=CATEGORY_METRICS[task],

@@ -12,19 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.compiler.autotune import Setting, choose_batches, choose_settings, make_batches, time_candidates
 from sightline.compiler.candidates import (
     REFERENCE,
     Candidate,
-    Refusal,
+    CandidateRefusal,
     find_engines,
     make_int8_candidates,
     make_plain_candidates,
     split_runnable,
 )
-from sightline.compiler.comparison import Comparison, compare_judged, predict_items
-from sightline.compiler.findings import Findings
-from sightline.compiler.fpga import FixedPrecision
+from sightline.compiler.comparison import CompiledComparison, compare_judged, predict_items
 from sightline.compiler.gate import (
     Check,
     GateResult,
@@ -35,24 +32,27 @@ from sightline.compiler.gate import (
     infer_samples,
     judge_candidate,
 )
-from sightline.compiler.goals import Timing
 from sightline.compiler.graphs import check_opset, save_graph
 from sightline.compiler.guides import make_answer_guide, make_guide
-from sightline.compiler.layers import profile_layers
-from sightline.compiler.packed_outputs import find_parts
+from sightline.compiler.importing.packed_outputs import find_parts
 from sightline.compiler.passes import simplify_graph
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
-from sightline.compiler.placed_candidates import make_placed_candidate, plan_places
+from sightline.compiler.placing.candidates import make_placed_candidate, plan_places
+from sightline.compiler.placing.fpga import FixedPrecision
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.compiler.quantisers.table import FIRST_QUANTISERS, RESCUE_QUANTISERS, SYMMETRIC_QUANTISERS, load_quantiser
+from sightline.compiler.report.findings import Findings
+from sightline.compiler.report.layers import profile_layers
 from sightline.compiler.stages import Stages
-from sightline.compiler.tuning_cache import find_race, keep_race, make_race_key
+from sightline.compiler.tuning.autotune import Setting, choose_batches, choose_settings, make_batches, time_candidates
+from sightline.compiler.tuning.cache import find_race, keep_race, make_race_key
+from sightline.compiler.tuning.goals import Timing
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
-from sightline.imaging.heads import NotANumber
+from sightline.imaging.heads.decoding import NotANumber
 from sightline.runtime.backend import Tensors
 from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
@@ -184,7 +184,9 @@ class Compilation:
         """Quantise for every engine that runs the network as it is; returns what was added."""
         found = self.found
         if self._is_late():
-            found.refusals.append(Refusal(name=f"quantiser {quantiser}", reason="the time limit was reached before it began"))
+            found.refusals.append(
+                CandidateRefusal(name=f"quantiser {quantiser}", reason="the time limit was reached before it began")
+            )
             return []
         engines = list(dict.fromkeys(candidate.engine for candidate in found.candidates))
         source = found.candidates[0].source
@@ -262,7 +264,7 @@ class Compilation:
         )
         if not check.passed:
             found.alone.add(candidate.engine)
-            found.refusals.append(Refusal(name=f"{candidate.name}, batches of {batch}", reason=check.text))
+            found.refusals.append(CandidateRefusal(name=f"{candidate.name}, batches of {batch}", reason=check.text))
 
     def _keep_right(self, timings: Sequence[Timing]) -> list[Timing]:
         """Without those of batches in engines that get batches wrong."""
@@ -404,7 +406,7 @@ class Compilation:
             facts = (found.manifest, found.version, found.pictures.validation, self._stages.update)
             found.judged[candidate.name] = predict_items(candidate, setting, *facts)
 
-    def _compare(self, candidate: Candidate) -> Comparison:
+    def _compare(self, candidate: Candidate) -> CompiledComparison:
         found = self.found
         assert found.pictures is not None
         assert found.baseline is not None

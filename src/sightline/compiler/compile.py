@@ -13,14 +13,14 @@ from pathlib import Path
 
 from sightline.compiler.candidates import copy_files
 from sightline.compiler.compilation import Compilation
-from sightline.compiler.findings import Findings
-from sightline.compiler.goals import Goal, Objective
 from sightline.compiler.graphs import load_graph
-from sightline.compiler.page import FlipPictures, render_page
-from sightline.compiler.report import CompileReport, encode_report
-from sightline.compiler.report_building import build_report, describe_calibration
-from sightline.compiler.request import Request, WantedPrecision, check_request, describe_command
+from sightline.compiler.report.building import build_report, describe_calibration
+from sightline.compiler.report.findings import Findings
+from sightline.compiler.report.page import FlipPictures, render_page
+from sightline.compiler.report.records import CompileReport, encode_report
+from sightline.compiler.request import CompileRequest, WantedPrecision, check_request, describe_command
 from sightline.compiler.stages import Stages
+from sightline.compiler.tuning.goals import Goal, Objective
 from sightline.core.errors import GateFailed, InvalidInput
 from sightline.core.folders import explain_full_disk, hash_files, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import describe_host, now_utc, read_cpu_facts
@@ -105,7 +105,7 @@ def compile_model(
     for given in (calibration, calibrate_on):
         if given is not None:
             check_version(given)
-    request = Request(
+    request = CompileRequest(
         device=device,
         precision=precision,
         max_drop=max_drop,
@@ -131,7 +131,7 @@ def compile_model(
 
 
 def compile_request(
-    request: Request,
+    request: CompileRequest,
     model: Path,
     out: Path | Workspace,
     name: str | None,
@@ -159,7 +159,7 @@ def compile_request(
 
 
 def _compile(
-    request: Request,
+    request: CompileRequest,
     model: Path,
     calibration: DatasetVersion | None,
     calibrate_on: DatasetVersion | None,

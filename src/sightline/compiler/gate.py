@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import Comparison
-from sightline.compiler.layers import count_precisions
-from sightline.compiler.packed_outputs import Part, find_part_error
+from sightline.compiler.comparison import CompiledComparison
+from sightline.compiler.importing.packed_outputs import Part, find_part_error
+from sightline.compiler.report.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow, Tensors
 from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error, find_rms_error, split_outputs
@@ -120,7 +120,7 @@ def is_kept(change: float, max_drop: float) -> bool:
     return change >= -max_drop - ROUNDING
 
 
-def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
+def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
     """Is the accuracy kept? The limit is on the measured change; an interval that reaches below it is said.
 
     Without a single true label nothing changes, which proves nothing: that fails.
@@ -142,7 +142,7 @@ def check_accuracy(comparison: Comparison, max_drop: float) -> Check:
     return Check(name="accuracy", passed=passed, value=change, limit=-max_drop, text=text)
 
 
-def check_sameness(comparison: Comparison, max_drop: float, baseline: str = "FP32") -> Check:
+def check_sameness(comparison: CompiledComparison, max_drop: float, baseline: str = "FP32") -> Check:
     """Without labels: do the answers stay those of FP32? At most `max_drop` of them may change.
 
     Where neither side shows anything, nothing was compared, which proves nothing: that fails.
@@ -166,7 +166,9 @@ def check_sameness(comparison: Comparison, max_drop: float, baseline: str = "FP3
     return Check(name="agreement", passed=passed, value=comparison.change, limit=-max_drop, text=text)
 
 
-def check_unlabelled(comparison: Comparison, unlabelled: Comparison, max_drop: float, baseline: str = "FP32") -> Check:
+def check_unlabelled(
+    comparison: CompiledComparison, unlabelled: CompiledComparison, max_drop: float, baseline: str = "FP32"
+) -> Check:
     """Where labels judge some pictures: do the answers on the others stay, too?
 
     What changed there may all have been right. Together with what the labels show to be lost it must be no more than `max_drop`
@@ -188,7 +190,7 @@ def check_unlabelled(comparison: Comparison, unlabelled: Comparison, max_drop: f
     return Check(name="unlabelled", passed=passed, value=-share, limit=-max_drop, text=text + remedy)
 
 
-def check_tensors(comparison: Comparison, max_drop: float, baseline: str) -> Check:
+def check_tensors(comparison: CompiledComparison, max_drop: float, baseline: str) -> Check:
     """Do tensors that nobody explained stay those of FP32?
 
     Nobody can tell what a difference costs: a relative error of ten times `max_drop` is let through, an infinite one never.
@@ -240,7 +242,7 @@ def fail_numbers(reason: str, max_drop: float) -> Check:
     return Check(name="accuracy", passed=False, value=-1.0, limit=-max_drop, text=reason)
 
 
-def note_agreement(comparison: Comparison) -> Check:
+def note_agreement(comparison: CompiledComparison) -> Check:
     """How alike the answers are; stated, without a limit of its own."""
     text = f"{comparison.agreement_name}: {comparison.agreement:.2%}"
     return Check(name="agreement", passed=True, value=comparison.agreement, limit=None, text=text)
@@ -250,7 +252,7 @@ def judge_candidate(
     candidate: Candidate,
     fp32_checks: Mapping[str, Check],
     rows: Sequence[LayerRow] | None,
-    comparison: Comparison | None,
+    comparison: CompiledComparison | None,
     max_drop: float,
 ) -> GateResult:
     """All checks that apply to a candidate.

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.compiler.comparison import measure_tensors
 from sightline.compiler.gate import RAW_ERROR_OF_DROP
-from sightline.compiler.packed_outputs import Part
+from sightline.compiler.importing.packed_outputs import Part
 from sightline.compiler.quantisers.quantiser import Guide
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -20,7 +20,7 @@ from sightline.core.manifests import TENSOR_TASKS, ModelManifest
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.metrics.agreement import compare_predictions

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 from sightline.compiler.candidates import REFERENCE
-from sightline.compiler.goals import Goal, Objective
+from sightline.compiler.tuning.goals import Goal, Objective
 from sightline.core.errors import Conflict, InvalidInput, Unsupported
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Precision
 from sightline.core.workspace import ID_LENGTH
@@ -20,7 +20,7 @@ from sightline.runtime.devices import DEVICES, has_speed, parse_devices
 WantedPrecision = Literal["auto", "int8", "int16", "bf16", "fp32"]
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class CompileRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for.
 
     Attributes:
@@ -58,7 +58,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in {**facts, **goal._asdict()}.items() if value is not None and value is not False}
 
 
-def check_request(request: Request, manifest: ModelManifest, versions: Sequence[DatasetVersion], out: Path) -> None:
+def check_request(request: CompileRequest, manifest: ModelManifest, versions: Sequence[DatasetVersion], out: Path) -> None:
     """Refuse what cannot work before any work.
 
     Args: versions: pictures to calibrate and to judge with; none when there are none.
@@ -95,7 +95,7 @@ def check_place(out: Path) -> None:
         raise Conflict(f"expected a folder that can be written, got {parent}; choose another place for {out.name}")
 
 
-def check_numbers(request: Request) -> None:
+def check_numbers(request: CompileRequest) -> None:
     """Raises: InvalidInput for a choice or a number that makes no sense."""
     check_choice("precision", request.precision, get_args(WantedPrecision))
     check_choice("objective", request.goal.objective, get_args(Objective))
@@ -110,7 +110,7 @@ def check_numbers(request: Request) -> None:
             raise InvalidInput(f"expected {name} above 0, got {value}; raise it or leave it out")
 
 
-def check_goal(request: Request) -> None:
+def check_goal(request: CompileRequest) -> None:
     """Raises: InvalidInput for a goal of speed on a device whose emulation has none."""
     given = ["`objective`"] if request.goal.objective != Goal().objective else []
     given += ["`slo_ms`"] if request.goal.slo_ms is not None else []
@@ -121,7 +121,7 @@ def check_goal(request: Request) -> None:
         )
 
 
-def check_symmetric(request: Request, manifest: ModelManifest) -> None:
+def check_symmetric(request: CompileRequest, manifest: ModelManifest) -> None:
     """Raises: InvalidInput where symmetric INT8 for other engines cannot come out."""
     if not request.symmetric:
         return
@@ -132,7 +132,7 @@ def check_symmetric(request: Request, manifest: ModelManifest) -> None:
         )
 
 
-def check_precision(request: Request) -> None:
+def check_precision(request: CompileRequest) -> None:
     """Raises: NotFound for an unknown device; Unsupported for a precision that its engines do not compute here, or a missing
     engine."""
     devices = parse_devices(request.device)
@@ -169,7 +169,7 @@ def check_categories(version: DatasetVersion, manifest: ModelManifest) -> None:
 
 
 def describe_command(
-    model: Path, versions: Sequence[tuple[str, DatasetVersion | None]], said: Mapping[str, str], request: Request
+    model: Path, versions: Sequence[tuple[str, DatasetVersion | None]], said: Mapping[str, str], request: CompileRequest
 ) -> str:
     """The command line that does the same again; folders by name and id, so it holds on another machine.
 

@@ -68,7 +68,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DecodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the network's raw outputs become annotations: a head of `sightline.imaging.heads` and its parameters.
+    """How the network's raw outputs become annotations: a head of `sightline.imaging.heads.decoding` and its parameters.
 
     Attributes:
         head: name of the decode head.

@@ -17,8 +17,8 @@ from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport
+from sightline.imaging.files.reading import turn_upright
 from sightline.imaging.masks import compute_ring_area, decode_mask, encode_mask, find_mask_box, find_polygons_box
-from sightline.imaging.reading import turn_upright
 
 TOLERANCE_PX = 0.01  # what a text format may round; less over the edge is clipped without a word
 

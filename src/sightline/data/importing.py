@@ -34,8 +34,8 @@ from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, read_column_values, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
-from sightline.imaging.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
-from sightline.imaging.reading import ImageHeader, decode_image, limit_pixels, probe_image
+from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
+from sightline.imaging.files.reading import ImageHeader, decode_image, limit_pixels, probe_image
 
 Verify = Literal["decode", "header"]
 # Threads mostly wait for the disk to make a blob durable (see `BlobQueue`); only two at a time hold a decoded or large picture.
@@ -51,7 +51,7 @@ DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 b
 PROGRESS_EVERY = 500
 
 
-class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
+class DatasetImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to import.
 
     Attributes:
@@ -98,14 +98,14 @@ def import_dataset(
         target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
         name: name of the Dataset.
         blobs: a Workspace's own by default.
-        format, split, seed, categories, verify, format_options: see `ImportOptions`.
+        format, split, seed, categories, verify, format_options: see `DatasetImportOptions`.
         max_pixels: larger pictures are dropped, and the labels of larger masks; None takes the settings' limit.
 
     Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
         reported.
     """
     source, target = Path(source), make_place(target)
-    options = ImportOptions(
+    options = DatasetImportOptions(
         format=format,
         split=split,
         seed=seed,
@@ -127,7 +127,7 @@ def import_dataset(
 
 
 def _import_archive(
-    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: ImportOptions, on_progress: OnProgress
+    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
 ) -> tuple[DatasetVersion, ConversionReport]:
     with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
         folder = Path(unpacked) / source.name  # messages name the folder: let them name the archive
@@ -136,7 +136,7 @@ def _import_archive(
         return _import_folder(_find_top_folder(folder), target, name, store, options, on_progress)
 
 
-def _check_request(source: Path, target: Workspace | Path, name: str, options: ImportOptions) -> None:
+def _check_request(source: Path, target: Workspace | Path, name: str, options: DatasetImportOptions) -> None:
     """Find what cannot work before any work is done."""
     check_name(name)
     if options.split not in ("auto", "given"):
@@ -169,7 +169,7 @@ def _is_wrapper(folder: Path) -> bool:
 
 
 def _import_folder(
-    source: Path, target: Workspace | Path, name: str, blobs: BlobStore, options: ImportOptions, on_progress: OnProgress
+    source: Path, target: Workspace | Path, name: str, blobs: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
 ) -> tuple[DatasetVersion, ConversionReport]:
     report = ConversionReport()
     chosen = detect_format(source) if options.format == "auto" else load_format(options.format)
@@ -206,7 +206,7 @@ def _check_kept(source: Path, report: ConversionReport) -> None:
         )
 
 
-def _choose_categories(found: Categories, options: ImportOptions, report: ConversionReport) -> Categories:
+def _choose_categories(found: Categories, options: DatasetImportOptions, report: ConversionReport) -> Categories:
     """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
     if options.categories is None:
         return found
@@ -216,7 +216,7 @@ def _choose_categories(found: Categories, options: ImportOptions, report: Conver
     return Categories(options.categories)
 
 
-def _describe_source(chosen: DatasetFormat, options: ImportOptions, drawn: bool) -> dict[str, Any]:
+def _describe_source(chosen: DatasetFormat, options: DatasetImportOptions, drawn: bool) -> dict[str, Any]:
     """What the manifest says of where the version came from: no paths and no times, so that the id is the same anywhere."""
     described: dict[str, Any] = {"format": chosen.name}
     if drawn:
@@ -231,7 +231,7 @@ def _stage_items(
     dataset: SourceDataset,
     categories: Categories,
     blobs: BlobStore,
-    options: ImportOptions,
+    options: DatasetImportOptions,
     report: ConversionReport,
     on_progress: OnProgress,
 ) -> list[str] | None:
@@ -282,7 +282,7 @@ class _Picture(msgspec.Struct, frozen=True):
 
 
 def _prepare_all(
-    items: Iterator[SourceItem], blobs: BlobStore, options: ImportOptions
+    items: Iterator[SourceItem], blobs: BlobStore, options: DatasetImportOptions
 ) -> Generator[tuple[SourceItem, _Picture | str], None, None]:
     """Each item with its stored picture, or with the reason why it has none; in order, a few pictures ahead."""
     waiting: deque[tuple[SourceItem, Future[_Picture | str]]] = deque()
@@ -302,7 +302,9 @@ def _prepare_all(
                 future.cancel()
 
 
-def _prepare_picture(item: SourceItem, blobs: BlobStore, options: ImportOptions, decoders: BoundedSemaphore) -> _Picture | str:
+def _prepare_picture(
+    item: SourceItem, blobs: BlobStore, options: DatasetImportOptions, decoders: BoundedSemaphore
+) -> _Picture | str:
     if item.content is None and (item.path is None or not item.path.is_file()):
         return "picture is missing"
     with decoders:

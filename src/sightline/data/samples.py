@@ -20,8 +20,8 @@ from sightline.data.items import Item
 from sightline.data.rendering import DEFECTS, Picture, draw_picture
 from sightline.data.splits import SplitDrawer, parse_fractions
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import encode_mask, find_mask_box
-from sightline.imaging.reading import encode_image
 
 GOOD = "good"
 PART = "part"

@@ -9,7 +9,7 @@ from sightline.data.blobs import BlobStore
 from sightline.data.formats.picture_files import walk_pictures
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 NAME = "pictures"
 SPLIT = "unlabelled"

@@ -30,8 +30,8 @@ from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
-from sightline.imaging.headers import DEFAULT_MAX_PIXELS
-from sightline.imaging.reading import decode_image
+from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
+from sightline.imaging.files.reading import decode_image
 
 ITEMS_NAME = "items.parquet"
 LOCATION_NAME = "location.json"

@@ -153,7 +153,8 @@ def check_picture(image: Image) -> None:
     """Raises: InvalidInput unless it is uint8 `(H, W, 3)`."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise InvalidInput(
-            f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; decode it with sightline.imaging.reading"
+            f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; "
+            "decode it with sightline.imaging.files.reading"
         )
 
 

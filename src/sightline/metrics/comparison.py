@@ -15,7 +15,7 @@ from sightline.metrics.task_metrics import Evaluator
 RESAMPLES = 1000
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class PairedComparison(msgspec.Struct, frozen=True, kw_only=True):
     """The change from `before` to `after`, negative for a loss.
 
     Attributes:
@@ -32,7 +32,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     per_category: dict[str, Interval]
 
 
-def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RESAMPLES, seed: int = 0) -> PairedComparison:
     """Compare two evaluators that were given the same pictures in the same order.
 
     For classification the overall interval is that of a paired proportion, which is not empty when no answer changed.
@@ -58,7 +58,7 @@ def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RES
     if isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator):
         labelled = before.labelled()
         change = paired_proportion_change(before.correct()[labelled], after.correct()[labelled])
-    return Comparison(
+    return PairedComparison(
         metric=before.primary_name,
         before=float(np.nan_to_num(first.primary[0])),
         after=float(np.nan_to_num(second.primary[0])),

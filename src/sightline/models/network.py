@@ -1,7 +1,7 @@
 """The base class of all networks: a module that knows how a picture becomes its input and how its outputs are decoded.
 
 `forward` returns raw head tensors and ends before decoding and NMS, so that the exported graph is static; `decode_spec` names
-the decoder of `sightline.imaging.heads` and the outputs in the order of `forward`'s tuple.
+the decoder of `sightline.imaging.heads.decoding` and the outputs in the order of `forward`'s tuple.
 """
 
 import torch

@@ -7,7 +7,7 @@ import msgspec
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backends.hetero import SUFFIX as HETERO_SUFFIX
 from sightline.runtime.backends.hetero import HeteroNetwork
-from sightline.runtime.backends.hls4ml_network import SUFFIX, FixedNetwork
+from sightline.runtime.backends.hls4ml.network import SUFFIX, FixedNetwork
 
 PROJECT_SUFFIX = ".hls"  # folder of the HLS project beside a fixed-point network
 

@@ -22,9 +22,9 @@ from sightline.core.errors import InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.core.settings import read_settings
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.files.reading import decode_image, read_image
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import place_batch, prepare_batch
-from sightline.imaging.reading import decode_image, read_image
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
 from sightline.runtime.backends.table import load_backend

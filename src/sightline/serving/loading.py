@@ -12,7 +12,7 @@ from sightline.core.settings import read_settings
 from sightline.core.workspace import Shelf, StrPath, Workspace, check_identity
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
-from sightline.serving.client_predictor import RemotePredictor
+from sightline.serving.client.predictor import RemotePredictor
 from sightline.serving.deployments import find_deployment, list_names, read_kind
 from sightline.serving.http.tls import FilePath
 

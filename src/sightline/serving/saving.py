@@ -10,8 +10,8 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict
 from sightline.data.conversion import replace_surrogates
 from sightline.imaging.drawing import draw_annotations
-from sightline.imaging.reading import encode_image
-from sightline.serving.streaming import Outcome
+from sightline.imaging.files.reading import encode_image
+from sightline.serving.many_pictures import Outcome
 
 KEPT_RESULTS = 100  # results held in the summary; `--jsonl` has them all
 

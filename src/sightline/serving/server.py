@@ -24,25 +24,26 @@ from starlette.routing import BaseRoute, Route
 from sightline.core.errors import Exhausted
 from sightline.core.settings import Settings
 from sightline.runtime.plan_store import open_plan_folder
-from sightline.serving.http import openapi, predict
+from sightline.serving.http import openapi
 from sightline.serving.http.access_log import AccessLog
-from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.content_encoding import Decompressor
-from sightline.serving.http.edge import Edge
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.image_url import ImageFetcher
+from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, find_caller, read_key_line
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.metrics import Metrics
+from sightline.serving.http.predict.endpoint import PredictEndpoint, make_routes
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService, ServedVersion
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.json_answers import write_json
-from sightline.serving.loop_turns import LoopTurns
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
+from sightline.serving.process.loop_turns import LoopTurns
 from sightline.serving.repository.folders import PipelineSource
 from sightline.serving.repository.host import ModelHost, OpenedModel
 from sightline.serving.repository.memory import keep_giving_back
@@ -227,7 +228,7 @@ class InferenceServer:
             decompressor=decompressor,
         )
         return [
-            *predict.make_routes(predict.PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold, decompressor)),
+            *make_routes(PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold, decompressor)),
             *v2_routes.make_routes(v2),
             *stream_endpoints.make_routes(self.streams),
             v2_routes.make_fallback_route(),

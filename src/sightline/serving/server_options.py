@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.image_url import UrlRules
 from sightline.serving.http.tls import TlsFiles
 from sightline.serving.repository.host import Mode

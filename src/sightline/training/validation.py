@@ -18,7 +18,7 @@ from sightline.core.settings import read_settings
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, TaskMetrics, make_evaluator

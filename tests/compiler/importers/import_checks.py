@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from sightline.compiler.importers.importer import ImportedGraph
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 from sightline.imaging.resizing import stretch_image
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend

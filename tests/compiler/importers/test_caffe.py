@@ -13,7 +13,7 @@ from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.table import load_importer
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 SAMPLENET = NETWORKS / "samplenet-omz" / "test_models" / "SampLeNet.prototxt"
 MTCNN = NETWORKS / "mtcnn-caffe"

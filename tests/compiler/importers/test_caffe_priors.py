@@ -11,7 +11,7 @@ from import_checks import assert_agrees, run_graph
 
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, Unsupported
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.resizing import stretch_image
 
 PRIOR_PARAMS = [

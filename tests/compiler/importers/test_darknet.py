@@ -26,9 +26,9 @@ from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
 from sightline.core.manifests import InputSpec
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.files.reading import read_image
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import read_image
 
 YOLO_FASTEST = NETWORKS / "yolo-fastest-darknet" / "yolo-fastest-1.1.cfg"
 FAMILIES = {

@@ -15,7 +15,7 @@ from sightline.compiler.importers.importer import ImportOptions, StatedInput
 from sightline.compiler.importers.keras.importer import KerasImporter, read_network
 from sightline.compiler.importers.table import choose_importer, find_importer
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 EMOTIONS = NETWORKS / "keras-mini-xception" / "fer2013_mini_XCEPTION.102-0.66.hdf5"
 TINY = NETWORKS / "keras-mini-xception" / "tiny_XCEPTION_KDEF.hdf5"

@@ -12,11 +12,11 @@ from onnx_toys import CONV, add_metadata, constant, import_model, import_text, r
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.onnx.files import OnnxImporter
-from sightline.compiler.input_specs import takes_whole_numbers
+from sightline.compiler.importing.input_specs import takes_whole_numbers
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
+from sightline.imaging.files.reading import read_image
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import read_image
 
 REAL_FILES = {
     "winml-onnx/SqueezeNet_fp16.onnx": {"softmaxout_1": (1000, 1, 1)},

@@ -14,11 +14,11 @@ from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_
 
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.ir import OpenvinoImporter
-from sightline.compiler.input_specs import make_input_spec
+from sightline.compiler.importing.input_specs import make_input_spec
 from sightline.compiler.openvino_files import make_model_info, make_own_info, write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 SAMPLENET = NETWORKS / "samplenet-omz" / "test_models" / "SampLeNet.xml"
 CIFAR = SHARED / "classification" / "cifar10-jpg" / "test"

@@ -16,11 +16,11 @@ from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, 
 from sightline.compiler.importers.onnx.files import OnnxImporter
 from sightline.compiler.importers.pytorch import PytorchImporter, read_module
 from sightline.compiler.importers.table import choose_importer
-from sightline.compiler.importing import Meaning, import_network
+from sightline.compiler.importing.import_network import Meaning, import_network
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec
+from sightline.imaging.files.reading import read_image
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import read_image
 
 ARCHITECTURES = Path(__file__).resolve().parents[3] / "benchmarks" / "architectures.py"
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision's, in pixels

@@ -7,7 +7,7 @@ import pytest
 
 from sightline.compiler.importers.table import IMPORTERS, NETWORK_SUFFIXES, find_importer
 from sightline.core.errors import MissingPackage
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 WITHOUT_ONNX = "import sys; sys.modules['onnx'] = None; from sightline.cli.main import run_arguments; "
 

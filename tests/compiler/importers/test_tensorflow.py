@@ -16,7 +16,7 @@ from sightline.compiler.importers.tensorflow import importer
 from sightline.compiler.importers.tensorflow.files import Summary, read_graph
 from sightline.compiler.importers.tensorflow.importer import TensorflowImporter
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
 
 SAMPLENET = NETWORKS / "samplenet-omz" / "test_models"
 OTHERS = NETWORKS / "tf2onnx-test-graphs"

@@ -17,12 +17,12 @@ from sightline.compiler.importers.table import choose_importer
 from sightline.compiler.importers.tflite.files import read_tflite
 from sightline.compiler.importers.tflite.importer import TfliteImporter
 from sightline.compiler.importers.tflite.source import OpenVinoSource
-from sightline.compiler.importing import Meaning, import_network
-from sightline.compiler.layers import count_precisions
+from sightline.compiler.importing.import_network import Meaning, import_network
+from sightline.compiler.report.layers import count_precisions
 from sightline.core.errors import InvalidInput, MissingPackage, NotFound, Unsupported
 from sightline.core.manifests import InputSpec
+from sightline.imaging.files.reading import read_image
 from sightline.imaging.preprocessing import prepare_batch
-from sightline.imaging.reading import read_image
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 

@@ -15,7 +15,7 @@ from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.tflite.files import Quantisation
 from sightline.compiler.importers.tflite.importer import TfliteImporter
 from sightline.compiler.importers.tflite.weights import make_symmetric
-from sightline.compiler.layers import count_precisions
+from sightline.compiler.report.layers import count_precisions
 from sightline.core.errors import Unsupported
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend

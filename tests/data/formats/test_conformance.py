@@ -21,8 +21,8 @@ from sightline.data.formats.table import FORMATS, load_format
 from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.versions import VersionWriter
+from sightline.imaging.files.reading import decode_image, encode_image
 from sightline.imaging.masks import annotations_to_label_map, decode_mask, encode_mask
-from sightline.imaging.reading import decode_image, encode_image
 
 WIDTH, HEIGHT = 40, 30
 TOLERANCE_PX = 0.01

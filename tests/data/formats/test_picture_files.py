@@ -5,7 +5,7 @@ from format_samples import make_version, write_picture, write_text
 
 from sightline.core.errors import InvalidInput
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.list_pictures import PictureFinder
+from sightline.data.formats.class_list.pictures import PictureFinder
 from sightline.data.formats.picture_files import (
     FileNamer,
     check_inside,

@@ -16,10 +16,10 @@ from http_server import (
     wait_for,
 )
 
-from sightline.serving.http import exchange
-from sightline.serving.http.connection_rules import ConnectionLimits
-from sightline.serving.http.edge import Edge
-from sightline.serving.http.request_parser import FREE_CHUNKS, MIN_CHUNK_BYTES
+from sightline.serving.http.connections import exchange
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.request_parser import FREE_CHUNKS, MIN_CHUNK_BYTES
+from sightline.serving.http.connections.rules import ConnectionLimits
 
 FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
-from sightline.serving.http.connection import EdgeConnection
-from sightline.serving.http.connection_rules import ConnectionLimits
-from sightline.serving.http.edge import Edge
+from sightline.serving.http.connections.connection import EdgeConnection
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.guard import Guard
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RequestRecord

@@ -10,7 +10,7 @@ from http_server import connect, serve_app, wait_for
 from starlette.types import Message
 
 from sightline.core.errors import QueueFull
-from sightline.serving.http.exchange import NOBODY_WAITS
+from sightline.serving.http.connections.exchange import NOBODY_WAITS
 from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
 from sightline.serving.http.keys import Authenticator, create_key
 from sightline.serving.http.limits import TokenBucket

@@ -21,9 +21,9 @@ from sightline.serving.http.openapi import (
     write_page,
 )
 from sightline.serving.http.operations import OPERATIONS, SCHEMAS, Operation
-from sightline.serving.http.predict import PredictEndpoint
-from sightline.serving.http.predict import make_routes as make_predict_routes
-from sightline.serving.http.predict_requests import PredictOptions
+from sightline.serving.http.predict.endpoint import PredictEndpoint
+from sightline.serving.http.predict.endpoint import make_routes as make_predict_routes
+from sightline.serving.http.predict.requests import PredictOptions
 from sightline.serving.streams.stream import StreamOptions
 from sightline.serving.streams.stream_requests import StreamRequest
 

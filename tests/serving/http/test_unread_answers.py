@@ -16,9 +16,9 @@ from starlette.responses import Response
 from tls_certificates import make_certificate
 from uvicorn.server import ServerState
 
-from sightline.serving.http.connection import EdgeConnection
-from sightline.serving.http.connection_rules import ConnectionLimits
-from sightline.serving.http.edge import Edge
+from sightline.serving.http.connections.connection import EdgeConnection
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.tls import make_tls_context
 
 ANSWER_BYTES = 1_000_000

@@ -11,7 +11,7 @@ import pytest
 
 from sightline.core.errors import Exhausted, ImageTooLarge, InvalidInput, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
-from sightline.imaging.reading import decode_image
+from sightline.imaging.files.reading import decode_image
 from sightline.runtime.backend import LayerRow, SessionOptions, Tensors, TensorType
 from sightline.serving.http.metrics import Metrics
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload

@@ -14,8 +14,8 @@ from pipeline_graphs import COLOURS, ZOO, paint_quadrants, write_brightest_chann
 from whole_server import run_server
 
 from sightline.core.errors import InvalidInput, SightlineError
-from sightline.imaging.reading import encode_image
-from sightline.serving.client import Client
+from sightline.imaging.files.reading import encode_image
+from sightline.serving.client.blocking import Client
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService

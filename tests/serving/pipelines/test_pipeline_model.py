@@ -129,7 +129,7 @@ def test_a_pipeline_tells_what_it_is() -> None:
 
 def test_a_request_may_ask_for_more_confidence_than_the_steps() -> None:
     from sightline.core.categories import Categories
-    from sightline.imaging.heads import decode_outputs
+    from sightline.imaging.heads.decoding import decode_outputs
 
     def write(facts: Any, inferred: Any) -> Any:
         return decode_outputs(facts.decode, inferred.outputs, inferred.placements, Categories(facts.categories), 0.75)
@@ -396,7 +396,7 @@ def test_outputs_that_are_answered_as_they_are_lie_in_the_pixels_of_the_request_
 
 
 def test_a_chain_that_ends_in_a_picture_answers_with_the_picture() -> None:
-    from sightline.imaging.picture_outputs import write_pictures
+    from sightline.imaging.heads.pictures import write_pictures
 
     declaration = b'{"steps": [{"name": "a", "model": "enlarger"}, {"name": "b", "of": "a", "model": "enlarger"}]}'
     model = open_pipeline(declaration, make_enlarger())

@@ -26,11 +26,11 @@ from pipeline_graphs import (
 )
 
 from sightline.core.manifests import DecodeSpec, InputSpec
-from sightline.imaging.picture_outputs import write_pictures
-from sightline.imaging.reading import read_image
+from sightline.imaging.files.reading import read_image
+from sightline.imaging.heads.pictures import write_pictures
 from sightline.imaging.resizing import resize_image
-from sightline.serving.http.predict_answers import describe_picture, join_pictures, write_answer
-from sightline.serving.http.predict_requests import PredictOptions
+from sightline.serving.http.predict.answers import describe_picture, join_pictures, write_answer
+from sightline.serving.http.predict.requests import PredictOptions
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource

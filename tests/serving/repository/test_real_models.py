@@ -14,7 +14,7 @@ from pipeline_graphs import save, write_brightest_channel
 from repository_fakes import write_configuration
 
 from sightline.core.errors import InvalidInput
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.runtime.backends.openvino import OpenVinoSession
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts

@@ -13,9 +13,9 @@ from scripted_server import Asked, serve_script, write_answer
 from stream_fakes import GRAYS
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unreachable
-from sightline.serving.client import Client
-from sightline.serving.client_async import AsyncClient
-from sightline.serving.client_streams import Following, StreamEvent
+from sightline.serving.client.asynchronous import AsyncClient
+from sightline.serving.client.blocking import Client
+from sightline.serving.client.streams import Following, StreamEvent
 
 EXPECTED = ["bright" if gray else "dark" for gray in GRAYS]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"

@@ -17,7 +17,7 @@ from decoder_client import decode, read_all
 from rtsp_camera import RtspCamera
 from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
 
-from sightline.data.video import CONTAINERS, read_video_frames
+from sightline.data.video.frames import CONTAINERS, read_video_frames
 from sightline.serving.streams import decoder, decoder_process
 from sightline.serving.streams.decoder import Decoding
 from sightline.serving.streams.decoder_process import DecoderProcess

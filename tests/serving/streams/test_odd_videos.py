@@ -9,7 +9,7 @@ import pytest
 from decoder_client import decode, read_all
 from stream_fakes import write_video
 
-from sightline.data.video import read_video_frames
+from sightline.data.video.frames import read_video_frames
 from sightline.serving.streams.messages import Finished, FrameHead
 
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from stream_fakes import DEADLINE_S, Stage, run_streams, wait_until
 
 from sightline.core.errors import Exhausted, NotFound
-from sightline.serving.http.exchange import LETS_GO
+from sightline.serving.http.connections.exchange import LETS_GO
 from sightline.serving.streams import manager as managing
 from sightline.serving.streams.manager import StreamManager
 from sightline.serving.streams.sources import VideoSource, open_file_source

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 from v2_fakes import Bench
 
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 
 @pytest.fixture

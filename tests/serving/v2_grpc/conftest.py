@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grpc_fakes import GrpcBench, run_grpc
 
-from sightline.imaging.reading import encode_image
+from sightline.imaging.files.reading import encode_image
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
     warnings.simplefilter("ignore")

@@ -11,8 +11,8 @@ from deaf_client import WINDOW_UPDATE, DeafClient
 from grpc_fakes import METHOD, make_request, read_failure, run_grpc
 from v2_fakes import MAX_REQUEST_BYTES, NumpyVersion, make_facts, tensor
 
-from sightline.serving.http.connection_rules import ConnectionLimits
-from sightline.serving.http.edge import Edge
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.v2_grpc import dispatch
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import

@@ -13,8 +13,8 @@ from deaf_client import DeafClient
 from grpc_fakes import make_request, read_failure, run_grpc
 from v2_fakes import NumpyVersion, make_facts, tensor
 
-from sightline.serving.http.connection_rules import ConnectionLimits
-from sightline.serving.http.edge import Edge
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.v2_grpc import dispatch, refusals, server, unread
 from sightline.serving.v2_grpc.unread import Connections, Unread, read_peer
 

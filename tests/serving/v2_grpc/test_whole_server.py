@@ -12,8 +12,8 @@ from grpc_fakes import make_tensor
 from starlette.testclient import TestClient
 
 from sightline.core.settings import Settings
-from sightline.imaging.reading import encode_image
-from sightline.serving.http.connection_rules import ConnectionLimits
+from sightline.imaging.files.reading import encode_image
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.server import InferenceServer
 from sightline.serving.server_options import ServerOptions
 

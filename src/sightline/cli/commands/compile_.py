@@ -14,7 +14,7 @@ from sightline.cli.terminal import Terminal, format_count
 
 if TYPE_CHECKING:
     from sightline.compiler.compile import CompileResult
-    from sightline.compiler.request import Request
+    from sightline.compiler.request import CompileRequest
     from sightline.core.workspace import Workspace
     from sightline.data.versions import DatasetVersion
 
@@ -111,12 +111,12 @@ def compile_command(
     show_artifact(terminal, result, is_shelved=out is None)
 
 
-def make_request(objective: Any, slo_ms: float | None, **options: Any) -> "Request":
+def make_request(objective: Any, slo_ms: float | None, **options: Any) -> "CompileRequest":
     """What the compiler is asked for; it checks what the words mean."""
-    from sightline.compiler.goals import Goal
-    from sightline.compiler.request import Request
+    from sightline.compiler.request import CompileRequest
+    from sightline.compiler.tuning.goals import Goal
 
-    return Request(goal=Goal(objective, slo_ms), **options)
+    return CompileRequest(goal=Goal(objective, slo_ms), **options)
 
 
 def refuse_contradictions(

@@ -138,7 +138,7 @@ def compile_to_int8(workspace: "Workspace", model: Path, version: "DatasetVersio
 
 def deploy_and_ask(workspace: "Workspace", artifact: Path, version: "DatasetVersion", folder: Path) -> dict[str, Any]:
     """Deploy, start a server, send it one test picture over HTTP, and keep the picture and the drawn answer."""
-    from sightline.serving.client_predictor import RemotePredictor
+    from sightline.serving.client.predictor import RemotePredictor
     from sightline.serving.deployments import deploy_artifact
 
     deploy_artifact(artifact, NAME, workspace.deployments)

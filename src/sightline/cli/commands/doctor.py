@@ -152,7 +152,7 @@ def probe_speed() -> dict[str, float]:
 
     import numpy as np
 
-    from sightline.imaging.reading import decode_image, encode_image
+    from sightline.imaging.files.reading import decode_image, encode_image
 
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)  # (480, 640, 3)
@@ -186,7 +186,7 @@ def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> 
 
     if find_spec("onnx") is None:
         return None
-    from sightline.compiler.probes import PROBED_PRECISIONS, measure_peaks
+    from sightline.compiler.tuning.probes import PROBED_PRECISIONS, measure_peaks
 
     usable = [engine for engine in engines if engine["engine"] not in UNTIMED_ENGINES]
     points = [(engine, precision) for engine in usable for precision in PROBED_PRECISIONS if precision in engine["precisions"]]

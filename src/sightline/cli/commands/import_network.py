@@ -10,7 +10,7 @@ from sightline.cli.terminal import Terminal, make_table
 
 if TYPE_CHECKING:
     from sightline.compiler.importers.importer import ImportOptions, StatedInput
-    from sightline.compiler.importing import ImportResult, Meaning
+    from sightline.compiler.importing.import_network import ImportResult, Meaning
     from sightline.core.workspace import Workspace
     from sightline.data.versions import DatasetVersion
 
@@ -58,7 +58,7 @@ def import_network_file(
     terminal: Terminal, home: "Workspace", source: Path, name: str, names: list[str] | None, asked: NetworkArguments, seed: int
 ) -> None:
     """Import a network into the workspace and say what came of it."""
-    from sightline.compiler.importing import import_network
+    from sightline.compiler.importing.import_network import import_network
 
     probe = _open_version(home, asked.probe)
     pictures: DatasetVersion | Path | None = None
@@ -103,7 +103,7 @@ def make_options(asked: NetworkArguments) -> "ImportOptions":
 
 def make_meaning(asked: NetworkArguments, names: list[str] | None) -> "Meaning":
     """What the user says of inputs and outputs. Raises: InvalidInput."""
-    from sightline.compiler.importing import Meaning
+    from sightline.compiler.importing.import_network import Meaning
 
     return Meaning(
         stated=_make_stated(asked),
@@ -133,8 +133,8 @@ def read_parameters(text: str | None) -> dict[str, Any]:
 
 def show_model(terminal: Terminal, result: "ImportResult") -> None:
     """What was made, how it was checked, and how pictures are fed."""
-    from sightline.compiler.input_specs import describe_spec
-    from sightline.compiler.verification import describe_verification
+    from sightline.compiler.importing.input_specs import describe_spec
+    from sightline.compiler.importing.verification import describe_verification
     from sightline.core.manifests import compute_manifest_id
 
     manifest = result.manifest
@@ -167,7 +167,7 @@ def show_model(terminal: Terminal, result: "ImportResult") -> None:
 
 def _make_stated(asked: NetworkArguments) -> "StatedInput":
     from sightline.compiler.importers.importer import StatedInput
-    from sightline.compiler.input_specs import parse_numbers
+    from sightline.compiler.importing.input_specs import parse_numbers
 
     return StatedInput(
         colour=_check_choice("--colour", asked.colour, COLOURS),  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from sightline.bench.inference_sweep_records import SweepContent
-    from sightline.compiler.importing import Meaning
+    from sightline.bench.inference_sweep.records import SweepContent
+    from sightline.compiler.importing.import_network import Meaning
     from sightline.core.manifests import Precision
     from sightline.core.progress import OnProgress
     from sightline.core.workspace import Workspace
@@ -64,7 +64,7 @@ def run_sweep(
     out: Path | None,
 ) -> None:
     """Measure, show the Final Stats, and keep them as a folder and, if wanted, a CSV file."""
-    from sightline.bench.inference_sweep import DEFAULT_CALIBRATION_BATCHES, SweepRequest
+    from sightline.bench.inference_sweep.measure import DEFAULT_CALIBRATION_BATCHES, SweepRequest
     from sightline.core.errors import Conflict
 
     for place in (out, asked.csv):
@@ -102,7 +102,7 @@ def open_network(reference: str, home: "Workspace", asked: SweepArguments) -> "I
     if not path.is_file() and ((path / MANIFEST_NAME).is_file() or not path.is_dir() or find_importer(path) is None):
         yield find_subject(reference, home)
         return
-    from sightline.compiler.importing import import_network
+    from sightline.compiler.importing.import_network import import_network
 
     with TemporaryDirectory(prefix="sightline-network-") as temporary, watch_progress(asked.quiet) as on_progress:
         meaning = make_meaning(asked)
@@ -112,7 +112,7 @@ def open_network(reference: str, home: "Workspace", asked: SweepArguments) -> "I
 def make_meaning(asked: SweepArguments) -> "Meaning":
     """What the options say of a network's file."""
     from sightline.compiler.importers.importer import StatedInput
-    from sightline.compiler.importing import Meaning
+    from sightline.compiler.importing.import_network import Meaning
 
     names = read_labels(asked.labels) if asked.labels is not None else None
     mean = read_mean(asked.mean) if asked.mean is not None else None
@@ -123,8 +123,8 @@ def measure_network(
     folder: Path, home: "Workspace", data: str, calibrate: str | None, request: Any, on_progress: "OnProgress"
 ) -> "SweepContent":
     """Open the pictures and sweep. Args: request: a `SweepRequest`."""
-    from sightline.bench.inference_sweep import settle_class_names, sweep_inference
-    from sightline.bench.inference_sweep_pictures import open_sweep_pictures
+    from sightline.bench.inference_sweep.measure import settle_class_names, sweep_inference
+    from sightline.bench.inference_sweep.pictures import open_sweep_pictures
     from sightline.core.settings import read_settings
     from sightline.runtime.predictor import read_runnable_manifest
 
@@ -145,9 +145,9 @@ def measure_network(
 
 def show_sweep(terminal: Terminal, home: "Workspace", content: "SweepContent", csv: Path | None, out: Path | None) -> None:
     """The Final Stats, and where the page and the rows lie."""
-    from sightline.bench.inference_sweep_pages import render_csv, save_sweep
-    from sightline.bench.inference_sweep_records import flatten_row
-    from sightline.bench.inference_sweep_tables import build_sweep_table
+    from sightline.bench.inference_sweep.pages import render_csv, save_sweep
+    from sightline.bench.inference_sweep.records import flatten_row
+    from sightline.bench.inference_sweep.tables import build_sweep_table
     from sightline.core.folders import write_file_atomic
 
     terminal.show(build_sweep_table(content))
@@ -199,7 +199,7 @@ def read_labels(path: Path) -> list[str]:
     """Names of the classes, one a line, as labels.txt or Caffe's synset_words.txt have them. Raises: NotFound, InvalidInput."""
     from sightline.core.errors import InvalidInput, NotFound
     from sightline.data.conversion import ConversionReport
-    from sightline.data.formats.datum_lmdb import read_class_names
+    from sightline.data.formats.lmdb.format import read_class_names
     from sightline.data.formats.picture_files import make_unique_names
 
     if not path.is_file():
@@ -250,7 +250,7 @@ def read_mean_file(path: Path) -> Any:
     import numpy as np
 
     from sightline.core.errors import InvalidInput
-    from sightline.data.formats.datum import read_blob
+    from sightline.data.formats.lmdb.datum import read_blob
 
     if path.suffix == ".binaryproto":
         return read_blob(path.read_bytes())

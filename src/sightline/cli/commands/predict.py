@@ -52,8 +52,8 @@ def predict_command(
     """
     from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
     from sightline.serving.loading import open_subject
+    from sightline.serving.many_pictures import find_sources, predict_sources
     from sightline.serving.saving import OutcomeWriter
-    from sightline.serving.streaming import find_sources, predict_sources
 
     terminal = Terminal(as_json)
     inputs = [path for path in files if save is not None and save.resolve().is_relative_to(path.resolve())]

@@ -10,7 +10,7 @@ from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from sightline.serving.http.connection_rules import ConnectionLimits
+    from sightline.serving.http.connections.rules import ConnectionLimits
     from sightline.serving.http.image_url import UrlRules
     from sightline.serving.http.tls import TlsFiles
     from sightline.serving.repository.host import Mode
@@ -182,7 +182,7 @@ def serve_command(
     from sightline.core.settings import read_settings
     from sightline.serving.deployments import check_repository
     from sightline.serving.http.tls import make_tls_context
-    from sightline.serving.listening import format_url, open_listener, run_server
+    from sightline.serving.process.listening import format_url, open_listener, run_server
     from sightline.serving.server import InferenceServer
     from sightline.serving.server_options import ServerOptions
 
@@ -228,7 +228,7 @@ def configure_logging() -> None:
     """Our own messages on standard error; what libraries say of a client's mistakes is told to the client."""
     import logging
 
-    from sightline.serving.background_log import BackgroundHandler
+    from sightline.serving.process.background_log import BackgroundHandler
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[BackgroundHandler()])
     for name, level in (
@@ -262,7 +262,7 @@ def find_tls_files(certificate: Path | None, key: Path | None, authority: Path |
 
 def make_connection_limits(connections: int | None, of_one_address: int | None) -> "ConnectionLimits":
     """The limits of the server's connections; None: as many as by default."""
-    from sightline.serving.http.connection_rules import ConnectionLimits
+    from sightline.serving.http.connections.rules import ConnectionLimits
 
     given = {"max_connections": connections, "max_connections_per_address": of_one_address}
     return ConnectionLimits(**{name: count for name, count in given.items() if count is not None})
@@ -287,7 +287,7 @@ def list_hosts(address: str, names: list[str]) -> frozenset[str] | None:
 
     Raises: InvalidInput.
     """
-    from sightline.serving.listening import LOOPBACK_NAMES, is_loopback
+    from sightline.serving.process.listening import LOOPBACK_NAMES, is_loopback
 
     given = frozenset(map(read_server_name, names))
     if is_loopback(address):

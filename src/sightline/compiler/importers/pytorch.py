@@ -1,7 +1,7 @@
 """PyTorch networks brought to our form: `.pt2` programs, TorchScript, bare weights with a named architecture, and modules.
 
-`sightline.models.foreign` opens and exports them; the graph then takes the same way as any ONNX file. torch is imported only
-when a network is read.
+`sightline.models.foreign` opens and exports them; the graph then takes the same way as any ONNX file. torch is imported
+only when a network is read.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ from sightline.compiler.importers.onnx.reading import check_model
 from sightline.core.errors import Unsupported
 
 if TYPE_CHECKING:
-    from sightline.models.foreign import ForeignNetwork
+    from sightline.models.foreign.opening import ForeignNetwork
 
 SUFFIXES = (".pt2", ".pt", ".pth", ".th", ".ts", ".torchscript", ".safetensors", ".ckpt")
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
@@ -49,7 +49,7 @@ class PytorchImporter:
 
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
         """Read the network. Raises: InvalidInput, NotFound, Unsupported."""
-        from sightline.models.foreign import read_foreign
+        from sightline.models.foreign.opening import read_foreign
 
         network = read_foreign(path, options.architecture, options.width, options.height, options.channels)
         files = (path, *_list_own_code(options.architecture))
@@ -69,7 +69,7 @@ def read_module(
 
     Raises: InvalidInput, Unsupported.
     """
-    from sightline.models.foreign import export_foreign
+    from sightline.models.foreign.opening import export_foreign
 
     options = ImportOptions(width=width, height=height, channels=channels, outputs=outputs)
     return _make_import(

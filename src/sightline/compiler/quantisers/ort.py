@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
-from sightline.compiler.packed_outputs import list_joins
+from sightline.compiler.importing.packed_outputs import list_joins
 from sightline.compiler.quantisers.failures import refuse_failures
 from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
 from sightline.core.host import read_cpu_facts

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from sightline.data.formats.mask_pairs import MASK_FOLDERS, list_readings
+from sightline.data.formats.label_masks.pairs import MASK_FOLDERS, list_readings
 from sightline.data.formats.picture_files import is_picture, walk_folders, walk_pictures
 
 LABEL_SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".csv", ".tsv", ".lst")

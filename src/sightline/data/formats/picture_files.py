@@ -13,7 +13,7 @@ from sightline.core.errors import InvalidInput, UnreadableImage
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.headers import probe_image
+from sightline.imaging.files.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
 MAX_PATH = 4096  # longer ones no disk holds, and each of their parts would be tried

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 FORMATS: dict[str, str] = {
     "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
-    "coco": "sightline.data.formats.coco:CocoFormat",
-    "voc": "sightline.data.formats.voc:VocFormat",
-    "yolo": "sightline.data.formats.yolo:YoloFormat",
-    "yolo_segment": "sightline.data.formats.yolo:YoloSegmentFormat",
-    "darknet": "sightline.data.formats.darknet:DarknetFormat",
-    "cityscapes": "sightline.data.formats.cityscapes:CityscapesFormat",
-    "lmdb": "sightline.data.formats.datum_lmdb:LmdbFormat",
-    "lmdb_raw": "sightline.data.formats.datum_lmdb:LmdbRawFormat",
-    "label_masks": "sightline.data.formats.label_masks:LabelMasksFormat",
-    "class_list": "sightline.data.formats.class_list:ClassListFormat",
-    "class_folders": "sightline.data.formats.class_folders:ClassFoldersFormat",
+    "coco": "sightline.data.formats.coco.format:CocoFormat",
+    "voc": "sightline.data.formats.voc.format:VocFormat",
+    "yolo": "sightline.data.formats.yolo.format:YoloFormat",
+    "yolo_segment": "sightline.data.formats.yolo.format:YoloSegmentFormat",
+    "darknet": "sightline.data.formats.yolo.darknet:DarknetFormat",
+    "cityscapes": "sightline.data.formats.cityscapes.format:CityscapesFormat",
+    "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
+    "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
+    "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",
+    "class_list": "sightline.data.formats.class_list.format:ClassListFormat",
+    "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
 }
 
 

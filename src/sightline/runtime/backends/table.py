@@ -10,7 +10,7 @@ BACKENDS = {
     "reference": "sightline.runtime.backends.reference:ReferenceBackend",
     "onnxruntime": "sightline.runtime.backends.onnxruntime:OnnxRuntimeBackend",
     "openvino": "sightline.runtime.backends.openvino:OpenVinoBackend",
-    "hls4ml": "sightline.runtime.backends.hls4ml:Hls4mlBackend",
+    "hls4ml": "sightline.runtime.backends.hls4ml.backend:Hls4mlBackend",
     "hetero": "sightline.runtime.backends.hetero:HeteroBackend",
 }
 

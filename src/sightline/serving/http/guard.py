@@ -23,14 +23,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.core.errors import QueueFull
+from sightline.serving.http.connections.exchange import is_ended_by_server
 from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers, read_origins
-from sightline.serving.http.exchange import is_ended_by_server
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_token
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.named_hosts import spell_host
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, answer_refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
-from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from sightline.serving.http.predict_requests import AnswerFormat, MaskForm
+from sightline.serving.http.predict.requests import AnswerFormat, MaskForm
 
 Right = Literal["none", "key", "admin"]
 

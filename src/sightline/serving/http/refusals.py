@@ -12,8 +12,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sightline.serving.problems import EXCEPTION_HANDLERS as PROBLEM_HANDLERS
-from sightline.serving.problems import make_problem
+from sightline.serving.http.problems import EXCEPTION_HANDLERS as PROBLEM_HANDLERS
+from sightline.serving.http.problems import make_problem
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 

@@ -8,8 +8,8 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.inference.calls import ServedFacts
-from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.scheduling.work import Work
 
 

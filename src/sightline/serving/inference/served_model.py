@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput
-from sightline.imaging.head_checks import check_decoding
+from sightline.imaging.heads.checks import check_decoding
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors

@@ -13,10 +13,10 @@ import msgspec
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec, Task
-from sightline.imaging.annotation_tensors import ANNOTATIONS
-from sightline.imaging.head_checks import check_decode_spec, check_decoding
-from sightline.imaging.heads import RAW, TASK_OF_HEAD
-from sightline.imaging.picture_outputs import PICTURE
+from sightline.imaging.heads.annotation_tensors import ANNOTATIONS
+from sightline.imaging.heads.checks import check_decode_spec, check_decoding
+from sightline.imaging.heads.decoding import RAW, TASK_OF_HEAD
+from sightline.imaging.heads.pictures import PICTURE
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import LARGEST_REQUEST
 from sightline.serving.pipelines.declaration import Pipeline, Step

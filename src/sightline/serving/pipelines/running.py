@@ -13,9 +13,9 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
-from sightline.imaging.annotation_tensors import ANNOTATIONS, write_annotation_tensor
-from sightline.imaging.heads import decode_outputs
-from sightline.imaging.picture_outputs import find_covered, write_pictures
+from sightline.imaging.heads.annotation_tensors import ANNOTATIONS, write_annotation_tensor
+from sightline.imaging.heads.decoding import decode_outputs
+from sightline.imaging.heads.pictures import find_covered, write_pictures
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors

@@ -16,8 +16,8 @@ from msgspec import Meta
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
-from sightline.imaging.head_checks import check_decode_spec
-from sightline.imaging.heads import TASK_OF_HEAD
+from sightline.imaging.heads.checks import check_decode_spec
+from sightline.imaging.heads.decoding import TASK_OF_HEAD
 from sightline.runtime.backends.table import BACKENDS
 from sightline.serving.inference.calls import TensorFacts
 from sightline.serving.inference.source import GATHERED_ROWS

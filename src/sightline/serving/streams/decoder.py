@@ -19,7 +19,7 @@ import av
 import av.error
 
 from sightline.core.processes import end_with_parent
-from sightline.data.video_orientation import Orientation
+from sightline.data.video.orientation import Orientation
 from sightline.serving.streams.messages import (
     SETTINGS,
     Counts,

@@ -18,10 +18,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
 from sightline.serving.http.content_encoding import read_encoding
+from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import Caller, find_caller
+from sightline.serving.http.problems import make_problem
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.json_answers import write_json
-from sightline.serving.problems import make_problem
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
 from sightline.serving.streams.sources import VideoSource

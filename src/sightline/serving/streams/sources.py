@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.data.video_containers import CONTAINERS
+from sightline.data.video.containers import CONTAINERS
 
 URL_PROTOCOLS = {
     "rtsp": "rtsp,rtp,tcp",

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput, QueueFull, QueueTimeout, SightlineError, UnknownHost
-from sightline.imaging.heads import decode_outputs
+from sightline.imaging.heads.decoding import decode_outputs
 from sightline.serving.http.keys import Caller
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from sightline.core.errors import Exhausted, InvalidInput
-from sightline.serving.http.exchange import let_go_of_pieces
+from sightline.serving.http.connections.exchange import let_go_of_pieces
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.streams.sources import VideoSource
 from sightline.serving.streams.stream import StreamOptions

@@ -14,10 +14,10 @@ import numpy as np
 from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput
-from sightline.imaging.heads import decode_outputs
-from sightline.imaging.picture_outputs import write_pictures
+from sightline.imaging.files.reading import encode_image
+from sightline.imaging.heads.decoding import decode_outputs
+from sightline.imaging.heads.pictures import write_pictures
 from sightline.imaging.ranking import find_smallest
-from sightline.imaging.reading import encode_image
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.v2.bodies import find_compressor
 from sightline.serving.v2.requests import IMAGE, InferRequest, RequestedOutput, find_made_output

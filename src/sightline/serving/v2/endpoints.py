@@ -17,11 +17,11 @@ from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.serving.http.content_encoding import Decompressor, read_encoding
+from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
-from sightline.serving.json_answers import write_json
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding
 from sightline.serving.v2.claims import check_claims

@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, SightlineError, Unsupported, find_by_head
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers
 
 STATUS: dict[type[SightlineError], int] = {InvalidInput: 400, NotFound: 404, Conflict: 503, Unsupported: 501, Exhausted: 503}
 MAX_MESSAGE = 1000

@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
-from sightline.imaging.heads import RAW
-from sightline.imaging.picture_outputs import PICTURE
+from sightline.imaging.heads.decoding import RAW
+from sightline.imaging.heads.pictures import PICTURE
+from sightline.serving.http.short_arrays import make_short_array
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, Upload
-from sightline.serving.short_arrays import make_short_array
 from sightline.serving.v2.claims import (
     INLINE_BYTES,
     BytesTensor,

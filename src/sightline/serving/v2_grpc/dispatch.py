@@ -28,9 +28,9 @@ import msgspec
 from sightline.serving.http.guard import REQUEST_ID
 from sightline.serving.http.keys import ANYBODY, Caller, read_token
 from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
-from sightline.serving.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
@@ -72,7 +72,7 @@ class Lane(msgspec.Struct, frozen=True):
     message_timeout_s: float
 
 
-class Dispatcher:
+class CallDispatcher:
     """Answers the calls. Runs on the event loop.
 
     Args:

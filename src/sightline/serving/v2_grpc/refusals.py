@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 import grpc
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, QueueTimeout, SightlineError, Unsupported
+from sightline.serving.http.problems import INTERNAL_ERROR, RETRY_AFTER_S
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RequestRecord
-from sightline.serving.problems import INTERNAL_ERROR, RETRY_AFTER_S
 from sightline.serving.v2.refusals import MAX_MESSAGE
 
 STATUS: dict[type[SightlineError], grpc.StatusCode] = {  # the first matching class wins

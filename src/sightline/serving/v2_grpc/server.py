@@ -122,11 +122,11 @@ def create_grpc_server(
     Raises: MissingPackage without the extra `grpc`.
     """
     _check_packages()
-    from sightline.serving.v2_grpc.dispatch import Dispatcher
+    from sightline.serving.v2_grpc.dispatch import CallDispatcher
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
     connections = Connections()
-    dispatcher = Dispatcher(
+    dispatcher = CallDispatcher(
         GrpcEndpoints(service, host, statistics, is_ready, hold),
         authenticator=authenticator,
         bucket=bucket,

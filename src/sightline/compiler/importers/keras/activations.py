@@ -9,11 +9,11 @@ from math import sqrt
 from typing import Any
 
 from sightline.compiler.importers.keras.graph import PICTURE_RANK, GraphBuild, LayerCall, Tensor
-from sightline.compiler.importers.keras.settings import Settings
+from sightline.compiler.importers.keras.settings import LayerSettings
 from sightline.core.errors import Unsupported
 
 # Writes the nodes of an activation of `tensor` and names the last one's output; `name` stands on its nodes.
-Activation = Callable[[GraphBuild, LayerCall, Tensor, Settings, str, str], str]
+Activation = Callable[[GraphBuild, LayerCall, Tensor, LayerSettings, str, str], str]
 
 
 def write_activation(build: GraphBuild, call: LayerCall, tensor: Tensor, value: Any) -> str:
@@ -30,10 +30,10 @@ def is_linear(path: str, value: Any) -> bool:
     return read_activation(path, value)[0] == "linear"
 
 
-def read_activation(path: str, value: Any) -> tuple[str, Settings]:
+def read_activation(path: str, value: Any) -> tuple[str, LayerSettings]:
     """Name and settings of an activation: None, "relu", or the object a newer Keras writes for a function or a layer."""
     if value is None:
-        return "linear", Settings(path, {})
+        return "linear", LayerSettings(path, {})
     settings: Mapping[str, Any] = {}
     if isinstance(value, Mapping):
         kind, config = value.get("class_name"), value.get("config")
@@ -42,7 +42,7 @@ def read_activation(path: str, value: Any) -> tuple[str, Settings]:
         else:
             value, settings = kind, config if isinstance(config, Mapping) else {}
     if isinstance(value, str) and value in FUNCTIONS:
-        return value, Settings(path, settings)
+        return value, LayerSettings(path, settings)
     raise Unsupported(f"layer {path}: activation {str(value)[:60]!r} is not one of Keras's; known are {', '.join(FUNCTIONS)}")
 
 
@@ -81,17 +81,17 @@ def write_prelu(build: GraphBuild, call: LayerCall) -> Tensor:
 def _one_node(kind: str, **attributes: float) -> Activation:
     """An activation that ONNX has under one name."""
 
-    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str) -> str:
+    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
         return build.writer.add(kind, [tensor.name], name=name, output=output, **attributes)
 
     return write
 
 
-def _write_linear(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str) -> str:
+def _write_linear(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
     return build.writer.add("Identity", [tensor.name], name=name, output=output)
 
 
-def _write_relu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+def _write_relu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
     """max_value where x >= max_value, x where x > threshold, else negative_slope (x - threshold)."""
     writer, x = build.writer, tensor.name
     slope, threshold = settings.number("negative_slope", 0.0), settings.number("threshold", 0.0)
@@ -115,23 +115,25 @@ def _write_relu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: Se
     return writer.add("Min", [x, build.add_constant(call, "most", top)], name=f"{name}/max_value", output=output)
 
 
-def _write_relu6(build: GraphBuild, call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str) -> str:
-    return _write_relu(build, call, tensor, Settings(call.path, {"max_value": 6.0}), name, output)
+def _write_relu6(build: GraphBuild, call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
+    return _write_relu(build, call, tensor, LayerSettings(call.path, {"max_value": 6.0}), name, output)
 
 
 def _leaky(default: float) -> Activation:
-    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
         slope = settings.number("negative_slope", settings.number("alpha", default))
         return build.writer.add("LeakyRelu", [tensor.name], name=name, output=output, alpha=slope)
 
     return write
 
 
-def _write_elu(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+def _write_elu(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
     return build.writer.add("Elu", [tensor.name], name=name, output=output, alpha=settings.number("alpha", 1.0))
 
 
-def _write_thresholded(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+def _write_thresholded(
+    build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str
+) -> str:
     theta = settings.number("theta", 1.0)
     return build.writer.add("ThresholdedRelu", [tensor.name], name=name, output=output, alpha=theta)
 
@@ -139,7 +141,7 @@ def _write_thresholded(build: GraphBuild, _call: LayerCall, tensor: Tensor, sett
 def _over_axis(kind: str) -> Activation:
     """Softmax and its logarithm, over Keras's last axis unless the settings name another."""
 
-    def write(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+    def write(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
         axis = settings.get("axis", -1)
         if isinstance(axis, list) and len(axis) == 1:
             axis = axis[0]
@@ -150,25 +152,25 @@ def _over_axis(kind: str) -> Activation:
     return write
 
 
-def _write_swish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str) -> str:
+def _write_swish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
     gate = build.writer.add("Sigmoid", [tensor.name], name=f"{name}/sigmoid")
     return build.writer.add("Mul", [tensor.name, gate], name=name, output=output)
 
 
-def _write_mish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str) -> str:
+def _write_mish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
     gate = build.writer.add("Softplus", [tensor.name], name=f"{name}/softplus")
     gate = build.writer.add("Tanh", [gate], name=f"{name}/tanh")
     return build.writer.add("Mul", [tensor.name, gate], name=name, output=output)
 
 
 def _write_hard_sigmoid(
-    build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: Settings, name: str, output: str
+    build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str
 ) -> str:
     alpha = 0.2 if build.version < (3, 0) else 1 / 6
     return build.writer.add("HardSigmoid", [tensor.name], name=name, output=output, alpha=alpha, beta=0.5)
 
 
-def _write_gelu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: Settings, name: str, output: str) -> str:
+def _write_gelu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
     """x / 2 (1 + erf(x / sqrt 2)): Hendrycks and Gimpel 2016, the exact form, which is Keras's default."""
     if settings.flag("approximate", False):
         raise Unsupported(f"layer {call.path}: the approximate form of gelu is not supported")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sightline.compiler.importers.keras.settings import Settings
+from sightline.compiler.importers.keras.settings import LayerSettings
 from sightline.compiler.importers.keras.spellings import modernise
 from sightline.core.errors import InvalidInput, Unsupported
 
@@ -45,7 +45,7 @@ class Layer:
 
     name: str
     kind: str
-    settings: Settings
+    settings: LayerSettings
     calls: tuple[tuple[Argument, ...], ...]
     inner: "Model | None" = None
     trainable: bool = True
@@ -165,7 +165,7 @@ def _read_sequential(config: list[Any] | Mapping[str, Any], depth: int) -> Model
     if chain[0].kind != "InputLayer":
         shape = chain[0].settings.get("batch_shape", settings.get("build_input_shape")) or _find_input_shape(chain[0])
         name = f"{chain[0].name}_input"
-        chain.insert(0, Layer(name, "InputLayer", Settings(name, {"batch_shape": shape}), ()))
+        chain.insert(0, Layer(name, "InputLayer", LayerSettings(name, {"batch_shape": shape}), ()))
     layers = [chain[0]]
     for layer in chain[1:]:
         call = (Address(layers[-1].name, 0, 0),)
@@ -203,12 +203,12 @@ def _read_layer(entry: Mapping[str, Any], calls: tuple[tuple[Argument, ...], ...
         raise InvalidInput(f"a layer of kind {kind} has no name; the file is damaged")
     trainable = config.get("trainable", True) is not False
     if inner is not None:
-        return Layer(name, inner.kind, Settings(name, {}), calls, inner, trainable)
+        return Layer(name, inner.kind, LayerSettings(name, {}), calls, inner, trainable)
     if "int8" in str(config.get("dtype")) or "Quantized" in str(config.get("dtype")):
         raise Unsupported(f"layer {name} is quantised by Keras; save the model before quantising it")
     is_operation = kind == "TFOpLambda" or str(entry.get("module")).startswith(OPERATIONS) or config.keys() == {"name"}
     kind, settings = modernise(name, kind, config)
-    return Layer(name, kind, Settings(name, settings), calls, None, trainable, is_operation)
+    return Layer(name, kind, LayerSettings(name, settings), calls, None, trainable, is_operation)
 
 
 def _read_call(node: Any) -> tuple[Argument, ...]:

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from sightline.compiler.importers.graph_writer import GraphWriter
-from sightline.compiler.importers.keras.settings import Pair, Settings
+from sightline.compiler.importers.keras.settings import LayerSettings, Pair
 from sightline.core.errors import InvalidInput, Unsupported
 
 Pads = tuple[Pair, Pair]  # (top, bottom), (left, right)
@@ -59,7 +59,7 @@ class LayerCall:
 
     path: str
     kind: str
-    settings: Settings
+    settings: LayerSettings
     inputs: tuple[Tensor | float, ...]
     weights: Sequence[np.ndarray]
     output: str

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.compiler.importers.keras.graph import GraphBuild, LayerCall, Tensor
-from sightline.compiler.importers.keras.settings import Settings
+from sightline.compiler.importers.keras.settings import LayerSettings
 from sightline.core.errors import InvalidInput, Unsupported
 
 SMALLEST_STD = 1e-7  # Keras's epsilon: Normalization divides by no less
 
 
-def read_norm(path: str, settings: Settings, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def read_norm(path: str, settings: LayerSettings, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Factor and offset per channel of a BatchNormalization: gamma / sqrt(variance + epsilon), beta - mean factor.
 
     Ioffe and Szegedy 2015, algorithm 2. The order of the arrays is gamma, beta, mean, variance; the first two may be absent.
@@ -64,7 +64,7 @@ def write_rescaling(build: GraphBuild, call: LayerCall) -> Tensor:
     return _write_scaling(build, call, factors, offsets)
 
 
-def read_statistics(settings: Settings, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def read_statistics(settings: LayerSettings, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Means and variances of a Normalization, from its settings or its arrays. Raises: InvalidInput."""
     if settings.get("mean") is not None:
         return _read_numbers(settings, "mean", 0.0), _read_numbers(settings, "variance", 1.0)
@@ -82,7 +82,7 @@ def _read_axis(call: LayerCall) -> int:
     return axis
 
 
-def _read_numbers(settings: Settings, key: str, default: float) -> np.ndarray:
+def _read_numbers(settings: LayerSettings, key: str, default: float) -> np.ndarray:
     """A number or nested lists of numbers as a vector."""
     try:
         values = np.asarray(settings.get(key, default), np.float32).ravel()

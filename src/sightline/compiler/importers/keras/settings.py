@@ -10,7 +10,7 @@ MAX_WHOLE = 1 << 24  # no size, stride or padding of a picture network comes nea
 Pair = tuple[int, int]
 
 
-class Settings:
+class LayerSettings:
     """Typed look-ups in a layer's configuration; every refusal names the layer.
 
     Args:
@@ -80,7 +80,7 @@ class Settings:
             value = [value, value]
         if len(value) != 2:
             raise self._refusal(key, "two pairs of whole numbers", value)
-        rows, columns = (Settings(self.layer, {key: side}).pair(key, least=0) for side in value)
+        rows, columns = (LayerSettings(self.layer, {key: side}).pair(key, least=0) for side in value)
         return rows, columns
 
     def expect(self, key: str, *allowed: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sightline.compiler.importers.onnx.metadata import is_rt_detr
 from sightline.core.manifests import DecodeSpec
-from sightline.imaging.joined_heads import BOX_NUMBERS, FINAL_NUMBERS
+from sightline.imaging.heads.joined import BOX_NUMBERS, FINAL_NUMBERS
 
 CONFIDENCE_THRESHOLD, IOU_THRESHOLD, MAX_DETECTIONS = 0.25, 0.7, 300  # what their own prediction takes by default
 TRUE_WORDS = ("'nms': True", '"nms": true')

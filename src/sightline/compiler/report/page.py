@@ -1,0 +1,72 @@
+"""`report.html`: one self-contained page from a CompileReport and the pictures that flipped; no script, nothing fetched."""
+
+import base64
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from sightline.compiler.report.charts import (
+    MOST_CATEGORIES,
+    draw_category_chart,
+    draw_layer_chart,
+    draw_sweep_chart,
+    draw_timing_chart,
+    find_colour,
+    shorten,
+    sort_by_change,
+)
+from sightline.compiler.report.records import CompileReport
+from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
+
+TEMPLATE = "report.html"
+FlipPictures = Mapping[int, tuple[bytes, bytes]]  # place of the flip -> JPEG of FP32's answer and of the compiled one
+
+
+def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("sightline.compiler.report"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters |= {
+        "points": lambda change: f"{100 * change:+.2f}",
+        "percent": lambda share: f"{share:.2%}",
+        "bytes": format_bytes,
+        "shorten": shorten,
+        "colour": find_colour,
+        "most_changed": sort_by_change,
+        "data_uri": lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
+    }
+    template = environment.get_template(TEMPLATE)
+    return template.render(
+        report=report,
+        charts=draw_charts(report),
+        flip_pictures=flip_pictures,
+        SHOWN=MOST_CATEGORIES,
+        FLIPPED_PIXELS=FLIPPED_PIXEL_SHARE,
+    )
+
+
+def draw_charts(report: CompileReport) -> dict[str, Markup]:
+    """Every plot there is data for, as SVG."""
+    charts = {"timings": draw_timing_chart(report.timings, report.chosen)} if report.timings else {}
+    if any(row.time_us for row in report.layers):
+        charts["layers"] = draw_layer_chart(report.layers)
+    if report.sweep:
+        charts["sweep"] = draw_sweep_chart(report.sweep)
+    if report.comparison and report.comparison.per_category:
+        charts["categories"] = draw_category_chart(report.comparison)
+    return {name: Markup(svg) for name, svg in charts.items()}
+
+
+def format_bytes(size: int) -> str:
+    """A size for people: 1.2 MB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"

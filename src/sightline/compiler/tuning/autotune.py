@@ -1,0 +1,268 @@
+"""Which candidate is fastest here, with how many streams, threads and pictures a batch: by timing each on real inputs.
+
+A machine is never quiet, so candidates are timed in short turns, round after round, and judged by the median of their rounds:
+what disturbs one round disturbs all. After the first rounds only what may still win goes on, so that many engines, files and
+settings cost little more than a few.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import numpy as np
+import psutil
+
+from sightline.compiler.candidates import Candidate
+from sightline.compiler.tuning.goals import Goal, Timing
+from sightline.core.settings import read_settings
+from sightline.runtime.backend import Session, Tensors
+
+ROUNDS = 5
+SCREENING_ROUNDS = 2  # all take part in these
+STILL_OPEN = 0.6  # of the best score so far: what is below it is out after the screening, but the best of each candidate
+WARM_UPS = 2
+BATCHES = (1, 8)
+MEMORY_FACTOR = 4  # an open session needs about so many times the bytes of its files
+PERCENTILE = 99
+
+
+class Setting(NamedTuple):
+    """Inferences in flight, threads for each, pictures in each."""
+
+    streams: int
+    threads: int
+    batch: int = 1
+
+
+class Turn(NamedTuple):
+    """What one turn measured: `busy_ms` of each inference, all streams busy; `latency_ms` is None with several of either."""
+
+    throughput: float
+    cpu_ms: float
+    busy_ms: tuple[float, ...]
+    latency_ms: float | None
+
+
+@dataclass
+class Entrant:
+    """One candidate with one setting, and its turns so far."""
+
+    candidate: Candidate
+    setting: Setting
+    turns: list[Turn] = field(default_factory=list)
+
+    def sum_up(self) -> Timing:
+        """Medians over the turns."""
+        throughputs = [turn.throughput for turn in self.turns]
+        busy_ms = [one for turn in self.turns for one in turn.busy_ms]
+        throughput = statistics.median(throughputs)
+        latencies = [turn.latency_ms for turn in self.turns if turn.latency_ms is not None]
+        return Timing(
+            candidate=self.candidate.name,
+            streams=self.setting.streams,
+            threads=self.setting.threads,
+            batch=self.setting.batch,
+            throughput=throughput,
+            latency_ms=statistics.median(latencies) if latencies else None,
+            p99_ms=float(np.percentile(busy_ms, PERCENTILE)),
+            p99_count=len(busy_ms),
+            cpu_ms=statistics.median(turn.cpu_ms for turn in self.turns),
+            throughput_range=(min(throughputs), max(throughputs)),
+            noise=statistics.median(abs(one - throughput) for one in throughputs) / throughput,
+        )
+
+
+def choose_settings(cores: int | None = None, batches: Sequence[int] = (1,)) -> list[Setting]:
+    """Settings worth trying: all threads on one inference, an inference a core, and in between on many cores."""
+    cores = cores or read_settings().threads
+    pairs = [(1, cores), (cores, 1)] + ([(cores // 2, 2)] if cores >= 4 else [])
+    return [Setting(*pair, batch) for pair in dict.fromkeys(pairs) for batch in batches]
+
+
+def choose_batches(goal: Goal) -> tuple[int, ...]:
+    """Batches worth trying: one picture when it is latency that counts."""
+    return (1,) if goal.objective == "latency" else BATCHES
+
+
+def time_candidates(
+    candidates: Sequence[Candidate],
+    input_name: str,
+    samples: Sequence[np.ndarray],
+    settings: Sequence[Setting],
+    seconds: float,
+    goal: Goal = Goal(),  # noqa: B008 - a tuple
+    on_turn: Callable[[float], None] = lambda progress: None,
+) -> list[Timing]:
+    """Time every candidate with every setting.
+
+    Args:
+        samples: prepared inputs `(1, ...)` of real pictures; used in turn.
+        settings: streams, threads and batch sizes.
+        seconds: in all for one candidate with one setting, when it goes through all rounds.
+        goal: tells after the screening which may still win.
+        on_turn: told the progress 0..1 after each turn.
+    """
+    entrants = [Entrant(candidate, setting) for candidate in candidates for setting in settings]
+    groups = group_sessions(entrants)
+    batches = {setting.batch: make_batches(samples, setting.batch) for setting in settings}
+    with OpenSessions([group[0].candidate.size_bytes for group in groups], lambda place: _open(groups[place])) as sessions:
+        for round_index in range(ROUNDS):
+            racing = set(map(id, entrants if round_index < SCREENING_ROUNDS else choose_racing(entrants, goal)))
+            for place, group in enumerate(groups):
+                going = [entrant for entrant in group if id(entrant) in racing]
+                if going:
+                    with sessions.use(place) as session:
+                        for entrant in going:
+                            inputs = batches[entrant.setting.batch]
+                            warm_up(session, entrant, input_name, inputs)
+                            is_promised = goal.slo_ms is not None
+                            turn = take_turn(session, entrant.setting, input_name, inputs, seconds / ROUNDS, is_promised)
+                            entrant.turns.append(turn)
+                on_turn((round_index + (place + 1) / len(groups)) / ROUNDS)
+    return [entrant.sum_up() for entrant in entrants]
+
+
+def group_sessions(entrants: Sequence[Entrant]) -> list[list[Entrant]]:
+    """Entrants that can share an open session: they differ in the batch only."""
+    groups: dict[tuple[str, int, int], list[Entrant]] = {}
+    for entrant in entrants:
+        key = (entrant.candidate.name, entrant.setting.streams, entrant.setting.threads)
+        groups.setdefault(key, []).append(entrant)
+    return list(groups.values())
+
+
+def choose_racing(entrants: Sequence[Entrant], goal: Goal) -> list[Entrant]:
+    """Those that may still win, and the best setting of every candidate: when one fails its gate the next must be known."""
+    scored = [(entrant, goal.score(timing)) for entrant in entrants if goal.can_judge(timing := entrant.sum_up())]
+    if not scored:
+        return list(entrants)
+    top = max(score for _, score in scored)
+    best: dict[str, float] = {}
+    for entrant, score in scored:
+        best[entrant.candidate.name] = max(score, best.get(entrant.candidate.name, score))
+    least = STILL_OPEN * top if top > 0 else top
+    return [entrant for entrant, score in scored if score >= least or score == best[entrant.candidate.name]]
+
+
+def make_batches(samples: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
+    """Batches of so many samples, in turn; at least one."""
+    if batch == 1:
+        return list(samples)
+    count = max(1, len(samples) // batch)
+    return [
+        np.concatenate([samples[(first * batch + place) % len(samples)] for place in range(batch)]) for first in range(count)
+    ]
+
+
+class OpenSessions:
+    """Sessions that take turns: kept open while the memory suffices for all, else opened anew for each turn.
+
+    Args:
+        sizes_bytes: of the files of each session.
+        open_session: opens the session of a place.
+        available_bytes: memory that may be used; by default half of what is free now.
+    """
+
+    def __init__(
+        self, sizes_bytes: Sequence[int], open_session: Callable[[int], Session], available_bytes: int | None = None
+    ) -> None:
+        available = psutil.virtual_memory().available // 2 if available_bytes is None else available_bytes
+        self._keep = MEMORY_FACTOR * sum(sizes_bytes) <= available
+        self._open_session = open_session
+        self._opened: dict[int, Session] = {}
+
+    @contextmanager
+    def use(self, place: int) -> Iterator[Session]:
+        """The session of a place, for one turn."""
+        if not self._keep:
+            with closing(self._open_session(place)) as session:
+                yield session
+            return
+        if place not in self._opened:
+            self._opened[place] = self._open_session(place)
+        yield self._opened[place]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._opened.values():
+            session.close()
+
+
+def warm_up(session: Session, entrant: Entrant, input_name: str, inputs: Sequence[np.ndarray]) -> None:
+    """Inferences that do not count: they compile the shape at first, and fill caches that others have used since."""
+    count = (1 if entrant.turns else WARM_UPS) * entrant.setting.streams
+    for batch in itertools.islice(itertools.cycle(inputs), count):
+        session.infer({input_name: batch})
+
+
+def take_turn(
+    session: Session,
+    setting: Setting,
+    input_name: str,
+    batches: Sequence[np.ndarray],
+    seconds: float,
+    is_promised: bool = False,
+) -> Turn:
+    """One turn: how many pictures pass, then how long each inference takes.
+
+    Args: is_promised: a latency was asked for: half of the time is for it, as it is with a lone picture; else a quarter.
+    """
+    is_alone = setting.streams == 1 and setting.batch == 1
+    window = seconds * (0.5 if is_alone or is_promised else 0.75)
+    throughput, cpu_ms = measure_stream(session, input_name, batches, window)
+    busy_ms = measure_busy_ms(session, input_name, batches, setting.streams, seconds - window)
+    return Turn(throughput, cpu_ms, busy_ms, statistics.median(busy_ms) if is_alone else None)
+
+
+def measure_stream(session: Session, input_name: str, samples: Sequence[np.ndarray], seconds: float) -> tuple[float, float]:
+    """Pictures a second and CPU milliseconds a picture, with every stream busy and one batch more waiting.
+
+    Args: samples: inputs of equal batch size, used in turn.
+    """
+    started, cpu_started = time.perf_counter(), time.process_time()
+
+    def give_inputs() -> Iterator[Tensors]:
+        for batch in itertools.cycle(samples):
+            yield {input_name: batch}
+            if time.perf_counter() - started > seconds:
+                return
+
+    count = len(samples[0]) * sum(1 for _ in session.stream(give_inputs()))
+    elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu_started
+    return count / elapsed, 1e3 * cpu / count
+
+
+def measure_busy_ms(
+    session: Session, input_name: str, samples: Sequence[np.ndarray], streams: int, seconds: float
+) -> tuple[float, ...]:
+    """Milliseconds of each inference with every stream busy and nothing waiting, where a batch more would wait as long again.
+
+    Args: streams: so many callers, each of whom gives the next batch when it has its answer.
+    """
+    end = time.perf_counter() + seconds
+
+    def call(first: int) -> list[float]:
+        times = []
+        for sample in itertools.cycle([*samples[first:], *samples[:first]]):
+            started = time.perf_counter()
+            session.infer({input_name: sample})
+            times.append(1e3 * (time.perf_counter() - started))
+            if time.perf_counter() > end:
+                return times
+        return times
+
+    if streams == 1:
+        return tuple(call(0))
+    with ThreadPoolExecutor(streams, thread_name_prefix="busy") as pool:
+        return tuple(itertools.chain(*pool.map(call, range(streams))))
+
+
+def _open(group: Sequence[Entrant]) -> Session:
+    return group[0].candidate.open(group[0].setting.streams, group[0].setting.threads)

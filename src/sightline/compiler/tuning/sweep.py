@@ -1,0 +1,84 @@
+"""Speed of the chosen candidate over batch sizes and streams, and how much of the machine's own peak that is."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.compiler.candidates import Candidate
+from sightline.compiler.report.records import PeakFacts, SpeedRow
+from sightline.compiler.tuning.autotune import OpenSessions, choose_settings, measure_busy_ms, measure_stream
+from sightline.compiler.tuning.probes import PROBES, measure_peak_gflops
+from sightline.core.manifests import Precision
+from sightline.core.settings import read_settings
+from sightline.runtime.backend import Session
+
+BATCHES = (1, 2, 4, 8, 16)
+ROUNDS = 3
+ROUND_SECONDS = 0.15
+
+
+def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SpeedRow]:
+    """Time every batch size with every setting, in interleaved rounds; medians over them."""
+    points = [(batch, streams, threads) for streams, threads, _ in choose_settings() for batch in BATCHES]
+    measured: list[list[tuple[float, float, float]]] = [[] for _ in points]
+
+    def make_batch(place: int) -> np.ndarray:
+        return np.concatenate([samples[index % len(samples)] for index in range(points[place][0])])
+
+    def open_warm(place: int) -> Session:
+        session = candidate.open(*points[place][1:])
+        session.infer({input_name: make_batch(place)})  # compiles the shape
+        return session
+
+    with OpenSessions([candidate.size_bytes] * len(points), open_warm) as sessions:
+        for _, place in itertools.product(range(ROUNDS), range(len(points))):
+            inputs = [make_batch(place)]
+            with sessions.use(place) as session:
+                throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+                is_alone = points[place][1] == 1
+                busy_ms = measure_busy_ms(session, input_name, inputs, 1, ROUND_SECONDS) if is_alone else (0.0,)
+            measured[place].append((throughput, cpu_ms, statistics.median(busy_ms)))
+    return [_sum_up(point, turns) for point, turns in zip(points, measured, strict=True)]
+
+
+def _sum_up(point: tuple[int, int, int], turns: Sequence[tuple[float, float, float]]) -> SpeedRow:
+    batch, streams, threads = point
+    throughput, cpu_ms, latency_ms = (statistics.median(values) for values in zip(*turns, strict=True))
+    return SpeedRow(
+        batch=batch,
+        streams=streams,
+        threads=threads,
+        throughput=throughput,
+        latency_ms=latency_ms if streams == 1 else None,
+        cpu_ms=cpu_ms,
+    )
+
+
+def compare_with_peak(
+    candidate: Candidate, precisions: Sequence[Precision], throughput: float, swept: float, flops: int
+) -> PeakFacts:
+    """How near the candidate comes to the machine's peak at its own precision.
+
+    On a machine that others use too, a probe may fall into a busy moment; a rate that the network itself sustained is then the
+    better lower bound of the peak, and the share an upper bound.
+
+    Args:
+        throughput: pictures a second at the chosen setting.
+        swept: the most pictures a second of any batch and setting.
+        flops: operations of one picture.
+    """
+    threads = read_settings().threads
+    peaks = measure_peak_gflops(candidate.engine, precisions, threads)
+    reached, own_best = throughput * flops / 1e9, max(throughput, swept) * flops / 1e9
+    is_own = own_best > peaks[candidate.precision]
+    peaks[candidate.precision] = max(peaks[candidate.precision], own_best)
+    return PeakFacts(
+        gflops=peaks,
+        reached_gflops=reached,
+        share=reached / peaks[candidate.precision],
+        is_own=is_own,
+        method=f"The peak is the best rate of {len(PROBES)} probes ({', '.join(PROBES)}) and of this network itself at any "
+        f"batch and setting, in {candidate.engine} with {threads} threads.",
+    )

@@ -1,0 +1,1 @@
+"""Cityscapes: polygons and label pictures of road scenes."""

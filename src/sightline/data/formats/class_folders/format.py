@@ -1,0 +1,208 @@
+"""One folder a class, as ImageNet, CIFAR and Ultralytics' classification keep it: `split/class/file` or `class/file`.
+
+`class/split/file` is read too. A class is the folder below the split (or the data set); deeper folders only sort its pictures.
+A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
+
+Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes unless classes.txt names them.
+Folders beside splits are not read, nor those of masks inside a class, which is told: of MVTec AD come the splits and the
+kinds of defects, not the masks.
+Found by itself (without `--format`) it is only where no file among the pictures looks like their annotations.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.errors import UnreadableDataset
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.class_folders.layout import (
+    MANY_FILES,
+    ClassPlace,
+    find_places,
+    find_role,
+    find_splits,
+    list_filled,
+    skip_wrappers,
+)
+from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.losses import (
+    report_lost_facts,
+    report_lost_ignore,
+    report_lost_item_facts,
+    report_renamed_splits,
+)
+from sightline.data.formats.options import check_options
+from sightline.data.formats.picture_files import FileNamer, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.text_files import read_text
+from sightline.data.items import Item
+from sightline.data.versions import UNSPLIT, DatasetVersion
+
+ORDER_NAME = "classes.txt"
+EXPECTED_FILES = ("readme", "license", "licence", "copying", "classes.txt", "manifest")
+LOOKED_AT = 2000
+
+
+class ClassFoldersFormat:
+    """Pictures sorted into folders by class; one label a picture."""
+
+    name = "class_folders"
+    description = "a folder a class (ImageNet, CIFAR, YOLO classification): split/class/picture or class/picture"
+
+    def detect(self, source: Path) -> float:
+        """Fairly sure of two or more folders with pictures; a plain folder of pictures is one without labels."""
+        if not source.is_dir():
+            return 0.0
+        root = skip_wrappers(source)
+        try:
+            splits = find_splits(root, list_names(root), LOOKED_AT)
+        except UnreadableDataset:
+            return 0.5  # `read` says what is wrong with it
+        if splits:
+            return 0.6 if any(list_folder(root / split)[1] for split in splits) else 0.2
+        if len(list_filled(root, LOOKED_AT)) > 1:
+            return 0.5
+        return 0.1 if has_picture(source) else 0.0
+
+    def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
+        """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture, or folders of other kinds."""
+        check_options(self.name, options)
+        if not source.is_dir() or not has_picture(source, MANY_FILES):
+            raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
+        root = skip_wrappers(source)
+        report_bystanders(source, root, report)
+        places = list(find_places(root, list_names(root), report))
+        names = sorted({place.category for place in places if place.category is not None})
+        if len(names) == 1:
+            report.warn("category", "one class only: the one folder of pictures", names[0])
+        return SourceDataset(categories=Categories(order_names(root, names, report)), items=iterate_items(places, report))
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """What `write` would lose."""
+        report = ConversionReport()
+        for _ in place_items(version, report):
+            pass
+        return report
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Write split/class/picture, a folder for every class, and classes.txt."""
+        folders = name_folders(version.categories, ConversionReport())
+        for split in version.splits:
+            for folder in folders.values():
+                (target / split / folder).mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / ORDER_NAME).write_text("".join(f"{folder}\n" for folder in folders.values()), encoding="utf-8")
+        for item, path in place_items(version, report):
+            version.blobs.copy_to(item.blob, target / path)
+            report.keep("image")
+            report.keep("annotation", min(1, len(item.annotations)))
+
+
+def report_bystanders(source: Path, root: Path, report: ConversionReport) -> None:
+    """Tell of files and folders beside the class folders and beside the lone folders around them: they may hold labels."""
+    folder = root
+    while True:
+        files, _ = list_folder(folder)
+        for name in files:
+            if not is_picture(name) and not name.lower().startswith(EXPECTED_FILES):
+                report.warn("file", "file that is no picture is ignored", name)
+        if folder == source:
+            return
+        for name in list_folder(folder.parent)[1]:
+            if name != folder.name:
+                report.warn("file", "folder without a picture is ignored", name)
+        folder = folder.parent
+
+
+def list_names(root: Path, report: ConversionReport | None = None) -> list[str]:
+    """The names of classes.txt, or none."""
+    path = root / ORDER_NAME
+    if not path.is_file():
+        return []
+    return [line for line in read_text(path, report).splitlines() if line]
+
+
+def order_names(root: Path, names: list[str], report: ConversionReport) -> list[str]:
+    """Class names in the order of classes.txt where there is one that knows them all."""
+    if not (root / ORDER_NAME).is_file():
+        return names
+    ordered = list_names(root, report)
+    if len(set(ordered)) != len(ordered) or not set(names) <= set(ordered):
+        report.warn("category", "classes.txt names other classes than the folders and is ignored", ORDER_NAME)
+        return names
+    return ordered
+
+
+def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterator[SourceItem]:
+    """The pictures of every place, with the class as label."""
+    bases: list[Path] = []
+    for place in places:
+        if place.base not in bases:
+            bases.append(place.base)
+        earlier = bases[: bases.index(place.base)]
+        loose = place.category is None
+        for path in (place.folder / name for name in list_folder(place.folder)[0]) if loose else walk_files(place.folder):
+            if place.masks and path.relative_to(place.folder).parts[0] in place.masks:
+                continue
+            if not is_picture(path.name):
+                if not path.name.lower().startswith(EXPECTED_FILES):
+                    report.warn("file", "file that is no picture is ignored", path.relative_to(place.base).as_posix())
+                continue
+            name = path.relative_to(place.base)
+            if any((base / name).exists() for base in earlier):
+                name = Path(place.base.name) / name
+            annotations = () if place.category is None else (Annotation(category=place.category),)
+            warning = "picture outside of a class folder has no label" if loose else None
+            yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations, warning=warning)
+
+
+def name_folders(categories: Categories, report: ConversionReport) -> dict[str, str]:
+    """A folder's name for every category; the report is told where a category's name is none."""
+    folders: dict[str, str] = {}
+    for category in categories:
+        folder = "".join("_" if letter in '/\\:*?"<>|\0\n\r' else letter for letter in category).strip()
+        folder = folder.lstrip(".").rstrip(".") or "class"
+        while folder in folders.values():
+            folder += "_"
+        if folder != category:
+            report.change("category", "name changed to one a folder can have", f"{category} -> {folder}")
+        folders[category] = folder
+    return folders
+
+
+def rename_mask_folder(name: str, report: ConversionReport) -> str:
+    """A picture's path inside its class, its first folder renamed where readers would take it for one of masks."""
+    first, slash, rest = name.partition("/")
+    if not slash or find_role(first) != "masks":
+        return name
+    renamed = f"{first}_/{rest}"
+    report.change("file", "folder named like one of masks, which are not read, renamed", f"{name} -> {renamed}")
+    return renamed
+
+
+def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, Path]]:
+    """Items that have a class, with the path their picture gets; what is lost of any item is told."""
+    report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
+    folders = name_folders(version.categories, report)
+    namer = FileNamer(version, report, by_stem=False)
+    for item in version.items():
+        labels = [annotation for annotation in item.annotations if annotation.geometry == "image"]
+        for annotation in item.annotations:
+            if annotation.geometry != "image":
+                report.drop(
+                    "annotation", f"{annotation.geometry} lost: a folder holds labels of whole pictures", item.file_name
+                )
+        for annotation in labels[1:]:
+            report.drop(
+                "annotation", "a picture in a folder has one label, the first", f"{item.file_name}: {annotation.category}"
+            )
+        if not labels:
+            report.drop("image", "picture without a label has no folder", item.file_name)
+            continue
+        report_lost_facts(report, item, labels[0])
+        report_lost_item_facts(report, item)
+        folder = folders[labels[0].category]
+        name = rename_mask_folder(item.file_name.removeprefix(f"{folder}/"), report)
+        yield item, Path(namer.place(f"{item.split or UNSPLIT}/{folder}", item, name))

@@ -1,0 +1,1 @@
+"""Labels of whole pictures in text lists."""

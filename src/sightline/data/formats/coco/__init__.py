@@ -1,0 +1,1 @@
+"""COCO: one JSON a split."""

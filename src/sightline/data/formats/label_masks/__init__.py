@@ -1,0 +1,1 @@
+"""Semantic masks as pictures beside pictures, and what their values mean."""

@@ -1,0 +1,1 @@
+"""LMDB of Caffe Datums."""

@@ -1,0 +1,1 @@
+"""YOLO's label files in their two layouts: Ultralytics' and Darknet's."""

@@ -1,0 +1,1 @@
+"""Videos as pictures with the moment each is shown."""

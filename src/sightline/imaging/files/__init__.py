@@ -1,0 +1,1 @@
+"""Picture files: their headers, and their pixels as upright RGB."""

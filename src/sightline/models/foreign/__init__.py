@@ -1,0 +1,1 @@
+"""PyTorch networks of strangers, opened without running what is in them."""

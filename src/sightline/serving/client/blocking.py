@@ -1,0 +1,371 @@
+"""`sightline.Client`: ask a server about pictures and tensors over kept-alive connections, sending again only what may be.
+
+What may be sent again, and why, stands in `retries`; what is sent and how answers are read in `calls`.
+"""
+
+import os
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, overload
+
+import httpx
+import numpy as np
+
+from sightline.core.annotations import Annotation
+from sightline.core.errors import Conflict, InvalidInput
+from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
+from sightline.serving.client.calls import (
+    ClientCall,
+    ModelMetadata,
+    ModelState,
+    ServerMetadata,
+    call_index,
+    call_infer,
+    call_load,
+    call_predict,
+    call_unload,
+    explain_failure,
+    make_headers,
+    make_model_path,
+    read_annotations,
+    read_json,
+    read_problem,
+    read_ready,
+    read_tensors,
+)
+from sightline.serving.client.deadline import DeadlineTransport, Recall, TimeLeft
+from sightline.serving.client.forks import renew_in_children
+from sightline.serving.client.in_order import ask_in_order
+from sightline.serving.client.retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.client.streams import (
+    SILENCE_S,
+    Following,
+    StreamEvent,
+    StreamList,
+    StreamState,
+    call_start,
+    make_stream_path,
+    read_pieces,
+)
+from sightline.serving.http.tls import FilePath, make_client_context
+
+DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
+MAX_CONNECTIONS = 64
+MAX_PORT = 65_535
+DEFAULT_IN_FLIGHT = 4
+CLOSED = "this client is closed; make a new one"
+
+
+class Client:
+    """A server's client. Safe to use from several threads and in processes forked from its own; close it, or use `with`.
+
+    Args:
+        url: of the server, for example `http://127.0.0.1:8000`.
+        api_key: sent as a bearer token; None: none.
+        timeout_s: for one answer, from the first sending to the last byte, retries and waits included, however slowly it comes;
+            how long the system looks up the server's name is not in it. None: as long as it takes, a week at most.
+        retries: sendings after the first, of what may be sent again.
+        in_flight: requests on their way at once for a list of pictures, at least 1.
+        ca_file: PEM file of the authorities to trust for https; None: those of the system, or of SSL_CERT_FILE.
+        client_certificate, client_key: PEM files to show to a server that asks its clients for a certificate; without a key
+            file the key stands in the certificate's.
+
+    Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
+        two does not trust the other; Exhausted when it refuses (queue full, rate limit; its `retry_after_s` is the server's
+        word) or does not answer in time; Unreachable, an Exhausted, when nobody is there. Conflict also when this client is
+        closed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        ca_file: FilePath | None = None,
+        client_certificate: FilePath | None = None,
+        client_key: FilePath | None = None,
+    ) -> None:
+        self.url = check_url(url)
+        self._policy = make_policy(retries, timeout_s)
+        self._in_flight = check_in_flight(in_flight)
+        self._rng = random.Random()
+        self._sleep: Callable[[float], object] = time.sleep
+        self._settings = make_settings(self.url, api_key, make_client_context(ca_file, client_certificate, client_key))
+        self._open()
+        renew_in_children(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, model: str, pictures: Picture, confidence_threshold: float | None = None, version: str | int = ""
+    ) -> list[Annotation]: ...
+
+    @overload
+    def predict(
+        self, model: str, pictures: Sequence[Picture], confidence_threshold: float | None = None, version: str | int = ""
+    ) -> list[list[Annotation]]: ...
+
+    def predict(
+        self,
+        model: str,
+        pictures: Picture | Sequence[Picture],
+        confidence_threshold: float | None = None,
+        version: str | int = "",
+    ) -> list[Annotation] | list[list[Annotation]]:
+        """Annotations, best first: of one picture a list, of a list of pictures a list each.
+
+        Args:
+            model: name in the server's repository.
+            pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
+            confidence_threshold: drop predictions below it, 0..1; None: the model's own.
+            version: its number, also as text; "" lets the server choose.
+        """
+        if isinstance(pictures, PICTURE_TYPES):
+            return self._ask(model, pictures, confidence_threshold, version)
+        return list(self.predict_stream(model, pictures, confidence_threshold, version=version))
+
+    def predict_stream(
+        self,
+        model: str,
+        pictures: Iterable[Picture],
+        confidence_threshold: float | None = None,
+        in_flight: int | None = None,
+        version: str | int = "",
+    ) -> Iterator[list[Annotation]]:
+        """Annotations of each picture in order, several requests on their way at once; memory stays bounded.
+
+        Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
+        """
+        count = self._in_flight if in_flight is None else check_in_flight(in_flight)
+
+        def ask(picture: Picture, recall: Recall) -> list[Annotation]:
+            return self._ask(model, picture, confidence_threshold, version, recall)
+
+        return ask_in_order(ask, iterate_pictures(pictures), count)
+
+    def draw(self, model: str, picture: Picture, confidence_threshold: float | None = None, version: str | int = "") -> bytes:
+        """The picture with its predictions drawn, as PNG."""
+        return self._send(call_predict(model, picture, confidence_threshold, version, "png")).content
+
+    def predict_raw(
+        self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """What the graph answers to tensors, both as binary tensors of the Open Inference Protocol V2.
+
+        Args:
+            tensors: input name -> array as `metadata(model)` says, batch axis first; BYTES as arrays of bytes or str objects.
+            version: its number, also as text; "" lets the server choose.
+            outputs: names of the wanted outputs; empty asks for all.
+
+        Returns: output name -> array; BYTES as object arrays of bytes, BF16 as float32.
+        """
+        return read_tensors(self._send(call_infer(model, tensors, version, outputs)))
+
+    def models(self) -> list[ModelState]:
+        """Every version in the server's repository."""
+        found: list[ModelState] = read_json(self._send(call_index()), list[ModelState])
+        return found
+
+    def ready(self, model: str = "", version: str | int = "") -> bool:
+        """Whether the server, or a model of it, takes requests; False also when nobody answers at the URL."""
+        path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
+        outcome = self._exchange(ClientCall(method="GET", path=path))
+        return read_ready(outcome, self.url)
+
+    def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
+        """Inputs, outputs and versions of a model."""
+        call = ClientCall(method="GET", path=make_model_path(model, version))
+        found: ModelMetadata = read_json(self._send(call), ModelMetadata)
+        return found
+
+    def server_metadata(self) -> ServerMetadata:
+        """Name, version and protocol extensions of the server."""
+        found: ServerMetadata = read_json(self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
+        return found
+
+    def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
+        """Load a model, or load it anew; sent again only if it never left. Args: configuration: instead of its file's."""
+        self._send(call_load(model, configuration))
+
+    def unload(self, model: str, with_dependents: bool = False) -> None:
+        """Unload a model; sent again only if it never left."""
+        self._send(call_unload(model, with_dependents))
+
+    def start_stream(
+        self,
+        model: str,
+        video: str | os.PathLike[str] | None = None,
+        *,
+        url: str = "",
+        file: str = "",
+        **options: Any,
+    ) -> StreamState:
+        """Have the server run a model over a video or camera; sent again only if it never left.
+
+        Args:
+            model: name in the server's repository.
+            video: path of a file to send, within `timeout_s`.
+            url: of a camera or video that the server opens, where its operator allows that.
+            file: name of a video in the server's own folder.
+            options: those of `POST /v2/streams`: version, frames_per_second, realtime, drop, max_waiting_frames, confidence,
+                loop, name.
+        """
+        found: StreamState = read_json(self._send(call_start(model, video, url, file, options)), StreamState)
+        return found
+
+    def follow_stream(self, stream: str, after: int = 0) -> Iterator[StreamEvent]:
+        """Results of a stream as they come, to its end; a connection that breaks is made again, and nothing is lost by that.
+
+        Args:
+            stream: its id.
+            after: number of the last event that is known; 0: from the oldest that the server keeps.
+
+        Raises: as every method; Exhausted once no connection could be made for `timeout_s`.
+        """
+        following = Following(self.url, stream, after, self._policy.timeout_s, time.monotonic, self._rng)
+        while True:
+            if self._http.is_closed:
+                raise Conflict(CLOSED)
+            try:
+                with self._http.stream(timeout=SILENCE_S, **make_request(following.begin())) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise read_problem(answer)
+                    for piece in answer.iter_bytes():
+                        yield from following.feed(piece)
+                        if following.is_over:
+                            return
+                    following.end(answer)
+                    return
+            except FAILURES as error:
+                self._sleep(following.choose_wait(error))
+
+    def list_streams(self) -> list[StreamState]:
+        """This key's streams, with statistics."""
+        found: StreamList = read_json(self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
+        return found.streams
+
+    def delete_stream(self, stream: str) -> None:
+        """End a stream, and have the server forget it."""
+        self._send(ClientCall(method="DELETE", path=make_stream_path(stream), is_repeatable=False))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        self._transport = DeadlineTransport(self._settings["verify"], self._settings["limits"])
+        self._http = httpx.Client(transport=self._transport, **self._settings)
+
+    def _renew_after_fork(self) -> None:
+        if not self._http.is_closed:
+            self._transport.abandon()
+            self._open()
+
+    def _ask(
+        self,
+        model: str,
+        picture: Picture,
+        confidence_threshold: float | None,
+        version: str | int,
+        recall: Recall | None = None,
+    ) -> list[Annotation]:
+        return read_annotations(self._send(call_predict(model, picture, confidence_threshold, version), recall))
+
+    def _send(self, call: ClientCall, recall: Recall | None = None) -> httpx.Response:
+        """The answer to a call, 2xx. Args: recall: may end it. Raises: whatever error the answer stands for."""
+        outcome = self._exchange(call, recall)
+        if not isinstance(outcome, httpx.Response):
+            raise explain_failure(outcome, self.url) from outcome
+        if not outcome.is_success:
+            raise read_problem(outcome)
+        return outcome
+
+    def _exchange(self, call: ClientCall, recall: Recall | None = None) -> Outcome:
+        """Send, and send again as long as the rule says so; what came of the last sending."""
+        give_up_at = time.monotonic() + self._policy.timeout_s
+        talk = converse(self._policy, call.is_repeatable, time.monotonic, self._rng)
+        sleep = self._sleep if recall is None else recall.wait
+        wait_s = next(talk)
+        while True:
+            if wait_s:
+                sleep(wait_s)
+            left_s = max(give_up_at - time.monotonic(), 0.001)
+            try:
+                outcome: Outcome = self._http.request(timeout=TimeLeft(left_s, time.monotonic, recall), **make_request(call))
+            except FAILURES as error:
+                outcome = error
+            except RuntimeError:
+                if not self._http.is_closed:
+                    raise
+                raise Conflict(CLOSED) from None
+            try:
+                wait_s = talk.send(outcome)
+            except StopIteration as end:
+                last: Outcome = end.value
+                return last
+
+
+def make_settings(url: str, api_key: str | None, context: ssl.SSLContext) -> dict[str, Any]:
+    """Settings of both kinds of client."""
+    return {
+        "base_url": url,
+        "headers": make_headers(api_key),
+        "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+        # A proxy of the environment must not see pictures that were meant for this server.
+        "trust_env": False,
+        "verify": context,
+    }
+
+
+def make_request(call: ClientCall) -> dict[str, Any]:
+    """Arguments of `httpx.Client.request`."""
+    return {
+        "method": call.method,
+        "url": call.path,
+        "content": call.content or None if call.file is None else read_pieces(call.file),
+        "params": dict(call.query) or None,
+        "headers": dict(call.headers),
+    }
+
+
+def check_url(url: str) -> str:
+    """The URL without a slash at its end.
+
+    Raises: InvalidInput for what is no http or https URL; and for one with a name and password, which would be sent instead of
+        the API key, with a query or a fragment: without repeating it, for it may hold what is secret.
+    """
+    if set("@?#") & set(url):
+        raise InvalidInput(
+            "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
+            "give an API key as `api_key`"
+        )
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not is_host(parsed.raw_host) or (parsed.port or 0) > MAX_PORT:
+        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
+    return url.rstrip("/")
+
+
+def is_host(name: bytes) -> bool:
+    """Whether the system can look a name up: its parts have 1 to 63 characters."""
+    try:
+        return bool(name.decode("ascii").encode("idna"))
+    except UnicodeError:
+        return False

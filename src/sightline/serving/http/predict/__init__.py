@@ -1,0 +1,1 @@
+"""`POST /predict/{name}`: pictures in, annotations or a picture out."""

@@ -1,0 +1,34 @@
+import msgspec
+from report_fakes import make_report
+
+from sightline.compiler.report.page import render_page
+from sightline.compiler.report.records import Flip, PeakFacts
+
+
+def test_a_peak_that_no_probe_reached_is_a_lower_bound_and_gives_no_share() -> None:
+    facts = PeakFacts(gflops={"int8": 300.0}, reached_gflops=240.0, share=0.8, method="")
+    report = msgspec.structs.replace(make_report(0.25, -0.25), peak=facts, requested={"objective": "throughput"})
+    assert "80 %" in render_page(report, {})
+    own = msgspec.structs.replace(report, peak=msgspec.structs.replace(facts, is_own=True))
+    page = render_page(own, {})
+    assert "80 %" not in page
+    assert "of a peak of at least 300 here" in page
+
+
+def test_of_a_segmentation_the_page_says_what_counts_as_changed_and_by_how_much_each_picture_did() -> None:
+    flip = Flip(file_name="road.png", truth="sky", baseline="pole", candidate="sky", place=0, changed_share=0.031)
+    report = make_report(0.25, -0.25)
+    assert report.comparison is not None
+    comparison = msgspec.structs.replace(report.comparison, evidence="labels", images=25)
+    changed = {"task": "semantic", "comparison": comparison, "flips": [flip], "requested": {"objective": "throughput"}}
+    page = render_page(msgspec.structs.replace(report, **changed), {})
+    assert "On 0 of 25 pictures more than 5 % of the pixels" in page
+    assert "changed: 3.10% of the pixels" in page
+
+
+def test_the_pictures_asked_for_and_those_used_have_names_of_their_own() -> None:
+    requested = {"objective": "throughput", "calibration_images": 300}
+    report = msgspec.structs.replace(make_report(0.25, -0.25), requested=requested, pictures={"calibration_images": 205})
+    page = render_page(report, {})
+    assert "<td>calibration images, at most</td><td>300</td>" in page
+    assert "<td>calibration images</td><td>205</td>" in page
