@@ -24,6 +24,17 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize(
+    "index", [ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"], ids=lambda path: path.parent.name
+)
+def test_an_index_lists_every_page_below_it(index: Path) -> None:
+    listed = {(index.parent / target).resolve() for target in LINK.findall(index.read_text())}
+    pages = {page for page in index.parent.rglob("*.md") if page != index}
+    if index.parent.name == "docs":
+        pages = {page for page in pages if page.parent.name != "decisions" or page.name == "README.md"}
+    assert pages - listed == set()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if PYTHON_BLOCK.search(d.read_text())], ids=lambda path: path.name)
 def test_python_in_the_documents_runs(document: Path, tmp_path: Path) -> None:
