@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from repository_fakes import (
+    MIB,
     FakeModel,
     FakeQueues,
     Maker,
@@ -27,6 +28,7 @@ from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import fit_source
 from sightline.serving.repository.describing import DeploymentFacts, DeploymentState
 from sightline.serving.repository.folders import read_folder
+from sightline.serving.repository.looking import stamp_repository
 from sightline.serving.scheduling.work import QueueSettings
 
 
@@ -234,22 +236,24 @@ def test_an_unexpected_error_of_one_folder_is_its_problem_alone(
         assert host.start() == ["parts"]
 
 
-@pytest.mark.parametrize("part", ["_updater.look", "_pager.look_after"])
+@pytest.mark.parametrize("failing", ["look", "memory"])
 def test_after_an_unexpected_error_it_is_logged_and_the_next_look_comes(
-    repository: Path, maker: Maker, part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    repository: Path, maker: Maker, failing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owner, _, name = part.partition(".")
+    calls = iter(range(1_000_000))
+
+    def fail_the_second_time(*_: Any) -> Any:
+        if next(calls) == 1:
+            raise RuntimeError("nobody thought of this")
+        return stamp_repository(repository) if failing == "look" else None
+
+    queues = FakeQueues()
+    if failing == "look":
+        monkeypatch.setattr("sightline.serving.repository.updating.stamp_repository", fail_the_second_time)
+    else:
+        monkeypatch.setattr(queues, "wake", fail_the_second_time)
     deploy(repository, "parts", "a")
-    with open_host(repository, maker, check_every_s=0.01, start=False) as host:
-        as_ever, calls = getattr(getattr(host, owner), name), iter(range(1_000_000))
-
-        def fail_the_second_time() -> None:
-            if next(calls) == 1:
-                raise RuntimeError("nobody thought of this")
-            as_ever()
-
-        monkeypatch.setattr(getattr(host, owner), name, fail_the_second_time)
-        host.start()
+    with open_host(repository, maker, queues, check_every_s=0.01, memory_budget_bytes=9 * MIB) as host:
         wait_until(lambda: "nobody thought of this" in caplog.text)
         deploy(repository, "parts", "b")
         wait_until(lambda: ask(host) == 2)

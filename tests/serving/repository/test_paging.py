@@ -1,3 +1,4 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 from repository_fakes import (
     MIB,
+    WAIT_S,
     Clock,
     FakeModel,
     FakeQueues,
@@ -35,8 +37,24 @@ def use(host: ModelHost, name: str) -> None:
     """Ask and wait until it is in memory, as a request would."""
     served = host.acquire(name)
     wait_until(lambda: served.is_resident)
-    host._loader.run(lambda: None)  # and the host has noted it
+    host.look()  # and the host has noted it
     host.release(served)
+
+
+def make_patient(clock: Clock) -> dict[str, Any]:
+    """Settings of a host with room for two models, that looks after those who wait all the time."""
+    budget = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0}
+    return {**budget, "clock": clock, "mode": "none", "check_every_s": 0.01}
+
+
+def await_looks(host: ModelHost, queues: FakeQueues, is_loading: bool = False) -> None:
+    """Until those who wait have been looked after, and what came of it is done. Args: is_loading: the loader is busy."""
+    while queues.woken.acquire(blocking=False):
+        pass
+    for _ in range(2):  # the first one may have begun before
+        assert queues.woken.acquire(timeout=WAIT_S)
+    if not is_loading:
+        host.look()
 
 
 def test_without_a_budget_everything_stays(repository: Path, maker: Maker) -> None:
@@ -95,7 +113,7 @@ def test_what_is_in_use_is_never_paged_out_and_room_is_made_when_it_is_let_go(
     with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
         busy = [host.acquire("b"), host.acquire("c")]
         waiting = host.acquire("a")
-        host._loader.run(lambda: None)  # whatever was asked for is done or waits
+        host.look()  # whatever was asked for is done or waits
         assert list_resident(host) == ["b", "c"] and not waiting.is_resident
         host.release(busy[1])
         assert queues.woken.acquire(timeout=20)
@@ -117,7 +135,7 @@ def test_requests_that_wait_too_long_for_room_are_refused(
         busy = [host.acquire("b"), host.acquire("c")]
         waiting = host.acquire("a")
         assert not queues.has_dropped.acquire(timeout=0.05)
-        wait_until(lambda: bool(host._pager._waiting))
+        host.look()  # it waits for room
         clock.now_s += 5
         assert queues.has_dropped.acquire(timeout=20)
         refused, error = queues.dropped[0]
@@ -125,7 +143,6 @@ def test_requests_that_wait_too_long_for_room_are_refused(
         host.release(waiting)
         for served in busy:
             host.release(served)
-        wait_until(lambda: not host._pager._waiting)
         use(host, "a")  # and later it works
 
 
@@ -133,24 +150,20 @@ def test_one_that_waits_for_long_takes_the_place_of_the_one_longest_in_memory_fo
     repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
 ) -> None:
     write_configuration(repository, "c", {"sightline": {"weight": 3}})
-    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
-    with open_host(repository, maker, queues, **settings) as host:
+    with open_host(repository, maker, queues, **make_patient(clock)) as host:
         clock.now_s += 10
         busy = [host.acquire("b"), host.acquire("c")]
         waiting = host.acquire("a")
-        host._loader.run(lambda: None)
+        host.look()
         clock.now_s += 4.9
-        host._pager.look_after()
-        host._loader.run(lambda: None)
+        await_looks(host, queues)
         assert list_resident(host) == ["b", "c"]
         clock.now_s += 0.2
-        host._pager.look_after()
         wait_until(lambda: waiting.is_resident)
-        host._loader.run(lambda: None)
+        host.look()
         assert list_resident(host) == ["a", "c"]  # both were there for 15 s, but c has three times the weight
         assert queues.awaited[-1] == ["b"] and queues.dropped == []
         clock.now_s += 6  # now b waits, and its place in turn is c's, after 21 s of weight 3 against 6 s of weight 1
-        host._pager.look_after()
         wait_until(lambda: busy[0].is_resident)
         assert list_resident(host) == ["a", "b"] and queues.dropped == []
 
@@ -190,14 +203,13 @@ def test_what_opening_a_version_takes_counts_where_it_is_more_than_the_estimate(
 
 
 def test_plans_that_requests_made_count_beside_those_of_the_opening(repository: Path, maker: Maker, queues: FakeQueues) -> None:
-    with open_host(repository, maker, queues, memory_budget_bytes=9 * MIB) as host:
+    with open_host(repository, maker, queues, memory_budget_bytes=9 * MIB, check_every_s=0.01) as host:
         assert list_resident(host) == ["b", "c"]
         (grown,) = (model for model in maker.alive if model.name == "c")
         held = host.acquire("c")
         for plans, expected, left in ((2, 4, ["b", "c"]), (3, 6, ["c"]), (6, 9, ["c"])):  # it is never more than the budget
             grown.plan_count = plans
-            host._pager.look_after()
-            host._loader.run(lambda: None)
+            await_looks(host, queues)
             assert [state.memory_bytes // MIB for state in host.list_loaded() if state.name == "c"] == [expected]
             assert list_resident(host) == left
         host.release(held)
@@ -215,7 +227,7 @@ def test_nobody_is_paged_out_for_one_that_would_not_fit_even_then(repository: Pa
         busy = [host.acquire("b"), host.acquire("c")]
         assert list_resident(host) == ["b", "c"]
         host.acquire("d")
-        host._loader.run(lambda: None)
+        host.look()
         assert list_resident(host) == ["b", "c"]
         for served in busy:
             host.release(served)
@@ -343,16 +355,15 @@ def test_who_waits_for_a_model_waits_for_no_others_that_the_server_still_starts_
 def test_one_that_runs_although_nobody_waits_for_it_stays_and_holds_up_no_other(
     repository: Path, maker: Maker, queues: FakeQueues
 ) -> None:
-    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB) as host:
+    with open_host(repository, maker, queues, memory_budget_bytes=8 * MIB, check_every_s=0.01) as host:
         queues.running.add("b")
         use(host, "a")
         assert list_resident(host) == ["a", "b"]  # b was used longest ago
         host.acquire("a")
         waiting = host.acquire("c")
-        host._loader.run(lambda: None)
+        await_looks(host, queues)
         assert list_resident(host) == ["a", "b"]
         queues.running.clear()
-        host._pager.look_after()
         wait_until(lambda: waiting.is_resident)
         assert list_resident(host) == ["a", "c"]
 
@@ -360,61 +371,75 @@ def test_one_that_runs_although_nobody_waits_for_it_stays_and_holds_up_no_other(
 def test_one_in_use_whose_execution_does_not_end_takes_no_turns(
     repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
 ) -> None:
-    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
-    with open_host(repository, maker, queues, **settings) as host:
+    with open_host(repository, maker, queues, **make_patient(clock)) as host:
         busy = [host.acquire("b"), host.acquire("c")]
         queues.running.add("b")
         waiting = host.acquire("a")
-        host._loader.run(lambda: None)
-        for waited_s in (6, 2):  # b is tried first, and goes on; then it is c's turn
-            clock.now_s += waited_s
-            assert [served.is_resident for served in busy] == [True, True]
-            host._pager.look_after()
-            host._loader.run(lambda: None)
-        assert waiting.is_resident and list_resident(host) == ["a", "b"]
+        host.look()
+        clock.now_s += 6
+        wait_until(lambda: ["b"] in queues.awaited)  # it is tried first
+        host.look()
+        assert [served.is_resident for served in busy] == [True, True]  # it goes on
+        clock.now_s += 2  # c's turn
+        wait_until(lambda: waiting.is_resident)
+        assert list_resident(host) == ["a", "b"]
         assert isinstance(busy[0], FakeModel) and "page_out" not in busy[0].calls
         queues.running.clear()
 
 
-def test_requests_for_one_that_stayed_after_all_are_not_refused(
-    repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
-) -> None:
-    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
-    with open_host(repository, maker, queues, **settings) as host:
+def test_requests_for_one_that_stayed_after_all_are_not_refused(repository: Path, maker: Maker, clock: Clock) -> None:
+    stayed, goes_on = threading.Event(), threading.Event()
+
+    class Holding(FakeQueues):
+        def wake(self) -> None:
+            if threading.current_thread().name == "loader":  # which has more to do now, and is slow at it
+                stayed.set()
+                assert goes_on.wait(WAIT_S)
+            super().wake()
+
+    queues = Holding()
+    with open_host(repository, maker, queues, **make_patient(clock)) as host:
         host.acquire("b")
+        host.acquire("c")
         queues.running.add("b")
-        pager = host._pager
-        (version,) = (one for one in host._updater.held.values() if one.source.name == "b")
-
-        def force() -> None:  # as when room is made among those in use, while the loader has more to do
-            with host._lock:
-                version.opened.suspend()
-                pager.want(version)
-            pager._page_out(version, 0.0)
-            clock.now_s += 11
-            pager.look_after()
-
-        host._loader.run(force)
-        assert version.is_resident and not queues.dropped
+        host.acquire("a")
+        host.look()
+        clock.now_s += 6
+        assert stayed.wait(WAIT_S)  # b was to make room, and did not
+        clock.now_s += 11
+        assert queues.has_dropped.acquire(timeout=WAIT_S)
+        goes_on.set()
+        await_looks(host, queues)
+        assert [refused.name for refused, _ in queues.dropped] == ["a"]
         queues.running.clear()
 
 
-def test_one_whose_requests_were_refused_meanwhile_waits_for_nothing(
+def test_one_whose_requests_were_refused_meanwhile_is_not_paged_in(
     repository: Path, maker: Maker, queues: FakeQueues, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
-    with open_host(repository, maker, queues, **settings) as host:
+    write_graph(repository, "d", 1, "slow")
+    maker.gate.set()
+    with open_host(repository, maker, queues, **make_patient(clock)) as host:
+        maker.gate.clear()
+        maker.entered.clear()
         for name in ("b", "c"):
-            host.acquire(name)
-        waiting = host.acquire("a")
-        host._loader.run(lambda: None)
-        (version,) = host._pager._waiting
+            clock.now_s += 1
+            use(host, name)
+        busy = [host.acquire("b"), host.acquire("c")]
+        host.acquire("d")
+        clock.now_s += 1
+        refused = host.acquire("a")
+        host.look()  # both wait for room
+        monkeypatch.setattr(queues, "drop", lambda executable, error: host.release(refused))
+        for served in busy:
+            host.release(served)
+        assert maker.entered.wait(WAIT_S)  # d's turn comes, and it takes long; a's would come after it
         clock.now_s += 11
-        monkeypatch.setattr(queues, "drop", lambda executable, error: host.release(waiting))
-        host._pager.look_after()
-        assert not version.holders
-        host._loader.run(lambda: host._pager._page_in(version))  # its turn comes in a round that had begun before
-        assert not host._pager._waiting and not host._pager._wanted
+        await_looks(host, queues, is_loading=True)
+        maker.gate.set()
+        host.look()
+        assert list_resident(host) == ["c", "d"]
+        assert isinstance(refused, FakeModel) and refused.calls.count("open") == 1
 
 
 def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker, queues: FakeQueues) -> None:
@@ -424,7 +449,7 @@ def test_asking_what_a_model_is_pages_nothing_in(repository: Path, maker: Maker,
         host.describe_configuration("a")
         with pytest.raises(NotFound):
             host.read_facts("a", "2")
-        host._loader.run(lambda: None)
+        host.look()
         assert list_resident(host) == ["b", "c"]
 
 

@@ -95,7 +95,7 @@ def test_models_that_a_waiting_pipeline_runs_stay_until_it_ran(repository: Path,
         assert not chain.is_resident
         wait_until(lambda: chain.is_resident)
         other = host.acquire("c")
-        host._loader.run(lambda: None)
+        host.look()
         assert list_resident(host) == ["a", "b", "chain"]  # nobody else holds them
         host.release(chain)
         wait_until(lambda: other.is_resident)
@@ -106,16 +106,15 @@ def test_one_that_grew_until_its_partner_no_longer_fits_comes_back_as_it_was_ope
     repository: Path, maker: Maker, queues: FakeQueues, clock: Clock
 ) -> None:
     write_pipeline(repository, "a", "b")
-    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "mode": "none"}
+    settings = {"memory_budget_bytes": 8 * MIB, "page_in_patience_s": 10.0, "clock": clock, "check_every_s": 0.01}
     with open_with_pipeline(repository, maker, queues, **settings) as host:
         (grown,) = (model for model in maker.alive if model.name == "b")
         grown.plan_count *= 2
         chain = host.acquire("chain")
         assert not chain.is_resident
-        host._loader.run(lambda: None)
+        host.look()
         assert "a" not in list_resident(host)
         clock.now_s += 6
-        host._pager.look_after()
         wait_until(lambda: chain.is_resident)
         assert list_resident(host) == ["a", "b", "chain"] and queues.dropped == []
 

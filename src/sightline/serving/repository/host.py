@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.core.errors import Conflict, Exhausted, NotFound
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.inference.service import ServedVersion
 from sightline.serving.repository.describing import (
@@ -25,6 +25,7 @@ from sightline.serving.repository.describing import (
     describe_draining,
     describe_versions,
 )
+from sightline.serving.repository.loaded_models import LoadedModels
 from sightline.serving.repository.loader import Loader, Urgency, give_up
 from sightline.serving.repository.looking import stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, ReadBytes
@@ -83,31 +84,21 @@ class ModelHost:
         self._load_at_start = load_at_start
         self._check_every_s = check_every_s
         self._clock = clock
-        self._lock = threading.Lock()
+        self._loaded = LoadedModels(clock)
+        self._lock = self._loaded.lock
         self._loader = Loader()
         meter = MemoryMeter(read_memory)
+        self._pager = Pager(self._loaded, self._loader, queues, meter, memory_budget_bytes, page_in_patience_s)
         self._updater = Updater(
             repository,
+            self._loaded,
+            self._pager,
+            self._loader,
+            meter,
             open_model=open_model,
             open_pipeline=open_pipeline,
             cores=cores,
-            lock=self._lock,
-            meter=meter,
-            give_way=self._loader.give_way,
-            clock=clock,
         )
-        self._pager = Pager(
-            memory_budget_bytes,
-            page_in_patience_s,
-            lock=self._lock,
-            loader=self._loader,
-            queues=queues,
-            list_versions=self._updater.list_answering,
-            list_held=self._updater.held.values,
-            meter=meter,
-            clock=clock,
-        )
-        self._updater.pager = self._pager
         self._has_loaded = False  # what the mode wants at start
         self._away = ""  # why the repository cannot be listed, so that it is not told every second
         self._awaited: set[str] = set()  # models of the start that have not answered yet
@@ -130,7 +121,7 @@ class ModelHost:
     def release(self, served: ServedVersion) -> None:
         """Let go of an acquired version; an old one is closed when the last holder lets go."""
         with self._lock:
-            held = self._updater.held.get(id(served))
+            held = self._loaded.held.get(id(served))
             if held is None:
                 return  # the host was closed meanwhile
             held.holders -= 1
@@ -145,7 +136,7 @@ class ModelHost:
     def is_pipeline(self, name: str) -> bool:
         """Whether a name is that of a loaded pipeline, which may not be open."""
         with self._lock:
-            model = self._updater.models.get(name)
+            model = self._loaded.models.get(name)
             return model is not None and model.folder is not None and model.folder.kind == "pipeline"
 
     def read_facts(self, name: str, version: str = "") -> ServedFacts:
@@ -172,19 +163,19 @@ class ModelHost:
         self._starting.result()
         self._has_loaded = True
         with self._lock:
-            self._awaited = {name for name, model in self._updater.models.items() if not model.has_answered}
-            return sorted(name for name, model in self._updater.models.items() if model.ready)
+            self._awaited = {name for name, model in self._loaded.models.items() if not model.has_answered}
+            return sorted(name for name, model in self._loaded.models.items() if model.ready)
 
     def is_complete(self) -> bool:
         """Whether every model that was to be loaded at the start has answered since, or has been taken away. Never blocks."""
         with self._lock:
-            models = self._updater.models
+            models = self._loaded.models
             self._awaited = {name for name in self._awaited if name in models and not models[name].has_answered}
             return not self._awaited
 
     def stop_loading(self) -> None:
         """Open no model any more, but for the one that is being opened: the server is about to end. Never waits."""
-        self._updater.is_ending = True
+        self._updater.end()
 
     def give_up_start(self) -> None:
         """Have `start` return if it has not: the model that is being opened may never be. Never waits."""
@@ -209,12 +200,10 @@ class ModelHost:
         if self._ticker is not None:
             self._ticker.join()
         if not self._loader.close(partial(self._updater.close_all, ending_s), opening_s):
-            logger.error("%s does not end: the server ends without it, and all models stay open", self._describe_opening())
-
-    def _describe_opening(self) -> str:
-        with self._lock:
-            loading = [(name, model.loading) for name, model in self._updater.models.items() if model.loading is not None]
-        return " and ".join(f"opening version {version} of {name}" for name, version in loading) or "opening or closing a model"
+            with self._lock:
+                opening = self._loaded.describe_opening()
+            what = f"opening {opening}" if opening else "opening or closing a model"
+            logger.error("%s does not end: the server ends without it, and all models stay open", what)
 
     def index(self) -> list[VersionState]:
         """Every version in the repository, by name and number, and those that still end their last requests. Blocking."""
@@ -224,7 +213,7 @@ class ModelHost:
             logger.error("the repository cannot be listed; the index shows what is loaded: %s", error)
             names = []
         with self._lock:
-            unloaded = [name for name in names if name not in self._updater.models]
+            unloaded = [name for name in names if name not in self._loaded.models]
         folders = [folder for name in unloaded if (folder := self._updater.read(name)) is not None]
         states = [state for folder in folders for state in describe_versions(folder.name, folder, None)]
         return sorted([*states, *self.list_loaded()], key=lambda state: (state.name, state.version))
@@ -232,9 +221,9 @@ class ModelHost:
     def list_loaded(self) -> list[VersionState]:
         """As `index`, but for loaded models only; looks at no disk, so that metrics may ask at any time."""
         with self._lock:
-            models = self._updater.models
+            models = self._loaded.models
             states = [state for name in sorted(models) for state in describe_versions(name, models[name].folder, models[name])]
-            return states + describe_draining((held for held in self._updater.held.values() if held.is_draining), states)
+            return states + describe_draining(self._loaded.list_draining(), states)
 
     def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
         """Load a model, or bring a loaded one up to date; returns when its versions take traffic.
@@ -305,7 +294,7 @@ class ModelHost:
     def describe_all(self) -> list[DeploymentState | DeploymentFacts]:
         """State and facts of every loaded model, by name."""
         with self._lock:
-            return [describe_deployment(model) for _, model in sorted(self._updater.models.items())]
+            return [describe_deployment(model) for _, model in sorted(self._loaded.models.items())]
 
     def look(self) -> None:
         """Look at the whole repository now, as mode "poll" does every `check_every_s`. Blocking."""
@@ -314,7 +303,7 @@ class ModelHost:
     def _find(self, name: str) -> HostedModel:
         if self._stop.is_set():
             raise Exhausted("the server is shutting down; ask another one")
-        model = self._updater.models.get(name)
+        model = self._loaded.models.get(name)
         if model is None and not self._has_loaded and not self._loader.is_current():  # a pipeline's reason must be the real one
             raise Exhausted("the server is loading its models; ask again in a moment")
         if model is None:
@@ -326,18 +315,7 @@ class ModelHost:
         if self.mode != "explicit" or ALL in self._load_at_start:
             self._updater.look()
             return
-        for name in self._load_at_start:
-            self._loader.give_way()
-            if self._updater.is_ending:
-                return
-            try:
-                self._updater.load(name, None)
-            except InvalidInput as error:
-                logger.error("%s", error)
-            except NotFound:
-                raise
-            except Exception:  # whatever its folder holds, the others must answer
-                logger.exception("model %s cannot be loaded", name)
+        self._updater.load_each(self._load_at_start)
 
     def _tick(self) -> None:
         """Look at the repository now and then, and let those that wait for room try again; never waits for the loader."""

@@ -12,13 +12,13 @@ endless execution nor a lasting one holds up the loader.
 """
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Protocol
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
-from sightline.serving.repository.folders import PipelineSource, tell_change
+from sightline.serving.repository.folders import tell_change
+from sightline.serving.repository.loaded_models import LoadedModels
 from sightline.serving.repository.loader import Loader, Urgency
 from sightline.serving.repository.memory import MemoryMeter, give_memory_back
 from sightline.serving.repository.versions import HeldVersion
@@ -47,49 +47,47 @@ class Queues(Protocol):
 class Pager:
     """Decides who is resident.
 
+    The loader's thread opens and closes; any thread may ask for a version, with the lock held, and one of its own looks after
+    those that wait.
+
     Args:
-        budget_bytes: for all versions that answer; None: no bound. While a version is swapped, the old one is not counted.
-        patience_s: how long requests wait until their model begins to be opened, before they are refused.
-        list_versions: every version that answers; called with the lock held.
-        list_held: those and every other one that is not closed; called with the lock held.
+        loaded: the versions; only those that answer count against the budget. While one is swapped, the old one does not.
+        loader: the thread that opens and closes.
+        queues: told when a version was paged in or cannot be.
         meter: what opening a version takes.
-        clock: seconds, monotonic.
+        budget_bytes: None: no bound.
+        patience_s: how long requests wait until their model begins to be opened, before they are refused.
     """
 
     def __init__(
         self,
-        budget_bytes: int | None,
-        patience_s: float,
-        *,
-        lock: threading.Lock,
+        loaded: LoadedModels,
         loader: Loader,
         queues: Queues,
-        list_versions: Callable[[], Iterable[HeldVersion]],
-        list_held: Callable[[], Iterable[HeldVersion]],
         meter: MemoryMeter,
-        clock: Callable[[], float],
+        budget_bytes: int | None,
+        patience_s: float,
     ) -> None:
-        self.budget_bytes = budget_bytes
-        self._patience_s = patience_s
-        self._lock = lock
+        self._loaded = loaded
         self._loader = loader
         self._queues = queues
-        self._list_versions = list_versions
-        self._list_held = list_held
         self._meter = meter
-        self._clock = clock
-        self._forced_s: float | None = None  # when room was last made among those in use
+        self._budget_bytes = budget_bytes
+        self._patience_s = patience_s
+        # Under the lock:
         self._wanted: dict[HeldVersion, float] = {}  # those not yet being opened, with the time since when requests wait
         self._waiting: set[HeldVersion] = set()  # for room
         self._opening: HeldVersion | None = None
-        self._lasting: set[HeldVersion] = set()  # which run for longer than was waited for their end
         self._is_retrying = False  # a job is on its way that tries them again
+        # On the loader's thread alone:
+        self._lasting: set[HeldVersion] = set()  # which run for longer than was waited for their end
+        self._forced_s: float | None = None  # when room was last made among those in use
 
     def want(self, version: HeldVersion) -> None:
         """See to it that a version becomes resident; never waits. Call with the lock held."""
         if version.is_resident or version is self._opening:
             return
-        self._wanted.setdefault(version, self._clock())
+        self._wanted.setdefault(version, self._loaded.clock())
         if not version.wants_page_in:
             version.wants_page_in = True
             self._loader.submit(Urgency.PAGE_IN, partial(self._page_in, version))
@@ -109,25 +107,30 @@ class Pager:
 
         Call now and then, without the lock, from a thread that does not wait for the loader.
         """
-        if self.budget_bytes is None:
+        if self._budget_bytes is None:
             return
         for version, reason in self._take_late():
             self._drop(version, reason)
-        with self._lock:
-            for version in self._list_held():
+        with self._loaded.lock:
+            for version in self._loaded.held.values():
                 if version.holders:
                     self.want(version)
-            self.note_idle(has_grown=sum(one.memory_bytes for one in self._list_resident()) > self.budget_bytes)
+            self.note_idle(has_grown=sum(one.memory_bytes for one in self._loaded.list_resident()) > self._budget_bytes)
         self._queues.wake()  # pipelines hold their models only while they run, and ask for them when they are looked at
+
+    def forget(self, version: HeldVersion) -> None:
+        """A version is about to be closed for good."""
+        with self._loaded.lock:
+            self._forget(version)
 
     def check_fits(self, memory_bytes: int) -> None:
         """Refuse what could never be resident. Args: memory_bytes: of a model, or of a pipeline's together.
 
         Raises: InvalidInput.
         """
-        if self.budget_bytes is not None and memory_bytes > self.budget_bytes:
+        if self._budget_bytes is not None and memory_bytes > self._budget_bytes:
             raise InvalidInput(
-                f"expected at most the memory budget of {self.budget_bytes / MIB:.0f} MiB, got {memory_bytes / MIB:.0f} MiB; "
+                f"expected at most the memory budget of {self._budget_bytes / MIB:.0f} MiB, got {memory_bytes / MIB:.0f} MiB; "
                 "raise the budget"
             )
 
@@ -139,7 +142,7 @@ class Pager:
         """
         if not version.opened.memory_bytes:
             return  # a pipeline holds nothing of its own
-        budget_bytes = self.budget_bytes
+        budget_bytes = self._budget_bytes
         version.note_growth(grown_bytes, budget_bytes)
         if budget_bytes is not None and grown_bytes > budget_bytes <= version.memory_bytes:
             logger.warning(
@@ -149,7 +152,12 @@ class Pager:
                 budget_bytes / MIB,
             )
 
-    def make_room(self, needed_bytes: int) -> bool:
+    def make_room_to_load(self, size_bytes: int) -> None:
+        """As far as files tell, before a version is loaded: what it takes is known only when it is open."""
+        if self._budget_bytes is not None:
+            self._make_room(min(size_bytes, self._budget_bytes))
+
+    def _make_room(self, needed_bytes: int) -> bool:
         """Page idle versions out until so much more fits; none when even all of them would not do. On the loader's thread."""
         self._forget_ended()
         while self._could_fit(needed_bytes):
@@ -170,8 +178,8 @@ class Pager:
 
     def await_end_on(self, version: HeldVersion, timeout_s: float) -> bool:
         """As `await_end`, for everything that runs on a version: also pipelines."""
-        with self._lock:
-            users = self._list_users(version)
+        with self._loaded.lock:
+            users = self._loaded.list_users(version)
         return self.await_end([version, *users], timeout_s)
 
     def _forget_ended(self) -> None:
@@ -180,15 +188,15 @@ class Pager:
 
     def _could_fit(self, needed_bytes: int) -> bool:
         """Whether so much more would fit without the idle versions."""
-        with self._lock:
-            busy_bytes = sum(version.memory_bytes for version in self._list_resident() if self._is_busy(version))
-        return self.budget_bytes is None or busy_bytes + needed_bytes <= self.budget_bytes
+        with self._loaded.lock:
+            busy_bytes = sum(version.memory_bytes for version in self._loaded.list_resident() if self._is_busy(version))
+        return self._budget_bytes is None or busy_bytes + needed_bytes <= self._budget_bytes
 
     def _take_victim(self, needed_bytes: int) -> HeldVersion | None:
         """The idle version that was used longest ago, already said to be paged out; None when enough is free."""
-        with self._lock:
-            resident = self._list_resident()
-            if self.budget_bytes is None or sum(one.memory_bytes for one in resident) + needed_bytes <= self.budget_bytes:
+        with self._loaded.lock:
+            resident = self._loaded.list_resident()
+            if self._budget_bytes is None or sum(one.memory_bytes for one in resident) + needed_bytes <= self._budget_bytes:
                 return None
             idle = [version for version in resident if version.memory_bytes and not self._is_busy(version)]
             if not idle:
@@ -202,8 +210,8 @@ class Pager:
 
         Their requests go on to wait in their queues, and have them paged in again when it is their turn.
         """
-        now_s = self._clock()
-        with self._lock:
+        now_s = self._loaded.clock()
+        with self._loaded.lock:
             if self._forced_s is not None and now_s - self._forced_s < TURN_SHARE * self._patience_s:
                 return False
             victims = self._choose_victims(wanted, now_s)
@@ -216,13 +224,13 @@ class Pager:
         self._forced_s = now_s
         for victim in victims:
             self._page_out(victim, FORCING_SHARE * self._patience_s / len(victims))
-        return self.make_room(wanted.memory_bytes)
+        return self._make_room(wanted.memory_bytes)
 
     def _choose_victims(self, wanted: HeldVersion, now_s: float) -> list[HeldVersion]:
         """Versions in use whose memory would do, the best first; none when all of them would not. Call with the lock held."""
-        partners = {name for user in self._list_users(wanted) if user.holders for name in _list_steps(user)}
-        busy = [one for one in self._list_resident() if one.memory_bytes and self._is_busy(one)]
-        lacking = sum(one.memory_bytes for one in busy) + wanted.memory_bytes - (self.budget_bytes or 0)
+        partners = {name for user in self._loaded.list_users(wanted) if user.holders for name in user.steps}
+        busy = [one for one in self._loaded.list_resident() if one.memory_bytes and self._is_busy(one)]
+        lacking = sum(one.memory_bytes for one in busy) + wanted.memory_bytes - (self._budget_bytes or 0)
         victims: list[HeldVersion] = []
         for one in sorted(busy, key=lambda one: (one.resident_since_s - now_s) / one.opened.queue.weight):
             is_spared = one.source.name in partners and not one.has_grown  # one that has comes back as it was
@@ -234,7 +242,7 @@ class Pager:
     def _page_out(self, version: HeldVersion, timeout_s: float) -> None:
         """Close a version that was said to be paged out, when what runs on it has ended; it goes on where that takes longer."""
         if not self.await_end_on(version, timeout_s):
-            with self._lock:
+            with self._loaded.lock:
                 version.opened.resume()
                 self._wanted.pop(version, None)  # nobody waits for what is there
                 self._lasting.add(version)
@@ -245,36 +253,29 @@ class Pager:
         give_memory_back()
         logger.info("%s is paged out", version.label)
 
-    def _list_resident(self) -> list[HeldVersion]:
-        return [version for version in self._list_versions() if version.is_resident]
-
-    def _list_users(self, version: HeldVersion) -> list[HeldVersion]:
-        """Pipelines that run a model; call with the lock held."""
-        return [held for held in self._list_held() if version.source.name in _list_steps(held)]
-
     def _is_busy(self, version: HeldVersion) -> bool:
         """Whether requests wait for it or run on it, also as a step of a pipeline. Call with the lock held."""
-        return version.holders > 0 or version in self._lasting or any(user.holders for user in self._list_users(version))
+        return version.holders > 0 or version in self._lasting or any(user.holders for user in self._loaded.list_users(version))
 
     def _retry(self) -> None:
         """Try those again that wait for room, longest first."""
         self.settle()
-        with self._lock:
+        with self._loaded.lock:
             self._is_retrying = False  # whoever becomes idle from now on may make more room
             waiting = sorted(self._waiting, key=lambda version: self._wanted[version])
         for version in waiting:
             self._page_in(version)
 
     def _page_in(self, version: HeldVersion) -> None:
-        with self._lock:
+        with self._loaded.lock:
             if version.is_closed or version.is_resident or (version.is_draining and not version.holders):
-                self.forget(version)
+                self._forget(version)
             if not version.wants_page_in:  # or no more, since those who waited for it have been refused
                 return
-        if not self.make_room(version.memory_bytes) and not self._wait_for_room(version):
+        if not self._make_room(version.memory_bytes) and not self._wait_for_room(version):
             return
-        begun_s = self._clock()
-        with self._lock:
+        begun_s = self._loaded.clock()
+        with self._loaded.lock:
             self._opening = version
             self._wanted.pop(version, None)  # they have their turn
             self._waiting.discard(version)
@@ -290,33 +291,33 @@ class Pager:
             logger.exception("%s cannot be paged in", version.label)
             self._refuse(version, f"{version.label} cannot be paged in; the server's log says why")
             return
-        with self._lock:
+        with self._loaded.lock:
             self.note_growth(version, measured.grown_bytes)
-            version.resident_since_s = self._clock()
+            version.resident_since_s = self._loaded.clock()
             version.page_in_count += 1
-            version.last_page_in_s = self._clock() - begun_s
-            self.forget(version)
+            version.last_page_in_s = self._loaded.clock() - begun_s
+            self._forget(version)
         logger.info("%s is paged in after %.3f s", version.label, version.last_page_in_s)
         self._queues.wake()
 
     def _wait_for_room(self, version: HeldVersion) -> bool:
         """Let a version wait, or make room for it among those in use: True when there is room for it now."""
-        with self._lock:
+        with self._loaded.lock:
             self._waiting.add(version)
-            waited_s = self._clock() - self._wanted.setdefault(version, self._clock())
+            waited_s = self._loaded.clock() - self._wanted.setdefault(version, self._loaded.clock())
         # Whoever has waited for longer is about to be refused, by the thread that looks after them.
         return FORCING_SHARE * self._patience_s <= waited_s < self._patience_s and self._force_room(version)
 
     def _take_late(self) -> list[tuple[HeldVersion, str]]:
         """Versions whose requests have waited for too long, with the reason; whoever comes from now on has time of its own."""
-        with self._lock:
-            now_s, late = self._clock(), []
+        with self._loaded.lock:
+            now_s, late = self._loaded.clock(), []
             for version, since_s in list(self._wanted.items()):
                 if now_s - since_s < self._patience_s:
                     continue
                 if version in self._waiting:
                     reason = f"no memory for {version.label}: the models in use fill the budget; ask again in a moment"
-                    self.forget(version)
+                    self._forget(version)
                 else:
                     reason = f"{version.label} is paged out, and others are being loaded before it; ask again in a moment"
                     del self._wanted[version]  # its job is still on its way
@@ -327,26 +328,21 @@ class Pager:
         try:
             version.opened.page_out()  # it may be half open
         finally:
-            with self._lock:
-                self.forget(version)
+            with self._loaded.lock:
+                self._forget(version)
             self._drop(version, reason)
 
     def _drop(self, version: HeldVersion, reason: str) -> None:
         """Refuse whatever waits for a version, and for pipelines that run it: they would ask for it again for ever."""
-        with self._lock:
-            users = self._list_users(version)
+        with self._loaded.lock:
+            users = self._loaded.list_users(version)
         for waiting in (version, *users):
             self._queues.drop(waiting.opened, Exhausted(reason))
 
-    def forget(self, version: HeldVersion) -> None:
+    def _forget(self, version: HeldVersion) -> None:
         """A version is wanted no more. Call with the lock held."""
         version.wants_page_in = False
         self._wanted.pop(version, None)
         self._waiting.discard(version)
         if self._opening is version:
             self._opening = None
-
-
-def _list_steps(version: HeldVersion) -> tuple[str, ...]:
-    """Names of the models that a pipeline runs; none of another version."""
-    return version.source.depends_on if isinstance(version.source, PipelineSource) else ()

@@ -5,8 +5,7 @@ memory goes when the last of them lets go. A version that cannot be opened leave
 """
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from sightline.serving.repository.folders import (
     tell_reason,
     verify_source,
 )
+from sightline.serving.repository.loaded_models import LoadedModels
+from sightline.serving.repository.loader import Loader
 from sightline.serving.repository.looking import Stamp, list_misnamed, stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, give_memory_back
 from sightline.serving.repository.paging import ENDING_S, Pager
@@ -40,47 +41,43 @@ class Updater:
     """Opens, swaps and closes versions.
 
     Args:
+        loaded: what is loaded, which only this changes.
+        pager: makes room, and knows what still runs.
+        loader: does what is more urgent, between two models.
+        meter: what opening a version takes.
         open_model, open_pipeline: make the opened thing of a source; `open_pipeline` None: there are no pipelines.
         cores: executions of a plain graph at the same time, where its configuration does not say.
-        lock: guards the two tables below; held for a moment only, never while something is opened or closed.
-        meter: what opening a version takes.
-        give_way: does what is more urgent, between two models.
-        clock: seconds, monotonic.
-
-    Attributes:
-        models: what is loaded, by name.
-        held: every version that is not closed yet, by the identity of its opened thing.
-        is_ending: a look ends at the next model; any thread may say so.
     """
 
     def __init__(
         self,
         repository: Path,
+        loaded: LoadedModels,
+        pager: Pager,
+        loader: Loader,
+        meter: MemoryMeter,
         *,
         open_model: OpenModel,
         open_pipeline: OpenPipeline | None,
         cores: int,
-        lock: threading.Lock,
-        meter: MemoryMeter,
-        give_way: Callable[[], None],
-        clock: Callable[[], float],
     ) -> None:
-        self.models: dict[str, HostedModel] = {}
-        self.held: dict[int, HeldVersion] = {}
-        self.is_ending = False
-        self.pager: Pager  # set by the host: the pager and the updater know each other
         self._repository = repository
+        self._loaded = loaded
+        self._pager = pager
+        self._loader = loader
+        self._meter = meter
         self._open_model = open_model
         self._open_pipeline = open_pipeline
         self._cores = cores
-        self._lock = lock
-        self._meter = meter
-        self._give_way = give_way
-        self._clock = clock
+        self._is_ending = False
         self._applied: dict[str, Stamp] = {}  # of folders as they were when they were read
         self._seen: dict[str, Stamp] | None = None  # of all folders at the last look
         self._misnamed: frozenset[str] = frozenset()  # at the last look
         self._starved: set[str] = set()  # of which something failed while there were hardly any files to open
+
+    def end(self) -> None:
+        """A look ends at the next model. Any thread may say so; never waits."""
+        self._is_ending = True
 
     def look(self) -> None:
         """Bring everything up to date. Raises: OSError when the repository cannot be listed.
@@ -99,16 +96,15 @@ class Updater:
             if name in again
             or (stamp != self._applied.get(name) and (stamp[0] != "graph" or seen is None or seen.get(name) == stamp))
         ]
-        for name in [name for name in self.models if name not in stamps and name not in (seen or {})]:
+        for name in [name for name in self._loaded.models if name not in stamps and name not in (seen or {})]:
             self.remove(name)
         folders = [folder for name in changed if (folder := self.read(name)) is not None]
         self._note_shortage(folder.name for folder in folders if folder.problems)
-        with self._lock:
-            for folder in folders:
-                self.models.setdefault(folder.name, HostedModel(folder.name))
+        for folder in folders:
+            self._loaded.add_model(folder.name)
         for folder in sort_by_dependence(folders):
-            self._give_way()  # a look may find a hundred models, and nobody who waits for one of them can wait for all
-            if self.is_ending:
+            self._loader.give_way()  # a look may find a hundred models, and nobody who waits for one of them can wait for all
+            if self._is_ending:
                 return
             self._applied[folder.name] = stamps[folder.name]
             self._apply(folder, retry=folder.name in again)
@@ -170,61 +166,70 @@ class Updater:
                 self._load_step(step, (*users, name))
         self._apply(folder, retry=True)
         self._settle_pipelines([name], tries_all=False)
-        if failures := self.models[name].failures:
+        if failures := self._loaded.models[name].failures:
             reasons = "; ".join(
                 failure.reason if number == WHOLE_FOLDER else f"version {number}: {failure.reason}"
                 for number, failure in sorted(failures.items())
             )
             raise InvalidInput(f"failed to load {name!r}: {reasons}")
 
+    def load_each(self, names: Sequence[str]) -> None:
+        """Load models, as far as they can be: a broken one is logged and keeps no other from answering. Raises: NotFound."""
+        for name in names:
+            self._loader.give_way()
+            if self._is_ending:
+                return
+            try:
+                self.load(name, None)
+            except InvalidInput as error:
+                logger.error("%s", error)
+            except NotFound:
+                raise
+            except Exception:  # whatever its folder holds, the others must answer
+                logger.exception("model %s cannot be loaded", name)
+
     def _load_step(self, name: str, users: tuple[str, ...]) -> None:
         """Load a model for a pipeline, unless all of it is there. Raises: as `load`, if it cannot answer then."""
-        model = self.models.get(name)
+        model = self._loaded.models.get(name)
         if model is not None and model.ready and not model.failures:
             return
         try:
             self.load(name, None, users)
         except SightlineError:
-            if name not in self.models or not self.models[name].ready:
+            if name not in self._loaded.models or not self._loaded.models[name].ready:
                 raise
 
     def unload(self, name: str, with_dependents: bool) -> None:
         """Take a model out of traffic. Raises: NotFound; Conflict while a loaded pipeline needs it."""
-        model = self.models.get(name)
+        model = self._loaded.models.get(name)
         if model is None:
             read_folder(self._repository, name, self._cores)  # NotFound for a name that is not even in the repository
             return
-        if users := self._list_users(name):
-            raise Conflict(f"model {name!r} is used by {', '.join(users)}; unload that first")
+        if users := self._loaded.list_dependents(name):
+            raise Conflict(f"model {name!r} is used by {', '.join(user.name for user in users)}; unload that first")
         steps = model.folder.depends_on if model.folder is not None else ()
         self.remove(name)
         for step in steps if with_dependents else ():
-            if step in self.models and not self._list_users(step):
+            if step in self._loaded.models and not self._loaded.list_dependents(step):
                 self.unload(step, with_dependents)
 
     def remove(self, name: str) -> None:
         """Take a name out of traffic, and pipelines that run it until it is back."""
         self._applied.pop(name, None)
-        users = self._list_users(name)
-        with self._lock:
-            model = self.models.pop(name, None)
-            left = list(model.ready.values()) if model else []
-        self._drain(left)
+        users = self._loaded.list_dependents(name)
+        self._drain(self._loaded.remove_model(name))
         for user in users:
-            self._fail_pipeline(self.models[user], f"it runs model {name!r}, which has gone; put that back into the repository")
+            self._fail_pipeline(user, f"it runs model {name!r}, which has gone; put that back into the repository")
 
     def close_version(self, version: HeldVersion, ending_s: float = ENDING_S) -> None:
         """Close a version for good, once; where something still runs on it after so long, `close_left` has to try again."""
-        if not self.pager.await_end([version], ending_s):
+        if not self._pager.await_end([version], ending_s):
             if ending_s:  # else it has been said
                 logger.info("%s is closed later: an execution on it has not ended", version.label)
             return
-        with self._lock:
-            if version.is_closed:
-                return
-            version.is_closed = True
-            self.held.pop(id(version.opened), None)
-            self.pager.forget(version)
+        if not self._loaded.remove_version(version):
+            return
+        self._pager.forget(version)
         try:
             version.opened.close()
         except Exception:  # an engine may raise anything; the version is gone all the same
@@ -234,32 +239,21 @@ class Updater:
 
     def close_left(self) -> None:
         """Close versions that nobody holds, whose last execution had not ended when they were let go."""
-        with self._lock:
-            left = [version for version in self.held.values() if version.is_draining and not version.holders]
+        with self._loaded.lock:
+            left = [version for version in self._loaded.list_draining() if not version.holders]
         for version in left:
             self.close_version(version, 0.0)
 
     def close_all(self, ending_s: float | None) -> None:
         """Close everything, whoever holds it, when running executions have ended; what still runs after so long stays open."""
-        with self._lock:
-            versions = list(self.held.values())
-            self.models.clear()
-        if not self.pager.await_end(versions, ending_s):
-            running = {version for version in versions if not self.pager.await_end_on(version, 0.0)}
+        versions = self._loaded.clear()
+        if not self._pager.await_end(versions, ending_s):
+            running = {version for version in versions if not self._pager.await_end_on(version, 0.0)}
             for label in sorted(version.label for version in running):
                 logger.error("an execution does not end: %s stays open", label)
             versions = [version for version in versions if version not in running]
         for version in versions:
             self.close_version(version)
-
-    def list_answering(self) -> Iterator[HeldVersion]:
-        """Every version that answers. Call with the lock held."""
-        for model in self.models.values():
-            yield from model.ready.values()
-
-    def _list_users(self, name: str) -> list[str]:
-        """Loaded pipelines that run a model."""
-        return sorted(user.name for user in self.models.values() if user.folder is not None and name in user.folder.depends_on)
 
     def _settle_pipelines(self, changed: Collection[str], tries_all: bool = True) -> None:
         """Something changed, so a pipeline may have now what it lacked, and another one may run what no longer fits.
@@ -268,7 +262,7 @@ class Updater:
             changed: names that were looked at.
             tries_all: open again whatever failed; False: only what runs one of these models.
         """
-        for model in list(self.models.values()):
+        for model in list(self._loaded.models.values()):
             steps = model.folder.depends_on if model.folder is not None else ()
             if model.folder is None or not steps or not changed:
                 continue
@@ -290,7 +284,7 @@ class Updater:
 
     def _fail_pipeline(self, model: HostedModel, reason: str) -> None:
         """Take a pipeline out of traffic and say why; it is opened again when something changes that it may have lacked."""
-        with self._lock:
+        with self._loaded.lock:
             left, model.ready = model.ready, {}
             failures = {number: Failure(reason, version.source, version.stamp) for number, version in left.items()}
             before, model.failures = model.failures, {**model.failures, **failures}
@@ -299,8 +293,7 @@ class Updater:
 
     def _apply(self, folder: ModelFolder, retry: bool = False) -> None:
         """Make what answers under a name what its folder says. Args: retry: open again what failed before."""
-        with self._lock:
-            model = self.models.setdefault(folder.name, HostedModel(folder.name))
+        model = self._loaded.add_model(folder.name)
         failures = {number: Failure(reason) for number, reason in folder.problems.items()}
         for source in folder.sources:
             stamp, known = folder.stamps[source.version], model.failures.get(source.version)
@@ -313,13 +306,13 @@ class Updater:
                 failures[source.version] = failure
         log_news(folder.name, model.failures, failures)
         self._drain(self._finish(model, folder, failures))
-        self.pager.settle()
+        self._pager.settle()
 
     def _finish(self, model: HostedModel, folder: ModelFolder, failures: dict[int, Failure]) -> list[HeldVersion]:
         """Take over what was found. Returns: versions that no longer answer; while something is broken, old ones stay."""
         wanted = {source.version for source in folder.sources}
         is_broken = any(number == WHOLE_FOLDER or number in folder.versions for number in failures)
-        with self._lock:
+        with self._loaded.lock:
             if model.folder is None or WHOLE_FOLDER not in failures:  # else the last good reading goes on to count
                 model.folder = folder
             model.failures = failures
@@ -327,9 +320,9 @@ class Updater:
 
     def _replace(self, model: HostedModel, source: Source, folder: ModelFolder) -> Failure | None:
         """Open a version and put it in the place of the one that has its number. Returns: why that failed."""
-        with self._lock:
+        with self._loaded.lock:
             model.loading = source.version
-        begun_s, stamp = self._clock(), folder.stamps[source.version]
+        begun_s, stamp = self._loaded.clock(), folder.stamps[source.version]
         try:
             held = self._open(source, stamp, folder)
         except Exception as error:  # an engine on foreign files may raise anything, and the old version must go on
@@ -337,42 +330,36 @@ class Updater:
             self._note_shortage([source.name])
             return Failure(tell_reason(error, self._repository), source, stamp)
         finally:
-            with self._lock:
+            with self._loaded.lock:
                 model.loading = None
-        with self._lock:
-            self.held[id(held.opened)] = held
-            old = model.ready.get(source.version)
-            model.ready[source.version] = held
-            model.has_answered = True
-        logger.info("%s took %.3f s to open", held.label, self._clock() - begun_s)
-        self._drain([] if old is None else [old])
+        old = self._loaded.put(model, held)
+        logger.info("%s took %.3f s to open", held.label, self._loaded.clock() - begun_s)
+        self._drain(old)
         return None
 
     def _open(self, source: Source, stamp: Stamp, folder: ModelFolder) -> HeldVersion:
         verify_source(source)
         opened = self._make_opened(source)
-        if isinstance(source, ModelSource) and self.pager.budget_bytes is not None:
-            self.pager.make_room(min(source.size_bytes, self.pager.budget_bytes))  # its memory is known only when it is open
+        if isinstance(source, ModelSource):
+            self._pager.make_room_to_load(source.size_bytes)
         try:
             with self._meter.measure() as measured:
                 opened.open()
                 check_tensors(folder.configuration, opened.facts.inputs, opened.facts.outputs, folder.configured_by)
                 opened.warm_up()
-            held = HeldVersion(source, stamp, opened, folder.configuration, self._clock())
-            self.pager.check_fits(held.memory_bytes or self._count_steps(source))
-            self.pager.note_growth(held, measured.grown_bytes)
+            held = HeldVersion(source, stamp, opened, folder.configuration, self._loaded.clock())
+            self._pager.check_fits(held.memory_bytes or self._count_steps(held))
+            self._pager.note_growth(held, measured.grown_bytes)
             return held
         except BaseException:
             opened.close()
             give_memory_back()
             raise
 
-    def _count_steps(self, source: Source) -> int:
+    def _count_steps(self, pipeline: HeldVersion) -> int:
         """Bytes that a pipeline's models hold together while it runs."""
-        steps = source.depends_on if isinstance(source, PipelineSource) else ()
-        return sum(
-            self.models[step].choose("").memory_bytes for step in steps if step in self.models and self.models[step].ready
-        )
+        models = [self._loaded.models[step] for step in pipeline.steps if step in self._loaded.models]
+        return sum(model.choose("").memory_bytes for model in models if model.ready)
 
     def _make_opened(self, source: Source) -> OpenedModel:
         if isinstance(source, ModelSource):
@@ -383,13 +370,7 @@ class Updater:
 
     def _drain(self, versions: Iterable[HeldVersion]) -> None:
         """Close versions that no longer answer, as soon as nobody holds them."""
-        idle = []
-        with self._lock:
-            for version in versions:
-                version.is_draining = True
-                if not version.holders:
-                    idle.append(version)
-        for version in idle:
+        for version in self._loaded.drain(versions):
             self.close_version(version)
 
 

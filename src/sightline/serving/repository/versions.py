@@ -1,4 +1,7 @@
-"""The opened things the host keeps: a version with its holders, and a model with its versions. Guarded by the host's lock."""
+"""The opened things the host keeps: a version with its holders, and a model with its versions.
+
+Guarded by the lock of the `LoadedModels` they are in.
+"""
 
 from collections import deque
 from statistics import median_low
@@ -7,7 +10,7 @@ from typing import Protocol
 from sightline.core.errors import Exhausted, NotFound
 from sightline.serving.inference.service import ServedVersion
 from sightline.serving.repository.configuration import ModelConfiguration
-from sightline.serving.repository.folders import WHOLE_FOLDER, ModelFolder, Source
+from sightline.serving.repository.folders import WHOLE_FOLDER, ModelFolder, PipelineSource, Source
 from sightline.serving.repository.looking import VERSION_PATTERN, Stamp
 
 
@@ -112,6 +115,11 @@ class HeldVersion:
     def is_resident(self) -> bool:
         """Whether it could run now. A pipeline is asked nothing: it would ask the host, whose lock is held."""
         return not self.memory_bytes or self.opened.is_resident
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the models that a pipeline runs; none of another version."""
+        return self.source.depends_on if isinstance(self.source, PipelineSource) else ()
 
     @property
     def label(self) -> str:
