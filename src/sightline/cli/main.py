@@ -45,7 +45,8 @@ INTERNAL_ERROR = 1
 INTERRUPTED = 130
 DEBUG_FLAG = "--debug"
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
-OTHER_NAMES = {"api_key": "--api-key-env", "precisions": "--dtype"}  # options not named as the parameter that they set
+# Options not named as the parameter that they set.
+OTHER_NAMES = {"api_key": "--api-key-env", "precisions": "--dtype", "lists": "--list"}
 
 app = typer.Typer(
     name="sightline",

@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
         ("export.json", '{"assets": {"1": {"name": "4.png"}}}'),
         ("export.json", '{"files": ["4.png"], "labels": [1]}'),
         ("tracks.xml", "<annotations><track/></annotations>"),
-        ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\ndog/4.png,9,9,dog,1,1,2,2\n"),  # Roboflow
+        ("_annotations.csv", "filename,width,height,class,x,y,w,h\ndog/4.png,9,9,dog,1,1,2,2\n"),
         ("data/_classes.csv", "filename, Cat, Dog\ndog/4.png, 0, 1\n"),
         ("-labels.json", '{"files": ["4.png"], "labels": [1]}'),
     ],

@@ -20,6 +20,7 @@ FORMATS: dict[str, str] = {
     "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
     "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",
+    "box_list": "sightline.data.formats.box_list.format:BoxListFormat",
     "class_list": "sightline.data.formats.class_list.format:ClassListFormat",
     "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
 }

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from format_samples import read, write_picture, write_text
 
-from sightline.data.formats.class_list.pictures import PictureFinder
+from sightline.data.formats.class_list.pictures import ELSEWHERE, PictureFinder
 
 
 def find_all(root: Path, *names: str) -> list[str | None]:
@@ -49,4 +49,30 @@ def test_labels_stay_with_their_pictures(root: Path) -> None:
         "cam2/2.png": "scratch",
         "cam1/3.png": "good",
     }
+    assert report.count("image", "dropped", "picture is missing") == 1
+
+
+def test_pictures_that_lie_elsewhere_than_the_list_says_are_told(root: Path) -> None:
+    write_text(root / "labels.csv", "path,label\nphotos/2.png,good\nphotos/3.png,bad\n")
+    _, items, report = read("class_list", root)
+    assert items.keys() == {"cam2/2.png", "cam1/3.png"}
+    assert [finding.examples for finding in report.findings() if finding.reason == ELSEWHERE] == [
+        ["photos/2.png -> cam2/2.png", "photos/3.png -> cam1/3.png"]
+    ]
+    write_picture(root / "cam1/2.png")
+    _, items, report = read("class_list", root)
+    assert items.keys() == {"cam1/3.png"}
+    assert report.count("image", "dropped", "several pictures have the name a list gives") == 1
+    write_text(root / "labels.csv", "path,label\nset/cam2/2.png,good\nset/cam1/3.png,bad\n")
+    _, items, report = read("class_list", root)
+    assert report.count("image", "warned", ELSEWHERE) == 0 and len(items) == 2  # only the data set's own folder is left out
+
+
+def test_a_name_without_a_suffix_is_the_picture_of_that_stem(tmp_path: Path) -> None:
+    """Kaggle's lists name pictures by an id."""
+    write_picture(tmp_path / "train/ab12.jpg")
+    write_picture(tmp_path / "train/cd34.PNG")
+    write_text(tmp_path / "labels.csv", "id,breed\nab12,pug\ncd34,boxer\nef56,pug\n")
+    _, items, report = read("class_list", tmp_path)
+    assert items.keys() == {"train/ab12.jpg", "train/cd34.PNG"}
     assert report.count("image", "dropped", "picture is missing") == 1

@@ -4,8 +4,9 @@ Options of `read`: `lists`, a mapping from split to list file (`{"train": "a.csv
 anywhere); `classes`, a file or a list of class names, in the order of the class numbers; `images`, the folder of pictures.
 
 Where no name of a picture has a folder, the picture may lie anywhere in the data set; folders that a name has count, but for
-those that all names begin with. A column of numbers beside the names (class_id, index ...) sets the order of the classes and
-tells equal names apart, unless it numbers the rows. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252 (then told).
+those that all names begin with (told, where they are not there). A name without a suffix is the picture's stem. A column of
+numbers beside the names (class_id, index ...) sets the order of the classes and tells equal names apart, unless it numbers the
+rows. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252 (then told).
 
 Where the source has no list but its folders of splits have a `_classes.csv` each (Roboflow: a column of 0 and 1 a class), those
 are the lists.
@@ -19,7 +20,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -58,6 +59,21 @@ class PictureList(msgspec.Struct, frozen=True):
     columns: ListColumns
 
 
+class NamedList(Protocol):
+    """A list file and its split, as `choose_lists` looks at them."""
+
+    @property
+    def path(self) -> Path:
+        """The list file."""
+
+    @property
+    def split(self) -> str | None:
+        """The split of all its rows, or None."""
+
+
+List = TypeVar("List", bound=NamedList)
+
+
 class LabelTable(msgspec.Struct, frozen=True):
     """Category names in order, and which of them a label of the list stands for."""
 
@@ -81,7 +97,8 @@ class ClassListFormat:
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder or one list. Options: see the module. Raises: UnreadableDataset, NotFound, InvalidInput."""
         check_options(self.name, options, ("lists", "classes", "images"))
-        lists = check_numbers(find_lists(source, options), report)
+        lists = find_lists(source, options)
+        lists = check_numbers(lists if options.get("lists") else choose_lists(lists, LIST_NAME), report)
         for entry in lists:
             warn_encoding(entry.path, entry.columns.encoding, report)
         root = source if source.is_dir() else source.parent
@@ -118,7 +135,7 @@ def list_files(lists: list[PictureList]) -> Iterator[str]:
 
 
 def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
-    """The lists the option names, else those lying in the source folder. Raises: UnreadableDataset, NotFound."""
+    """The lists the option names, else all those lying in the source folder. Raises: UnreadableDataset, NotFound."""
     root = source if source.is_dir() else source.parent
     if options.get("lists"):
         given = [(find_path(root, path), None if split == UNSPLIT else split) for split, path in options["lists"].items()]
@@ -137,13 +154,20 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
                 problem = str(error)
     lists = lists or find_split_lists(source)
     if not lists:
-        raise UnreadableDataset(f"expected a list of pictures and labels in {source}, found: {problem}; name one with lists=")
+        raise UnreadableDataset(f"expected a list of pictures and labels in {source}, found: {problem}; name one in `lists`")
+    return lists
+
+
+def choose_lists(lists: list[List], own_name: str) -> list[List]:
+    """One list, or one a split, training first; of several the one that an export of ours writes. Raises: UnreadableDataset."""
     splits = [entry.split for entry in lists]
     if len(lists) > 1 and (None in splits or len(set(splits)) != len(splits)):
-        named = [entry for entry in lists if entry.path.name == LIST_NAME]
+        named = [entry for entry in lists if entry.path.name == own_name]
         if len(named) != 1:
             names = ", ".join(entry.path.name for entry in lists)
-            raise UnreadableDataset(f"expected one list, or one a split, got {names}; choose with lists=")
+            raise UnreadableDataset(
+                f"expected one list, or one a split, got {names}; choose with `lists`, a file for each split"
+            )
         return named
     order = ("train", "trainval", "val", "test")
     return sorted(lists, key=lambda entry: order.index(entry.split) if entry.split in order else len(order))
@@ -263,14 +287,9 @@ def iterate_items(
     for entry, finder in zip(lists, finders, strict=True):
         further, merged = find_further_rows(entry), set()
         for row in read_rows(entry.path, entry.columns):
-            path = finder.find(row.file)
-            if path is None:
-                several = finder.is_ambiguous(row.file)
-                reason = "several pictures have the name a list gives" if several else "picture is missing"
-                report.drop("image", reason, row.file)
-                continue
             key = (row.file, row.split)
-            if key in merged:
+            path = finder.find_told(row.file, report) if key not in merged else None
+            if path is None:
                 continue
             if hash(path) in seen:
                 report.drop("image", "picture is listed twice; the first row keeps it", row.file)

@@ -3,16 +3,19 @@
 Lists travel without their pictures' folders (TrashNet's say `glass12.jpg` for `dataset-resized/glass/glass12.jpg`), so where no
 name has a folder a picture may be anywhere, if only one has the name. Where names have folders they count, else `cam1/1.png`
 would stand for `cam2/1.png`: left out may be only what all names of the lists begin with (the data set's own folder, a path on
-another machine). The index of base names, some 200 bytes a picture, is made when it is first needed.
+another machine). Where that leaves the base name alone, the report is told. The index of base names, some 200 bytes a picture,
+is made when it is first needed. A name without a picture's suffix (`id` columns) stands for the picture of that stem.
 """
 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sightline.data.formats.picture_files import find_split, spell, walk_pictures
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_picture, spell, walk_pictures
 
 IMAGES_FOLDER = "images"
+ELSEWHERE = "the folder that the list names is not there; the one picture of this name elsewhere is taken"
 
 
 class PictureFinder:
@@ -36,16 +39,39 @@ class PictureFinder:
         self._names = names
         self._measured: tuple[int, int] | None = None
         self._by_name: dict[str, Path | None] | None = None
+        self._suffixes = [*PICTURE_SUFFIXES, *map(str.upper, PICTURE_SUFFIXES)]
+        self._is_named = images is not None
 
     def find(self, file: str) -> Path | None:
         """The picture's path, or None when there is none or its base name stands for several."""
-        return next((found for spelling in spell(file) if (found := self._find(spelling)) is not None), None)
+        for name in spell(file):
+            for suffix in [""] if is_picture(name) else self._suffixes:
+                found = self._find(name + suffix)
+                if found is not None:
+                    if suffix:  # pictures of one list mostly end alike: look for that first next time
+                        self._suffixes.remove(suffix)
+                        self._suffixes.insert(0, suffix)
+                    return found
+        return None
 
-    def is_ambiguous(self, file: str) -> bool:
-        """Whether several pictures have this name, which has no folder."""
+    def find_told(self, file: str, report: ConversionReport) -> Path | None:
+        """`find`, which tells why there is no picture, and of one that lies elsewhere than the list says."""
+        path = self.find(file)
+        if path is None:
+            reason = "several pictures have the name a list gives" if self._is_ambiguous(file) else "picture is missing"
+            report.drop("image", reason, file)
+            return None
+        folders = split_path(file)[:-1]
+        if folders and not self._is_named and path.parent.name != folders[-1]:
+            place = path.relative_to(self._top) if path.is_relative_to(self._top) else path
+            report.warn("image", ELSEWHERE, f"{file} -> {place.as_posix()}")
+        return path
+
+    def _is_ambiguous(self, file: str) -> bool:
+        """Whether several pictures have this name, whose folders are none or all that the names begin with."""
         parts = split_path(file)
         index = self._index()
-        return len(parts) == 1 and parts[0] in index and index[parts[0]] is None
+        return bool(parts) and parts[-1] in index and index[parts[-1]] is None and self._measure() == (len(parts) - 1,) * 2
 
     def _find(self, file: str) -> Path | None:
         for place in self._places:
