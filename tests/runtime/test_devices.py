@@ -76,12 +76,24 @@ def test_all_layers_that_do_not_fit_are_named_with_their_reasons(tmp_path: Path)
         ({"dilations": [2, 2], "kernel_shape": [3, 3], "pads": [2, 2, 2, 2]}, (4, 3, 3, 3), "expected dilations 1, got"),
         ({"auto_pad": "SAME_UPPER", "kernel_shape": [3, 3]}, (4, 3, 3, 3), "expected auto_pad NOTSET or VALID"),
         ({"group": 3, **SAME}, (6, 1, 3, 3), "3 groups, 3 channels and 6 filters"),
+        ({"kernel_shape": [1, 3], "strides": [2, 2]}, (4, 3, 1, 3), "to stride over rows, got 1x3 and stride 2"),
+        ({"kernel_shape": [1, 1], "strides": [2, 2], "group": 3}, (3, 1, 1, 1), "to stride over rows, got 1x1 and stride 2"),
     ],
 )
 def test_convolutions_of_other_kinds_are_refused(
     attributes: dict[str, object], shape: tuple[int, ...], reason: str, tmp_path: Path
 ) -> None:
     assert reason in find_reason(tmp_path, [node("Conv", ["images", "w"], "a", **attributes)], {"w": weight(*shape)}, {"a": 4})
+
+
+def test_convolutions_that_stride_in_ways_that_are_built_right_are_taken(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["images", "pointwise"], "a", kernel_shape=[1, 1], strides=[2, 2]),
+        node("Conv", ["images", "row"], "b", kernel_shape=[1, 3], strides=[1, 2]),
+        node("Conv", ["images", "column"], "c", kernel_shape=[3, 1], strides=[2, 2]),
+    ]
+    weights = {"pointwise": weight(4, 3, 1, 1), "row": weight(4, 3, 1, 3), "column": weight(4, 3, 3, 1)}
+    assert find_unsupported(load(tmp_path, nodes, weights, {"a": 4, "b": 4, "c": 4}), FPGA) == []
 
 
 @pytest.mark.parametrize(

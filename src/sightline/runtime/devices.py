@@ -76,7 +76,7 @@ FPGA_OPERATORS: dict[str, OperatorRule] = {
         ranks=(4,),
         attributes={"dilations": (1,), "auto_pad": ("NOTSET", "VALID")},
         constant_inputs=(1, 2),
-        checks=("one group or depthwise",),
+        checks=("one group or depthwise", "rows strided by higher filters"),
     ),
     "Gemm": OperatorRule(
         ranks=(2,), attributes={"transA": (0,), "alpha": (1.0,), "beta": (1.0,)}, constant_inputs=(1, 2), checks=("flat bias",)
@@ -288,6 +288,15 @@ def _check_groups(node: onnx.NodeProto, facts: GraphFacts) -> str | None:
     return f"expected one group or a filter for each channel, got {group} groups, {shape[1]} channels and {weight[0]} filters"
 
 
+def _check_row_stride(node: onnx.NodeProto, facts: GraphFacts) -> str | None:
+    """hls4ml 1.3 streams filters one row high as one-dimensional ones, which keep every row; pointwise ones it does right."""
+    weight, attributes = facts.constants[node.input[1]], read_attributes(node)
+    stride = attributes.get("strides", [1, 1])[0]
+    if weight[2] > 1 or stride == 1 or (weight[3] == 1 and attributes.get("group", 1) == 1):
+        return None
+    return f"expected filters of more than one row to stride over rows, got {weight[2]}x{weight[3]} and stride {stride}"
+
+
 def _check_window(node: onnx.NodeProto, facts: GraphFacts) -> str | None:
     attributes = read_attributes(node)
     kernel = attributes["kernel_shape"]
@@ -330,6 +339,7 @@ def _check_feeds_products(node: onnx.NodeProto, facts: GraphFacts) -> str | None
 
 CHECKS: dict[str, Callable[[onnx.NodeProto, GraphFacts], str | None]] = {
     "one group or depthwise": _check_groups,
+    "rows strided by higher filters": _check_row_stride,
     "kernel equals stride": _check_window,
     "one output": _check_one_output,
     "flat bias": _check_flat_bias,
