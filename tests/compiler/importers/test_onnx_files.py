@@ -7,7 +7,7 @@ import onnx
 import pytest
 from import_checks import NETWORKS, SHARED, assert_agrees, need, run_graph
 from onnx import TensorProto, helper, numpy_helper
-from onnx_toys import CONV, add_metadata, constant, import_model, import_text, random_batch, weight
+from onnx_toys import CONV, add_metadata, constant, import_model, import_text, random_batch, toy, weight
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
@@ -47,6 +47,19 @@ def assert_our_form(imported: ImportedGraph) -> None:
     names = [node.name for node in graph.node]
     assert all(names)
     assert len(names) == len(set(names))
+
+
+def test_inputs_that_nothing_needs_are_not_asked_for_and_nodes_may_share_a_name(tmp_path: Path) -> None:
+    model = toy()
+    value_info = helper.make_tensor_value_info
+    model.graph.input.extend([value_info("unread", TensorProto.FLOAT, [1]), value_info("other", TensorProto.FLOAT, [1])])
+    model.graph.node.append(helper.make_node("Neg", ["other"], ["beside"]))
+    model.graph.output.append(value_info("beside", TensorProto.FLOAT, [1]))
+    for one in model.graph.node:
+        one.name = "same"
+    imported = import_model(model, tmp_path, outputs=("y",))
+    assert_our_form(imported)
+    assert_agrees(imported, random_batch(imported), tmp_path)
 
 
 @pytest.mark.parametrize("name", REAL_FILES)

@@ -10,16 +10,18 @@ import pytest
 from toy import NAMES, SPEC, write_version
 
 from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importing import preset_probe
 from sightline.compiler.importing.import_network import Meaning, check_corners, import_network
 from sightline.compiler.importing.pictures import choose_items
-from sightline.compiler.importing.preset_probe import probe_presets
+from sightline.compiler.importing.preset_probe import ProbeRow, probe_presets
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import compute_file_hash, read_manifest, verify_files
-from sightline.core.manifests import ModelManifest
+from sightline.core.manifests import InputSpec, ModelManifest
 from sightline.core.progress import ProgressEvent
 from sightline.core.workspace import Workspace
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.heads.decoding import NotANumber
 from sightline.runtime.predictor import open_predictor
 
 STATED = StatedInput(colour="RGB", mean=SPEC.mean, std=SPEC.std, resize="stretch")
@@ -320,6 +322,24 @@ def test_a_way_that_makes_the_network_answer_nan_scores_nothing_and_the_probe_go
     assert scores["imagenet-torch"] == 0.0 < scores["0-255"] == result.probe[0].score  # the first takes a mean off
     with pytest.raises(InvalidInput, match="the network fails on this input"):
         import_network(write_root(tmp_path / "never.onnx", -1), tmp_path / "none", "net", meaning=meaning, probe=version)
+
+
+def test_ways_that_fail_only_on_more_pictures_come_last(
+    model: Path, version: DatasetVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preset_probe, "PROBED", 4)
+
+    def score(
+        predictor: object, manifest: object, name: str, spec: InputSpec, version: object, items: list[object]
+    ) -> ProbeRow:
+        if name in ("0-255", "0-1") and len(items) > 4:
+            raise NotANumber("expected numbers in the output y of the network, got NaN")
+        return ProbeRow(preset=name, input=spec, metric="top1", score=0.3 if "-torch" in name else 0.9, images=len(items))
+
+    monkeypatch.setattr(preset_probe, "_score_way", score)
+    ways = [(name, SPEC) for name in ("0-255", "imagenet-torch", "0-1")]
+    rows = probe_presets(model, read_manifest(model, ModelManifest), ways, version, seed=0)
+    assert [(row.preset, row.score) for row in rows] == [("imagenet-torch", 0.3), ("0-255", 0.0), ("0-1", 0.0)]
 
 
 def test_a_preset_and_a_probe_for_another_are_refused_together(model: Path, version: DatasetVersion, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sightline.compiler.compile import compile_model
 from sightline.compiler.importers.graph_writer import GraphWriter
 from sightline.compiler.importers.importer import ImportedGraph, StatedInput, Tensors
 from sightline.compiler.importing.verification import ImportFailed, compare_classes, run_layers, verify_import
+from sightline.core.errors import InvalidInput
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
 from sightline.runtime.backend import SessionOptions
@@ -90,6 +91,20 @@ def test_layers_the_source_does_not_know_are_passed_over(tmp_path: Path) -> None
         ImportFailed, match=r"the first layer that differs is 'mean1' \(GlobalAveragePool\), relative error 0\.5"
     ):
         verify_import(imported, draw_batches(), "drawn pictures", lambda part: None)
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        (write_graph(0.0, second_weight=np.nan), r"NaN from its layer 'scale1' \(Mul\) on"),
+        (write_graph(pool_pad=np.inf), r"infinity from its layer 'pad1' \(Pad\) on"),
+    ],
+)
+def test_a_network_that_answers_no_numbers_itself_is_not_said_to_differ(
+    graph: onnx.ModelProto, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=f"itself answers NaN or infinity on 3 of 3 pictures, {said}"):
+        verify_import(make_import(graph, GraphSource(graph, tmp_path)), draw_batches(), "drawn", lambda part: None)
 
 
 def test_when_no_known_layer_differs_that_is_said(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def probe_presets(
 ) -> list[ProbeRow]:
     """Score every way on the same labelled pictures, best first; those that are too near to tell apart on more pictures.
 
+    Last, with 0, come those that make the network answer NaN on any of them.
+
     Args:
         folder: Model folder; only its graph and decode spec are used.
         ways: name and input spec of each.
@@ -98,13 +100,16 @@ def probe_presets(
     few, many = ([item for item in known if item.annotations] for known in drawn)
     check_probe_labels(manifest, version, few)
     with closing(open_predictor(folder)) as predictor:
-        rows = _score_ways(predictor, manifest, ways, version, few, on_part)
-        best = max((row.score for row in rows), default=0.0)
-        near = [row for row in rows if row.score >= best - NEAR]
+        rows, failed = _score_ways(predictor, manifest, ways, version, few, on_part)
+        if not rows:
+            raise failed[-1][1]
+        best = max(row.score for row in rows)
+        near, far = [row for row in rows if row.score >= best - NEAR], [row for row in rows if row.score < best - NEAR]
         if len(near) > 1 and len(many) > len(few):
-            near = _score_ways(predictor, manifest, [(row.preset, row.input) for row in near], version, many)
-    far = [row for row in rows if row.score < best - NEAR]
-    return [*sorted(near, key=lambda row: -row.score), *sorted(far, key=lambda row: -row.score)]
+            near, failed_now = _score_ways(predictor, manifest, [(row.preset, row.input) for row in near], version, many)
+            failed += failed_now
+    last = [msgspec.structs.replace(rows[0], preset=name, input=spec, score=0.0) for (name, spec), _ in failed]
+    return [*sorted(near, key=lambda row: -row.score), *sorted(far, key=lambda row: -row.score), *last]
 
 
 def _score_ways(
@@ -114,22 +119,17 @@ def _score_ways(
     version: DatasetVersion,
     items: Sequence[Item],
     on_part: Callable[[float], None] = lambda part: None,
-) -> list[ProbeRow]:
-    """Every way of feeding on labelled pictures; 0 for one that makes the network answer NaN. Raises: NotANumber if all do."""
+) -> tuple[list[ProbeRow], list[tuple[tuple[str, InputSpec], NotANumber]]]:
+    """Every way of feeding on labelled pictures; apart, those that make the network answer NaN."""
     rows: list[ProbeRow] = []
-    failures: list[tuple[str, InputSpec, NotANumber]] = []
+    failed: list[tuple[tuple[str, InputSpec], NotANumber]] = []
     for place, (name, spec) in enumerate(ways, start=1):
         try:
             rows.append(_score_way(predictor, manifest, name, spec, version, items))
         except NotANumber as error:
-            failures.append((name, spec, error))
+            failed.append(((name, spec), error))
         on_part(place / len(ways))
-    if failures and not rows:
-        raise failures[-1][2]
-    failed = [
-        ProbeRow(preset=name, input=spec, metric=rows[0].metric, score=0.0, images=len(items)) for name, spec, _ in failures
-    ]
-    return rows + failed
+    return rows, failed
 
 
 def _score_way(

@@ -5,7 +5,7 @@ independent engine where that is not installed. When outputs differ, the interme
 in the order of the graph, and the error names the first layer that differs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from sightline.compiler.graphs import expose_tensors, save_graph
 from sightline.compiler.importers.importer import ImportedGraph, SourceNetwork
 from sightline.compiler.importing.output_heads import list_outputs
 from sightline.compiler.importing.packed_outputs import Part, find_part_error, find_parts
-from sightline.core.errors import Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backend import SessionOptions, Tensors
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.output_error import find_index_error
@@ -77,7 +77,8 @@ def verify_import(
         is_generated: the pictures show nothing that the network knows. Its best classes are then nearly ties that any rounding
             turns, so that of a quantised network only the numbers count.
 
-    Raises: ImportFailed naming the limit that was broken and the first layer that differs.
+    Raises: ImportFailed naming the limit that was broken and the first layer that differs; InvalidInput when the source's own
+        answers are not finite.
     """
     with TemporaryDirectory(prefix="sightline-verify-") as folder:
         graph = Path(folder) / "imported.onnx"
@@ -87,6 +88,7 @@ def verify_import(
             for place, batch in enumerate(batches, start=1):
                 pairs.append((dict(imported.source.run(batch)), session.infer({name: batch})))
                 on_part(place / len(batches))
+    refuse_not_finite(imported, batches, [expected for expected, _ in pairs])
     is_integer = imported.precision == "int8"
     parts = [] if is_integer else find_parts(imported.graph, {name: batches[0]})  # a quantised file rounded its own
     found = summarise(imported, pairs, picture_source, parts)
@@ -95,6 +97,35 @@ def verify_import(
         real = "compare on real pictures (`pictures`), or " if is_integer and is_generated else ""
         raise ImportFailed(f"the imported graph differs from {found.engine}: {broken}; {where}; {real}report it with the file")
     return found
+
+
+def refuse_not_finite(imported: ImportedGraph, batches: Sequence[np.ndarray], answers: Sequence[Tensors]) -> None:
+    """A source that answers NaN or infinity proves nothing of its import. Raises: InvalidInput naming the first such layer."""
+    broken = [batch for batch, outputs in zip(batches, answers, strict=True) if not _are_finite(outputs.values())]
+    if broken:
+        layer = find_first_not_finite(imported.graph, broken[0])
+        raise InvalidInput(
+            f"the network itself answers NaN or infinity on {len(broken)} of {len(batches)} pictures{layer}; feed it otherwise "
+            "(`preset`, `mean`, `std`), or export it with finite weights and outputs"
+        )
+
+
+def find_first_not_finite(graph: onnx.ModelProto, batch: np.ndarray) -> str:
+    """In words: the first layer that makes NaN, else an infinity; "" when none does."""
+    names = [name for node in graph.graph.node for name in node.output if name]
+    infinite = ""
+    for first in range(0, len(names), LAYERS_AT_ONCE):
+        made = run_layers(graph, batch, names[first : first + LAYERS_AT_ONCE])
+        for name, values in made.items():
+            if np.isnan(values).any():
+                return f", NaN from its layer {_describe_layer(graph, name)} on"
+            if not infinite and not _are_finite([values]):
+                infinite = f", infinity from its layer {_describe_layer(graph, name)} on"
+    return infinite
+
+
+def _are_finite(tensors: Iterable[np.ndarray]) -> bool:
+    return all(np.isfinite(values).all() for values in tensors)
 
 
 def summarise(

@@ -65,7 +65,7 @@ def check_rows(model: onnx.ModelProto, picture: PictureInput, file_name: str) ->
         session = open_unoptimised(model)
         alone = [session.run(names, {picture.name: pictures[index : index + 1]}) for index in range(3)]
     except find_engine_errors() as error:
-        raise InvalidInput(f"{file_name} does not run on one picture: {one_line(error)}; fetch or export it again") from error
+        raise InvalidInput(f"{file_name} does not run on one picture: {one_line(error)}; export it in float32") from error
     advice = "export it with a dynamic batch, or end the network earlier by naming its outputs"
     try:
         together = session.run(names, {picture.name: pictures})

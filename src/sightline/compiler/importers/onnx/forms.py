@@ -28,10 +28,14 @@ Shapes = dict[str, tuple[int, ...]]
 def drop_weight_inputs(model: onnx.ModelProto) -> None:
     """Files up to IR 3 list weights among the inputs; an input nobody reads is none either."""
     weights = {tensor.name for tensor in model.graph.initializer}
+    _replace(model.graph.input, [value for value in model.graph.input if value.name not in weights])
+    drop_unread_inputs(model)
+
+
+def drop_unread_inputs(model: onnx.ModelProto) -> None:
+    """Drop the inputs that no node reads."""
     read = {name for node in iterate_nodes(model.graph) for name in node.input}
-    kept = [value for value in model.graph.input if value.name not in weights and value.name in read]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
+    _replace(model.graph.input, [value for value in model.graph.input if value.name in read])
 
 
 def iterate_nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:

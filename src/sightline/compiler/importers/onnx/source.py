@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.graphs import expose_tensors
-from sightline.compiler.importers.onnx.forms import open_unoptimised
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_unread_inputs, name_nodes, open_unoptimised
 from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backends.onnxruntime import NUMPY_TYPES, find_engine_errors
@@ -70,14 +70,20 @@ class OnnxSource:
         return self._model
 
     def _open(self, outputs: Sequence[str] | Mapping[str, object]) -> Any:
-        """A session that ends at these tensors as well."""
+        """A session that ends at these tensors and asks for the picture alone; its nodes may share names in the file."""
         model = self._need_model()
         shown = expose_tensors(model, outputs, keep_outputs=True)
+        wanted = [value for value in shown.graph.output if value.name in outputs]
+        del shown.graph.output[:]
+        shown.graph.output.extend(wanted)
+        drop_dead_nodes(shown)
+        drop_unread_inputs(shown)
+        name_nodes(shown)
         shown.ir_version = min(model.ir_version, NEWEST_RUN_IR)
         try:
             return open_unoptimised(shown)
         except find_engine_errors() as error:
-            raise InvalidInput(f"ONNX Runtime cannot open the file as it is: {one_line(error)}") from error
+            raise InvalidInput(f"ONNX Runtime cannot run the file as it is: {one_line(error)}; export it in float32") from error
 
     def _run_parts(
         self, session: Any, batch: np.ndarray, names: Sequence[str] | Mapping[str, object]
