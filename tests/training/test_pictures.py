@@ -56,6 +56,13 @@ def test_label_maps_shrink_with_their_pictures(make_version) -> None:
     assert set(np.unique(picture.label_map)) == {0, 3}
 
 
+def test_a_shrunk_label_map_takes_the_pixels_in_the_middle(make_version) -> None:
+    version = make_version("semantic", {"train": 1}, width=96, height=72)
+    reader = make_label_map_reader(find_learned_categories(version, "semantic"))
+    picture = Pictures(version, ("train",), width=32, height=24, cache_bytes=1 << 20, make_label_map=reader).read(0)
+    assert np.array_equal(picture.label_map, reader(version.load_items(("train",))[0])[1::3, 1::3])  # of each 3 x 3
+
+
 def test_only_the_named_splits_are_read(make_version) -> None:
     version = make_version("classification", {"train": 3, "val": 2, "test": 4})
     assert len(Pictures(version, ("train", "val"), width=16, height=16, cache_bytes=0)) == 5

@@ -107,5 +107,6 @@ class Pictures:
             return CachedPicture(image, (1.0, 1.0), label_map)
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         if label_map is not None:
-            label_map = np.asarray(cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+            # INTER_NEAREST takes the top left pixel of those that become one, not the middle one: labels off by half a pixel.
+            label_map = np.asarray(cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
         return CachedPicture(image, (size[0] / width, size[1] / height), label_map)
