@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.core.annotations import Ring
 from sightline.data.augmentation import (
@@ -18,6 +19,7 @@ from sightline.data.augmentation import (
     scale_matrix,
     shift_matrix,
     warp_boxes,
+    warp_points,
     warp_polygons,
 )
 
@@ -49,12 +51,10 @@ def warp_mosaic(
     image = np.full((height, width, 3), PAD_VALUE, np.uint8)
     boxes, labels = [], []
     polygons: list[tuple[Ring, ...]] = []
-    half_pixel, back = shift_matrix(0.5, 0.5), shift_matrix(-0.5, -0.5)  # OpenCV's integers are pixel centres
     for part, picture in enumerate(pictures):
         source_height, source_width = picture.image.shape[:2]
         whole = matrix @ quarter_matrix(part, source_width, source_height, width, height)
-        at_centres = (back @ whole @ half_pixel)[:2]
-        cv2.warpAffine(picture.image, at_centres, (width, height), dst=image, borderMode=cv2.BORDER_TRANSPARENT)
+        _paint_part(image, picture.image, whole)
         boxes.append(warp_boxes(picture.boxes_xyxy, whole))
         labels.append(picture.labels)
         polygons.extend(warp_polygons(rings, whole) for rings in picture.polygons)
@@ -64,3 +64,27 @@ def warp_mosaic(
     kept = (visible > 0) & (visible >= least_visible * area)
     kept_polygons = tuple(rings for rings, keep in zip(polygons, kept, strict=True) if keep) if polygons else ()
     return LabelledPicture(image, clipped[kept], np.concatenate(labels)[kept], kept_polygons)
+
+
+def _paint_part(image: NDArray[np.uint8], part: NDArray[np.uint8], matrix: Matrix) -> None:
+    """Warp a picture into `image`, to the pixels whose centres lie in it and to no others.
+
+    `BORDER_TRANSPARENT` would paint it from the centre of its first pixel to one pixel after that of its last: half a pixel of
+    its own off at either end, which is many of the result where a small picture grows.
+    """
+    height, width = part.shape[:2]
+    corners = warp_points(np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64), matrix)
+    edges = np.ceil(np.stack([corners.min(0), corners.max(0)]) - 0.5)  # of the pixels whose centres lie between
+    (left, top), (right, bottom) = edges.clip(0, (image.shape[1], image.shape[0])).astype(int)
+    if left >= right or top >= bottom:
+        return
+    at_centres = shift_matrix(-0.5 - left, -0.5 - top) @ matrix @ shift_matrix(0.5, 0.5)  # OpenCV's integers are pixel centres
+    place = image[top:bottom, left:right]
+    warped = cv2.warpAffine(part, at_centres[:2], (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE)
+    if np.isclose(matrix[:2, :2], 0, atol=1e-9).sum() == 2:  # its edges are rows and columns: it fills its bounds
+        place[...] = warped
+        return
+    x, y = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
+    source_x, source_y = (row[0] * x + row[1] * y + row[2] for row in np.linalg.inv(matrix)[:2])  # (rows, columns) each
+    inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
+    np.copyto(place, warped, where=inside[..., None])
