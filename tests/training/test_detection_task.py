@@ -66,6 +66,17 @@ def test_the_last_part_of_the_budget_sees_pictures_as_they_are(make_version, rng
     assert task.make_sample(0, rng, 0.8).target[0][0] == pytest.approx(box, abs=1e-3)
 
 
+def test_so_do_mosaics(make_version, rng) -> None:
+    always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), shift=0.3, settle=0.2)
+    task = make_detection_task(make_version("detection", width=64, height=64), augmentation=always)
+    plain = make_detection_task(
+        make_version("detection", width=64, height=64, name="again"),
+        augmentation=AugmentationSettings(mosaic=1.0, mosaic_scale=(1, 1)),
+    )
+    settled, as_they_are = (one.make_sample(0, np.random.default_rng(3), 0.8) for one in (task, plain))
+    assert np.array_equal(settled.image, as_they_are.image)
+
+
 def find_visible_share(box_xyxy, left: float, top: float, right: float, bottom: float) -> float:
     """How much of a box lies in a window."""
     x0, y0, x1, y1 = box_xyxy

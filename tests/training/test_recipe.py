@@ -32,12 +32,34 @@ def test_changes_win_over_defaults_and_augmentation_is_merged() -> None:
         ({"budget": "soon"}, "budget"),
         ({"width": 64}, "width and height both"),
         ({"augmentation": {"scale": (0.0, 1.0)}}, "scale"),
+        ({"augmentation": {"scale": (2.0, 1.0)}}, "scale"),
+        ({"augmentation": {"mosaic_scale": (2.0, 1.0)}}, "mosaic_scale"),
+        ({"augmentation": {"stretch": 0}}, "stretch"),
         ({"augmentation": {"flip": 1}}, "flip"),
+        ({"augmentation": {"flip_x": 50}}, "flip_x"),
+        ({"augmentation": {"least_visible": 25}}, "least_visible"),
+        ({"augmentation": {"mixup": 0.7, "cutmix": 0.7}}, "mixup"),
+        ({"augmentation": {"mosaic": 0.5}}, "mosaic"),
+        ({"momentum": 1.0}, "momentum"),
     ],
 )
 def test_what_does_not_fit_is_named(changes: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         make_recipe("classification", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"class_weights": "balanced"}, "class_weights"),
+        ({"label_smoothing": 0.1}, "label_smoothing"),
+        ({"augmentation": {"mixup": 0.5}}, "mixup"),
+        ({"augmentation": {"erase": 0.5}}, "erase"),
+    ],
+)
+def test_what_a_task_would_pass_over_in_silence_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidInput, match=f"detection does not read .*{words}"):
+        make_recipe("detection", **changes)
 
 
 def test_pictures_that_are_learned_cannot_choose_the_best_weights() -> None:

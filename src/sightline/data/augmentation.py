@@ -7,7 +7,7 @@ OpenCV, whose integers are pixel centres. All randomness comes from the `rng` pa
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import cv2
 import msgspec
@@ -18,7 +18,9 @@ from sightline.core.annotations import Ring
 from sightline.core.manifests import ResizeRule
 
 Matrix = NDArray[np.float64]  # (3, 3), last row (0, 0, 1)
-Range = tuple[float, float]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Factor = Annotated[float, msgspec.Meta(gt=0)]
+Range = tuple[Factor, Factor]
 PAD_VALUE = 114
 
 
@@ -36,7 +38,7 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         mosaic: probability that four pictures make one (detection).
         mosaic_scale: range of the zoom of a mosaic, whose parts are as large as the network's input; below 1 more is seen.
         mixup, cutmix: probability that a batch is blended, or that patches are exchanged (classification).
-        erase: probability that a random rectangle is painted over.
+        erase: probability that a random rectangle is painted over (classification).
         close: share of the budget, at its end, without mosaic, mixup, cutmix and erasing, 0..1.
         settle: share of the budget, at its end, without zoom, stretch, shift, rotation and shear, 0..1.
         least_visible: an object that is cut is kept when at least this share of its box stays inside, 0..1 (detection): what
@@ -44,24 +46,24 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """
 
     scale: Range = (1.0, 1.0)
-    stretch: float = 1.0
-    shift: float = 0.0
-    rotation_deg: float = 0.0
-    shear_deg: float = 0.0
-    flip_x: float = 0.0
-    flip_y: float = 0.0
+    stretch: Factor = 1.0
+    shift: Share = 0.0
+    rotation_deg: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
+    shear_deg: Annotated[float, msgspec.Meta(ge=0, lt=90)] = 0.0
+    flip_x: Share = 0.0
+    flip_y: Share = 0.0
     quarter_turns: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
-    colour: float = 0.0
-    mosaic: float = 0.0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    colour: Share = 0.0
+    mosaic: Share = 0.0
     mosaic_scale: Range = (0.6, 1.2)
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    erase: float = 0.0
-    close: float = 0.0
-    settle: float = 0.0
-    least_visible: float = 0.25
+    mixup: Share = 0.0
+    cutmix: Share = 0.0
+    erase: Share = 0.0
+    close: Share = 0.0
+    settle: Share = 0.0
+    least_visible: Share = 0.25
 
 
 class LabelledPicture(NamedTuple):

@@ -9,11 +9,10 @@ import msgspec
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Task
-from sightline.data.augmentation import AugmentationSettings
+from sightline.data.augmentation import AugmentationSettings, Share
 from sightline.training.budget import Budget
 from sightline.training.schedules import ScheduleName
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -38,8 +37,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         clip_norm: gradients are scaled down to this global norm; 0 = never.
         average_decay: of the exponential moving average that is validated and kept.
         augmentation: how pictures are varied; see `AugmentationSettings`.
-        label_smoothing: share of the target spread over all categories (classification, semantic).
-        class_weights: "balanced" weighs categories by the inverse root of their frequency.
+        label_smoothing: share of the target spread over all categories (all tasks but detection).
+        class_weights: "balanced" weighs categories by the inverse root of their frequency (all tasks but detection).
         train_splits: splits that are learned from.
         validation_split: split that chooses the best weights; None keeps the last ones.
         validations: how often to validate over the whole budget, evenly spaced.
@@ -65,7 +64,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_size: Positive = 16
     optimiser: str = "adamw"
     learning_rate: NotNegative = 2e-3
-    momentum: Share = 0.9
+    momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 0.02
     schedule: ScheduleName = "cosine"
     warm_up: Share = 0.05
@@ -178,9 +177,28 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
             f"validation_split {recipe.validation_split!r} is among train_splits, whose pictures are learned; "
             "give another one, or null to keep the last weights"
         )
-    smallest, largest = recipe.augmentation.scale
-    if not 0 < smallest <= largest:
-        raise InvalidInput(
-            f"expected an augmentation scale (smallest, largest) above 0, got {recipe.augmentation.scale}; try (0.8, 1.25)"
-        )
+    for name in ("scale", "mosaic_scale"):
+        smallest, largest = getattr(recipe.augmentation, name)
+        if smallest > largest:
+            raise InvalidInput(f"expected an augmentation {name} (smallest, largest), got ({smallest}, {largest}); swap them")
+    _check_uses(recipe)
     return recipe
+
+
+def _check_uses(recipe: Recipe) -> None:
+    """Refuse what this task would pass over in silence. Raises: InvalidInput naming the setting."""
+    varied, is_labelling = recipe.augmentation, recipe.task in ("classification", "multilabel")
+    passed_over = {
+        "class_weights": recipe.task == "detection" and recipe.class_weights != "none",
+        "label_smoothing": recipe.task == "detection" and recipe.label_smoothing > 0,
+        "augmentation.mosaic": recipe.task != "detection" and varied.mosaic > 0,
+        **{f"augmentation.{name}": not is_labelling and getattr(varied, name) > 0 for name in ("mixup", "cutmix", "erase")},
+    }
+    for name in (name for name, is_passed_over in passed_over.items() if is_passed_over):
+        raise InvalidInput(
+            f"{recipe.task} does not read {name}, and would train as if it were not set; leave it at its default"
+        )
+    if varied.mixup + varied.cutmix > 1:
+        raise InvalidInput(
+            f"expected mixup + cutmix of at most 1, got {varied.mixup} + {varied.cutmix}; a batch has one of them"
+        )

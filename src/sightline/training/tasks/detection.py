@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from sightline.core.errors import InvalidInput, Unsupported
-from sightline.data.augmentation import LabelledPicture, jitter_colours, random_affine, shift_matrix, warp_sample
+from sightline.data.augmentation import (
+    LabelledPicture,
+    jitter_colours,
+    random_affine,
+    shift_matrix,
+    warp_sample,
+    weaken_geometry,
+)
 from sightline.data.items import Item
 from sightline.data.mosaic import PARTS, warp_mosaic
 from sightline.imaging.masks import find_annotation_box
@@ -57,7 +64,8 @@ class DetectionTask:
             others = rng.integers(len(self.context.pictures), size=PARTS - 1)
             parts = [self._label(self.context.pictures.read(part), part) for part in (index, *others)]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
-            matrix = random_affine(rng, self.mosaic_settings, spec.width, spec.height) @ middle_to_middle
+            calmer = weaken_geometry(self.mosaic_settings, augmentation_factor(progress, self.settings.settle))
+            matrix = random_affine(rng, calmer, spec.width, spec.height) @ middle_to_middle
             warped = warp_mosaic(parts, matrix, spec.width, spec.height, self.settings.least_visible)
         else:
             picture, visible = self.context.pictures.read(index), self.settings.least_visible
