@@ -43,6 +43,12 @@ def test_timm_networks_of_a_fixed_size_are_built_for_the_wanted_one(name: str) -
         assert network(torch.zeros(1, 3, 96, 64))[0].shape == (1, 5)
 
 
+def test_timm_networks_take_sizes_of_their_own() -> None:
+    network = build_network("classification", "timm/vit_small_patch14_dinov2", 5, 56, 42).eval()  # in patches of 14
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 42, 56))[0].shape == (1, 5)
+
+
 def test_a_size_that_a_timm_network_does_not_take_is_refused_with_its_own() -> None:
     with pytest.raises(InvalidInput, match=r"does not take pictures of 64 x 96 .*its usual size is 224 x 224"):
         build_network("classification", "timm/convit_tiny", 5, 64, 96)

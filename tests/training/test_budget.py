@@ -29,7 +29,7 @@ def test_budgets_are_read_with_their_units(text: str, kind: str, amount: float) 
     assert Budget.parse(text) == Budget(kind, amount)
 
 
-@pytest.mark.parametrize("text", ["", "10", "min", "-3min", "0it", "5 parsecs", "1e3it", "3,5h"])
+@pytest.mark.parametrize("text", ["", "10", "min", "-3min", "0it", "5 parsecs", "1e3it", "3,5h", f"{'9' * 400}it"])
 def test_what_is_no_budget_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InvalidInput, match="10min, 360cpu-s, 30epochs or 4000it"):
         Budget.parse(text)

@@ -141,15 +141,20 @@ def test_pictures_learned_under_the_name_trainval_cannot_choose_the_best_weights
     train_model(version, msgspec.structs.replace(recipe, validation_split=None), tmp_path / "model")
 
 
-def test_a_network_that_norms_pooled_values_refuses_single_pictures(make_version, tmp_path: Path) -> None:
-    version = make_version("semantic", splits={"train": 4})
-    recipe = make_recipe("semantic", "deeplabv3_mobilenet_v3_large", budget="1it", size=32, batch_size=1)
-    with pytest.raises(InvalidInput, match="at least 2 pictures a step, got batch_size 1; raise it"):
+@pytest.mark.parametrize(
+    ("task", "name", "size"), [("semantic", "deeplabv3_mobilenet_v3_large", 64), ("detection", "fast", 32)]
+)
+def test_a_norm_that_would_see_one_value_refuses_single_pictures(
+    task: str, name: str, size: int, make_version, tmp_path: Path
+) -> None:
+    version = make_version(task, splits={"train": 4})
+    recipe = make_recipe(task, name, budget="1it", size=size, batch_size=1)
+    with pytest.raises(InvalidInput, match=r"at least 2 pictures a step at .* got batch_size 1; raise it"):
         train_model(version, recipe, tmp_path / "model")
-    network = build_network("semantic", recipe.network, 3, 32, 32)
+    network = build_network(task, name, 3, size, size)
     with pytest.raises(ValueError, match="more than 1 value per channel"):  # what it spares the user
-        network.train()(torch.zeros(1, 3, 32, 32))
-    network(torch.zeros(network.smallest_batch, 3, 32, 32))
+        network.train()(torch.zeros(1, 3, size, size))
+    network(torch.zeros(2, 3, size, size))
 
 
 def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

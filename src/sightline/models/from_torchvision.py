@@ -91,15 +91,9 @@ def build_lraspp(task: Task, category_count: int, width: int, height: int) -> Ne
 
 def build_deeplab_mobilenet(task: Task, category_count: int, width: int, height: int) -> Network:
     """DeepLabV3 (Chen et al. 2017) on MobileNetV3-Large."""
-    return _build_deeplab(deeplabv3_mobilenet_v3_large, category_count, width, height)
+    return _build_segmenter(deeplabv3_mobilenet_v3_large, category_count, width, height)
 
 
 def build_deeplab_resnet50(task: Task, category_count: int, width: int, height: int) -> Network:
     """DeepLabV3 (Chen et al. 2017) on ResNet-50."""
-    return _build_deeplab(deeplabv3_resnet50, category_count, width, height)
-
-
-def _build_deeplab(function: Any, category_count: int, width: int, height: int) -> Network:
-    network = _build_segmenter(function, category_count, width, height)
-    network.smallest_batch = 2  # the image-level branch (§3.3) normalises one pooled value a channel and picture
-    return network
+    return _build_segmenter(deeplabv3_resnet50, category_count, width, height)

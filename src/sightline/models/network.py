@@ -21,14 +21,12 @@ class Network(nn.Module):
     Attributes:
         input_spec: how a picture becomes the input tensor.
         decode_spec: how the outputs become annotations.
-        smallest_batch: pictures a training step needs: 2 where a norm sees one value a channel and picture.
         repeats_on_gpu: a training step on a GPU gives the same bits each time.
         weights_prefix: what published state dicts lack before their names ("body." when a library's module is wrapped).
     """
 
     input_spec: InputSpec
     decode_spec: DecodeSpec
-    smallest_batch: int = 1
     repeats_on_gpu: bool = True
     weights_prefix: str = ""
 

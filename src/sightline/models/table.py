@@ -22,7 +22,7 @@ class NetworkRow(NamedTuple):
         builder: "module:function" of `build(task, category_count, width, height) -> Network`.
         tasks: what it can learn.
         size: longest side of the input when the recipe names none, pixels.
-        multiple: width and height must be multiples of this, pixels.
+        multiple: width and height must be multiples of this, pixels; timm's networks only by default.
     """
 
     builder: str
@@ -88,7 +88,8 @@ def build_network(task: Task, name: str, category_count: int, width: int, height
     row = find_row(name)
     if category_count < 1:
         raise InvalidInput(f"expected at least one category to learn, got {category_count}; label something first")
-    if width % row.multiple or height % row.multiple or min(width, height) < row.multiple:
+    own_reasons = row is TIMM_ROW  # to refuse a size: with patches of 14 pixels 518 is right and 512 is not
+    if not own_reasons and (width % row.multiple or height % row.multiple or min(width, height) < row.multiple):
         raise InvalidInput(f"{name} takes sizes that are multiples of {row.multiple}, got {width} x {height}; round them")
     module, function = row.builder.split(":")
     builder = getattr(import_module(module), function)

@@ -49,7 +49,7 @@ class Budget(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> "Budget":
         """Read "10min", "90s", "2h", "360cpu-s", "30epochs" or "4000it". Raises: InvalidInput."""
         match = PATTERN.fullmatch(text.strip().lower())
-        if match is None or match["unit"] not in UNITS or float(match["amount"]) <= 0:
+        if match is None or match["unit"] not in UNITS or not 0 < float(match["amount"]) < math.inf:
             raise InvalidInput(
                 f"expected a budget such as 10min, 360cpu-s, 30epochs or 4000it, got {text!r}; name an amount and a unit"
             )

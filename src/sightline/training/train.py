@@ -4,6 +4,7 @@ While it trains, checkpoint and curve lie in `<out>.training`; the Model folder 
 checked against the network on real pictures.
 """
 
+import copy
 import datetime
 import shutil
 from collections.abc import Callable
@@ -215,11 +216,7 @@ def prepare_loop(
     learned = find_learned_categories(version, recipe.task)
     network = build_network(recipe.task, recipe.network, len(learned.categories), width, height)
     network.decode_spec = name_background(network.decode_spec, learned.background)
-    if recipe.batch_size < network.smallest_batch:
-        raise InvalidInput(
-            f"{recipe.network} learns from at least {network.smallest_batch} pictures a step, got batch_size "
-            f"{recipe.batch_size}; raise it, or choose another network"
-        )
+    _check_batch_size(network, recipe)
     if not is_resumed:
         _load_start_weights(network, recipe, on_progress)
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
@@ -239,6 +236,24 @@ def prepare_loop(
         validate=validate,
         recipe_id=recipe_id,
     )
+
+
+def _check_batch_size(network: Network, recipe: Recipe) -> None:
+    """Refuse single pictures where a norm would see one value a channel: of what is pooled, or of a small input.
+
+    Raises: InvalidInput.
+    """
+    if recipe.batch_size > 1:
+        return
+    spec = network.input_spec
+    try:
+        with torch.no_grad():
+            copy.deepcopy(network).train()(torch.zeros(1, 3, spec.height, spec.width))
+    except ValueError as error:  # all that PyTorch says: "Expected more than 1 value per channel when training"
+        raise InvalidInput(
+            f"{recipe.network} learns from at least 2 pictures a step at {spec.width} x {spec.height}, got batch_size 1; raise "
+            "it, or choose another network"
+        ) from error
 
 
 def _load_start_weights(network: Network, recipe: Recipe, on_progress: OnProgress) -> None:
