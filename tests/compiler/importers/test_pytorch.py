@@ -267,6 +267,26 @@ def test_network_whose_code_fixes_the_batch_is_freed(tmp_path: Path) -> None:
         assert_agrees(imported, random_batch(imported), tmp_path)
 
 
+def test_a_module_that_is_still_being_trained_stays_as_it_is() -> None:
+    module = Pyramid().train().half()
+    for parameter in list(module.parameters())[:1]:
+        parameter.requires_grad_(False)
+    before = [(one.dtype, one.requires_grad) for one in module.parameters()]
+    read_module(module, width=12, height=10)
+    assert all(part.training for part in module.modules())
+    assert [(one.dtype, one.requires_grad) for one in module.parameters()] == before
+    assert {dtype for dtype, _ in before} == {torch.float16}
+
+
+def test_what_is_no_module_or_cannot_be_copied_is_refused_in_one_line() -> None:
+    with pytest.raises(InvalidInput, match=r"^expected a path or a torch.nn.Module, got int; pass one of them$"):
+        read_module(3)
+    module = Pyramid()
+    module.seen = torch.ones(1, requires_grad=True) * 2  # as hooks keep what they saw
+    with pytest.raises(Unsupported, match=r"^Pyramid cannot be copied: .*; save it with torch\.export\.save"):
+        read_module(module, width=12, height=10)
+
+
 def test_networks_without_a_fixed_graph_are_refused_with_torchs_reason() -> None:
     class Branching(nn.Module):
         def __init__(self) -> None:

@@ -62,19 +62,18 @@ def read_module(
     """Import a network that lives in this Python process.
 
     Args:
-        module: a `torch.nn.Module`; it is put into evaluation mode and float32.
+        module: a `torch.nn.Module`; a copy of it is taken, in evaluation mode and float32.
         width, height: of its input, pixels; None takes what timm publishes of it.
         channels: 1 or 3; None takes what its first convolution wants.
         outputs: layers or tensors to end it at.
 
     Raises: InvalidInput, Unsupported.
     """
-    from sightline.models.foreign.opening import export_foreign
+    from sightline.models.foreign.opening import copy_module, export_foreign
 
     options = ImportOptions(width=width, height=height, channels=channels, outputs=outputs)
-    return _make_import(
-        export_foreign(module, width=width, height=height, channels=channels), options, (), type(module).__name__
-    )
+    network = export_foreign(copy_module(module), width=width, height=height, channels=channels)
+    return _make_import(network, options, (), type(module).__name__)
 
 
 def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple[Path, ...], name: str) -> ImportedGraph:

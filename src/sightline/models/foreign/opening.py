@@ -5,6 +5,7 @@ architecture. Nothing here unpickles or runs code from a file, except the user's
 own interpreter.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -140,6 +141,21 @@ def read_foreign(
         return _read_script(load_torchscript(path), path.name, width, height, channels)
     module, facts = read_weighted_module(path, architecture)
     return export_foreign(module, width=width, height=height, channels=channels, facts=facts, name=path.name)
+
+
+def copy_module(module: object) -> nn.Module:
+    """A caller's module for `export_foreign`, which changes it; the caller may be in the middle of training it.
+
+    Raises: InvalidInput for what is no module; Unsupported for one that cannot be copied.
+    """
+    if not isinstance(module, nn.Module):
+        raise InvalidInput(f"expected a path or a torch.nn.Module, got {type(module).__name__}; pass one of them")
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError) as error:  # it holds a tensor of its last run, or something that is no data
+        raise Unsupported(
+            f"{type(module).__name__} cannot be copied: {first_line(error)}; save it with torch.export.save, import the file"
+        ) from error
 
 
 def export_foreign(
