@@ -1,5 +1,7 @@
 import io
 import itertools
+import os
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from sightline.core.errors import CorruptFile, ImageTooLarge, InvalidInput, NotFound, Unsupported
+from sightline.core.errors import Conflict, CorruptFile, ImageTooLarge, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import (
     ArtifactManifest,
@@ -293,6 +295,35 @@ def test_several_threads_may_predict_at_once(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_is_told_to_open_its_own_rather_than_wait_for_ever(tmp_path: Path) -> None:
+    with open_predictor(write_model(tmp_path / "m")) as predictor:
+        predictor.predict(paint(0))
+        process = os.fork()
+        if process == 0:
+            asked = [
+                lambda: predictor.predict(paint(0)),
+                lambda: predictor.predict_stream([]),
+                lambda: predictor.predict_raw(paint(0)),
+            ]
+            told = 0
+            for ask in asked:
+                try:
+                    ask()
+                except Conflict as error:
+                    told += "load it in this process" in str(error)
+            os._exit(len(asked) - told)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_one_that_is_sent_to_another_process_is_refused_with_what_to_send(tmp_path: Path) -> None:
+    with (
+        open_predictor(write_model(tmp_path / "m")) as predictor,
+        pytest.raises(Unsupported, match="load it there, once, by its name"),
+    ):
+        pickle.dumps(predictor)
 
 
 def test_raw_outputs_come_by_name(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import NoReturn, Self, TypeVar, overload
 
 import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput, SightlineError, Unsupported
+from sightline.core.errors import Conflict, InvalidInput, SightlineError, Unsupported
 from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.core.settings import read_settings
@@ -44,6 +44,8 @@ PICTURE_WORDS = "a path, encoded bytes or a uint8 (H, W, 3) RGB array"
 
 class Predictor:
     """A network that takes pictures and answers with annotations in their own pixels. May be called from several threads.
+
+    Close it, or use `with`. It belongs to the process that opened it: another one, forked or not, opens its own.
 
     Attributes:
         folder, manifest: what it was opened from; folder is None for a candidate that lies nowhere yet.
@@ -77,6 +79,7 @@ class Predictor:
         self.batch = batch
         self.max_pixels = max_pixels or read_settings().max_image_pixels
         self._session = session
+        self._opened_by = os.getpid()
         self._pixels = options.pixels
         self._pool = ThreadPoolExecutor(options.streams * options.threads, thread_name_prefix="predictor")
 
@@ -102,9 +105,10 @@ class Predictor:
             confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
 
         Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`; InvalidInput for what is no picture,
-            or a threshold out of range.
+            or a threshold out of range; Conflict in a process that was forked since it was opened.
         """
         check_confidence(confidence_threshold)
+        self._check_process()
         if isinstance(images, PICTURE_TYPES):
             return self._predict_batch([images], confidence_threshold)[0]
         answers: list[list[Annotation]] = []
@@ -124,6 +128,7 @@ class Predictor:
         Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
         """
         check_confidence(confidence_threshold)
+        self._check_process()
         pictures = iterate_pictures(images)
         waiting: deque[list[Placement]] = deque()  # of the batches between preparing and decoding, in order
 
@@ -152,6 +157,7 @@ class Predictor:
 
     def predict_raw(self, batch: np.ndarray) -> Tensors:
         """Raw outputs by name for a batch of `imaging.preprocessing`: float32 of `prepare_batch`, or uint8 of `place_batch`."""
+        self._check_process()
         return self._session.infer({self.input.name: batch})
 
     def close(self) -> None:
@@ -164,6 +170,14 @@ class Predictor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise Unsupported(f"{self!r} cannot be sent to another process nor copied; load it there, once, by its name or folder")
+
+    def _check_process(self) -> None:
+        """Threads of pool and engine stay with the process that opened them: a forked one would wait for them for ever."""
+        if self._opened_by != os.getpid():
+            raise Conflict(f"{self!r} was opened before this process was forked; load it in this process, once, or spawn it")
 
     def _predict_batch(self, pictures: Sequence[Picture], threshold: float | None) -> list[list[Annotation]]:
         batch, placements = self._place(self._open_all(pictures))
