@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from format_samples import write_picture, write_text
+from format_samples import write_mask, write_picture, write_text
 
 from sightline.core.errors import UnreadableDataset
 from sightline.core.workspace import Workspace
@@ -91,3 +91,39 @@ def test_yolo_without_its_yaml_is_refused(tmp_path: Path) -> None:
 def test_layouts_that_no_reader_knows_are_no_classes(shared_data: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(UnreadableDataset):
         import_dataset(shared_data / "label-formats/datumaro-test-assets" / name, Workspace(tmp_path), "x")
+
+
+@pytest.fixture(params=["class_list", "box_list", "label_masks"])
+def listed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A data set of a format that looks at its lists or masks alone."""
+    write_picture(tmp_path / "images/img_0001.png")
+    if request.param == "label_masks":
+        write_mask(tmp_path / "masks/img_0001.png", [[0, 255]])
+        write_text(tmp_path / "masks/notes.txt", "drawn by Ann\n")
+    else:
+        header = "path,label\n" if request.param == "class_list" else "path,label,xmin,ymin,xmax,ymax\n"
+        write_text(tmp_path / "labels.csv", f"{header}img_0001.png,cat{'' if request.param == 'class_list' else ',1,1,5,5'}\n")
+        write_text(tmp_path / "cameras.csv", "path,camera,place\nimg_0001.png,left,hall\n")
+    write_text(tmp_path / "meta.json", '{"classes": [{"title": "cat"}]}')
+    return request.param, tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("images/img_0001.json", '{"shapes": []}'),  # LabelMe
+        ("yolo/img_0001.txt", "0 0.5 0.5 0.2 0.2"),
+        ("export.json", '[{"data": {"image": "img_0001.png"}, "annotations": []}]'),  # Label Studio
+        ("cvat.xml", "<annotations><image name='img_0001.png'/></annotations>"),
+    ],
+)
+def test_annotations_beside_lists_and_masks_are_found(listed: tuple[str, Path], name: str, text: str) -> None:
+    format, source = listed
+    assert detect_format(source).name == format
+    write_text(source / name, text)
+    with pytest.raises(UnreadableDataset, match=rf"as {name}; name one as `format` \({format} goes by"):
+        detect_format(source)
+    version, _ = import_dataset(source, Workspace(source / "w"), "x", format=format)
+    assert version.count() == 1
+    if format != "label_masks":
+        assert detect_format(source / "labels.csv").name == format  # a file that a person names

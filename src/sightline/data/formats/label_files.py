@@ -23,6 +23,7 @@ HARMLESS_WORDS = frozenset({"readme", "license", "licence", "copying", "manifest
 HEAD_BYTES = 65536
 CLASSES_WORD = "classes"
 TABLES = (".csv", ".tsv")
+MARKED_UP = (".xml", ".json", ".jsonl")
 MOST_LISTS = 200
 MOST_TOLD = 3
 SHORTEST_STEM = 5  # of a picture that a list names without its suffix; shorter ones may be any word
@@ -32,12 +33,16 @@ LABEL_KEY = re.compile(r"\"\w*(label|class|categor|annot|box|polygon|points|shap
 XML_LABELS = re.compile(r"<(annotation|annotations|object|objects|box|track|image)\b", re.IGNORECASE)
 
 
-def find_label_files(source: Path) -> list[Path]:
-    """The first few files below `source` that look like annotations of its pictures; none for mere class folders."""
+def find_label_files(source: Path, with_tables: bool = True) -> list[Path]:
+    """The first few files below `source` that look like annotations of its pictures; none for mere class folders.
+
+    Without `with_tables` for readers of tables and of folders of masks: what lies in such folders, and texts that are
+    not of one picture each, are theirs.
+    """
     candidates: list[Path] = []
     sure: list[Path] = []
     for folder, files in walk_folders(source):
-        is_label_folder = folder != source and folder.name.lower() in LABEL_FOLDERS
+        is_label_folder = with_tables and folder != source and folder.name.lower() in LABEL_FOLDERS
         for name in files:
             if name.lower().endswith(LABEL_SUFFIXES) and not is_harmless(name):
                 is_sure = is_label_folder and CLASSES_WORD not in split_words(name)
@@ -47,6 +52,8 @@ def find_label_files(source: Path) -> list[Path]:
     if sure or not candidates:
         return sure[:MOST_TOLD]
     found = list(islice(find_files_of_pictures(source, candidates), MOST_TOLD))
+    if not with_tables:
+        candidates = [path for path in candidates if path.suffix.lower() in MARKED_UP]
     return found or list(islice(find_lists(source, candidates[:MOST_LISTS]), MOST_TOLD))
 
 

@@ -25,6 +25,8 @@ FORMATS: dict[str, str] = {
     "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
 }
 
+LOOKS_AT = {"class_folders": "folders", "class_list": "lists", "box_list": "lists", "label_masks": "masks"}
+
 
 def load_format(name: str) -> "DatasetFormat":
     """The format of this name. Raises: NotFound."""
@@ -38,7 +40,7 @@ def load_format(name: str) -> "DatasetFormat":
 def detect_format(source: Path) -> "DatasetFormat":
     """The format that is surest `source` is its own; the table's order decides between equals.
 
-    Raises: UnreadableDataset when none knows it, or only the folders do and there are annotations that nobody would read.
+    Raises: UnreadableDataset when none knows it, or one that looks at little and there are annotations that it would not read.
     """
     from sightline.data.formats.label_files import find_label_files
 
@@ -51,10 +53,14 @@ def detect_format(source: Path) -> "DatasetFormat":
             best, best_score = candidate, score
     if best is None:
         raise UnreadableDataset(f"{source.name} looks like none of the formats {', '.join(FORMATS)}; name one as `format`")
-    if best.name == "class_folders" and (found := find_label_files(source)):
+    if (
+        source.is_dir()
+        and best.name in LOOKS_AT
+        and (found := find_label_files(source, with_tables=best.name == "class_folders"))
+    ):
         examples = ", ".join(path.relative_to(source).as_posix() for path in found)
         raise UnreadableDataset(
             f"{source.name} holds pictures and what look like annotations of none of the formats here, as {examples}; "
-            "name one as `format` (class_folders goes by the folders alone)"
+            f"name one as `format` ({best.name} goes by the {LOOKS_AT[best.name]} alone)"
         )
     return best
