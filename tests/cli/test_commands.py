@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
+from PIL import Image
 
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
@@ -208,6 +209,14 @@ def test_an_import_prints_the_name_that_finds_it(run: Run, tmp_path: Path) -> No
     reference = made.err.partition("dataset ")[2].partition(":")[0]
     assert reference == f"mine@{str(made.json['id'])[:8]}"
     assert run("show", reference, "--json").json["folder"] == made.json["folder"]
+
+
+def test_an_import_says_as_what_it_read_the_files_and_which_categories_it_found(run: Run, tmp_path: Path) -> None:
+    for name in ("cam1/1.png", "cam2/2.png", "cam2/3.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(name), int(name[5]), 0)).save(tmp_path / "set" / name)
+    assert "read as class_folders; categories: cam2 2, cam1 1\n" in run("import", tmp_path / "set").out
+    assert "read as class_folders; categories: none\n" in run("import", tmp_path / "set", "--option", "labels=none").out
 
 
 def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:

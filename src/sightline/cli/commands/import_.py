@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sightline.data.versions import DatasetVersion
 
 PICTURES = "Labelled pictures"  # the group of these options in the help
+MOST_CATEGORIES = 10
 
 
 def import_command(
@@ -202,6 +203,7 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
     for line in report.lines():
         terminal.say(line)
     manifest = version.manifest
+    terminal.say(describe_labels(version))
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
     terminal.say(f"dataset {name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
@@ -216,6 +218,15 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
             "report": report.to_dict(),
         }
     )
+
+
+def describe_labels(version: "DatasetVersion") -> str:
+    """As what the files were read, and the commonest categories with how many annotations each has."""
+    counts = sorted(version.manifest.annotation_counts.items(), key=lambda pair: -pair[1])
+    named = ", ".join(f"{category} {count:,}" for category, count in counts[:MOST_CATEGORIES])
+    further = f" and {len(counts) - MOST_CATEGORIES:,} further" if len(counts) > MOST_CATEGORIES else ""
+    form = version.manifest.source.get("format")
+    return f"{f'read as {form}; ' if form else ''}categories: {named or 'none'}{further}"
 
 
 def make_name(source: Path) -> str:

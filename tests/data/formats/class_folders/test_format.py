@@ -7,6 +7,8 @@ from format_samples import by_blob, make_version, read, round_trip, write_pictur
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
+from sightline.data.formats.format import SourceItem
+from sightline.data.formats.picture_files import find_split
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.importing import import_dataset
 
@@ -75,7 +77,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         read("class_folders", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["class_folders", "yolo", "darknet"])
+@pytest.mark.parametrize("name", ["yolo", "darknet"])
 def test_options_a_format_does_not_have_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="no options for format"):
         read(name, tmp_path, lists={"train": "a.csv"})
@@ -243,3 +245,106 @@ def test_pictures_in_folders_named_like_masks_come_back_from_folders_of_another_
 def test_the_one_class_of_one_folder_is_told(tmp_path: Path) -> None:
     _, _, report = read("class_folders", write_pictures(tmp_path, "widgets/1.png"))
     assert report.count("category", "warned", "one class only: the one folder of pictures") == 1
+
+
+def place_all(root: Path, *names: str) -> None:
+    for name in names:
+        write_picture(root / name)
+
+
+def splits_of(items: dict[str, SourceItem]) -> set[tuple[str | None, str | None]]:
+    """Split and class of every picture."""
+    return {(item.split, item.annotations[0].category if item.annotations else None) for item in items.values()}
+
+
+@pytest.mark.parametrize(
+    ("training", "testing"),
+    [
+        ("TRAIN", "Testing"),
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),  # Intel's scenes
+        ("train_images", "test-images"),
+        ("Dataset Train", "Dataset Test"),
+        ("train", "test1"),
+    ],
+)
+def test_splits_are_told_in_any_case_and_with_further_words(tmp_path: Path, training: str, testing: str) -> None:
+    place_all(tmp_path, *(f"{split}/{name}/1.png" for split in (training, testing) for name in ("cat", "dog")))
+    dataset, items, report = read("class_folders", tmp_path)
+    assert dataset.categories.names == ("cat", "dog") and detect_format(tmp_path).name == "class_folders"
+    assert splits_of(items) == {(split, name) for split in ("train", "test") for name in ("cat", "dog")}
+    assert report.warned("category") == 0
+
+
+@pytest.mark.parametrize("names", [("Train", "TESTING"), ("training", "Valid"), ("TRAIN", "Validation")])
+def test_splits_inside_of_classes_are_told_in_any_case(tmp_path: Path, names: tuple[str, str]) -> None:
+    place_all(tmp_path, *(f"{name}/{split}/1.png" for split in names for name in ("cat", "dog")))
+    _, items, report = read("class_folders", tmp_path)
+    assert splits_of(items) == {(find_split(split), name) for split in names for name in ("cat", "dog")}
+    assert report.warned("category") == 0
+
+
+def test_folders_that_only_hold_a_word_of_a_split_are_classes(tmp_path: Path) -> None:
+    place_all(tmp_path, "train_station/1.png", "test_tube/2.png", "cup/3.png")
+    assert read("class_folders", tmp_path)[0].categories.names == ("cup", "test_tube", "train_station")
+
+
+def test_splits_without_classes_have_no_labels(tmp_path: Path) -> None:
+    place_all(tmp_path, "train/cat.0.png", "train/dog.1.png", "test1/1.png")  # Kaggle's cats and dogs
+    dataset, items, _ = read("class_folders", tmp_path)
+    assert dataset.categories.names == () and splits_of(items) == {("train", None), ("test", None)}
+
+
+def test_pictures_beside_masks_in_folders_of_splits_are_refused(tmp_path: Path) -> None:
+    place_all(tmp_path, "train_images/1.png", "train_masks/1.png")
+    with pytest.raises(UnreadableDataset, match="which are none"):
+        read("class_folders", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "b"),
+        ("cam1", "cam2", "camera_left"),
+        ("2024-01-02", "20240103", "2024_05"),
+        ("session_01", "Batch 2"),
+        ("100CANON", "101CANON"),
+        ("fold1", "fold2"),
+    ],
+)
+def test_classes_named_like_cameras_dates_or_lots_are_told_with_the_remedy(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        place_all(tmp_path, f"{name}/1.png", f"{name}/2.png")
+    dataset, _, report = read("class_folders", tmp_path)
+    assert dataset.categories.names == tuple(sorted(names))
+    (finding,) = report.findings()
+    assert "labels=none" in finding.reason and finding.examples == [f"{name}: 2" for name in sorted(names)]
+    dataset, items, report = read("class_folders", tmp_path, labels="none")
+    assert dataset.categories.names == () and not list(report.findings())
+    assert items.keys() == {f"{name}/{number}.png" for name in names for number in (1, 2)}
+    with pytest.raises(InvalidInput, match="expected labels=none"):
+        read("class_folders", tmp_path, labels="no")
+
+
+@pytest.mark.parametrize(
+    "names", [("cat", "dog"), ("0", "1"), ("a", "b", "c", "d"), ("cam1", "cup"), ("video game", "set top")]
+)
+def test_other_names_of_classes_are_not_told(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_picture(tmp_path / name / "1.png")
+    assert not list(read("class_folders", tmp_path)[2].findings())
+
+
+def test_folders_inside_of_classes_are_told(tmp_path: Path) -> None:
+    place_all(tmp_path, "animals/cat/1.png", "animals/dog/2.png", "tools/3.png")
+    dataset, _, report = read("class_folders", tmp_path)
+    assert dataset.categories.names == ("animals", "tools")
+    assert [(finding.reason, finding.examples) for finding in report.findings()] == [
+        ("folders inside of a class are not told apart", ["animals: cat, dog"])
+    ]
+
+
+def test_unlabelled_pictures_keep_the_splits_of_their_folders(tmp_path: Path) -> None:
+    place_all(tmp_path, "train/a/1.png", "valid/2.png", "3.png")
+    _, items, _ = read("class_folders", tmp_path, labels="none")
+    assert {name: item.split for name, item in items.items()} == {"train/a/1.png": "train", "valid/2.png": "val", "3.png": None}

@@ -4,18 +4,24 @@
 A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
 
 Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes unless classes.txt names them.
-Folders beside splits are not read, nor those of masks inside a class, which is told: of MVTec AD come the splits and the
-kinds of defects, not the masks.
+Splits are told by name (train, valid, TESTING), also with further words where one is for training (training_set, seg_test).
+Folders beside splits are not read, nor those of masks inside a class, which is told: of MVTec AD come the splits and the kinds
+of defects, not the masks.
+
+Classes that are named like cameras, dates or lots are told. With the option `labels=none` no folder is a class: all pictures
+come without labels, a folder named like a split is one.
+
 Found by itself (without `--format`) it is only where no file among the pictures looks like their annotations.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset
+from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.class_folders.layout import (
     MANY_FILES,
@@ -23,6 +29,7 @@ from sightline.data.formats.class_folders.layout import (
     find_places,
     find_role,
     find_splits,
+    is_sorting,
     list_filled,
     skip_wrappers,
 )
@@ -34,7 +41,15 @@ from sightline.data.formats.losses import (
     report_renamed_splits,
 )
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import FileNamer, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.picture_files import (
+    FileNamer,
+    find_split,
+    has_picture,
+    is_picture,
+    list_folder,
+    walk_files,
+    walk_pictures,
+)
 from sightline.data.formats.text_files import read_text
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -42,6 +57,7 @@ from sightline.data.versions import UNSPLIT, DatasetVersion
 ORDER_NAME = "classes.txt"
 EXPECTED_FILES = ("readme", "license", "licence", "copying", "classes.txt", "manifest")
 LOOKED_AT = 2000
+SORTED = "class named like a camera, a date or a lot; if folders only sort the pictures, import with the option labels=none"
 
 
 class ClassFoldersFormat:
@@ -66,10 +82,16 @@ class ClassFoldersFormat:
         return 0.1 if has_picture(source) else 0.0
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
-        """Open a folder. Options: none. Raises: UnreadableDataset when it holds no picture, or folders of other kinds."""
-        check_options(self.name, options)
+        """Open a folder. Options: see the module. Raises: InvalidInput; UnreadableDataset for a folder of other kinds."""
+        check_options(self.name, options, ("labels",))
+        if options.get("labels", "none") != "none":
+            raise InvalidInput(
+                f"expected labels=none for format {self.name}, got {options['labels']!r}; leave it out for labels"
+            )
         if not source.is_dir() or not has_picture(source, MANY_FILES):
             raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
+        if "labels" in options:
+            return SourceDataset(categories=Categories(()), items=iterate_unlabelled(source))
         root = skip_wrappers(source)
         report_bystanders(source, root, report)
         places = list(find_places(root, list_names(root), report))
@@ -134,9 +156,17 @@ def order_names(root: Path, names: list[str], report: ConversionReport) -> list[
     return ordered
 
 
+def iterate_unlabelled(source: Path) -> Iterator[SourceItem]:
+    """Every picture below a folder, without a label; a folder right inside that is named like a split is one."""
+    for path in walk_pictures(source):
+        name = path.relative_to(source)
+        yield SourceItem(file_name=name.as_posix(), path=path, split=find_split(name.parts[0]) if len(name.parts) > 1 else None)
+
+
 def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterator[SourceItem]:
     """The pictures of every place, with the class as label."""
     bases: list[Path] = []
+    counts: Counter[str] = Counter()
     for place in places:
         if place.base not in bases:
             bases.append(place.base)
@@ -153,8 +183,12 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
             if any((base / name).exists() for base in earlier):
                 name = Path(place.base.name) / name
             annotations = () if place.category is None else (Annotation(category=place.category),)
+            counts.update(annotation.category for annotation in annotations)
             warning = "picture outside of a class folder has no label" if loose else None
             yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations, warning=warning)
+    if is_sorting(list(counts)):
+        for category, count in counts.items():
+            report.warn("category", SORTED, f"{category}: {count:,}")
 
 
 def name_folders(categories: Categories, report: ConversionReport) -> dict[str, str]:

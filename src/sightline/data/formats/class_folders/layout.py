@@ -4,6 +4,7 @@ A folder named like pictures or masks is never a class, unless classes.txt names
 cannot be told apart what the folders mean, the layout is refused.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,19 @@ import msgspec
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.label_masks.pairs import IMAGE_FOLDERS, MASK_FOLDERS
-from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.picture_files import SPLIT_NAMES, find_split, has_picture, is_picture, list_folder, walk_files
 from sightline.data.versions import UNSPLIT
 
+SET_WORDS = ("set", "data", "images", "image", "imgs", "img", "pictures", "photos", "folder", "split")
 SPLIT_ORDER = ("unsplit", "train", "trainval", "val", "test")
+# Names of folders that sort pictures by where, when or in which lot they were taken, not by what is on them.
+SORTING_NAME = re.compile(
+    r"(camera|cam|session|sequence|seq|scene|video|vid|clip|batch|lot|part|fold|chunk|shard|set|run|day|week|shift|folder|"
+    r"new folder|dcim|unlabell?ed|unsorted|raw|frames)[ _-]*\(?(\d{1,4}|[a-z]|left|right|front|rear|back|top)?\)?|"
+    r"\d{4}[ _.-]?\d{2}([ _.-]?\d{2})?([ t_-].*)?|\d{2}[._-]\d{2}[._-]\d{4}|\d{3}[a-z_]{5}",  # dates, 100CANON of cameras
+    re.IGNORECASE,
+)
+FEW_LETTERS = 3
 WRAPPER_DEPTH = 4
 MANY_FILES = 1_000_000
 REMEDY = "name another format, import one of the folders by itself, or list all classes in classes.txt"
@@ -50,12 +60,31 @@ def skip_wrappers(source: Path) -> Path:
     return folder
 
 
+def find_word_split(name: str) -> str | None:
+    """The only split that words of a folder's name mean (`training_set`, `seg_test`, `test1`), or None."""
+    splits = {split for word in split_words(name) if (split := find_split(word))}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def split_words(name: str) -> list[str]:
+    """The words of a folder's name, in small letters and without numbers."""
+    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+
+
 def find_role(name: str) -> Literal["pictures", "masks"] | None:
-    """What a folder of this name holds in data sets with masks or boxes (`image_2` and `img1`, too); None for others."""
+    """What a folder of this name holds in data sets with masks or boxes (`image_2`, `train_masks`, too); None for others."""
     plain = name.lower()
+    if find_word_split(name) and not find_split(name):
+        plain = "_".join(word for word in split_words(name) if not find_split(word))
     if plain in MASK_FOLDERS:
         return "masks"
     return "pictures" if plain in IMAGE_FOLDERS or plain.rstrip("0123456789_-") in IMAGE_FOLDERS else None
+
+
+def is_sorting(names: Sequence[str]) -> bool:
+    """Whether all of the names look like cameras, dates or lots, or are two or three single letters."""
+    letters = 1 < len(names) <= FEW_LETTERS and all(len(name) == 1 and name.isalpha() for name in names)
+    return bool(names) and (letters or all(map(SORTING_NAME.fullmatch, names)))
 
 
 def list_filled(folder: Path, limit: int = MANY_FILES) -> list[str]:
@@ -63,8 +92,8 @@ def list_filled(folder: Path, limit: int = MANY_FILES) -> list[str]:
     return [name for name in list_folder(folder)[1] if has_picture(folder / name, limit)]
 
 
-def find_splits(root: Path, listed: Sequence[str], limit: int = MANY_FILES) -> list[str]:
-    """The folders that are splits; none where the folders are classes.
+def find_splits(root: Path, listed: Sequence[str], limit: int = MANY_FILES) -> dict[str, str]:
+    """The folders that are splits, with the split that each is; none where the folders are classes.
 
     One folder named like a split, among others, is a class if its pictures lie right in it (`valid` beside `invalid`).
 
@@ -76,19 +105,36 @@ def find_splits(root: Path, listed: Sequence[str], limit: int = MANY_FILES) -> l
     filled = list_filled(root, limit)
     inner = {name: list_folder(root / name)[1] for name in filled}
     if listed and filled and all(names and set(names) <= set(listed) for names in inner.values()):
-        return filled  # as we write them, splits of any name
-    named = [name for name in filled if find_split(name)]
+        return {name: find_split(name) or name for name in filled}  # as we write them, splits of any name
+    named = {name: split for name in filled if (split := find_split(name))}
     others = [name for name in filled if name not in named and find_role(name) is None]
-    if not others or len({find_split(name) for name in named}) > 1:
+    if len(set(named.values())) > 1:
+        return named
+    if longer := find_longer_splits(root, filled, limit):
+        return longer
+    if not others:
         return named
     if not named or set(named) <= set(listed) or not any(list_filled(root / name, limit) for name in named):
-        return []
+        return {}
     if any(list_filled(root / name, limit) for name in others):
         raise UnreadableDataset(
-            f"expected splits or classes in {root.name}, got {', '.join(filled[:5])}: {named[0]} may be either; "
+            f"expected splits or classes in {root.name}, got {', '.join(filled[:5])}: {next(iter(named))} may be either; "
             "rename it if it is a class, move the others away if it is a split"
         )
     return named
+
+
+def find_longer_splits(root: Path, filled: list[str], limit: int) -> dict[str, str]:
+    """Folders with a split's name in theirs, one for training and one for another split; empty where they may be classes.
+
+    They hold folders (`seg_train/sea` and `seg_test/sea`; a `train_station` may be a class), or all are named after splits with
+    numbers and words for pictures alone (`train` and `test1`).
+    """
+    named = {name: split for name in filled if (split := find_word_split(name)) and find_role(name) != "masks"}
+    if "train" not in named.values() or len(set(named.values())) == 1:
+        return {}
+    is_plain = all(set(split_words(name)) <= {*SPLIT_NAMES, *SET_WORDS} for name in filled)
+    return named if is_plain or all(list_filled(root / name, limit) for name in named) else {}
 
 
 def find_places(root: Path, listed: Sequence[str], report: ConversionReport) -> Iterator[ClassPlace]:
@@ -100,10 +146,9 @@ def find_places(root: Path, listed: Sequence[str], report: ConversionReport) -> 
     for name in list_folder(root)[1]:
         if name not in splits and is_class_folder(root / name, report) and has_picture(root / name, MANY_FILES):
             report_left_out(name, report)
-    known = {name: find_split(name) or name for name in splits}
     order = {split: number for number, split in enumerate(SPLIT_ORDER)}
-    for name in sorted(splits, key=lambda name: order.get(known[name], len(order))):
-        yield from find_classes(root / name, None if known[name] == UNSPLIT else known[name], listed, report)
+    for name in sorted(splits, key=lambda name: order.get(splits[name], len(order))):
+        yield from find_classes(root / name, None if splits[name] == UNSPLIT else splits[name], listed, report)
     yield from find_loose(root, None)
 
 
@@ -122,7 +167,7 @@ def find_classes(folder: Path, split: str | None, listed: Sequence[str], report:
     if (
         len(filled) == 1
         and filled[0] not in listed
-        and (find_role(filled[0]) == "pictures" or (split and find_split(filled[0])))
+        and (find_role(filled[0]) == "pictures" or (split and find_word_split(filled[0]) == split))
     ):
         yield from find_classes(folder / filled[0], split, listed, report)
         names = [name for name in list_folder(folder)[1] if name != filled[0] and find_role(name) is None]
@@ -130,7 +175,7 @@ def find_classes(folder: Path, split: str | None, listed: Sequence[str], report:
         names = choose_classes(folder, filled, listed, report)
     for name in names:
         if is_class_folder(folder / name, report):
-            yield from find_parts(folder, name, split, report)
+            yield from find_parts(folder, name, split, listed, report)
 
 
 def choose_classes(folder: Path, filled: list[str], listed: Sequence[str], report: ConversionReport) -> list[str]:
@@ -155,7 +200,9 @@ def choose_classes(folder: Path, filled: list[str], listed: Sequence[str], repor
     return [name for name in list_folder(folder)[1] if name not in roles and (name in filled or not find_split(name))]
 
 
-def find_parts(folder: Path, name: str, split: str | None, report: ConversionReport) -> Iterator[ClassPlace]:
+def find_parts(
+    folder: Path, name: str, split: str | None, listed: Sequence[str], report: ConversionReport
+) -> Iterator[ClassPlace]:
     """The places of one class: its folder, or its splits. Raises: UnreadableDataset for a data set of its own."""
     files, inner = list_folder(folder / name)
     category = name_class(name, report)
@@ -172,6 +219,9 @@ def find_parts(folder: Path, name: str, split: str | None, report: ConversionRep
         )
     for part in masks:
         report_left_out(part, report)
+    sorted_by = [part for part in inner if part not in masks and has_picture(folder / name / part, MANY_FILES)]
+    if sorted_by and name not in listed:
+        report.warn("category", "folders inside of a class are not told apart", f"{name}: {', '.join(sorted_by[:5])}")
     yield ClassPlace(folder / name, category, split, folder, masks)
 
 
