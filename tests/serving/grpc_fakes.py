@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from v2_fakes import MAX_REQUEST_BYTES, Arrays, Bench, NumpyVersion, make_facts, tensor
 
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.scheduling.work import Work
 from sightline.serving.v2_grpc.server import create_grpc_server
@@ -72,7 +73,12 @@ class GrpcBench(Bench):
 
 @contextmanager
 def run_grpc(
-    bench: GrpcBench, authenticator: Any = None, tls: Any = None, is_uvloop: bool = True, **options: Any
+    bench: GrpcBench,
+    authenticator: Any = None,
+    tls: Any = None,
+    is_uvloop: bool = True,
+    limits: ConnectionLimits | None = None,
+    **options: Any,
 ) -> Iterator[str]:
     """Serve; gives `host:port`. Args: options: of `create_grpc_server`."""
     started: list[int] = []
@@ -88,7 +94,7 @@ def run_grpc(
             is_ready=lambda: bench.is_ready,
             **options,
         )
-        started.append(await server.start("127.0.0.1", 0, tls))
+        started.append(await server.start("127.0.0.1", 0, tls, limits))
         stop = asyncio.Event()
         stops.append((asyncio.get_running_loop(), stop))
         is_started.set()

@@ -128,6 +128,7 @@ class InferenceServer:
             websocket_prefix="/v2/streams",
             tellers=tellers,
             allowed_origins=self.options.allowed_origins,
+            listeners=1 if self.options.grpc_address is None else 2,
         )
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
         self.grpc_port = 0
@@ -167,7 +168,9 @@ class InferenceServer:
             parts.callback(asyncio.create_task(keep_giving_back(lambda: self.scheduler.arrivals), name="memory").cancel)
             if self._grpc is not None:
                 assert self.options.grpc_address is not None
-                self.grpc_port = await self._grpc.start(*self.options.grpc_address, tls=self.options.grpc_tls)
+                self.grpc_port = await self._grpc.start(
+                    *self.options.grpc_address, tls=self.options.grpc_tls, limits=self.edge.limits
+                )
                 parts.push_async_callback(self._grpc.stop, DRAIN_S)
             await self._start_host()
             self._is_ready = not self._is_ending

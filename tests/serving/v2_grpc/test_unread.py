@@ -1,7 +1,6 @@
 """Clients that do not read their answers: when they are cut off, and what they may not take from others meanwhile."""
 
 import asyncio
-import socket
 import threading
 import time
 import warnings
@@ -15,8 +14,8 @@ from v2_fakes import NumpyVersion, make_facts, tensor
 
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
-from sightline.serving.v2_grpc import dispatch, refusals, server, unread
-from sightline.serving.v2_grpc.unread import Connections, Unread, read_peer
+from sightline.serving.v2_grpc import dispatch, refusals, unread
+from sightline.serving.v2_grpc.unread import Unread
 
 with warnings.catch_warnings():  # the client's own dependencies warn at import
     warnings.simplefilter("ignore")
@@ -146,54 +145,6 @@ def test_answers_that_are_read_are_counted_no_more(bench):
         assert len(stub.ModelInfer(make_request("wide"), timeout=30).raw_output_contents[0]) == 400_000
         assert len(list(stub.ModelStreamInfer(iter([make_request("wide")] * 3), timeout=30))) == 3
     assert edge.buffered_bytes == 0
-
-
-def test_so_many_connections_are_open_at_once(bench, monkeypatch):
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
-    with run_grpc(bench) as address, DeafClient(address) as first:
-        first.call("ServerLive")
-        first.wait_for_heads()
-        with DeafClient(address) as second:
-            second.wait_until_cut()
-
-
-@pytest.mark.parametrize(
-    ("peer", "expected"),
-    [
-        ("ipv4:127.0.0.1:50051", ("127.0.0.1", 50051)),
-        ("ipv6:%5B::1%5D:50051", ("::1", 50051)),
-        ("unix:", ("", 0)),
-    ],
-)
-def test_a_peer_is_read_as_grpc_writes_it(peer, expected):
-    assert read_peer(peer) == expected
-
-
-def test_a_connection_is_found_by_both_its_ends_also_where_ipv4_comes_through_ipv6(monkeypatch):
-    if not socket.has_dualstack_ipv6():
-        pytest.skip("needs sockets for IPv4 and IPv6 at once")
-    monkeypatch.setattr(unread, "CUT_DELAY_S", 0)
-
-    async def cut(port, peer):
-        connections = Connections()
-        connections.port = port
-        connections.cut(peer)
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
-        port = listener.getsockname()[1]
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=20) as client,
-            listener.accept()[0],
-            socket.create_connection(("127.0.0.1", port), timeout=20) as bystander,
-            listener.accept()[0] as theirs_end,
-        ):
-            asyncio.run(cut(port + 1, f"ipv4:127.0.0.1:{bystander.getsockname()[1]}"))  # of another server
-            asyncio.run(cut(port, f"ipv4:127.0.0.1:{client.getsockname()[1]}"))
-            assert client.recv(1) == b""
-            theirs_end.sendall(b"x")
-            assert bystander.recv(1) == b"x"
 
 
 def test_who_reads_on_is_not_cut_off_before_those_who_read_nothing():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deaf_client import DeafClient
 from grpc_fakes import make_tensor
 from starlette.testclient import TestClient
 
@@ -150,3 +151,16 @@ def test_statistics_count_both_protocols(client, server):
     [counted] = client.get_inference_statistics("brightness").model_stats
     assert (counted.inference_count, counted.inference_stats.success.count) == (2, 2)
     assert server[1].get("/v2/models/brightness/stats").json()["model_stats"][0]["inference_count"] == 2
+
+
+def test_connections_keep_to_the_limits_of_those_over_http(tmp_path: Path) -> None:
+    limits = ConnectionLimits(max_connections_per_address=1)
+    options = ServerOptions(mode="explicit", grpc_address=("127.0.0.1", 0), connection_limits=limits)
+    server = InferenceServer(tmp_path, Settings(threads=1), options)
+    with TestClient(server.app), DeafClient(f"127.0.0.1:{server.grpc_port}") as first:
+        first.call("ServerLive")
+        first.wait_for_heads()
+        with DeafClient(f"127.0.0.1:{server.grpc_port}") as second:
+            second.wait_until_cut()
+        first.call("ServerLive")
+        first.wait_for_heads()

@@ -76,7 +76,12 @@ MaxRpsOption = Annotated[
 ]
 ConnectionsOption = Annotated[
     int | None,
-    typer.Option("--max-connections", min=1, help="HTTP connections open at once; by default 1024.", rich_help_panel=CALLERS),
+    typer.Option(
+        "--max-connections",
+        min=1,
+        help="Connections open at once, over HTTP and over gRPC each; by default 1024.",
+        rich_help_panel=CALLERS,
+    ),
 ]
 AddressConnectionsOption = Annotated[
     int | None,

@@ -31,12 +31,13 @@ from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
 from sightline.serving.v2_grpc.open_streams import OpenStream, OpenStreams
 from sightline.serving.v2_grpc.places import Places, Turns
 from sightline.serving.v2_grpc.refusals import describe_failure, refuse
-from sightline.serving.v2_grpc.unread import CountUnread, Unread, read_peer
+from sightline.serving.v2_grpc.unread import CountUnread, Unread
 
 MAX_CALLS = 2048  # at once; not by connection: a burst over a new one would be reset before the client knew the limit
 MAX_HEALTH_CALLS = 256  # beside those

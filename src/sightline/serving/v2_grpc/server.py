@@ -11,12 +11,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import Conflict, MissingPackage
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.models import AdministeredHost
 from sightline.serving.v2.statistics import Statistics
-from sightline.serving.v2_grpc.unread import Connections, CountUnread
+from sightline.serving.v2_grpc.connections import Connections
+from sightline.serving.v2_grpc.unread import CountUnread
 
 if TYPE_CHECKING:
     import grpc
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_MESSAGES = 16  # as many as fit the 1 GB of all bodies at 64 MB each
-MAX_CONNECTIONS = 1024  # as over HTTP
 WINDOW_BYTES = 256 * 1024  # of a message that is not read yet is there; 4 MB would be the default
 MAX_METADATA_BYTES = 16 * 1024
 HANDSHAKE_TIMEOUT_S = 10
@@ -38,7 +39,7 @@ class GrpcServer:
 
     Args:
         handlers: gRPC's generic handlers of all calls.
-        connections: learns the port.
+        connections: watches those of one address.
         max_request_bytes: of one message.
         idle_s: a connection without a call is closed.
     """
@@ -56,12 +57,13 @@ class GrpcServer:
         self._idle_s = idle_s
         self._server: Any = None
 
-    async def start(self, host: str, port: int, tls: TlsFiles | None = None) -> int:
+    async def start(self, host: str, port: int, tls: TlsFiles | None = None, limits: ConnectionLimits | None = None) -> int:
         """Bind and answer calls, on the running event loop.
 
         Args:
             port: 0 picks a free one.
             tls: None: no encryption.
+            limits: so many connections at once, all and of one address; None: as many as over HTTP by default.
 
         Returns: the port.
         Raises: Conflict when it is taken or is not this machine's; NotFound, InvalidInput for TLS files that are none.
@@ -71,13 +73,15 @@ class GrpcServer:
         check_address(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         # No maximum_concurrent_rpcs, where refusals that are not read would take places; the handler bounds what is in work.
-        server = grpc.aio.server(handlers=self._handlers, options=_list_options(self._max_request_bytes, self._idle_s))
+        limits = limits or ConnectionLimits()
+        options = _list_options(self._max_request_bytes, self._idle_s, limits.max_connections)
+        server = grpc.aio.server(handlers=self._handlers, options=options)
         try:
             bound: int = server.add_secure_port(address, read_tls(tls)) if tls else server.add_insecure_port(address)
         except RuntimeError as error:
             raise Conflict(f"cannot listen for gRPC on {host} port {port}; port 0 picks a free one") from error
-        self._connections.port = bound
         await server.start()
+        self._connections.watch(bound, limits.max_connections_per_address)
         self._server = server
         return bound
 
@@ -86,6 +90,7 @@ class GrpcServer:
         if self._server is not None:
             await self._server.stop(grace_s)
             self._server = None
+            self._connections.close()
 
 
 def create_grpc_server(
@@ -165,13 +170,13 @@ def read_tls(files: TlsFiles) -> "grpc.ServerCredentials":
     return grpc.ssl_server_credentials([pair], files.client_authority.read_bytes(), require_client_auth=True)
 
 
-def _list_options(max_request_bytes: int, idle_s: float) -> list[tuple[str, int]]:
+def _list_options(max_request_bytes: int, idle_s: float, max_connections: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_request_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+        ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
         ("grpc.http2.bdp_probe", 0),  # which would widen it
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_S * 1000),

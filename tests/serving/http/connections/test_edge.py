@@ -60,3 +60,14 @@ def test_unlimited_files_leave_the_limits_as_they_are() -> None:
     edge = Edge()
     edge.spare_files(resource.RLIM_INFINITY)
     assert edge.limits == ConnectionLimits()
+
+
+@pytest.mark.parametrize(("most_files", "connections", "of_one_address"), [(1024, 448, 224), (200, 36, 18), (2, 1, 1)])
+def test_connections_over_grpc_share_the_files(
+    most_files: int, connections: int, of_one_address: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = Edge(listeners=2)
+    edge.spare_files(most_files)
+    assert (edge.limits.max_connections, edge.limits.max_connections_per_address) == (connections, of_one_address)
+    words = f"at most {connections} connections over HTTP and as many over gRPC, {of_one_address} of one address"
+    assert words in caplog.text

@@ -43,6 +43,7 @@ class Edge:
         websocket_prefix: only paths below it may become WebSockets; None: none may.
         tellers: told of every request that is refused before the guard has seen it, which tells of all others.
         allowed_origins: origins of other sites' pages that may read the refusals, as "https://name:port".
+        listeners: of the process, each with as many connections: 2 beside gRPC.
 
     Attributes:
         gate: decides, once what came with the head of a request is parsed, whether the application is asked; by default always.
@@ -57,11 +58,13 @@ class Edge:
         websocket_prefix: str | None = None,
         tellers: Sequence[Callable[[RequestRecord], None]] = (),
         allowed_origins: Iterable[str] = (),
+        listeners: int = 1,
     ) -> None:
         self._tellers = tuple(tellers)
         self._allowed_origins = read_origins(allowed_origins)
         self.gate: Gate = lambda scope: None
         self.limits = limits or ConnectionLimits()
+        self._listeners = listeners
         self.websocket_prefix = websocket_prefix
         self.connections: set[Expiring] = set()
         self.buffered_bytes = 0
@@ -84,16 +87,23 @@ class Edge:
 
         Args: most_files: of the process; negative: unlimited.
         """
-        most = max(1, most_files // 4, most_files - SPARED_FILES)
+        most = max(1, max(most_files // 4, most_files - SPARED_FILES) // self._listeners)
         before, of_one_before = self.limits.max_connections, self.limits.max_connections_per_address
         if most_files < 0 or before <= most:
             return
         of_one = min(of_one_before, most if of_one_before > before / 2 else max(1, most // 2))
         self.limits = msgspec.structs.replace(self.limits, max_connections=most, max_connections_per_address=of_one)
         logger.warning(
-            "at most %d connections, %d of one address, instead of %d and %d: "
+            "at most %d connections%s, %d of one address, instead of %d and %d: "
             "this process may open %d files; raise that (ulimit -n)",
-            *(most, of_one, before, of_one_before, most_files),
+            *(
+                most,
+                " over HTTP and as many over gRPC" if self._listeners > 1 else "",
+                of_one,
+                before,
+                of_one_before,
+                most_files,
+            ),
         )
 
     def admit(self, connection: Expiring, address: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:

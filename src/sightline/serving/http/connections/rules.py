@@ -13,7 +13,8 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may cost before its request is even understood.
 
     Attributes:
-        max_connections: open at once; the next one is answered 503 and closed.
+        max_connections: open at once; the next one is answered 503 and closed. Connections of gRPC keep to this one and the
+            next, too, and are counted apart.
         max_connections_per_address: of one remote address. Behind a proxy all clients have one address.
         max_header_bytes, max_headers: request line and headers together; more is 431, or 414 for the request line alone.
         max_body_bytes: of one request; more is 413, before it is read when it is announced.
