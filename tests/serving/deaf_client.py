@@ -26,13 +26,24 @@ class DeafClient:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._socket.close()
 
-    def call(self, name: str, message: bytes = b"", lacks_bytes: int = 0, count: int = 1) -> int:
-        """Begin calls. Args: lacks_bytes: of the message, which is announced with them. Returns: number of the last one."""
+    def call(self, name: str, message: bytes = b"", lacks_bytes: int = 0, count: int = 1, timeout: str = "") -> int:
+        """Begin calls.
+
+        Args:
+            lacks_bytes: of the message, which is announced with them.
+            timeout: as gRPC writes it, such as "200m", the milliseconds; "" for none.
+
+        Returns: number of the last one.
+        """
         body = b"\0" + struct.pack(">I", len(message) + lacks_bytes) + message
         for _ in range(count):
-            head = write_frame(HEADERS, END_HEADERS, self._next_id, make_head(METHOD + name))
+            head = write_frame(HEADERS, END_HEADERS, self._next_id, make_head(METHOD + name, timeout))
             self._socket.sendall(head + write_frame(DATA, 0 if lacks_bytes else END_STREAM, self._next_id, body))
             self._next_id += 2
         return self._next_id - 2
@@ -76,10 +87,10 @@ def write_frame(kind: int, flags: int, call: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + call.to_bytes(4, "big") + payload
 
 
-def make_head(path: str) -> bytes:
+def make_head(path: str, timeout: str = "") -> bytes:
     """The fields of a call, each literal and kept by nobody (RFC 7541, 6.2.2)."""
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
-    fields |= {"content-type": "application/grpc", "te": "trailers"}
+    fields |= {"content-type": "application/grpc", "te": "trailers"} | ({"grpc-timeout": timeout} if timeout else {})
     return b"".join(
         b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode() for name, value in fields.items()
     )

@@ -1,6 +1,7 @@
 """Clients that do not read their answers: when they are cut off, and what they may not take from others meanwhile."""
 
 import asyncio
+import queue
 import threading
 import time
 import warnings
@@ -66,6 +67,22 @@ def test_who_is_cut_off_without_an_answer_is_logged_as_499(bench, monkeypatch, n
         deaf.call(name, CALLS[name].SerializeToString())
         deaf.wait_until_cut()
     assert [(record.path.rpartition("/")[2], record.status) for record in records] == [(name, 499)]
+
+
+@pytest.mark.parametrize("end", ["cancel", "hang up", "deadline"])
+def test_who_gives_up_while_the_answer_is_sent_is_logged_as_499_and_nothing_else(bench, caplog, end):
+    add_wide(bench, columns=100_000)
+    told = queue.SimpleQueue()
+    with run_grpc(bench, tellers=[told.put]) as address, DeafClient(address) as deaf:
+        call = deaf.call("ModelInfer", make_request("wide").SerializeToString(), timeout="500m" if end == "deadline" else "")
+        deaf.wait_for_heads()
+        if end == "cancel":
+            deaf.cancel(call)
+        elif end == "hang up":
+            deaf.close()
+        record = told.get(timeout=30)
+    assert (record.status, record.bytes_out > 400_000) == (499, True)
+    assert not caplog.records
 
 
 def test_answers_of_a_stream_that_ends_before_they_are_sent_are_logged_as_499(bench, monkeypatch):

@@ -9,8 +9,7 @@ there before all of it is, so what may be on its way is bounded by number: messa
 A call keeps its place until its answer is read, or its connection cut off because it is not. The quota of a key is left as soon
 as the answer is made: the client knows before we do that it has read it, and may send its next request meanwhile.
 
-A request is told of when its answer is sent, not when it is made: a client that is cut off before is 499. The library does not
-say when a client itself gives up a unary call whose answer is on its way: that is told as an answer.
+A request is told of when its answer is sent, not when it is made: a client that has gone by then, or is cut off, is 499.
 """
 
 import asyncio
@@ -167,7 +166,7 @@ class CallDispatcher:
 
         def leave(context: Any) -> None:
             with until_told, until_read:
-                if unread.is_cut:
+                if unread.is_cut or context.time_remaining() == 0:  # else see `unsent`
                     record.status = CLIENT_CLOSED_REQUEST
 
         context.add_done_callback(leave)

@@ -7,7 +7,7 @@ the work, and the only other threads are those that infer.
 import importlib.util
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import Conflict, MissingPackage
@@ -56,6 +56,7 @@ class GrpcServer:
         self._max_request_bytes = max_request_bytes
         self._idle_s = idle_s
         self._server: Any = None
+        self._until_stopped = ExitStack()
 
     async def start(self, host: str, port: int, tls: TlsFiles | None = None, limits: ConnectionLimits | None = None) -> int:
         """Bind and answer calls, on the running event loop.
@@ -70,6 +71,8 @@ class GrpcServer:
         """
         import grpc
 
+        from sightline.serving.v2_grpc.unsent import LIBRARY, UnsentAnswers
+
         check_address(host, port)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         # No maximum_concurrent_rpcs, where refusals that are not read would take places; the handler bounds what is in work.
@@ -80,8 +83,12 @@ class GrpcServer:
             bound: int = server.add_secure_port(address, read_tls(tls)) if tls else server.add_insecure_port(address)
         except RuntimeError as error:
             raise Conflict(f"cannot listen for gRPC on {host} port {port}; port 0 picks a free one") from error
+        unsent = UnsentAnswers()
+        LIBRARY.addFilter(unsent)
+        self._until_stopped.callback(LIBRARY.removeFilter, unsent)
         await server.start()
         self._connections.watch(bound, limits.max_connections_per_address)
+        self._until_stopped.callback(self._connections.close)
         self._server = server
         return bound
 
@@ -90,7 +97,7 @@ class GrpcServer:
         if self._server is not None:
             await self._server.stop(grace_s)
             self._server = None
-            self._connections.close()
+            self._until_stopped.close()
 
 
 def create_grpc_server(
