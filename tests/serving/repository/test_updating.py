@@ -1,5 +1,6 @@
 """What changes while something runs, is held, or waits for its turn."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,24 @@ def test_what_failed_for_want_of_files_is_tried_again_once_there_are_some(
         attempts = len(maker.made)
         host.look()  # this one is broken, and is not tried again
         assert len(maker.made) == attempts
+
+
+@pytest.mark.parametrize("verb", ["load", "reload"])
+def test_a_load_or_reload_opens_what_was_touched_and_nothing_else(repository: Path, maker: Maker, verb: str) -> None:
+    deploy(repository, "parts", "a")
+    write_graph(repository, "plain", 1, "b")
+    with open_host(repository, maker, mode="explicit", load_at_start=["*"]) as host:
+        act = getattr(host, verb)
+        for name, touched in (("parts", "manifest.json"), ("plain", "model.onnx")):
+            before = host.acquire(name)
+            host.release(before)
+            act(name)
+            assert host.acquire(name) is before
+            host.release(before)
+            os.utime(repository / name / "1" / touched, (1, 1))
+            act(name)
+            assert host.acquire(name) is not before
+    assert len(maker.made) == 4
 
 
 def write_chain(repository: Path) -> None:

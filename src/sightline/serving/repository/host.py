@@ -259,6 +259,7 @@ class ModelHost:
     def reload(self, name: str) -> None:
         """Look at one model's folder now, and try versions again that failed; why one fails is told by `describe`.
 
+        A version that answers and whose files nobody touched stays as it is, as at a `load`.
         A configuration that was given to `load` is forgotten: config.json counts again.
 
         Raises: NotFound; Conflict in mode "none".
