@@ -6,12 +6,13 @@ from rich.console import Console, RenderableType
 from sightline.bench.comparing import compare_reports
 from sightline.bench.records import EnergyResult, LoadResult, ReportContent
 from sightline.bench.tables import build_comparison_table, build_report_table
+from sightline.bench.timing import compute_spread
 
 MakeContent = Callable[..., ReportContent]
 
 
-def render(table: RenderableType) -> str:
-    console = Console(width=160, record=True, file=None, quiet=False, force_terminal=False)
+def render(table: RenderableType, width: int = 160) -> str:
+    console = Console(width=width, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
@@ -21,6 +22,21 @@ def test_the_table_holds_accuracy_latency_throughput_and_what_is_not_known(make_
     text = render(build_report_table(make_content(notes=("a note",))))
     for expected in ("map50", "0.8000", "end to end", "200.0", "190.0–220.0", "energy: not known, no counter", "note: a note"):
         assert expected in text
+
+
+def test_no_number_is_cut_in_a_narrow_terminal(make_content: MakeContent) -> None:
+    """80 characters hold every number whole; in 60 what does not fit goes on in the next line."""
+    slow = compute_spread([1234.5] * 1000)
+    content = make_content(
+        latency=tuple(structs.replace(make_content().latency[0], stage=stage, ms=slow) for stage in ("end_to_end", "network")),
+        throughput=(structs.replace(make_content().throughput[0], repeats=(1190.0, 1200.5, 1220.0), joules_per_image=0.25),),
+    )
+    text = render(build_report_table(content), width=80)
+    lines = text.splitlines()
+    assert next(line for line in lines if "network alone" in line).split()[2:] == ["1", *["1234"] * 4, "0.00", "7.00", "1000"]
+    assert "1190.0–1220.0" in text and "0.250" in text and "pictures/s" in text
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "…" not in text + render(build_report_table(content), width=60)
 
 
 def test_known_energy_and_other_load_stand_in_the_table(make_content: MakeContent) -> None:

@@ -1,7 +1,10 @@
 """Reports and comparisons as terminal tables: rich renderables that the caller prints."""
 
+from collections.abc import Sequence
+
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -9,6 +12,7 @@ from sightline.bench.comparing import ComparedNumber, ReportComparison
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 
 MAX_CATEGORIES = 20
+ENDLESS_WIDTH = 100_000  # characters
 VERDICT_STYLES = {"better": "green", "worse": "red", "unclear": "", "same": "dim", "unknown": "dim"}
 
 
@@ -30,9 +34,7 @@ def build_report_table(content: ReportContent) -> RenderableType:
 
 def build_comparison_table(comparison: ReportComparison) -> RenderableType:
     """Two Reports side by side."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("", "a", "b", "b - a", "b / a"):
-        table.add_column(heading, justify="left" if heading == "" else "right")
+    table = make_table(None, ("", "a", "b", "b - a", "b / a"))
     group = ""
     for number in comparison.numbers:
         if number.group != group:
@@ -86,14 +88,35 @@ def describe_resources(content: ReportContent) -> list[str]:
     return lines
 
 
-def _make_table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+class FittingTable(Table):
+    """One space between columns where more do not fit, and cells that go on in the next line: no number is ever cut."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        is_dense = Measurement.get(console, options.update(max_width=ENDLESS_WIDTH), self).maximum > options.max_width
+        if is_dense:
+            self.padding, self.show_edge = 0, False
+        yield from super().__rich_console__(console, options)
+        if is_dense:
+            yield Text()  # the edge was an empty line
+
+
+def make_table(title: str | None, headings: Sequence[str]) -> Table:
+    """A table of names in the first column and numbers in the others."""
+    table = FittingTable(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left", overflow="fold")
+    return table
+
+
+def format_ms(value: float | None) -> str:
+    """Milliseconds with three digits that count, a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _build_accuracy(content: ReportContent) -> Table:
-    table = _make_table("accuracy")
-    table.add_column("")
-    table.add_column("value", justify="right")
+    table = make_table("accuracy", ("", "value"))
     for name, value in content.accuracy.values.items():
         style = "bold" if name == content.accuracy.primary_name else ""
         table.add_row(Text(name, style=style), Text(f"{value:.4f}", style=style))
@@ -104,10 +127,7 @@ def _build_categories(content: ReportContent) -> Table:
     """The worst categories first."""
     rows = sort_categories(content)
     metrics = list_category_metrics(content)
-    table = _make_table("accuracy by category")
-    table.add_column("")
-    for name in metrics:
-        table.add_column(name, justify="right")
+    table = make_table("accuracy by category", ("", *metrics))
     for category, row in rows[:MAX_CATEGORIES]:
         table.add_row(Text(category), *(format_metric(row.get(name), name) for name in metrics))
     if len(rows) > MAX_CATEGORIES:
@@ -116,30 +136,28 @@ def _build_categories(content: ReportContent) -> Table:
 
 
 def _build_latency(content: ReportContent) -> Table:
-    table = _make_table("latency of one call, ms")
-    for heading in ("", "batch", "p50", "p90", "p99", "mean", "std", "CPU", "calls"):
-        table.add_column(heading, justify="left" if heading == "" else "right")
+    table = make_table("latency of one call, ms", ("", "batch", "p50", "p90", "p99", "mean", "std", "CPU", "calls"))
     for result in content.latency:
         ms = result.ms
-        numbers = [f"{value:.2f}" for value in (ms.p50, ms.p90, ms.p99, ms.mean, ms.std)]
-        cpu = f"{result.cpu_ms:.2f}" if result.cpu_ms is not None else "–"
-        table.add_row(STAGE_NAMES[result.stage], str(result.batch_size), *numbers, cpu, str(ms.count))
+        numbers = [format_ms(value) for value in (ms.p50, ms.p90, ms.p99, ms.mean, ms.std, result.cpu_ms)]
+        table.add_row(STAGE_NAMES[result.stage], str(result.batch_size), *numbers, str(ms.count))
     return table
 
 
 def _build_throughput(content: ReportContent) -> Table:
-    table = _make_table("throughput, end to end")
-    for heading in ("batch", "streams", "threads each", "pictures/s", "repeats", "CPU ms/picture", "J/picture"):
-        table.add_column(heading, justify="right")
+    knows_energy = any(point.joules_per_image is not None for point in content.throughput)
+    headings = ["batch", "streams", "threads\neach", "pictures/s", "repeats", "CPU ms\n/picture"]
+    table = make_table("throughput, end to end", [*headings, *(["J\n/picture"] if knows_energy else [])])
     for point in content.throughput:
+        energy = f"{point.joules_per_image:.3f}" if point.joules_per_image is not None else "–"
         table.add_row(
             str(point.batch_size),
             str(point.streams),
             str(point.threads or "–"),
             f"{point.images_per_s:.1f}",
             f"{min(point.repeats):.1f}–{max(point.repeats):.1f}",
-            f"{point.cpu_ms_per_image:.2f}" if point.cpu_ms_per_image is not None else "–",
-            f"{point.joules_per_image:.3f}" if point.joules_per_image is not None else "–",
+            format_ms(point.cpu_ms_per_image),
+            *([energy] if knows_energy else []),
         )
     return table
 

@@ -46,8 +46,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> SweepContent:
     return msgspec.structs.replace(measured, rows=tuple(changed), created_at="2026-11-21T08:00:00+00:00", host_name="a-host")
 
 
-def show(content: SweepContent) -> str:
-    console = Console(width=80, file=io.StringIO(), no_color=True)
+def show(content: SweepContent, width: int = 80) -> str:
+    console = Console(width=width, file=io.StringIO(), no_color=True)
     console.print(build_sweep_table(content))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -60,7 +60,7 @@ def test_final_stats_hold_every_number_of_the_source_s_tool(content: SweepConten
     assert ["int8", "1", "0.0030", "1.000", "1.000", "1.000", "0", "0", "1.000", "1.000", "1000"] in lines
     answers = next(line for line in lines if line[:3] == ["fp32", "10", "30"])
     assert answers[3:-1] == ["6", "20", "25", "66.67%", "83.33%"]  # 4 and 5 of 6 pictures, five times
-    assert "…" not in text
+    assert "…" not in text + show(content, width=60)
     for words in ("Final Stats", "2026-11-21 08:00:00 UTC", "host a-host", "3 iterations a row", "int8 by ort-minmax"):
         assert words in text
     assert max(map(len, text.splitlines())) <= 80

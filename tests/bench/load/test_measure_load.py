@@ -22,7 +22,7 @@ from sightline.bench.load.measure import check_plan, compute_rate, is_local, mea
 from sightline.bench.load.pages import read_load, render_load, save_load
 from sightline.bench.load.plots import draw_load_plots
 from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts
-from sightline.bench.load.tables import build_load_table, list_warnings
+from sightline.bench.load.tables import build_load_table, format_latency, list_warnings
 from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 
@@ -115,11 +115,25 @@ def test_what_is_kept_can_be_read_back_and_shows_plots(content: LoadContent, tmp
         read_load(tmp_path / "load")
 
 
-def test_the_table_has_a_line_a_point_and_says_what_went_wrong(content: LoadContent) -> None:
-    console = Console(width=200, no_color=True)
+def show(content: LoadContent, width: int) -> str:
+    console = Console(width=width, no_color=True)
     with console.capture() as captured:
         console.print(build_load_table(content))
-    text = captured.get()
+    return captured.get()
+
+
+def test_no_number_is_cut_in_a_narrow_terminal(content: LoadContent) -> None:
+    """80 characters hold a point of many digits in one line; in 60 what does not fit goes on in the next line."""
+    point = msgspec.structs.replace(content.points[1], answered_per_s=12345.6, refused=12345, planned=99999)
+    text = show(msgspec.structs.replace(content, points=(point,)), 80)
+    latency = format_latency(point)
+    assert any(line.split() == [*latency[0].split(), *latency[1:]] for line in text.splitlines())
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "…" not in text + show(content, 60)
+
+
+def test_the_table_has_a_line_a_point_and_says_what_went_wrong(content: LoadContent) -> None:
+    text = show(content, 200)
     for point in content.points:
         assert f"{point.answered_per_s:.1f}" in text
     assert "4 clients: HTTP 503, for example: <b>full</b>" in text

@@ -2,12 +2,11 @@
 
 import math
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from sightline.bench.inference_sweep.records import SweepContent, SweepRow
+from sightline.bench.tables import make_table
 
 # Short, so that every number fits into a terminal of 80 characters.
 TIME_HEADINGS = ("type", "batch", "total s", "mean", "min", "max", "range", "std", "median", "ms/pic.", "pic./s")
@@ -16,8 +15,8 @@ ANSWER_HEADINGS = ("type", "batch", "predictions", "pictures", "top-1 right", "t
 
 def build_sweep_table(content: SweepContent) -> RenderableType:
     """Final Stats: what ran where and when, times, answers, and notes."""
-    times = _make_table("inference time (ms of one iteration; pic.: a picture)", TIME_HEADINGS)
-    answers = _make_table("predictions", ANSWER_HEADINGS)
+    times = make_table("inference time (ms of one iteration; pic.: a picture)", TIME_HEADINGS)
+    answers = make_table("predictions", ANSWER_HEADINGS)
     previous = ""
     for row in content.rows:
         if previous and row.precision != previous:
@@ -28,7 +27,7 @@ def build_sweep_table(content: SweepContent) -> RenderableType:
         answers.add_row(*format_answers(row))
     lines = [Text("Final Stats", style="bold"), *(Text(line, style="dim") for line in describe_sweep(content))]
     notes = [Text(f"note: {note}", style="yellow") for note in content.notes]
-    return Group(*lines, Text(), times, Text(), answers, Text(), *notes)
+    return Group(*lines, Text(), times, answers, *notes)
 
 
 def format_times(row: SweepRow) -> list[str]:
@@ -77,10 +76,3 @@ def describe_sweep(content: SweepContent) -> list[str]:
         made = content.calibration
         lines.append(f"int8 by {made.quantiser} ({made.package}) from {made.images:,} pictures of {made.source}")
     return lines
-
-
-def _make_table(title: str, headings: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "type" else "right", no_wrap=True)
-    return table

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from sightline.bench.load.records import LoadContent, LoadPoint
+from sightline.bench.tables import format_ms, make_table
 
 LATENCY_HEADINGS = ("load", "answers/s", "p50", "p90", "p95", "p99", "p99.9", "max", "mean", "refused", "failed")
-COST_HEADINGS = ("load", "server cores", "CPU s", "MB start", "MB end", "own cores", "us each", "late p99", "others' cores")
+COST_HEADINGS = ("load", "server cores", "CPU s", "MB start", "MB end", "own cores", "µs each", "late p99", "others' cores")
 COUNT_HEADINGS = (
     "load",
     "planned",
@@ -41,9 +40,8 @@ def build_load_table(content: LoadContent) -> RenderableType:
 def _build_table(
     title: str, headings: Sequence[str], write_row: Callable[[LoadPoint], list[str]], content: LoadContent
 ) -> RenderableType:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=heading == "load")
+    table = make_table(title, headings)
+    table.columns[0].no_wrap = True
     for point in content.points:
         table.add_row(*write_row(point), style="yellow" if point.generator_limited else "")
     return table
@@ -144,13 +142,6 @@ def list_warnings(content: LoadContent) -> list[str]:
 def is_too_short(point: LoadPoint) -> bool:
     """Whether even the quickest answer to a closed loop took longer than the measured time."""
     return point.clients is not None and bool(point.quantiles_ms) and point.quantiles_ms[0] > point.duration_s * 1e3
-
-
-def format_ms(value: float | None) -> str:
-    """Milliseconds with three digits that count, a dash for None."""
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def format_count(count: int) -> str:
