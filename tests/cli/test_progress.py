@@ -43,6 +43,18 @@ def test_the_live_bar_shows_numbers_and_survives_markup() -> None:
     assert "[/y]" in out.getvalue() and "loss 0.25" in out.getvalue() and "1 min 05 s left" in out.getvalue()
 
 
+def test_the_live_bar_is_that_of_the_present_stage_and_ends_without_time_left() -> None:
+    out = io.StringIO()
+    with make_bars(Console(file=out, force_terminal=True, width=80)) as bars:
+        show = LiveProgress(bars)
+        show(ProgressEvent(stage="timing candidates", progress=0.6, remaining_s=100))
+        show(ProgressEvent(stage="gate", progress=0.87, remaining_s=25))
+        (task,) = bars.tasks
+        assert (task.description, task.completed, task.fields["left"]) == ("gate             ", 0.87, "25 s left")
+        show.stop()
+        assert task.fields["left"] == ""
+
+
 @pytest.mark.parametrize(
     ("width", "shown", "left_out"),
     [

@@ -27,6 +27,7 @@ def test_progress_and_time_left_follow_the_shares() -> None:
     clock.now = 40
     stages.finish()
     assert stages.seconds == {"short": 10, "long": 30}
+    assert (events[-1].stage, events[-1].progress, events[-1].remaining_s) == ("long", 1.0, None)
 
 
 def test_a_stage_entered_twice_adds_its_seconds() -> None:

@@ -264,7 +264,8 @@ def test_progress_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("sightline.data.importing.PROGRESS_EVERY", 4)
     events = []
     import_dataset(make_coco(tmp_path / "set"), Workspace(tmp_path / "w"), "x", on_progress=events.append)
-    assert [event.metrics["images"] for event in events] == [4, 8]
+    assert [event.metrics["images"] for event in events] == [4, 8, 10]
+    assert [event.progress for event in events] == [None, None, 1.0]
 
 
 def test_nothing_there_and_nothing_known_are_clear_errors(tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions
 from rich.markup import escape
 from rich.measure import Measurement
@@ -33,7 +33,11 @@ def show_progress() -> Iterator[OnProgress]:
         yield PlainProgress(console)
         return
     with make_bars(console) as bars:
-        yield LiveProgress(bars)
+        live = LiveProgress(bars)
+        try:
+            yield live
+        finally:
+            live.stop()
 
 
 def make_bars(console: Console) -> "Progress":
@@ -76,26 +80,34 @@ class FittingParts:
 
 
 class LiveProgress:
-    """One bar per stage."""
+    """One bar, of the stage that spoke last: what went before is done, or waits."""
 
     def __init__(self, bars: "Progress") -> None:
         self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
+        self._task: TaskID | None = None
+        self._name_width = 0  # of the longest stage so far, so that the bar keeps its place
         self._curves: dict[str, Curve] = {}
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
         if event.message:
             self._bars.console.print(event.message, markup=False, highlight=False)
-        if event.stage not in self._tasks:
-            self._tasks[event.stage] = self._bars.add_task(escape(event.stage), total=None, left="", numbers=())
+        if self._task is None:
+            self._task = self._bars.add_task("", total=None, left="", numbers=())
+        self._name_width = max(self._name_width, cell_len(event.stage))
         self._bars.update(
-            self._tasks[event.stage],
+            self._task,
+            description=escape(set_cell_size(event.stage, self._name_width)),
             total=None if event.progress is None else 1.0,
             completed=event.progress or 0.0,
             left=format_left(event),
             numbers=self._sort_numbers(event),
         )
+
+    def stop(self) -> None:
+        """What stays on the screen says no time left: nothing goes on."""
+        if self._task is not None:
+            self._bars.update(self._task, left="")
 
     def _sort_numbers(self, event: ProgressEvent) -> list[str]:
         """Numbers and curves, the least wanted last."""

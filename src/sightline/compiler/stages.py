@@ -29,7 +29,7 @@ class Stages:
 
     def begin(self, stage: str, message: str = "") -> None:
         """Enter a stage; the one before it is finished."""
-        self.finish()
+        self._close()
         self._stage = stage
         self.update(0.0, message)
 
@@ -42,7 +42,12 @@ class Stages:
         self._on_progress(ProgressEvent(stage=self._stage, progress=self._progress, remaining_s=remaining, message=message))
 
     def finish(self) -> None:
-        """Close the present stage and record its seconds."""
+        """Close the last stage: all is done."""
+        self._close()
+        self._on_progress(ProgressEvent(stage=self._stage, progress=1.0))
+
+    def _close(self) -> None:
+        """Record the seconds of the present stage."""
         now = self._clock()
         if self._stage:
             self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._stage_started

@@ -258,6 +258,7 @@ def _stage_items(
             if count % PROGRESS_EVERY == 0:
                 on_progress(ProgressEvent(stage="importing", metrics={"images": count}))
     writer.close()
+    on_progress(ProgressEvent(stage="importing", progress=1.0, metrics={"images": report.kept.get("image", 0)}))
     if options.split == "given" or (options.split == "auto" and any_given) or not report.kept.get("image"):
         return None
     rule = DEFAULT_FRACTIONS if options.split == "auto" else options.split

@@ -187,11 +187,12 @@ class TrainingLoop:
         """Score the average, and keep its weights if they are the best so far. Returns: the metric."""
         if self.validate is None:
             return None
-        on_progress(ProgressEvent(stage="validating", progress=progress))
+        best = self.state.best_metric
+        numbers = {"step": float(step)} if best is None else {"step": float(step), "best": best}
+        on_progress(ProgressEvent(stage="validating", progress=progress, metrics=numbers))
         metrics = self.validate(self.average.network)
         self.state.validations += 1
         self.state.validated_step = step
-        best = self.state.best_metric
         is_better = best is None or metrics.primary > best
         self.state.stale_validations = 0 if is_better else self.state.stale_validations + 1
         if best is None or metrics.primary >= best:  # of equals the last, which have learned longest
