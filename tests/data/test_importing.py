@@ -75,6 +75,40 @@ def test_an_unknown_format_says_how_to_name_one(tmp_path):
         import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x")
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a/1.HEIC", "a/2.heic"], "it holds 2 .heic; save its pictures as JPEG or PNG"),
+        (
+            ["train.zip", "test.zip", "README"],
+            "it holds 2 .zip, 1 no suffix; unpack what is packed in it and import the folder",
+        ),
+        ([], "it holds no file; name one as `format`"),
+    ],
+)
+def test_an_unknown_source_is_told_what_it_holds_and_what_to_do(tmp_path, names, told):
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "set" / name).write_bytes(b"?")
+    with pytest.raises(UnreadableDataset, match=told):
+        import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x")
+
+
+def test_pictures_that_cannot_be_decoded_are_told_with_what_they_are(tmp_path):
+    picture = encode_image(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), "png")
+    contents = {"cat/1.png": picture, "cat/2.heic": b"?", "Cat/3.jpg": b"\0\0\0\x18ftypheic" + b"\0" * 40, "cat/4.jpg": b""}
+    for name, content in contents.items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(content)
+    _, report = import_dataset(tmp_path / "set", Workspace(tmp_path / "w"), "x")
+    examples = {finding.reason: finding.examples for finding in report.findings() if finding.kind in ("image", "category")}
+    assert examples == {
+        "broken picture": ["Cat/3.jpg: a HEIC or AVIF picture or a video", "cat/4.jpg: an empty file"],
+        "picture of a kind that is not read; save it as JPEG or PNG": ["cat/2.heic"],
+        "differs from another only in the case of letters; both are kept": ["Cat, cat"],
+    }
+
+
 def test_a_split_is_drawn_when_none_is_given_and_kept_when_one_is(tmp_path):
     unsplit = make_coco(tmp_path / "unsplit")
     drawn, _ = import_dataset(unsplit, Workspace(tmp_path / "1"), "x")

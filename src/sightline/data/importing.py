@@ -209,6 +209,11 @@ def _check_kept(source: Path, report: ConversionReport) -> None:
 def _choose_categories(found: Categories, options: DatasetImportOptions, report: ConversionReport) -> Categories:
     """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
     if options.categories is None:
+        spelt: dict[str, str] = {}
+        for name in found:
+            other = spelt.setdefault(name.casefold(), name)
+            if other != name:
+                report.warn("category", "differs from another only in the case of letters; both are kept", f"{other}, {name}")
         return found
     for name in options.categories:
         if name not in found:
@@ -240,8 +245,8 @@ def _stage_items(
     any_given = False
     with closing(_prepare_all(dataset.items, blobs, options)) as prepared:
         for count, (source_item, picture) in enumerate(prepared, start=1):
-            if isinstance(picture, str):
-                report.drop("image", picture, source_item.file_name)
+            if isinstance(picture, _Refusal):
+                report.drop("image", picture.reason, source_item.file_name + picture.found)
                 if source_item.annotations:
                     reason = "its picture was dropped"
                     report.drop("annotation", reason, source_item.file_name, count=len(source_item.annotations))
@@ -265,6 +270,13 @@ def _stage_items(
     return drawer.draw(parse_fractions(rule), options.seed)
 
 
+class _Refusal(msgspec.Struct, frozen=True):
+    """Why a picture is dropped, and what was found in its place, to follow its name."""
+
+    reason: str
+    found: str = ""
+
+
 class _Picture(msgspec.Struct, frozen=True):
     """A good picture that is among the blobs."""
 
@@ -280,13 +292,15 @@ class _Picture(msgspec.Struct, frozen=True):
         if self.header.pages > 1:
             reason = "only the first page of a TIFF is kept; save the others as files of their own"
             report.warn("image", reason, f"{file_name}: {self.header.pages:,} pages")
+        if self.header.is_animated:
+            report.warn("image", "only the first frame of an animation is shown to networks", file_name)
 
 
 def _prepare_all(
     items: Iterator[SourceItem], blobs: BlobStore, options: DatasetImportOptions
-) -> Generator[tuple[SourceItem, _Picture | str], None, None]:
-    """Each item with its stored picture, or with the reason why it has none; in order, a few pictures ahead."""
-    waiting: deque[tuple[SourceItem, Future[_Picture | str]]] = deque()
+) -> Generator[tuple[SourceItem, _Picture | _Refusal], None, None]:
+    """Each item with its stored picture, or why it has none; in order, a few pictures ahead."""
+    waiting: deque[tuple[SourceItem, Future[_Picture | _Refusal]]] = deque()
     decoders = BoundedSemaphore(DECODERS)
     with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
         try:
@@ -305,9 +319,9 @@ def _prepare_all(
 
 def _prepare_picture(
     item: SourceItem, blobs: BlobStore, options: DatasetImportOptions, decoders: BoundedSemaphore
-) -> _Picture | str:
+) -> _Picture | _Refusal:
     if item.content is None and (item.path is None or not item.path.is_file()):
-        return "picture is missing"
+        return _Refusal("picture is missing")
     with decoders:
         try:
             content = item.content if item.path is None else item.path.read_bytes()
@@ -319,11 +333,12 @@ def _prepare_picture(
                 pixels = decode_image(content, options.max_pixels, item.file_name)
                 is_dark = header.is_deep and int(pixels.max()) <= DARK
         except OSError as error:
-            return f"picture cannot be read: {error.strerror}"
+            return _Refusal(f"picture cannot be read: {error.strerror}")
         except ImageTooLarge:
-            return "picture with more pixels than the limit"
-        except SightlineError:
-            return "broken picture"
+            return _Refusal("picture with more pixels than the limit")
+        except SightlineError as error:
+            found = str(error).partition(", got ")[2].partition(";")[0]
+            return _Refusal("broken picture", f": {found}" if found else "")
         if len(content) >= LARGE_BYTES:
             return _Picture(blobs.put_bytes(content), header, is_dark)
     return _Picture(blobs.put_bytes(content), header, is_dark)

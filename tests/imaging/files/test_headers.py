@@ -3,10 +3,12 @@ import select
 import signal
 import struct
 import threading
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sightline.core.errors import UnreadableImage
 from sightline.imaging.files.headers import MAX_RUNS, quiet_pillow
@@ -70,3 +72,17 @@ def test_a_process_forked_while_another_thread_silences_pillow_can_do_so_too() -
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_an_animation_is_told_from_a_still_picture(kind: str) -> None:
+    frames = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (9, 11, 3), np.uint8)) for seed in range(3)]
+    still, moving = BytesIO(), BytesIO()
+    frames[0].save(still, kind)
+    frames[0].save(moving, kind, save_all=True, append_images=frames[1:])
+    assert not probe_image(still.getvalue()).is_animated and probe_image(moving.getvalue()).is_animated
+
+
+def test_a_heic_picture_is_called_so() -> None:
+    with pytest.raises(UnreadableImage, match="got a HEIC or AVIF picture or a video; convert it"):
+        probe_image(b"\0\0\0\x18ftypheic" + b"\0" * 40)

@@ -16,6 +16,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
+OTHER_PICTURES = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".psd", ".svg", ".dcm")
 MAX_PATH = 4096  # longer ones no disk holds, and each of their parts would be tried
 JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"})
 SPLIT_NAMES = {
@@ -29,6 +30,14 @@ SPLIT_NAMES = {
 def is_picture(name: str) -> bool:
     """Whether a file's name ends like a picture's."""
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - a million Path objects cost seconds
+
+
+def report_no_picture(report: ConversionReport, name: str) -> None:
+    """Tell of a file that is passed by: a picture of a kind that nothing here decodes, or none."""
+    if name.lower().endswith(OTHER_PICTURES):
+        report.drop("image", "picture of a kind that is not read; save it as JPEG or PNG", name)
+    else:
+        report.warn("file", "file that is no picture is ignored", name)
 
 
 def is_junk(name: str) -> bool:

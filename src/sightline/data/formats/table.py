@@ -1,6 +1,8 @@
 """The table of dataset formats: name to import string, so that only what is asked for is imported."""
 
 import importlib
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,10 @@ FORMATS: dict[str, str] = {
 
 LOOKS_AT = {"class_folders": "folders", "class_list": "lists", "box_list": "lists", "label_masks": "masks"}
 
+MOST_COUNTED = 10_000
+MOST_SUFFIXES = 3
+PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z")
+
 
 def load_format(name: str) -> "DatasetFormat":
     """The format of this name. Raises: NotFound."""
@@ -52,7 +58,7 @@ def detect_format(source: Path) -> "DatasetFormat":
         if score > best_score:
             best, best_score = candidate, score
     if best is None:
-        raise UnreadableDataset(f"{source.name} looks like none of the formats {', '.join(FORMATS)}; name one as `format`")
+        raise UnreadableDataset(describe_unknown(source))
     if (
         source.is_dir()
         and best.name in LOOKS_AT
@@ -64,3 +70,19 @@ def detect_format(source: Path) -> "DatasetFormat":
             f"name one as `format` ({best.name} goes by the {LOOKS_AT[best.name]} alone)"
         )
     return best
+
+
+def describe_unknown(source: Path) -> str:
+    """What a source that no format knows holds, and what can be done about it, in one line."""
+    from sightline.data.formats.picture_files import OTHER_PICTURES, walk_files
+
+    paths = islice(walk_files(source), MOST_COUNTED) if source.is_dir() else [source]
+    counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
+    held = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(MOST_SUFFIXES))
+    if not counts.keys().isdisjoint(OTHER_PICTURES):
+        remedy = "save its pictures as JPEG or PNG, which are read"
+    elif not counts.keys().isdisjoint(PACKED):
+        remedy = "unpack what is packed in it and import the folder"
+    else:
+        remedy = "name one as `format`"
+    return f"{source.name} looks like none of the formats {', '.join(FORMATS)}; it holds {held or 'no file'}; {remedy}"

@@ -76,6 +76,12 @@ MAX_RUNS = 2_500_000  # pixels or bytes: 0.3 s and 0.4 s at worst; 50,000,000 in
 PLAIN_TEXT = re.compile(rb"P[123]\s")
 
 
+# What the heads of animations hold: WebP's chunk ANIM, PNG's chunk acTL. A GIF has a control block before each frame.
+ANIMATION_MARKS = {"webp": b"ANIM", "png": b"acTL"}
+ANIMATION_HEAD_BYTES = 4096
+GIF_FRAME = re.compile(rb"\x21\xf9\x04.{4}\x00\x2c", re.DOTALL)
+
+
 class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
     """What a picture's header says.
 
@@ -85,6 +91,7 @@ class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
         orientation: EXIF orientation 1..8; 1 when there is none.
         is_deep: more than 8 bits a channel.
         pages: of a TIFF, smaller copies of a page left out; 1 for other formats.
+        is_animated: an animation, whose first frame alone is decoded.
     """
 
     format: str
@@ -93,6 +100,7 @@ class ImageHeader(msgspec.Struct, frozen=True, kw_only=True):
     orientation: int
     is_deep: bool = False
     pages: int = 1
+    is_animated: bool = False
 
 
 def probe_image(content: bytes, name: str = "image") -> ImageHeader:
@@ -142,8 +150,23 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
     if orientation >= 5 and kind != "tiff":
         width, height = height, width
     pages = count_pages(content) if kind == "tiff" else 1
-    facts = ImageHeader(format=kind, width=width, height=height, orientation=orientation, is_deep=is_deep, pages=pages)
+    facts = ImageHeader(
+        format=kind,
+        width=width,
+        height=height,
+        orientation=orientation,
+        is_deep=is_deep,
+        pages=pages,
+        is_animated=is_animated(content, kind),
+    )
     return image, facts
+
+
+def is_animated(content: bytes, kind: str) -> bool:
+    """Whether a file of the format `kind` holds more than one frame."""
+    if kind == "gif":
+        return len(GIF_FRAME.findall(content)) > 1
+    return kind in ANIMATION_MARKS and ANIMATION_MARKS[kind] in content[:ANIMATION_HEAD_BYTES]
 
 
 def check_pixel_limit(width: int, height: int, max_pixels: int, name: str) -> None:
@@ -163,6 +186,8 @@ def identify_format(content: bytes, name: str) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "webp"
     found = "an empty file" if not content else f"a file that begins with {content[:8]!r}"
+    if content[4:8] == b"ftyp":
+        found = "a HEIC or AVIF picture or a video"
     if content[128:132] == b"DICM":
         found = "a DICOM file"
     if PLAIN_TEXT.match(content):

@@ -47,8 +47,8 @@ from sightline.data.formats.picture_files import (
     has_picture,
     is_picture,
     list_folder,
+    report_no_picture,
     walk_files,
-    walk_pictures,
 )
 from sightline.data.formats.text_files import read_text
 from sightline.data.items import Item
@@ -91,7 +91,7 @@ class ClassFoldersFormat:
         if not source.is_dir() or not has_picture(source, MANY_FILES):
             raise UnreadableDataset(f"expected a folder of class folders with pictures, got {source}, which holds no picture")
         if "labels" in options:
-            return SourceDataset(categories=Categories(()), items=iterate_unlabelled(source))
+            return SourceDataset(categories=Categories(()), items=iterate_unlabelled(source, report))
         root = skip_wrappers(source)
         report_bystanders(source, root, report)
         places = list(find_places(root, list_names(root), report))
@@ -128,7 +128,7 @@ def report_bystanders(source: Path, root: Path, report: ConversionReport) -> Non
         files, _ = list_folder(folder)
         for name in files:
             if not is_picture(name) and not name.lower().startswith(EXPECTED_FILES):
-                report.warn("file", "file that is no picture is ignored", name)
+                report_no_picture(report, name)
         if folder == source:
             return
         for name in list_folder(folder.parent)[1]:
@@ -156,10 +156,13 @@ def order_names(root: Path, names: list[str], report: ConversionReport) -> list[
     return ordered
 
 
-def iterate_unlabelled(source: Path) -> Iterator[SourceItem]:
+def iterate_unlabelled(source: Path, report: ConversionReport) -> Iterator[SourceItem]:
     """Every picture below a folder, without a label; a folder right inside that is named like a split is one."""
-    for path in walk_pictures(source):
+    for path in walk_files(source):
         name = path.relative_to(source)
+        if not is_picture(path.name):
+            report_no_picture(report, name.as_posix())
+            continue
         yield SourceItem(file_name=name.as_posix(), path=path, split=find_split(name.parts[0]) if len(name.parts) > 1 else None)
 
 
@@ -177,7 +180,7 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
                 continue
             if not is_picture(path.name):
                 if not path.name.lower().startswith(EXPECTED_FILES):
-                    report.warn("file", "file that is no picture is ignored", path.relative_to(place.base).as_posix())
+                    report_no_picture(report, path.relative_to(place.base).as_posix())
                 continue
             name = path.relative_to(place.base)
             if any((base / name).exists() for base in earlier):
