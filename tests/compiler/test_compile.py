@@ -243,6 +243,22 @@ def test_a_model_that_is_wrong_in_fp32_already_is_said(
     assert all(warning in (result.folder / "report.html").read_text() for warning in said)
 
 
+def test_evidence_that_is_less_than_it_seems_is_said(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    writer = VersionWriter(tmp_path / "narrow", "narrow", version.categories, version.blobs)
+    for item in version.items("train"):
+        writer.add(item)
+    bars = [item for item in version.items("val") if item.annotations[0].category == "bars"][:10]
+    for place, item in enumerate(bars * 60):
+        writer.add(msgspec.structs.replace(item, file_name=f"val/{place}.png"))
+    warnings = compile_model(model, tmp_path / "out", writer.close(), max_drop=0.1, calibration_images=16).report.warnings
+    for start in (
+        "Only 10 of 600 validation pictures differ from each other",
+        "10 validation pictures give a wide interval",
+        "No validation picture shows 2 of the Model's 3 categories (blobs, plain)",
+    ):
+        assert [warning for warning in warnings if warning.startswith(start)], start
+
+
 def test_an_int8_file_that_runs_in_fp32_is_refused(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from square_pictures import CELL, SIDE, make_squares
+from toy_quantisers import DimQuantiser, use_quantiser
 
 from sightline.compiler.compile import compile_model
 from sightline.core.folders import hash_files, write_manifest
@@ -112,6 +113,17 @@ def test_pictures_without_annotations_on_which_a_detector_finds_much_are_told(tm
         writer.add(msgspec.structs.replace(item, annotations=()) if is_bare else item)
     report = compile_model(make_detector(tmp_path / "model"), tmp_path / "out", writer.close(), max_drop=0.9).report
     assert any("25 of 30 validation pictures carry no label and count as" in warning for warning in report.warnings)
+
+
+def test_objects_that_are_no_longer_shown_are_told_though_map_does_not_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_quantiser(monkeypatch, DimQuantiser)
+    version = make_squares(tmp_path / "data", "detection", ("square",))
+    report = compile_model(make_detector(tmp_path / "model"), tmp_path / "out", version, calibration_images=20).report
+    assert report.comparison is not None
+    assert report.comparison.candidate > 0.99
+    assert any(warning.startswith("Only 0% of the objects shown at confidence 0.25") for warning in report.warnings)
 
 
 def test_a_segmenter_keeps_its_pixels_in_int8(tmp_path: Path) -> None:

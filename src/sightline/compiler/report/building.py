@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from sightline.compiler.comparison import CompiledComparison
 from sightline.compiler.gate import MIN_IMAGES
 from sightline.compiler.graphs import count_flops, count_operators, count_weights, find_opset, load_graph
 from sightline.compiler.pictures import ChosenPictures
@@ -17,10 +18,11 @@ from sightline.compiler.report.records import CandidateRow, CompileReport, Flip,
 from sightline.compiler.stages import Stages
 from sightline.compiler.tuning.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
-from sightline.core.manifests import compute_manifest_id
+from sightline.core.manifests import ModelManifest, compute_manifest_id
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 500  # below it an interval is often wider than a point
+FEW_ALIKE = 0.8  # of the objects shown; mAP ranks them, and is blind to confidences that sink below what is shown
 
 
 def build_report(
@@ -241,10 +243,14 @@ def _warn_of_pictures(found: Findings) -> list[str]:
     if not found.is_labelled and found.compared:
         warnings.append("The pictures carry no labels: that answers stayed the same was checked, not that they are right.")
     warnings += _warn_of_bare_pictures(found, pictures)
-    if len(pictures.validation) < FEW_PICTURES:
+    different = len({item.blob for item in pictures.validation})
+    if different < len(pictures.validation):
         warnings.append(
-            f"{len(pictures.validation)} validation pictures give a wide interval; a drop of 0.3 points needs 5,000."
+            f"Only {different} of {len(pictures.validation)} validation pictures differ from each other: the interval takes "
+            "each repetition for further evidence."
         )
+    if different < FEW_PICTURES:
+        warnings.append(f"{different} validation pictures give a wide interval; a drop of 0.3 points needs 5,000.")
     return warnings
 
 
@@ -286,6 +292,25 @@ def _warn_of_scores(found: Findings) -> list[str]:
                 f"The interval of the change reaches to {100 * change.low:+.2f} points, below the limit of "
                 f"{-100 * found.request.max_drop:+.2f}: these pictures cannot exclude a larger drop."
             )
+        warnings += _warn_of_unseen(found.manifest, change)
+    return warnings
+
+
+def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison) -> list[str]:
+    """What the metric cannot see: categories that no picture shows, and objects that are no longer shown."""
+    warnings = []
+    seen = {one.category for one in change.per_category}
+    if missing := [name for name in manifest.categories if name not in seen] if seen else []:
+        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        warnings.append(
+            f"No validation picture shows {len(missing)} of the Model's {len(manifest.categories)} categories ({few}): what "
+            "compiling costs them was not measured."
+        )
+    if change.evidence == "labels" and manifest.task in ("detection", "instance") and change.agreement < FEW_ALIKE:
+        warnings.append(
+            f"Only {change.agreement:.0%} of the objects shown at confidence {manifest.decode.confidence_threshold:g} are "
+            f"found by both, FP32 and compiled, which {change.metric} does not see; look at the pictures that changed."
+        )
     return warnings
 
 
