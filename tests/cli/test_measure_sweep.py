@@ -83,6 +83,7 @@ def test_options_of_another_mode_are_refused_and_not_ignored(run: Run, model: Pa
     data = ("--data", lmdb)
     for options, named in (
         (("--iterations", "1", "--streams", "2"), "--streams"),
+        (("--iterations", "1", "--seed", "7"), "--seed"),
         (("--dtype", "fp32", "--point-s", "1", "--max-images", "3"), "--max-images, --point-s"),
         (("--mean", "1,2,3", "--csv", tmp_path / "x.csv"), "--mean, --csv"),
         (("--first-calibration-batch", "0"), "--first-calibration-batch"),

@@ -14,7 +14,7 @@ from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_
 
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.ir import OpenvinoImporter
-from sightline.compiler.importing.input_specs import make_input_spec
+from sightline.compiler.importing.input_specs import make_input_spec, takes_whole_numbers
 from sightline.compiler.openvino_files import make_model_info, make_own_info, write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest
@@ -240,6 +240,24 @@ def test_preprocessing_inside_the_network_is_carried_over(tmp_path: Path) -> Non
     assert imported.stated.mean == (0.0, 0.0, 0.0) and imported.stated.std == (1.0, 1.0, 1.0)
     assert "embedded_processing" in imported.notes[0]
     assert imported.graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def make_whole(kind: str) -> Any:
+    """`make_small` behind an input of whole numbers."""
+    prepared = openvino.preprocess.PrePostProcessor(make_small())
+    prepared.input().tensor().set_element_type(getattr(openvino.Type, kind))
+    prepared.input().preprocess().convert_element_type(openvino.Type.f32)
+    return prepared.build()
+
+
+@pytest.mark.parametrize("kind", ["u8", "i32"])
+def test_a_network_of_whole_numbers_is_fed_pixels(kind: str, tmp_path: Path) -> None:
+    imported = import_file(save(make_whole(kind), tmp_path / "whole.xml"))
+    assert_agrees(imported, np.random.default_rng(0).uniform(0, 255, (3, 3, 12, 12)).astype(np.float32), tmp_path)
+    assert takes_whole_numbers(imported.graph)
+    assert imported.notes[-1].startswith(f"the network takes {kind} pictures")
+    with pytest.raises(Unsupported, match=r"can hold pixels 0\.\.255"):
+        import_file(save(make_whole("i8"), tmp_path / "signed.xml"))
 
 
 def test_a_gray_network_says_so(tmp_path: Path) -> None:

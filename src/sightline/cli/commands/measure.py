@@ -233,7 +233,7 @@ def measure_command(
             out=out,
         )
     elif of_sweep.wants_sweep:
-        refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given())
+        refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given() | {"--seed": seed})
         run_sweep(
             terminal,
             home,

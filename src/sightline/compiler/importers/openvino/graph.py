@@ -45,6 +45,14 @@ CONVERTERS: dict[str, Callable[[Context, Any], str | list[str]]] = {
     **quantised.CONVERTERS,
 }
 ENDS = {"Parameter", "Result"}
+WHOLE_TYPES = {
+    "u8": onnx.TensorProto.UINT8,
+    "i16": onnx.TensorProto.INT16,
+    "u16": onnx.TensorProto.UINT16,
+    "i32": onnx.TensorProto.INT32,
+    "u32": onnx.TensorProto.UINT32,
+    "i64": onnx.TensorProto.INT64,
+}
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,10 @@ def _list_folded(c: Context) -> set[str]:
 def _write_input(c: Context, model: Model, picture: Picture) -> None:
     parameter = model.get_parameters()[0]
     name = c.writer.add_input(picture.name, (picture.channels, picture.height, picture.width))
+    if (kind := get_type(parameter.output(0))) in WHOLE_TYPES:  # what it takes of a float is its whole part
+        whole = c.writer.add("Cast", [name], name=f"{name}/whole", to=WHOLE_TYPES[kind])
+        name = c.writer.add("Cast", [whole], name=f"{name}/float", to=onnx.TensorProto.FLOAT)
+        c.notes.append(f"the network takes {kind} pictures: they come as float32 and are cast in its first layer")
     c.pictures.add(name)
     if picture.nhwc:
         source = name

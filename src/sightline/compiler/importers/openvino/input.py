@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.openvino.constants import Node, check_size, get_dimensions
+from sightline.compiler.importers.openvino.constants import Node, check_size, get_dimensions, get_type
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 Model = Any  # openvino.Model
@@ -75,6 +75,8 @@ def find_picture(model: Model, options: ImportOptions) -> Picture:
     node = inputs[0]
     if node.get_partial_shape().rank.is_dynamic or len(node.get_partial_shape()) != 4:
         raise Unsupported(f"expected a picture input of four axes, (N, C, H, W) or (N, H, W, C), got {said}")
+    if get_type(node.output(0)) == "i8":
+        raise Unsupported(f"expected an input that can hold pixels 0..255, got {said} of int8; export it with uint8 or float")
     shape = get_dimensions(node.output(0))
     nhwc = _is_nhwc(node, shape, options)
     channels, height, width = (shape[3], *shape[1:3]) if nhwc else shape[1:]
