@@ -96,10 +96,10 @@ class InferenceServer:
         self._are_threads_ended = True
         self._opening_ends_s = 0.0  # on the loop's clock, known when the server begins to end
         self.authenticator = self._make_authenticator()
-        slots, express = settings.threads, self.options.express_slots
-        self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=express)
+        slots = settings.threads
+        self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=self.options.express_slots)
         self.authenticator.on_change = self._heed_keys
-        self._threads = DeviceThreads(self.scheduler, slots, express)
+        self._threads = DeviceThreads(self.scheduler)
         self.host = ModelHost(
             repository,
             open_model or self._open_model,

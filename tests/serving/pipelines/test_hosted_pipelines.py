@@ -69,7 +69,7 @@ def repository(tmp_path: Path) -> Path:
 def serve(repository: Path, **settings: Any) -> Iterator[InferenceService]:
     """A server without its protocols."""
     scheduler = Scheduler(2, express_slots=0)
-    threads = DeviceThreads(scheduler, 2, 0)
+    threads = DeviceThreads(scheduler)
 
     def open_pipeline(source: PipelineSource) -> PipelineModel:
         return PipelineModel(

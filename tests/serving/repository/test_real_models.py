@@ -31,7 +31,7 @@ SLOTS = 2
 @contextmanager
 def serve(repository: Path, memory_budget_bytes: int | None = None) -> Iterator[tuple[InferenceService, ModelHost]]:
     scheduler = Scheduler(SLOTS)
-    threads = DeviceThreads(scheduler, SLOTS, scheduler.express_slots)
+    threads = DeviceThreads(scheduler)
     threads.start()
     host = ModelHost(
         repository,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sightline.core.errors import InvalidInput, QueueFull, QueueTimeout
+from sightline.core.errors import QueueFull, QueueTimeout
 from sightline.serving.scheduling.device_threads import DeviceThreads, execute_batch
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.scheduling.work import QueueSettings, Work
@@ -39,7 +39,7 @@ def finish_all(works: Sequence[Work], alone: bool) -> None:
 @contextmanager
 def run_threads(slots: int = 2, express_slots: int = 1) -> Iterator[Scheduler]:
     scheduler = Scheduler(slots, express_slots=express_slots)
-    threads = DeviceThreads(scheduler, slots, express_slots)
+    threads = DeviceThreads(scheduler)
     threads.start()
     try:
         yield scheduler
@@ -310,7 +310,7 @@ def test_a_work_cancelled_after_it_was_taken_is_not_executed() -> None:
 
 def test_close_ends_idle_threads_and_says_when_one_hangs() -> None:
     scheduler = Scheduler(1, express_slots=0)
-    threads = DeviceThreads(scheduler, 1, 0)
+    threads = DeviceThreads(scheduler)
     threads.start()
     gate, is_running = threading.Event(), threading.Event()
 
@@ -325,12 +325,7 @@ def test_close_ends_idle_threads_and_says_when_one_hangs() -> None:
     assert not threads.close(0.0)
     gate.set()
     assert threads.close(PATIENCE_S)
-    assert DeviceThreads(Scheduler(1), 1, 1).close(0.0)  # never started
-
-
-def test_threads_and_scheduler_must_agree() -> None:
-    with pytest.raises(InvalidInput, match="express"):
-        DeviceThreads(Scheduler(2), 2, 3)
+    assert DeviceThreads(Scheduler(1)).close(0.0)  # never started
 
 
 def test_under_stress_every_work_is_answered_exactly_once() -> None:

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 
-from sightline.core.errors import InvalidInput
 from sightline.serving.scheduling.dispatch import Batch
 from sightline.serving.scheduling.scheduler import Scheduler, answer_error
 
@@ -16,26 +15,13 @@ logger = logging.getLogger("sightline.serving")
 
 
 class DeviceThreads:
-    """`slots + express_slots` threads around a Scheduler. They survive whatever an executable does but hanging.
+    """A thread for each slot of a Scheduler, express ones too. They survive whatever an executable does but hanging."""
 
-    Args:
-        scheduler: made for as many slots.
-        slots, express_slots: as the scheduler's.
-
-    Raises: InvalidInput when they are others than the scheduler's.
-    """
-
-    def __init__(self, scheduler: Scheduler, slots: int, express_slots: int) -> None:
-        if (slots, express_slots) != (scheduler.slots, scheduler.express_slots):
-            raise InvalidInput(
-                f"expected the scheduler's {scheduler.slots} slots and {scheduler.express_slots} express slots, "
-                f"got {slots} and {express_slots}; pass the same numbers to both"
-            )
+    def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        count = scheduler.slots + scheduler.express_slots
         # Daemons: an engine that hangs must not keep the process from ending.
-        self._threads = [
-            threading.Thread(target=self._work, name=f"slot-{number}", daemon=True) for number in range(slots + express_slots)
-        ]
+        self._threads = [threading.Thread(target=self._work, name=f"slot-{number}", daemon=True) for number in range(count)]
         self._threads.append(threading.Thread(target=scheduler.keep_time, name="scheduler-time", daemon=True))
 
     def start(self) -> None:
