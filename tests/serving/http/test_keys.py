@@ -207,7 +207,7 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
     (first_token, first), (second_token, second) = create_key("first"), create_key("second")
     authenticator = Authenticator(file=write_keys(path, first), clock=clock)
     running = authenticator.authenticate(first_token)
-    running.quota.enter()
+    running.quota.begin()
 
     write_keys(tmp_path / "new.json", first, second).replace(path)
     with pytest.raises(Refusal):
@@ -321,7 +321,7 @@ def test_the_rate_of_a_key_is_its_own() -> None:
     (slow_token, slow), (other_token, other) = create_key("slow"), create_key("other")
     limited = msgspec.structs.replace(slow, requests_per_s=1.0, burst=1.0)
     authenticator = Authenticator([limited, other], clock=clock)
-    authenticator.authenticate(slow_token).quota.enter()
+    authenticator.authenticate(slow_token).quota.spend()
     with pytest.raises(Refusal, match="1 requests a second"):
-        authenticator.authenticate(slow_token).quota.enter()
-    authenticator.authenticate(other_token).quota.enter()
+        authenticator.authenticate(slow_token).quota.spend()
+    authenticator.authenticate(other_token).quota.spend()

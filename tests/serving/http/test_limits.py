@@ -1,7 +1,7 @@
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.http.limits import Quota, TokenBucket
+from sightline.serving.http.limits import Quota, TokenBucket, take_turn
 from sightline.serving.http.refusals import Refusal
 
 
@@ -11,6 +11,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def enter(quota: Quota) -> None:
+    quota.spend()
+    quota.begin()
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
@@ -47,22 +52,22 @@ def test_rates_that_are_none_are_refused(rate: float, burst: float | None) -> No
 
 def test_a_quota_bounds_what_runs_at_once() -> None:
     quota = Quota(max_concurrent=2)
-    quota.enter()
-    quota.enter()
+    enter(quota)
+    enter(quota)
     with pytest.raises(Refusal) as refused:
-        quota.enter()
+        enter(quota)
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
     quota.leave()
-    quota.enter()
+    enter(quota)
     assert quota.running == 2
 
 
 def test_a_quota_that_is_too_fast_says_when_to_come_again() -> None:
     clock = Clock()
     quota = Quota(TokenBucket(0.1, clock=clock))
-    quota.enter()
+    enter(quota)
     with pytest.raises(Refusal) as refused:
-        quota.enter()
+        enter(quota)
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "10"})
     assert quota.running == 1  # the refused one is not to be left
 
@@ -71,14 +76,14 @@ def test_a_frame_leaves_a_token_to_requests_where_there_is_room_for_two() -> Non
     clock = Clock()
     quota = Quota(TokenBucket(1.0, burst=2, clock=clock))
     assert [quota.enter_frame() for _ in range(2)] == [True, False]
-    quota.enter()
+    enter(quota)
     lone = Quota(TokenBucket(1.0, burst=1, clock=clock))
     assert [lone.enter_frame() for _ in range(2)] == [True, False]
 
 
 def test_who_rests_takes_no_place() -> None:
     quota = Quota(max_concurrent=1)
-    quota.enter()
+    enter(quota)
     assert not quota.enter_frame()
     with quota.rest():
         assert quota.enter_frame()
@@ -88,10 +93,33 @@ def test_who_rests_takes_no_place() -> None:
 
 def test_frames_begin_within_the_number_at_once_and_keep_no_request_out() -> None:
     quota = Quota(max_concurrent=2)
-    quota.enter()
+    enter(quota)
     assert [quota.enter_frame() for _ in range(2)] == [True, False]
-    quota.enter()
+    enter(quota)
     with pytest.raises(Refusal):
-        quota.enter()
+        enter(quota)
     quota.leave_frame()
     assert not quota.enter_frame()
+
+
+def test_a_turn_of_all_that_is_refused_takes_nothing_of_a_callers_own() -> None:
+    clock = Clock()
+    quota, bucket = Quota(TokenBucket(1.0, burst=2, clock=clock)), TokenBucket(0.1, clock=clock)
+    take_turn(quota, bucket)
+    for _ in range(2):
+        with pytest.raises(Refusal) as refused:
+            take_turn(quota, bucket)
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "10"})
+    take_turn(quota, None)
+    with pytest.raises(Refusal) as refused:
+        take_turn(quota, None)
+    assert refused.value.status == 429
+
+
+def test_who_is_beyond_its_own_rate_takes_no_turn_of_all() -> None:
+    clock = Clock()
+    quota, bucket = Quota(TokenBucket(0.1, clock=clock)), TokenBucket(1.0, burst=2, clock=clock)
+    take_turn(quota, bucket)
+    with pytest.raises(Refusal):
+        take_turn(quota, bucket)
+    assert bucket.take() == 0.0

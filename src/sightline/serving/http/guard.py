@@ -26,7 +26,7 @@ from sightline.core.errors import QueueFull
 from sightline.serving.http.connections.exchange import is_ended_by_server
 from sightline.serving.http.cross_origin import PREFLIGHT_MARK, answer_preflight, list_cross_origin_headers, read_origins
 from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_token
-from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.named_hosts import spell_host
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, answer_refusal
@@ -196,9 +196,8 @@ class Guard:
         need = find_need(record.method, record.path)
         caller = self._find_caller(need, record, wanted)
         record.tenant = caller.name
-        caller.quota.spend()  # before the limit of all: a key beyond its own must not spend what all may send together
-        if not need.is_open and record.path != METRICS_PATH:  # a server at its limit is what metrics are to show
-            self._take_turn(caller)
+        is_free = need.is_open or record.path == METRICS_PATH  # a server at its limit is what metrics are to show
+        take_turn(caller.quota, None if is_free else self._bucket)
         if need.joins is not None and not scope.get("query_string"):  # which may name another version
             self._look_at_queue(need.joins, caller)
         state = scope.setdefault("state", {})
@@ -229,12 +228,6 @@ class Guard:
         if need.model is not None:
             caller.check_model(need.model)
         return caller
-
-    def _take_turn(self, caller: Caller) -> None:
-        wait_s = self._bucket.take() if self._bucket is not None else 0.0
-        if wait_s > 0:
-            caller.quota.put_back()
-            raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
 
     def _look_at_queue(self, joined: JoinedQueue, caller: Caller) -> None:
         try:

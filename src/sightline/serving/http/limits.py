@@ -61,11 +61,6 @@ class Quota:
         self.max_concurrent = max_concurrent
         self.running = self.frames = 0
 
-    def enter(self) -> None:
-        """`spend` and `begin`."""
-        self.spend()
-        self.begin()
-
     def spend(self) -> None:
         """Take one request of the rate, where one could begin now. Raises: Refusal 429 with Retry-After, taking none."""
         self._check_running()
@@ -116,3 +111,17 @@ class Quota:
             yield
         finally:
             self.running += 1
+
+
+def take_turn(quota: Quota, bucket: TokenBucket | None) -> None:
+    """Take one request of a caller's rate, and one of all callers' together. Args: bucket: of all; None: unlimited.
+
+    The caller's own comes first: a key beyond it must not spend what all may send.
+
+    Raises: Refusal 429, 503 with Retry-After; nothing is taken then.
+    """
+    quota.spend()
+    wait_s = bucket.take() if bucket is not None else 0.0
+    if wait_s > 0:
+        quota.put_back()
+        raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)

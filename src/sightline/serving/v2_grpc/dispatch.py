@@ -26,7 +26,7 @@ import msgspec
 
 from sightline.serving.http.guard import REQUEST_ID
 from sightline.serving.http.keys import ANYBODY, Caller, read_token
-from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
@@ -272,10 +272,7 @@ class CallDispatcher:
     def _enter(self, call: ServiceCall, caller: Caller, record: RequestRecord) -> Iterator[None]:
         """A place for one request under the limits of all and of its key. Raises: Refusal."""
         record.tenant = caller.name
-        caller.quota.spend()  # before the limit of all: a key beyond its own must not spend what all may send together
-        if self._bucket is not None and call.name not in OPEN_CALLS and (wait_s := self._bucket.take()) > 0:
-            caller.quota.put_back()
-            raise Refusal(503, "the server has reached its limit of requests a second; send the request again later", wait_s)
+        take_turn(caller.quota, None if call.name in OPEN_CALLS else self._bucket)
         caller.quota.begin()
         try:
             yield
