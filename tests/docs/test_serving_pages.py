@@ -28,7 +28,7 @@ from sightline.serving.repository.configuration import (
 from sightline.serving.streams.stream import StreamOptions
 from sightline.serving.streams.stream_metrics import StreamMetrics
 from sightline.serving.streams.stream_requests import SourceField
-from sightline.serving.v2.endpoints import EXTENSIONS
+from sightline.serving.v2.describing import EXTENSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY_PAGE = (ROOT / "docs/reference/model-repository.md").read_text()

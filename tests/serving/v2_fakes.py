@@ -13,7 +13,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 
-from sightline.core.errors import Conflict, InvalidInput, NotFound, QueueFull, QueueTimeout, SightlineError
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, QueueFull, QueueTimeout, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.files.reading import decode_image
 from sightline.imaging.preprocessing import prepare_batch
@@ -256,6 +256,7 @@ class Bench:
         self.is_ready = True
         self.service = InferenceService(self.host, self.scheduler, [self.statistics])
         self.held_bytes: list[int] = []  # what was counted beside bodies, in order
+        self.has_room = True  # for such
         self.endpoints = V2Endpoints(
             self.service,
             self.host,
@@ -268,6 +269,8 @@ class Bench:
 
     @contextmanager
     def _hold(self, size_bytes: int) -> Iterator[None]:
+        if not self.has_room:
+            raise Exhausted("no room")
         self.held_bytes.append(size_bytes)
         yield
 

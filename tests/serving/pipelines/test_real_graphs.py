@@ -36,7 +36,7 @@ from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.scheduling.work import Work
 from sightline.serving.v2.answers import select_outputs
-from sightline.serving.v2.endpoints import describe_model
+from sightline.serving.v2.describing import describe_model
 from sightline.serving.v2.requests import InferRequest, RequestedOutput
 
 UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sightline.core.errors import Exhausted, QueueFull
+from sightline.core.errors import QueueFull
 from sightline.serving.v2 import requests
 
 SUM_BODY = {
@@ -446,9 +446,6 @@ def test_numbers_that_are_no_views_are_counted_and_read_in_a_thread(client, benc
 
 
 def test_inputs_are_counted_before_they_are_read(client, bench, monkeypatch):
-    def refuse(size_bytes):
-        raise Exhausted("no room")
-
     monkeypatch.setattr(requests, "decode_json", None)
-    bench.endpoints._hold = refuse
+    bench.has_room = False
     assert post(client, SUM_BODY).status_code == 503

@@ -5,9 +5,9 @@ inferring thread wrote. Everything that may block, or take long for large reques
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version as find_package_version
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,38 +20,18 @@ from sightline.serving.http.content_encoding import Decompressor, read_encoding
 from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
-from sightline.serving.inference.calls import ServedFacts, TensorFacts
+from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import make_answer_writer
 from sightline.serving.v2.bodies import choose_encoding
-from sightline.serving.v2.claims import check_claims
-from sightline.serving.v2.models import AdministeredHost, Models, VersionState
-from sightline.serving.v2.requests import ANNOTATIONS, IMAGE, find_made_output, make_call, open_request, read_header_length
+from sightline.serving.v2.describing import describe_server
+from sightline.serving.v2.inferring import Hold, Inferrer
+from sightline.serving.v2.models import AdministeredHost, Models
+from sightline.serving.v2.requests import open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
 
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
 MAX_ADMINISTRATION_BYTES = 1024 * 1024
-SERVER_NAME = "sightline"
-EXTENSIONS = (  # Triton's names, then our own
-    "binary_tensor_data",
-    "classification",
-    "schedule_policy",
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "model_configuration",
-    "statistics",
-    "sightline_pictures",
-    "sightline_annotations",
-)
-PICTURES = {
-    "datatype": "BYTES",
-    "shape": [-1],
-    "content": "encoded pictures (JPEG, PNG, WebP, BMP, TIFF), prepared on the server",
-}
-MADE_OUTPUTS = {
-    ANNOTATIONS: "for each picture a JSON list of what was found in it, in its own pixels; when asked for by name",
-    IMAGE: "for each picture the one that the network draws, as PNG; when asked for by name",
-}
 
 
 class _IndexRequest(msgspec.Struct):
@@ -92,17 +72,15 @@ class V2Endpoints:
         *,
         max_request_bytes: int,
         is_ready: Callable[[], bool] = lambda: True,
-        hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
+        hold: Hold = lambda size_bytes: nullcontext(),
         decompressor: Decompressor | None = None,
     ) -> None:
-        self.service = service
         self.models = Models(host)
         self.statistics = statistics
         self.max_request_bytes = max_request_bytes
         self.is_ready = is_ready
-        self._hold = hold
+        self._inferrer = Inferrer(service, hold)
         self._decompressor = decompressor or Decompressor(max_request_bytes, hold)
-        self._version = find_package_version("sightline")
 
     async def infer(self, request: Request) -> Response:
         """Infer once."""
@@ -121,12 +99,9 @@ class V2Endpoints:
         header_length = read_header_length(head[b"inference-header-content-length"], body)
         is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
         opened = await asyncio.to_thread(open_request, body, header_length) if is_large else open_request(body, header_length)
-        check_claims(opened.claims, facts)
-        with self._hold(opened.added_bytes) if opened.added_bytes else nullcontext():
-            asked = await asyncio.to_thread(opened.read) if is_large or opened.is_slow else opened.read()
-            writer = make_answer_writer(asked, choose_encoding(head[b"accept-encoding"]))
-            tenant = request.scope.get("state", {}).get("tenant", "")
-            answer = await self.service.infer(make_call(asked, facts, writer, version, tenant))
+        make_writer = partial(make_answer_writer, encoding=choose_encoding(head[b"accept-encoding"]))
+        tenant = request.scope.get("state", {}).get("tenant", "")
+        answer = await self._inferrer.infer(opened, facts, make_writer, version=version, tenant=tenant, is_large=is_large)
         assert isinstance(answer, Response)
         return answer
 
@@ -143,14 +118,11 @@ class V2Endpoints:
 
     async def read_server(self, request: Request) -> Response:
         """Name, version and extensions of the server."""
-        return write_json({"name": SERVER_NAME, "version": self._version, "extensions": EXTENSIONS})
+        return write_json(describe_server())
 
     async def read_model(self, request: Request) -> Response:
         """Metadata of a model."""
-        name, version = read_path(request)
-        facts = self.models.find_facts(name, version)
-        versions = self.models.list_versions(name)
-        return write_json(describe_model(facts, [number for _, number in versions]))
+        return write_json(self.models.describe(*read_path(request)))
 
     async def read_model_ready(self, request: Request) -> Response:
         """200 when the model, or this version of it, answers."""
@@ -165,9 +137,7 @@ class V2Endpoints:
 
     async def read_configuration(self, request: Request) -> Response:
         """The complete configuration of a model."""
-        name, version = read_path(request)
-        host = self.models.host
-        return write_json(await asyncio.to_thread(self.models.call_host, host.describe_configuration, name, version))
+        return write_json(await self.models.describe_configuration(*read_path(request)))
 
     async def read_statistics(self, request: Request) -> Response:
         """Statistics of all models that the caller may use, one, or one version."""
@@ -178,20 +148,12 @@ class V2Endpoints:
     async def list_repository(self, request: Request) -> Response:
         """Every version in the repository that the caller may use, and its state."""
         asked = await self._read_json(request, _IndexRequest)
-        states, caller = await asyncio.to_thread(self.models.host.index), find_caller(request.scope)
-        return write_json(
-            [
-                describe_state(state)
-                for state in states
-                if (state.state == "READY" or not asked.ready) and caller.may_use(state.name)
-            ]
-        )
+        return write_json(await self.models.list_states(find_caller(request.scope), asked.ready))
 
     async def load(self, request: Request) -> Response:
         """Load a model, or load it again, maybe with another configuration."""
         asked = await self._read_json(request, _LoadRequest)
-        configuration = read_configuration(asked.parameters)
-        await self.models.load(request.path_params["name"], configuration)
+        await self.models.load(request.path_params["name"], asked.parameters)
         return Response()
 
     async def unload(self, request: Request) -> Response:
@@ -224,54 +186,3 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if key in head:
             head[key] = value
     return head
-
-
-def describe_model(facts: ServedFacts, versions: list[int]) -> dict[str, Any]:
-    """Metadata of a model as JSON has it.
-
-    The protocol has no word for what an output means, for pictures as an input, and for an output that is made of the graph's
-    when it is asked for: they stand under `parameters`. Clients ask for every output that the metadata lists.
-    """
-    inputs = [describe_tensor(fact) for fact in facts.inputs]
-    outputs = [describe_tensor(fact) for fact in facts.outputs]
-    if facts.input is not None:
-        for tensor in inputs:
-            if tensor["name"] == facts.input.name:
-                tensor["parameters"] = {"also_accepts": PICTURES}
-    most = facts.max_batch if facts.is_batched else 0
-    parameters: dict[str, Any] = {"task": facts.task, "categories": facts.categories, "max_batch_size": most}
-    if (made := find_made_output(facts)) is not None:
-        parameters["also_answers"] = {"name": made, "datatype": "BYTES", "shape": [-1], "content": MADE_OUTPUTS[made]}
-    return {
-        "name": facts.name,
-        "versions": [str(version) for version in versions],
-        "platform": facts.engine,
-        "inputs": inputs,
-        "outputs": outputs,
-        "parameters": parameters,
-    }
-
-
-def describe_tensor(fact: TensorFacts) -> dict[str, Any]:
-    """A tensor as metadata has it."""
-    return {"name": fact.name, "datatype": fact.datatype, "shape": fact.shape}
-
-
-def describe_state(state: VersionState) -> dict[str, str]:
-    """A version as the repository index has it."""
-    return {"name": state.name, "version": str(state.version), "state": state.state, "reason": state.reason}
-
-
-def read_configuration(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The configuration that a load request carries as a JSON string. Raises: InvalidInput; files in requests are not taken."""
-    if files := [name for name in parameters if name.startswith("file:")]:
-        raise InvalidInput(f"this server takes no model files by request, got {files[0][:100]!r}; put them into its repository")
-    text = parameters.get("config")
-    if text is None:
-        return None
-    if not isinstance(text, str):
-        raise InvalidInput("expected parameters.config to be a string that holds the configuration's JSON")
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise InvalidInput(f"expected parameters.config to be a JSON object, got {error}") from error

@@ -17,7 +17,7 @@ import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
@@ -30,6 +30,7 @@ from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
@@ -48,7 +49,6 @@ OPEN_CALLS = frozenset(("ServerLive", "ServerReady", "Check"))  # need no key: t
 
 Answer = Callable[[Any, Origin], Awaitable[bytes]]
 Teller = Callable[[RequestRecord], None]
-Hold = Callable[[int], AbstractContextManager[None]]
 
 
 class Authenticator(Protocol):

@@ -4,10 +4,8 @@ Only the conversion is here. Fitting a request to a model, choosing outputs, cla
 `serving.v2`'s, so that both protocols answer alike.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version as find_package_version
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,16 +14,9 @@ from google.protobuf import json_format
 from sightline.core.errors import NotFound, SightlineError, Unsupported
 from sightline.serving.http.keys import Caller
 from sightline.serving.inference.service import InferenceService
-from sightline.serving.v2.claims import check_claims
-from sightline.serving.v2.endpoints import (
-    EXTENSIONS,
-    SERVER_NAME,
-    describe_model,
-    describe_state,
-    read_configuration,
-)
+from sightline.serving.v2.describing import describe_server
+from sightline.serving.v2.inferring import Hold, Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
-from sightline.serving.v2.requests import make_call
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.messages import HEALTH_PACKAGE, SERVICE, Message, find_message
 from sightline.serving.v2_grpc.tensors import make_answer_writer, open_request, read_parameters
@@ -61,14 +52,12 @@ class GrpcEndpoints:
         host: AdministeredHost,
         statistics: Statistics,
         is_ready: Callable[[], bool],
-        hold: Callable[[int], AbstractContextManager[None]],
+        hold: Hold,
     ) -> None:
-        self.service = service
         self.models = Models(host)
         self.statistics = statistics
         self.is_ready = is_ready
-        self._hold = hold
-        self._version = find_package_version("sightline")
+        self._inferrer = Inferrer(service, hold)
 
     def list_handlers(self) -> dict[str, Callable[[Message, Origin], Awaitable[bytes]]]:
         """What answers each unary call, by its name."""
@@ -121,14 +110,12 @@ class GrpcEndpoints:
 
     async def read_server(self, message: Message, origin: Origin) -> bytes:
         """Name, version and extensions of the server."""
-        return _write("ServerMetadataResponse", name=SERVER_NAME, version=self._version, extensions=EXTENSIONS)
+        return _write("ServerMetadataResponse", **describe_server())
 
     async def read_model(self, message: Message, origin: Origin) -> bytes:
         """Metadata of a model, without the `parameters` that only JSON has a place for."""
         origin.caller.check_model(message.name)
-        facts = self.models.find_facts(message.name, message.version)
-        versions = self.models.list_versions(message.name)
-        described = describe_model(facts, [version for _, version in versions])
+        described = self.models.describe(message.name, message.version)
         tensors = {
             side: [{key: tensor[key] for key in ("name", "datatype", "shape")} for tensor in described[side]]
             for side in ("inputs", "outputs")
@@ -139,8 +126,7 @@ class GrpcEndpoints:
     async def read_configuration(self, message: Message, origin: Origin) -> bytes:
         """The complete configuration of a model; our own settings stand in its parameters as JSON text, which `load` takes."""
         origin.caller.check_model(message.name)
-        host = self.models.host
-        described = await asyncio.to_thread(self.models.call_host, host.describe_configuration, message.name, message.version)
+        described = await self.models.describe_configuration(message.name, message.version)
         if (own := described.get("sightline")) is not None:
             text = msgspec.json.encode(own).decode()
             described = described | {"parameters": {**described["parameters"], "sightline": {"string_value": text}}}
@@ -158,20 +144,13 @@ class GrpcEndpoints:
     async def list_repository(self, message: Message, origin: Origin) -> bytes:
         """Every version in the repository that the caller may use, and its state."""
         _check_repository(message)
-        states = await asyncio.to_thread(self.models.host.index)
-        listed = [
-            describe_state(state)
-            for state in states
-            if (state.state == "READY" or not message.ready) and origin.caller.may_use(state.name)
-        ]
-        return _write("RepositoryIndexResponse", models=listed)
+        return _write("RepositoryIndexResponse", models=await self.models.list_states(origin.caller, message.ready))
 
     async def load(self, message: Message, origin: Origin) -> bytes:
         """Load a model, or load it again, maybe with another configuration."""
         origin.caller.check_admin()
         _check_repository(message)
-        configuration = read_configuration(read_parameters(message.parameters))
-        await self.models.load(message.model_name, configuration)
+        await self.models.load(message.model_name, read_parameters(message.parameters))
         return _write("RepositoryModelLoadResponse")
 
     async def unload(self, message: Message, origin: Origin) -> bytes:
@@ -185,14 +164,14 @@ class GrpcEndpoints:
     async def _infer(self, message: Message, origin: Origin, is_in_stream: bool) -> bytes:
         origin.caller.check_model(message.model_name)
         facts = self.models.find_facts(message.model_name, message.model_version)
-        opened = open_request(message)
-        check_claims(opened.claims, facts)
-        with self._hold(opened.added_bytes) if opened.added_bytes else nullcontext():
-            asked = await asyncio.to_thread(opened.read) if opened.is_slow else opened.read()
-            limits = [limit for limit in (asked.timeout_s, origin.remaining_s) if limit is not None]
-            asked = msgspec.structs.replace(asked, timeout_s=min(limits, default=None))
-            writer = make_answer_writer(asked, is_in_stream)
-            answer = await self.service.infer(make_call(asked, facts, writer, message.model_version, origin.caller.name))
+        answer = await self._inferrer.infer(
+            open_request(message),
+            facts,
+            partial(make_answer_writer, is_in_stream=is_in_stream),
+            version=message.model_version,
+            tenant=origin.caller.name,
+            remaining_s=origin.remaining_s,
+        )
         assert isinstance(answer, bytes)
         return answer
 

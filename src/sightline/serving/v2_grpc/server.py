@@ -15,6 +15,7 @@ from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
+from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2.models import AdministeredHost
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.connections import Connections
@@ -23,7 +24,7 @@ from sightline.serving.v2_grpc.unread import CountUnread
 if TYPE_CHECKING:
     import grpc
 
-    from sightline.serving.v2_grpc.dispatch import Authenticator, Hold, Teller
+    from sightline.serving.v2_grpc.dispatch import Authenticator, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_MESSAGES = 16  # as many as fit the 1 GB of all bodies at 64 MB each
@@ -110,7 +111,7 @@ def create_grpc_server(
     is_ready: Callable[[], bool] = lambda: True,
     bucket: TokenBucket | None = None,
     tellers: "Sequence[Teller]" = (),
-    hold: "Hold" = lambda size_bytes: nullcontext(),
+    hold: Hold = lambda size_bytes: nullcontext(),
     count_unread: CountUnread = lambda answer, size_bytes: None,
     max_messages: int = MAX_MESSAGES,
     message_timeout_s: float = MESSAGE_TIMEOUT_S,
