@@ -262,6 +262,6 @@ def test_rude_clients_cost_the_polite_nothing(running: Running) -> None:
         assert sum(one.result() for one in rude) > RUDE
     wait_until(lambda: not running.whole.edge.connections)
     assert running.whole.edge.buffered_bytes == 0
-    assert running.whole.scheduler.depth("parts") == 0
+    assert running.whole.scheduler.snapshot().waiting.get("parts", 0) == 0
     with running.client() as client:
         check_answers(client)

@@ -349,7 +349,7 @@ def test_a_full_queue_is_503_with_a_time_and_the_admitted_are_answered(gated: tu
         admitted = [pool.submit(client.post, "/predict/parts", content=make_png())]
         assert model.entered.acquire(timeout=30)
         admitted += [pool.submit(client.post, "/predict/parts", content=make_png()) for _ in "ab"]
-        wait_until(lambda: running.whole.scheduler.depth("parts") == 2)
+        wait_until(lambda: running.whole.scheduler.snapshot().waiting.get("parts", 0) == 2)
         assert 'nv_inference_pending_request_count{model="parts",version="1"} 2.0' in client.get("/metrics").text
         for refused in (
             client.post("/predict/parts", content=make_png()),
@@ -371,7 +371,7 @@ def test_a_client_that_hangs_up_takes_its_work_out_of_the_queue(gated: tuple[Run
             for _ in range(5):  # more than the queue holds: each leaves its place to the next
                 with pytest.raises(httpx.ReadTimeout):
                     impatient.post("/predict/parts", content=make_png())
-        wait_until(lambda: running.whole.scheduler.depth("parts") == 0)
+        wait_until(lambda: running.whole.scheduler.snapshot().waiting.get("parts", 0) == 0)
         model.gate.set()
         assert first.result().status_code == 200
         assert client.post("/predict/parts", content=make_png()).status_code == 200

@@ -20,7 +20,6 @@ def parse(*steps: dict[str, Any], **rest: Any) -> Any:
 def test_detector_crop_classifier_is_three_lines_and_answers_with_the_detections() -> None:
     pipeline = parse(FIND, CROP, SORT)
     assert [step.name for step in pipeline.steps] == ["find", "dogs", "breed"]
-    assert pipeline.models == ("detector", "breeds")
     assert pipeline.answers == ("find",)
 
 

@@ -57,4 +57,4 @@ def test_nothing_of_an_answered_request_is_kept() -> None:
         scheduler.finish(batch, 0.01)
     del batch
     assert [payload() for payload in payloads] == [None, None, None]
-    assert scheduler.depth("m") == 1
+    assert scheduler.snapshot().waiting.get("m", 0) == 1

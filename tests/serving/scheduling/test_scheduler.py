@@ -97,7 +97,7 @@ def test_works_of_a_lower_priority_take_no_room_from_higher_ones() -> None:
     admitted = {level: sum(try_send(simulation, model, priority=level) is None for _ in range(9)) for level in (0, 1, 2)}
     assert admitted == {0: 3, 1: 3, 2: 0}
     simulation.run(0.75)  # all but one of the lower level are done
-    assert simulation.scheduler.depth("m") == 0
+    assert simulation.scheduler.snapshot().waiting.get("m", 0) == 0
     assert {level: try_send(simulation, model, priority=level) for level in (2, 1)} == {2: None, 1: None}
 
 
@@ -175,7 +175,7 @@ def test_a_work_marked_cancelled_is_dropped_when_its_turn_comes() -> None:
     scheduler.submit(only)
     only.is_cancelled = True
     assert take_works(scheduler) == []
-    assert scheduler.depth("other") == 0
+    assert scheduler.snapshot().waiting.get("other", 0) == 0
 
 
 def test_versions_of_a_model_tell_by_themselves_how_many_wait() -> None:
@@ -183,7 +183,7 @@ def test_versions_of_a_model_tell_by_themselves_how_many_wait() -> None:
     old, new = FakeExecutable("m"), FakeExecutable("m")
     for executable in (old, new, new):
         scheduler.submit(make_work(executable))
-    assert (dict(scheduler.list_depths()), scheduler.depth("m")) == ({old: 1, new: 2}, 3)
+    assert (dict(scheduler.list_depths()), scheduler.snapshot().waiting.get("m", 0)) == ({old: 1, new: 2}, 3)
 
 
 def test_who_still_waits_at_its_deadline_is_refused_then_also_while_every_slot_is_busy() -> None:
@@ -273,7 +273,7 @@ def test_what_cannot_be_is_refused() -> None:
     (_,) = block(scheduler)
     with pytest.raises(QueueFull):
         scheduler.submit(make_work(FakeExecutable("m", max_waiting=0)))
-    assert scheduler.depth("m") == 0
+    assert scheduler.snapshot().waiting.get("m", 0) == 0
 
 
 # Slots
@@ -311,11 +311,11 @@ def test_a_paged_out_model_waits_without_holding_a_slot_until_it_wakes() -> None
     others = [simulation.send(other) for _ in range(5)]
     simulation.run(1.0)
     assert simulation.latencies(others) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
-    assert simulation.scheduler.depth("paged-out") == 1
+    assert simulation.scheduler.snapshot().waiting.get("paged-out", 0) == 1
     assert isinstance(late.error, QueueTimeout)
     paged_out.is_resident = True
     simulation.run(2.0)
-    assert simulation.scheduler.depth("paged-out") == 1  # nobody said so yet
+    assert simulation.scheduler.snapshot().waiting.get("paged-out", 0) == 1  # nobody said so yet
     simulation.scheduler.wake()
     simulation.run(3.0)
     assert work.result == "done"

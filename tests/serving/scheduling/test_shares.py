@@ -205,7 +205,7 @@ def test_a_tenant_that_fills_the_queue_leaves_others_their_part_of_it() -> None:
     while try_send(simulation, model, tenant="flood") is None:
         pass
     simulation.run(0.0)
-    assert simulation.scheduler.depth("m") == 128
+    assert simulation.scheduler.snapshot().waiting.get("m", 0) == 128
     assert try_send(simulation, model, tenant="flood") is not None
     admitted = {name: sum(try_send(simulation, model, tenant=name) is None for _ in range(200)) for name in ("modest", "heavy")}
     assert admitted == {"modest": 128 // 2, "heavy": 77}  # the next above 128 * 3 / 5

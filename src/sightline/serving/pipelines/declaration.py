@@ -74,11 +74,6 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     steps: tuple[Step, ...]
     answer: str | tuple[str, ...] = ()
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the models it runs, each once."""
-        return tuple(dict.fromkeys(step.model for step in self.steps if step.model))
-
     def find(self, name: str) -> Step:
         """The step of this name; there is one."""
         return next(step for step in self.steps if step.name == name)

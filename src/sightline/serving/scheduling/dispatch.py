@@ -259,10 +259,6 @@ class Dispatcher:
         queue = self._queues.get(id(executable))
         return queue is not None and queue.running > 0
 
-    def depth(self, name: str) -> int:
-        """Requests that wait for a model."""
-        return sum(queue.waiting for queue in self._queues.values() if queue.executable.name == name)
-
     def list_depths(self) -> list[tuple[Executable, int]]:
         """Every executable that has a queue now, and the requests in it."""
         return [(queue.executable, queue.waiting) for queue in self._queues.values()]

@@ -120,11 +120,6 @@ class Scheduler:
             self._set_timer()
             self._ring()
 
-    def depth(self, name: str) -> int:
-        """Requests that wait for a model."""
-        with self._lock:
-            return self._dispatcher.depth(name)
-
     def list_depths(self) -> list[tuple[Executable, int]]:
         """Every executable that has a queue now, and the requests in it."""
         with self._lock:
