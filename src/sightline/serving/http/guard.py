@@ -10,9 +10,6 @@ what came with a head is parsed, so that a request which does not come in costs 
 """
 
 import asyncio
-import itertools
-import re
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -30,7 +27,7 @@ from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.named_hosts import spell_host
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, answer_refusal
-from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -52,7 +49,6 @@ SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 WANTED = frozenset(
     (b"host", b"origin", b"authorization", b"x-api-key", b"x-request-id", b"content-length", b"transfer-encoding")
 ) | {PREFLIGHT_MARK}
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 REMEMBERED_HOSTS = 64
 
 SERVER_ENDS = 503  # what `Exchange` answers then
@@ -127,8 +123,7 @@ class Guard:
         self._bucket = bucket
         self._check_room = check_room
         self._good_hosts: set[bytes | None] = set()
-        self._id_prefix = secrets.token_hex(4)
-        self._id_numbers = itertools.count(1)
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -181,7 +176,7 @@ class Guard:
     def _let_in(self, scope: Scope, record: RequestRecord) -> bool:
         """Note who calls. Returns: whether it is a browser that asks what a listed page may send. Raises: Refusal."""
         wanted = {name: value for name, value in scope["headers"] if name in WANTED}
-        self._set_request_id(record, wanted.get(b"x-request-id"))
+        record.request_id = self._ids.choose(wanted.get(b"x-request-id", b""))
         length = wanted.get(b"content-length", b"0")
         record.bytes_in = None if b"transfer-encoding" in wanted or not length.isdigit() else int(length)
         host = wanted.get(b"host")
@@ -253,12 +248,6 @@ class Guard:
         own = origin.lower().partition(b"://")[2]
         if acts and (not own or own != (host or b"").lower()):
             raise Refusal(403, "a page of another site asked for this; the server allows that to listed origins only")
-
-    def _set_request_id(self, record: RequestRecord, given: bytes | None) -> None:
-        if given is not None and REQUEST_ID.fullmatch(given):
-            record.request_id = given.decode("ascii")
-        else:
-            record.request_id = f"{self._id_prefix}-{next(self._id_numbers)}"
 
     def _make_send(self, record: RequestRecord, send: Send) -> Send:
         async def send_head(message: Message) -> None:

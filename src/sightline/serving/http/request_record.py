@@ -4,6 +4,9 @@ The guard makes a record per request and puts it into a context variable; a requ
 `InferenceService` tells of every Work finds the record of the request that the Work belongs to, whatever the protocol.
 """
 
+import itertools
+import re
+import secrets
 import time
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +14,8 @@ from typing import Any
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.scheduling.work import Work
+
+ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestRecord:
@@ -42,6 +47,18 @@ class RequestRecord:
         self.bytes_in: int | None = 0
         self.bytes_out = 0
         self.duration_s = self.queue_s = self.decode_s = self.infer_s = 0.0
+
+
+class RequestIds:
+    """Names requests: as their clients do, where nothing else could be read into that, or else by numbers of its own."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    def choose(self, given: bytes) -> str:
+        """The id of a request. Args: given: by its client; empty for none."""
+        return given.decode("ascii") if ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
 
 
 RECORD: ContextVar[RequestRecord | None] = ContextVar("sightline_request_record", default=None)

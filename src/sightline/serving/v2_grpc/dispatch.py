@@ -13,8 +13,6 @@ A request is told of when its answer is sent, not when it is made: a client that
 """
 
 import asyncio
-import itertools
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,12 +22,11 @@ from typing import Any, NoReturn, Protocol
 import grpc
 import msgspec
 
-from sightline.serving.http.guard import REQUEST_ID
 from sightline.serving.http.keys import ANYBODY, Caller, read_token
 from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_record import RECORD, RequestRecord
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord
 from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
@@ -115,8 +112,7 @@ class CallDispatcher:
         self._health = Lane(health_calls, Turns(MAX_HEALTH_MESSAGES), min(message_timeout_s, PROMPT_S))
         self._streams = OpenStreams(MAX_STREAMS)
         self._slow = Places(MAX_SLOW, "slow messages are on their way; send faster, or again in a moment")
-        self._id_prefix = secrets.token_hex(4)
-        self._id_numbers = itertools.count(1)
+        self._ids = RequestIds()
 
     def make_handlers(self) -> list[grpc.GenericRpcHandler]:
         """gRPC's handler of all calls of each service; messages reach them and leave them as bytes."""
@@ -260,7 +256,7 @@ class CallDispatcher:
     def _make_record(self, call: ServiceCall, context: Any) -> RequestRecord:
         client = read_peer(context.peer())[0], 0
         record = RequestRecord({"method": "GRPC", "path": f"/{call.service}/{call.name}", "client": client})
-        record.request_id = find_request_id(context.invocation_metadata()) or f"{self._id_prefix}-{next(self._id_numbers)}"
+        record.request_id = self._ids.choose(find_request_id(context.invocation_metadata()))
         return record
 
     def _tell_of(self, record: RequestRecord) -> None:
@@ -317,7 +313,7 @@ async def _send(context: Any, body: bytes) -> None:
         raise asyncio.CancelledError from None
 
 
-def find_request_id(metadata: Any) -> str:
-    """The `x-request-id` in a call's metadata, for the access log; "" without a usable one."""
+def find_request_id(metadata: Any) -> bytes:
+    """The `x-request-id` in a call's metadata; empty without one."""
     given = next((value for key, value in metadata or () if key == "x-request-id"), "")
-    return given if isinstance(given, str) and REQUEST_ID.fullmatch(given.encode()) else ""
+    return given.encode() if isinstance(given, str) else b""
