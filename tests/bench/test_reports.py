@@ -4,12 +4,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from msgspec import structs
 
 from sightline.bench.comparing import compare_reports
-from sightline.bench.pages import render_comparison
+from sightline.bench.pages import list_confused, render_comparison
 from sightline.bench.plots import STYLE, _plot_categories, _plot_curves, _plot_latency
 from sightline.bench.records import Accuracy, DatasetFacts, PrecisionRecall, ReportContent
 from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
@@ -110,7 +111,7 @@ def test_names_from_outside_are_escaped_in_page_and_plots(make_content: MakeCont
 
 
 def test_categories_whose_shortened_names_are_equal_have_a_bar_each(make_content: MakeContent) -> None:
-    names = [f"scratch on the left housing side {letter}" for letter in "AB"]
+    names = [f"scratch on the {letter}-left housing side here" for letter in "AB"]
     rows = {names[0]: {"ap": 0.1}, names[1]: {"ap": 0.9}, "dent": {"ap": 0.5}}
     axes = Figure().add_subplot()
     _plot_categories(axes, make_content(accuracy=structs.replace(make_content().accuracy, per_category=rows)))
@@ -148,14 +149,28 @@ def test_a_report_is_shown_in_a_line(make_content: MakeContent, tmp_path: Path) 
     assert repr(saved) == f"Report({saved.manifest.name!r}, {saved.id[:12]}, '{tmp_path / 'report'}')"
 
 
-def test_the_legend_of_the_latency_lies_above_the_curves(make_content: MakeContent) -> None:
+@pytest.mark.parametrize("plot", [_plot_latency, _plot_curves])
+def test_the_legend_lies_above_the_curves(make_content: MakeContent, plot: Callable[[Axes, ReportContent], None]) -> None:
     result = make_content().latency[0]
     latency = tuple(structs.replace(result, batch_size=size) for size in (1, 8, 16, 32))
     with rc_context(STYLE):
         figure = Figure(layout="constrained")
         axes = figure.add_subplot()
-        _plot_latency(axes, make_content(latency=latency))
+        plot(axes, make_content(latency=latency))
         FigureCanvasAgg(figure).draw()
     legend = axes.get_legend()
     assert legend is not None
     assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
+
+
+def test_where_the_matrix_has_no_room_the_page_lists_what_is_taken_for_what(make_content: MakeContent, tmp_path: Path) -> None:
+    names = (*(f"kind {number}" for number in range(49)), "background")
+    confusion = [[5 if row == column else 0 for column in range(50)] for row in range(50)]
+    confusion[3][7], confusion[4][8], confusion[5][49], confusion[49][6] = 2, 5, 90, 80  # the last two missed or made up
+    accuracy = structs.replace(make_content().accuracy, confusion=confusion, confusion_names=names)
+    content = make_content(accuracy=accuracy)
+    assert list_confused(content) == [("kind 4", "kind 8", 5, 0.5), ("kind 3", "kind 7", 2, pytest.approx(2 / 7))]
+    page = save_report(content, tmp_path / "report").page.read_text()
+    assert "Most often confused" in page and "29 %" in page
+    few = structs.replace(accuracy, confusion=[[1, 2], [0, 3]], confusion_names=("a", "b"))
+    assert list_confused(make_content(accuracy=few)) == []

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from sightline.core.categories import Categories
+from sightline.core.categories import Categories, shorten
 from sightline.core.errors import InvalidInput, NotFound
 
 
@@ -35,6 +35,12 @@ def test_equality_depends_on_the_order():
 
 def test_there_may_be_none():
     assert list(Categories([])) == []
+
+
+def test_a_short_name_is_whole_and_a_long_one_keeps_both_ends():
+    assert shorten("a" * 28) == "a" * 28
+    assert shorten("a rather long name of a part, number 17") == "a rather long…art, number 17"
+    assert len(shorten("b" * 99, 16)) == 16
 
 
 def test_neighbouring_colours_are_steady_and_far_apart():

@@ -109,3 +109,13 @@ def test_categories_that_are_left_out_are_counted(tmp_path):
         writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
         statistics = compute_statistics(writer.close())
     assert build_figure(statistics).get_suptitle() == "many: the 40 most frequent of 45 categories"
+
+
+def test_long_names_leave_room_for_the_bars_and_foreign_scripts_warn_of_nothing(tmp_path):
+    """Warnings are errors here: matplotlib gives up its layout where names take all the room, and misses letters."""
+    names = ["x" * 120, "日本語のカテゴリー"]
+    with VersionWriter(Workspace(tmp_path), "many", Categories(names)) as writer:
+        annotations = tuple(box(name, 9, 9) for name in names)
+        writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
+        draw_statistics(compute_statistics(writer.close()), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").is_file()

@@ -8,10 +8,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sightline.bench.comparing import ReportComparison
-from sightline.bench.plots import Plot
+from sightline.bench.plots import CELL_TEXT_LIMIT, Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
+from sightline.bench.subjects import BACKGROUND
 from sightline.bench.tables import describe_interval, describe_resources
 
+MAX_CONFUSED = 12
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -27,12 +29,27 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
             pictures=pictures,
             categories=sort_categories(content),
             category_metrics=list_category_metrics(content),
+            confused=list_confused(content),
             interval=describe_interval(content).partition(": ")[2],
             resources=describe_resources(content),
             best=max(content.throughput, key=lambda point: point.images_per_s, default=None),
             stage_names=STAGE_NAMES,
         )
     )
+
+
+def list_confused(content: ReportContent) -> list[tuple[str, str, int, float]]:
+    """What is taken for what most often, where the matrix has no room for numbers: truth, answer, count, share of the truth."""
+    names, rows = content.accuracy.confusion_names, content.accuracy.confusion or []
+    if len(names) <= CELL_TEXT_LIMIT:
+        return []
+    found = [
+        (names[truth], names[answer], count, count / sum(row))
+        for truth, row in enumerate(rows)
+        for answer, count in enumerate(row)
+        if count and truth != answer and BACKGROUND not in (names[truth], names[answer])  # missed or made up, not confused
+    ]
+    return sorted(found, key=lambda pair: -pair[2])[:MAX_CONFUSED]
 
 
 def render_comparison(comparison: ReportComparison, a: ReportContent, b: ReportContent) -> str:

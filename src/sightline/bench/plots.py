@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sightline.bench.records import STAGE_NAMES, LatencyResult, ReportContent, choose_category_metric, sort_categories
+from sightline.core.categories import shorten
 
 Content = TypeVar("Content")
 INK, MUTED, GRID, PAPER = "#1c2330", "#667085", "#e3e7ee", "#ffffff"
@@ -110,7 +111,7 @@ def _plot_categories(axes: Axes, content: ReportContent) -> None:
     shown = rows[:MAX_BARS][::-1]
     values = [row[metric] for _, row in shown]
     bars = axes.barh(range(len(shown)), values, color=SERIES[0], height=0.62)  # by place: two names may be shortened to one
-    axes.set_yticks(range(len(shown)), [_shorten(name) for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [shorten(name) for name, _ in shown])
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, color=INK, fontsize=8)
     axes.set_xlim(0, 1.08)
     axes.set_ylim(-0.6, len(shown) - 0.4)
@@ -124,17 +125,17 @@ def _plot_curves(axes: Axes, content: ReportContent) -> None:
     curves = sorted(content.accuracy.curves, key=lambda curve: order.get(curve.category, len(order)))
     left_out = len(curves) > len(SERIES)
     for index, curve in enumerate(curves[: len(SERIES)]):
-        axes.plot(curve.recall, curve.precision, color=SERIES[index], linewidth=1.8, label=_shorten(curve.category))
+        axes.plot(curve.recall, curve.precision, color=SERIES[index], linewidth=1.8, label=shorten(curve.category))
     recall = "recall" + (f" (the {len(SERIES)} worst of {len(curves)} categories)" if left_out else "")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel=recall, ylabel="precision at IoU 0.5 (boxes)")
-    axes.legend(loc="lower left", fontsize=8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)  # above: curves may be anywhere in the plot
 
 
 def _plot_confusion(axes: Axes, content: ReportContent) -> None:
     """Each row's shares; an empty row stays empty."""
     counts = np.array(content.accuracy.confusion, float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_shorten(name, 16) for name in content.accuracy.confusion_names]
+    names = [shorten(name, 16) for name in content.accuracy.confusion_names]
     # Opacity instead of a colour map, so that the same drawing fits both themes.
     for row, column in np.argwhere(shares > 0):
         colour = SERIES[0] if row == column else SERIES[1]
@@ -173,7 +174,7 @@ def _plot_latency(axes: Axes, content: ReportContent) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set(ylim=(0, 1.03), xlabel="milliseconds per call (log scale; dots: p50, p90, p99)", ylabel="share of calls done")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)  # above: curves may be anywhere in the plot
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)  # above, as well
 
 
 def _log_ticks(latency: Sequence[LatencyResult]) -> list[float]:
@@ -213,7 +214,3 @@ def _plot_throughput(axes: Axes, content: ReportContent) -> None:
 
 def _name_latency(result: LatencyResult) -> str:
     return f"{STAGE_NAMES[result.stage]}, batch {result.batch_size}"
-
-
-def _shorten(name: str, limit: int = 28) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"

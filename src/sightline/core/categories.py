@@ -8,6 +8,11 @@ from sightline.core.errors import InvalidInput, NotFound
 GOLDEN_RATIO = 0.618033988749895
 
 
+def shorten(name: str, longest: int = 28) -> str:
+    """A name as the label of a plot: the middle of a long one is cut out, since related names mostly differ at their ends."""
+    return name if len(name) <= longest else f"{name[: longest // 2 - 1]}…{name[-longest // 2 :]}"
+
+
 class Categories:
     """Unique, ordered category names. The index of a name is what networks and label maps use.
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from sightline.core.annotations import Annotation
+from sightline.core.categories import shorten
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -98,7 +100,8 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
 
 def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
     """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories)."""
-    with rc_context({"text.parse_math": False}):  # a category may be called "$"
+    with rc_context({"text.parse_math": False}), catch_warnings():  # a category may be called "$"
+        filterwarnings("ignore", message="Glyph .* missing from font")  # of a script the font lacks; boxes stand for it
         build_figure(statistics).savefig(path, dpi=110)
 
 
@@ -112,7 +115,7 @@ def build_figure(statistics: DatasetStatistics) -> Figure:
     figure = Figure(figsize=(11 if panels == 2 else 8, 1.6 + 0.28 * max(len(names), 4)), layout="constrained")
     FigureCanvasAgg(figure)
     left_out = f": the {MAX_BARS} most frequent of {len(totals)} categories" if len(totals) > MAX_BARS else ""
-    figure.suptitle(f"{statistics.name}{left_out}")
+    figure.suptitle(f"{shorten(statistics.name, 60)}{left_out}")
     axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     _draw_counts(axes[0], statistics, names)
     if statistics.box_sizes:
@@ -124,9 +127,10 @@ def _draw_counts(axes: Axes, statistics: DatasetStatistics, names: Sequence[str]
     left = np.zeros(len(names))
     for split, part in statistics.splits.items():
         values = np.array([part.annotations.get(name, 0) for name in names], float)
-        axes.barh(names, values, left=left, label=f"{split} ({part.images:,} images)")
+        axes.barh(range(len(names)), values, left=left, label=f"{split} ({part.images:,} images)")
         left += values
     axes.set(xlabel="annotations", ylim=(-0.6, max(len(names), 1) - 0.4))
+    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if statistics.splits:
         axes.legend(**ABOVE)

@@ -94,4 +94,4 @@ def _finish(axes: Axes, content: SweepContent) -> None:
     axes.set_ylim(bottom=0)
     axes.margins(y=0.18)
     axes.set_xlabel("batch size")
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8)  # above: lines may be anywhere in the plot

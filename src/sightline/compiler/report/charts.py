@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from sightline.compiler.comparison import CategoryChange, CompiledComparison
 from sightline.compiler.report.records import SpeedRow
 from sightline.compiler.tuning.goals import Timing
+from sightline.core.categories import shorten
 from sightline.runtime.backend import LayerRow
 
 INK = "#010203"  # stands for the page's text colour: replaced by `currentColor`
@@ -123,7 +124,7 @@ def draw_category_chart(comparison: CompiledComparison) -> str:
             change = 100 * (row.candidate - row.baseline)
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=LINES[1], lw=2, alpha=0.5, solid_capstyle="butt")
             axes.plot(change, place, "o", color=LINES[1], ms=5)
-        axes.set_yticks(range(len(rows)), [shorten(row.category, 28) for row in rows])
+        axes.set_yticks(range(len(rows)), [shorten(row.category) for row in rows])
         axes.set_xlabel(f"change of {comparison.category_metric}, points, with its 95 % interval")
         axes.margins(y=0.05)
         return to_svg(figure, "Change of accuracy by category")
@@ -132,11 +133,6 @@ def draw_category_chart(comparison: CompiledComparison) -> str:
 def sort_by_change(rows: Sequence[CategoryChange]) -> list[CategoryChange]:
     """Categories that changed most first; equal ones stay in their order."""
     return sorted(rows, key=lambda row: -abs(row.candidate - row.baseline))
-
-
-def shorten(text: str, longest: int = 44) -> str:
-    """Cut the middle out of a long name."""
-    return text if len(text) <= longest else f"{text[: longest // 2 - 1]}…{text[-longest // 2 :]}"
 
 
 def to_svg(figure: Figure, title: str) -> str:

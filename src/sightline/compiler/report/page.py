@@ -13,10 +13,10 @@ from sightline.compiler.report.charts import (
     draw_sweep_chart,
     draw_timing_chart,
     find_colour,
-    shorten,
     sort_by_change,
 )
 from sightline.compiler.report.records import CompileReport
+from sightline.core.categories import shorten
 from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
 
 TEMPLATE = "report.html"
@@ -51,7 +51,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
 
 
 def draw_charts(report: CompileReport) -> dict[str, Markup]:
-    """Every plot there is data for, as SVG."""
+    """Every plot there is data for, as SVG that a narrow page scrolls rather than shrinks."""
     charts = {"timings": draw_timing_chart(report.timings, report.chosen)} if report.timings else {}
     if any(row.time_us for row in report.layers):
         charts["layers"] = draw_layer_chart(report.layers)
@@ -59,7 +59,7 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
         charts["sweep"] = draw_sweep_chart(report.sweep)
     if report.comparison and report.comparison.per_category:
         charts["categories"] = draw_category_chart(report.comparison)
-    return {name: Markup(svg) for name, svg in charts.items()}
+    return {name: Markup(f'<div class="scroll chart">{svg}</div>') for name, svg in charts.items()}
 
 
 def format_bytes(size: int) -> str:
