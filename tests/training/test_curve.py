@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import cv2
+import msgspec
 
-from sightline.training.curve import Curve, CurvePoint, draw_curves, read_curve
+from sightline.training.curve import Curve, CurvePoint, build_figure, draw_curves, read_curve
 
 
 def make_point(step: int, metric: float | None = None) -> CurvePoint:
@@ -57,3 +58,13 @@ def test_curves_are_drawn_with_and_without_validation(tmp_path: Path) -> None:
         draw_curves(points, "top1", tmp_path / f"{name}.png")
         image = cv2.imread(str(tmp_path / f"{name}.png"))
         assert image.std() > 5
+
+
+def test_all_of_the_curve_is_inside_the_plot_and_the_kept_weights_are_marked() -> None:
+    points = [make_point(1, 0.25), make_point(2, 0.5), make_point(3, 0.375)]
+    points = [msgspec.structs.replace(point, loss=loss) for point, loss in zip(points, (1.625, 1.5, 1.53), strict=True)]
+    losses, rates, metrics = build_figure(points, "top1").axes
+    assert losses.get_ylim()[0] == 0 and losses.get_ylim()[1] > 1.625
+    assert rates.get_ylim()[1] > max(point.learning_rate for point in points)
+    assert metrics.lines[-1].get_marker() == "*" and list(metrics.lines[-1].get_ydata()) == [0.5]
+    assert not any(line.get_clip_on() for line in metrics.lines)  # a dot at 0 or 1 is whole

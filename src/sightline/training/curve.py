@@ -5,10 +5,14 @@ twice.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from sightline.core.folders import write_file_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +77,11 @@ def read_curve(path: Path) -> list[CurvePoint]:
 
 def draw_curves(points: list[CurvePoint], metric_name: str, path: Path) -> None:
     """Draw loss, metric and learning rate over progress as a PNG."""
+    build_figure(points, metric_name).savefig(path, dpi=110)
+
+
+def build_figure(points: list[CurvePoint], metric_name: str) -> "Figure":
+    """The plot; the weights that were kept are marked with a star."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")
@@ -80,21 +89,30 @@ def draw_curves(points: list[CurvePoint], metric_name: str, path: Path) -> None:
     percent = [100 * point.progress for point in points]
     losses.plot(percent, [point.loss for point in points], color="#3465a4", linewidth=1.2, label="loss")
     losses.set_ylabel("loss", color="#3465a4")
-    losses.set_ylim(bottom=0)
     validated = [point for point in points if point.metric is not None]
     if validated:
         metrics = losses.twinx()
-        metrics.plot([100 * p.progress for p in validated], [p.metric for p in validated], "o-", color="#cc7000", markersize=4)
+        metrics.plot(
+            [100 * p.progress for p in validated],
+            [p.metric for p in validated],
+            "o-",
+            color="#cc7000",
+            markersize=4,
+            clip_on=False,
+        )
         metrics.set_ylabel(f"{metric_name} (validation)", color="#cc7000")
         metrics.set_ylim(0, 1)
         best = max(reversed(validated), key=lambda point: point.metric or 0.0)  # of equals the last, as the loop keeps them
-        losses.set_title(f"best {metric_name} {best.metric:.3f} after {best.step} steps, {best.cpu_s:.0f} CPU-s", fontsize=10)
+        metrics.plot(100 * best.progress, best.metric, "*", color="#cc7000", markersize=12, clip_on=False)
+        losses.set_title(f"★ best {metric_name} {best.metric:.3f} after {best.step} steps, {best.cpu_s:.0f} CPU-s", fontsize=10)
     rates.plot(percent, [point.learning_rate for point in points], color="#4e9a06", linewidth=1.2)
     rates.set_ylabel("learning rate", color="#4e9a06")
-    rates.set_ylim(bottom=0)
     rates.set_xlabel("budget used, %")
     rates.set_xlim(0, 100)
     for axes in (losses, rates):
+        axes.update_datalim([(0, 0)], updatex=False)  # with room above the highest value
+        axes.autoscale_view(scalex=False)
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
         axes.spines["top"].set_visible(False)
-    figure.savefig(path, dpi=110)
+    return figure
