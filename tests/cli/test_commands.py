@@ -236,6 +236,17 @@ def test_what_to_do_with_a_trained_model_names_what_can_be_found(tmp_path: Path,
         assert f"next: sightline compile {reference} --data parts\n" in capsys.readouterr().out
 
 
+def test_the_metric_that_counts_stands_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_brightness_model(tmp_path / "model")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    metrics = {"best_step": 41, "macro_f1": 0.5, "primary": "top1", "top1": 0.75}
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "metrics": metrics}))
+    show_model(Terminal(as_json=False), folder, "parts", is_shelved=True)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = lines[lines.index(["Metric", "Value"]) + 2 :]
+    assert rows[:3] == [["top1", "0.75"], ["best_step", "41"], ["macro_f1", "0.5"]]
+
+
 def test_serving_a_workspace_names_its_repository(run: Run, tmp_path: Path) -> None:
     (tmp_path / "home" / "deployments").mkdir(parents=True)
     ran = run("serve", tmp_path / "home")

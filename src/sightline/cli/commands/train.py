@@ -132,12 +132,15 @@ def show_model(terminal: Terminal, folder: Path, dataset: str, is_shelved: bool)
 
     manifest = read_manifest(folder, ModelManifest)
     identity = compute_manifest_id(manifest)
-    rows: list[list[object]] = [[key, format_value(value)] for key, value in manifest.metrics.items()]
+    first = manifest.metrics.get("primary")
+    ordered = sorted(manifest.metrics.items(), key=lambda metric: metric[0] != first)
+    rows: list[list[object]] = [[key, format_value(value)] for key, value in ordered if key != "primary"]
     terminal.show(make_table(["Metric", "Value"], rows, title=f"model {manifest.name}@{identity[:8]}"))
     terminal.say(
         f"network {manifest.network}, {manifest.parameter_count:,} parameters, {manifest.input.width}x{manifest.input.height}"
     )
-    terminal.say(f"folder: {folder}   curves: {folder / 'curves.png'}")
+    terminal.say(f"folder: {folder}")
+    terminal.say(f"curves: {folder / 'curves.png'}")
     terminal.say(f"next: sightline compile {manifest.name if is_shelved else folder} --data {dataset}")
     terminal.finish(
         {
