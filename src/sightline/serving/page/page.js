@@ -2,6 +2,7 @@
 // The page to try a picture: lists the deployments, posts a picture twice (JSON and drawn PNG), shows both answers; a network that draws gives its picture both times.
 const find = (id) => document.getElementById(id);
 const thresholds = new Map(); // of each deployment, its model's own confidence threshold
+const MAX_NAMES = 12; // categories that a row names; a network may know a thousand
 let drawnUrl = null;
 let picture = null; // asked about again when the deployment or the confidence changes
 let lastTurn = 0;
@@ -12,12 +13,17 @@ function ask(path, options = {}) {
   return fetch(path, { ...options, headers });
 }
 
+function listNames(names) {
+  const shown = names.slice(0, MAX_NAMES).join(", ");
+  return names.length > MAX_NAMES ? `${shown} and ${names.length - MAX_NAMES} more` : shown;
+}
+
 function addRow(deployment) {
   const row = find("deployments").insertRow();
   const failed = deployment.state !== "ready";
   const cells = failed
     ? [deployment.name, "", deployment.detail || deployment.state]
-    : [deployment.name, deployment.version, deployment.task, deployment.precision, deployment.engine, deployment.categories.join(", ")];
+    : [deployment.name, deployment.version, deployment.task, deployment.precision, deployment.engine, listNames(deployment.categories)];
   for (const text of cells) row.insertCell().textContent = text;
   if (failed) row.cells[2].colSpan = 4;
   row.classList.toggle("failed", failed);
