@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from cli_fixtures import Run, write_brightness_artifact, write_brightness_model
 from PIL import Image
+from rich.console import Console
 
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.commands.train import make_recipe_of, parse_settings, show_model
 from sightline.cli.options import parse_counts
-from sightline.cli.terminal import Terminal
+from sightline.cli.terminal import Terminal, make_table
 from sightline.core.errors import InvalidInput
 from sightline.core.workspace import Workspace
 from sightline.serving import saving
@@ -287,6 +288,16 @@ def test_a_deployment_that_cannot_be_read_hides_no_other(run: Run, workspace: Pa
     ]
     assert all(one["detail"] for one in shown.json["deployments"][:2])
     assert "whole" in run("show").out
+
+
+def test_a_narrow_terminal_wraps_sentences_between_words_and_cuts_no_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(as_json=False)
+    terminal.console = Console(width=40, highlight=False)
+    terminal.tell("careful: [twelve] validation pictures give a wide interval")
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["careful: [twelve] validation pictures", "give a wide interval"]
+    terminal.show(make_table(["Engine", "Device", "Precision", "Probe"], [["onnxruntime", "cpu", "int8", "gemm 1024"]]))
+    assert "onnxruntime cpu    int8      gemm 1024" in capsys.readouterr().out
 
 
 def test_deploying_a_model_names_the_remedy(run: Run, tmp_path: Path) -> None:

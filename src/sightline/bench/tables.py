@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sightline.bench.comparing import ComparedNumber, ReportComparison
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
+from sightline.core.fitting_table import FittingTable
 
 MAX_CATEGORIES = 20
-ENDLESS_WIDTH = 100_000  # characters
 VERDICT_STYLES = {"better": "green", "worse": "red", "unclear": "", "same": "dim", "unknown": "dim"}
 
 
@@ -88,20 +87,8 @@ def describe_resources(content: ReportContent) -> list[str]:
     return lines
 
 
-class FittingTable(Table):
-    """One space between columns where more do not fit, and cells that go on in the next line: no number is ever cut."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        is_dense = Measurement.get(console, options.update(max_width=ENDLESS_WIDTH), self).maximum > options.max_width
-        if is_dense:
-            self.padding, self.show_edge = 0, False
-        yield from super().__rich_console__(console, options)
-        if is_dense:
-            yield Text()  # the edge was an empty line
-
-
 def make_table(title: str | None, headings: Sequence[str]) -> Table:
-    """A table of names in the first column and numbers in the others."""
+    """A table of names in the first column and numbers in the others, none of them ever cut."""
     table = FittingTable(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place else "left", overflow="fold")

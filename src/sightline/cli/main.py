@@ -178,7 +178,7 @@ def report_failure(error: BaseException, message: str, code: int, debug: bool, a
     if debug:
         traceback.print_exception(error)
     line = " ".join(message.split())
-    make_console(to_stderr=True).print(f"error: {line}", style="red", markup=False, soft_wrap=True)
+    make_console(to_stderr=True).print(f"error: {line}", style="red", markup=False)
     if "--json" in arguments:
         write_json_line({"error": {"type": type(error).__name__, "detail": line, "exit_code": code}})
     return code

@@ -8,14 +8,13 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-ENDLESS_WIDTH = 100_000  # of a pipe or log file, where whoever reads a table wants its rows and paths whole
+from sightline.core.fitting_table import ENDLESS_WIDTH, FittingTable
 
 
 def make_console(to_stderr: bool) -> Console:
-    """A console that wraps at the terminal's width, and nowhere where there is no terminal."""
+    """A console that wraps at the terminal's width, and not in a pipe or log file, whose readers want rows and paths whole."""
     stream = sys.stderr if to_stderr else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else ENDLESS_WIDTH, highlight=False, emoji=False)
 
@@ -36,6 +35,12 @@ class Terminal:
         from sightline.data.conversion import replace_surrogates
 
         self.console.print(replace_surrogates(line), markup=False, soft_wrap=True)
+
+    def tell(self, sentence: str, style: str = "") -> None:
+        """A sentence for people, wrapped between words; brackets are no markup."""
+        from sightline.data.conversion import replace_surrogates
+
+        self.console.print(replace_surrogates(sentence), markup=False, style=style)
 
     def show(self, renderable: RenderableType) -> None:
         """A table or panel for people."""
@@ -72,7 +77,7 @@ def encode_value(value: object) -> object:
 
 def make_table(headings: list[str], rows: list[list[object]], title: str | None = None) -> RenderableType:
     """A plain table; numbers are aligned to the right, None is shown as a dash."""
-    table = Table(box=SIMPLE_HEAD)
+    table = FittingTable(box=SIMPLE_HEAD)
     for column, heading in enumerate(headings):
         numeric = any(isinstance(row[column], (int, float)) for row in rows)
         table.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")

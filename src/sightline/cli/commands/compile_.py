@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace, refuse_options
@@ -180,7 +179,7 @@ def show_artifact(terminal: Terminal, result: "CompileResult", is_shelved: bool)
     folder, manifest = result.folder, result.manifest
     identity = compute_manifest_id(manifest)
     name = folder.parent.name if is_shelved else manifest.name
-    terminal.show(Text(result.report.verdict))
+    terminal.tell(result.report.verdict)
     terminal.say(
         f"artifact {name}@{identity[:8]}: {manifest.precision} on {manifest.device} by {manifest.engine}, "
         f"{format_count(manifest.streams, 'stream')} of {format_count(manifest.threads, 'thread')}"
@@ -188,7 +187,7 @@ def show_artifact(terminal: Terminal, result: "CompileResult", is_shelved: bool)
         + ("" if manifest.verified else ", NOT verified on real pictures")
     )
     for warning in result.report.warnings:
-        terminal.show(Text(f"careful: {warning}", style="yellow"))
+        terminal.tell(f"careful: {warning}", style="yellow")
     terminal.say(f"folder: {folder}")
     terminal.say(f"report: {folder / 'report.html'}")
     terminal.say(f"next: sightline deploy {name if is_shelved else folder} --name {name}")

@@ -228,13 +228,13 @@ def show_importers(terminal: Terminal, facts: dict[str, Any]) -> None:
     terminal.show(make_table(["Networks of", "Import"], rows))
     absent = [one["extra"] for one in facts["extras"] if one["missing"]]
     if absent:
-        terminal.say(f"extras not installed: {', '.join(absent)}; pip install 'sightline[{','.join(absent)}]'")
+        terminal.tell(f"extras not installed: {', '.join(absent)}; pip install 'sightline[{','.join(absent)}]'")
 
 
 def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
     """The facts for people."""
     host, workspace, speed = facts["host"], facts["workspace"], facts["speed"]
-    terminal.say(
+    terminal.tell(
         f"{host['cpu']}, {host['cores']} cores, {format_size(host['memory_bytes'])}, {host['system']}, Python {host['python']}"
     )
     terminal.say(f"CPU flags that matter: {', '.join(host['cpu_flags']) or 'none of AVX2, AVX-512, VNNI, AMX'}")
@@ -245,9 +245,9 @@ def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
     state = "exists" if workspace["exists"] else "is made when first needed"
     terminal.say(f"workspace {workspace['folder']} {state}, {format_size(workspace['free_bytes'])} free")
     if speed is not None:
-        terminal.say(
+        terminal.tell(
             f"speed: decodes {speed['decode_megapixels_per_s']} megapixels of JPEG/s on one thread, "
-            f"{speed['float32_gflops']} GFLOP/s in float32 matrix products"
+            f"{speed['float32_gflops']} GFLOP/s in NumPy's float32 matrix products"
         )
     if facts["ceilings"]:
         rows = [
@@ -256,6 +256,6 @@ def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
         title = "best rates of dense layers, measured now: what a network can hardly exceed"
         terminal.show(make_table(["Engine", "Device", "Precision", "GFLOP/s (int8: GOP/s)", "Probe"], rows, title))
     for line in facts["advice"]:
-        terminal.say(f"missing: {line}")
+        terminal.tell(f"missing: {line}")
     if not facts["advice"]:
         terminal.say("nothing is missing")

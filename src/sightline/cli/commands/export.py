@@ -28,6 +28,6 @@ def export_command(
     version = open_version(open_workspace(workspace).find("datasets", dataset))
     report = export_version(version, out, format_name, allow_loss=allow_loss)
     for line in report.lines():
-        terminal.say(line)
+        terminal.tell(line)
     terminal.say(f"written: {out}")
     terminal.finish({"dataset": version.manifest.name, "id": version.id, "out": out, "report": report.to_dict()})

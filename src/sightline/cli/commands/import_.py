@@ -201,7 +201,7 @@ def import_pictures(
 def show_version(terminal: Terminal, name: str, version: "DatasetVersion", report: "ConversionReport") -> None:
     """The report, and what was made; `name` finds it, where a Sightline zip says another."""
     for line in report.lines():
-        terminal.say(line)
+        terminal.tell(line)
     manifest = version.manifest
     terminal.say(describe_labels(version))
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())

@@ -144,7 +144,7 @@ def show_model(terminal: Terminal, result: "ImportResult") -> None:
         terminal.show(make_table(["Way of feeding", "Input", result.probe[0].metric], rows))
     for note in result.notes:
         terminal.note(note)
-    terminal.say(describe_verification(result.verification))
+    terminal.tell(describe_verification(result.verification))
     kept = ", kept in INT8 as it came" if manifest.precision == "int8" else ""
     terminal.say(
         f"model {manifest.name}@{identity[:8]}: {manifest.task} of {len(manifest.categories)} categories, "

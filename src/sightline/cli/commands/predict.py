@@ -76,7 +76,7 @@ def predict_command(
             if outcome.error is not None:
                 terminal.note(f"not read: {outcome.source.name}: {outcome.error}")
             else:
-                terminal.say(f"{outcome.source.name}: {format_annotations(outcome.annotations)}")
+                terminal.tell(f"{outcome.source.name}: {format_annotations(outcome.annotations)}")
     if not writer.answered and writer.first_error is None:
         raise NotFound(f"no picture or video in {', '.join(map(str, files))}; give files or folders that hold some")
     if not writer.answered:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sightline.core.workspace import Workspace
     from sightline.data.statistics import DatasetStatistics
 
+SHOWN_ID = 8  # digits, as many as NAME@ID needs
 MAX_SIZES = 10  # of the pictures, the most frequent; --json has all
 
 
@@ -63,11 +64,11 @@ def show_one(terminal: Terminal, home: "Workspace", reference: str, plot: Path |
 def show_workspace(terminal: Terminal, home: "Workspace") -> None:
     """All names on all shelves."""
     content = list_workspace(home)
-    rows = [
-        [noun, entry["name"], entry["id"], entry["folder"] or entry["detail"]]
-        for noun, entries in content.items()
-        for entry in entries
-    ]
+    rows: list[list[object]] = []
+    for noun, entries in content.items():
+        for entry in entries:
+            newest = entry["id"] and entry["id"][: None if noun == "deployments" else SHOWN_ID]  # the folder has it whole
+            rows.append([noun, entry["name"], newest, entry["folder"] or entry["detail"]])
     if rows:
         terminal.show(make_table(["", "Name", "Newest", "Folder"], rows, title=f"workspace {home.root}"))
     else:
