@@ -98,6 +98,17 @@ def test_a_training_that_is_stopped_is_not_validated_again(make_version, tmp_pat
     assert (loop.state.spent.steps, len(validate.seen)) == (3, 1)
 
 
+def test_the_validation_of_an_early_stop_is_forgotten_by_a_run_that_goes_on(make_version, tmp_path: Path) -> None:
+    settings = {"budget": "6it", "validations": 2, "patience": 2}
+    stopped = make_loop(make_version("classification"), tmp_path, Scores(0.9), **settings)
+    stopped.run(ignore_progress, lambda: True)  # after a step: before the first mark
+    assert (stopped.state.best_metric, stopped.state.best_step) == (0.9, 1)
+    resumed = make_loop(make_version("classification", name="again"), tmp_path, Scores(0.4, 0.5), **settings)
+    resumed.resume()
+    resumed.run(ignore_progress, never)
+    assert (resumed.state.best_metric, resumed.state.best_step, resumed.state.validations) == (0.5, 6, 2)
+
+
 def test_a_training_without_a_step_leaves_no_checkpoint(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(loop_module, "time", clock)

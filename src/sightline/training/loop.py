@@ -111,7 +111,7 @@ class TrainingLoop:
                 meter.count_step()
                 self.average.update(meter.steps)
                 stopping = stop()
-                metric = self._validate_when_due(progress, meter.progress(), stopping, meter.steps, on_progress)
+                metric = self._validate_when_due(progress, meter.progress(), meter.steps, on_progress)
                 if metric is not None or meter.steps % self.recipe.log_every == 0 or meter.steps == 1 or meter.progress() >= 1:
                     self._log(curve, meter, rate, metric, on_progress)
                 self.state.spent = meter.spent()
@@ -120,8 +120,10 @@ class TrainingLoop:
                     written_at = time.monotonic()
             if not stopping:
                 self._validate_last_steps(curve, meter, rate, on_progress)
-        if meter.steps:
-            self._write_checkpoint()
+            if meter.steps:
+                self._write_checkpoint()
+            if stopping and self.best is None:  # after the checkpoint: a run that goes on is as one that was never stopped
+                self._validate_last_steps(curve, meter, rate, on_progress)
 
     def open_batches(self) -> BatchSource:
         """Where the recipe has the batches made: in processes beside a GPU, in threads on a CPU, unless it says otherwise."""
@@ -166,16 +168,14 @@ class TrainingLoop:
         self._summed_steps += 1
         return rate
 
-    def _validate_when_due(
-        self, before: float, after: float, stopping: bool, step: int, on_progress: OnProgress
-    ) -> float | None:
-        """Validate when progress passed one of the evenly spaced marks, or at a stop that has no best weights yet."""
+    def _validate_when_due(self, before: float, after: float, step: int, on_progress: OnProgress) -> float | None:
+        """Validate when progress passed one of the evenly spaced marks."""
         marks = self.recipe.validations
-        due = int(after * marks) > int(before * marks) or (stopping and self.best is None)
+        due = int(after * marks) > int(before * marks)
         return self._validate(step, after, on_progress) if due else None
 
     def _validate_last_steps(self, curve: Curve, meter: BudgetMeter, rate: float, on_progress: OnProgress) -> None:
-        """A budget of time may run out after it was judged that no validation is due, while a checkpoint is written."""
+        """Where no mark asked for it: time ran out while a checkpoint was written, or a stop has no best weights yet."""
         if meter.steps == self.state.validated_step:
             return
         metric = self._validate(meter.steps, meter.progress(), on_progress)
