@@ -126,8 +126,21 @@ def test_a_sample_s_box_is_its_polygon_s_bounds_even_when_turned() -> None:
     moved = warp_sample(picture, turn, 96, 80, unlabelled=0)
     assert moved.label_map is not None
     assert np.abs(moved.boxes_xyxy[0] - find_bounds(moved.label_map)).max() <= 1.0
-    loose = warp_boxes(box, turn)[0]
-    assert (loose[2:] - loose[:2]).prod() > 1.2 * (moved.boxes_xyxy[0][2:] - moved.boxes_xyxy[0][:2]).prod()
+    assert np.abs(warp_boxes(box, turn)[0] - moved.boxes_xyxy[0]).max() > 3  # an outline tells more than a box
+
+
+def test_a_box_is_turned_as_the_ellipse_in_it() -> None:
+    circle = np.array([[20, 20, 40, 40]], np.float32)
+    turn = shift_matrix(30, 30) @ rotation_matrix(45) @ shift_matrix(-30, -30)
+    assert warp_boxes(circle, turn)[0] == pytest.approx([20, 20, 40, 40])  # a circle stays a circle
+    for seed in range(25):
+        ellipse = np.zeros((80, 96), np.uint8)
+        y, x = np.mgrid[0:80, 0:96] + 0.5
+        ellipse[((x - 48) / 18) ** 2 + ((y - 40) / 8) ** 2 <= 1] = 1
+        matrix = shift_matrix(40, 40) @ random_affine(np.random.default_rng(seed), STRONG, 96, 80)
+        warped = warp_pixels(ellipse, matrix, 200, 200, border=0, nearest=True)
+        box = warp_boxes(np.array([[30, 32, 66, 48]], np.float32), matrix)[0]
+        assert np.abs(find_bounds(warped) - box).max() <= 1.5
 
 
 def test_objects_that_leave_the_picture_are_dropped_and_the_rest_is_clipped() -> None:
