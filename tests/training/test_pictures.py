@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sightline.data.augmentation import scale_matrix, warp_pixels
 from sightline.training.learned_categories import find_learned_categories
 from sightline.training.pictures import Pictures
 from sightline.training.tasks.semantic import make_label_map_reader
@@ -14,6 +15,14 @@ def test_pictures_are_shrunk_to_cover_the_input_and_never_enlarged(make_version)
     large = Pictures(version, ("train",), width=256, height=256, cache_bytes=1 << 20).read(0)
     assert large.image.shape == (48, 64, 3)
     assert large.scale_xy == (1.0, 1.0)
+
+
+def test_pictures_of_a_line_camera_can_be_warped_however_long(make_version) -> None:
+    version = make_version("classification", {"train": 1}, width=40_000, height=20)
+    long = Pictures(version, ("train",), width=64, height=64, cache_bytes=1 << 24).read(0)
+    assert long.image.shape == (16, 32_766, 3)
+    assert long.scale_xy == (32_766 / 40_000, 16 / 20)
+    assert warp_pixels(long.image, scale_matrix(64 / 32_766, 64 / 16), 64, 64).shape == (64, 64, 3)
 
 
 def test_a_cached_picture_is_not_decoded_again(make_version) -> None:

@@ -16,6 +16,7 @@ from sightline.data.versions import DatasetVersion
 from sightline.training.picture_cache import PictureCache
 
 RGB = 3  # channels
+LONGEST_PX = 32_766  # OpenCV warps nothing longer
 
 # Label map of an item at its full size, (H, W) uint8; only semantic tasks have one.
 MakeLabelMap = Callable[[Item], NDArray[np.uint8]]
@@ -94,8 +95,8 @@ class Pictures:
         return width * height * (RGB + 1 if self._make_label_map else RGB)
 
     def _shrink(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that cover the network's input, no larger than they are."""
-        scale = max(self._least_width / width, self._least_height / height)
+        """Width and height that cover the network's input, no larger than they are, and none too long to be warped."""
+        scale = min(max(self._least_width / width, self._least_height / height), LONGEST_PX / max(width, height))
         return (width, height) if scale >= 1 else (max(1, round(width * scale)), max(1, round(height * scale)))
 
     def _decode(self, item: Item) -> CachedPicture:
