@@ -45,7 +45,6 @@ class Pictures:
         width, height: the network's input size, pixels; pictures are shrunk to cover it, never enlarged.
         cache_bytes: memory for decoded pictures, shared with processes that are forked later.
         make_label_map: for semantic tasks.
-        headroom: pictures keep this many times the input's size, for zooming in.
 
     Raises: Exhausted when the system has no `cache_bytes` of memory.
     """
@@ -59,11 +58,10 @@ class Pictures:
         height: int,
         cache_bytes: int,
         make_label_map: MakeLabelMap | None = None,
-        headroom: float = 1.0,
     ) -> None:
         self.version = version
         self.items = version.load_items(splits)
-        self._least_width, self._least_height = width * headroom, height * headroom
+        self._least_width, self._least_height = width, height
         self._make_label_map = make_label_map
         self._original_sizes = self.items.read_sizes()
         sizes = (self._count_bytes(index) for index in range(len(self.items)))
