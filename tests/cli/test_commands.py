@@ -354,6 +354,7 @@ def test_counts_and_settings_are_parsed() -> None:
         "optimiser": "sgd",
         "width": None,
     }
+    assert parse_settings(["learning_rate=Infinity"]) == {"learning_rate": "Infinity"}  # no number: the recipe refuses it
     parts = ["augmentation.flip_y=0.5", 'augmentation={"mosaic":0}', "augmentation.quarter_turns=true"]
     assert parse_settings(parts) == {"augmentation": {"flip_y": 0.5, "mosaic": 0, "quarter_turns": True}}
     for text in ("", "0", "1,x"):

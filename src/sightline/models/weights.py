@@ -63,9 +63,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*UNREADABLE, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
-            f"{path} holds no weights that can be read without executing code: {reason}; save its state_dict"
+            f"{path} holds no weights that can be read without executing code: {_find_reason(error)}; save its state_dict"
         ) from error
     for name in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
@@ -79,6 +78,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"expected a state dict of named tensors in {path}, got {type(content).__name__}; save its state_dict"
         )
     return tensors
+
+
+def _find_reason(error: Exception) -> str:
+    """What torch met, in one sentence, without its advice to execute what the file holds."""
+    reason = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    return reason.splitlines()[0].partition(". ")[0] if reason else type(error).__name__
 
 
 def strip_prefixes(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

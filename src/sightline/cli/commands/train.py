@@ -1,6 +1,5 @@
 """`sightline train`: a DatasetVersion becomes a Model."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -100,6 +99,8 @@ def make_recipe_of(
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
     """`FIELD=VALUE` or `FIELD.PART=VALUE`; a value is JSON where it can be read as such, else text. Raises: InvalidInput."""
+    import msgspec
+
     from sightline.core.errors import InvalidInput
 
     parsed: dict[str, Any] = {}
@@ -108,8 +109,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         if not field or not equals:
             raise InvalidInput(f"expected --set FIELD=VALUE, such as batch_size=8, got {entry!r}")
         try:
-            value = json.loads(text)
-        except ValueError:
+            value = msgspec.json.decode(text)  # strict: NaN and Infinity are text, and no numbers
+        except msgspec.DecodeError:
             value = text
         field, dot, part = field.partition(".")
         value, before = {part: value} if dot else value, parsed.get(field)
