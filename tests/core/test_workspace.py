@@ -70,7 +70,13 @@ def test_a_manifest_that_was_changed_is_told(workspace, way):
 
 def test_a_path_stands_for_itself(workspace):
     folder = put(workspace, "parts", "aaaa" + "x" * 60)
-    assert workspace.find("models", str(folder)) == folder
+    assert workspace.find("models", str(folder)) == workspace.find("models", folder) == folder
+
+
+@pytest.mark.parametrize("ask", [lambda it, shelf: it.find(shelf, "parts"), lambda it, shelf: it.names(shelf)])
+def test_a_shelf_that_there_is_not_is_refused(workspace, ask):
+    with pytest.raises(InvalidInput, match="expected a shelf of datasets, models, artifacts, reports, got 'model'"):
+        ask(workspace, "model")
 
 
 def test_an_unknown_name_is_answered_with_what_is_there(workspace):

@@ -281,7 +281,7 @@ def test_a_plain_folder_and_a_blob_store_do_without_a_workspace(tmp_path):
     version, _ = import_dataset(source, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"))
     assert version.folder == tmp_path / "v"
     assert version.read_image(next(version.items())).shape == (HEIGHT, WIDTH, 3)
-    with pytest.raises(InvalidInput, match="blob store"):
+    with pytest.raises(InvalidInput, match="place for the pictures"):
         import_dataset(source, tmp_path / "other", "x")
     with pytest.raises(Conflict, match="exists already"):
         import_dataset(source, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"))

@@ -13,9 +13,9 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from sightline.core.errors import CorruptFile, InvalidInput, NotFound
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME, compute_file_hash, write_file_atomic
 
 StrPath = str | os.PathLike[str]  # what a caller may write a path as; inside, paths are `Path`
@@ -79,12 +79,18 @@ class Workspace:
         """Make `folder` what its bare name stands for."""
         write_file_atomic(folder.parent / LATEST_NAME, folder.name.encode())
 
-    def find(self, shelf: Shelf, reference: str) -> Path:
+    def find(self, shelf: Shelf, reference: str | os.PathLike[str]) -> Path:
         """Folder that a path, a `NAME` or a `NAME@ID-PREFIX` stands for.
+
+        Args:
+            shelf: "datasets", "models", "artifacts" or "reports".
+            reference: the path, name, or name with a part of the id.
 
         Raises: NotFound naming the names or ids that are there; InvalidInput when the prefix fits several; CorruptFile when its
             manifest is not the one that it was made with.
         """
+        _check_shelf(shelf)
+        reference = os.fspath(reference)
         if (Path(reference) / MANIFEST_NAME).is_file():
             return check_identity(Path(reference))
         name, _, prefix = reference.partition("@")
@@ -105,7 +111,7 @@ class Workspace:
 
     def names(self, shelf: Shelf) -> list[str]:
         """Names on a shelf under which something complete lies, sorted."""
-        folder = self.root / shelf
+        folder = self.root / _check_shelf(shelf)
         return sorted(path.name for path in folder.iterdir() if self.list(shelf, path.name)) if folder.is_dir() else []
 
     def list(self, shelf: Shelf, name: str) -> list[Path]:
@@ -120,9 +126,22 @@ class Workspace:
         return path.read_text().strip()
 
 
+def _check_shelf(shelf: Shelf) -> Shelf:
+    if shelf not in get_args(Shelf):
+        raise InvalidInput(f"expected a shelf of {', '.join(get_args(Shelf))}, got {shelf!r}; choose one of these")
+    return shelf
+
+
 def make_place(out: StrPath | Workspace) -> Path | Workspace:
-    """Where a verb shall put what it makes: a folder as a `Path`, or the Workspace as it is."""
-    return out if isinstance(out, Workspace) else Path(out)
+    """Where a verb shall put what it makes: a folder as a `Path`, or the Workspace as it is.
+
+    Raises: Conflict for the root folder of a workspace: nothing can become that.
+    """
+    if isinstance(out, Workspace):
+        return out
+    if any((Path(out) / part).is_dir() for part in ("blobs", *get_args(Shelf))):
+        raise Conflict(f"{out} exists already; if it is a workspace, pass sightline.Workspace({os.fspath(out)!r})")
+    return Path(out)
 
 
 def _list_references(folders: Sequence[Path]) -> str:

@@ -17,11 +17,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import CHUNK_BYTES, compute_file_hash
+from sightline.core.workspace import StrPath
 
 SHA256_LENGTH = 64
 STORE_THREADS = 32
 QUEUE_BYTES = 64 << 20
 HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+def open_blobs(blobs: "StrPath | BlobStore") -> "BlobStore":
+    """The store itself, or that of a folder or URL."""
+    return blobs if isinstance(blobs, BlobStore) else BlobStore(os.fspath(blobs))
 
 
 class BlobStore:

@@ -46,14 +46,20 @@ class Finding(msgspec.Struct, kw_only=True):
 class ConversionReport:
     """Counts kept / changed / dropped by kind, each change and drop with its reason.
 
-    `kept` counts what arrived, changed or not. A warning is a fact worth knowing that lost nothing.
+    `kept` counts what arrived, changed or not. A warning is a fact worth knowing that lost nothing. `print(*report.lines(),
+    sep="\\n")` shows it all.
 
-    Example: `report.drop("annotation", "box without area", "img_7.jpg: cat (3, 3, 3, 9)")`.
+    Attributes:
+        kept: how many things of each kind arrived: "image", "annotation", ...
     """
 
     def __init__(self) -> None:
         self.kept: dict[Kind, int] = {}
         self._findings: dict[tuple[Kind, Outcome, str], Finding] = {}
+
+    def __repr__(self) -> str:
+        counts = {"kept": self.kept, "changed": self._totals("changed"), "dropped": self._totals("dropped")}
+        return f"ConversionReport({', '.join(f'{name}={count}' for name, count in counts.items())})"
 
     def keep(self, kind: Kind, count: int = 1) -> None:
         """Count things that arrived."""

@@ -6,16 +6,18 @@ prepared by a few threads ahead of the writer; the order, and so the version's i
 of each picture (its name, hash and labels as numbers) takes about 0.2 KB: benchmarks/data_scale.py.
 """
 
+import os
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from sightline.core.categories import Categories
@@ -25,17 +27,17 @@ from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, check_name, make_place
 from sightline.data.archives import extract_archive, is_archive
-from sightline.data.blobs import BlobStore
+from sightline.data.blobs import BlobStore, open_blobs
 from sightline.data.cleaning import clean_annotations, turn_annotations
 from sightline.data.conversion import ConversionReport, replace_surrogates
-from sightline.data.formats.format import DatasetFormat, SourceDataset, SourceItem
+from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, read_column_values, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
-from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
-from sightline.imaging.files.reading import ImageHeader, decode_image, limit_pixels, probe_image
+from sightline.imaging.files.headers import check_pixel_limit
+from sightline.imaging.files.reading import ImageHeader, decode_image, encode_image, limit_pixels, probe_image
 
 Verify = Literal["decode", "header"]
 # Threads mostly wait for the disk to make a blob durable (see `BlobQueue`); only two at a time hold a decoded or large picture.
@@ -52,36 +54,23 @@ PROGRESS_EVERY = 500
 
 
 class DatasetImportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to import.
+    """How to import; `import_dataset` says what each means."""
 
-    Attributes:
-        format: name of a format, or "auto".
-        split: "given" keeps the source's; shares such as "0.8/0.1/0.1" draw a stratified one; "auto" keeps the source's and
-            draws 0.8/0.1/0.1 when it gives none.
-        seed: of a drawn split.
-        categories: keep only these, in this order; None keeps the source's.
-        verify: "decode" decodes every picture to find broken ones (1.4 CPU-ms for a JPEG of 640 x 480); "header" only looks at
-            its header (0.02 ms), which does not show that the rest is cut, or that
-            a picture of 16 bits is almost black.
-        max_pixels: larger pictures are dropped, and the labels of larger masks.
-        format_options: passed to the format's reader.
-    """
-
-    format: str = "auto"
-    split: str = "auto"
-    seed: int = 0
-    categories: tuple[str, ...] | None = None
-    verify: Verify = "decode"
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    format_options: dict[str, Any] = {}
+    format: str
+    split: str
+    seed: int
+    categories: tuple[str, ...] | None
+    verify: Verify
+    max_pixels: int
+    format_options: dict[str, Any]
 
 
 def import_dataset(
-    source: StrPath,
+    source: StrPath | Iterable[SourceItem],
     target: StrPath | Workspace,
     name: str,
     *,
-    blobs: BlobStore | None = None,
+    blobs: StrPath | BlobStore | None = None,
     format: str = "auto",
     split: str = "auto",
     seed: int = 0,
@@ -94,36 +83,59 @@ def import_dataset(
     """Import a data set.
 
     Args:
-        source: folder, file or archive (.zip, .tar, .tar.gz ...).
+        source: folder, file or archive (.zip, .tar, .tar.gz ...); or your own pictures and labels: a list or stream of
+            `SourceItem`.
         target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
-        name: name of the Dataset.
-        blobs: a Workspace's own by default.
-        format, split, seed, categories, verify, format_options: see `DatasetImportOptions`.
+        name: of the Dataset.
+        blobs: folder or URL for the pictures; a Workspace's own by default.
+        format: name of a format; "auto" finds it.
+        split: "given" keeps the source's; shares such as "0.8/0.1/0.1" draw a stratified one; "auto" keeps the source's and
+            draws 0.8/0.1/0.1 when it gives none.
+        seed: of a drawn split.
+        categories: keep only these, in this order; None keeps the source's, of your own pictures all that they name, sorted
+            (a stream is then held in memory).
+        verify: "decode" decodes every picture to find broken ones; "header" only looks at its header, which takes a hundredth
+            of the time and does not show that the rest is cut.
         max_pixels: larger pictures are dropped, and the labels of larger masks; None takes the settings' limit.
+        format_options: passed to the format's reader; the reference of formats lists them.
+        on_progress: told how many pictures are done.
 
-    Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput; a broken picture or label is only
-        reported.
+    Returns: the version, and what was kept, changed and dropped, with reasons.
+
+    Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput, Conflict when `target` exists; a
+        broken picture or label is only reported.
     """
-    source, target = Path(source), make_place(target)
+    target = make_place(target)
     options = DatasetImportOptions(
         format=format,
         split=split,
         seed=seed,
-        categories=None if categories is None else tuple(categories),
+        categories=None if categories is None else _check_list(categories),
         verify=verify,
         max_pixels=max_pixels or read_settings().max_image_pixels,
         format_options=format_options or {},
     )
-    _check_request(source, target, name, options)
-    store = blobs or _blobs_of(target)
-    unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
+    _check_request(target, name, options)
+    store = open_blobs(blobs or _blobs_of(target))
     place = target.root if isinstance(target, Workspace) else target
     with explain_disk_errors(place), limit_pixels(options.max_pixels):
-        if unchanged and is_version_archive(source):
-            return install_archive(source, target, name, store, options.max_pixels)
-        if not is_archive(source) or is_version_archive(source):
-            return _import_folder(source, target, name, store, options, on_progress)
-        return _import_archive(source, target, name, store, options, on_progress)
+        if not isinstance(source, (str, os.PathLike)):
+            report, dataset = ConversionReport(), gather_items(source, options.categories)
+            return _import_items(dataset, "items", "the list", target, name, store, options, report, on_progress)
+        return _import_path(Path(source), target, name, store, options, on_progress)
+
+
+def _import_path(
+    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
+) -> tuple[DatasetVersion, ConversionReport]:
+    if not source.exists():
+        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
+    if unchanged and is_version_archive(source):
+        return install_archive(source, target, name, store, options.max_pixels)
+    if not is_archive(source) or is_version_archive(source):
+        return _import_folder(source, target, name, store, options, on_progress)
+    return _import_archive(source, target, name, store, options, on_progress)
 
 
 def _import_archive(
@@ -136,13 +148,19 @@ def _import_archive(
         return _import_folder(_find_top_folder(folder), target, name, store, options, on_progress)
 
 
-def _check_request(source: Path, target: Workspace | Path, name: str, options: DatasetImportOptions) -> None:
+def _check_list(categories: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(categories, str):  # whose letters would be taken for categories
+        raise InvalidInput(f"expected a list of categories, got the text {categories!r}; write [{categories!r}]")
+    return tuple(categories)
+
+
+def _check_request(target: Workspace | Path, name: str, options: DatasetImportOptions) -> None:
     """Find what cannot work before any work is done."""
     check_name(name)
     if options.split not in ("auto", "given"):
         parse_fractions(options.split)
-    if not source.exists():
-        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+    if options.verify not in get_args(Verify):
+        raise InvalidInput(f"expected verify {' or '.join(get_args(Verify))}, got {options.verify!r}; choose one of these")
     if options.categories is not None:
         if not options.categories:
             raise InvalidInput("expected at least one category to keep, got none; leave the list out to keep all")
@@ -151,10 +169,10 @@ def _check_request(source: Path, target: Workspace | Path, name: str, options: D
         raise Conflict(f"{target} exists already; choose another name or remove it")
 
 
-def _blobs_of(target: Workspace | Path) -> BlobStore:
+def _blobs_of(target: Workspace | Path) -> Path:
     if isinstance(target, Workspace):
-        return BlobStore(target.blobs)
-    raise InvalidInput(f"expected a blob store for the pictures of {target}, got none; pass blobs=BlobStore(folder)")
+        return target.blobs
+    raise InvalidInput(f"expected a place for the pictures of {target}, got none; pass blobs=FOLDER, or a Workspace as target")
 
 
 def _find_top_folder(folder: Path) -> Path:
@@ -174,6 +192,41 @@ def _import_folder(
     report = ConversionReport()
     chosen = detect_format(source) if options.format == "auto" else load_format(options.format)
     dataset = chosen.read(source, report, options.format_options)
+    return _import_items(dataset, chosen.name, source.resolve().name, target, name, blobs, options, report, on_progress)
+
+
+def gather_items(source: Iterable[SourceItem], categories: Sequence[str] | None) -> SourceDataset:
+    """A program's own pictures as a source; without categories it has all that they name, sorted.
+
+    Raises: InvalidInput for anything but a list or stream of `SourceItem`.
+    """
+    if not isinstance(source, Iterable):
+        raise InvalidInput(f"expected a path or a list of SourceItem, got {type(source).__name__}; pass one of them")
+    if categories is None:
+        source = list(_check_items(source))
+        categories = sorted({annotation.category for item in source for annotation in item.annotations})
+    return SourceDataset(categories=Categories(categories), items=_check_items(source))
+
+
+def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
+    for item in source:
+        if not isinstance(item, SourceItem):
+            raise InvalidInput(f"expected SourceItems, got {type(item).__name__}; make each with sightline.SourceItem(...)")
+        yield item
+
+
+def _import_items(
+    dataset: SourceDataset,
+    format: str,
+    source: str,
+    target: Workspace | Path,
+    name: str,
+    blobs: BlobStore,
+    options: DatasetImportOptions,
+    report: ConversionReport,
+    on_progress: OnProgress,
+) -> tuple[DatasetVersion, ConversionReport]:
+    """Write what was read. Args: format, source: what the manifest and messages call it."""
     categories = _choose_categories(dataset.categories, options, report)
     with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
         staged = Path(staging) / ITEMS_NAME
@@ -185,7 +238,7 @@ def _import_folder(
             categories,
             blobs,
             unlabelled_pixels=dataset.unlabelled_pixels,
-            source=_describe_source(chosen, options, drawn=splits is not None),
+            source=_describe_source(format, options, drawn=splits is not None),
             seed=options.seed if splits is not None else None,
         ) as writer:
             duplicates = DuplicateFinder()
@@ -197,13 +250,11 @@ def _import_folder(
             return writer.close(), report
 
 
-def _check_kept(source: Path, report: ConversionReport) -> None:
+def _check_kept(source: str, report: ConversionReport) -> None:
     """Raises: UnreadableDataset when no picture was kept: an empty version would stand for the name from then on."""
     if not report.kept.get("image"):
         reasons = " ".join((report.reasons("dropped") or "it names none").split())
-        raise UnreadableDataset(
-            f"expected pictures in {source.resolve().name}, got none that can be kept: {reasons}; check the path"
-        )
+        raise UnreadableDataset(f"expected pictures in {source}, got none that can be kept: {reasons}; check the path")
 
 
 def _choose_categories(found: Categories, options: DatasetImportOptions, report: ConversionReport) -> Categories:
@@ -221,9 +272,9 @@ def _choose_categories(found: Categories, options: DatasetImportOptions, report:
     return Categories(options.categories)
 
 
-def _describe_source(chosen: DatasetFormat, options: DatasetImportOptions, drawn: bool) -> dict[str, Any]:
+def _describe_source(format: str, options: DatasetImportOptions, drawn: bool) -> dict[str, Any]:
     """What the manifest says of where the version came from: no paths and no times, so that the id is the same anywhere."""
-    described: dict[str, Any] = {"format": chosen.name}
+    described: dict[str, Any] = {"format": format}
     if drawn:
         described["split"] = DEFAULT_FRACTIONS if options.split == "auto" else options.split
     if options.format_options:
@@ -320,12 +371,15 @@ def _prepare_all(
 def _prepare_picture(
     item: SourceItem, blobs: BlobStore, options: DatasetImportOptions, decoders: BoundedSemaphore
 ) -> _Picture | _Refusal:
-    if item.content is None and (item.path is None or not item.path.is_file()):
+    path = None if item.path is None else Path(item.path)
+    if item.content is None and (path is None or not path.is_file()):
         return _Refusal("picture is missing")
     with decoders:
         try:
-            content = item.content if item.path is None else item.path.read_bytes()
+            content = item.content if path is None else path.read_bytes()
             assert content is not None
+            if isinstance(content, np.ndarray):
+                content = encode_image(content, "png")
             header = probe_image(content, item.file_name)
             check_pixel_limit(header.width, header.height, options.max_pixels, item.file_name)
             is_dark = False

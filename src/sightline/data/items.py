@@ -151,6 +151,9 @@ class ItemTable(Sequence[Item]):
     def __init__(self, table: pa.Table) -> None:
         self._table = table
 
+    def __repr__(self) -> str:
+        return f"ItemTable({len(self)} items)"
+
     def __len__(self) -> int:
         return int(self._table.num_rows)
 

@@ -45,7 +45,7 @@ def generate_samples(
     task: Task = "detection",
     *,
     name: str = "samples",
-    blobs: BlobStore | None = None,
+    blobs: StrPath | BlobStore | None = None,
     width: int = 320,
     height: int = 240,
     fractions: str = "0.7/0.15/0.15",
@@ -58,6 +58,8 @@ def generate_samples(
         seed: the same seed draws the same pictures on every machine with the same numpy and OpenCV.
         task: "detection" labels boxes; "instance" boxes with masks; "semantic" masks of part and defects; "classification" the
             whole picture by its one kind of defect or "good"; "multilabel" all kinds in it.
+        name: of the Dataset.
+        blobs: folder or URL for the pictures; a Workspace's own by default.
         width, height: of each picture, pixels.
         fractions: shares of train/val/test.
 

@@ -18,6 +18,7 @@ import numpy as np
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
+    MANIFEST_NAME,
     compute_file_hash,
     put_folder,
     read_manifest,
@@ -28,7 +29,7 @@ from sightline.core.folders import (
 from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
 from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name
-from sightline.data.blobs import BlobStore
+from sightline.data.blobs import BlobStore, open_blobs
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.reading import decode_image
@@ -45,12 +46,12 @@ class BlobLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetVersion:
-    """An opened version: a stream of items and their pictures. Made by `open_version` and `VersionWriter.close`.
+    """An opened version: a stream of items and their pictures. Made by `open_version` and the verbs that give one.
 
     Attributes:
         folder, manifest, id: where it lies, what its record says, and the record's hash, 64 hex digits.
         categories: names in order.
-        blobs: the store of its pictures.
+        blobs: the store of its pictures; `read_image` and `read_bytes` take them from there.
     """
 
     def __init__(self, folder: Path, manifest: DatasetVersionManifest, blobs: BlobStore) -> None:
@@ -93,6 +94,10 @@ class DatasetVersion:
         # A picture that the import was allowed to take, by whatever limit, can be read.
         return decode_image(self.blobs.read(item.blob), max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
 
+    def read_bytes(self, item: Item) -> bytes:
+        """The picture's file as it was imported, verified. Raises: NotFound, CorruptFile."""
+        return self.blobs.read(item.blob)
+
     def verify(self) -> None:
         """Check `items.parquet` against the manifest. Raises: NotFound, CorruptFile."""
         verify_files(self.folder, self.manifest.files)
@@ -124,16 +129,24 @@ def check_split(split: str | None) -> None:
         )
 
 
-def open_version(folder: StrPath, blobs: BlobStore | None = None) -> DatasetVersion:
-    """Open a version's folder; `location.json` says where the blobs are unless `blobs` is given.
+def open_version(folder: StrPath, blobs: StrPath | BlobStore | None = None) -> DatasetVersion:
+    """Open a version's folder.
+
+    Args:
+        folder: a version's; `Workspace.find("datasets", name)` gives that of a name.
+        blobs: folder or URL of its pictures; by default where its `location.json` says.
 
     Raises: NotFound when the folder is no version or nothing says where its blobs lie; InvalidInput for a broken manifest.
     """
     folder = Path(folder)
+    if not (folder / MANIFEST_NAME).is_file():
+        raise NotFound(
+            f"expected the folder of a DatasetVersion, got {folder}; of a name it is Workspace.find('datasets', name)"
+        )
     manifest = read_manifest(folder, DatasetVersionManifest)
     if not (folder / ITEMS_NAME).is_file():
         raise NotFound(f"{folder} lacks {ITEMS_NAME}, which its manifest names; make it again")
-    return DatasetVersion(folder, manifest, blobs or BlobStore(_read_location(folder)))
+    return DatasetVersion(folder, manifest, open_blobs(blobs or _read_location(folder)))
 
 
 def check_version(version: object) -> None:
@@ -161,17 +174,17 @@ class VersionWriter:
         target: Path | Workspace,
         name: str,
         categories: Categories,
-        blobs: BlobStore | None = None,
+        blobs: StrPath | BlobStore | None = None,
         *,
         unlabelled_pixels: UnlabelledPixels = "background",
         source: dict[str, Any] | None = None,
         seed: int | None = None,
     ) -> None:
         if blobs is None and not isinstance(target, Workspace):
-            raise InvalidInput(f"expected a blob store for the pictures of {target}, got none; pass blobs=BlobStore(folder)")
+            raise InvalidInput(f"expected a place for the pictures of {target}, got none; pass blobs=FOLDER, or a Workspace")
         if isinstance(target, Path) and target.exists():
             raise Conflict(f"{target} exists already; choose another name or remove it")
-        self.blobs = blobs or BlobStore(target.blobs if isinstance(target, Workspace) else target)
+        self.blobs = open_blobs(blobs or (target.blobs if isinstance(target, Workspace) else target))
         self._target, self._name, self._categories = target, check_name(name), categories
         self._unlabelled_pixels, self._source, self._seed = unlabelled_pixels, source or {}, seed
         self._split_counts: dict[str, int] = {}

@@ -3,38 +3,40 @@
 A reader yields one `SourceItem` at a time and never holds the pictures; what it cannot keep it tells the ConversionReport.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import UnlabelledPixels
+from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
 from sightline.data.versions import DatasetVersion
 
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture as a format holds it.
+    """One picture with its labels, as a format holds it or a program has it: what `import_dataset` takes.
 
     Attributes:
         file_name: unique within the data set, POSIX separators: the path below the source's picture folder.
         path: the picture on disk, or None when `content` holds it.
-        content: the encoded picture, for formats that keep pictures inside another file.
-        split: "train", "val", "test", any other name, or None when the format gives none.
-        annotations: in pixels of the upright picture.
-        warning: why the picture comes without labels; counted only when the picture itself arrives.
-        is_upright: the format itself says that the labels are those of the upright picture.
+        content: the encoded picture, or `uint8 (H, W, 3)` RGB, which is stored as PNG.
+        split: "train", "val", "test", any other name, or None when none is given.
+        annotations: in pixels of the upright picture, its EXIF orientation applied; what reaches over its edge is clipped.
         declared_size: `(width, height)` the labels claim, checked against the picture; None when they claim none.
+        warning: why the picture comes without labels; counted only when the picture itself arrives.
+        is_upright: the labels are known to be those of the upright picture; else an import warns where EXIF turns it.
     """
 
     file_name: str
-    path: Path | None = None
-    content: bytes | None = None
+    path: StrPath | None = None
+    content: bytes | np.ndarray | None = None
     split: str | None = None
-    annotations: tuple[Annotation, ...] = ()
+    annotations: Sequence[Annotation] = ()
     declared_size: tuple[int, int] | None = None
     warning: str | None = None
     is_upright: bool = False
