@@ -1,12 +1,15 @@
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from bench_fakes import SIZE, ColourDetector
+from bench_fakes import COLOURS, SIZE, ColourDetector
 from cli_fixtures import write_brightness_model
 
 from sightline.bench.annotating import annotate_version
+from sightline.bench.measure import measure_predictor
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
 from sightline.core.folders import read_manifest
@@ -95,6 +98,48 @@ def test_predictions_without_confidence_are_refused_and_leave_nothing(squares_ve
 
     with pytest.raises(InvalidInput, match="confidence"):
         annotate_version(squares_version, Certain(), out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_boxes_over_the_edge_are_clipped_and_those_without_area_dropped_and_told(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    class Careless(ColourDetector):
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            boxes = [(-9.0, 1.0, 10.0, 500.0), (9.0, 9.0, 9.0, 9.0)]
+            return [[Annotation(category="red", box_xyxy=box, confidence=0.5) for box in boxes] for _ in images]
+
+    result = annotate_version(squares_version, Careless(), out=tmp_path / "new")
+    new = next(result.version.items("new")).annotations
+    assert [(one.box_xyxy, one.origin) for one in new] == [((0.0, 1.0, 10.0, SIZE), "model")]
+    assert (result.report.changed("annotation"), result.report.dropped("annotation")) == (2, 2)
+    assert result.annotations == {"red": 2}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda images: [], "expected a list of annotations for each of 2 pictures, got 0"),
+        (lambda images: [[("red", 0.9)] for _ in images], r"of type Annotation, got \('red', 0.9\)"),
+        (
+            lambda images: [[Annotation(category="red", box_xyxy=np.ones(4), confidence=0.9)] for _ in images],  # type: ignore[arg-type]
+            "expected a box as a tuple of 4 numbers, got array",
+        ),
+    ],
+)
+def test_answers_that_are_no_predictions_are_refused_in_one_line(
+    answer: Any, words: str, squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    class Odd(ColourDetector):
+        categories = tuple(COLOURS)  # type: ignore[assignment]  # names alone will do
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            return answer(images)  # type: ignore[no-any-return]
+
+    with pytest.raises(InvalidInput, match=words):
+        annotate_version(squares_version, Odd(), out=tmp_path / "new")
+    with pytest.raises(InvalidInput, match=words):
+        measure_predictor(Odd(), squares_version, max_images=2, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -64,6 +64,14 @@ def test_a_predictor_gets_no_picture_of_a_version_beyond_its_limit(tmp_path: Pat
             measure_predictor(predictor, version, out=tmp_path / "report")
 
 
+def test_a_task_that_there_is_not_is_refused_with_those_there_are() -> None:
+    class Odd(ColourDetector):
+        task = "detect"
+
+    with pytest.raises(InvalidInput, match=r"expected a task of classification, .*, got 'detect'"):
+        describe_subject(Odd())
+
+
 def test_a_predictor_without_task_is_refused() -> None:
     class Bare:
         def predict(self, images: list[np.ndarray]) -> list[list[Annotation]]:

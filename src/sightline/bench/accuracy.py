@@ -10,7 +10,7 @@ from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
 from sightline.bench.records import Accuracy
-from sightline.bench.subjects import BACKGROUND, Subject, list_answers, read_pictures
+from sightline.bench.subjects import BACKGROUND, Subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -97,7 +97,7 @@ def measure_accuracy(
 
     Raises: InvalidInput when a model gave all the annotations there are.
     """
-    task = subject.task
+    task = read_task(subject)
     categories, notes = merge_categories(list_answers(subject), version.categories)
     threshold, told = EVALUATION_THRESHOLDS[task], _find_user_threshold(subject)
     shown = DECISION_THRESHOLDS.get(task, 0.0) if told is None else told
@@ -106,7 +106,7 @@ def measure_accuracy(
     worst = WorstPictures(task, categories, version.manifest.unlabelled_pixels, worst_pictures)
     known, labelled = KnownItems(items), 0
     for batch in iterate_batches(known, BATCH_SIZE):
-        answers = subject.predict(read_pictures(subject, version, batch), confidence_threshold=threshold)
+        answers = predict_pictures(subject, read_pictures(subject, version, batch), threshold)
         for item, predicted in zip(batch, answers, strict=True):
             evaluator.add(item.annotations, predicted, item.width, item.height)
             truth = _pick_truth(task, item)
@@ -191,7 +191,7 @@ def _find_user_threshold(subject: Subject) -> float | None:
     decode = getattr(subject, "decode", None)
     if decode is not None:
         return float(decode.confidence_threshold)
-    threshold: float | None = getattr(subject, "confidence_threshold", DECISION_THRESHOLDS.get(subject.task))
+    threshold: float | None = getattr(subject, "confidence_threshold", DECISION_THRESHOLDS.get(read_task(subject)))
     return threshold
 
 

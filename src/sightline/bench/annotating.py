@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 
 from sightline.bench.batching import iterate_batches
-from sightline.bench.subjects import Subject, describe_subject, list_answers, read_pictures
+from sightline.bench.subjects import Subject, describe_subject, list_answers, predict_pictures, read_pictures
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import StrPath, Workspace, make_place
+from sightline.data.cleaning import clean_annotations
+from sightline.data.conversion import ConversionReport
 from sightline.data.items import Item
 from sightline.data.truth import has_human_label
 from sightline.data.versions import DatasetVersion, VersionWriter, check_version
@@ -35,6 +37,7 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
         images_without: pictures that it looked at and found nothing in.
         images_left: pictures that were left as they were because a person had labelled them.
         annotations: new annotations per category.
+        report: which predictions were clipped to the picture or dropped, and why; clean for what Sightline made.
     """
 
     version: DatasetVersion
@@ -42,6 +45,7 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
     images_without: int
     images_left: int
     annotations: dict[str, int]
+    report: ConversionReport
 
 
 def annotate_version(
@@ -59,7 +63,9 @@ def annotate_version(
 
     Args:
         version: pictures, some of them perhaps labelled.
-        predictor: anything with `predict(images)`, `task` and `categories`.
+        predictor: what `load` opens, a RemotePredictor, or anything of yours with attributes `task` and `categories` (names)
+            and a method `predict(images, confidence_threshold=None)` that gives for each `uint8 (H, W, 3)` RGB array a list
+            of annotations with a confidence.
         name: of the new Dataset, by default the old one's.
         confidence_threshold: 0..1, predictions below it are dropped; None takes the predictor's own.
         only_unlabelled: leave pictures alone that hold any annotation of a person; otherwise predictions are added beside them.
@@ -67,8 +73,8 @@ def annotate_version(
         out: the folder the new version becomes, or a Workspace that shelves it under its name and id.
         folder: the Model or Artifact folder the predictor was opened from: its id goes into the new version.
 
-    Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor that gives a category it did
-        not declare.
+    Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor whose answers are no such
+        lists or have a category it did not declare.
     """
     check_version(version)
     out, folder = make_place(out), None if folder is None else Path(folder)
@@ -80,9 +86,10 @@ def annotate_version(
     source = _describe_source(version, predictor, folder) | settings
     counts: Counter[str] = Counter()
     annotated = left = done = 0
+    report = ConversionReport()
     with _open_writer(version, predictor, out, name or version.manifest.name, source) as writer:
         for batch in iterate_batches(version.items(), BATCH_SIZE):
-            for item, found in _annotate_batch(version, predictor, batch, confidence_threshold, only_unlabelled):
+            for item, found in _annotate_batch(version, predictor, batch, confidence_threshold, only_unlabelled, report):
                 writer.add(item)
                 counts.update(annotation.category for annotation in found or ())
                 annotated, left = annotated + bool(found), left + (found is None)
@@ -95,6 +102,7 @@ def annotate_version(
         images_without=done - annotated - left,
         images_left=left,
         annotations=dict(counts),
+        report=report,
     )
 
 
@@ -122,12 +130,17 @@ def _describe_source(version: DatasetVersion, predictor: Subject, folder: Path |
 
 
 def _annotate_batch(
-    version: DatasetVersion, predictor: Subject, batch: list[Item], threshold: float | None, only_unlabelled: bool
+    version: DatasetVersion,
+    predictor: Subject,
+    batch: list[Item],
+    threshold: float | None,
+    only_unlabelled: bool,
+    report: ConversionReport,
 ) -> Iterator[tuple[Item, list[Annotation] | None]]:
     """Each item as it shall be written, with what the model found in it, or None when it was left alone."""
     wanted = [item for item in batch if not (only_unlabelled and has_human_label(item))]
-    answers = predictor.predict(read_pictures(predictor, version, wanted), confidence_threshold=threshold) if wanted else []
-    found = {item.file_name: [mark_as_model(one) for one in answer] for item, answer in zip(wanted, answers, strict=True)}
+    answers = predict_pictures(predictor, read_pictures(predictor, version, wanted), threshold) if wanted else []
+    found = {item.file_name: _take_answer(item, answer, report) for item, answer in zip(wanted, answers, strict=True)}
     for item in batch:
         if item.file_name not in found:
             yield item, None
@@ -137,8 +150,8 @@ def _annotate_batch(
         yield msgspec.structs.replace(item, annotations=(*kept, *new)), new
 
 
-def mark_as_model(annotation: Annotation) -> Annotation:
-    """The annotation as a model's. Raises: InvalidInput when it has no confidence."""
-    if annotation.confidence is None:
-        raise InvalidInput(f"expected predictions with a confidence, got {annotation.category!r} without; set it in 0..1")
-    return msgspec.structs.replace(annotation, origin="model")
+def _take_answer(item: Item, answer: list[Annotation], report: ConversionReport) -> list[Annotation]:
+    """The predictions as a version may hold them: a model's, and inside the picture."""
+    marked = [msgspec.structs.replace(one, origin="model") for one in answer]
+    named = Categories(dict.fromkeys(one.category for one in answer))  # the writer refuses those that are not declared
+    return list(clean_annotations(marked, item.width, item.height, named, report, item.file_name))

@@ -71,8 +71,9 @@ def measure_predictor(
     """Measure a predictor on a version and save the Report.
 
     Args:
-        predictor: anything with `predict(images)`, `task` and `categories`: a Model or Artifact opened here, a
-            RemotePredictor.
+        predictor: what `load` opens, a RemotePredictor, or anything of yours with attributes `task`, `categories` (names) and
+            `precision` (such as "fp32") and a method `predict(images, confidence_threshold=None)` that gives for each `uint8
+            (H, W, 3)` RGB array a list of annotations with a confidence, best first.
         version: pictures with their truth; those that a model alone annotated are left out, and the Report says how many.
         split: the split to measure on, None for all pictures.
         batch_sizes: pictures per call.
@@ -90,6 +91,8 @@ def measure_predictor(
     Raises: Conflict when the folder exists; InvalidInput when the subject does not state what a Report must hold (task,
         categories, precision), for an empty split, or one that a model alone labelled; NotFound for an unknown split;
         Unsupported for an emulated device, which has no speed to measure.
+
+    Example: `measure_predictor(predictor, version, out=workspace).content.accuracy.primary`.
     """
     check_version(version)
     out, folder = make_place(out), None if folder is None else Path(folder)

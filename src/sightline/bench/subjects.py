@@ -6,13 +6,12 @@ A Predictor opened in this process takes encoded pictures too, and offers `predi
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
 
 from sightline.bench.records import SubjectFacts
 from sightline.core.annotations import Annotation
-from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
 from sightline.data.items import Item
@@ -23,15 +22,18 @@ from sightline.runtime.predictor import Predictor, read_runnable_manifest
 
 
 class Subject(Protocol):
-    """What can be measured. Images are `uint8 (H, W, 3)` RGB; the answer is one list of annotations per image, best first."""
+    """What can be measured, and can annotate; to be measured it also states its `precision`, such as "fp32".
+
+    Images are `uint8 (H, W, 3)` RGB; the answer is one list of annotations per image, best first.
+    """
 
     @property
-    def task(self) -> Task:
-        """What it answers."""
+    def task(self) -> str:
+        """What it answers, a `Task`."""
 
     @property
-    def categories(self) -> Categories:
-        """What it can name."""
+    def categories(self) -> Iterable[str]:
+        """What it can name, in order."""
 
     def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
         """Annotations of each image with at least this confidence, or the subject's own threshold when None."""
@@ -73,6 +75,16 @@ OpenVariant = Callable[[int, int], Subject]
 """Opens the subject afresh with `(streams, threads per stream)`."""
 
 
+def read_task(subject: Subject) -> Task:
+    """What a subject answers. Raises: InvalidInput for what is no task."""
+    task = subject.task
+    if task not in get_args(Task):
+        raise InvalidInput(
+            f"expected a task of {', '.join(get_args(Task))}, got {task!r}; set the predictor's attribute `task`"
+        )
+    return cast(Task, task)
+
+
 def list_answers(subject: Subject) -> tuple[str, ...]:
     """Categories the subject gives annotations of: all it knows, but a segmenter's background."""
     return tuple(name for name in subject.categories if not (subject.task == "semantic" and name == BACKGROUND))
@@ -85,6 +97,27 @@ def predict_contents(subject: Subject, contents: Sequence[bytes]) -> list[list[A
     if isinstance(subject, TakesEncoded):
         return subject.predict_encoded(contents)
     return subject.predict([decode_image(content) for content in contents])
+
+
+def predict_pictures(subject: Subject, images: Sequence[np.ndarray], threshold: float | None) -> list[list[Annotation]]:
+    """What `predict` answers to pictures, checked: it may be anybody's.
+
+    Raises: InvalidInput for another number of answers than of pictures, or what is no prediction.
+    """
+    answers = subject.predict(images, confidence_threshold=threshold)
+    if len(answers) != len(images):
+        raise InvalidInput(
+            f"expected a list of annotations for each of {len(images)} pictures, got {len(answers)}; mend predict"
+        )
+    for answer in answers:
+        for one in answer:
+            if not isinstance(one, Annotation):
+                raise InvalidInput(f"expected predictions of type Annotation, got {one!r}; make sightline.Annotation(...)")
+            if one.confidence is None:
+                raise InvalidInput(f"expected predictions with a confidence, got {one.category!r} without; set it in 0..1")
+            if one.box_xyxy is not None and (isinstance(one.box_xyxy, np.ndarray) or len(one.box_xyxy) != 4):
+                raise InvalidInput(f"expected a box as a tuple of 4 numbers, got {one.box_xyxy!r}; write tuple(box.tolist())")
+    return answers
 
 
 def read_pictures(subject: Subject, version: DatasetVersion, items: Sequence[Item]) -> list[np.ndarray]:
@@ -120,7 +153,7 @@ def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFac
 
     return SubjectFacts(
         kind="deployment" if url else _name_kind(subject, manifest),
-        task=task,
+        task=read_task(subject),
         categories=tuple(categories),
         name=find("name"),
         id=compute_manifest_id(manifest) if manifest is not None else find("id"),
