@@ -9,13 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sightline
 
 FACE = Path(sightline.__file__)
 SNIPPET = """
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 import sightline
 
@@ -26,6 +30,30 @@ with sightline.load("parts") as predictor:
 reveal_type(sightline.Client("http://127.0.0.1:8000").predict("parts", b"encoded"))
 reveal_type(sightline.train_model)
 sightline.train_modle
+
+
+class Mine:
+    task = "detection"
+    categories = ["red"]
+    precision = "fp32"
+
+    def predict(
+        self, images: Sequence[np.ndarray], confidence_threshold: float | None = None
+    ) -> list[list[sightline.Annotation]]:
+        return [[] for _ in images]
+
+
+def tell(event: sightline.ProgressEvent) -> None: ...
+
+
+def use(workspace: sightline.Workspace, item: sightline.Item, box: sightline.Annotation) -> None:
+    own = [sightline.SourceItem(file_name="a", path="a.jpg", annotations=[box]) for _ in range(3)]
+    version, _ = sightline.import_dataset(own, workspace, "a", categories=["red"], on_progress=tell, blobs="blobs")
+    sightline.measure_predictor(Mine(), version, out=workspace)
+    sightline.annotate_version(version, Mine(), out="folder")
+    sightline.deploy_artifact(sightline.compile_model("a", workspace, version).folder, "a", workspace)
+    metric: float = sightline.read_manifest("a", sightline.ModelManifest).metrics["map"]
+    sightline.Meaning(categories=["a"]), sightline.ImportOptions(weights="a"), sightline.read_report("a").content
 """
 
 
@@ -77,6 +105,33 @@ def test_a_verb_that_is_given_the_name_or_path_of_a_version_says_how_to_open_it(
     with pytest.raises(sightline.InvalidInput, match=re.escape(words)):
         ask(given, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_that_is_none_is_refused_with_what_makes_one(tmp_path: Path) -> None:
+    version = sightline.generate_samples(tmp_path / "v", 0, blobs=tmp_path / "blobs")
+    with pytest.raises(
+        sightline.InvalidInput, match=r"expected a Recipe, got \{'task': .*; make one with sightline.make_recipe"
+    ):
+        sightline.train_model(version, {"task": "detection"}, tmp_path / "m")  # type: ignore[arg-type]
+
+
+def test_a_model_is_found_by_its_name_where_a_workspace_is_given(tmp_path: Path) -> None:
+    with pytest.raises(sightline.NotFound, match=r"no model 'parts' in .*; there is none yet"):
+        sightline.compile_model("parts", sightline.Workspace(tmp_path), precision="fp32")
+
+
+def test_every_error_has_a_public_name() -> None:
+    from sightline.core import errors
+
+    raised = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert raised <= set(sightline.__all__)
+
+
+def test_what_verbs_give_is_shown_in_a_short_line(tmp_path: Path) -> None:
+    item = sightline.SourceItem(file_name="a.png", content=np.zeros((4, 4, 3), np.uint8))
+    version, report = sightline.import_dataset([item], sightline.Workspace(tmp_path), "dots")
+    assert repr(report) == "ConversionReport(kept={'image': 1, 'annotation': 0}, changed={}, dropped={})"
+    assert repr(version.load_items()) == "ItemTable(1 items)"
 
 
 def test_another_name_is_refused_with_those_there_are() -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sightline.bench.annotating import annotate_version as annotate_version
     from sightline.bench.measure import measure_predictor as measure_predictor
     from sightline.bench.reports import Report as Report
+    from sightline.bench.reports import read_report as read_report
     from sightline.compiler.compile import CompileResult as CompileResult
     from sightline.compiler.compile import compile_model as compile_model
     from sightline.compiler.importers.importer import ImportOptions as ImportOptions
@@ -17,23 +18,47 @@ if TYPE_CHECKING:
     from sightline.compiler.importing.import_network import Meaning as Meaning
     from sightline.compiler.importing.import_network import import_network as import_network
     from sightline.core.annotations import Annotation as Annotation
+    from sightline.core.annotations import MaskRle as MaskRle
+    from sightline.core.errors import AccessDenied as AccessDenied
     from sightline.core.errors import Conflict as Conflict
+    from sightline.core.errors import CorruptFile as CorruptFile
     from sightline.core.errors import Exhausted as Exhausted
+    from sightline.core.errors import GateFailed as GateFailed
+    from sightline.core.errors import ImageTooLarge as ImageTooLarge
     from sightline.core.errors import InvalidInput as InvalidInput
+    from sightline.core.errors import LossyExport as LossyExport
+    from sightline.core.errors import MissingPackage as MissingPackage
     from sightline.core.errors import NotFound as NotFound
+    from sightline.core.errors import QueueFull as QueueFull
+    from sightline.core.errors import QueueTimeout as QueueTimeout
     from sightline.core.errors import SightlineError as SightlineError
+    from sightline.core.errors import UnknownHost as UnknownHost
+    from sightline.core.errors import Unreachable as Unreachable
+    from sightline.core.errors import UnreadableDataset as UnreadableDataset
+    from sightline.core.errors import UnreadableImage as UnreadableImage
+    from sightline.core.errors import UnreadableVideo as UnreadableVideo
     from sightline.core.errors import Unsupported as Unsupported
+    from sightline.core.folders import read_manifest as read_manifest
+    from sightline.core.manifests import ArtifactManifest as ArtifactManifest
+    from sightline.core.manifests import ModelManifest as ModelManifest
+    from sightline.core.progress import ProgressEvent as ProgressEvent
     from sightline.core.workspace import Workspace as Workspace
     from sightline.data.augmentation import AugmentationSettings as AugmentationSettings
     from sightline.data.conversion import ConversionReport as ConversionReport
     from sightline.data.exporting import export_version as export_version
+    from sightline.data.formats.format import SourceItem as SourceItem
     from sightline.data.importing import import_dataset as import_dataset
+    from sightline.data.items import Item as Item
     from sightline.data.samples import generate_samples as generate_samples
     from sightline.data.versions import DatasetVersion as DatasetVersion
     from sightline.data.versions import open_version as open_version
+    from sightline.imaging.masks import draw_annotation as draw_annotation
+    from sightline.imaging.rle import decode_mask as decode_mask
+    from sightline.imaging.rle import encode_mask as encode_mask
     from sightline.runtime.predictor import Predictor as Predictor
     from sightline.serving.client.asynchronous import AsyncClient as AsyncClient
     from sightline.serving.client.blocking import Client as Client
+    from sightline.serving.client.predictor import RemotePredictor as RemotePredictor
     from sightline.serving.deployments import deploy_artifact as deploy_artifact
     from sightline.serving.loading import load as load
     from sightline.training.recipe import Recipe as Recipe
@@ -66,8 +91,10 @@ _LAZY = {
     "Predictor": "sightline.runtime.predictor",
     "Client": "sightline.serving.client.blocking",
     "AsyncClient": "sightline.serving.client.asynchronous",
+    "RemotePredictor": "sightline.serving.client.predictor",
     # what verbs take
     "Workspace": "sightline.core.workspace",
+    "SourceItem": "sightline.data.formats.format",
     "Recipe": "sightline.training.recipe",
     "AugmentationSettings": "sightline.data.augmentation",
     "ImportOptions": "sightline.compiler.importers.importer",
@@ -75,19 +102,42 @@ _LAZY = {
     "StatedInput": "sightline.compiler.importers.importer",
     # what verbs give
     "Annotation": "sightline.core.annotations",
+    "MaskRle": "sightline.core.annotations",
+    "encode_mask": "sightline.imaging.rle",
+    "decode_mask": "sightline.imaging.rle",
+    "draw_annotation": "sightline.imaging.masks",
     "DatasetVersion": "sightline.data.versions",
+    "Item": "sightline.data.items",
     "ConversionReport": "sightline.data.conversion",
     "ImportResult": "sightline.compiler.importing.import_network",
     "AnnotateResult": "sightline.bench.annotating",
     "CompileResult": "sightline.compiler.compile",
     "Report": "sightline.bench.reports",
+    "read_report": "sightline.bench.reports",
+    "ModelManifest": "sightline.core.manifests",
+    "ArtifactManifest": "sightline.core.manifests",
+    "read_manifest": "sightline.core.folders",
+    "ProgressEvent": "sightline.core.progress",
     # how they fail
     "SightlineError": "sightline.core.errors",
     "InvalidInput": "sightline.core.errors",
+    "UnreadableImage": "sightline.core.errors",
+    "ImageTooLarge": "sightline.core.errors",
+    "UnreadableVideo": "sightline.core.errors",
+    "UnreadableDataset": "sightline.core.errors",
+    "CorruptFile": "sightline.core.errors",
+    "AccessDenied": "sightline.core.errors",
+    "UnknownHost": "sightline.core.errors",
     "NotFound": "sightline.core.errors",
     "Conflict": "sightline.core.errors",
+    "LossyExport": "sightline.core.errors",
+    "GateFailed": "sightline.core.errors",
     "Unsupported": "sightline.core.errors",
+    "MissingPackage": "sightline.core.errors",
     "Exhausted": "sightline.core.errors",
+    "QueueFull": "sightline.core.errors",
+    "QueueTimeout": "sightline.core.errors",
+    "Unreachable": "sightline.core.errors",
 }
 
 __all__ = ["__version__", *_LAZY]

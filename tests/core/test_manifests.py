@@ -58,7 +58,7 @@ def test_any_change_changes_the_id():
 
 
 def test_a_manifest_of_another_kind_is_refused():
-    with pytest.raises(InvalidInput, match="DatasetVersion"):
+    with pytest.raises(InvalidInput, match=r"^expected the manifest of a DatasetVersion, got manifest.json of a model; give "):
         decode_manifest(encode_manifest(make_model()), DatasetVersionManifest)
 
 

@@ -6,6 +6,7 @@ from serving_fakes import write_artifact
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import read_manifest, write_file_atomic
 from sightline.core.manifests import ArtifactManifest, compute_manifest_id
+from sightline.core.workspace import Workspace
 from sightline.serving.deployments import (
     check_repository,
     deploy_artifact,
@@ -23,6 +24,16 @@ def test_the_first_version_is_1_and_holds_the_artifact(tmp_path: Path) -> None:
     assert (folder / "model.onnx").read_bytes() == b"graph"
     found = find_deployment(tmp_path / "repo", "parts")
     assert found.manifest.artifact_id == compute_manifest_id(read_manifest(artifact, ArtifactManifest))
+
+
+def test_an_artifact_is_deployed_by_its_name_in_a_workspace(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    artifact = write_artifact(workspace.root / "artifacts" / "parts" / "x")
+    workspace.set_latest(artifact)
+    assert deploy_artifact("parts", "inspect", workspace) == workspace.deployments / "inspect" / "1"
+    assert deploy_artifact(artifact, "inspect", workspace) == workspace.deployments / "inspect" / "2"
+    with pytest.raises(NotFound, match=r"no artifact 'holes' in .*; there is parts"):
+        deploy_artifact("holes", "inspect", workspace)
 
 
 def test_files_are_shared_not_copied_on_one_disk(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from sightline.core.folders import (
 )
 from sightline.core.manifests import ReportManifest, compute_manifest_id
 from sightline.core.shelving import shelve
-from sightline.core.workspace import Workspace, check_name
+from sightline.core.workspace import StrPath, Workspace, check_name
 
 CONTENT_NAME = "report.json"
 PAGE_NAME = "report.html"
@@ -115,8 +115,9 @@ def save_report(
     return Report(folder=target, manifest=manifest, content=content)
 
 
-def read_report(folder: Path) -> Report:
-    """Open a saved Report and check its files. Raises: NotFound, CorruptFile, InvalidInput."""
+def read_report(folder: StrPath) -> Report:
+    """Open the folder of a saved Report and check its files. Raises: NotFound, CorruptFile, InvalidInput."""
+    folder = Path(folder)
     manifest = read_manifest(folder, ReportManifest)
     verify_files(folder, manifest.files)
     if CONTENT_NAME not in manifest.files:

@@ -47,11 +47,25 @@ STAGE_SHARES = {
 
 @dataclass(frozen=True)
 class CompileResult:
-    """A compiled Artifact: its folder, its manifest, and the report that lies in it."""
+    """A compiled Artifact.
+
+    Attributes:
+        folder, manifest: where it lies, and what its record says: engine, precision, streams, threads and more.
+        report: what was found out: `verdict`, `comparison` with FP32, `candidates`, `layers`, `warnings` and more.
+    """
 
     folder: Path
     manifest: ArtifactManifest
     report: CompileReport
+
+    def __repr__(self) -> str:
+        name, precision = self.manifest.name, self.manifest.precision
+        return f"CompileResult({name!r}, {self.id[:12]}, {str(self.folder)!r}, precision={precision!r})"
+
+    @property
+    def id(self) -> str:
+        """The Artifact's id, 64 hex digits."""
+        return compute_manifest_id(self.manifest)
 
 
 def compile_model(
@@ -78,7 +92,7 @@ def compile_model(
     """Compile a Model folder into an Artifact folder.
 
     Args:
-        model: Model folder; its files are verified.
+        model: Model folder, or its name where `out` is a Workspace; its files are verified.
         out: Artifact folder to make, which must not exist, or a Workspace that shelves it under its name and id.
         calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
             by the answers of FP32. Without it the Artifact is marked unverified, and INT8 needs `calibrate_random`.
@@ -147,6 +161,8 @@ def compile_request(
     Args: said: by option (`--data`, `--calibrate`), how pictures were named that are no version of a workspace; for the
         report's command.
     """
+    if isinstance(out, Workspace):
+        model = out.find("models", model)
     compile_into = partial(_compile, request, model, calibration, calibrate_on, tuning, said, on_progress)
     if isinstance(out, Workspace):
         name = read_manifest(model, ModelManifest).name if name is None else name

@@ -15,7 +15,7 @@ Geometry = Literal["image", "box", "polygons", "mask"]
 
 
 class MaskRle(msgspec.Struct, frozen=True, kw_only=True):
-    """A binary mask, run-length encoded down the columns like COCO's; `sightline.imaging.masks` converts.
+    """A binary mask, run-length encoded down the columns like COCO's; `encode_mask` and `decode_mask` convert.
 
     Attributes:
         height, width: size of the mask, pixels.

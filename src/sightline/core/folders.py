@@ -209,12 +209,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> str:
     return compute_manifest_id(manifest)
 
 
-def read_manifest(folder: Path, manifest_type: type[ManifestType]) -> ManifestType:
+def read_manifest(folder: str | os.PathLike[str], manifest_type: type[ManifestType]) -> ManifestType:
     """Read a folder's manifest without hashing its files.
+
+    Args:
+        folder: of a Model, Artifact, ...
+        manifest_type: what it is expected to be of: `ModelManifest`, `ArtifactManifest`, ...
 
     Raises: NotFound when the folder holds none; InvalidInput when it is of another kind.
     """
-    path = folder / MANIFEST_NAME
+    path = Path(folder) / MANIFEST_NAME
     if not path.is_file():
         noun = manifest_type.__name__.removesuffix("Manifest")
         raise NotFound(f"expected a {noun} folder with a {MANIFEST_NAME}, got {folder}")

@@ -232,4 +232,18 @@ def decode_manifest(content: bytes, manifest_type: type[ManifestType], where: st
         return msgspec.json.decode(content, type=manifest_type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         noun = manifest_type.__name__.removesuffix("Manifest")
+        kind = _read_kind(content)
+        if kind not in (None, str(manifest_type.__struct_config__.tag).replace("_", " ")):
+            raise InvalidInput(
+                f"expected the manifest of a {noun}, got {where} of a {kind}; give the folder of a {noun}"
+            ) from None
         raise InvalidInput(f"{where} is no {noun} manifest of this version: {error}") from error
+
+
+def _read_kind(content: bytes) -> str | None:
+    """What a manifest says it is of; None where it says nothing."""
+    try:
+        kind = msgspec.json.decode(content, type=dict[str, Any]).get("kind")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return kind.replace("_", " ") if isinstance(kind, str) else None

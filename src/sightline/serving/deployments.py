@@ -21,7 +21,7 @@ from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME, new_folder, read_manifest, verify_files, write_manifest
 from sightline.core.host import now_utc
 from sightline.core.manifests import ArtifactManifest, DeploymentManifest, compute_manifest_id
-from sightline.core.workspace import NAME_PATTERN, StrPath, check_name
+from sightline.core.workspace import NAME_PATTERN, StrPath, Workspace, check_name
 
 LOCK_NAME = ".lock"
 DEPLOYMENTS_FOLDER = "deployments"  # of a workspace
@@ -35,19 +35,21 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     artifact: ArtifactManifest
 
 
-def deploy_artifact(artifact: StrPath, name: str, repository: StrPath) -> Path:
+def deploy_artifact(artifact: StrPath, name: str, repository: StrPath | Workspace) -> Path:
     """Make an Artifact answer under `name`: copy it in as the next version, then point the name at it.
 
     Args:
-        artifact: folder of the Artifact; it may be removed afterwards.
+        artifact: folder of the Artifact, or its name where `repository` is a Workspace; it may be removed afterwards.
         name: letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first): it stands in URLs.
-        repository: the model repository; made when absent.
+        repository: the model repository, made when absent, or a Workspace: its `deployments`.
 
     Returns: folder of the new version, `repository/name/VERSION`.
 
     Raises: InvalidInput for a Model or another kind of folder; NotFound or CorruptFile when a file of the Artifact is missing
         or changed since it was made.
     """
+    if isinstance(repository, Workspace):
+        artifact, repository = repository.find("artifacts", artifact), repository.deployments
     artifact, repository = Path(artifact), Path(repository)
     check_name(name)
     manifest = read_artifact(artifact)

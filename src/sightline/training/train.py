@@ -67,17 +67,16 @@ def train_model(
     """Train a network on a version and write it as a Model folder.
 
     It trains in the caller's process and leaves PyTorch's random state there as it was. The command line trains in a process of
-    its own instead, by `sightline.training.launcher.launch_training`: only there can `OMP_WAIT_POLICY=PASSIVE` be set before
-    PyTorch is loaded, without which idle threads spin and a step takes up to five times as long where cores are shared; and a
-    training that dies takes nobody with it.
+    its own instead, with `OMP_WAIT_POLICY=PASSIVE` in its environment: set that before Python starts where cores are shared,
+    or idle threads spin and a step takes up to five times as long.
 
     Args:
         version: what to learn.
-        recipe: how; see `sightline.training.recipe.make_recipe`.
+        recipe: how, as `make_recipe` gives it.
         out: the Model folder to be made, or a Workspace that shelves it under its name and id.
         resume: continue from the checkpoint in `<out>.training`, or of this name in a Workspace, where a Model that a
             killed run had finished is taken as it is; start anew where there is neither.
-        on_progress: told of every logged step.
+        on_progress: told of every logged step; the `metrics` of a validation among them.
         stop: asked after each step; when true, training ends and the best weights so far are kept. The checkpoint stays, so
             that a later `resume` can go on; it then replaces `out`.
         name: of the Model; a Workspace needs one, for a folder it is by default the folder's.
@@ -91,6 +90,8 @@ def train_model(
             Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
     """
     check_version(version)
+    if not isinstance(recipe, Recipe):
+        raise InvalidInput(f"expected a Recipe, got {recipe!r}; make one with sightline.make_recipe(task, network, budget=...)")
     if isinstance(out, Workspace):
         recipe_id = compute_recipe_id(version.id, recipe)
         return train_in_workspace(

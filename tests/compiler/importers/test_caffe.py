@@ -144,7 +144,7 @@ def test_several_or_no_other_files_are_named(tmp_path):
     shutil.copy(tmp_path / "a.caffemodel", tmp_path / "b.caffemodel")
     with pytest.raises(NotFound, match=r"found a\.caffemodel, b\.caffemodel"):
         CaffeImporter().read(prototxt, ImportOptions())
-    chosen = CaffeImporter().read(prototxt, ImportOptions(weights=tmp_path / "b.caffemodel"))
+    chosen = CaffeImporter().read(prototxt, ImportOptions(weights=str(tmp_path / "b.caffemodel")))
     assert chosen.files[1].name == "b.caffemodel"
     with pytest.raises(NotFound, match="check the path"):
         CaffeImporter().read(prototxt, ImportOptions(weights=tmp_path / "c.caffemodel"))

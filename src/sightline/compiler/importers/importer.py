@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.manifests import DecodeSpec, Precision, ResizeRule, ShrinkRule
+from sightline.core.workspace import StrPath
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +48,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         channels: input channels, 1 or 3, for networks that do not say.
     """
 
-    weights: Path | None = None
+    weights: StrPath | None = None
     architecture: str | None = None
     outputs: tuple[str, ...] = ()
     width: int | None = None

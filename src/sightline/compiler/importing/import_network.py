@@ -35,7 +35,7 @@ from sightline.compiler.stages import Stages
 from sightline.core.errors import InvalidInput
 from sightline.core.folders import compute_file_hash, explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
-from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace
@@ -52,13 +52,28 @@ STAGE_SHARES = {"reading the network": 4.0, "probing presets": 10.0, "comparing 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """An imported Model: its folder, its manifest, what the comparison found, the probe's rows (best first) and notes."""
+    """An imported Model.
+
+    Attributes:
+        folder, manifest: where it lies, and what its record says: task, categories, input, decode and more.
+        verification: what the comparison with the source found.
+        probe: the ways of feeding that were tried, best first; empty without `probe`.
+        notes: what was found out or assumed, a line each.
+    """
 
     folder: Path
     manifest: ModelManifest
     verification: Verification
     probe: list[ProbeRow]
     notes: list[str]
+
+    def __repr__(self) -> str:
+        return f"ImportResult({self.manifest.name!r}, {self.id[:12]}, {str(self.folder)!r}, task={self.manifest.task!r})"
+
+    @property
+    def id(self) -> str:
+        """The Model's id, 64 hex digits."""
+        return compute_manifest_id(self.manifest)
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +93,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
     stated: StatedInput = StatedInput()
     preset: str | None = None
-    categories: tuple[str, ...] | None = None
+    categories: Sequence[str] | None = None
     background: bool = False
     head: str | None = None
     head_parameters: dict[str, Any] = {}

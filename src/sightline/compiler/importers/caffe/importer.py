@@ -57,7 +57,7 @@ class CaffeImporter:
         Raises: InvalidInput for damaged files or ones that do not fit each other; NotFound when the other file or an output is
             not there; Unsupported for layers or inputs that cannot be carried over, all of them named.
         """
-        prototxt, caffemodel = find_files(path, options.weights)
+        prototxt, caffemodel = find_files(path, None if options.weights is None else Path(options.weights))
         network = read_network(_read_file(prototxt))
         outputs, detection = _choose_outputs(network, options.outputs)
         layers = prune_layers(network.layers, outputs)

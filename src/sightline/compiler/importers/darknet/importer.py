@@ -85,7 +85,7 @@ def _find_files(path: Path, options: ImportOptions) -> tuple[Path, Path]:
     """The cfg and the weights. Raises: NotFound, InvalidInput."""
     is_weights = path.suffix == ".weights"
     cfg = path.with_suffix(".cfg") if is_weights else path
-    weights = options.weights or (path if is_weights else path.with_suffix(".weights"))
+    weights = Path(options.weights or (path if is_weights else path.with_suffix(".weights")))
     for file, remedy in ((cfg, "put the cfg beside the weights, under their name"), (weights, "name the weights")):
         if not file.is_file():
             raise NotFound(f"expected {file.name} beside {path.name}, there is none; {remedy}")

@@ -42,7 +42,7 @@ class OpenvinoImporter:
 
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
         """Read either of the two files. Raises: InvalidInput, NotFound, Unsupported as in `Importer.read`."""
-        xml, weights = find_files(path, options.weights)
+        xml, weights = find_files(path, None if options.weights is None else Path(options.weights))
         model = read_model(xml, weights)
         converted = convert_model(model, options, xml.stem)
         stated, categories, notes = state_input(model, converted.picture)
