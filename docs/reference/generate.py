@@ -301,7 +301,8 @@ def render_signature(name: str, offered: Any) -> str:
             keyword_only = True
             lines.append("    *,")
         kind = "" if parameter.annotation is parameter.empty else f": {shorten_type(parameter.annotation)}"
-        lines.append(f"    {parameter.name}{kind}{render_default(parameter)},")
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        lines.append(f"    {stars}{parameter.name}{kind}{render_default(parameter)},")
     returned = signature.return_annotation
     answer = "" if returned in (signature.empty, None) or inspect.isclass(offered) else f" -> {shorten_type(returned)}"
     return "\n".join([f"{name}(", *lines, f"){answer}"]) if lines else f"{name}(){answer}"

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sightline.core.errors import Unsupported as Unsupported
     from sightline.core.folders import read_manifest as read_manifest
     from sightline.core.manifests import ArtifactManifest as ArtifactManifest
+    from sightline.core.manifests import DecodeSpec as DecodeSpec
+    from sightline.core.manifests import InputSpec as InputSpec
     from sightline.core.manifests import ModelManifest as ModelManifest
     from sightline.core.progress import ProgressEvent as ProgressEvent
     from sightline.core.workspace import Workspace as Workspace
@@ -116,6 +118,8 @@ _LAZY = {
     "read_report": "sightline.bench.reports",
     "ModelManifest": "sightline.core.manifests",
     "ArtifactManifest": "sightline.core.manifests",
+    "InputSpec": "sightline.core.manifests",
+    "DecodeSpec": "sightline.core.manifests",
     "read_manifest": "sightline.core.folders",
     "ProgressEvent": "sightline.core.progress",
     # how they fail

@@ -1,6 +1,7 @@
 """The reference pages are what the code says."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import get_args, get_type_hints
@@ -26,6 +27,12 @@ def test_the_reference_page_is_up_to_date(name: str) -> None:
     page = ROOT / "docs/reference" / name
     assert page.is_file(), f"{name} is missing; run make docs"
     assert page.read_text() == generator.render_page(name), f"{name} is out of date; run make docs"
+
+
+def test_the_reference_of_python_sends_nobody_to_what_is_not_public() -> None:
+    layers = "|".join(path.name for path in (ROOT / "src/sightline").iterdir() if path.is_dir())
+    told = [line for line in generator.render_page("python.md").splitlines() if re.search(rf"\b({layers})\.[a-z_]+", line)]
+    assert told == []
 
 
 def test_every_setting_has_a_description() -> None:

@@ -62,6 +62,11 @@ def test_what_a_task_would_pass_over_in_silence_is_refused(changes: dict[str, ob
         make_recipe("detection", **changes)
 
 
+def test_a_task_that_there_is_not_is_refused_with_those_that_can_be_trained() -> None:
+    with pytest.raises(InvalidInput, match="expected a task of classification, multilabel, detection, semantic, got 'detect'"):
+        make_recipe("detect")  # type: ignore[arg-type]
+
+
 def test_pictures_that_are_learned_cannot_choose_the_best_weights() -> None:
     with pytest.raises(InvalidInput, match="among train_splits"):
         make_recipe("detection", train_splits=("train", "val"), validation_split="val")

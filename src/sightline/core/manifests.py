@@ -68,7 +68,7 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DecodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the network's raw outputs become annotations: a head of `sightline.imaging.heads.decoding` and its parameters.
+    """How the network's raw outputs become annotations: a decode head and its parameters.
 
     Attributes:
         head: name of the decode head.
@@ -124,7 +124,7 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         recipe: every setting of the training that made it.
         dataset_version: id of the version it learned from, None for an import.
         metrics: task metrics on the named split at the end of training.
-        host: machine and package versions (`sightline.core.host`).
+        host: machine and package versions.
     """
 
     format_version: int = 1

@@ -154,7 +154,7 @@ def check_picture(image: Image) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise InvalidInput(
             f"expected a picture uint8 (H, W, 3), got {image.dtype} {image.shape}; "
-            "decode it with sightline.imaging.files.reading"
+            "give its path or encoded bytes, or convert it"
         )
 
 

@@ -156,7 +156,12 @@ class Predictor:
         return flatten()
 
     def predict_raw(self, batch: np.ndarray) -> Tensors:
-        """Raw outputs by name for a batch of `imaging.preprocessing`: float32 of `prepare_batch`, or uint8 of `place_batch`."""
+        """Raw outputs by name, not decoded.
+
+        Args:
+            batch: pictures resized as `input` says: float32, normalised and laid out as it says too; or uint8 `(N, H, W, 3)`
+                RGB, one channel for "GRAY", to be normalised here.
+        """
         self._check_process()
         return self._session.infer({self.input.name: batch})
 

@@ -3,7 +3,7 @@
 `make_recipe` starts from the defaults of a task and a network, so that a user names a task, a dial and a budget and no more.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         task: what is learned.
-        network: "fast", "accurate", a name of `sightline.models.table.NETWORKS`, or "timm/<name>".
+        network: "fast", "accurate", a name from the reference of networks, or "timm/<name>".
         budget: how long: "10min", "360cpu-s", "30epochs", "4000it".
         size: longest side of the network's input, pixels; the other side follows the pictures' aspect where the task allows it.
         width, height: exact input size, pixels; both or none. They win over `size`.
@@ -142,10 +142,17 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
 
 
 def make_recipe(task: Task, network: str = "fast", **changes: Any) -> Recipe:
-    """The defaults of a task with `changes` on top; `augmentation` may be a dict of the fields to change.
+    """A Recipe: the defaults of a task, with `changes` on top.
+
+    Args:
+        task: "classification", "multilabel", "detection" or "semantic".
+        network: "fast", "accurate", a name from the reference of networks, or "timm/<name>".
+        changes: fields of `Recipe`: `budget="10min"`, `seed=1`; `augmentation` may be a dict of the fields to change.
 
     Raises: InvalidInput naming the field that does not fit.
     """
+    if task not in get_args(Task):
+        raise InvalidInput(f"expected a task of {', '.join(TASK_DEFAULTS)}, got {task!r}; choose one of these")
     settings: dict[str, Any] = {"task": task, "network": network, **TASK_DEFAULTS.get(task, {})}
     if network.startswith("timm/"):
         settings |= TIMM_DEFAULTS

@@ -23,7 +23,7 @@ Tensors = Mapping[str, np.ndarray]  # tensor name of the ONNX graph -> array, ba
 
 
 class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says of its picture input; None where it is silent. Meanings as in `core.manifests.InputSpec`."""
+    """What is said of a network's picture input; None where nothing is. What each means, `InputSpec` tells."""
 
     width: int | None = None
     height: int | None = None

@@ -131,7 +131,7 @@ def import_network(
         seed: of the choice of pictures.
 
     Raises:
-        Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source (`ImportFailed`).
+        Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source.
         Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """
