@@ -11,7 +11,7 @@ from cli_fixtures import write_brightness_model
 from sightline.bench.annotating import annotate_version
 from sightline.bench.measure import measure_predictor
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
@@ -120,10 +120,10 @@ def test_boxes_over_the_edge_are_clipped_and_those_without_area_dropped_and_told
     ("answer", "words"),
     [
         (lambda images: [], "expected a list of annotations for each of 2 pictures, got 0"),
-        (lambda images: [[("red", 0.9)] for _ in images], r"of type Annotation, got \('red', 0.9\)"),
+        (lambda images: [[("red", 0.9)] for _ in images], r"expected an Annotation, got \('red', 0.9\)"),
         (
-            lambda images: [[Annotation(category="red", box_xyxy=np.ones(4), confidence=0.9)] for _ in images],  # type: ignore[arg-type]
-            "expected a box as a tuple of 4 numbers, got array",
+            lambda images: [[Annotation(category="red", box_xyxy=np.ones(3), confidence=0.9)] for _ in images],  # type: ignore[arg-type]
+            r"the annotation of 'red' does not fit: .* of length 4, got 3 - at `\$\.box_xyxy`",
         ),
     ],
 )
@@ -141,6 +141,28 @@ def test_answers_that_are_no_predictions_are_refused_in_one_line(
     with pytest.raises(InvalidInput, match=words):
         measure_predictor(Odd(), squares_version, max_images=2, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_predictor_may_answer_with_arrays_of_numpy(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    class Numpy(ColourDetector):
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            box, confidence = np.float32([4, 8, 20, 24]), np.float32(0.5)
+            return [[Annotation(category="red", box_xyxy=box, confidence=confidence)] for _ in images]  # type: ignore[arg-type]
+
+    result = annotate_version(squares_version, Numpy(), out=tmp_path / "new")
+    (found,) = next(result.version.items("new")).annotations
+    assert (found.box_xyxy, found.confidence) == ((4.0, 8.0, 20.0, 24.0), 0.5)
+    plan = {"batch_sizes": (1,), "streams": (1,), "point_s": 0.01, "repeats": 1, "worst_pictures": 1}
+    report = measure_predictor(Numpy(), squares_version, out=tmp_path / "report", **plan)
+    assert report.content.accuracy.values["map50"] > 0
+
+
+def test_what_labels_cannot_judge_is_not_measured(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    class Raw(ColourDetector):
+        task = "raw"
+
+    with pytest.raises(Unsupported, match=r"expected a task that labels can judge \(classification, .*\), got 'raw'"):
+        measure_predictor(Raw(), squares_version, out=tmp_path / "report")
 
 
 def test_a_threshold_beyond_one_is_refused(squares_version: DatasetVersion, tmp_path: Path) -> None:

@@ -85,6 +85,38 @@ def test_what_holds_no_pictures_is_refused_and_leaves_nothing(source: Any, words
     assert not (tmp_path / "w" / "datasets" / "parts").exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"category": 3}, r"c\.png: the annotation of 3 does not fit: Expected `str`, got `int` - at `\$\.category`"),
+        ({"box_xyxy": (1, 2, 3)}, "of length 4, got 3"),
+        ({"mask": np.ones((HEIGHT, WIDTH), bool)}, r"got `array` - at `\$\.mask`"),
+        ({"polygons": [[(0, 0), (5, 0), (5, 5)]]}, r"at `\$\.polygons"),
+        ({"attributes": {"difficult": 1}}, "Expected `str`, got `int`"),
+    ],
+)
+def test_an_annotation_that_holds_what_it_must_not_is_refused_by_its_field(
+    fields: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    item = SourceItem(file_name="c.png", content=paint(3), annotations=[Annotation(**{"category": "dent", **fields})])
+    with pytest.raises(InvalidInput, match=words):
+        import_dataset([item], Workspace(tmp_path / "w"), "parts", categories=["dent"])
+
+
+def test_an_array_that_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> None:
+    item = SourceItem(file_name="c.png", content=paint(3) / 255)
+    with pytest.raises(InvalidInput, match=r"^c\.png: expected a picture uint8 \(H, W, 3\), got float64 \(10, 20, 3\)"):
+        import_dataset([item], Workspace(tmp_path / "w"), "parts", categories=["dent"])
+
+
+def test_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    ring = np.array([[1, 1], [9, 1], [9, 8]], np.float32).ravel()
+    made = Annotation(category="dent", box_xyxy=np.array([1, 1, 9, 8]), polygons=[ring])  # type: ignore[arg-type]
+    version, _ = import_dataset([SourceItem(file_name="c.png", content=paint(3), annotations=[made])], Workspace(tmp_path), "p")
+    (kept,) = next(version.items()).annotations
+    assert (kept.box_xyxy, kept.polygons) == ((1.0, 1.0, 9.0, 8.0), ((1.0, 1.0, 9.0, 1.0, 9.0, 8.0),))
+
+
 def test_a_text_for_categories_and_an_unknown_way_to_verify_are_refused(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
     with pytest.raises(InvalidInput, match=r"expected a list of categories, got the text 'dent'; write \['dent'\]"):

@@ -13,7 +13,7 @@ from sightline.bench.records import Accuracy
 from sightline.bench.subjects import BACKGROUND, Subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import Task
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.data.items import Item
@@ -98,6 +98,9 @@ def measure_accuracy(
     Raises: InvalidInput when a model gave all the annotations there are.
     """
     task = read_task(subject)
+    if task not in EVALUATION_THRESHOLDS:
+        judged = ", ".join(EVALUATION_THRESHOLDS)
+        raise Unsupported(f"expected a task that labels can judge ({judged}), got {task!r}; import it with a head, see --head")
     categories, notes = merge_categories(list_answers(subject), version.categories)
     threshold, told = EVALUATION_THRESHOLDS[task], _find_user_threshold(subject)
     shown = DECISION_THRESHOLDS.get(task, 0.0) if told is None else told

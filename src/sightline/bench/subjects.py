@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast, get_args, runtime_checkable
 import numpy as np
 
 from sightline.bench.records import SubjectFacts
-from sightline.core.annotations import Annotation
+from sightline.core.annotations import Annotation, read_annotation
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
 from sightline.data.items import Item
@@ -109,15 +109,14 @@ def predict_pictures(subject: Subject, images: Sequence[np.ndarray], threshold: 
         raise InvalidInput(
             f"expected a list of annotations for each of {len(images)} pictures, got {len(answers)}; mend predict"
         )
-    for answer in answers:
-        for one in answer:
-            if not isinstance(one, Annotation):
-                raise InvalidInput(f"expected predictions of type Annotation, got {one!r}; make sightline.Annotation(...)")
-            if one.confidence is None:
-                raise InvalidInput(f"expected predictions with a confidence, got {one.category!r} without; set it in 0..1")
-            if one.box_xyxy is not None and (isinstance(one.box_xyxy, np.ndarray) or len(one.box_xyxy) != 4):
-                raise InvalidInput(f"expected a box as a tuple of 4 numbers, got {one.box_xyxy!r}; write tuple(box.tolist())")
-    return answers
+    return answers if isinstance(subject, Predictor) else [[_read_prediction(one) for one in answer] for answer in answers]
+
+
+def _read_prediction(made: Annotation) -> Annotation:
+    prediction = read_annotation(made)
+    if prediction.confidence is None:
+        raise InvalidInput(f"expected predictions with a confidence, got {prediction.category!r} without; set it in 0..1")
+    return prediction
 
 
 def read_pictures(subject: Subject, version: DatasetVersion, items: Sequence[Item]) -> list[np.ndarray]:

@@ -4,9 +4,11 @@ A person's annotation has `confidence=None`; a prediction has a confidence. With
 whole image. Coordinates are absolute pixels of the upright (EXIF-corrected) image, origin at its top left corner.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from sightline.core.errors import InvalidInput
 
 BoxXyxy = tuple[float, float, float, float]
 Ring = tuple[float, ...]  # x0, y0, x1, y1, ...: at least three points, not closed
@@ -58,3 +60,25 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         if self.polygons is not None:
             return "polygons"
         return "box" if self.box_xyxy is not None else "image"
+
+
+def read_annotation(made: Annotation) -> Annotation:
+    """An annotation that somebody's program made, checked; arrays and numbers of NumPy become plain numbers.
+
+    Raises: InvalidInput naming the field that does not fit.
+    """
+    if not isinstance(made, Annotation):
+        raise InvalidInput(f"expected an Annotation, got {made!r}; make sightline.Annotation(category=...)")
+    try:
+        return msgspec.convert(msgspec.to_builtins(made, enc_hook=_make_plain), Annotation)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise InvalidInput(
+            f"the annotation of {made.category!r} does not fit: {error}; help(sightline.Annotation) says what it holds"
+        ) from error
+
+
+def _make_plain(value: Any) -> Any:
+    """What an array or number of NumPy holds, without importing it."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"expected numbers and text, got {type(value).__name__}")
+    return value.tolist()

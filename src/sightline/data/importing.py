@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from sightline.core.annotations import read_annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError, UnreadableDataset
 from sightline.core.folders import explain_disk_errors
@@ -38,6 +39,7 @@ from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawe
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
 from sightline.imaging.files.headers import check_pixel_limit
 from sightline.imaging.files.reading import ImageHeader, decode_image, encode_image, limit_pixels, probe_image
+from sightline.imaging.preprocessing import check_picture
 
 Verify = Literal["decode", "header"]
 # Threads mostly wait for the disk to make a blob durable (see `BlobQueue`); only two at a time hold a decoded or large picture.
@@ -212,7 +214,13 @@ def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
     for item in source:
         if not isinstance(item, SourceItem):
             raise InvalidInput(f"expected SourceItems, got {type(item).__name__}; make each with sightline.SourceItem(...)")
-        yield item
+        try:
+            annotations = tuple(read_annotation(one) for one in item.annotations)
+            if isinstance(item.content, np.ndarray):
+                check_picture(item.content)
+        except InvalidInput as error:
+            raise InvalidInput(f"{item.file_name}: {error}") from error
+        yield replace(item, annotations=annotations)
 
 
 def _import_items(
