@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from sightline.core.errors import CorruptFile, InvalidInput, NotFound
-from sightline.data.blobs import BlobQueue, BlobStore
+from sightline.data.blobs import BlobQueue, BlobStore, _TemporaryBlob
 
 
 def test_a_blob_lies_under_the_hash_of_its_bytes(tmp_path):
@@ -144,3 +145,13 @@ def test_a_queue_raises_what_a_write_met(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "put_bytes", fail)
     with pytest.raises(OSError, match="disk full"), BlobQueue(store) as queue:
         queue.put_bytes(b"x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_keeps_nothing_of_a_blob(tmp_path):
+    with pytest.raises(OSError, match="No space left"), _TemporaryBlob(tmp_path) as temporary:
+        with Path("/dev/full").open("wb") as full:
+            os.dup2(full.fileno(), temporary.file.fileno())
+        temporary.file.write(b"small enough to be held back until the file is closed")
+        temporary.publish(tmp_path / "blob")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -155,8 +155,10 @@ class _TemporaryBlob:
         self.path.replace(target)
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self.file.close()  # writes what is buffered, which a full disk refuses
+        finally:
+            self.path.unlink(missing_ok=True)
 
 
 class BlobQueue:

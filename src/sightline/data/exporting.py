@@ -18,8 +18,9 @@ FILE_FORMATS = ("sightline",)  # written as one file, not as a folder
 def export_version(version: DatasetVersion, target: StrPath, format: str, allow_loss: bool = False) -> ConversionReport:
     """Write `version` as the new folder (or, for our own zip, file) `target`, whole or not at all.
 
-    Raises: LossyExport when the format would change or drop something and `allow_loss` is False; Conflict when `target` exists;
-        NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses; InvalidInput for what is no version.
+    Raises: LossyExport when the format would change or drop something and `allow_loss` is False, or drop every picture;
+        Conflict when `target` exists; NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses;
+        InvalidInput for what is no version.
     """
     check_version(version)
     target = Path(target)
@@ -31,6 +32,9 @@ def export_version(version: DatasetVersion, target: StrPath, format: str, allow_
     if not losses.is_clean and not allow_loss:
         found = "; ".join(line for line in losses.lines() if line.startswith(("changed", "dropped")))
         raise LossyExport(f"{format} cannot carry all of {version.manifest.name!r}: {found}; allow the loss with `allow_loss`")
+    if losses.dropped("image") >= version.count() > 0:
+        reasons = losses.reasons("dropped")
+        raise LossyExport(f"{format} can carry no picture of {version.manifest.name!r}: {reasons}; export to another format")
     report = ConversionReport()
     with explain_disk_errors(target):
         _write(chosen, version, target, report)
