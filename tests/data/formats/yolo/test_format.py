@@ -372,3 +372,44 @@ def test_a_polygon_without_area_is_no_box_either(tmp_path: Path) -> None:
     write_text(tmp_path / "labels/a.txt", "0 0.25 0.25 0.5 0.5 0.75 0.75\n")
     _, report = import_dataset(tmp_path, tmp_path / "v", "x", blobs=BlobStore(tmp_path / "blobs"), format="yolo")
     assert report.count("annotation", "dropped", "polygon without area") == 1
+
+
+@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt"])
+def test_labelimg_leaves_the_names_beside_or_among_the_labels(tmp_path: Path, place: str) -> None:
+    folders = ("", "") if place == "classes.txt" else ("images/", "labels/")
+    for name in "ab":
+        write_picture(tmp_path / f"{folders[0]}{name}.png")
+        write_text(tmp_path / f"{folders[1]}{name}.txt", "1 0.5 0.5 0.5 0.5\n" if name == "a" else "")
+    write_picture(tmp_path / f"{folders[0]}not_yet.png")
+    write_text(tmp_path / place, "cat\ndog\n")
+    assert detect_format(tmp_path).name == "yolo"
+    dataset, items, report = read("yolo", tmp_path)
+    assert dataset.categories.names == ("cat", "dog") and report.is_clean
+    assert {name: [(a.category, a.box_xyxy) for a in item.annotations] for name, item in items.items()} == {
+        "a.png": [("dog", (5, 2.5, 15, 7.5))],
+        "b.png": [],
+        "not_yet.png": [],
+    }
+
+
+def test_roboflow_darknet_has_pictures_labels_and_names_in_the_folder_of_each_split(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        write_picture(tmp_path / split / f"{split}.jpg")
+        write_text(tmp_path / split / f"{split}.txt", "0 0.5 0.5 0.5 0.5\n")
+        write_text(tmp_path / split / "_darknet.labels", "cat\n")
+    assert detect_format(tmp_path).name == "yolo"
+    _, items, report = read("yolo", tmp_path)
+    assert {name: (item.split, len(item.annotations)) for name, item in items.items()} == {
+        "train.jpg": ("train", 1),
+        "valid.jpg": ("val", 1),
+    }
+    assert report.is_clean
+
+
+def test_other_texts_beside_pictures_are_no_labels(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_text(tmp_path / "classes.txt", "cat\n")
+    for text in ("a cat on a mat", "10,20,30,40,text", "Car 0.00 0 -1.58 587 173 614 200"):
+        write_text(tmp_path / "a.txt", text)
+        with pytest.raises(UnreadableDataset, match="name one as `format`"):
+            detect_format(tmp_path)

@@ -2,10 +2,13 @@
 
 One layout, two writers: `yolo` writes boxes only, as detection wants them; `yolo_segment` writes polygons. Both read all kinds.
 The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it (folders and suffix in
-any case); no file means nothing is on the picture, and a split without any is told. The classification layout of Ultralytics is
+any case); no file means nothing is on the picture, and a split without any is told. Without data.yaml, names come from a
+classes.txt (obj.names, _darknet.labels ...) beside or among the labels, as LabelImg, Label Studio and Roboflow's Darknet have
+them; pictures and labels may then lie in one folder, or in one a split. The classification layout of Ultralytics is
 `class_folders`; the older obj.data layout is `darknet`.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -25,6 +28,8 @@ from sightline.data.formats.picture_files import (
     find_split,
     has_picture,
     is_picture,
+    list_folder,
+    list_picture_stems,
     make_unique_names,
     read_picture_size,
     resolve_inside,
@@ -36,6 +41,7 @@ from sightline.data.formats.yolo.facts import has_facts
 from sightline.data.formats.yolo.labels import (
     IMAGES_FOLDER,
     LABELS_FOLDER,
+    NAMES_FILES,
     LabelFinder,
     find_child,
     find_label_path,
@@ -47,7 +53,7 @@ from sightline.data.formats.yolo.writing import format_rows, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt")
+BOX_ROW = re.compile(r"\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}", re.IGNORECASE)
 # "unsplit" comes first: an export without a training split names its pictures under both keys.
 SPLIT_KEYS = ("unsplit", "train", "val", "valid", "validation", "minival", "test")
 SNIFFED_NAMES, SNIFFED_FILES, SNIFFED_ROWS = 2000, 20, 50
@@ -88,7 +94,7 @@ class YoloFormat:
             return 0.95 if "names" in facts and any(key in facts for key in SPLIT_KEYS) else 0.0
         labels = find_child(source, LABELS_FOLDER)
         if labels is None or find_child(source, IMAGES_FOLDER) is None:
-            return 0.0
+            return 0.85 if find_mixed_folders(source) else 0.0
         texts = any(is_label_file(path) for path, _ in zip(walk_files(labels), range(200), strict=False))
         return 0.0 if not texts else 0.85 if find_names_file(source) else 0.6
 
@@ -187,8 +193,36 @@ def has_polygon_rows(source: Path) -> bool:
 
 
 def find_names_file(root: Path) -> Path | None:
-    """A text file of class names, one a line."""
-    return next((root / name for name in NAMES_FILES if (root / name).is_file()), None)
+    """A text file of class names, one a line: in the folder itself, among the labels, or in a folder of a split."""
+    inside = list_folder(root)[1] if root.is_dir() else []
+    folders = [root, *(root / name for name in inside if name.lower() == LABELS_FOLDER or find_split(name))]
+    return next((folder / name for folder in folders for name in NAMES_FILES if (folder / name).is_file()), None)
+
+
+def find_mixed_folders(source: Path) -> list[YoloEntry]:
+    """Folders with pictures and their labels side by side: the source itself or, inside of it, splits; none without names."""
+    if not source.is_dir() or find_names_file(source) is None:
+        return []
+    if has_label_beside(source):
+        return [YoloEntry(None, source)]
+    splits = [(split, source / name) for name in list_folder(source)[1] if (split := find_split(name)) is not None]
+    return (
+        [YoloEntry(split, folder) for split, folder in splits if has_picture(folder)]
+        if any(has_label_beside(folder) for _, folder in splits)
+        else []
+    )
+
+
+def has_label_beside(folder: Path) -> bool:
+    """Whether a text file of the name of a picture beside it holds nothing but rows of YOLO, and a row at least."""
+    stems = list_picture_stems(folder)
+    labels = (folder / name for name in list_folder(folder)[0] if is_label_file(Path(name)) and Path(name).stem in stems)
+    for file in islice(labels, SNIFFED_FILES):
+        with file.open(errors="replace") as rows:
+            lines = [row.strip() for row in islice(rows, SNIFFED_ROWS) if row.strip()]
+        if lines:
+            return all(map(BOX_ROW.fullmatch, lines))
+    return False
 
 
 def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
@@ -242,7 +276,7 @@ def read_names(names: object, path: Path) -> dict[int, str]:
 
 
 def open_plain_layout(source: Path, report: ConversionReport) -> YoloLayout:
-    """images/ and labels/ without a yaml file: split by their sub-folders when all are named like splits."""
+    """Without a yaml file: images/ and labels/, split by their folders when all are named like splits, or all in one folder."""
     path = find_names_file(source)
     if path is not None:
         lines = read_text(path, report).splitlines()
@@ -250,8 +284,13 @@ def open_plain_layout(source: Path, report: ConversionReport) -> YoloLayout:
     else:
         names = collect_class_numbers(find_child(source, LABELS_FOLDER))
     images = find_child(source, IMAGES_FOLDER)
+    if images is None and (mixed := find_mixed_folders(source)):
+        return YoloLayout(root=source, names=names, entries=mixed)
     if images is None or not names:
-        raise UnreadableDataset(f"expected data.yaml, or images/ and labels/ with rows of labels, got neither in {source}")
+        raise UnreadableDataset(
+            "expected data.yaml, or images/ and labels/ with rows of labels, or classes.txt beside pictures and their labels, "
+            f"got none of these in {source}"
+        )
     folders = [folder for folder in sorted(images.iterdir()) if folder.is_dir() and has_picture(folder)]
     flat = any(is_picture(file.name) for file in images.iterdir() if file.is_file())
     if folders and not flat and all(find_split(folder.name) for folder in folders):

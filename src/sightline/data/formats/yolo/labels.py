@@ -11,6 +11,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.picture_files import list_folder, list_picture_stems, walk_folders
 
 IMAGES_FOLDER, LABELS_FOLDER = "images", "labels"
+NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt", "_darknet.labels")
 SUFFIXES = (".txt", ".TXT", ".Txt")
 
 
@@ -85,5 +86,5 @@ def report_orphan_labels(folder: Path, finder: LabelFinder, report: ConversionRe
     for inside, files in walk_folders(labels):
         pictures = list_picture_stems(folder / inside.relative_to(labels))
         for path in (inside / name for name in files):
-            if is_label_file(path) and path.stem not in pictures:
+            if is_label_file(path) and path.stem not in pictures and path.name not in NAMES_FILES:
                 report.drop("image", "picture is missing, only its labels are there", path.relative_to(labels).as_posix())
