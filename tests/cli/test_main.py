@@ -78,6 +78,13 @@ def test_help_names_every_choice_of_a_table_and_no_file_of_the_repository() -> N
         assert set(table) <= set(re.findall(r"\w+", texts[key])), key
 
 
+@pytest.mark.parametrize("group", ["", "keys"])
+def test_the_list_of_commands_cuts_no_sentence(run: Run, group: str) -> None:
+    text = run(*group.split(), "--help").out
+    assert "..." not in text.partition("Commands:")[2]
+    assert text.partition("Commands:")[2]
+
+
 def test_help_tells_the_options_of_a_group_together(run: Run) -> None:
     text = run("measure", "--help").out
     places = [text.index(words) for words in ("\nOptions:", "\nReport:", "\nServer:", "\nLoad:", "\nSweep:")]

@@ -49,11 +49,13 @@ def test_lines_state_counts_then_reasons_dropped_first():
     report.keep("image", 1200)
     report.change("annotation", "clipped", "b.jpg")
     report.drop("annotation", "no area", "a.jpg", count=2)
+    report.warn("file", "ignored", "notes.txt")  # files are not counted where none was kept, changed or dropped
     assert report.lines() == [
         "images: 1,200 kept, 0 changed, 0 dropped",
         "annotations: 0 kept, 1 changed, 2 dropped",
         "dropped 2 annotations: no area (a.jpg, ...)",
         "changed 1 annotation: clipped (b.jpg)",
+        "warned 1 file: ignored (notes.txt)",
     ]
 
 

@@ -116,7 +116,8 @@ class ConversionReport:
 
     def lines(self) -> list[str]:
         """The report for a terminal: one line of counts, then one line per reason with its examples."""
-        kinds = list(dict.fromkeys([*self.kept, *(finding.kind for finding in self._findings.values())]))
+        told = (finding.kind for finding in self._findings.values() if finding.outcome != "warned")
+        kinds = list(dict.fromkeys([*self.kept, *told]))
         lines = [
             f"{_plural(kind)}: {self.kept.get(kind, 0):,} kept, {self.changed(kind):,} changed, {self.dropped(kind):,} dropped"
             for kind in kinds

@@ -1,5 +1,6 @@
 """`sightline keys`: who may ask a server. Makes, lists and removes the API keys of a file that `serve --keys` reads."""
 
+import inspect
 from pathlib import Path
 from typing import Annotated
 
@@ -88,6 +89,10 @@ def remove_command(
     remove_key(path, name)
     terminal.say(f"removed {name} from {path}")
     terminal.finish({"removed": name, "file": path})
+
+
+for registered in app.registered_commands:  # whole: typer's own short help is cut after about 40 characters
+    registered.short_help = inspect.getdoc(registered.callback)
 
 
 def find_file(file: Path | None, workspace: Path | None) -> Path:
