@@ -1,6 +1,7 @@
 import msgspec
 from report_fakes import make_report
 
+from sightline.compiler.comparison import CategoryChange
 from sightline.compiler.report.page import render_page
 from sightline.compiler.report.records import Flip, PeakFacts
 
@@ -32,3 +33,15 @@ def test_the_pictures_asked_for_and_those_used_have_names_of_their_own() -> None
     page = render_page(report, {})
     assert "<td>calibration images, at most</td><td>300</td>" in page
     assert "<td>calibration images</td><td>205</td>" in page
+
+
+def test_where_nothing_changed_the_page_says_so_and_draws_no_change() -> None:
+    report = make_report(0.25, 0.0)
+    assert report.comparison is not None
+    same = CategoryChange(category="dent", baseline=0.5, candidate=0.5, low=0.0, high=0.0)
+    for row, changed in ((same, 0), (msgspec.structs.replace(same, candidate=0.25, low=-0.5), 3)):
+        comparison = msgspec.structs.replace(report.comparison, evidence="labels", images=25, per_category=(row,))
+        fields = {"comparison": comparison, "flip_count": changed, "requested": {"objective": "throughput"}}
+        page = render_page(msgspec.structs.replace(report, task="detection", **fields), {})
+        assert ("None: all 25 pictures are answered as by FP32." in page) == (not changed)
+        assert ("3 of 25 pictures." in page) == ('aria-label="Change of accuracy by category"' in page) == bool(changed)

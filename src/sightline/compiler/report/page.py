@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from sightline.compiler.comparison import CategoryChange
 from sightline.compiler.report.charts import (
     MOST_CATEGORIES,
     draw_category_chart,
@@ -57,9 +58,14 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
         charts["layers"] = draw_layer_chart(report.layers)
     if report.sweep:
         charts["sweep"] = draw_sweep_chart(report.sweep)
-    if report.comparison and report.comparison.per_category:
+    if report.comparison and any(has_changed(row) for row in report.comparison.per_category):
         charts["categories"] = draw_category_chart(report.comparison)
     return {name: Markup(f'<div class="scroll chart">{svg}</div>') for name, svg in charts.items()}
+
+
+def has_changed(row: CategoryChange) -> bool:
+    """Whether a category's accuracy or its interval moved at all: points on zero have no scale worth a chart."""
+    return any((row.candidate != row.baseline, row.low, row.high))
 
 
 def format_bytes(size: int) -> str:
