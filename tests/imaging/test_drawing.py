@@ -64,3 +64,22 @@ def test_nothing_to_draw_is_a_copy(rng):
     drawn = draw_annotations(image, [], CATEGORIES)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (9, 300, 3), (240, 320, 3)])
+def test_names_that_are_not_ascii_are_told_apart(shape):
+    """OpenCV's own font writes each of them as question marks."""
+    names = ("Öl", "Äl", "Öl auf dem Gehäuse und noch viel weiter links", "масло", "фильтр", "日本語")
+    categories = Categories(names)
+    box = (0.0, 0.0, float(shape[1]), float(shape[0]))
+    grounds = [
+        draw_annotations(np.zeros(shape, np.uint8), [Annotation(category=name, box_xyxy=box)], categories) for name in names
+    ]
+    assert all(drawn.shape == shape for drawn in grounds)
+    if shape[0] < 200:
+        return
+    gray = Categories(["another"])  # one colour for all: what differs are the letters
+    drawn = [draw_annotations(np.zeros(shape, np.uint8), [Annotation(category=name, box_xyxy=box)], gray) for name in names]
+    assert len({picture.tobytes() for picture in drawn}) == len(names)
+    same_width = [picture[:14, 3:18] for picture in drawn[:2]]  # Ö and Ä
+    assert (same_width[0] > 200).any() and (same_width[0] != same_width[1]).any()

@@ -21,7 +21,7 @@ from sightline.core.categories import Categories
 from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.drawing import draw_annotations
+from sightline.imaging.drawing import draw_annotations, draw_label
 from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import annotations_to_label_map
 from sightline.imaging.resizing import resize_image
@@ -146,7 +146,7 @@ def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
             cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness)
             if thickness > 1 and is_named:
                 text = annotation.category + (f" {annotation.confidence:.2f}" if annotation.confidence is not None else "")
-                _draw_label(drawn, text, x0, y0, colour)
+                draw_label(drawn, text, (x0, y0), colour, above=True)
     return drawn
 
 
@@ -158,11 +158,3 @@ def shrink_image(image: np.ndarray) -> tuple[np.ndarray, float]:
         return image.copy(), 1.0
     smaller: np.ndarray = resize_image(image, max(1, round(width * scale)), max(1, round(height * scale)))
     return smaller, scale
-
-
-def _draw_label(image: np.ndarray, text: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
-    left = max(0, min(x, image.shape[1] - width - 6))
-    top = max(0, min(y - height - 6, image.shape[0] - height - 6))
-    cv2.rectangle(image, (left, top), (left + width + 6, top + height + 6), colour, cv2.FILLED)
-    cv2.putText(image, text, (left + 3, top + height + 2), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)

@@ -4,8 +4,11 @@ Line width and letter height grow with the picture; every label stands on a plat
 and in black or white, whichever is easier to read on it.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -14,9 +17,14 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.imaging.masks import draw_annotation, find_polygons_box
 
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Colour = tuple[int, int, int]
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_FILE = "fonts/ttf/DejaVuSans.ttf"  # of matplotlib, which every install has
+CAPITAL_HEIGHT = 0.73  # of that font, in parts of its size
 MASK_OPACITY = 0.45
 DARK: Colour = (16, 16, 16)
 LIGHT: Colour = (255, 255, 255)
@@ -43,9 +51,9 @@ def draw_annotations(image: Image, annotations: Sequence[Annotation], categories
         box = find_polygons_box(annotation.polygons) if annotation.polygons else annotation.box_xyxy
         if box is not None:
             anchor = (round(box[0]), round(box[1]))
-            _draw_label(drawn, text, anchor, _find_colour(annotation, categories), above=annotation.geometry != "mask")
+            draw_label(drawn, text, anchor, _find_colour(annotation, categories), above=annotation.geometry != "mask")
         else:  # labels of the whole image stand below each other in its corner
-            image_label_top += _draw_label(drawn, text, (0, image_label_top), _find_colour(annotation, categories), above=False)
+            image_label_top += draw_label(drawn, text, (0, image_label_top), _find_colour(annotation, categories), above=False)
     return drawn
 
 
@@ -61,14 +69,17 @@ def _draw_region(image: Image, annotation: Annotation, colour: Colour, thickness
         cv2.rectangle(image, (x_min, y_min), (max(x_min, x_max - 1), max(y_min, y_max - 1)), colour, thickness)
 
 
-def _draw_label(image: Image, text: str, anchor: tuple[int, int], colour: Colour, above: bool) -> int:
+def draw_label(image: Image, text: str, anchor: tuple[int, int], colour: Colour, above: bool) -> int:
     """Write `text` on a plate at `anchor` (its lower left corner when `above`, else its upper left). Returns its height."""
     height, width = image.shape[:2]
     letter_height = min(28, max(8, min(height, width) / 40))
     weight = max(1, round(letter_height / 12))
     scale = cv2.getFontScaleFromHeight(FONT, round(letter_height), weight)
     (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, weight)
-    if text_width + 4 > width:  # a long name on a small picture
+    letters = None if text.isascii() else _render_letters(text, letter_height, width - 4)
+    if letters is not None:
+        (text_height, text_width), baseline = letters.shape, 1
+    elif text_width + 4 > width:  # a long name on a small picture
         scale *= (width - 4) / text_width
         (text_width, text_height), baseline = cv2.getTextSize(text, FONT, scale, weight)
     plate_width, plate_height = text_width + 4, text_height + baseline + 2
@@ -77,13 +88,33 @@ def _draw_label(image: Image, text: str, anchor: tuple[int, int], colour: Colour
     top = max(0, min(top, height - plate_height))
     cv2.rectangle(image, (left, top), (left + plate_width - 1, top + plate_height - 1), colour, cv2.FILLED)
     ink = DARK if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 128 else LIGHT
-    cv2.putText(image, text, (left + 2, top + text_height + 1), FONT, scale, ink, weight, cv2.LINE_AA)
+    if letters is None:
+        cv2.putText(image, text, (left + 2, top + text_height + 1), FONT, scale, ink, weight, cv2.LINE_AA)
+    else:
+        part = image[top + 1 : top + 1 + text_height, left + 2 : left + 2 + text_width]
+        opacity = letters[: part.shape[0], : part.shape[1], None] / 255
+        part[:] = (part * (1 - opacity) + np.array(ink) * opacity).astype(np.uint8)
     return int(plate_height)
 
 
+def _render_letters(text: str, letter_height: float, longest: int) -> Image:
+    """`(h, w)` uint8, 255 where a letter is: what OpenCV's font, ASCII alone, lacks; a box for what DejaVu Sans lacks too."""
+    from PIL import Image as Picture
+    from PIL import ImageDraw, ImageFont
+
+    package = cast("ModuleSpec", find_spec("matplotlib"))  # not imported for this: that takes a second
+    font = ImageFont.truetype(Path(str(package.origin)).with_name("mpl-data") / FONT_FILE, letter_height / CAPITAL_HEIGHT)
+    x_min, y_min, x_max, y_max = font.getbbox(text, anchor="ls")
+    letters = Picture.new("L", (max(1, math.ceil(x_max - x_min)), max(1, math.ceil(y_max - y_min))))  # 0 for invisible letters
+    ImageDraw.Draw(letters).text((-x_min, -y_min), text, fill=255, font=font, anchor="ls")
+    shrink = min(1.0, longest / letters.width)
+    size = max(1, round(letters.width * shrink)), max(1, round(letters.height * shrink))
+    return cv2.resize(np.asarray(letters), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def _label_text(annotation: Annotation) -> str:
-    """Name and confidence; OpenCV's font has only ASCII, other letters become '?'."""
-    name = annotation.category.encode("ascii", "replace").decode("ascii")
+    """Name and confidence."""
+    name = annotation.category
     return name if annotation.confidence is None else f"{name} {annotation.confidence:.0%}"
 
 
