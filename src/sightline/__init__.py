@@ -60,7 +60,13 @@ if TYPE_CHECKING:
     from sightline.runtime.predictor import Predictor as Predictor
     from sightline.serving.client.asynchronous import AsyncClient as AsyncClient
     from sightline.serving.client.blocking import Client as Client
+    from sightline.serving.client.calls import ModelMetadata as ModelMetadata
+    from sightline.serving.client.calls import ModelState as ModelState
+    from sightline.serving.client.calls import ServerMetadata as ServerMetadata
+    from sightline.serving.client.calls import TensorMetadata as TensorMetadata
     from sightline.serving.client.predictor import RemotePredictor as RemotePredictor
+    from sightline.serving.client.streams import StreamEvent as StreamEvent
+    from sightline.serving.client.streams import StreamState as StreamState
     from sightline.serving.deployments import deploy_artifact as deploy_artifact
     from sightline.serving.loading import load as load
     from sightline.training.recipe import Recipe as Recipe
@@ -94,6 +100,12 @@ _LAZY = {
     "Client": "sightline.serving.client.blocking",
     "AsyncClient": "sightline.serving.client.asynchronous",
     "RemotePredictor": "sightline.serving.client.predictor",
+    "ServerMetadata": "sightline.serving.client.calls",
+    "ModelState": "sightline.serving.client.calls",
+    "ModelMetadata": "sightline.serving.client.calls",
+    "TensorMetadata": "sightline.serving.client.calls",
+    "StreamState": "sightline.serving.client.streams",
+    "StreamEvent": "sightline.serving.client.streams",
     # what verbs take
     "Workspace": "sightline.core.workspace",
     "SourceItem": "sightline.data.formats.format",

@@ -182,7 +182,7 @@ class Predictor:
     def _check_process(self) -> None:
         """Threads of pool and engine stay with the process that opened them: a forked one would wait for them for ever."""
         if self._opened_by != os.getpid():
-            raise Conflict(f"{self!r} was opened before this process was forked; load it in this process, once, or spawn it")
+            raise Conflict(f"{self!r} was opened before this process was forked; load it in this process, once")
 
     def _predict_batch(self, pictures: Sequence[Picture], threshold: float | None) -> list[list[Annotation]]:
         batch, placements = self._place(self._open_all(pictures))
