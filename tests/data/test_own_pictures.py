@@ -66,6 +66,15 @@ def test_a_version_may_be_written_anew_from_its_own_items(tmp_path: Path) -> Non
     assert list(smaller.items()) == list(version.items("train"))
 
 
+def test_what_a_pixel_without_a_mask_means_may_be_said_and_nothing_of_a_format(tmp_path: Path) -> None:
+    workspace, options = Workspace(tmp_path / "w"), {"unlabelled_pixels": "ignore"}
+    version, _ = import_dataset(make_items(tmp_path), workspace, "parts", format_options=options)
+    assert version.manifest.unlabelled_pixels == "ignore"
+    for wrong in ({"format": "coco"}, {"format_options": {"images": "x"}}, {"format_options": {"unlabelled_pixels": "x"}}):
+        with pytest.raises(InvalidInput, match="expected of SourceItems no format and no option but unlabelled_pixels"):
+            import_dataset(make_items(tmp_path), workspace, "parts", **wrong)  # type: ignore[arg-type]
+
+
 def test_pictures_go_to_a_folder_given_as_text_where_there_is_no_workspace(tmp_path: Path) -> None:
     version, _ = import_dataset(make_items(tmp_path), tmp_path / "version", "parts", blobs=str(tmp_path / "blobs"))
     assert version.read_image(next(version.items())).shape == (HEIGHT, WIDTH, 3)

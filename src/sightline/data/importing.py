@@ -24,6 +24,7 @@ from sightline.core.annotations import read_annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, ImageTooLarge, InvalidInput, NotFound, SightlineError, UnreadableDataset
 from sightline.core.folders import explain_disk_errors
+from sightline.core.manifests import UnlabelledPixels
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, check_name, make_place
@@ -99,7 +100,8 @@ def import_dataset(
         verify: "decode" decodes every picture to find broken ones; "header" only looks at its header, which takes a hundredth
             of the time and does not show that the rest is cut.
         max_pixels: larger pictures are dropped, and the labels of larger masks; None takes the settings' limit.
-        format_options: passed to the format's reader; the reference of formats lists them.
+        format_options: passed to the format's reader; the reference of formats lists them. Of your own pictures
+            `unlabelled_pixels`: whether a pixel that no mask covers is "background" (the default) or to "ignore".
         on_progress: told how many pictures are done.
 
     Returns: the version, and what was kept, changed and dropped, with reasons.
@@ -122,7 +124,7 @@ def import_dataset(
     place = target.root if isinstance(target, Workspace) else target
     with explain_disk_errors(place), limit_pixels(options.max_pixels):
         if not isinstance(source, (str, os.PathLike)):
-            report, dataset = ConversionReport(), gather_items(source, options.categories)
+            report, dataset = ConversionReport(), gather_items(source, options)
             return _import_items(dataset, "items", "the list", target, name, store, options, report, on_progress)
         return _import_path(Path(source), target, name, store, options, on_progress)
 
@@ -197,17 +199,24 @@ def _import_folder(
     return _import_items(dataset, chosen.name, source.resolve().name, target, name, blobs, options, report, on_progress)
 
 
-def gather_items(source: Iterable[SourceItem], categories: Sequence[str] | None) -> SourceDataset:
+def gather_items(source: Iterable[SourceItem], options: DatasetImportOptions) -> SourceDataset:
     """A program's own pictures as a source; without categories it has all that they name, sorted.
 
-    Raises: InvalidInput for anything but a list or stream of `SourceItem`.
+    Raises: InvalidInput for anything but a list or stream of `SourceItem`, and for options of a format.
     """
     if not isinstance(source, Iterable):
         raise InvalidInput(f"expected a path or a list of SourceItem, got {type(source).__name__}; pass one of them")
+    unlabelled, known = options.format_options.get("unlabelled_pixels", "background"), get_args(UnlabelledPixels)
+    if options.format != "auto" or options.format_options.keys() - {"unlabelled_pixels"} or unlabelled not in known:
+        raise InvalidInput(
+            f"expected of SourceItems no format and no option but unlabelled_pixels ({' or '.join(known)}), got "
+            f"{options.format!r} and {options.format_options}; leave them out"
+        )
+    categories: Sequence[str] | None = options.categories
     if categories is None:
         source = list(_check_items(source))
         categories = sorted({annotation.category for item in source for annotation in item.annotations})
-    return SourceDataset(categories=Categories(categories), items=_check_items(source))
+    return SourceDataset(categories=Categories(categories), items=_check_items(source), unlabelled_pixels=unlabelled)
 
 
 def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
