@@ -16,6 +16,7 @@ import numpy as np
 from sightline.core.errors import UnreadableDataset
 from sightline.core.manifests import UnlabelledPixels
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.label_masks.pairs import MIXED_TABLE
 from sightline.data.formats.text_files import read_text
 
 Colour = tuple[int, int, int]
@@ -145,13 +146,15 @@ def find_class_file(root: Path) -> Path | None:
 
 def has_values(path: Path) -> bool:
     """Whether a class table gives each class its value; in others the place in the list is all there is."""
-    return path.name == TABLE_NAME or path.suffix == ".json"
+    return path.name in (TABLE_NAME, MIXED_TABLE) or path.suffix == ".json"
 
 
 def read_classes(path: Path, report: ConversionReport | None = None) -> list[MaskClass]:
     """A table of any known shape: `r g b name`, `name:r,g,b:...`, `name,r,g,b`, or a name a line. Raises: UnreadableDataset."""
     if path.name == TABLE_NAME:
         return read_table(path)
+    if path.name == MIXED_TABLE:
+        return read_values(path, report)
     if path.suffix == ".json":
         return read_meta(path)
     names: list[str] = []
@@ -180,6 +183,17 @@ def split_colour(line: str) -> tuple[str, Colour | None]:
         if match:
             return match["name"].strip(), make_colour(int(match["r"]), int(match["g"]), int(match["b"]))
     return line, None
+
+
+def read_values(path: Path, report: ConversionReport | None) -> list[MaskClass]:
+    """Roboflow's table: `Pixel Value, Class`. Raises: UnreadableDataset."""
+    rows = [row for row in csv.reader(read_text(path, report).splitlines()[1:], skipinitialspace=True) if row]
+    try:
+        return [MaskClass(name=name.strip(), value=int(value), kind=find_kind(name.strip())) for value, name in rows]
+    except ValueError as error:
+        raise UnreadableDataset(
+            f"expected rows of a value and a name in {path.name}, got something else: {error}; mend it"
+        ) from error
 
 
 def read_meta(path: Path) -> list[MaskClass]:

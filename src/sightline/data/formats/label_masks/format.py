@@ -1,5 +1,9 @@
 """Semantic masks beside pictures: index or colour PNGs in a folder of their own, CamVid's layout, binary 0/255 masks.
 
+Folders go together by name: images/ and masks/ (labels/, SegmentationClass/ ...), also inside of splits; train/ and
+trainannot/, train_masks/ or train_labels/. Other folders of pictures are not read, which is told. Roboflow has `1.jpg` and
+`1_mask.png` in one folder, told by its `_classes.csv`.
+
 Classes come from, in this order: the option `classes` (a list of names, or a file), a table beside the masks (classes.csv,
 dataset_meta.json, label_colors.txt, labelmap.txt, classes.txt, codes.txt), CamVid's own names for its layout, or the masks
 themselves: then 0 is background, 255 alone beside it is `foreground`, other values are `class_N`, and 255 among them is void.
@@ -46,7 +50,7 @@ from sightline.data.formats.losses import (
     warn_turned,
 )
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import FileNamer
+from sightline.data.formats.picture_files import FileNamer, has_picture, list_folder
 from sightline.data.formats.text_files import open_text
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -80,6 +84,7 @@ class LabelMasksFormat:
         layout = find_layout(source) if source.is_dir() else None
         if layout is None:
             raise UnreadableDataset(f"expected images/ and masks/, or train/ and trainannot/, got {source} without them")
+        warn_left_out(layout, report)
         table = find_table(layout, source, options.get("classes"), report)
         items = iterate_items(layout, table, report)
         return SourceDataset(categories=Categories(table.names), items=items, unlabelled_pixels=table.unlabelled_pixels)
@@ -112,13 +117,24 @@ class LabelMasksFormat:
         write_table(target / TABLE_NAME, classes)
 
 
+def warn_left_out(layout: MaskLayout, report: ConversionReport) -> None:
+    """Tell of folders beside those that are read which hold pictures, too."""
+    used = [folder for folders in layout.folders for folder in (folders.images, folders.masks)]
+    for name in list_folder(layout.root)[1]:
+        folder = layout.root / name
+        if not any(other.is_relative_to(folder) for other in used) and has_picture(folder):
+            report.warn("file", "folder of pictures without masks beside it is not read", name)
+
+
 def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport) -> Iterator[SourceItem]:
     """Every picture with one mask annotation for each class in its mask."""
     earlier: list[Path] = []
+    unpaired, has_pair = "", False
     for folders in layout.folders:
         listed = read_split_list(layout.root, folders, report)
         for path, mask_path in iterate_pairs(folders, report):
             name = path.relative_to(folders.images)
+            has_pair, unpaired = has_pair or mask_path is not None, unpaired or name.as_posix()
             if listed is not None and path.stem not in listed:
                 report.warn("image", "picture that the list of its split does not name", name.as_posix())
             elif listed is not None:
@@ -137,6 +153,11 @@ def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport
         for stem in sorted(listed or ()):
             report.drop("image", "picture is missing", f"{folders.images.name}/{stem}")
         earlier.append(folders.images)
+    if unpaired and not has_pair:
+        raise UnreadableDataset(
+            f"expected masks named like their pictures in {layout.folders[0].masks.name}, got none for any, as for {unpaired}; "
+            "rename them, or name another format"
+        )
 
 
 def read_split_list(root: Path, folders: MaskFolders, report: ConversionReport) -> set[str] | None:

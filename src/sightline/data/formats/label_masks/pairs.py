@@ -1,4 +1,5 @@
-"""Find pictures and their masks: `train` + `trainannot` (CamVid), `images` + `masks`, `train/image` + `train/label`.
+"""Find pictures and their masks: `train` + `trainannot` (CamVid), `train` + `train_masks`, `images` + `masks`, `train/image` +
+`train/label`, or `train/1.jpg` + `train/1_mask.png` with a `_classes.csv` (Roboflow).
 
 A mask has its picture's relative path but for the suffix and for what people add to names: `gt_0001.png`, `0001_mask.png`.
 What is added is taken off the mask's name first, until a picture has it; off the picture's, too, only where none has. CamVid's
@@ -12,12 +13,16 @@ from pathlib import Path
 import msgspec
 
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder
+from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder, walk_folders
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "inputs", "jpegimages", "701_stillsraw_full")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "inputs", "jpegimages", "data",
+                 "701_stillsraw_full")  # fmt: skip
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "gt", "ground_truth", "groundtruth",
-                "segmentation", "segmentations", "labelmaps", "targets", "labeledapproved_full")  # fmt: skip
+                "segmentation", "segmentations", "segmentationclass", "segmentationclasspng", "labelmaps", "targets",
+                "labeledapproved_full")  # fmt: skip
 ANNOT_SUFFIX = "annot"
+LONGER_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_annotations", "_gt")
+MIXED_SUFFIX, MIXED_TABLE, MIXED_HEADER = "_mask", "_classes.csv", b"pixel value"
 WRAPPER_DEPTH = 3
 PREFIX = re.compile(r"^(image|img|picture|gt|mask|label|annotation)[_-](?=.)", re.IGNORECASE)
 SUFFIX = re.compile(r"(?<=.)[_-](image|img|gt|mask|masks|label|labels|labelids|seg|segmentation)$", re.IGNORECASE)
@@ -60,6 +65,14 @@ def find_layout_at(root: Path) -> MaskLayout | None:
         ordered = sorted(annots, key=split_order)
         folders = [MaskFolders(root / name, root / (name + ANNOT_SUFFIX), find_split(name) or name) for name in ordered]
         return MaskLayout(root, folders, True)
+    longer = [
+        MaskFolders(root / name, root / (name + suffix), name_split(name))
+        for name in sorted(names, key=split_order)
+        for suffix in LONGER_SUFFIXES
+        if name + suffix in names and has_picture(root / (name + suffix))
+    ]
+    if longer:
+        return MaskLayout(root, longer, False)
     pair = find_pair(root)
     if pair is not None:
         inner = [name for name in list_folder(pair[0])[1] if find_split(name) and (pair[1] / name).is_dir()]
@@ -72,7 +85,36 @@ def find_layout_at(root: Path) -> MaskLayout | None:
         for name in sorted(names, key=split_order)
         if find_split(name) and (inside := find_pair(root / name)) is not None
     ]
+    found = found or [
+        MaskFolders(root / name, root / name, name_split(name))
+        for name in sorted(["", *names], key=split_order)
+        if (not name or find_split(name)) and is_mixed(root / name)
+    ]
     return MaskLayout(root, found, False) if found else None
+
+
+def is_mixed(folder: Path) -> bool:
+    """Whether a folder holds pictures and their masks side by side, as its table of the masks' values tells."""
+    try:
+        with (folder / MIXED_TABLE).open("rb") as file:
+            return file.read(len(MIXED_HEADER)).lower() == MIXED_HEADER
+    except OSError:
+        return False
+
+
+def part_mixed(files: list[str]) -> tuple[list[str], list[str]]:
+    """The pictures and the masks among the files of a mixed folder: a mask is called like a picture and `_mask`."""
+    stems = {Path(name).stem for name in files if is_picture(name)}
+    masks = [name for name in files if Path(name).stem.removesuffix(MIXED_SUFFIX) in stems - {Path(name).stem}]
+    return [name for name in files if name not in set(masks)], masks
+
+
+def walk_masks(layout: MaskLayout) -> Iterator[Path]:
+    """Every file of masks."""
+    for folders in layout.folders:
+        for folder, files in walk_folders(folders.masks):
+            names = part_mixed(files)[1] if folders.masks == folders.images else files
+            yield from (folder / name for name in names if is_picture(name))
 
 
 def split_order(name: str) -> tuple[int, str]:
@@ -105,8 +147,11 @@ def iterate_folder(folders: MaskFolders, inside: Path, report: ConversionReport)
     """The pairs of one folder and of those below it; holds the names of one folder."""
     files, inner = list_folder(folders.images / inside)
     place = folders.masks / inside
+    beside = list_folder(place)[0] if place.is_dir() else []
+    if folders.masks == folders.images:
+        files, beside = part_mixed(files)
     pictures = {Path(name).stem for name in files if is_picture(name)}
-    masks = {Path(name).stem: name for name in list_folder(place)[0] if is_picture(name)} if place.is_dir() else {}
+    masks = {Path(name).stem: name for name in beside if is_picture(name)}
     partners = match_masks(pictures, masks)
     for name in files:
         if is_picture(name):

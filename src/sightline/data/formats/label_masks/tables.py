@@ -15,7 +15,7 @@ from sightline.data.formats.label_masks.classes import (
     make_classes,
     read_classes,
 )
-from sightline.data.formats.label_masks.pairs import MaskLayout
+from sightline.data.formats.label_masks.pairs import MIXED_TABLE, MaskLayout, walk_masks
 from sightline.data.formats.label_masks.values import (
     BACKGROUND,
     VOID,
@@ -26,7 +26,6 @@ from sightline.data.formats.label_masks.values import (
     is_decodable,
     is_to_be_fitted,
     survey_masks,
-    walk_masks,
 )
 from sightline.imaging.files.reading import read_label_map
 
@@ -77,6 +76,8 @@ def read_given_classes(
         return make_classes([str(name) for name in given]), True
     if given is None:
         path = find_class_file(layout.root) or find_class_file(source)
+        if path is None and layout.folders[0].masks == layout.folders[0].images:
+            path = layout.folders[0].images / MIXED_TABLE
         return (None, False) if path is None else (read_classes(path, report), not has_values(path))
     for path in (source / str(given), Path(str(given))):
         if path.is_file():

@@ -5,7 +5,7 @@ or 255 in masks of one class, only the masks know: all of them are looked at onc
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +15,7 @@ import numpy as np
 from sightline.core.errors import SightlineError, UnreadableDataset, UnreadableImage
 from sightline.data.conversion import MAX_EXAMPLES, ConversionReport
 from sightline.data.formats.label_masks.classes import IGNORE_VALUE, TABLE_NAME, MaskClass
-from sightline.data.formats.label_masks.pairs import MaskLayout
-from sightline.data.formats.picture_files import walk_pictures
+from sightline.data.formats.label_masks.pairs import MaskLayout, walk_masks
 from sightline.imaging.files.reading import read_image, read_label_map
 
 BACKGROUND = MaskClass(name="background", value=0, kind="background")
@@ -130,11 +129,6 @@ def is_decodable(path: Path) -> bool:
     except SightlineError:
         return False
     return True
-
-
-def walk_masks(layout: MaskLayout) -> Iterator[Path]:
-    """Every file of masks."""
-    return (path for folders in layout.folders for path in walk_pictures(folders.masks))
 
 
 def cut_classes(name: str, survey: MaskSurvey, report: ConversionReport) -> list[MaskClass]:
