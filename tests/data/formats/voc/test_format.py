@@ -157,6 +157,18 @@ def test_only_unusual_attributes_are_kept(tmp_path):
     assert items["a.png"].annotations[0].attributes == {"pose": "Left", "difficult": "1", "ripe": "yes"}
 
 
+@pytest.mark.parametrize(
+    "folders", [("data", "labels"), ("images", "xmls"), ("Images", "annots"), ("images", "annotations/xmls")]
+)
+def test_annotations_and_pictures_in_folders_of_other_names(tmp_path, folders):
+    for split in ("train", "val"):
+        put_picture(tmp_path / "set" / split / folders[0] / f"{split}.png", len(split))
+        put_xml(tmp_path / "set" / split / folders[1] / f"{split}.xml", "dog", head=f"<filename>{split}.png</filename>")
+    items, report, _ = read(tmp_path / "set", tmp_path)
+    assert {(item.split, len(item.annotations)) for item in items.values()} == {("train", 1), ("val", 1)}
+    assert report.is_clean and not report.warned("image")
+
+
 def test_flat_folders_by_split_and_pictures_without_xml(tmp_path):
     for number, split in enumerate(("train", "valid")):
         put_picture(tmp_path / "set" / split / "a.png", number)

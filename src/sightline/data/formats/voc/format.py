@@ -1,10 +1,10 @@
 """Pascal VOC: one XML a picture (`Annotations`), pictures (`JPEGImages`), split lists (`ImageSets/Main`), segmentation PNGs.
 
-Also read: flat folders with XML beside the pictures, `train/`, `valid/`, `test/` folders of them, and IBM's dialect without
-`filename` and with `segment_polygons`. Coordinates are taken as they stand, edges in pixels from 0: VOC itself counted from 1
-and included the last pixel, but nearly all tools since write plain corners, and reading those must not move a box. `trainval`
-is the union of train and val. `difficult`, `truncated`, `occluded`, `pose` become attributes unless they say the usual (0,
-Unspecified).
+Also read: `labels`, `xmls` or `annots` beside `images` or `data`, flat folders with XML beside the pictures, `train/`,
+`valid/`, `test/` folders of them, and IBM's dialect without `filename` and with `segment_polygons`. Coordinates are taken as
+they stand, edges in pixels from 0: VOC itself counted from 1 and included the last pixel, but nearly all tools since write
+plain corners, and reading those must not move a box. `trainval` is the union of train and val. `difficult`, `truncated`,
+`occluded`, `pose` become attributes unless they say the usual (0, Unspecified).
 
 The picture of an XML is the one with its name; `filename` chooses among several, and counts alone where there is none, unless
 that picture has an XML of its own: a `filename` left over from a copied file must not move defects to another picture. Lines
@@ -53,7 +53,9 @@ USUAL_VALUES = {
     "occluded": ("", "0"),
 }
 NOT_KEPT = {"part": "parts of objects are not kept", "actions": "actions are not kept", "point": "points are not kept"}
-PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs")
+LABEL_PATTERNS = ("Annotations", "annotations", "*/Annotations", "*/annotations", "*/*/Annotations",
+                  "labels", "xmls", "xml", "annots", "*/labels", "*/xmls", "*/xml", "*/annots")  # fmt: skip
+PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "data")  # the last is FiftyOne's
 
 
 class VocFormat:
@@ -69,7 +71,8 @@ class VocFormat:
         layouts = _find_layouts(source) if source.is_dir() else []
         if not layouts:
             return 0.0
-        return 0.95 if layouts[0].labels != layouts[0].root else 0.85
+        is_named = layouts[0].labels != layouts[0].root and layouts[0].labels.name.lower() == "annotations"
+        return 0.95 if is_named else 0.85
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Read every layout found; categories come from `labelmap.txt`, else from the XML files. Options: none."""
@@ -96,12 +99,13 @@ class VocFormat:
 
 
 class _Layout(msgspec.Struct, frozen=True):
-    """Where one VOC tree keeps things. `only` is a single XML file to read."""
+    """Where one VOC tree keeps things. `only` is a single XML file to read, `split` what the tree's folder is named after."""
 
     root: Path
     labels: Path
     pictures: Path
     only: Path | None = None
+    split: str | None = None
 
 
 class VocXml(msgspec.Struct, frozen=True):
@@ -145,12 +149,12 @@ def _looks_like_voc(path: Path) -> bool:
 def _find_layouts(source: Path) -> list[_Layout]:
     """VOC trees at most two folders down; else the folder itself when XML lies among its files."""
     found = []
-    for pattern in ("Annotations", "annotations", "*/Annotations", "*/annotations", "*/*/Annotations"):
+    for pattern in LABEL_PATTERNS:
         for labels in sorted(source.glob(pattern)):
             if labels.is_dir() and _has_voc_xml(labels):
                 root = labels.parent
                 pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), root)
-                found.append(_Layout(root, labels, pictures))
+                found.append(_Layout(root, labels, pictures, split=find_split(root.name) if root != source else None))
         if found:
             return found
     return [_Layout(source, source, source)] if _has_voc_xml(source) else []
@@ -339,7 +343,7 @@ def _name_picture(layout: _Layout, picture_id: str, picture: Path | None, file_n
 
 def _split_of(layout: _Layout, splits: dict[str, str], picture_id: str) -> str | None:
     if splits or layout.labels != layout.root or "/" not in picture_id:
-        return splits.get(picture_id)
+        return splits.get(picture_id, None if splits else layout.split)
     return find_split(picture_id.split("/")[0])
 
 
