@@ -3,6 +3,7 @@
 `hetero` runs each graph as a list of one segment. `hls4ml` computes in fixed point and has a suite of its own, `test_hls4ml`.
 """
 
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -432,3 +433,26 @@ def test_a_scalar_goes_in_and_comes_out_as_one(name: str, tmp_path: Path) -> Non
         outputs = session.infer({"x": np.ones((rows, 3), np.float32), "s": np.array(3, np.float32)})
         assert outputs["y"].tolist() == [[3, 3, 3]] * rows
         assert (outputs["twice"].shape, float(outputs["twice"])) == ((), 6)
+
+
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from sightline.runtime.backend import SessionOptions
+from sightline.runtime.backends.table import load_backend
+
+sessions = [load_backend("openvino").open(Path(sys.argv[1]), SessionOptions()) for _ in range(2)]
+while sessions:
+    sessions.pop(0).close()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_a_process_survives_ctrl_c_after_its_networks_were_closed(tmp_path: Path) -> None:
+    """OpenVINO's plug-in lends threads a stack for signals; one of an unloaded plug-in crashed whoever handled a signal."""
+    graph = write_conv_chain(tmp_path / "graph.onnx")
+    done = subprocess.run([sys.executable, "-c", STOPPED, str(graph)], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr

@@ -10,7 +10,7 @@ from pipeline_graphs import make_enlarger_source, make_source, open_and_warm, sa
 
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
-from sightline.runtime.backends.openvino import OpenVinoSession
+from sightline.runtime.backends.openvino import OpenVinoSession, get_core
 
 
 @pytest.fixture
@@ -74,11 +74,9 @@ def test_a_graph_that_can_be_read_but_not_planned_is_refused_when_it_is_opened(
         def compile_model(self, *arguments: Any) -> Any:
             raise RuntimeError("Unsupported operation of type: Conv")
 
-    import openvino
-
-    core = openvino.Core()
+    core = get_core()
     open_and_warm(make_enlarger_source(write_enlarger(tmp_path / "model.onnx"), engine="openvino")).close()
-    monkeypatch.setattr(openvino, "Core", Plugin)
+    monkeypatch.setattr("sightline.runtime.backends.openvino.get_core", Plugin)
     with pytest.raises(InvalidInput, match="cannot run inputs of any shape: Unsupported operation of type: Conv"):
         open_and_warm(make_enlarger_source(tmp_path / "model.onnx", engine="openvino"))
 

@@ -10,11 +10,11 @@ An IR's plans for fixed shapes can be kept on the disk, without the weights, and
 """
 
 import contextlib
+import functools
 import importlib.util
 import queue
 import threading
 from collections.abc import Generator, Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +80,7 @@ class OpenVinoSession:
 
         use_binding_once()
         self._openvino = openvino
-        self._core = openvino.Core()
+        self._core = get_core()
         self._keeper = None if options.profile else open_keeper(graph, options.plan_folder)  # no names of layers are kept
         try:
             self._model = self._core.read_model(graph)
@@ -298,13 +298,11 @@ class OpenVinoBackend:
     device = "cpu"
     graph_suffixes: tuple[str, ...] = (".xml", ".onnx")
 
-    @cached_property
+    @functools.cached_property
     def precisions(self) -> tuple[Precision, ...]:
         """INT8, FP32, and BF16 where the CPU has it; elsewhere OpenVINO would quietly run FP32."""
         silence_telemetry()
-        import openvino
-
-        capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capabilities = get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return ("int8", "bf16", "fp32") if "BF16" in capabilities else ("int8", "fp32")
 
     def missing(self) -> str | None:
@@ -315,6 +313,18 @@ class OpenVinoBackend:
         """Open an `.xml` (with its `.bin`) or `.onnx` file. Raises: NotFound, Unsupported, InvalidInput."""
         check_openable(self, graph, options)
         return OpenVinoSession(graph, options)
+
+
+@functools.cache
+def get_core() -> Any:
+    """The Core of this process, for any thread.
+
+    One for all: the CPU plug-in of OpenVINO 2026.4 gives the thread that loads it a stack for signals, and when it is unloaded
+    takes back the stack before it, which may be that of a plug-in unloaded earlier. Ctrl-C then killed the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 _first_use = threading.Lock()
@@ -345,7 +355,7 @@ def use_binding_once() -> None:
         folded.inputs[0].get_partial_shape().compatible(openvino.PartialShape([1, 2, 2, 3]))
         folded.reshape({folded.inputs[0]: [1, 2, 2, 3]})
         properties = make_properties(SessionOptions(threads=1, profile=True))
-        core = openvino.Core()
+        core = get_core()
         exported = core.compile_model(folded, "CPU", properties).export_model().getvalue()
         request = core.import_model(exported, "CPU", properties).create_infer_request()
         picture = {"pixels": np.zeros((1, 2, 2, 3), np.uint8)}

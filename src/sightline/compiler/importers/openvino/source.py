@@ -13,6 +13,7 @@ from sightline.compiler.importers.openvino.constants import NUMBER_TYPES, get_ty
 from sightline.compiler.importers.openvino.graph import ConvertedModel
 from sightline.compiler.importers.openvino.input import TO_NCHW, TO_NHWC
 from sightline.core.errors import InvalidInput
+from sightline.runtime.backends.openvino import get_core
 from sightline.runtime.telemetry import silence_telemetry
 
 PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
@@ -77,10 +78,8 @@ class OpenvinoSource:
 
 
 def _compile(model: Any) -> Any:
-    import openvino
-
     try:
-        return openvino.Core().compile_model(model, "CPU", PROPERTIES)
+        return get_core().compile_model(model, "CPU", PROPERTIES)
     except RuntimeError as error:
         raise InvalidInput(f"OpenVINO cannot run this network: {' '.join(str(error).split())}") from error
 

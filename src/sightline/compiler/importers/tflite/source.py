@@ -16,6 +16,7 @@ from sightline.compiler.importers.importer import SourceNetwork, Tensors
 from sightline.compiler.importers.tflite.files import NUMPY_KINDS, TensorRecord, TfliteFile
 from sightline.compiler.importers.tflite.graph import TO_NCHW, Layout, Shape, dequantise
 from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
+from sightline.runtime.backends.openvino import get_core
 from sightline.runtime.telemetry import silence_telemetry
 
 Place = tuple[int, Layout]  # tensor of the file, and how our graph holds it
@@ -110,10 +111,10 @@ class OpenVinoSource:
         if not {place for place, _ in outputs.values()} <= set(file.outputs):
             raise MissingPackage("OpenVINO shows the file's own outputs only; pip install 'sightline[tflite]' to end at others")
         try:
-            model = openvino.Core().read_model(file.path)
+            model = get_core().read_model(file.path)
             if file.tensors[file.inputs[0]].is_free:
                 model.reshape(list(picture_shape))
-            self._network = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            self._network = get_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise MissingPackage(
