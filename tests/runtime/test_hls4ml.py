@@ -220,6 +220,16 @@ def test_a_compiler_that_does_not_end_is_ended_with_all_that_it_started(
     assert not is_running(started)
 
 
+def test_a_full_disk_is_no_fault_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\necho 'ld: final link failed: No space left on device' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr(build, "COMPILER", str(compiler))
+    monkeypatch.setattr(build, "describe_compiler", lambda: "a compiler")
+    with pytest.raises(Exhausted, match="no room left on the disk to compile the emulation"):
+        build.compile_project(tmp_path, tmp_path / "network.so", tmp_path)
+
+
 def is_running(process: int) -> bool:
     """Whether it lives; one that ended may stay in the table until its parent asks."""
     try:

@@ -5,6 +5,7 @@ in the user's private cache under the hash of everything that went into it. Noth
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import io
@@ -177,7 +178,7 @@ def compile_project(project: Path, library: Path, weights: Path) -> None:
         project: folder of `write_project`.
         library: file to write.
         weights: folder where the library will find its weights when it runs.
-    Raises: Exhausted after `COMPILE_SECONDS`, Unsupported with the compiler's first error.
+    Raises: Exhausted after `COMPILE_SECONDS` or when the disk is full, Unsupported with the compiler's first error.
     """
     describe_compiler()
     quoted = str(weights).replace("\\", "\\\\").replace('"', '\\"')
@@ -188,6 +189,9 @@ def compile_project(project: Path, library: Path, weights: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise Exhausted(f"{COMPILER} did not end within {COMPILE_SECONDS} s; take a smaller network") from error
     except subprocess.CalledProcessError as error:
+        if os.strerror(errno.ENOSPC) in error.stderr:
+            places = "SIGHTLINE_CACHE and for temporary files (TMPDIR)"
+            raise Exhausted(f"no room left on the disk to compile the emulation; make room for {places}") from error
         first = next((line for line in error.stderr.splitlines() if "error" in line), error.stderr.strip()[:200])
         raise Unsupported(f"{COMPILER} cannot compile the emulation: {first}") from error
 
