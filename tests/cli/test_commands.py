@@ -312,7 +312,8 @@ def test_reports_are_measured_and_compared(run: Run, tmp_path: Path) -> None:
             path = tmp_path / "folders" / "test" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((20, 30, 3), number + 250 * (name == "bright"), np.uint8))
-    assert run("import", tmp_path / "folders", "--name", "tones").code == 0
+    imported = run("import", tmp_path / "folders", "--name", "tones")
+    assert imported.code == 0 and imported.out.endswith("next: sightline show tones\n")
     options = ("--data", "tones", "--batch", "1", "--streams", "1", "--point-s", "0.1", "--json")
     first = run("measure", model, *options, "--out", tmp_path / "first")
     second = run("measure", model, *options, "--out", tmp_path / "second")

@@ -207,6 +207,7 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
     terminal.say(f"dataset {name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
+    terminal.say(f"next: sightline show {name}")
     terminal.finish(
         {
             "dataset": name,
