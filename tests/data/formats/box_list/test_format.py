@@ -147,3 +147,17 @@ def test_lists_that_are_not_one_a_split_are_to_be_chosen_from(tmp_path: Path) ->
     options = {"lists": {"train": "data/train_labels.csv"}}
     version, _ = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x", format_options=options)
     assert version.splits == {"train": 1}
+
+
+def test_the_list_of_a_split_names_pictures_of_its_folder(tmp_path: Path) -> None:
+    """As FiftyOne lays out Open Images."""
+    for split, name in (("train", "/m/0"), ("validation", "/m/1")):
+        write_picture(tmp_path / split / "data/0a1b.jpg")
+        write_text(tmp_path / split / "labels/detections.csv", OPEN_IMAGES + f"0a1b,xclick,{name},1,0,1,0,1,0,0,0,0,0\n")
+        write_text(tmp_path / split / "metadata/classes.csv", "/m/0,Cat\n/m/1,Dog\n")
+    _, items, report = read("box_list", tmp_path)
+    assert {name: (item.split, item.annotations[0].category) for name, item in items.items()} == {
+        "train/data/0a1b.jpg": ("train", "Cat"),
+        "validation/data/0a1b.jpg": ("val", "Dog"),
+    }
+    assert not list(report.findings())

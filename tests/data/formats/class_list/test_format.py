@@ -25,6 +25,7 @@ def label_of(items: dict[str, object]) -> dict[str, list[str]]:
         "\ufeffImage,Label\r\na.png,cat\r\nb.png,dog\r\n",
         "image,cat,dog\na.png,1,0\nb.png,0,1\n",
         "path,class_index,name\na.png,0,cat\nb.png,1,dog\n",
+        "image,id,choice,annotator\n/data/upload/a.png,1,cat,1\n/data/upload/b.png,2,dog,1\n",  # Label Studio
     ],
 )
 def test_every_way_to_write_the_same_list(tmp_path: Path, text: str) -> None:

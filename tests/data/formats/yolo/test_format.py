@@ -392,11 +392,17 @@ def test_labelimg_leaves_the_names_beside_or_among_the_labels(tmp_path: Path, pl
     }
 
 
-def test_roboflow_darknet_has_pictures_labels_and_names_in_the_folder_of_each_split(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("images", "labels", "names"), [("", "", "train/_darknet.labels"), ("images", "labels", "classes.txt")]
+)
+def test_pictures_and_labels_in_the_folder_of_each_split_need_only_names(
+    tmp_path: Path, images: str, labels: str, names: str
+) -> None:
+    """The first as Roboflow exports Darknet's."""
     for split in ("train", "valid"):
-        write_picture(tmp_path / split / f"{split}.jpg")
-        write_text(tmp_path / split / f"{split}.txt", "0 0.5 0.5 0.5 0.5\n")
-        write_text(tmp_path / split / "_darknet.labels", "cat\n")
+        write_picture(tmp_path / split / images / f"{split}.jpg")
+        write_text(tmp_path / split / labels / f"{split}.txt", "0 0.5 0.5 0.5 0.5\n")
+    write_text(tmp_path / names, "cat\n")
     assert detect_format(tmp_path).name == "yolo"
     _, items, report = read("yolo", tmp_path)
     assert {name: (item.split, len(item.annotations)) for name, item in items.items()} == {

@@ -49,6 +49,7 @@ from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
     find_split,
+    has_picture,
     list_folder,
     make_unique_names,
     read_picture_size,
@@ -108,7 +109,8 @@ class BoxListFormat:
         images = find_path(root, options["images"]) if "images" in options else None
         facts = [survey_list(entry, report) for entry in lists]
         table = name_labels(set().union(*(each.labels for each in facts)), root, options, report)
-        finders = [PictureFinder(root, entry.path.parent, images, partial(list_files, lists)) for entry in lists]
+        names = partial(list_files, lists)
+        finders = [PictureFinder(find_top(root, entry.path), entry.path.parent, images, names) for entry in lists]
         for entry in lists:
             warn_encoding(entry.path, entry.columns.encoding, report)
             if entry.columns.label is None:
@@ -183,6 +185,13 @@ def list_tables(source: Path) -> Iterator[list[Path]]:
 def find_place_split(path: Path) -> str | None:
     """The split that a list's folder tells, else its name: "valid/_annotations.csv" and "val_boxes.csv" are "val"."""
     return next(filter(None, map(find_split, path.parts[:-1])), None) or find_list_split(path.name)
+
+
+def find_top(root: Path, path: Path) -> Path:
+    """Where the pictures of a list are sought: in the folder of a split that it lies in, if there are any, else anywhere."""
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    is_inside = len(parts) > 1 and find_split(parts[0]) is not None and has_picture(root / parts[0])
+    return root / parts[0] if is_inside else root
 
 
 def list_files(lists: list[BoxList]) -> Iterator[str]:

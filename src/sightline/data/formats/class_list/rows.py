@@ -24,7 +24,7 @@ SNIFFED_ROWS = 50
 FILE_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "image_name",
                 "image_id", "id", "picture", "photo")  # fmt: skip
 NAME_COLUMNS = ("label", "labels", "class", "classes", "category", "categories", "class_name", "category_name", "label_name",
-                "name", "tag", "tags", "target", "species", "breed")  # fmt: skip
+                "name", "tag", "tags", "target", "species", "breed", "choice")  # fmt: skip
 NUMBER_COLUMNS = ("class_index", "class_id", "label_index", "label_id", "category_id", "class_number")
 INDEX_COLUMNS = ("index",)  # of classes, or of rows (the reset_index of pandas)
 SPLIT_COLUMNS = ("split", "subset", "set", "phase", "partition")

@@ -4,7 +4,7 @@ One layout, two writers: `yolo` writes boxes only, as detection wants them; `yol
 The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it (folders and suffix in
 any case); no file means nothing is on the picture, and a split without any is told. Without data.yaml, names come from a
 classes.txt (obj.names, _darknet.labels ...) beside or among the labels, as LabelImg, Label Studio and Roboflow's Darknet have
-them; pictures and labels may then lie in one folder, or in one a split. The classification layout of Ultralytics is
+them; pictures and labels may then lie in one folder or, in either way, in one a split. Ultralytics' classification layout is
 `class_folders`; the older obj.data layout is `darknet`.
 """
 
@@ -92,11 +92,9 @@ class YoloFormat:
             except UnreadableDataset:
                 return 0.9 if path.name in YAML_NAMES else 0.0  # `read` says what is wrong with it
             return 0.95 if "names" in facts and any(key in facts for key in SPLIT_KEYS) else 0.0
-        labels = find_child(source, LABELS_FOLDER)
-        if labels is None or find_child(source, IMAGES_FOLDER) is None:
-            return 0.85 if find_mixed_folders(source) else 0.0
-        texts = any(is_label_file(path) for path, _ in zip(walk_files(labels), range(200), strict=False))
-        return 0.0 if not texts else 0.85 if find_names_file(source) else 0.6
+        if has_label_folder(source):
+            return 0.85 if find_names_file(source) else 0.6
+        return 0.85 if find_mixed_folders(source) else 0.0
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Open a folder or its yaml file. Options: none. Raises: UnreadableDataset."""
@@ -200,17 +198,25 @@ def find_names_file(root: Path) -> Path | None:
 
 
 def find_mixed_folders(source: Path) -> list[YoloEntry]:
-    """Folders with pictures and their labels side by side: the source itself or, inside of it, splits; none without names."""
+    """Folders whose pictures have their labels side by side or in images/ and labels/: the source or splits inside of it.
+
+    None without a file of names.
+    """
     if not source.is_dir() or find_names_file(source) is None:
         return []
     if has_label_beside(source):
         return [YoloEntry(None, source)]
     splits = [(split, source / name) for name in list_folder(source)[1] if (split := find_split(name)) is not None]
-    return (
-        [YoloEntry(split, folder) for split, folder in splits if has_picture(folder)]
-        if any(has_label_beside(folder) for _, folder in splits)
-        else []
-    )
+    if not any(has_label_beside(folder) or has_label_folder(folder) for _, folder in splits):
+        return []
+    return [YoloEntry(split, find_child(folder, IMAGES_FOLDER) or folder) for split, folder in splits if has_picture(folder)]
+
+
+def has_label_folder(folder: Path) -> bool:
+    """Whether a folder holds images/ and labels/ with texts."""
+    labels = find_child(folder, LABELS_FOLDER)
+    has_images = find_child(folder, IMAGES_FOLDER) is not None
+    return labels is not None and has_images and any(map(is_label_file, islice(walk_files(labels), SNIFFED_NAMES)))
 
 
 def has_label_beside(folder: Path) -> bool:
