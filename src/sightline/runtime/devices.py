@@ -112,7 +112,7 @@ DEVICES: dict[str, Device] = {
 def find_device(name: str) -> Device:
     """A device by name. Raises: NotFound."""
     if name not in DEVICES:
-        raise NotFound(f"expected a device of {', '.join(DEVICES)}, got {name!r}")
+        raise NotFound(f"expected a device of {', '.join(DEVICES)}, or several as in hetero:fpga-emulator,cpu, got {name!r}")
     return DEVICES[name]
 
 

@@ -370,3 +370,32 @@ def test_a_probe_leaves_the_test_split_for_measuring(
     items = choose_items(version, 5, seed=0)
     assert {item.split for item in items} == chosen
     assert len(items) == min(5, sum(count for name, count in splits.items() if name in chosen))
+
+
+def test_a_network_that_one_engine_alone_reads_is_imported(tmp_path: Path) -> None:
+    """A QLinearConv with a scale for each filter, which OpenVINO 2026.4 does not read."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[N, 3, 8, 8] x) => (float[N, 4] y) {
+        q = QuantizeLinear (x, xs, xz)
+        c = QLinearConv <kernel_shape = [3, 3]> (q, xs, xz, w, ws, wz, ys, xz)
+        f = DequantizeLinear (c, ys, xz)
+        p = GlobalAveragePool (f)
+        y = Flatten (p)
+    }"""
+    graph = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(0)
+    weights: dict[str, np.ndarray] = {
+        "xs": np.array(1 / 255, np.float32),
+        "xz": np.array(0, np.uint8),
+        "w": rng.integers(-100, 100, (4, 3, 3, 3)).astype(np.int8),
+        "ws": np.full(4, 0.01, np.float32),
+        "wz": np.zeros(4, np.int8),
+        "ys": np.array(0.02, np.float32),
+    }
+    graph.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in weights.items())
+    onnx.save(graph, tmp_path / "net.onnx")
+    result = import_network(tmp_path / "net.onnx", tmp_path / "out", "net", meaning=Meaning(preset="0-1"))
+    assert result.manifest.precision == "int8"
+    with pytest.raises(InvalidInput, match="OpenVINO cannot open"):
+        open_predictor(result.folder)
+    with open_predictor(result.folder, "onnxruntime") as predictor:
+        assert len(predictor.predict([np.zeros((8, 8, 3), np.uint8)])) == 1

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from graphs import FLOAT_GRAPHS, Nodes, Weights, node, weight, write_graph
 from toy import SPEC
+from whole_numbers import compute_whole_network
 
 from sightline.compiler.graphs import load_graph
 from sightline.compiler.passes import simplify_graph
@@ -166,6 +167,25 @@ def test_sixteen_bits_keep_every_operator_within_a_thousandth_and_eight_within_a
         for name, value in expected.items():
             assert outputs[name].shape == value.shape
             assert rms_error(outputs[name], value) < limit, (precision, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "int16"])
+def test_every_operator_computes_what_whole_numbers_do_bit_by_bit(precision: str, tmp_path: Path, cache: Path) -> None:
+    path = convert_network(write_everything(tmp_path / "net.onnx"), tmp_path / "out", draw_samples(20), precision)  # type: ignore[arg-type]
+    network, content = read_network(path)
+    step = network.inputs[0].type.step
+    rng = np.random.default_rng(2)
+    ties = (np.floor(rng.normal(size=(4, *SHAPE)) * 20) + 0.5).astype(np.float32) * np.float32(step)
+    images = np.concatenate([*draw_samples(8, seed=1), 20 * draw_samples(1, seed=2)[0], ties])  # the ninth saturates
+    expected = compute_whole_network(network, onnx.load_model_from_string(content), images)
+    for name, value in run_fixed(path, cache, precision, images).items():
+        np.testing.assert_array_equal(value, expected[name].reshape(value.shape))
+
+
+def run_fixed(path: Path, cache: Path, precision: str, images: np.ndarray) -> dict[str, np.ndarray]:
+    with closing(Hls4mlBackend(cache).open(path, SessionOptions(precision))) as session:  # type: ignore[arg-type]
+        return session.infer({"images": images})
 
 
 @pytest.mark.slow

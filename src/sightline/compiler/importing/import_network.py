@@ -280,7 +280,7 @@ def check_decoding(folder: Path, manifest: ModelManifest, image: np.ndarray) -> 
     """
     if manifest.task == "raw":
         return
-    with open_predictor(folder) as predictor:
+    with open_predictor(folder, "reference") as predictor:  # which has run it just now; others need not know every operator
         if manifest.task == "image":
             batch, placements = prepare_batch([image], manifest.input)
             write_pictures(manifest.decode, predictor.predict_raw(batch), placements)
