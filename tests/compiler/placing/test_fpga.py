@@ -183,6 +183,23 @@ def test_every_operator_computes_what_whole_numbers_do_bit_by_bit(precision: str
         np.testing.assert_array_equal(value, expected[name].reshape(value.shape))
 
 
+@pytest.mark.slow
+def test_a_mean_of_any_number_of_values_is_off_by_its_last_step_at_most(tmp_path: Path, cache: Path) -> None:
+    nodes = [
+        node("AveragePool", ["images"], "p", kernel_shape=[3, 3], strides=[3, 3]),
+        node("Conv", ["images", "w"], "c", kernel_shape=[1, 1]),  # a network of nothing but pools is no network
+    ]
+    source = write_graph(tmp_path / "net.onnx", nodes, {"w": weight(1, 3, 1, 1)}, {"p": 4, "c": 4}, (3, 9, 9))
+    images = np.random.default_rng(0).normal(size=(20, 1, 3, 9, 9)).astype(np.float32)
+    path = convert_network(source, tmp_path / "out", list(images), "int8")
+    network, _ = read_network(path)
+    taken = network.inputs[0].type.quantise(images[:, 0])
+    exact = network.outputs[0].type.quantise(taken.reshape(20, 3, 3, 3, 3, 3).mean(axis=(3, 5)))
+    means = run_fixed(path, cache, "int8", images[:, 0])["p"]
+    assert np.abs(means - exact).max() <= network.outputs[0].type.step
+    assert (means == exact).mean() > 0.95
+
+
 def run_fixed(path: Path, cache: Path, precision: str, images: np.ndarray) -> dict[str, np.ndarray]:
     with closing(Hls4mlBackend(cache).open(path, SessionOptions(precision))) as session:  # type: ignore[arg-type]
         return session.infer({"images": images})

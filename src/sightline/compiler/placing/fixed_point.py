@@ -20,7 +20,7 @@ CANDIDATES = 5  # places of the point that are tried, from where the largest val
 HEADROOM = 1  # bits for values that no calibration picture has, from `WIDE` bits upwards
 WIDE = 16
 OUTPUT_BITS = 16  # the network's answer leaves the device; rounding it to 8 bits would only make ties
-MEAN_BITS = 8  # behind the point of a mean, beyond those of its inputs
+MEAN_BITS = 8  # behind the point of a mean, which is cut off, beyond those of its inputs and of its result, which is rounded
 KEPT_TYPES = {"MaxPool", "GlobalMaxPool", "Flatten"}  # they make no new numbers
 MEANS = {"AveragePool", "GlobalAveragePool"}
 ACTIVATIONS = {"Relu", "LeakyRelu"}
@@ -104,9 +104,10 @@ class TypeChooser:
         source, shape = self.types[node.input[0]], self._facts.shape(node.input[0]) or ()
         kernel = read_attributes(node).get("kernel_shape", shape[2:])
         integer = source.integer + math.ceil(math.log2(max(math.prod(kernel), 1)))
-        width = integer + source.fraction + MEAN_BITS
+        result = self._choose_result(node)
+        width = integer + max(source.fraction, result.fraction) + MEAN_BITS
         total = FixedPoint(width=width, integer=integer, signed=source.signed, rounds=False)
-        return FixedLayer(name=name_node(node), result=self._choose_result(node), sum=total)
+        return FixedLayer(name=name_node(node), result=result, sum=total)
 
     def _add_exactly(self, node: onnx.NodeProto) -> FixedPoint:
         kinds = [self.types[name] for name in node.input]
