@@ -289,6 +289,11 @@ def test_folders_that_only_hold_a_word_of_a_split_are_classes(tmp_path: Path) ->
     assert read("class_folders", tmp_path)[0].categories.names == ("cup", "test_tube", "train_station")
 
 
+def test_the_only_class_of_a_split_may_hold_its_word(tmp_path: Path) -> None:
+    place_all(tmp_path, "train/train_station/1.png", "test/train_station/2.png")
+    assert splits_of(read("class_folders", tmp_path)[1]) == {("train", "train_station"), ("test", "train_station")}
+
+
 def test_splits_without_classes_have_no_labels(tmp_path: Path) -> None:
     place_all(tmp_path, "train/cat.0.png", "train/dog.1.png", "test1/1.png")  # Kaggle's cats and dogs
     dataset, items, _ = read("class_folders", tmp_path)

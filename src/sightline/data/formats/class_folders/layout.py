@@ -167,7 +167,7 @@ def find_classes(folder: Path, split: str | None, listed: Sequence[str], report:
     if (
         len(filled) == 1
         and filled[0] not in listed
-        and (find_role(filled[0]) == "pictures" or (split and find_word_split(filled[0]) == split))
+        and (find_role(filled[0]) == "pictures" or (split and (find_split(filled[0]) or filled[0] == folder.name)))
     ):
         yield from find_classes(folder / filled[0], split, listed, report)
         names = [name for name in list_folder(folder)[1] if name != filled[0] and find_role(name) is None]
