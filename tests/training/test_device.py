@@ -37,7 +37,7 @@ def test_a_step_touches_nothing_on_another_device(task: str, make_version) -> No
     learned = find_learned_categories(version, task)
     reader = make_label_map_reader(learned) if task == "semantic" else None
     pictures = Pictures(version, ("train",), width=64, height=64, cache_bytes=1 << 20, make_label_map=reader)
-    recipe = make_recipe(task, class_weights="balanced")
+    recipe = make_recipe(task) if task == "detection" else make_recipe(task, class_weights="balanced")
     spec = build_network(task, "fast", len(learned.categories), 64, 64).input_spec
     learning = build_task(TaskContext(recipe, learned.categories, pictures, spec))
     samples = [learning.make_sample(index, np.random.default_rng(index), 1.0) for index in range(2)]

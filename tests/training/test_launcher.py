@@ -39,7 +39,7 @@ def test_a_worker_makes_a_model_and_reports_every_step(make_version, tmp_path: P
     verify_files(out, manifest.files)
     assert set(manifest.files) == {"model.onnx", "weights.safetensors", "curve.jsonl", "curves.png"}
     assert manifest.dataset_version == version.id
-    assert [event.metrics["step"] for event in events if "step" in event.metrics] == [1, 2, 3, 4, 5, 6]
+    assert [event.metrics["step"] for event in events if event.stage == "training"] == [1, 2, 3, 4, 5, 6]
     assert not training_folder(out).exists()
 
 

@@ -100,7 +100,7 @@ def measure_accuracy(
     task = read_task(subject)
     if task not in EVALUATION_THRESHOLDS:
         judged = ", ".join(EVALUATION_THRESHOLDS)
-        raise Unsupported(f"expected a task that labels can judge ({judged}), got {task!r}; import it with a head, see --head")
+        raise Unsupported(f"expected a task that labels can judge ({judged}), got {task!r}; import it with a `head`")
     categories, notes = merge_categories(list_answers(subject), version.categories)
     threshold, told = EVALUATION_THRESHOLDS[task], _find_user_threshold(subject)
     shown = DECISION_THRESHOLDS.get(task, 0.0) if told is None else told

@@ -29,12 +29,14 @@ def test_frames_beyond_the_rate_of_a_key_are_dropped_and_leave_a_token_for_its_r
     assert view["statistics"]["frames_analysed"] == 2
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS) - 2}
     assert not quota.enter_frame()
-    quota.enter()
+    quota.spend()
+    quota.begin()
 
 
 def test_a_frame_counts_among_what_its_key_runs_at_once(client: httpx.Client, stage: Stage) -> None:
     quota = limit(stage, max_concurrent=1)
-    quota.enter()
+    quota.spend()
+    quota.begin()
     stream = start(client, realtime=True)
     view = wait_for(client, stream, "ended")
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS)}
@@ -45,7 +47,8 @@ def test_a_frame_counts_among_what_its_key_runs_at_once(client: httpx.Client, st
 
 def test_without_real_time_a_frame_waits_until_the_key_may_go_on(client: httpx.Client, stage: Stage) -> None:
     quota = limit(stage, max_concurrent=1)
-    quota.enter()
+    quota.spend()
+    quota.begin()
     stream = start(client)
     wait_until(lambda: read(client, stream)["statistics"]["frames_read"] > 0)
     assert read(client, stream)["statistics"]["frames_analysed"] == 0
@@ -56,7 +59,8 @@ def test_without_real_time_a_frame_waits_until_the_key_may_go_on(client: httpx.C
 
 def test_viewers_take_no_place_among_the_requests_of_their_key(client: httpx.Client, stage: Stage) -> None:
     quota = limit(stage, max_concurrent=1)
-    quota.enter()  # as the guard does for the viewer, whose request this server has no guard for
+    quota.spend()  # as the guard does for the viewer, whose request this server has no guard for
+    quota.begin()
     stream = start(client, loop=True)
     with client.stream("GET", f"/v2/streams/{stream['id']}/events") as answer:
         assert any(line.startswith("data: ") for line in answer.iter_lines())
