@@ -100,6 +100,7 @@ def test_the_page_needs_nothing_but_itself(make_content: MakeContent, tmp_path: 
     for outside in ('src="http', "src='http", 'href="', "<link", "<script", "@import", "url(http"):
         assert outside not in page.replace('href="#', "").replace('xlink:href="#', "")
     assert page.count("<svg") == 4  # categories, precision over recall, latency, throughput
+    assert "map: the area under precision over recall" in page
 
 
 def test_names_from_outside_are_escaped_in_page_and_plots(make_content: MakeContent, tmp_path: Path) -> None:

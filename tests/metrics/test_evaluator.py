@@ -6,6 +6,7 @@ import pytest
 from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
+from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 from .scenes import box
 
@@ -21,6 +22,7 @@ def test_each_task_has_its_primary_metric(task, primary):
     assert metrics.primary_name == primary
     assert metrics.values[primary] == metrics.primary == 0.0
     assert task in EVALUATION_THRESHOLDS
+    assert PRIMARY_MEANINGS[primary].startswith(f"{primary}: ")
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance", "semantic"])

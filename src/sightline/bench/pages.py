@@ -12,6 +12,7 @@ from sightline.bench.plots import CELL_TEXT_LIMIT, Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.subjects import BACKGROUND
 from sightline.bench.tables import describe_interval, describe_resources
+from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 MAX_CONFUSED = 12
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -31,6 +32,7 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
             category_metrics=list_category_metrics(content),
             confused=list_confused(content),
             interval=describe_interval(content).partition(": ")[2],
+            meaning=PRIMARY_MEANINGS.get(content.accuracy.primary_name, ""),
             resources=describe_resources(content),
             best=max(content.throughput, key=lambda point: point.images_per_s, default=None),
             stage_names=STAGE_NAMES,

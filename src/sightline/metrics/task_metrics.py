@@ -11,6 +11,14 @@ from sightline.core.annotations import Annotation
 Weights = np.ndarray[Any, np.dtype[np.int64]]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
+# What the metric that decides is, for whoever reads a report.
+PRIMARY_MEANINGS = {
+    "top1": "top1: the share of pictures whose surest category is the true one.",
+    "f1": "f1: precision and recall of what is shown, their harmonic mean, a mean over categories.",
+    "map": "map: the area under precision over recall, a mean over categories and overlaps (IoU) of 0.50 to 0.95, as COCO's.",
+    "miou": "miou: the pixels that truth and answer share, of all those of either, a mean over categories.",
+}
+
 
 class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How right the predictions for a set of pictures are.

@@ -40,8 +40,9 @@ def test_where_nothing_changed_the_page_says_so_and_draws_no_change() -> None:
     assert report.comparison is not None
     same = CategoryChange(category="dent", baseline=0.5, candidate=0.5, low=0.0, high=0.0)
     for row, changed in ((same, 0), (msgspec.structs.replace(same, candidate=0.25, low=-0.5), 3)):
-        comparison = msgspec.structs.replace(report.comparison, evidence="labels", images=25, per_category=(row,))
+        comparison = msgspec.structs.replace(report.comparison, evidence="labels", metric="map", images=25, per_category=(row,))
         fields = {"comparison": comparison, "flip_count": changed, "requested": {"objective": "throughput"}}
         page = render_page(msgspec.structs.replace(report, task="detection", **fields), {})
         assert ("None: all 25 pictures are answered as by FP32." in page) == (not changed)
+        assert "map: the area under precision over recall" in page
         assert ("3 of 25 pictures." in page) == ('aria-label="Change of accuracy by category"' in page) == bool(changed)

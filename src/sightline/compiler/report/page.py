@@ -19,6 +19,7 @@ from sightline.compiler.report.charts import (
 from sightline.compiler.report.records import CompileReport
 from sightline.core.categories import shorten
 from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
+from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 TEMPLATE = "report.html"
 FlipPictures = Mapping[int, tuple[bytes, bytes]]  # place of the flip -> JPEG of FP32's answer and of the compiled one
@@ -48,6 +49,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         flip_pictures=flip_pictures,
         SHOWN=MOST_CATEGORIES,
         FLIPPED_PIXELS=FLIPPED_PIXEL_SHARE,
+        MEANINGS=PRIMARY_MEANINGS,
     )
 
 
