@@ -83,3 +83,12 @@ def report_other_box(report: ConversionReport, annotation: Annotation, where: st
         return
     if any(abs(one - other) > SAME_BOX_PX for one, other in zip(annotation.box_xyxy, bounds, strict=True)):
         report.change("annotation", f"box is not the bounds of its {shape}; the bounds are kept", where)
+
+
+def report_no_pixels(report: ConversionReport, annotation: Annotation, file_name: str) -> bool:
+    """Whether a mask has nothing of an annotation, for it names no pixels; told as dropped."""
+    if annotation.geometry not in ("image", "box"):
+        return False
+    what = "label of the whole picture" if annotation.geometry == "image" else "box"
+    report.drop("annotation", f"{what} names no pixels", f"{file_name}: {annotation.category}")
+    return True

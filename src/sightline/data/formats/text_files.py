@@ -5,7 +5,7 @@ then Windows-1252, which the report is told. Only the block that is decoded is h
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -61,3 +61,8 @@ def read_text(path: Path, report: ConversionReport | None = None) -> str:
     """A whole text of any of the encodings; the report is told of one that is a guess."""
     with open_text(path, report) as file:
         return file.read()
+
+
+def write_names(path: Path, names: Iterable[str]) -> None:
+    """A name a line, as UTF-8."""
+    path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

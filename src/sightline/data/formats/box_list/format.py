@@ -56,7 +56,7 @@ from sightline.data.formats.picture_files import (
     walk_files,
     walk_pictures,
 )
-from sightline.data.formats.text_files import open_text, warn_encoding
+from sightline.data.formats.text_files import open_text, warn_encoding, write_names
 from sightline.data.formats.yolo.writing import find_box
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -128,7 +128,7 @@ class BoxListFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write annotations.csv, classes.txt and images/."""
         target.mkdir(parents=True, exist_ok=True)
-        (target / CLASSES_NAME).write_text("".join(f"{name}\n" for name in version.categories), encoding="utf-8")
+        write_names(target / CLASSES_NAME, version.categories)
         with (target / LIST_NAME).open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(HEADER)

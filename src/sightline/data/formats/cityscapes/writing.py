@@ -21,6 +21,7 @@ from sightline.data.formats.label_masks.format import draw_label_map
 from sightline.data.formats.losses import (
     report_lost_facts,
     report_lost_item_facts,
+    report_no_pixels,
     report_other_box,
     report_renamed_splits,
     warn_turned,
@@ -114,9 +115,7 @@ def convert_item(
     warn_turned(report, item)
     kept: list[Annotation] = []
     for annotation in item.annotations:
-        if annotation.geometry in ("image", "box"):
-            what = "label of the whole picture" if annotation.geometry == "image" else "box"
-            report.drop("annotation", f"{what} names no pixels", f"{item.file_name}: {annotation.category}")
+        if report_no_pixels(report, annotation, item.file_name):
             continue
         if annotation.mask is not None:
             report.change("annotation", "mask among polygons traced as polygons", item.file_name)

@@ -50,7 +50,7 @@ from sightline.data.formats.picture_files import (
     report_no_picture,
     walk_files,
 )
-from sightline.data.formats.text_files import read_text
+from sightline.data.formats.text_files import read_text, write_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -114,7 +114,7 @@ class ClassFoldersFormat:
             for folder in folders.values():
                 (target / split / folder).mkdir(parents=True, exist_ok=True)
         target.mkdir(parents=True, exist_ok=True)
-        (target / ORDER_NAME).write_text("".join(f"{folder}\n" for folder in folders.values()), encoding="utf-8")
+        write_names(target / ORDER_NAME, folders.values())
         for item, path in place_items(version, report):
             version.blobs.copy_to(item.blob, target / path)
             report.keep("image")

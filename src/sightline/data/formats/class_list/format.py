@@ -40,7 +40,7 @@ from sightline.data.formats.losses import (
 )
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import FileNamer, find_split, list_folder, make_unique_names, walk_pictures
-from sightline.data.formats.text_files import read_text, warn_encoding
+from sightline.data.formats.text_files import read_text, warn_encoding, write_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
@@ -118,7 +118,7 @@ class ClassListFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write labels.csv (path, split, label; several labels parted by `;`), classes.txt and images/."""
         target.mkdir(parents=True, exist_ok=True)
-        (target / CLASSES_NAME).write_text("".join(f"{name}\n" for name in version.categories), encoding="utf-8")
+        write_names(target / CLASSES_NAME, version.categories)
         with (target / LIST_NAME).open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["path", "split", "label"])

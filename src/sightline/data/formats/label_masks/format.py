@@ -45,6 +45,7 @@ from sightline.data.formats.losses import (
     read_split_folders,
     report_lost_facts,
     report_lost_item_facts,
+    report_no_pixels,
     report_other_box,
     report_renamed_splits,
     warn_turned,
@@ -230,9 +231,7 @@ def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: 
     warn_turned(report, item)
     drawn: list[Annotation] = []
     for annotation in item.annotations:
-        if annotation.geometry in ("image", "box"):
-            what = "label of the whole picture" if annotation.geometry == "image" else "box"
-            report.drop("annotation", f"{what} names no pixels", f"{item.file_name}: {annotation.category}")
+        if report_no_pixels(report, annotation, item.file_name):
             continue
         if annotation.mask is not None:
             report_other_box(report, annotation, item.file_name)

@@ -26,7 +26,7 @@ from sightline.data.formats.lmdb.writing import LARGEST_KEY, LmdbWriter
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_split, is_picture, list_folder, make_unique_names
-from sightline.data.formats.text_files import read_text
+from sightline.data.formats.text_files import read_text, write_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.files.reading import decode_image, encode_image
@@ -81,7 +81,7 @@ class LmdbFormat:
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write a database a split, and labels.txt."""
         target.mkdir(parents=True, exist_ok=True)
-        (target / LABELS_NAME).write_text("".join(f"{name}\n" for name in version.categories), encoding="utf-8")
+        write_names(target / LABELS_NAME, version.categories)
         writers: dict[str, LmdbWriter] = {}
         with ExitStack() as stack:
             for item, key, label in place_items(version, report):

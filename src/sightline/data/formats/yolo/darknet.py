@@ -25,7 +25,7 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_folders,
 )
-from sightline.data.formats.text_files import open_text, read_text
+from sightline.data.formats.text_files import open_text, read_text, write_names
 from sightline.data.formats.yolo.facts import has_facts
 from sightline.data.formats.yolo.labels import find_label_path
 from sightline.data.formats.yolo.rows import read_label_file
@@ -228,4 +228,4 @@ def write_facts(version: DatasetVersion, target: Path) -> None:
     lines = [f"classes = {len(version.categories)}"]
     lines += [f"{key} = {split}.txt" for split, key in keys.items()]
     (target / FACTS_NAME).write_text("\n".join([*lines, f"names = {NAMES_NAME}", "backup = backup/", ""]), encoding="utf-8")
-    (target / NAMES_NAME).write_text("".join(f"{name}\n" for name in version.categories), encoding="utf-8")
+    write_names(target / NAMES_NAME, version.categories)
