@@ -3,14 +3,18 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
+import pytest
 from http_fakes import Bench
 from starlette.routing import Route
 
 from sightline.core.settings import Settings
+from sightline.serving.http.connections.request_head import read_head
 from sightline.serving.http.guard import OPEN_PATHS, find_need
 from sightline.serving.http.openapi import (
+    NAME_IN_PATH,
     describe_interface,
     find_undocumented,
     make_routes,
@@ -24,6 +28,7 @@ from sightline.serving.http.operations import OPERATIONS, SCHEMAS, Operation
 from sightline.serving.http.predict.endpoint import PredictEndpoint
 from sightline.serving.http.predict.endpoint import make_routes as make_predict_routes
 from sightline.serving.http.predict.requests import PredictOptions
+from sightline.serving.http.refusals import Refusal
 from sightline.serving.streams.stream import StreamOptions
 from sightline.serving.streams.stream_requests import StreamRequest
 
@@ -150,3 +155,25 @@ def test_the_page_fits_a_strict_policy_and_needs_nothing_from_elsewhere() -> Non
 def test_texts_of_the_page_are_escaped() -> None:
     page = write_page([Operation(method="GET", path="/<x>", text="a & b", group="<script>")])
     assert "<script>" not in page and "&lt;x&gt;" in page and "a &amp; b" in page
+
+
+@pytest.mark.parametrize("character", ["%00", "%1F", "%7F", "%2F", "%5C"])
+def test_names_in_paths_hold_nothing_that_is_refused_there(character: str) -> None:
+    with pytest.raises(Refusal):
+        read_head(b"GET", "1.1", f"/deployments/a{character}".encode(), [(b"host", b"a")], None)
+    assert re.search(NAME_IN_PATH["pattern"], "a" + unquote(character)) is None
+    assert re.search(NAME_IN_PATH["pattern"], "Straße 2.1")
+
+
+def test_only_the_repository_is_asked_without_a_body() -> None:
+    bodies = {
+        path: described["requestBody"]["required"]
+        for path, methods in describe_interface()["paths"].items()
+        for described in methods.values()
+        if "requestBody" in described
+    }
+    assert {path for path, required in bodies.items() if not required} == {
+        "/v2/repository/index",
+        "/v2/repository/models/{name}/load",
+        "/v2/repository/models/{name}/unload",
+    }

@@ -20,6 +20,7 @@ from sightline.serving.http.operations import JSON, OPERATIONS, PROBLEM, SCHEMAS
 from sightline.serving.http.refusals import speaks_v2
 
 TITLE = "Sightline inference server"
+NAME_IN_PATH = {"type": "string", "pattern": r"^[^/\\\x00-\x1f\x7f]+$"}
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 STYLE = Path(__file__).parent / "docs.css"
 STATUS_TEXTS = {
@@ -64,7 +65,7 @@ def describe_interface(operations: Iterable[Operation] = OPERATIONS) -> dict[str
 
 def _describe_operation(operation: Operation) -> dict[str, Any]:
     in_path = [
-        {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in PARAMETER.findall(operation.path)
+        {"name": name, "in": "path", "required": True, "schema": NAME_IN_PATH} for name in PARAMETER.findall(operation.path)
     ]
     in_query = [{"name": q.name, "in": "query", "schema": q.schema, "description": q.text} for q in operation.query]
     described: dict[str, Any] = {
@@ -76,7 +77,8 @@ def _describe_operation(operation: Operation) -> dict[str, Any]:
         "security": [] if operation.right == "none" else [{"bearer": []}, {"header": []}, {}],
     }
     if operation.body:
-        described["requestBody"] = {"content": {kind: {"schema": schema} for kind, schema in operation.body.items()}}
+        content = {kind: {"schema": schema} for kind, schema in operation.body.items()}
+        described["requestBody"] = {"content": content, "required": operation.needs_body}
     return described
 
 

@@ -34,7 +34,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         group: heading it stands under.
         right: what a caller needs when the server has keys.
         query: parameters in the query.
-        body: media type -> JSON Schema of the request's body.
+        body: media type -> JSON Schema of the request's body. needs_body: whether a request must have one.
         answer: media type -> JSON Schema of the answer.
         status: of the answer when all is well. empty: statuses of answers without a body, when all is well, too.
         refusals: statuses of other answers, beside those that every operation has, or every one that takes a body.
@@ -47,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     right: Right = "key"
     query: tuple[Query, ...] = ()
     body: dict[str, Any] = {}
+    needs_body: bool = True
     answer: dict[str, Any] = msgspec.field(default_factory=lambda: {JSON: {"type": "object"}})
     status: int = 200
     empty: tuple[int, ...] = ()
@@ -64,6 +65,7 @@ def take_properties(*required: str, **properties: Any) -> dict[str, Any]:
 
 
 TEXT = {"type": "string"}
+NAME = {"type": "string", "minLength": 1}
 NUMBER = {"type": "number"}
 WHOLE = {"type": "integer"}
 TRUE = {"const": True}
@@ -149,7 +151,7 @@ SCHEMAS: dict[str, Any] = {
         **take_properties(
             "model",
             "source",
-            source={**take_properties(file=TEXT, url=TEXT), "description": "one of the two"},
+            source={**take_properties(file=NAME, url=NAME), "minProperties": 1, "maxProperties": 1},
             **{query.name: query.schema for query in STREAM_QUERY},
         ),
         "additionalProperties": False,
@@ -259,6 +261,7 @@ OPERATIONS: tuple[Operation, ...] = (
         text="Every version in the repository and its state",
         group=REPOSITORY,
         body={JSON: take_properties(ready={"type": "boolean"})},
+        needs_body=False,
         answer={JSON: {"type": "array", "items": {"type": "object"}}},
     ),
     Operation(
@@ -268,6 +271,7 @@ OPERATIONS: tuple[Operation, ...] = (
         group=REPOSITORY,
         right="admin",
         body={JSON: take_properties(parameters={"type": "object"})},
+        needs_body=False,
         answer={},
         refusals=(404,),
     ),
@@ -278,6 +282,7 @@ OPERATIONS: tuple[Operation, ...] = (
         group=REPOSITORY,
         right="admin",
         body={JSON: take_properties(parameters={"type": "object"})},
+        needs_body=False,
         answer={},
         refusals=(404,),
     ),
