@@ -36,7 +36,7 @@ def render_settings() -> str:
         default = "cores this process may use" if name == "threads" else f"`{getattr(Settings(), name)}`"
         rows.append([f"`SIGHTLINE_{name.upper()}`", kind.__name__, default, meta.description])
     return (
-        "# Settings\n\nRead from the environment once, at the start.\n\n"
+        "# Settings\n\nSightline reads these environment variables once, at the start.\n\n"
         + render_table(["Variable", "Type", "Default", "Meaning"], rows)
         + "\n"
     )
@@ -56,7 +56,11 @@ def render_commands() -> str:
     """Every command with its arguments and options."""
     from sightline.cli.main import app
 
-    parts = ["# Commands\n\nEvery command takes `--json`: one JSON object is then the last line on stdout.\n"]
+    parts = [
+        "# Commands\n\nWith `--json` every command prints one JSON object as the last line of stdout. `sightline COMMAND "
+        "--help` shows "
+        "the same as this page.\n"
+    ]
     for path, command in walk_commands(typer.main.get_command(app), "sightline"):
         parts.append(f"## {path}\n\n{(command.help or '').strip()}\n")
         rows = []
@@ -91,7 +95,11 @@ def render_errors() -> str:
         status = errors.find_by_head(errors.HTTP_STATUS, error("x"))
         code = errors.find_by_head(errors.EXIT_CODE, error("x"))
         rows.append([f"`{name}`", str(status), str(code), (error.__doc__ or "").splitlines()[0]])
-    return "# Errors\n\n" + render_table(["Error", "HTTP status", "Exit code", "Meaning"], rows) + "\n"
+    return (
+        "# Errors\n\nEvery error that Sightline raises on purpose. The server answers with its HTTP status, a command ends "
+        "with its "
+        "exit code.\n\n" + render_table(["Error", "HTTP status", "Exit code", "Meaning"], rows) + "\n"
+    )
 
 
 def render_formats() -> str:
@@ -99,8 +107,9 @@ def render_formats() -> str:
     from sightline.data.formats.table import FORMATS, load_format
 
     parts = [
-        "# Dataset formats\n\n`sightline import SOURCE --format NAME --option KEY=VALUE`; without `--format` it is found. "
-        "`sightline export DATASET --format NAME` refuses to lose anything unless `--allow-loss` is given.\n"
+        "# Dataset formats\n\nImport with `sightline import SOURCE`. The format is found unless `--format NAME` names it; "
+        "`--option KEY=VALUE` sets an option of its reader. Export with `sightline export DATASET --format NAME --out FOLDER`, "
+        "which refuses to lose anything unless `--allow-loss` is given.\n"
     ]
     for name, target in FORMATS.items():
         module = importlib.import_module(target.partition(":")[0])
@@ -122,7 +131,10 @@ def render_networks() -> str:
             about = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
         rows.append([f"`{name}`", ", ".join(row.tasks), ", ".join(dials), str(row.size), about])
     table = render_table(["Name", "Tasks", "Dial", "Usual longest side, px", "What it is"], rows)
-    use = "`sightline train DATASET --task TASK --model NAME`; `timm/NAME` takes any classifier of timm."
+    use = (
+        "Train one with `sightline train DATASET --task TASK --model NAME`. NAME is a network or dial of this table, or "
+        "`timm/NAME` for any classifier of timm. Without `--model` the dial `fast` is taken."
+    )
     return f"# Networks\n\n{use}\n\n{table}\n"
 
 
@@ -136,10 +148,12 @@ def render_backends() -> str:
         about = (type(backend).__doc__ or "").strip().splitlines()[0]
         rows.append([f"`{name}`", backend.device, ", ".join(backend.precisions), about])
     return (
-        "# Back ends and devices\n\n"
+        "# Back ends and devices\n\nA back end runs networks with one engine. A device declares the operators and precisions "
+        "it supports.\n\n"
         + render_table(["Name", "Device", "Precisions", "What it is"], rows)
-        + "\n\n## Devices\n\n`sightline compile MODEL --device NAME`; `hetero:FIRST,SECOND` runs on SECOND what FIRST does not "
-        "declare.\n\n" + render_devices() + "\n"
+        + "\n\n## Devices\n\nCompile for one with `sightline compile MODEL --device NAME`. With `hetero:FIRST,SECOND` the "
+        "layers that "
+        "FIRST does not declare run on SECOND.\n\n" + render_devices() + "\n"
     )
 
 
@@ -184,15 +198,15 @@ def render_frameworks() -> str:
         for name, task in TASK_OF_HEAD.items()
     ]
     return (
-        "# Frameworks\n\n`sightline import NETWORK` finds the framework by the file; `--framework NAME` names it. How an "
-        "import works is told in [importing a network](../concepts/importing.md).\n\n"
+        "# Frameworks\n\n`sightline import NETWORK` recognises the framework by the file; `--framework NAME` names it. "
+        "[Importing a network](../concepts/importing.md) explains how an import works.\n\n"
         + render_table(["Framework", "What is read"], frameworks)
-        + "\n\n## Presets\n\nHow pictures are fed where the file is silent: tensor = (pixel - mean) / std, pixels 0..255; "
-        "means and stds for red, green, blue.\n\n"
+        + "\n\n## Presets\n\nA preset says how to feed pictures if the file does not: tensor = (pixel - mean) / std, pixels "
+        "0..255. "
+        "Means and stds are for red, green, blue.\n\n"
         + render_table(["Preset", "Of", "Channel order", "Mean", "Std"], presets)
-        + "\n\n## Heads\n\nWhat the outputs mean: found from their shapes and last operators, or named with `--head`.\n\n"
-        + render_table(["Head", "Task", "Outputs"], heads)
-        + "\n"
+        + "\n\n## Heads\n\nA head says what the outputs mean. It is found from their shapes and last operators, or named with "
+        "`--head`.\n\n" + render_table(["Head", "Task", "Outputs"], heads) + "\n"
     )
 
 
@@ -215,7 +229,10 @@ def render_quantisers() -> str:
     when |= dict.fromkeys(RESCUE_QUANTISERS, "when none before passes the gate")
     when |= dict.fromkeys(SYMMETRIC_QUANTISERS, "alone, with `--symmetric`")
     rows = [[f"`{name}`", load_quantiser(name).description, when[name]] for name in QUANTISERS]
-    return "# Quantisers\n\n" + render_table(["Name", "How", "When it is tried"], rows) + "\n"
+    return (
+        "# Quantisers\n\n`sightline compile` makes INT8 networks with these; [the gate](../concepts/gate.md) decides which is "
+        "taken.\n\n" + render_table(["Name", "How", "When it is tried"], rows) + "\n"
+    )
 
 
 def render_routes() -> str:
@@ -224,9 +241,11 @@ def render_routes() -> str:
     from sightline.serving.http.operations import OPERATIONS
 
     parts = [
-        "# Routes of the server\n\nWhat `sightline serve` answers over HTTP; `GET /openapi.json` describes it for programs, "
-        "`GET /docs` for people. Bodies and answers are told in [the server's protocols](serving-protocols.md); gRPC has what "
-        "stands below `/v2` but for streams. The last column says what a caller needs on a server with API keys.\n"
+        "# Routes of the server\n\nThese are the HTTP routes of `sightline serve`. A running server lists them too: "
+        "`GET /openapi.json` for programs, `GET /docs` for people. [The server's protocols](serving-protocols.md) describe "
+        "bodies "
+        "and answers. gRPC offers everything below `/v2` except streams. The last column says what a caller needs on a server "
+        "with API keys.\n"
     ]
     for group in dict.fromkeys(operation.group for operation in OPERATIONS):
         rows = [
@@ -251,9 +270,10 @@ def render_python() -> str:
     offers = {name: getattr(sightline, name) for name in sightline.__all__ if not name.startswith("_")}
     kinds = [name for name, offered in offers.items() if inspect.isclass(offered) and issubclass(offered, Exception)]
     parts = [
-        "# Python\n\n`import sightline` loads nothing heavy: each of these names brings what it needs when it is first used. "
-        "First the verbs, then what answers about pictures, then what verbs take and give. All errors are "
-        f"[a few kinds](errors.md): {', '.join(f'`sightline.{name}`' for name in kinds)}.\n"
+        "# Python\n\n`import sightline` loads nothing heavy: each name loads what it needs when it is first used. This page "
+        "has "
+        "first the verbs, then what predicts, then what verbs take and return. "
+        f"[Errors](errors.md) are of a few kinds: {', '.join(f'`sightline.{name}`' for name in kinds)}.\n"
     ]
     for name, offered in offers.items():
         if name in kinds:

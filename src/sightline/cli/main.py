@@ -104,7 +104,9 @@ def print_version(wanted: bool) -> None:
 
 @app.callback()
 def main_options(
-    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; may stand anywhere in the command.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop.")
     ] = False,

@@ -10,19 +10,24 @@ from sightline.compiler.importers.table import IMPORTERS
 NETWORK = "Network"  # the group of these options in the help
 
 FrameworkOption = Annotated[
-    str, typer.Option("--framework", help=f"Its framework: {', '.join(IMPORTERS)}; auto finds it.", rich_help_panel=NETWORK)
+    str,
+    typer.Option(
+        "--framework", help=f"Framework of the network: {', '.join(IMPORTERS)}; auto finds it.", rich_help_panel=NETWORK
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        "--weights", help="Second file of formats that come in two; by default the one beside it.", rich_help_panel=NETWORK
+        "--weights",
+        help="Second file, for formats that come in two; by default the one beside the first.",
+        rich_help_panel=NETWORK,
     ),
 ]
 ArchitectureOption = Annotated[
     str | None,
     typer.Option(
         "--architecture",
-        help="What bare weights belong to: timm/NAME, torchvision/NAME, or FILE.py:FUNCTION (runs your code).",
+        help="Architecture that bare weights belong to: timm/NAME, torchvision/NAME, or FILE.py:FUNCTION (runs your code).",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -30,7 +35,7 @@ PresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="How pictures are fed where the file is silent: imagenet-torch, imagenet-caffe, 0-1, ...",
+        help="How to feed pictures if the file does not say: imagenet-torch, imagenet-caffe, 0-1, ...",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -44,38 +49,42 @@ PicturesOption = Annotated[
     str | None,
     typer.Option(
         "--pictures",
-        help="Dataset version or folder of pictures to compare with the source framework on.",
+        help="Dataset version or folder of pictures on which to compare with the source framework.",
         rich_help_panel=NETWORK,
     ),
 ]
 WidthOption = Annotated[
-    int | None, typer.Option("--width", min=1, help="Input width, pixels, if it takes any.", rich_help_panel=NETWORK)
+    int | None,
+    typer.Option("--width", min=1, help="Input width in pixels, for a network that takes any size.", rich_help_panel=NETWORK),
 ]
 HeightOption = Annotated[
-    int | None, typer.Option("--height", min=1, help="Input height, pixels, if it takes any.", rich_help_panel=NETWORK)
+    int | None,
+    typer.Option("--height", min=1, help="Input height in pixels, for a network that takes any size.", rich_help_panel=NETWORK),
 ]
 ColourOption = Annotated[
-    str | None, typer.Option("--colour", help="Order of its channels: RGB, BGR or GRAY.", rich_help_panel=NETWORK)
+    str | None, typer.Option("--colour", help="Order of the input's channels: RGB, BGR or GRAY.", rich_help_panel=NETWORK)
 ]
 MeanOption = Annotated[
     str | None,
     typer.Option(
         "--mean",
-        help="Subtracted from pixels 0..255, for red, green, blue: 123,117,104; or one number.",
+        help="Mean to subtract from pixels 0..255, for red, green, blue, such as 123,117,104; or one number.",
         rich_help_panel=NETWORK,
     ),
 ]
 StdOption = Annotated[
     str | None,
     typer.Option(
-        "--std", help="Divides them then, for red, green, blue, such as 58.4,57.1,57.4; or one number.", rich_help_panel=NETWORK
+        "--std",
+        help="Deviation to divide by after that, for red, green, blue, such as 58.4,57.1,57.4; or one number.",
+        rich_help_panel=NETWORK,
     ),
 ]
 ResizeOption = Annotated[
     str | None,
     typer.Option(
         "--resize",
-        help="How pictures are fitted: letterbox, stretch, or centre_crop; by default what the task usually does.",
+        help="How pictures are fitted to the input: letterbox, stretch or centre_crop; by default as usual for the task.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -83,7 +92,7 @@ ShrinkOption = Annotated[
     str | None,
     typer.Option(
         "--shrink",
-        help="How larger pictures were made smaller in its training: area (default) or bilinear.",
+        help="How larger pictures were made smaller in training: area (default) or bilinear.",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -91,25 +100,27 @@ HeadOption = Annotated[
     str | None,
     typer.Option(
         "--head",
-        help="What its outputs mean: probabilities, yolo, joined_boxes, ...; found by default.",
+        help="Head that says what the outputs mean: probabilities, yolo, joined_boxes, ...; found by default.",
         rich_help_panel=NETWORK,
     ),
 ]
 HeadParametersOption = Annotated[
     str | None,
     typer.Option(
-        "--head-parameters", help="Numbers the head needs, as a JSON object or the file of one.", rich_help_panel=NETWORK
+        "--head-parameters", help="Numbers that the head needs: a JSON object, or a file with one.", rich_help_panel=NETWORK
     ),
 ]
 OutputsOption = Annotated[
     str | None,
     typer.Option(
-        "--outputs", help="End it at these tensors, with commas; by default its own outputs.", rich_help_panel=NETWORK
+        "--outputs",
+        help="End the network at these tensors, separated by commas; by default at its own outputs.",
+        rich_help_panel=NETWORK,
     ),
 ]
 BackgroundOption = Annotated[
     bool,
     typer.Option(
-        "--background", help="Its first class is a background that the list of categories leaves out.", rich_help_panel=NETWORK
+        "--background", help="The first class is a background that the list of categories leaves out.", rich_help_panel=NETWORK
     ),
 ]

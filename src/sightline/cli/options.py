@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SERVER = "Server"  # the group of these options in the help
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line on stdout; all other text goes to stderr.")
+    bool, typer.Option("--json", help="Print one JSON object as the last line of stdout; all other text goes to stderr.")
 ]
 WorkspaceOption = Annotated[
     Path | None,
@@ -19,7 +19,9 @@ WorkspaceOption = Annotated[
         "--workspace", help="Folder of datasets, models, artifacts, deployments and reports; by default $SIGHTLINE_WORKSPACE."
     ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random; the same gives the same result.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of everything random; the same seed gives the same result.")
+]
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="Ask the server at this URL instead of opening the deployment here.", rich_help_panel=SERVER),
@@ -42,7 +44,7 @@ ClientCertificateOption = Annotated[
     Path | None,
     typer.Option(
         "--client-certificate",
-        help="PEM file to show to a server at --url that asks its clients for a certificate.",
+        help="PEM file of a certificate to show to a server at --url that asks for one.",
         rich_help_panel=SERVER,
     ),
 ]
@@ -50,7 +52,7 @@ ClientKeyOption = Annotated[
     Path | None,
     typer.Option(
         "--client-key",
-        help="PEM file of its private key; by default in the file of --client-certificate.",
+        help="PEM file of that certificate's private key; by default in the file of --client-certificate.",
         rich_help_panel=SERVER,
     ),
 ]

@@ -50,15 +50,15 @@ class UnreadableDataset(InvalidInput):
 
 
 class CorruptFile(InvalidInput):
-    """Bytes whose hash is not the recorded one."""
+    """A file whose hash is not the recorded one."""
 
 
 class AccessDenied(InvalidInput):
-    """A server does not let its client in, or has a certificate that the client does not trust; raised by clients."""
+    """A server refuses its client, or has a certificate that the client does not trust; raised by clients."""
 
 
 class UnknownHost(InvalidInput):
-    """A host whose name leads to no address; a moment later it may."""
+    """A host name that has no address, perhaps only for a moment."""
 
 
 class NotFound(SightlineError):  # noqa: N818
@@ -66,7 +66,7 @@ class NotFound(SightlineError):  # noqa: N818
 
 
 class Conflict(SightlineError):  # noqa: N818
-    """It is there, but its present state forbids this."""
+    """The thing is there, but its present state forbids this."""
 
 
 class LossyExport(Conflict):
@@ -86,7 +86,7 @@ class MissingPackage(Unsupported):
 
 
 class Exhausted(SightlineError):  # noqa: N818
-    """A limit of time, memory or queue length was reached; `retry_after_s` says when to come again, or None.
+    """A limit of time, memory or queue length was reached; `retry_after_s` says when to try again, or None.
 
     Args:
         message: one line fit for a user.
@@ -111,11 +111,11 @@ class QueueFull(Exhausted):
 
 
 class QueueTimeout(Exhausted):
-    """A request whose time was up while it still waited for its turn."""
+    """A request whose time was up before its turn came."""
 
 
 class Unreachable(Exhausted):
-    """Nobody is there: nothing takes connections at the address, or its name leads nowhere; raised by clients."""
+    """No server is there: nothing accepts connections at the address, or its name has none; raised by clients."""
 
 
 # Read by the border only (`cli`, `serving`): the first matching class wins.

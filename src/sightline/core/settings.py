@@ -26,8 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Annotated[
         Path,
         Meta(
-            description="Folder of what can be made again at any time: networks as OpenVINO compiled them for this machine, "
-            "512 MiB at most, and FPGA emulations; private to its owner."
+            description="Folder, private to its owner, of what can be made again at any time: networks that OpenVINO compiled "
+            "for this machine (512 MiB at most), and FPGA emulations."
         ),
     ] = Path("~/.cache/sightline")
     max_image_pixels: Annotated[
@@ -37,16 +37,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="CPU threads for training, compiling and inference; the cores this process may use by default.",
+            description="CPU threads for training, compiling and inference.",
         ),
     ] = field(default_factory=count_cores)
-    host: Annotated[str, Meta(description="Address `sightline serve` listens on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="Port `sightline serve` listens on; 0 picks a free one.")] = 8000
-    max_request_bytes: Annotated[int, Meta(ge=1, description="Largest request body `sightline serve` reads, in bytes.")] = (
-        64 * 1024 * 1024
-    )
+    host: Annotated[str, Meta(description="Address that `sightline serve` listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port that `sightline serve` listens on; 0 picks a free one.")] = 8000
+    max_request_bytes: Annotated[
+        int, Meta(ge=1, description="Largest request body that `sightline serve` reads, in bytes.")
+    ] = 64 * 1024 * 1024
     api_keys: Annotated[
-        str, Meta(description="API keys of `sightline serve` as name=sha256:SALT:HASH,...; made by `sightline keys`.")
+        str, Meta(description="API keys of `sightline serve`, as name=sha256:SALT:HASH,...; `sightline keys` makes them.")
     ] = ""
 
     def __repr__(self) -> str:

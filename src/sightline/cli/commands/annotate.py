@@ -23,7 +23,9 @@ from sightline.cli.terminal import Terminal, format_count
 
 def annotate_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
-    subject: Annotated[str, typer.Option("--with", help="Deployment, artifact or model that labels: a name or a folder.")],
+    subject: Annotated[
+        str, typer.Option("--with", help="Deployment, artifact or model that labels the pictures: a name or a folder.")
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the new dataset; by default the old one's.")] = None,
     confidence: ConfidenceOption = None,
     every_picture: Annotated[
@@ -40,7 +42,7 @@ def annotate_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Label the unlabelled pictures of a dataset; what people labelled stays as it is."""
+    """Let a model label the unlabelled pictures of a dataset; what people labelled stays as it is."""
     from sightline.bench.annotating import annotate_version
     from sightline.data.versions import open_version
     from sightline.serving.loading import find_subject, open_subject

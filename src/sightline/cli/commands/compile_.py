@@ -26,12 +26,13 @@ def compile_command(
     model: Annotated[str, typer.Argument(help="Model: a name in the workspace, NAME@ID, or its folder.")],
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Pictures to verify on, and to calibrate on: a dataset version, or a folder of pictures."),
+        typer.Option("--data", help="Pictures to calibrate and verify on: a dataset version, or a folder of pictures."),
     ] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            "--calibrate", help="How many pictures calibrate (default 300), or another dataset version or folder that does."
+            "--calibrate",
+            help="Number of calibration pictures (default 300), or another dataset version or folder to calibrate on.",
         ),
     ] = None,
     calibrate_random: Annotated[
@@ -42,27 +43,29 @@ def compile_command(
         str, typer.Option("--device", help="Device: cpu, fpga-emulator, or several, as in hetero:fpga-emulator,cpu.")
     ] = "cpu",
     precision: Annotated[
-        str, typer.Option("--precision", help="int8, int16, bf16 or fp32; auto takes the best that keeps its accuracy.")
+        str, typer.Option("--precision", help="int8, int16, bf16 or fp32; auto takes the best one that keeps its accuracy.")
     ] = "int8",
     max_drop: Annotated[
-        float, typer.Option("--max-drop", min=0.0, max=1.0, help="Accuracy that may be lost: 0.01 is one point.")
+        float, typer.Option("--max-drop", min=0.0, max=1.0, help="Largest loss of accuracy to accept: 0.01 is one point.")
     ] = 0.01,
     objective: Annotated[
-        str, typer.Option("--objective", help="Tune for throughput, latency, or efficiency (least CPU time a picture).")
+        str, typer.Option("--objective", help="Tune for throughput, latency, or efficiency (least CPU time per picture).")
     ] = "throughput",
     slo_ms: Annotated[
         float | None, typer.Option("--slo-ms", min=0.01, help="Keep the 99th percentile of latency below this, milliseconds.")
     ] = None,
     symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="Symmetric INT8, and keep model.qdq.onnx: for TensorRT and QNN.")
+        bool, typer.Option("--symmetric", help="Use symmetric INT8 and keep model.qdq.onnx, for TensorRT and QNN.")
     ] = False,
     time_limit: Annotated[
-        str | None, typer.Option("--time-limit", help="Begin no further quantiser after this: 90s, 3min, 1h.")
+        str | None, typer.Option("--time-limit", help="Start no further quantiser after this time: 90s, 3min, 1h.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Time all candidates anew, also those timed here before.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Time all candidates anew, even those timed on this machine before.")
+    ] = False,
     calibration_images: Annotated[
         int | None,
-        typer.Option("--calibration-images", min=1, help="Pictures to calibrate the quantisers on, by default 300."),
+        typer.Option("--calibration-images", min=1, help="Number of pictures to calibrate the quantisers on, by default 300."),
     ] = None,
     seed: SeedOption = 0,
     name: Annotated[
@@ -74,7 +77,7 @@ def compile_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Quantise, verify and tune a model for a device; the report says what it cost in accuracy and gained in speed."""
+    """Quantise, verify and tune a model for a device; a report shows the accuracy it cost and the speed it gained."""
     terminal, home = Terminal(as_json), open_workspace(workspace)
     folder = home.find("models", model)
     count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None

@@ -29,14 +29,14 @@ POINT_S = 1.5
 
 def demo_command(
     folder: Annotated[
-        Path, typer.Option("--folder", help="Folder for everything the demo makes; an earlier demo's is replaced.")
+        Path, typer.Option("--folder", help="Folder for everything that the demo makes; an earlier demo's folder is replaced.")
     ] = Path("demo"),
-    budget: Annotated[str, typer.Option("--budget", help="How long to train: 150cpu-s, 1min, 20epochs.")] = "150cpu-s",
-    count: Annotated[int, typer.Option("--count", min=20, help="Pictures to generate.")] = 240,
+    budget: Annotated[str, typer.Option("--budget", help="How long to train, such as 150cpu-s, 1min, 20epochs.")] = "150cpu-s",
+    count: Annotated[int, typer.Option("--count", min=20, help="Number of pictures to generate.")] = 240,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Generate data, train, compile to INT8, deploy, ask over HTTP, measure; ends within 4 minutes on 2 cores."""
+    """Generate data, train, compile to INT8, deploy, predict over HTTP, measure; at most 4 minutes on 2 cores."""
     from sightline.core.workspace import Workspace
 
     terminal, started = Terminal(as_json), time.monotonic()

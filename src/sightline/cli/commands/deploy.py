@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def deploy_command(
     artifact: Annotated[str, typer.Argument(help="Artifact: a name in the workspace, NAME@ID, or its folder.")],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name it answers under; by default its name in the workspace, else its own.")
+        str | None, typer.Option("--name", help="Name to answer under; by default its name in the workspace, else its own.")
     ] = None,
     repository: Annotated[
         Path | None, typer.Option("--repository", help="Model repository; by default the workspace's deployments.")
@@ -23,7 +23,7 @@ def deploy_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an artifact answer under a name; a running server takes a new version over without a failed request."""
+    """Make an artifact answer under a name; a running server switches to a new version without a failed request."""
     from sightline.serving.deployments import deploy_artifact
     from sightline.serving.loading import find_artifact
 

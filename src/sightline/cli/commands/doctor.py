@@ -25,11 +25,11 @@ EXTRAS_OF_OTHERS = ("all", "dev")  # all of them together; what work on Sightlin
 
 
 def doctor_command(
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed probes, which take some ten seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed probes, which take about ten seconds.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is installed, what is missing and how to install it, and how fast this machine is."""
+    """Show what is installed, what is missing and how to install it, and how fast this machine is."""
     from sightline.core.host import describe_host
 
     terminal, home = Terminal(as_json), open_workspace(workspace)

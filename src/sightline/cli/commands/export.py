@@ -13,9 +13,10 @@ from sightline.data.formats.table import FORMATS
 def export_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
     format_name: Annotated[str, typer.Option("--format", help=f"Format to write: {', '.join(FORMATS)}.")],
-    out: Annotated[Path, typer.Option("--out", help="New folder, or new file for formats that are one file.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder to write; a new file for formats that are one file.")],
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Write even what the format cannot carry whole; the report says what is lost.")
+        bool,
+        typer.Option("--allow-loss", help="Export even if the format cannot hold everything; the report says what is lost."),
     ] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

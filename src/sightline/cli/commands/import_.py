@@ -53,7 +53,7 @@ def import_command(
         str,
         typer.Option(
             "--split",
-            help="given: as the source says; 0.8/0.1/0.1: draw these shares; auto: as given, else draw 0.8/0.1/0.1.",
+            help="given: keep the source's; 0.8/0.1/0.1: draw these shares; auto: keep the source's, else draw 0.8/0.1/0.1.",
             rich_help_panel=PICTURES,
         ),
     ] = "auto",
@@ -61,24 +61,27 @@ def import_command(
     lists: Annotated[
         list[str] | None,
         typer.Option(
-            "--list", help="SPLIT=FILE: a list of the pictures of one split; may be repeated.", rich_help_panel=PICTURES
+            "--list", help="SPLIT=FILE: list of the pictures of one split; may be repeated.", rich_help_panel=PICTURES
         ),
     ] = None,
     reader_options: Annotated[
         list[str] | None,
-        typer.Option("--option", help="KEY=VALUE for the format's reader; may be repeated.", rich_help_panel=PICTURES),
+        typer.Option(
+            "--option", help="KEY=VALUE: an option of the format's reader; may be repeated.", rich_help_panel=PICTURES
+        ),
     ] = None,
     categories: Annotated[
         Path | None,
         typer.Option(
-            "--categories", help="File with a category per line: keep only these, in this order; of a network: its classes."
+            "--categories",
+            help="File with one category per line: of pictures, keep only these, in this order; of a network, its classes.",
         ),
     ] = None,
     allow_header_only: Annotated[
         bool,
         typer.Option(
             "--trust-pictures",
-            help="Read only the headers of pictures; faster, finds fewer broken ones.",
+            help="Read only the headers of pictures: faster, but finds fewer broken ones.",
             rich_help_panel=PICTURES,
         ),
     ] = False,

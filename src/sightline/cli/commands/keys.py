@@ -11,9 +11,9 @@ from sightline.cli.terminal import Terminal, make_table
 
 DEFAULT_FILE = "keys.json"
 FileOption = Annotated[
-    Path | None, typer.Option("--file", help=f"File of API keys, JSON; by default {DEFAULT_FILE} in the workspace.")
+    Path | None, typer.Option("--file", help=f"JSON file of API keys; by default {DEFAULT_FILE} in the workspace.")
 ]
-NameArgument = Annotated[str, typer.Argument(help="Name of the key; the tenant in statistics and logs.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the key; statistics and logs show it as the tenant.")]
 
 app = typer.Typer(help="Make, list and remove the API keys of a server.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -22,17 +22,19 @@ app = typer.Typer(help="Make, list and remove the API keys of a server.", no_arg
 def new_command(
     name: NameArgument,
     file: FileOption = None,
-    weight: Annotated[float, typer.Option("--weight", help="Share of a model against other keys that have work.")] = 1.0,
-    admin: Annotated[bool, typer.Option("--admin", help="May load, unload and reload models.")] = False,
-    models: Annotated[str | None, typer.Option("--models", help="Names it may use, as a,b; by default all.")] = None,
-    requests_per_s: Annotated[float | None, typer.Option("--requests-per-s", help="Rate; by default unlimited.")] = None,
+    weight: Annotated[float, typer.Option("--weight", help="Weight of the key's share of a busy model.")] = 1.0,
+    admin: Annotated[bool, typer.Option("--admin", help="Let the key load, unload and reload models.")] = False,
+    models: Annotated[str | None, typer.Option("--models", help="Models the key may use, as a,b; by default all.")] = None,
+    requests_per_s: Annotated[
+        float | None, typer.Option("--requests-per-s", help="Most requests per second; by default unlimited.")
+    ] = None,
     max_concurrent: Annotated[
-        int | None, typer.Option("--max-concurrent", help="Requests at once; by default unlimited.")
+        int | None, typer.Option("--max-concurrent", help="Most requests at once; by default unlimited.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key, print it once, and keep what a server needs to know it again; a running server takes it up."""
+    """Make a key and print it once; the file keeps only its hash. A running server accepts it within a moment."""
     import msgspec
 
     from sightline.serving.http.key_files import add_key
@@ -57,7 +59,7 @@ def new_command(
 
 @app.command("list")
 def list_command(file: FileOption = None, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Keys of a file: what they may do, never the keys themselves."""
+    """List the keys of a file and what each may do; the keys themselves are never shown."""
     from sightline.serving.http.keys import read_key_file
 
     terminal, path = Terminal(as_json), find_file(file, workspace)
@@ -82,7 +84,7 @@ def list_command(file: FileOption = None, workspace: WorkspaceOption = None, as_
 def remove_command(
     name: NameArgument, file: FileOption = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove a key; a running server lets it in no more, a moment later."""
+    """Remove a key; a running server refuses it a moment later."""
     from sightline.serving.http.key_files import remove_key
 
     terminal, path = Terminal(as_json), find_file(file, workspace)

@@ -36,7 +36,7 @@ def measure_command(
     subject: Annotated[
         str | None,
         typer.Argument(
-            help="Deployment, artifact or model: a name, NAME@ID, or a folder; with --iterations a network's file too."
+            help="Deployment, artifact or model: a name, NAME@ID, or a folder; with --iterations also a network's file."
         ),
     ] = None,
     data: Annotated[
@@ -49,23 +49,35 @@ def measure_command(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Split to measure on, by default test; all takes every picture."),
+        typer.Option("--split", help="Split to measure on, by default test; all means every picture."),
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option("--batch", help="Batch sizes to sweep, with commas; by default 1,8, with --iterations 1,5,10,25,50."),
+        typer.Option(
+            "--batch", help="Batch sizes to measure, separated by commas; by default 1,8, with --iterations 1,5,10,25,50."
+        ),
     ] = None,
     streams: Annotated[
         str | None,
-        typer.Option("--streams", help="Numbers of inferences in flight to sweep, by default 1,2.", rich_help_panel=REPORT),
+        typer.Option("--streams", help="Numbers of inferences in flight to measure, by default 1,2.", rich_help_panel=REPORT),
     ] = None,
     max_images: Annotated[
         int | None,
-        typer.Option("--max-images", min=1, help="Accuracy on so many pictures, drawn with the seed.", rich_help_panel=REPORT),
+        typer.Option(
+            "--max-images",
+            min=1,
+            help="Measure accuracy on this many pictures only, drawn with the seed.",
+            rich_help_panel=REPORT,
+        ),
     ] = None,
     point_s: Annotated[
         float | None,
-        typer.Option("--point-s", min=0.1, help="Seconds for each point of the sweep, by default 3.", rich_help_panel=REPORT),
+        typer.Option(
+            "--point-s",
+            min=0.1,
+            help="Seconds for each batch size and number of streams, by default 3.",
+            rich_help_panel=REPORT,
+        ),
     ] = None,
     seed: SeedOption = 0,
     url: UrlOption = None,
@@ -76,48 +88,62 @@ def measure_command(
     clients: Annotated[
         str | None,
         typer.Option(
-            "--clients", help="So many clients of the server at --url in turn, such as 1,4,16,64.", rich_help_panel=LOAD
+            "--clients",
+            help="Numbers of clients to ask the server at --url with, in turn, such as 1,4,16,64.",
+            rich_help_panel=LOAD,
         ),
     ] = None,
     rate: Annotated[
         list[str] | None,
         typer.Option(
             "--rate",
-            help="Requests a second, or 80% of what the best --clients reached; may be repeated.",
+            help="Requests per second, or 80% of what the best --clients reached; may be repeated.",
             rich_help_panel=LOAD,
         ),
     ] = None,
     duration_s: Annotated[
-        float | None, typer.Option("--duration-s", min=0.1, help="Seconds for each point, by default 8.", rich_help_panel=LOAD)
+        float | None,
+        typer.Option(
+            "--duration-s", min=0.1, help="Seconds for each number of clients or rate, by default 8.", rich_help_panel=LOAD
+        ),
     ] = None,
     warm_up_s: Annotated[
         float | None,
-        typer.Option("--warm-up-s", min=0.0, help="Seconds before each point, by default 1.5.", rich_help_panel=LOAD),
+        typer.Option(
+            "--warm-up-s", min=0.0, help="Seconds of load before each measurement, by default 1.5.", rich_help_panel=LOAD
+        ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="predict (the default), or v2 with binary tensors.", rich_help_panel=LOAD)
+        str | None, typer.Option("--protocol", help="predict (the default), or v2 for binary tensors.", rich_help_panel=LOAD)
     ] = None,
     processes: Annotated[
-        int | None, typer.Option("--processes", min=1, help="Processes that make it, by default 1.", rich_help_panel=LOAD)
+        int | None, typer.Option("--processes", min=1, help="Processes that make the load, by default 1.", rich_help_panel=LOAD)
     ] = None,
     max_in_flight: Annotated[
         int | None,
         typer.Option(
-            "--max-in-flight", min=1, help="With --rate: requests on their way at once, by default 256.", rich_help_panel=LOAD
+            "--max-in-flight", min=1, help="With --rate: most requests in flight at once, by default 256.", rich_help_panel=LOAD
         ),
     ] = None,
     server_pid: Annotated[
         int | None,
-        typer.Option("--server-pid", min=1, help="Process of the server, by default who listens there.", rich_help_panel=LOAD),
+        typer.Option(
+            "--server-pid",
+            min=1,
+            help="Process id of the server; by default that of the process listening at --url.",
+            rich_help_panel=LOAD,
+        ),
     ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", min=1, help="So many batches at every batch size, by default 20.", rich_help_panel=SWEEP),
+        typer.Option(
+            "--iterations", min=1, help="Number of batches at every batch size, by default 20.", rich_help_panel=SWEEP
+        ),
     ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(
-            "--dtype", help="Precisions, such as fp32,bf16,int8; by default fp32, an artifact's own.", rich_help_panel=SWEEP
+            "--dtype", help="Precisions, such as fp32,bf16,int8; by default fp32, or an artifact's own.", rich_help_panel=SWEEP
         ),
     ] = None,
     engine: Annotated[
@@ -128,44 +154,55 @@ def measure_command(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="File with a name a line, in the order of the network's classes.", rich_help_panel=SWEEP),
+        typer.Option(
+            "--labels", help="File with one name per line, in the order of the network's classes.", rich_help_panel=SWEEP
+        ),
     ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
             "--mean",
-            help="R,G,B to subtract instead of the network's own; or a mean.npy or mean.binaryproto.",
+            help="Mean to subtract instead of the network's own: R,G,B, or a mean.npy or mean.binaryproto.",
             rich_help_panel=SWEEP,
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Of a network's file: how pictures are fed where it is silent.", rich_help_panel=SWEEP),
+        typer.Option(
+            "--preset", help="For a network's file: how to feed pictures if the file does not say.", rich_help_panel=SWEEP
+        ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help="Also write the rows into this new CSV file.", rich_help_panel=SWEEP)
+        Path | None, typer.Option("--csv", help="Also write the rows to this new CSV file.", rich_help_panel=SWEEP)
     ] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            "--calibrate", help="Pictures to make a model's INT8 with; by default those of --data.", rich_help_panel=SWEEP
+            "--calibrate", help="Pictures to calibrate a model's INT8 with; by default those of --data.", rich_help_panel=SWEEP
         ),
     ] = None,
     calibration_batches: Annotated[
         int | None,
         typer.Option(
-            "--calibration-batches", min=1, help="So many batches of 50 of them, by default 10.", rich_help_panel=SWEEP
+            "--calibration-batches",
+            min=1,
+            help="Number of calibration batches of 50 pictures, by default 10.",
+            rich_help_panel=SWEEP,
         ),
     ] = None,
     first_calibration_batch: Annotated[
         int | None,
-        typer.Option("--first-calibration-batch", min=0, help="From this batch on, by default 0.", rich_help_panel=SWEEP),
+        typer.Option(
+            "--first-calibration-batch", min=0, help="First batch to calibrate with, by default 0.", rich_help_panel=SWEEP
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the Final Stats.", rich_help_panel=SWEEP)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Show no progress, only the Final Stats.", rich_help_panel=SWEEP)
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="New folder of the report, sweep or load, or page of --compare; by default in the workspace."
+            "--out", help="New folder for the report, sweep or load, or page of --compare; by default a place in the workspace."
         ),
     ] = None,
     compare: Annotated[
@@ -177,11 +214,16 @@ def measure_command(
 ) -> None:
     """Measure a deployment, artifact or model: a report, a sweep, a server under load, or two reports compared.
 
-    A report tells accuracy, latency, throughput, memory and energy from encoded pictures to answers. With --iterations or
-    --dtype a sweep is made instead: of a network's own time, a prepared batch copied in, run and copied out, it prints the
-    Final Stats (total, mean, min, max, range, std, median, pictures/s, top-1, top-5) for every batch size and precision.
-    With --clients or --rate the server at --url is put under load: answers a second and latency percentiles for so many
+    By default it makes a report: accuracy, latency, throughput, memory and energy, from encoded pictures to answers.
+
+    With --iterations or --dtype it makes a sweep: the time of the network alone, in which a prepared batch is copied in, run
+    and copied out. It prints the Final Stats (total, mean, min, max, range, std, median, pictures/s, top-1, top-5) for every
+    batch size and precision.
+
+    With --clients or --rate it puts the server at --url under load: answers per second and latency percentiles, for so many
     clients (closed loop), or for requests that arrive at a rate whether or not answers come (open loop).
+
+    With --compare it shows two reports side by side.
     """
     from sightline.core.errors import InvalidInput
 

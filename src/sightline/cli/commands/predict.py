@@ -36,19 +36,21 @@ def predict_command(
     confidence: ConfidenceOption = None,
     every_s: Annotated[
         float | None,
-        typer.Option("--every-s", min=0.001, help="Seconds between the frames taken from a video; else all."),
+        typer.Option("--every-s", min=0.001, help="Seconds between the frames taken from a video; by default every frame."),
     ] = None,
-    save: Annotated[Path | None, typer.Option("--save", help="New folder for the pictures with predictions drawn.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="New folder for the pictures with their predictions drawn.")
+    ] = None,
     jsonl: Annotated[
-        Path | None, typer.Option("--jsonl", help="New file with a JSON object per picture, written as they are answered.")
+        Path | None, typer.Option("--jsonl", help="New file with one JSON object per picture, written as each is answered.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict labels, boxes or masks of pictures, folders and videos; any number of them in bounded memory.
+    """Predict labels, boxes or masks for pictures, folders and videos; any number of them in bounded memory.
 
-    One that cannot be read is told, the others are answered, and the exit code is 2. --json has the first 100 pictures, --jsonl
-    all of them.
+    Pictures that cannot be read are reported; the others are answered, and the exit code is then 2. --json holds the
+    first 100 pictures, --jsonl all of them.
     """
     from sightline.core.errors import EXIT_CODE, InvalidInput, NotFound
     from sightline.serving.loading import open_subject

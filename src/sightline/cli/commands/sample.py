@@ -10,16 +10,16 @@ from sightline.cli.terminal import Terminal
 
 def sample_command(
     name: Annotated[str, typer.Argument(help="Name of the dataset to make.")] = "parts",
-    count: Annotated[int, typer.Option("--count", min=10, help="Pictures to generate.")] = 400,
+    count: Annotated[int, typer.Option("--count", min=10, help="Number of pictures to generate.")] = 400,
     task: Annotated[
         str,
-        typer.Option("--task", help="Task the labels are for: classification, multilabel, detection, instance, semantic."),
+        typer.Option("--task", help="Task that the labels are for: classification, multilabel, detection, instance, semantic."),
     ] = "detection",
     seed: SeedOption = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Generate pictures of parts with defects, with exact boxes and masks, as a dataset of the workspace."""
+    """Generate a dataset of machined parts with defects, with exact boxes and masks."""
     from sightline.core.errors import InvalidInput
     from sightline.core.manifests import Task
     from sightline.data.samples import generate_samples

@@ -26,17 +26,24 @@ KEYS_VARIABLE = "SIGHTLINE_API_KEYS"
 SERVER_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 RepositoryArgument = Annotated[Path | None, typer.Argument(help="Model repository; by default the workspace's deployments.")]
 HostOption = Annotated[
-    str | None, typer.Option("--host", help="Address; by default $SIGHTLINE_HOST, 127.0.0.1.", rich_help_panel=ADDRESS)
+    str | None,
+    typer.Option("--host", help="Address to listen on; by default $SIGHTLINE_HOST, else 127.0.0.1.", rich_help_panel=ADDRESS),
 ]
 PortOption = Annotated[
     int | None,
     typer.Option(
-        "--port", min=0, max=65535, help="Port; 0 picks a free one; by default $SIGHTLINE_PORT, 8000.", rich_help_panel=ADDRESS
+        "--port",
+        min=0,
+        max=65535,
+        help="Port to listen on; 0 picks a free one; by default $SIGHTLINE_PORT, else 8000.",
+        rich_help_panel=ADDRESS,
     ),
 ]
 GrpcPortOption = Annotated[
     int | None,
-    typer.Option("--grpc-port", min=0, max=65535, help="Also serve gRPC here; 0 picks a free port.", rich_help_panel=ADDRESS),
+    typer.Option(
+        "--grpc-port", min=0, max=65535, help="Also serve gRPC on this port; 0 picks a free one.", rich_help_panel=ADDRESS
+    ),
 ]
 RemoteOption = Annotated[
     bool,
@@ -46,32 +53,38 @@ ModeOption = Annotated[
     str,
     typer.Option(
         "--model-control",
-        help="poll: watch the repository; none: load once; explicit: load what is asked for.",
+        help="poll: load everything and watch the repository; none: load everything once; explicit: load what is asked for.",
         rich_help_panel=MODELS,
     ),
 ]
 LoadOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--load", help="With explicit: a model to load at the start; '*' is all. May be repeated.", rich_help_panel=MODELS
+        "--load", help="With explicit: model to load at the start; '*' means all. May be repeated.", rich_help_panel=MODELS
     ),
 ]
 BudgetOption = Annotated[
     float | None,
     typer.Option(
-        "--memory-budget", min=1, help="MB for opened models; idle ones are paged out above it.", rich_help_panel=MODELS
+        "--memory-budget",
+        min=1,
+        help="MB that opened models may take; above it, idle models are paged out.",
+        rich_help_panel=MODELS,
     ),
 ]
 KeysOption = Annotated[
     Path | None,
     typer.Option(
-        "--keys", help=f"File of API keys (sightline keys); ${KEYS_VARIABLE} may hold some, too.", rich_help_panel=CALLERS
+        "--keys", help=f"File of API keys, made by sightline keys; ${KEYS_VARIABLE} may hold more.", rich_help_panel=CALLERS
     ),
 ]
 MaxRpsOption = Annotated[
     float | None,
     typer.Option(
-        "--max-rps", min=0.001, help="Requests a second of all callers together; more is answered 503.", rich_help_panel=CALLERS
+        "--max-rps",
+        min=0.001,
+        help="Most requests per second of all callers together; beyond it, the answer is 503.",
+        rich_help_panel=CALLERS,
     ),
 ]
 ConnectionsOption = Annotated[
@@ -79,7 +92,7 @@ ConnectionsOption = Annotated[
     typer.Option(
         "--max-connections",
         min=1,
-        help="Connections open at once, over HTTP and over gRPC each; by default 1024.",
+        help="Most connections at once, over HTTP and over gRPC each; by default 1024.",
         rich_help_panel=CALLERS,
     ),
 ]
@@ -88,7 +101,7 @@ AddressConnectionsOption = Annotated[
     typer.Option(
         "--max-connections-per-address",
         min=1,
-        help="Of them of one address, as all behind a proxy have; by default 512.",
+        help="Most connections of one address, which all clients behind a proxy share; by default 512.",
         rich_help_panel=CALLERS,
     ),
 ]
@@ -96,41 +109,49 @@ ClosedMetricsOption = Annotated[
     bool,
     typer.Option(
         "--closed-metrics",
-        help="Ask for a key at /metrics also on this machine, as a proxy here needs.",
+        help="Ask for a key at /metrics even on this machine; use it behind a proxy on this machine.",
         rich_help_panel=CALLERS,
     ),
 ]
 CertificateOption = Annotated[
     Path | None,
     typer.Option(
-        "--tls-certificate", help="PEM file: serve HTTPS, and gRPC over TLS, with this certificate.", rich_help_panel=TLS
+        "--tls-certificate",
+        help="PEM file of the certificate with which to serve HTTPS, and gRPC over TLS.",
+        rich_help_panel=TLS,
     ),
 ]
 KeyOption = Annotated[
     Path | None,
-    typer.Option("--tls-key", help="PEM file of its private key, when it is not in the same file.", rich_help_panel=TLS),
+    typer.Option(
+        "--tls-key", help="PEM file of the certificate's private key, if it is not in the same file.", rich_help_panel=TLS
+    ),
 ]
 ClientAuthorityOption = Annotated[
     Path | None,
-    typer.Option("--tls-client-ca", help="PEM file: only clients with a certificate of this authority.", rich_help_panel=TLS),
+    typer.Option(
+        "--tls-client-ca", help="PEM file of an authority: admit only clients with a certificate of it.", rich_help_panel=TLS
+    ),
 ]
-LogOption = Annotated[str | None, typer.Option("--access-log", help="File for a JSON line per request; '-' is standard error.")]
+LogOption = Annotated[
+    str | None, typer.Option("--access-log", help="File to log each request to, as a line of JSON; '-' is standard error.")
+]
 ImageUrlOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-image-urls",
-        help="Host that pictures may be fetched from, also a private one; '*': any public one. May be repeated.",
+        help="Host from which pictures may be fetched, even a private one; '*': any public host. May be repeated.",
         rich_help_panel=SOURCES,
     ),
 ]
 StreamFilesOption = Annotated[
-    Path | None, typer.Option("--stream-files", help="Folder whose videos may be streamed.", rich_help_panel=SOURCES)
+    Path | None, typer.Option("--stream-files", help="Folder whose videos clients may stream.", rich_help_panel=SOURCES)
 ]
 StreamUrlOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-stream-urls",
-        help="Host of cameras that may be opened, '*': any public one, only in a network without secrets. May be repeated.",
+        help="Host of cameras that may be opened; '*': any public host, only for a network without secrets. May be repeated.",
         rich_help_panel=SOURCES,
     ),
 ]
@@ -138,7 +159,7 @@ StreamCaOption = Annotated[
     Path | None,
     typer.Option(
         "--stream-ca",
-        help="PEM file of the authorities to trust for cameras instead of the system's.",
+        help="PEM file of the authorities to trust for cameras, instead of the system's.",
         rich_help_panel=SOURCES,
     ),
 ]
@@ -146,13 +167,15 @@ OriginOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-origin",
-        help="Site whose pages may send requests and read the answers, as https://name:port. May be repeated.",
+        help="Site whose pages may send requests and read answers, as https://name:port. May be repeated.",
         rich_help_panel=CALLERS,
     ),
 ]
 NameOption = Annotated[
     list[str] | None,
-    typer.Option("--server-name", help="Name that requests may ask for in Host. May be repeated.", rich_help_panel=ADDRESS),
+    typer.Option(
+        "--server-name", help="Name or address that requests may give in Host. May be repeated.", rich_help_panel=ADDRESS
+    ),
 ]
 
 
@@ -183,7 +206,7 @@ def serve_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer over HTTP and gRPC with labels, boxes, masks or tensors until stopped; new versions are picked up meanwhile."""
+    """Serve the models of a repository over HTTP and gRPC until stopped; new versions are picked up meanwhile."""
     from sightline.core.settings import read_settings
     from sightline.serving.deployments import check_repository
     from sightline.serving.http.tls import make_tls_context

@@ -20,9 +20,11 @@ def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
     task: Annotated[str, typer.Option("--task", help="classification, multilabel, detection or semantic.")],
     network: Annotated[
-        str, typer.Option("--model", help=f"fast, accurate, timm/NAME, or a network of {', '.join(NETWORKS)}.")
+        str, typer.Option("--model", help=f"fast, accurate, timm/NAME, or one of {', '.join(NETWORKS)}.")
     ] = "fast",
-    budget: Annotated[str, typer.Option("--budget", help="How long: 10min, 360cpu-s, 30epochs or 4000it.")] = "10min",
+    budget: Annotated[
+        str, typer.Option("--budget", help="How long to train, such as 10min, 360cpu-s, 30epochs or 4000it.")
+    ] = "10min",
     seed: SeedOption = 0,
     name: Annotated[str | None, typer.Option("--name", help="Name of the model; by default --out's, or DATASET-MODEL.")] = None,
     out: Annotated[
@@ -34,9 +36,9 @@ def train_command(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="File of start weights: .safetensors, or a PyTorch state dict.")
     ] = None,
-    train_splits: Annotated[str, typer.Option("--train-splits", help="Splits to learn from, with commas.")] = "train",
+    train_splits: Annotated[str, typer.Option("--train-splits", help="Splits to learn from, separated by commas.")] = "train",
     val_split: Annotated[
-        str, typer.Option("--val-split", help="Split that chooses the best weights; none keeps the last ones.")
+        str, typer.Option("--val-split", help="Split that chooses the best weights; none keeps the last weights.")
     ] = "val",
     settings: Annotated[
         list[str] | None,
