@@ -33,11 +33,11 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: the new version.
-        images_annotated: pictures that the model looked at and found something in.
-        images_without: pictures that it looked at and found nothing in.
-        images_left: pictures that were left as they were because a person had labelled them.
+        images_annotated: pictures in which the model found something.
+        images_without: pictures in which it found nothing.
+        images_left: pictures left as they were, because a person had labelled them.
         annotations: new annotations per category.
-        report: which predictions were clipped to the picture or dropped, and why; clean for what Sightline made.
+        report: which predictions were clipped to the picture or dropped, and why; clean for predictors of Sightline's own.
     """
 
     version: DatasetVersion
@@ -66,15 +66,15 @@ def annotate_version(
         predictor: what `load` opens, a RemotePredictor, or anything of yours with attributes `task` and `categories` (names)
             and a method `predict(images, confidence_threshold=None)` that gives for each `uint8 (H, W, 3)` RGB array a list
             of annotations with a confidence.
-        name: of the new Dataset, by default the old one's.
+        name: name of the new Dataset, by default the old one's.
         confidence_threshold: 0..1, predictions below it are dropped; None takes the predictor's own.
-        only_unlabelled: leave pictures alone that hold any annotation of a person; otherwise predictions are added beside them.
+        only_unlabelled: leave alone pictures with any annotation of a person; False adds predictions beside these annotations.
             Annotations of an earlier model are replaced in every picture that is looked at.
-        out: the folder the new version becomes, or a Workspace that shelves it under its name and id.
-        folder: the Model or Artifact folder the predictor was opened from: its id goes into the new version.
+        out: new folder of the version, or a Workspace, which shelves it under its name and id.
+        folder: folder of the Model or Artifact that the predictor was opened from; its id goes into the new version.
 
-    Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor whose answers are no such
-        lists or have a category it did not declare.
+    Raises: InvalidInput for a threshold out of range, a version without pictures, or a predictor whose answers are not such
+        lists, or have a category that it did not declare.
     """
     check_version(version)
     out, folder = make_place(out), None if folder is None else Path(folder)

@@ -74,22 +74,23 @@ def measure_predictor(
         predictor: what `load` opens, a RemotePredictor, or anything of yours with attributes `task`, `categories` (names) and
             `precision` (such as "fp32") and a method `predict(images, confidence_threshold=None)` that gives for each `uint8
             (H, W, 3)` RGB array a list of annotations with a confidence, best first.
-        version: pictures with their truth; those that a model alone annotated are left out, and the Report says how many.
-        split: the split to measure on, None for all pictures.
-        batch_sizes: pictures per call.
-        streams: inferences in flight.
+        version: pictures with their truth; those that only a model annotated are left out, and the Report says how many.
+        split: the split to measure on; None measures on all pictures.
+        batch_sizes: numbers of pictures per call.
+        streams: numbers of inferences in flight.
         seed: draws the pictures (with `max_images`) and the order of the points.
-        out: the folder the Report becomes, or a Workspace that shelves it under its name and id.
-        name: of the Report, by default the subject's.
-        folder: the Model or Artifact folder the predictor was opened from: adds its id and lets it be opened per stream count.
-        open_variant: opens the subject for (streams, threads); replaces what `folder` allows.
+        out: new folder of the Report, or a Workspace, which shelves it under its name and id.
+        name: name of the Report, by default the predictor's.
+        folder: folder of the Model or Artifact that the predictor was opened from: its id goes into the Report, and it can be
+            opened anew for each number of streams.
+        open_variant: opens the predictor for (streams, threads); it replaces what `folder` allows.
         max_images: measure accuracy on so many pictures only, drawn with `seed`.
-        point_s: seconds for each point of the sweep, over all repeats.
+        point_s: seconds for each point (a batch size and a number of streams), over all repeats.
         repeats: interleaved repeats of each throughput point.
         worst_pictures: how many of the worst pictures to draw.
 
-    Raises: Conflict when the folder exists; InvalidInput when the subject does not state what a Report must hold (task,
-        categories, precision), for an empty split, or one that a model alone labelled; NotFound for an unknown split;
+    Raises: Conflict when the folder exists; InvalidInput when the predictor does not state what a Report must hold (task,
+        categories, precision), and for a split that is empty or that only a model labelled; NotFound for an unknown split;
         Unsupported for an emulated device, which has no speed to measure.
 
     Example: `measure_predictor(predictor, version, out=workspace).content.accuracy.primary`.

@@ -34,8 +34,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A saved Report.
 
     Attributes:
-        folder, manifest: where it lies, and what its record says.
-        content: all that was measured: `subject`, `accuracy`, `latency`, `throughput`, `memory`, `energy`, `host` and more.
+        folder, manifest: its folder, and its record.
+        content: everything measured: `subject`, `accuracy`, `latency`, `throughput`, `memory`, `energy`, `host` and more.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def page(self) -> Path:
-        """The HTML page, one file that needs nothing else."""
+        """The HTML page: one file that needs nothing else."""
         return self.folder / PAGE_NAME
 
 

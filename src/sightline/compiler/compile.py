@@ -50,8 +50,8 @@ class CompileResult:
     """A compiled Artifact.
 
     Attributes:
-        folder, manifest: where it lies, and what its record says: engine, precision, streams, threads and more.
-        report: what was found out: `verdict`, `comparison` with FP32, `candidates`, `layers`, `warnings` and more.
+        folder, manifest: its folder, and its record: engine, precision, streams, threads and more.
+        report: the findings: `verdict`, `comparison` with FP32, `candidates`, `layers`, `warnings` and more.
     """
 
     folder: Path
@@ -92,27 +92,27 @@ def compile_model(
     """Compile a Model folder into an Artifact folder.
 
     Args:
-        model: Model folder, or its name where `out` is a Workspace; its files are verified.
-        out: Artifact folder to make, which must not exist, or a Workspace that shelves it under its name and id.
-        calibration: pictures. Its training split calibrates, its validation split decides, by its labels or, where it has none,
-            by the answers of FP32. Without it the Artifact is marked unverified, and INT8 needs `calibrate_random`.
+        model: folder of the Model, or its name if `out` is a Workspace; its files are verified.
+        out: new folder of the Artifact, or a Workspace, which shelves it under its name and id.
+        calibration: pictures. The training split calibrates; the validation split decides, by its labels or, if it has none, by
+            the answers of FP32. Without pictures the Artifact is marked unverified, and INT8 needs `calibrate_random`.
         device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
         precision: "int8", "int16", "bf16", "fp32", or "auto": the best of them that passes.
-        max_drop: accuracy that may be lost, 0..1; 0.01 is one point.
-        objective: "throughput", "latency" or "efficiency" (the least processor time a picture).
-        calibration_images, validation_images: how many at most.
-        seed: of the choice of pictures and of the bootstrap.
-        on_progress: told stage, progress and time left.
-        name: of the Artifact in a Workspace, by default the Model's; a folder takes none.
-        calibrate_on: another version to calibrate on; `calibration` then only decides. Alone it does both.
-        slo_ms: the 99th percentile of latency, all streams busy, must stay below it.
+        max_drop: largest loss of accuracy to accept, 0..1; 0.01 is one point.
+        objective: "throughput", "latency" or "efficiency" (least processor time per picture).
+        calibration_images, validation_images: how many pictures to use at most.
+        seed: seed of the choice of pictures and of the bootstrap.
+        on_progress: called with stage, progress and time left.
+        name: name of the Artifact in a Workspace, by default the Model's; a folder takes none.
+        calibrate_on: another version to calibrate on; `calibration` then only decides. Without it `calibration` does both.
+        slo_ms: the 99th percentile of latency, with all streams busy, must stay below it.
         calibrate_random: without pictures, calibrate INT8 on noise; the Artifact is marked unverified.
         symmetric: symmetric int8 activations, as TensorRT and QNN demand; `model.qdq.onnx` is kept in the Artifact for them.
-        time_limit_s: no new quantiser is begun after so many seconds.
+        time_limit_s: start no new quantiser after so many seconds.
         tuning: folder of kept timings: the same files in the same engines on the same CPU are not timed twice.
 
     Raises:
-        GateFailed: nothing of the wanted precision passed; the report lies in `<out>.failed`, or `failed/NAME` of a Workspace.
+        GateFailed: nothing of the wanted precision passed; the report is in `<out>.failed`, or in `failed/NAME` of a Workspace.
         Exhausted: the disk is full.
         InvalidInput, NotFound, Unsupported, CorruptFile, Conflict: see the messages.
     """

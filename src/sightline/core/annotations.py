@@ -21,7 +21,7 @@ class MaskRle(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         height, width: size of the mask, pixels.
-        counts: COCO's compressed string: lengths of alternating runs of 0 and 1, first of 0, 5 bits a character.
+        counts: COCO's compressed string: lengths of alternating runs of 0 and 1, starting with 0, 5 bits per character.
     """
 
     height: int
@@ -30,17 +30,17 @@ class MaskRle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
-    """One labelled thing, or the label of a whole image.
+    """One labelled thing, or the label of a whole picture.
 
     Attributes:
         category: name of the category.
-        box_xyxy: `(x_min, y_min, x_max, y_max)`, float pixels; also set beside polygons and masks: their bounds.
-        polygons: rings of float pixels that together outline one object (several when it is occluded).
-        mask: a binary mask of the size of the image.
+        box_xyxy: `(x_min, y_min, x_max, y_max)`, float pixels; beside polygons and masks it is their bounds.
+        polygons: rings of float pixels that together outline one object (several if it is occluded).
+        mask: a binary mask of the size of the picture.
         confidence: 0..1 for a prediction, None for a person's annotation.
         origin: who made it: "human" or "model".
-        is_crowd: the region holds many objects that are not told apart (COCO `iscrowd`); metrics ignore it.
-        attributes: further facts of the source format, text to text ("difficult": "1").
+        is_crowd: the region holds many objects that are not separated (COCO `iscrowd`); metrics ignore it.
+        attributes: further facts from the source format, text to text ("difficult": "1").
     """
 
     category: str
@@ -54,7 +54,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     @property
     def geometry(self) -> Geometry:
-        """The richest geometry this annotation carries."""
+        """The richest geometry that this annotation has."""
         if self.mask is not None:
             return "mask"
         if self.polygons is not None:

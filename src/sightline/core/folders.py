@@ -213,10 +213,10 @@ def read_manifest(folder: str | os.PathLike[str], manifest_type: type[ManifestTy
     """Read a folder's manifest without hashing its files.
 
     Args:
-        folder: of a Model, Artifact, ...
-        manifest_type: what it is expected to be of: `ModelManifest`, `ArtifactManifest`, ...
+        folder: folder of a Model, Artifact, ...
+        manifest_type: kind of manifest to expect: `ModelManifest`, `ArtifactManifest`, ...
 
-    Raises: NotFound when the folder holds none; InvalidInput when it is of another kind.
+    Raises: NotFound when the folder has no manifest; InvalidInput when it is of another kind.
     """
     path = Path(folder) / MANIFEST_NAME
     if not path.is_file():

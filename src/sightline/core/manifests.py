@@ -34,15 +34,15 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         name: name of the graph's input.
-        width, height: size of the network's input, pixels; under "pad" its sides are multiples of them.
+        width, height: size of the network's input, pixels; with "pad" its sides are multiples of them.
         layout: order of the tensor's axes.
         colour: order of the channels.
         mean, std: per channel in units of a pixel value 0..255; empty: 0 and 255 for each channel of the colour.
         resize: "letterbox" keeps the aspect and pads with `pad_value`; "stretch" does not keep it; "centre_crop" resizes the
             shorter side to size / crop_fraction and cuts the middle; "pad" leaves the picture as it is, for graphs that take
             any size, and repeats its last row and column up to the next multiples of height and width.
-        shrink: how a larger picture is made smaller: "area" averages the pixels that fall together and keeps fine detail from
-            turning into noise; "bilinear" samples four pixels, as networks trained with plain OpenCV saw it, for a quarter of
+        shrink: how a larger picture is made smaller: "area" averages the pixels that fall together, which keeps fine detail
+            from turning into noise; "bilinear" samples four pixels, as networks trained with plain OpenCV saw it, in a quarter of
             the time.
         crop_fraction: share of the resized picture that the crop keeps, 0..1; only for "centre_crop".
         pad_value: pixel value of the letterbox's bands, 0..255.
@@ -75,8 +75,8 @@ class DecodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         outputs: names of the graph's outputs in the order the head expects.
         parameters: numbers and lists the head needs (strides, variances, ...).
         confidence_threshold: predictions below it are dropped when a user asks; metrics use their own, lower one.
-        iou_threshold: class-wise non-maximum suppression.
-        max_detections: at most so many annotations a picture.
+        iou_threshold: limit of class-wise non-maximum suppression.
+        max_detections: most annotations per picture.
     """
 
     head: str
@@ -119,8 +119,8 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         network: name in the table of networks, or "framework/file" of an imported one.
         precision: "fp32", or "int8" for an imported network that was quantised already: its graph is QDQ and stays so.
-        source: of an import: framework, files with their hashes, where the input spec came from, notes; empty when trained.
-        export_check: graph against the source network on real pictures: images, maximum relative error, top-1 agreement.
+        source: of an import: framework, files with their hashes, where the input spec came from, notes; empty if trained here.
+        export_check: the graph against the source network on real pictures: images, maximum relative error, top-1 agreement.
         recipe: every setting of the training that made it.
         dataset_version: id of the version it learned from, None for an import.
         metrics: task metrics on the named split at the end of training.
@@ -153,11 +153,11 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     Attributes:
         model_id: id of the Model.
         device, engine, precision: where it runs and how.
-        graph_file: the file the engine opens.
-        streams, threads: inferences in flight for throughput, and threads for each of them.
-        batch: pictures in one inference for throughput.
-        tuned_on: CPU model and flags the tuning is true for.
-        verified: False when it was calibrated or gated without real pictures.
+        graph_file: the file that the engine opens.
+        streams, threads: inferences in flight for best throughput, and threads for each of them.
+        batch: pictures in one inference for best throughput.
+        tuned_on: CPU model and flags that the tuning holds for.
+        verified: False if it was calibrated or gated without real pictures.
     """
 
     format_version: int = 1

@@ -6,11 +6,11 @@ import msgspec
 
 
 class ProgressEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a piece of work is.
+    """How far a piece of work has come.
 
     Attributes:
         stage: what is being done, a short phrase: "training", "calibrating".
-        progress: 0..1, or None when the end is not known.
+        progress: 0..1, or None if the end is not known.
         remaining_s: estimated seconds left, or None.
         metrics: current numbers by name: loss, mAP, items.
         message: a line worth keeping in a log, or empty.

@@ -49,7 +49,7 @@ def check_identity(folder: Path) -> Path:
 
 
 class Workspace:
-    """Names and paths below one root folder; creates nothing until something is put there.
+    """Names and paths below one root folder. It creates nothing until something is put there.
 
     Args:
         root: the folder.
@@ -72,11 +72,11 @@ class Workspace:
         return f"Workspace({str(self.root)!r})"
 
     def place(self, shelf: Shelf, name: str, manifest_id: str) -> Path:
-        """Where the folder with this id belongs."""
+        """Where the folder with this id belongs on its shelf."""
         return self.root / shelf / check_name(name) / manifest_id[:ID_LENGTH]
 
     def set_latest(self, folder: Path) -> None:
-        """Make `folder` what its bare name stands for."""
+        """Make `folder` the one that its name without an id stands for."""
         write_file_atomic(folder.parent / LATEST_NAME, folder.name.encode())
 
     def find(self, shelf: Shelf, reference: str | os.PathLike[str]) -> Path:
@@ -110,12 +110,12 @@ class Workspace:
         return check_identity(fitting[0])
 
     def names(self, shelf: Shelf) -> list[str]:
-        """Names on a shelf under which something complete lies, sorted."""
+        """Names on a shelf that have something complete, sorted."""
         folder = self.root / _check_shelf(shelf)
         return sorted(path.name for path in folder.iterdir() if self.list(shelf, path.name)) if folder.is_dir() else []
 
     def list(self, shelf: Shelf, name: str) -> list[Path]:
-        """Folders of one name, oldest first."""
+        """All folders of one name, oldest first."""
         folders = [path.parent for path in (self.root / shelf / name).glob(f"*/{MANIFEST_NAME}") if path.parent.name[0] != "."]
         return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
 

@@ -44,7 +44,7 @@ class Finding(msgspec.Struct, kw_only=True):
 
 
 class ConversionReport:
-    """Counts kept / changed / dropped by kind, each change and drop with its reason.
+    """What was kept, changed and dropped, counted by kind, with the reason of each change and drop.
 
     `kept` counts what arrived, changed or not. A warning is a fact worth knowing that lost nothing. `print(*report.lines(),
     sep="\\n")` shows it all.

@@ -16,11 +16,11 @@ FILE_FORMATS = ("sightline",)  # written as one file, not as a folder
 
 
 def export_version(version: DatasetVersion, target: StrPath, format: str, allow_loss: bool = False) -> ConversionReport:
-    """Write `version` as the new folder (or, for our own zip, file) `target`, whole or not at all.
+    """Write `version` to the new folder `target` (for our own zip, the new file), whole or not at all.
 
-    Raises: LossyExport when the format would change or drop something and `allow_loss` is False, or drop every picture;
-        Conflict when `target` exists; NotFound for an unknown format; InvalidInput, Exhausted when the disk refuses;
-        InvalidInput for what is no version.
+    Raises: LossyExport when the format would change or drop something and `allow_loss` is False, or would drop every picture;
+        Conflict when `target` exists; NotFound for an unknown format; InvalidInput or Exhausted when the disk refuses;
+        InvalidInput for something that is no version.
     """
     check_version(version)
     target = Path(target)

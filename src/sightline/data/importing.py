@@ -83,31 +83,31 @@ def import_dataset(
     format_options: dict[str, Any] | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> tuple[DatasetVersion, ConversionReport]:
-    """Import a data set.
+    """Import a dataset.
 
     Args:
-        source: folder, file or archive (.zip, .tar, .tar.gz ...); or your own pictures and labels: a list or stream of
+        source: folder, file or archive (.zip, .tar, .tar.gz ...); or your own pictures and labels, as a list or stream of
             `SourceItem`.
-        target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
-        name: of the Dataset.
-        blobs: folder or URL for the pictures; a Workspace's own by default.
+        target: a Workspace, or the new folder of the version (then `blobs` says where its pictures go).
+        name: name of the Dataset.
+        blobs: folder or URL for the pictures; by default the Workspace's own.
         format: name of a format; "auto" finds it.
-        split: "given" keeps the source's; shares such as "0.8/0.1/0.1" draw a stratified one; "auto" keeps the source's and
-            draws 0.8/0.1/0.1 when it gives none.
-        seed: of a drawn split.
-        categories: keep only these, in this order; None keeps the source's, of your own pictures all that they name, sorted
+        split: "given" keeps the source's splits; shares such as "0.8/0.1/0.1" draw stratified ones; "auto" keeps the source's,
+            or draws 0.8/0.1/0.1 if it has none.
+        seed: seed of drawn splits.
+        categories: keep only these, in this order. None keeps the source's; for your own pictures, all that they name, sorted
             (a stream is then held in memory).
-        verify: "decode" decodes every picture to find broken ones; "header" only looks at its header, which takes a hundredth
-            of the time and does not show that the rest is cut.
-        max_pixels: larger pictures are dropped, and the labels of larger masks; None takes the settings' limit.
-        format_options: passed to the format's reader; the reference of formats lists them. Of your own pictures
-            `unlabelled_pixels`: whether a pixel that no mask covers is "background" (the default) or to "ignore".
-        on_progress: told how many pictures are done.
+        verify: "decode" decodes every picture to find broken ones; "header" reads only its header, which takes a hundredth of
+            the time but does not show that the rest is cut off.
+        max_pixels: larger pictures are dropped, and so are the labels of larger masks; None takes the settings' limit.
+        format_options: options of the format's reader; the reference of formats lists them. For your own pictures,
+            `unlabelled_pixels` says whether a pixel that no mask covers is "background" (the default) or to "ignore".
+        on_progress: called with how many pictures are done.
 
     Returns: the version, and what was kept, changed and dropped, with reasons.
 
-    Raises: NotFound, UnreadableDataset (also when no picture can be kept), InvalidInput, Conflict when `target` exists; a
-        broken picture or label is only reported.
+    Raises: NotFound; UnreadableDataset, also when no picture can be kept; InvalidInput; Conflict when `target` exists. A
+        broken picture or label raises nothing: it is reported.
     """
     target = make_place(target)
     options = DatasetImportOptions(

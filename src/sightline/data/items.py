@@ -61,7 +61,7 @@ DICTIONARY_COLUMNS = [
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One picture of a DatasetVersion with what is labelled in it.
+    """One picture of a DatasetVersion, with its labels.
 
     Attributes:
         blob: SHA-256 of the encoded picture.
@@ -70,7 +70,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         orientation: EXIF orientation of the stored picture, 1..8; 1 is upright.
         split: "train", "val", "test", any other name, or None.
         source_video: file name of the video a frame was taken from.
-        frame_pts: presentation time stamp of that frame in the video's time base.
+        frame_pts: presentation time stamp of that frame, in the video's time base.
         annotations: in pixels of the upright picture.
     """
 

@@ -53,17 +53,17 @@ def generate_samples(
     """Draw `count` pictures and write them as a DatasetVersion with stratified splits.
 
     Args:
-        target: a Workspace, or the folder the version becomes (then `blobs` says where its pictures go).
-        count: pictures.
-        seed: the same seed draws the same pictures on every machine with the same numpy and OpenCV.
-        task: "detection" labels boxes; "instance" boxes with masks; "semantic" masks of part and defects; "classification" the
-            whole picture by its one kind of defect or "good"; "multilabel" all kinds in it.
-        name: of the Dataset.
-        blobs: folder or URL for the pictures; a Workspace's own by default.
-        width, height: of each picture, pixels.
+        target: a Workspace, or the new folder of the version (then `blobs` says where its pictures go).
+        count: number of pictures.
+        seed: the same seed draws the same pictures on every machine with the same NumPy and OpenCV.
+        task: what is labelled. "detection": boxes; "instance": boxes with masks; "semantic": masks of part and defects;
+            "classification": the whole picture, with its one kind of defect or "good"; "multilabel": all kinds in the picture.
+        name: name of the Dataset.
+        blobs: folder or URL for the pictures; by default the Workspace's own.
+        width, height: size of each picture, pixels.
         fractions: shares of train/val/test.
 
-    Raises: InvalidInput for a negative count; Unsupported for a task it has no labels for.
+    Raises: InvalidInput for a negative count; Unsupported for a task without labels.
     """
     target = make_place(target)
     if task not in CATEGORIES:

@@ -46,12 +46,12 @@ class BlobLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetVersion:
-    """An opened version: a stream of items and their pictures. Made by `open_version` and the verbs that give one.
+    """An opened version: a stream of items and their pictures. `open_version` and several verbs return one.
 
     Attributes:
-        folder, manifest, id: where it lies, what its record says, and the record's hash, 64 hex digits.
+        folder, manifest, id: its folder, its record, and the record's hash of 64 hex digits.
         categories: names in order.
-        blobs: the store of its pictures; `read_image` and `read_bytes` take them from there.
+        blobs: the store of its pictures, from which `read_image` and `read_bytes` take them.
     """
 
     def __init__(self, folder: Path, manifest: DatasetVersionManifest, blobs: BlobStore) -> None:
@@ -66,11 +66,11 @@ class DatasetVersion:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Images per split; those without one under "unsplit"."""
+        """Number of pictures per split; those without one count under "unsplit"."""
         return dict(self.manifest.split_counts)
 
     def items(self, split: str | Sequence[str] | None = None) -> Iterator[Item]:
-        """Stream items in the order they were added, holding one row group.
+        """Stream items in the order they were added, with one row group in memory.
 
         Args:
             split: a split's name, several names, or None for all items. "trainval" means train and val together where
@@ -85,7 +85,7 @@ class DatasetVersion:
         return load_item_table(self.folder / ITEMS_NAME, self.find_splits(split))
 
     def count(self, split: str | Sequence[str] | None = None) -> int:
-        """How many items a split (or several, or all) holds. Raises: NotFound."""
+        """How many items a split (or several, or all) has. Raises: NotFound."""
         names = self.find_splits(split)
         return self.manifest.item_count if names is None else sum(self.manifest.split_counts[name] for name in names)
 
@@ -133,10 +133,10 @@ def open_version(folder: StrPath, blobs: StrPath | BlobStore | None = None) -> D
     """Open a version's folder.
 
     Args:
-        folder: a version's; `Workspace.find("datasets", name)` gives that of a name.
-        blobs: folder or URL of its pictures; by default where its `location.json` says.
+        folder: folder of a version; `Workspace.find("datasets", name)` gives the one of a name.
+        blobs: folder or URL of its pictures; by default the one that its `location.json` names.
 
-    Raises: NotFound when the folder is no version or nothing says where its blobs lie; InvalidInput for a broken manifest.
+    Raises: NotFound when the folder is no version, or nothing says where its pictures are; InvalidInput for a broken manifest.
     """
     folder = Path(folder)
     if not (folder / MANIFEST_NAME).is_file():

@@ -48,8 +48,8 @@ class Predictor:
     Close it, or use `with`. It belongs to the process that opened it: another one, forked or not, opens its own.
 
     Attributes:
-        folder, manifest: what it was opened from; folder is None for a candidate that lies nowhere yet.
-        name, task, categories, input, decode: the manifest's.
+        folder, manifest: what it was opened from; folder is None for a candidate that is in no folder yet.
+        name, task, categories, input, decode: as in the manifest.
         max_pixels: largest picture that it decodes.
         engine, precision, streams, threads, batch: how it runs here; batch is how many pictures of a stream share an inference.
     """
@@ -98,14 +98,14 @@ class Predictor:
     def predict(
         self, images: Picture | Iterable[Picture], confidence_threshold: float | None = None
     ) -> list[Annotation] | list[list[Annotation]]:
-        """Annotations, best first: of one picture a list, of a list of pictures a list each.
+        """Annotations, best first: a list for one picture, a list of lists for several.
 
         Args:
             images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them, of any sizes.
-            confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
+            confidence_threshold: drop predictions below it, 0..1; None takes the manifest's own.
 
-        Raises: NotFound, UnreadableImage; ImageTooLarge for one of more than `max_pixels`; InvalidInput for what is no picture,
-            or a threshold out of range; Conflict in a process that was forked since it was opened.
+        Raises: NotFound; UnreadableImage; ImageTooLarge for a picture of more than `max_pixels`; InvalidInput for something
+            that is no picture, and for a threshold out of range; Conflict in a process that was forked after it was opened.
         """
         check_confidence(confidence_threshold)
         self._check_process()
@@ -119,13 +119,13 @@ class Predictor:
     def predict_stream(
         self, images: Iterable[Picture], confidence_threshold: float | None = None
     ) -> Generator[list[Annotation], None, None]:
-        """Annotations of each picture, in order, while later ones are read, prepared and inferred.
+        """Annotations of each picture, in order, while later pictures are read, prepared and inferred.
 
         Args:
-            images: as `predict` takes them; reading and decoding happens in worker threads.
-            confidence_threshold: drop predictions below it, 0..1; None: the manifest's own.
+            images: as `predict` takes them; worker threads read and decode them.
+            confidence_threshold: drop predictions below it, 0..1; None takes the manifest's own.
 
-        Raises: whatever reading a picture raises, at its place in the order; what is in flight then ends quietly.
+        Raises: what reading a picture raises, at that picture's place in the order; what is in flight then ends quietly.
         """
         check_confidence(confidence_threshold)
         self._check_process()
@@ -159,8 +159,8 @@ class Predictor:
         """Raw outputs by name, not decoded.
 
         Args:
-            batch: pictures resized as `input` says: float32, normalised and laid out as it says too; or uint8 `(N, H, W, 3)`
-                RGB, one channel for "GRAY", to be normalised here.
+            batch: pictures resized as `input` says: either float32, normalised and laid out as it says too; or uint8
+                `(N, H, W, 3)` RGB (one channel for "GRAY"), which are normalised here.
         """
         self._check_process()
         return self._session.infer({self.input.name: batch})

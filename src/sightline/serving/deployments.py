@@ -39,9 +39,9 @@ def deploy_artifact(artifact: StrPath, name: str, repository: StrPath | Workspac
     """Make an Artifact answer under `name`: copy it in as the next version, then point the name at it.
 
     Args:
-        artifact: folder of the Artifact, or its name where `repository` is a Workspace; it may be removed afterwards.
-        name: letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first): it stands in URLs.
-        repository: the model repository, made when absent, or a Workspace: its `deployments`.
+        artifact: folder of the Artifact, or its name if `repository` is a Workspace; it may be removed afterwards.
+        name: letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first), since it is part of URLs.
+        repository: the model repository, which is made if it does not exist; a Workspace stands for its `deployments`.
 
     Returns: folder of the new version, `repository/name/VERSION`.
 

@@ -23,9 +23,9 @@ def load(reference: StrPath, workspace: StrPath | Workspace | None = None, engin
     """Open a Deployment, Artifact or Model. Close it, or use `with`.
 
     Args:
-        reference: a path to its folder, a name in the workspace, or `NAME@ID-PREFIX`.
-        workspace: it, or its root folder; by default the one of the settings.
-        engine: name of a back end; by default the one an Artifact was tuned for.
+        reference: its folder, a name in the workspace, or `NAME@ID-PREFIX`.
+        workspace: the workspace, or its root folder; by default the one of the settings.
+        engine: name of a back end; by default the one that an Artifact was tuned for.
 
     Raises: NotFound; InvalidInput for a folder of another kind; CorruptFile for a changed one.
     """

@@ -25,34 +25,35 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         task: what is learned.
         network: "fast", "accurate", a name from the reference of networks, or "timm/<name>".
-        budget: how long: "10min", "360cpu-s", "30epochs", "4000it".
-        size: longest side of the network's input, pixels; the other side follows the pictures' aspect where the task allows it.
-        width, height: exact input size, pixels; both or none. They win over `size`.
-        batch_size: pictures a step.
+        budget: how long to train: "10min", "360cpu-s", "30epochs", "4000it".
+        size: longest side of the network's input, pixels; the other side follows the pictures' aspect if the task allows it.
+        width, height: exact input size, pixels; both or none. They take precedence over `size`.
+        batch_size: pictures per step.
         optimiser: "muon" (orthogonal updates of kernels, adamw for the rest), "adamw" or "sgd" (Nesterov momentum).
         learning_rate: peak rate, reached after the warm-up.
-        momentum: of sgd and muon; the first beta of adamw.
+        momentum: momentum of sgd and muon; the first beta of adamw.
         weight_decay: not applied to biases and norms.
         schedule, warm_up, final_rate: decay of the rate; share of the budget that warms up; last rate as a share of the peak.
         clip_norm: gradients are scaled down to this global norm; 0 = never.
-        average_decay: of the exponential moving average that is validated and kept.
+        average_decay: decay of the exponential moving average of the weights, which is validated and kept.
         augmentation: how pictures are varied; see `AugmentationSettings`.
         label_smoothing: share of the target spread over all categories (all tasks but detection).
         class_weights: "balanced" weighs categories by the inverse root of their frequency (all tasks but detection).
-        train_splits: splits that are learned from.
-        validation_split: split that chooses the best weights; None keeps the last ones.
+        train_splits: splits to learn from.
+        validation_split: split that chooses the best weights; None keeps the last weights.
         validations: how often to validate over the whole budget, evenly spaced.
         patience: stop after so many validations without a better metric; None never stops early.
-        device: "auto" takes the CUDA GPU where PyTorch sees one, else the CPU; "cpu" or "cuda" insist.
-        precision: arithmetic of the forward pass: "auto" takes bf16 where the device computes it natively.
+        device: "auto" takes the CUDA GPU if PyTorch sees one, else the CPU; "cpu" or "cuda" insist.
+        precision: arithmetic of the forward pass; "auto" takes bf16 where the device computes it natively.
         weights: file of start weights, .safetensors or a PyTorch state dict.
-        pretrained: try to fetch published start weights for networks that have them.
+        pretrained: try to fetch published start weights, for networks that have them.
         checkpoint_s: seconds between checkpoints.
         log_every: steps between lines of the curve.
         prefetch_threads: threads that prepare the next batches; they do not change the result.
-        prefetch_processes: processes that do so instead; 0: threads do; None: 0 on a CPU, the cores but one beside a GPU.
+        prefetch_processes: processes that do so instead; 0 leaves it to the threads; None means 0 on a CPU, and all cores but
+            one beside a GPU.
         cache_bytes: memory for decoded pictures; what does not fit is decoded again each time.
-        seed: of weights, order and augmentation.
+        seed: seed of weights, order and augmentation.
     """
 
     task: Task

@@ -67,27 +67,30 @@ def train_model(
     """Train a network on a version and write it as a Model folder.
 
     It trains in the caller's process and leaves PyTorch's random state there as it was. The command line trains in a process of
-    its own instead, with `OMP_WAIT_POLICY=PASSIVE` in its environment: set that before Python starts where cores are shared,
-    or idle threads spin and a step takes up to five times as long.
+    its own instead, with `OMP_WAIT_POLICY=PASSIVE` in its environment. Where cores are shared, set that before Python starts:
+    otherwise idle threads spin, and a step takes up to five times as long.
 
     Args:
-        version: what to learn.
-        recipe: how, as `make_recipe` gives it.
-        out: the Model folder to be made, or a Workspace that shelves it under its name and id.
-        resume: continue from the checkpoint in `<out>.training`, or of this name in a Workspace, where a Model that a
-            killed run had finished is taken as it is; start anew where there is neither.
-        on_progress: told of every logged step; the `metrics` of a validation among them.
-        stop: asked after each step; when true, training ends and the best weights so far are kept. The checkpoint stays, so
-            that a later `resume` can go on; it then replaces `out`.
-        name: of the Model; a Workspace needs one, for a folder it is by default the folder's.
+        version: what to learn from.
+        recipe: how to learn, as `make_recipe` returns it.
+        out: new folder of the Model, or a Workspace, which shelves it under its name and id.
+        resume: go on from the checkpoint in `<out>.training`, or of this name in a Workspace. There a Model that a killed run
+            had finished is taken as it is. Without either, start anew.
+        on_progress: called for every logged step, with the `metrics` of a validation among them.
+        stop: asked after each step. When it returns True, training ends and the best weights so far are kept. The checkpoint
+            stays, so that a later `resume` can go on; its Model then replaces `out`.
+        name: name of the Model. A Workspace needs one; for a folder the default is the folder's name.
 
     Returns:
         The Model's folder.
 
     Raises:
-        Conflict: `out` exists, or the checkpoint of a run that broke off, and this is no resume; or another run is at it;
-            InvalidInput: recipe or labels do not fit; NotFound: no such split; CorruptFile: a damaged checkpoint;
-            Unsupported: no GPU where one is wanted; Exhausted: a GPU's memory is too small, or the disk is full.
+        Conflict: without `resume`, `out` or the checkpoint of an interrupted run exists; or another run is writing there.
+        InvalidInput: recipe or labels do not fit.
+        NotFound: there is no such split.
+        CorruptFile: the checkpoint is damaged.
+        Unsupported: the recipe wants a GPU, and there is none.
+        Exhausted: the GPU's memory is too small, or the disk is full.
     """
     check_version(version)
     if not isinstance(recipe, Recipe):

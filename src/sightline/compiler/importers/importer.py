@@ -23,7 +23,7 @@ Tensors = Mapping[str, np.ndarray]  # tensor name of the ONNX graph -> array, ba
 
 
 class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a network's picture input; None where nothing is. What each means, `InputSpec` tells."""
+    """What is stated about a network's picture input, None where nothing is. `InputSpec` explains the fields."""
 
     width: int | None = None
     height: int | None = None
@@ -38,13 +38,13 @@ class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user may have to add to the file.
+    """What you may have to add to a network's file.
 
     Attributes:
         weights: second file, for formats that come in two; None looks beside the first.
-        architecture: what a file of bare weights belongs to: "timm/NAME", "torchvision/NAME", or "FILE.py:FUNCTION".
+        architecture: architecture that bare weights belong to: "timm/NAME", "torchvision/NAME", or "FILE.py:FUNCTION".
         outputs: names of the tensors to end the graph at; empty keeps the network's own outputs.
-        width, height: input size in pixels, for networks that take any.
+        width, height: input size in pixels, for networks that take any size.
         channels: input channels, 1 or 3, for networks that do not say.
     """
 

@@ -55,10 +55,10 @@ class ImportResult:
     """An imported Model.
 
     Attributes:
-        folder, manifest: where it lies, and what its record says: task, categories, input, decode and more.
+        folder, manifest: its folder, and its record: task, categories, input, decode and more.
         verification: what the comparison with the source found.
         probe: the ways of feeding that were tried, best first; empty without `probe`.
-        notes: what was found out or assumed, a line each.
+        notes: what was found or assumed, one line each.
     """
 
     folder: Path
@@ -77,18 +77,18 @@ class ImportResult:
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user says of a network beyond its file.
+    """What you know about a network beyond its file.
 
     Attributes:
-        stated: parts of the input spec; they win over the file's. Means and stds are for red, green, blue, whatever the
-            network's channel order.
-        preset: name of a usual input spec; fills what neither the user nor the file states, before what is published of the
+        stated: parts of the input spec; they take precedence over the file's. Means and stds are for red, green, blue, whatever
+            the network's channel order.
+        preset: name of a usual input spec. It fills what neither you nor the file state, before what is published about the
             architecture does.
-        categories: names of the outputs' classes in order; they win over the file's.
+        categories: names of the outputs' classes, in order; they take precedence over the file's.
         background: the outputs' first class is a background that `categories` leaves out.
         head: name of the decode head; None finds it.
         head_parameters: numbers the head needs: anchors, priors, variances.
-        confidence: predictions below it are dropped, 0..1; None takes the head's usual one.
+        confidence: predictions below it are dropped, 0..1; None takes the head's usual threshold.
     """
 
     stated: StatedInput = StatedInput()
@@ -120,18 +120,18 @@ def import_network(
 
     Args:
         source: file or folder of the network, or the module itself (then `options` gives its size).
-        out: Model folder to make, which must not exist, or a Workspace that shelves it under its name and id.
-        name: of the Model.
+        out: new folder of the Model, or a Workspace, which shelves it under its name and id.
+        name: name of the Model.
         framework: name of an importer, or "auto".
         options: what the reader needs beyond the file.
-        meaning: what the user says of inputs and outputs.
-        probe: labelled pictures to try the presets on, in place of a preset; the best way of feeding becomes the Model's. Those
-            of a test split are left out where there are others.
-        pictures: to compare with the source on; without them those of `probe`, else generated ones.
-        seed: of the choice of pictures.
+        meaning: what you know about inputs and outputs.
+        probe: labelled pictures on which to try every preset, instead of naming one; the best way of feeding becomes the
+            Model's. Pictures of a test split are left out if there are others.
+        pictures: pictures on which to compare with the source; by default those of `probe`, else generated ones.
+        seed: seed of the choice of pictures.
 
     Raises:
-        Unsupported: no vision network, layers we cannot carry over, or a graph that differs from its source.
+        Unsupported: this is no vision network, has layers that cannot be imported, or its graph differs from its source.
         Exhausted: the disk is full.
         InvalidInput, NotFound, Conflict, MissingPackage: see the messages.
     """

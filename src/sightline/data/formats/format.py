@@ -19,17 +19,17 @@ from sightline.data.versions import DatasetVersion
 
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture with its labels, as a format holds it or a program has it: what `import_dataset` takes.
+    """One picture with its labels, read from a format or made by a program: what `import_dataset` takes.
 
     Attributes:
-        file_name: unique within the data set, POSIX separators: the path below the source's picture folder.
+        file_name: unique within the dataset, with POSIX separators: the path below the source's picture folder.
         path: the picture on disk, or None when `content` holds it.
         content: the encoded picture, or `uint8 (H, W, 3)` RGB, which is stored as PNG.
-        split: "train", "val", "test", any other name, or None when none is given.
-        annotations: in pixels of the upright picture, its EXIF orientation applied; what reaches over its edge is clipped.
-        declared_size: `(width, height)` the labels claim, checked against the picture; None when they claim none.
+        split: "train", "val", "test", any other name, or None.
+        annotations: in pixels of the upright picture, its EXIF orientation applied; what reaches over the edge is clipped.
+        declared_size: `(width, height)` that the labels claim, checked against the picture; None if they claim none.
         warning: why the picture comes without labels; counted only when the picture itself arrives.
-        is_upright: the labels are known to be those of the upright picture; else an import warns where EXIF turns it.
+        is_upright: the labels are known to belong to the upright picture; else an import warns where EXIF turns it.
     """
 
     file_name: str

@@ -68,7 +68,7 @@ Value = TypeVar("Value")
 
 
 class AsyncClient:
-    """A server's client, to be used on one event loop; close it with `aclose`, or use `async with`. See `Client`.
+    """A client of a server, for use on one event loop; close it with `aclose`, or use `async with`. See `Client`.
 
     A process forked from its own may use it on one event loop of its own.
     """
@@ -115,7 +115,7 @@ class AsyncClient:
         confidence_threshold: float | None = None,
         version: str | int = "",
     ) -> list[Annotation] | list[list[Annotation]]:
-        """See `Client.predict`. Arrays and files are encoded and read on a thread, not on the event loop."""
+        """See `Client.predict`. A thread, not the event loop, encodes arrays and reads files."""
         if isinstance(pictures, PICTURE_TYPES):
             return await self._ask(model, pictures, confidence_threshold, version)
         return [found async for found in self.predict_stream(model, pictures, confidence_threshold, version=version)]
@@ -128,7 +128,7 @@ class AsyncClient:
         in_flight: int | None = None,
         version: str | int = "",
     ) -> AsyncIterator[list[Annotation]]:
-        """See `Client.predict_stream`; what gives the pictures may be awaited for them, too."""
+        """See `Client.predict_stream`; the pictures may also come from an asynchronous iterable."""
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
         values = pictures if isinstance(pictures, AsyncIterable) else iterate_pictures(pictures)
         return self._stream(model, values, confidence_threshold, version, count)

@@ -60,22 +60,22 @@ CLOSED = "this client is closed; make a new one"
 
 
 class Client:
-    """A server's client. Safe to use from several threads and in processes forked from its own; close it, or use `with`.
+    """A client of a server. Safe in several threads and in processes forked from its own; close it, or use `with`.
 
     Args:
-        url: of the server, for example `http://127.0.0.1:8000`.
-        api_key: sent as a bearer token; None: none.
-        timeout_s: for one answer, from the first sending to the last byte, retries and waits included, however slowly it comes;
-            how long the system looks up the server's name is not in it. None: as long as it takes, a week at most.
-        retries: sendings after the first, of what may be sent again.
-        in_flight: requests on their way at once for a list of pictures, at least 1.
-        ca_file: PEM file of the authorities to trust for https; None: those of the system, or of SSL_CERT_FILE.
-        client_certificate, client_key: PEM files to show to a server that asks its clients for a certificate; without a key
-            file the key stands in the certificate's.
+        url: address of the server, for example `http://127.0.0.1:8000`.
+        api_key: sent as a bearer token; None sends none.
+        timeout_s: time for one answer, from the first sending to the last byte, with retries and waits. The system's look-up of
+            the server's name is not counted. None waits as long as it takes, a week at most.
+        retries: how often a request that may be sent again is sent again.
+        in_flight: most requests at once for a list of pictures, at least 1.
+        ca_file: PEM file of the authorities to trust for https; None takes the system's, or those of SSL_CERT_FILE.
+        client_certificate, client_key: PEM files to show to a server that asks for a certificate; without a key file the key
+            is in the certificate's file.
 
-    Raises, from every method: NotFound, InvalidInput, Conflict, Unsupported as the server says; AccessDenied when one of the
-        two does not trust the other; Exhausted when it refuses (queue full, rate limit; its `retry_after_s` is the server's
-        word) or does not answer in time; Unreachable, an Exhausted, when nobody is there. Conflict also when this client is
+    Raises, from every method: NotFound, InvalidInput, Conflict or Unsupported, as the server says; AccessDenied when one of the
+        two does not trust the other; Exhausted when the server refuses (queue full, rate limit; `retry_after_s` is what it
+        says) or does not answer in time; Unreachable, an Exhausted, when no server is there; Conflict once the client is
         closed.
     """
 
@@ -120,12 +120,12 @@ class Client:
         confidence_threshold: float | None = None,
         version: str | int = "",
     ) -> list[Annotation] | list[list[Annotation]]:
-        """Annotations, best first: of one picture a list, of a list of pictures a list each.
+        """Annotations, best first: a list for one picture, a list of lists for several.
 
         Args:
             model: name in the server's repository.
             pictures: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
-            confidence_threshold: drop predictions below it, 0..1; None: the model's own.
+            confidence_threshold: drop predictions below it, 0..1; None takes the model's own.
             version: its number, also as text; "" lets the server choose.
         """
         if isinstance(pictures, PICTURE_TYPES):
@@ -140,9 +140,9 @@ class Client:
         in_flight: int | None = None,
         version: str | int = "",
     ) -> Iterator[list[Annotation]]:
-        """Annotations of each picture in order, several requests on their way at once; memory stays bounded.
+        """Annotations of each picture, in order, with several requests in flight at once; memory stays bounded.
 
-        Leaving it early, by an error or Ctrl-C too, ends the requests on their way at once.
+        Leaving it early, even by an error or Ctrl-C, ends the requests in flight at once.
         """
         count = self._in_flight if in_flight is None else check_in_flight(in_flight)
 
@@ -158,12 +158,12 @@ class Client:
     def predict_raw(
         self, model: str, tensors: Mapping[str, np.ndarray], version: str | int = "", outputs: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:
-        """What the graph answers to tensors, both as binary tensors of the Open Inference Protocol V2.
+        """The graph's outputs for input tensors, both sent as binary tensors of the Open Inference Protocol V2.
 
         Args:
-            tensors: input name -> array as `metadata(model)` says, batch axis first; BYTES as arrays of bytes or str objects.
+            tensors: input name -> array as `metadata(model)` describes it, batch axis first; BYTES as arrays of bytes or str.
             version: its number, also as text; "" lets the server choose.
-            outputs: names of the wanted outputs; empty asks for all.
+            outputs: names of the outputs to return; empty returns all.
 
         Returns: output name -> array; BYTES as object arrays of bytes, BF16 as float32.
         """
@@ -175,7 +175,7 @@ class Client:
         return found
 
     def ready(self, model: str = "", version: str | int = "") -> bool:
-        """Whether the server, or a model of it, takes requests; False also when nobody answers at the URL."""
+        """Whether the server, or one of its models, takes requests; False also when nobody answers at the URL."""
         path = make_model_path(model, version, "/ready") if model else "/v2/health/ready"
         outcome = self._exchange(ClientCall(method="GET", path=path))
         return read_ready(outcome, self.url)
@@ -192,11 +192,11 @@ class Client:
         return found
 
     def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
-        """Load a model, or load it anew; sent again only if it never left. Args: configuration: instead of its file's."""
+        """Load a model, or load it anew; not sent again once it has left. Args: configuration: replaces that of its file."""
         self._send(call_load(model, configuration))
 
     def unload(self, model: str, with_dependents: bool = False) -> None:
-        """Unload a model; sent again only if it never left."""
+        """Unload a model; not sent again once it has left."""
         self._send(call_unload(model, with_dependents))
 
     def start_stream(
@@ -208,12 +208,12 @@ class Client:
         file: str = "",
         **options: Any,
     ) -> StreamState:
-        """Have the server run a model over a video or camera; sent again only if it never left.
+        """Have the server run a model over a video or camera; not sent again once it has left.
 
         Args:
             model: name in the server's repository.
             video: path of a file to send, within `timeout_s`.
-            url: of a camera or video that the server opens, where its operator allows that.
+            url: address of a camera or video that the server opens, if its operator allows that.
             file: name of a video in the server's own folder.
             options: those of `POST /v2/streams`: version, frames_per_second, realtime, drop, max_waiting_frames, confidence,
                 loop, name.
@@ -222,11 +222,11 @@ class Client:
         return found
 
     def follow_stream(self, stream: str, after: int = 0) -> Iterator[StreamEvent]:
-        """Results of a stream as they come, to its end; a connection that breaks is made again, and nothing is lost by that.
+        """Results of a stream as they come, to its end. A broken connection is made again without losing results.
 
         Args:
             stream: its id.
-            after: number of the last event that is known; 0: from the oldest that the server keeps.
+            after: number of the last event you have; 0 starts at the oldest that the server keeps.
 
         Raises: as every method; Exhausted once no connection could be made for `timeout_s`.
         """
@@ -249,12 +249,12 @@ class Client:
                 self._sleep(following.choose_wait(error))
 
     def list_streams(self) -> list[StreamState]:
-        """This key's streams, with statistics."""
+        """Streams of this client's key, with statistics."""
         found: StreamList = read_json(self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
         return found.streams
 
     def delete_stream(self, stream: str) -> None:
-        """End a stream, and have the server forget it."""
+        """End a stream and have the server forget it."""
         self._send(ClientCall(method="DELETE", path=make_stream_path(stream), is_repeatable=False))
 
     def close(self) -> None:

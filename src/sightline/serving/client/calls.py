@@ -64,7 +64,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model in the server's repository.
 
     Attributes:
-        state: "READY", "LOADING", "UNLOADING" or "UNAVAILABLE"; "" where the server does not say.
+        state: "READY", "LOADING", "UNLOADING" or "UNAVAILABLE"; "" if the server does not say.
         reason: why it is not ready.
     """
 
@@ -83,11 +83,11 @@ class TensorMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of a model.
+    """What a server says about a model.
 
     Attributes:
-        parameters: what the protocol has no word for; of Sightline `task`, `categories`, `max_batch_size` and `also_answers`,
-            the output that is made of the graph's for pictures, when it is asked for.
+        parameters: what the protocol has no word for. Sightline's are `task`, `categories`, `max_batch_size` and
+            `also_answers`: the output that is made from the graph's outputs for pictures, when it is asked for.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself."""
+    """What a server says about itself."""
 
     name: str
     version: str = ""

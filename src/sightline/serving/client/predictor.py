@@ -48,11 +48,11 @@ class RemoteFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RemotePredictor:
-    """A Deployment of a `sightline serve`. Safe to use from several threads; close it, or use `with`.
+    """A Deployment on a server, used like a Predictor. Safe in several threads; close it, or use `with`.
 
     Args:
-        url: of the server, for example `http://127.0.0.1:8000`.
-        name: of the Deployment.
+        url: address of the server, for example `http://127.0.0.1:8000`.
+        name: name of the Deployment.
         timeout_s, api_key, retries, ca_file, client_certificate, client_key: see `Client`.
 
     Raises: NotFound for an unknown name; AccessDenied as `Client` says; Exhausted when no server answers at the URL.
@@ -92,12 +92,12 @@ class RemotePredictor:
 
     @property
     def task(self) -> Task:
-        """What its annotations carry."""
+        """What kind of annotations it answers with."""
         return self.facts.task
 
     @property
     def categories(self) -> Categories:
-        """Names it can answer."""
+        """Categories it can answer with."""
         return Categories(self.facts.categories)
 
     @property
@@ -107,7 +107,7 @@ class RemotePredictor:
 
     @property
     def confidence_threshold(self) -> float | None:
-        """Predictions below it are dropped where a call names none, 0..1; None: the server does not say."""
+        """Predictions below it are dropped if a call names no threshold, 0..1; None if the server does not say."""
         return None if self.facts.decode is None else self.facts.decode.confidence_threshold
 
     @property
@@ -139,7 +139,7 @@ class RemotePredictor:
     def predict(
         self, images: Picture | Iterable[Picture], confidence_threshold: float | None = None
     ) -> list[Annotation] | list[list[Annotation]]:
-        """Annotations, best first: of one picture a list, of a list of pictures a list each.
+        """Annotations, best first: a list for one picture, a list of lists for several.
 
         Args:
             images: a path, encoded bytes, or a `uint8 (H, W, 3)` RGB array; or a list of them.
@@ -157,11 +157,11 @@ class RemotePredictor:
     def predict_stream(
         self, images: Iterable[Picture], confidence_threshold: float | None = None, in_flight: int | None = None
     ) -> Iterator[list[Annotation]]:
-        """Annotations of each picture in order, with `in_flight` requests on their way at once; memory stays bounded."""
+        """Annotations of each picture, in order, with `in_flight` requests at once; memory stays bounded."""
         return self.client.predict_stream(self.name, images, confidence_threshold, in_flight)
 
     def predict_encoded(self, contents: Sequence[bytes], confidence_threshold: float | None = None) -> list[list[Annotation]]:
-        """Annotations of each encoded picture; its bytes travel as they are."""
+        """Annotations of each encoded picture, whose bytes are sent as they are."""
         return self.predict(contents, confidence_threshold)
 
     def draw(self, image: Picture, confidence_threshold: float | None = None) -> bytes:

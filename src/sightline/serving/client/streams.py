@@ -25,12 +25,12 @@ READ_BYTES = 1 << 16
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream of a server.
+    """A stream on a server.
 
     Attributes:
         state: "starting", "running", "reconnecting", "ended" or "failed"; detail: why.
-        source: where its video comes from; video: what it is, once it was opened.
-        last_event: number of the latest.
+        source: where the video comes from; video: what it is, once it was opened.
+        last_event: number of the latest event.
     """
 
     id: str
@@ -59,16 +59,16 @@ class ImageSize(msgspec.Struct, frozen=True):
 
 
 class StreamEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a stream.
+    """An event of a stream.
 
     Attributes:
-        type: "frame": its annotations are here; "end": there are no more, see `state` and `detail`; "lost": this reader was too
-            slow, and `count` events are gone.
-        id: number of the event, from 1; 0 of "lost".
-        model, version: that answered.
-        frame: its place among all frames of the video, from 0; repeat: how often the video had been shown before.
-        pts: in ticks of the video's clock; time_s: the same in seconds.
-        latency_ms: from the moment the frame was due.
+        type: "frame": a frame with its annotations; "end": the last event, see `state` and `detail`; "lost": this reader was
+            too slow, and `count` events are gone.
+        id: number of the event, from 1; 0 for "lost".
+        model, version: what answered.
+        frame: number of the frame in the video, from 0; repeat: how often the video had been shown before.
+        pts: time of the frame in ticks of the video's clock; time_s: the same in seconds.
+        latency_ms: time since the moment the frame was due.
         state: "ended" or "failed".
     """
 
