@@ -111,9 +111,12 @@ def render_formats() -> str:
         "`--option KEY=VALUE` sets an option of its reader. Export with `sightline export DATASET --format NAME --out FOLDER`, "
         "which refuses to lose anything unless `--allow-loss` is given.\n"
     ]
+    described: dict[str, str] = {}
     for name, target in FORMATS.items():
         module = importlib.import_module(target.partition(":")[0])
-        parts.append(f"## {name}\n\n{load_format(name).description}\n\n{(module.__doc__ or '').strip()}\n")
+        first = described.setdefault(module.__name__, name)
+        about = (module.__doc__ or "").strip() if first == name else f"Everything else is as for [{first}](#{first})."
+        parts.append(f"## {name}\n\n{load_format(name).description}.\n\n{about}\n")
     return "\n".join(parts)
 
 

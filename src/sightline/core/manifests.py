@@ -42,8 +42,8 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             shorter side to size / crop_fraction and cuts the middle; "pad" leaves the picture as it is, for graphs that take
             any size, and repeats its last row and column up to the next multiples of height and width.
         shrink: how a larger picture is made smaller: "area" averages the pixels that fall together, which keeps fine detail
-            from turning into noise; "bilinear" samples four pixels, as networks trained with plain OpenCV saw it, in a quarter of
-            the time.
+            from turning into noise; "bilinear" samples four pixels, as networks trained with plain OpenCV saw it, in a quarter
+            of the time.
         crop_fraction: share of the resized picture that the crop keeps, 0..1; only for "centre_crop".
         pad_value: pixel value of the letterbox's bands, 0..255.
     """

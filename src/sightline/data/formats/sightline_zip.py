@@ -1,9 +1,9 @@
-"""Our own zip, the only lossless format: `manifest.json`, `items.parquet`, `location.json` and the pictures as
+"""Our own zip, the only lossless format: `manifest.json`, `items.parquet`, `location.json`, and the pictures as
 `blobs/sha256/..`.
 
-Unpacked it is a DatasetVersion folder that can be opened where it lies. Importing it copies the version itself, every file and
-picture checked against its hash, so the id is the same before and after. The list of a zip's entries is held in memory while it
-is written or read: 0.5 KB a picture to write, 1 KB to read (benchmarks/data_scale.py).
+Unpacked, it is a DatasetVersion folder that can be opened in place. Importing it copies the version itself and checks every
+file and picture against its hash, so the id stays the same. While a zip is written or read, the list of its entries is held in
+memory: 0.5 KB per picture to write, 1 KB to read (benchmarks/data_scale.py).
 """
 
 import hashlib

@@ -1,15 +1,20 @@
-"""Boxes in CSV or TSV lists, a row a box, one list or one a split: Roboflow's, TensorFlow's, RetinaNet's, Open Images'.
+"""Boxes in CSV or TSV lists, one row per box, as Roboflow, TensorFlow, RetinaNet and Open Images write them.
 
-The columns are told by their names: the picture (filename, image, path ...), the class and two corners (xmin, ymin, xmax, ymax;
-x1, y1, x2, y2; left, top, right, bottom); width and height are those of the picture. Lists without a class name one thing. A
-row without a box is a picture with nothing on it. Coordinates are pixels, or shares of the picture's size in Open Images and
-where none is above 1.5 (then told). The lists lie in the folder itself, in one right inside (annotations/, train/) or in one
-inside a split's. Columns of confidence, occluded, truncated and difficult are read, but not written.
+There is one list, or one for each split. The lists are in the folder itself, in one directly inside it (annotations/, train/),
+or in one inside a split's folder.
 
-Options of `read`: `lists`, `classes` and `images`, as `class_list` has them. Open Images' class names come from the table of
-descriptions; its masks, labels of whole pictures and relations are not read, which is told.
+**Columns** are recognised by their names: the picture (filename, image, path ...), the class, and two corners (xmin, ymin,
+xmax, ymax; x1, y1, x2, y2; left, top, right, bottom). Width and height are those of the picture. A list without a class names
+one thing. A row without a box is a picture with nothing on it. Columns of confidence, occluded, truncated and difficult are
+read, but not written.
 
-Written are `annotations.csv`, `classes.txt` and `images/`.
+**Coordinates** are pixels. They are shares of the picture's size in Open Images, and where none is above 1.5; the report then
+says so.
+
+**Options of the reader:** `lists`, `classes` and `images`, as for `class_list`. Open Images' class names come from the table
+of descriptions. Its masks, labels of whole pictures and relations are not read, and the report says so.
+
+**Written:** `annotations.csv`, `classes.txt` and `images/`.
 """
 
 import csv
@@ -91,7 +96,9 @@ class BoxListFormat:
     """Pictures and boxes named in text lists, a row a box."""
 
     name = "box_list"
-    description = "CSV lists of boxes, a row a box (Roboflow and TensorFlow, RetinaNet, Open Images), one list or one a split"
+    description = (
+        "CSV lists of boxes, one row per box (Roboflow and TensorFlow, RetinaNet, Open Images), one list or one per split"
+    )
 
     def detect(self, source: Path) -> float:
         """Sure of a folder or file with rows of a picture's name and two corners."""

@@ -1,9 +1,13 @@
 """Cityscapes: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png` and, below `gtFine`, polygons and label pictures of the same name.
 
-Options of `read`: `annotations` is "semantic" (a mask a class, from labelIds, instanceIds or labelTrainIds, else painted from
-the polygons in order, later on top) or "instance" (every polygon an object); `classes` is "evaluated" (the 19 that count, the
-rest is ignored) or "all" (every class but void ones). Without options it reads semantic masks of the evaluated classes; what we
-wrote ourselves (it has a `classes.csv`) comes back as it was.
+**Options of the reader:**
+
+- `annotations`: "semantic" makes one mask per class, from labelIds, instanceIds or labelTrainIds, else painted from the
+  polygons in order, later ones on top. "instance" makes every polygon an object.
+- `classes`: "evaluated" reads the 19 classes that count and ignores the rest; "all" reads every class but the void ones.
+
+Without options it reads semantic masks of the evaluated classes. A folder that Sightline wrote (it has a `classes.csv`) comes
+back as it was.
 """
 
 from collections.abc import Iterator

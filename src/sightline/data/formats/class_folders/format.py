@@ -1,17 +1,19 @@
-"""One folder a class, as ImageNet, CIFAR and Ultralytics' classification keep it: `split/class/file` or `class/file`.
+"""One folder for each class, as ImageNet, CIFAR and Ultralytics' classification keep it: `split/class/file` or `class/file`.
 
-`class/split/file` is read too. A class is the folder below the split (or the data set); deeper folders only sort its pictures.
-A `classes.txt` beside the folders sets the order of the classes; without it they come by name.
+`class/split/file` is read too. A class is the folder below the split (or below the dataset); deeper folders only sort its
+pictures. A `classes.txt` beside the folders sets the order of the classes; without it they are in the order of their names.
 
-Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes unless classes.txt names them.
-Splits are told by name (train, valid, TESTING), also with further words where one is for training (training_set, seg_test).
-Folders beside splits are not read, nor those of masks inside a class, which is told: of MVTec AD come the splits and the kinds
-of defects, not the masks.
+- Folders named like pictures or masks (images, masks, labels, ground_truth ...) are no classes, unless classes.txt names them.
+- Splits are recognised by name (train, valid, TESTING), also with further words if one of them is for training (training_set,
+  seg_test).
+- Folders beside splits and folders of masks inside a class are not read, and the report says so. Of MVTec AD the splits and
+  the kinds of defects are read, not the masks.
+- The report names classes that are named like cameras, dates or lots.
 
-Classes that are named like cameras, dates or lots are told. With the option `labels=none` no folder is a class: all pictures
-come without labels, a folder named like a split is one.
+**Option of the reader:** with `labels=none` no folder is a class. All pictures come without labels, and a folder named like a
+split is one.
 
-Found by itself (without `--format`) it is only where no file among the pictures looks like their annotations.
+The format is found without `--format` only if no file among the pictures looks like their annotations.
 """
 
 from collections import Counter
@@ -64,7 +66,7 @@ class ClassFoldersFormat:
     """Pictures sorted into folders by class; one label a picture."""
 
     name = "class_folders"
-    description = "a folder a class (ImageNet, CIFAR, YOLO classification): split/class/picture or class/picture"
+    description = "one folder per class (ImageNet, CIFAR, YOLO classification): split/class/picture or class/picture"
 
     def detect(self, source: Path) -> float:
         """Fairly sure of two or more folders with pictures; a plain folder of pictures is one without labels."""

@@ -1,18 +1,22 @@
-"""Labels of whole pictures in text lists: CSV, TSV or `file label` rows, one list or one a split.
+"""Labels of whole pictures in text lists: CSV, TSV or `file label` rows; one list, or one for each split.
 
-Options of `read`: `lists`, a mapping from split to list file (`{"train": "a.csv", "test": "b.csv"}`; paths below the source or
-anywhere); `classes`, a file or a list of class names, in the order of the class numbers; `images`, the folder of pictures.
+**Options of the reader:**
 
-Where no name of a picture has a folder, the picture may lie anywhere in the data set; folders that a name has count, but for
-those that all names begin with (told, where they are not there). A name without a suffix is the picture's stem. A column of
-numbers beside the names (class_id, index ...) sets the order of the classes and tells equal names apart, unless it numbers the
-rows. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252 (then told).
+- `lists`: a mapping from split to list file (`{"train": "a.csv", "test": "b.csv"}`); paths are below the source or anywhere.
+- `classes`: a file or a list of class names, in the order of the class numbers.
+- `images`: the folder of pictures.
 
-Where the source has no list but its folders of splits have a `_classes.csv` each (Roboflow: a column of 0 and 1 a class), those
-are the lists.
+**Where pictures are found.** If no name in the list has a folder, the pictures may be anywhere in the dataset. Folders in a
+name count, except those that all names begin with; the report says so if these do not exist. A name without a suffix is the
+picture's stem.
 
-A class number without names gets its name from, in this order: the `classes` option, a file of names beside the lists
-(classes.txt, synsets.txt, labels.txt), the folders of the pictures when every number belongs to exactly one folder, or itself.
+**Which class a number means.** A class number gets its name from the first of these that has it: the option `classes`; a file
+of names beside the lists (classes.txt, synsets.txt, labels.txt); the folders of the pictures, if every number belongs to
+exactly one folder; the number itself. A column of numbers beside class names (class_id, index ...) sets the order of the
+classes and separates equal names, unless it numbers the rows.
+
+If the source has no list, but each of its split folders has a `_classes.csv` (Roboflow: one column of 0 and 1 for each class),
+those are the lists. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252; the report says so in the last case.
 """
 
 import csv
@@ -85,7 +89,7 @@ class ClassListFormat:
     """Pictures and labels named in text lists; several labels a picture are kept."""
 
     name = "class_list"
-    description = "CSV or text lists of pictures and their labels, one list or one a split"
+    description = "CSV or text lists of pictures and their labels, one list or one per split"
 
     def detect(self, source: Path) -> float:
         """Fairly sure of a folder or file with rows of a picture's name and a label."""

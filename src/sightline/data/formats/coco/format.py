@@ -1,14 +1,15 @@
-"""COCO (cocodataset.org/#format-data): one JSON per split with images, categories and annotations, pictures beside it.
+"""COCO (cocodataset.org/#format-data): one JSON per split with images, categories and annotations, and the pictures beside it.
 
-Read: `annotations/instances_<split>.json` with `images/` or `<split>/`, Roboflow's `<split>/_annotations.coco.json`, or a
-single JSON; polygons of several parts, RLE (compressed or not), crowd regions, boxes, whole-image labels (no bbox). Ids may
-be sparse, keys in any order. Keypoints and captions are not kept, and the report says so. Written:
-`annotations/instances_<split>.json` and `images/`; confidence, origin and attributes go into keys of their own ("score",
-"origin", "attributes"), which other readers ignore.
+**Read:** `annotations/instances_<split>.json` with `images/` or `<split>/`, Roboflow's `<split>/_annotations.coco.json`, or a
+single JSON. It may hold polygons of several parts, RLE (compressed or not), crowd regions, boxes, and whole-image labels (no
+bbox). Ids may be sparse, and keys may be in any order. Keypoints and captions are not kept, and the report says so.
 
-Some tools of COCO apply EXIF orientation, others ignore it: labels that record the size of the stored picture are turned with
-it on import. Where no size tells (mirrored, upside down, square), they are taken as upright, and the report warns.
-On export the labels are those of the upright picture, and each picture that EXIF turns is told.
+**Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin and attributes go into keys of their own
+("score", "origin", "attributes"), which other readers ignore.
+
+Some COCO tools apply EXIF orientation, others ignore it. On import, labels that record the size of the stored picture are
+turned with it. Where no size tells (mirrored, upside down, square), labels are taken as upright, and the report warns. On
+export, labels are those of the upright picture, and the report names each picture that EXIF turns.
 """
 
 import math

@@ -1,20 +1,25 @@
-"""Semantic masks beside pictures: index or colour PNGs in a folder of their own, CamVid's layout, binary 0/255 masks.
+"""Semantic masks beside pictures: index or colour PNGs in a folder of their own, CamVid's layout, or binary 0/255 masks.
 
-Folders go together by name: images/ and masks/ (labels/, SegmentationClass/ ...), also inside of splits; train/ and
-trainannot/, train_masks/ or train_labels/. Other folders of pictures are not read, which is told. Roboflow has `1.jpg` and
-`1_mask.png` in one folder, told by its `_classes.csv`.
+**Folders** are paired by name: images/ and masks/ (labels/, SegmentationClass/ ...), also inside splits; train/ and
+trainannot/, train_masks/ or train_labels/. Roboflow keeps `1.jpg` and `1_mask.png` in one folder; its `_classes.csv` tells.
+Other folders of pictures are not read, and the report says so.
 
-Classes come from, in this order: the option `classes` (a list of names, or a file), a table beside the masks (classes.csv,
-dataset_meta.json, label_colors.txt, labelmap.txt, classes.txt, codes.txt), CamVid's own names for its layout, or the masks
-themselves: then 0 is background, 255 alone beside it is `foreground`, other values are `class_N`, and 255 among them is void.
+**Classes** come from the first of these that has them:
 
-A list that names no background or void may leave out the background: when the masks hold the value after the last, the classes
-count from 1 and 0 is background; one class alone may be 255 instead. The report says so; other values are refused.
+1. the option `classes`: a list of names, or a file;
+2. a table beside the masks (classes.csv, dataset_meta.json, label_colors.txt, labelmap.txt, classes.txt, codes.txt);
+3. CamVid's own names, for its layout;
+4. the masks themselves: 0 is background; 255, if it is the only other value, is `foreground`; other values are `class_N`, and
+   255 among them is void.
 
-Masks of one class whose edges are soft (0 and 255 with few pixels of many values between) are cut at 128, and so are JPEGs of
-0 and 255; the report says so. JPEG masks of several classes are refused: their values are not what was drawn.
+A list that names no background or void may leave out the background. If the masks then hold the value after the last class,
+classes count from 1 and 0 is background. A single class may be 255 instead. The report says so; other values are refused.
 
-Written are `images/SPLIT/`, `masks/SPLIT/` (PNG with a palette; 16-bit gray above 255 classes) and `classes.csv`.
+**Soft edges and JPEGs.** Masks of one class with soft edges (0 and 255, with few pixels of many values between) are cut at
+128, and so are JPEGs of 0 and 255; the report says so. JPEG masks of several classes are refused: their values are not those
+that were drawn.
+
+**Written:** `images/SPLIT/`, `masks/SPLIT/` (PNG with a palette; 16-bit gray above 255 classes) and `classes.csv`.
 """
 
 from collections.abc import Collection, Iterator

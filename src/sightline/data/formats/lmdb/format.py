@@ -1,12 +1,15 @@
-"""LMDB of Caffe Datums, as Caffe's `convert_imageset` writes it: a database a split, a picture and its class number an entry.
+"""LMDB of Caffe Datums, as Caffe's `convert_imageset` writes it: one database per split, one picture with its class per entry.
 
-Read: a folder with `data.mdb`, a folder of such folders (`train_lmdb`, `val_lmdb`: the last word that is a split's name tells
-it), or the file itself; Datums with raw uint8 pixels (C, H, W) in BGR order, and encoded ones. Keys such as
-`00000012_cat/7.jpg` give the file name. Option of `read`: `classes`, a file or a list of category names in the order of the
-class numbers. Without it they come from a file inside or beside the database (labels.txt, synset_words.txt, classes.txt,
-synsets.txt), else class 7 is called "class 7". Datums that are damaged or hold floats are dropped and reported.
+**Read:** the file itself, a folder with `data.mdb`, or a folder of such folders (`train_lmdb`, `val_lmdb`: the last word that
+names a split counts). Datums hold raw uint8 pixels (C, H, W) in BGR order, or encoded pictures. Keys such as
+`00000012_cat/7.jpg` give the file name. Datums that are damaged or hold floats are dropped and reported.
 
-Written: `<split>_lmdb/data.mdb` and labels.txt; `lmdb` keeps the pictures' files as they are, `lmdb_raw` their pixels.
+**Option of the reader:** `classes`, a file or a list of category names in the order of the class numbers. Without it they come
+from a file inside or beside the database (labels.txt, synset_words.txt, classes.txt, synsets.txt); else class 7 is called
+"class 7".
+
+**Written:** `<split>_lmdb/data.mdb` and labels.txt. `lmdb` keeps the pictures' files as they are, `lmdb_raw` keeps their
+pixels.
 """
 
 import re
@@ -53,7 +56,7 @@ class LmdbFormat:
     """Encoded Datums: the bytes of the picture files."""
 
     name = "lmdb"
-    description = "LMDB of Caffe Datums: class number and encoded picture (JPEG, PNG), one database a split"
+    description = "LMDB of Caffe Datums: class number and encoded picture (JPEG, PNG), one database per split"
     keeps_files = True
 
     def detect(self, source: Path) -> float:
@@ -98,7 +101,7 @@ class LmdbRawFormat(LmdbFormat):
     """Raw Datums: pixels that Caffe's data layer takes without decoding. Reads all that LmdbFormat reads."""
 
     name = "lmdb_raw"
-    description = "LMDB of Caffe Datums: class number and raw pixels (C, H, W) in BGR order, one database a split"
+    description = "LMDB of Caffe Datums: class number and raw pixels (C, H, W) in BGR order, one database per split"
     keeps_files = False
 
     def detect(self, source: Path) -> float:

@@ -1,21 +1,24 @@
-"""Pascal VOC: one XML a picture (`Annotations`), pictures (`JPEGImages`), split lists (`ImageSets/Main`), segmentation PNGs.
+"""Pascal VOC: one XML per picture (`Annotations`), pictures (`JPEGImages`), split lists (`ImageSets/Main`), segmentation PNGs.
 
-Also read: `labels`, `xmls` or `annots` beside `images` or `data`, flat folders with XML beside the pictures, `train/`,
-`valid/`, `test/` folders of them, and IBM's dialect without `filename` and with `segment_polygons`. Coordinates are taken as
-they stand, edges in pixels from 0: VOC itself counted from 1 and included the last pixel, but nearly all tools since write
-plain corners, and reading those must not move a box. `trainval` is the union of train and val. `difficult`, `truncated`,
-`occluded`, `pose` become attributes unless they say the usual (0, Unspecified).
+**Also read:** `labels`, `xmls` or `annots` beside `images` or `data`; flat folders with the XML beside the pictures; `train/`,
+`valid/`, `test/` folders of them; and IBM's dialect, without `filename` and with `segment_polygons`. `trainval` is the union
+of train and val. `difficult`, `truncated`, `occluded` and `pose` become attributes unless they have their usual value (0,
+Unspecified).
 
-The picture of an XML is the one with its name; `filename` chooses among several, and counts alone where there is none, unless
-that picture has an XML of its own: a `filename` left over from a copied file must not move defects to another picture. Lines
-of split lists may hold a suffix or further columns; a list that names nothing is refused while pictures are in no list.
+**Coordinates** are taken as they are, as edges in pixels from 0. VOC itself counted from 1 and included the last pixel, but
+nearly all tools since write plain corners, and reading those must not move a box.
 
-A mask belongs to the object of its class that states its index in the object picture (`mask_index`, which we write), else to
-the one whose box fits its bounds best.
+**Which picture an XML belongs to.** It is the picture with the XML's name; `filename` chooses among several. If there is none
+of that name, `filename` alone counts, unless that picture has an XML of its own: a `filename` left over from a copied file
+must not move defects to another picture. Lines of split lists may hold a suffix or further columns. A list that names nothing
+is refused if there are pictures in no list.
 
-Some tools of VOC apply EXIF orientation, others ignore it: labels whose `size` is that of the stored picture are turned with
-it on import. Where no size tells (mirrored, upside down, square), they are taken as upright, and the report warns.
-On export the labels are those of the upright picture, and each picture that EXIF turns is told.
+**Which object a mask belongs to.** It is the object of its class that states its index in the object picture (`mask_index`,
+which we write), else the one whose box fits the mask's bounds best.
+
+Some VOC tools apply EXIF orientation, others ignore it. On import, labels whose `size` is that of the stored picture are
+turned with it. Where no size tells (mirrored, upside down, square), labels are taken as upright, and the report warns. On
+export, labels are those of the upright picture, and the report names each picture that EXIF turns.
 """
 
 import math

@@ -1,8 +1,9 @@
 """The older YOLO layout of darknet and Yolo_mark: `obj.data`, `obj.names`, list files, and a text file for each picture.
 
-`obj.data` holds lines `key = value`: `train` and `valid` name list files, `names` the class names. Its paths are relative to
-the folder darknet was started in, so each is looked for from the left, part by part, below the data set's folder.
-The labels of a picture lie beside it, or below `labels` instead of the last `images` or `JPEGImages` of its path.
+`obj.data` holds lines `key = value`: `train` and `valid` name list files, `names` names the file of class names. Its paths are
+relative to the folder in which darknet was started, so each is looked for below the dataset's folder, leaving out its parts
+one by one from the left. The labels of a picture are beside it, or below `labels` in place of the last `images` or
+`JPEGImages` of its path.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,13 @@
-"""YOLO as Ultralytics lays it out: `data.yaml`, `images/...` and, beside it, `labels/...` with a text file a picture.
+"""YOLO as Ultralytics lays it out: `data.yaml`, `images/...`, and beside it `labels/...` with a text file for each picture.
 
-One layout, two writers: `yolo` writes boxes only, as detection wants them; `yolo_segment` writes polygons. Both read all kinds.
-The labels of a picture lie where its path says `labels` instead of its last `images`, or else beside it (folders and suffix in
-any case); no file means nothing is on the picture, and a split without any is told. Without data.yaml, names come from a
-classes.txt (obj.names, _darknet.labels ...) beside or among the labels, as LabelImg, Label Studio and Roboflow's Darknet have
-them; pictures and labels may then lie in one folder or, in either way, in one a split. Ultralytics' classification layout is
-`class_folders`; the older obj.data layout is `darknet`.
+There is one layout and two writers: `yolo` writes boxes only, as detection wants them; `yolo_segment` writes polygons. Both
+read all kinds. Ultralytics' classification layout is `class_folders`; the older obj.data layout is `darknet`.
+
+- **Labels** of a picture are where its path says `labels` in place of its last `images`, or else beside it (folders and suffix
+  in any case). No file means that nothing is on the picture. The report names a split without any file.
+- **Without data.yaml,** names come from a classes.txt (obj.names, _darknet.labels ...) beside or among the labels, as
+  LabelImg, Label Studio and Roboflow's Darknet have them. Pictures and labels may then be in one folder, or, laid out in
+  either way, in one folder per split.
 """
 
 import re
