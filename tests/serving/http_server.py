@@ -12,18 +12,21 @@ import uvicorn
 
 from sightline.serving.http.connections.connection import make_connector
 from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.guard import Guard
 from sightline.serving.process.listening import make_server, open_listener
 
 READ_TIMEOUT_S = 20
 
 
 @contextmanager
-def serve_app(app: Any, edge: Edge | None = None, **options: Any) -> Iterator[int]:
+def serve_app(
+    app: Any, edge: Edge | None = None, gate: Callable[[Any], Any] = lambda scope: None, **options: Any
+) -> Iterator[int]:
     """Serve; gives the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,
-        http=make_connector(edge or Edge()),
+        http=make_connector(edge or Edge(), gate),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -48,7 +51,7 @@ def serve_as_we_do(app: Any, edge: Edge, tls: ssl.SSLContext | None = None) -> I
     """Serve an application that has a lifespan with the settings of the whole server; gives the port."""
     listener, is_up = open_listener("127.0.0.1", 0), threading.Event()
     port = int(listener.getsockname()[1])
-    server = make_server(app, edge, is_up.set, tls)
+    server = make_server(Guard(app), edge, is_up.set, tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

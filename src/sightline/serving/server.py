@@ -133,7 +133,6 @@ class InferenceServer:
         self._grpc = self._make_grpc() if self.options.grpc_address is not None else None
         self.grpc_port = 0
         self.app = self._make_app()
-        self.edge.gate = self.app.admit
 
     def is_ready(self) -> bool:
         """Whether the start is over, every model that was to be loaded at it has answered, and the server is not ending."""

@@ -50,9 +50,7 @@ def make_gated(limits: ConnectionLimits) -> tuple[Guard, Edge, list[RequestRecor
     """A guard that is the gate of an edge, every queue full, and what both are going to tell."""
     told: list[RequestRecord] = []
     edge = Edge(limits, websocket_prefix="/v2/streams", tellers=[told.append])
-    guard = Guard(EchoApp(), check_room=refuse_room, tellers=[told.append])
-    edge.gate = guard.admit
-    return guard, edge, told
+    return Guard(EchoApp(), check_room=refuse_room, tellers=[told.append]), edge, told
 
 
 def list_statuses(answers: bytes) -> list[int]:
@@ -62,8 +60,7 @@ def list_statuses(answers: bytes) -> list[int]:
 @pytest.fixture(scope="module")
 def shut() -> Iterator[Shut]:
     app, edge = EchoApp(), Edge()
-    edge.gate = refuse
-    with serve_app(app, edge) as port:
+    with serve_app(app, edge, refuse) as port:
         yield Shut(app, edge, port)
 
 
@@ -115,7 +112,7 @@ def test_what_follows_a_refused_request_in_the_same_packet_is_answered_in_turn(
     caplog: pytest.LogCaptureFixture, sent: bytes, statuses: list[int]
 ) -> None:
     guard, edge, told = make_gated(ConnectionLimits())
-    with serve_app(guard, edge) as port, connect(port) as connection:
+    with serve_app(guard, edge, guard.admit) as port, connect(port) as connection:
         connection.sendall(b"POST /predict/full HTTP/1.1\r\nHost: a\r\n" + sent)
         answers = b""
         while len(list_statuses(answers)) < len(statuses):
@@ -132,7 +129,7 @@ def test_a_flood_of_requests_in_one_packet_is_bounded(shut: Shut) -> None:
 
 def test_a_refused_request_whose_body_never_comes_is_told_once() -> None:
     guard, edge, told = make_gated(ConnectionLimits(body_grace_s=0.2, linger_s=0.2))
-    with serve_app(guard, edge) as port:
+    with serve_app(guard, edge, guard.admit) as port:
         sent = b"POST /predict/full HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nxy"
         assert list_statuses(ask_raw(port, sent)) == [503]
         wait_for(lambda: not edge.connections)
@@ -141,8 +138,8 @@ def test_a_refused_request_whose_body_never_comes_is_told_once() -> None:
 
 def test_bodies_that_nobody_holds_are_not_refused_for_those_that_are_held(shut: Shut) -> None:
     edge = Edge(ConnectionLimits(max_buffered_bytes=100))
-    edge.gate, edge.buffered_bytes = refuse, 101
-    with serve_app(EchoApp(), edge) as port, connect(port) as connection:
+    edge.buffered_bytes = 101
+    with serve_app(EchoApp(), edge, refuse) as port, connect(port) as connection:
         connection.sendall(SHUT_POST + b"Content-Length: 20\r\n\r\n")
         assert read_answer(connection).startswith(b"HTTP/1.1 503")
         connection.sendall(b"x" * 20 + GET + b"\r\n")
@@ -151,7 +148,7 @@ def test_bodies_that_nobody_holds_are_not_refused_for_those_that_are_held(shut: 
 
 def test_what_the_gate_let_through_and_the_connection_refused_is_told_once() -> None:
     guard, edge, told = make_gated(ConnectionLimits(max_body_bytes=10))
-    with serve_app(guard, edge) as port:
+    with serve_app(guard, edge, guard.admit) as port:
         too_large = b"Transfer-Encoding: chunked\r\n\r\n14\r\n" + b"x" * 20 + b"\r\n0\r\n\r\n"
         check_refusal(ask_raw(port, POST + too_large), 413)
         assert [(record.status, record.path) for record in told] == [(413, "/")]
@@ -162,23 +159,20 @@ def test_a_defect_of_the_gate_is_500_also_behind_another_request(caplog: pytest.
         if scope["path"] == "/next":
             raise ZeroDivisionError
 
-    edge = Edge()
-    edge.gate = break_down
-    with serve_app(EchoApp(), edge) as port:
+    with serve_app(EchoApp(), gate=break_down) as port:
         assert list_statuses(ask_raw(port, GET + b"\r\n" + NEXT + GET + b"\r\n")) == [200, 500]
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_server_that_ends_waits_for_no_connection_that_was_refused_before_its_body_had_come() -> None:
     edge = Edge()
-    edge.gate = refuse
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         loops.append(asyncio.get_running_loop())
         await EchoApp()(scope, receive, send)
 
-    with serve_app(app, edge) as port, connect(port) as connection:
+    with serve_app(app, edge, refuse) as port, connect(port) as connection:
         connection.sendall(GET + b"\r\n")
         read_answer(connection)
         connection.sendall(SHUT_POST + b"Content-Length: 20\r\n\r\n")

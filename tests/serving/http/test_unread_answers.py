@@ -13,6 +13,7 @@ import uvicorn
 from echo_app import EchoApp, LifespanApp
 from http_server import body_of, connect, read_answer, serve_app, serve_as_we_do, wait_for
 from starlette.responses import Response
+from starlette.types import Scope
 from tls_certificates import make_certificate
 from uvicorn.server import ServerState
 
@@ -92,14 +93,17 @@ class HandTransport(asyncio.Transport):
         """Nothing is read here."""
 
 
+def answer_at_once(scope: Scope) -> Response:
+    return Response(bytes(ANSWER_BYTES))
+
+
 class Asked:
     """A connection over which a large answer has been asked for, and nothing of it been read."""
 
     def __init__(self, edge: Edge, *headers: bytes) -> None:
         self.edge, self.loop, self.transport = edge, HandLoop(), HandTransport()
-        edge.gate = lambda scope: Response(bytes(ANSWER_BYTES))
         config = uvicorn.Config(EchoApp(), log_config=None, lifespan="off")
-        self.connection = EdgeConnection(edge, config, ServerState(), {}, cast(Any, self.loop))
+        self.connection = EdgeConnection(edge, answer_at_once, config, ServerState(), {}, cast(Any, self.loop))
         self.transport.connection = self.connection
         self.connection.connection_made(self.transport)
         self.connection.data_received(b"".join((GET, *headers, b"\r\n")))

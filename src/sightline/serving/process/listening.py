@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
@@ -22,6 +21,7 @@ from sightline.serving.http.connections.connection import make_connector
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.tls_listener import TlsListener
 from sightline.serving.http.connections.websocket import MAX_MESSAGE_BYTES
+from sightline.serving.http.guard import Guard
 from sightline.serving.http.named_hosts import is_address
 from sightline.serving.process.garbage import spare_lasting_objects
 from sightline.serving.process.heap import limit_arenas, return_large_blocks
@@ -69,7 +69,7 @@ def format_url(listener: socket.socket, scheme: str = "http") -> str:
 
 
 def run_server(
-    app: ASGIApp,
+    app: Guard,
     listener: socket.socket,
     edge: Edge,
     on_ready: Callable[[], None],
@@ -115,16 +115,16 @@ def run_server(
 
 
 def make_server(
-    app: ASGIApp,
+    app: Guard,
     edge: Edge,
-    on_ready: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None],
     tls: ssl.SSLContext | None = None,
     on_end: OnEnd | None = None,
 ) -> "_Server":
     """uvicorn's loop around our connections; tests run it in a thread."""
     config = _Config(
         app,
-        http=make_connector(edge),
+        http=make_connector(edge, app.admit),
         loop="uvloop",
         log_config=None,
         access_log=False,

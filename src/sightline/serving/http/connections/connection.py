@@ -1,7 +1,7 @@
 """The server's end of a TCP connection: HTTP/1.1 under limits of size, time and number, for uvicorn's server loop.
 
     edge = Edge(ConnectionLimits(), websocket_prefix="/v2/streams")
-    uvicorn.Config(app, http=make_connector(edge), ...)
+    uvicorn.Config(app, http=make_connector(edge, gate), ...)
 
 A connection is always in one phase, and the phase has a deadline that the edge's sweep looks at, so a request costs no timers.
 A client that hangs up ends its request's task, and with it the work that waits in a queue. A request that breaks the rules is
@@ -23,6 +23,7 @@ from sightline.serving.http.connections.exchange import Exchange
 from sightline.serving.http.connections.phase_clock import Phase, PhaseClock
 from sightline.serving.http.connections.request_head import Headers
 from sightline.serving.http.connections.request_parser import ParsedRequest, RequestParser, make_too_large
+from sightline.serving.http.connections.rules import Gate
 from sightline.serving.http.connections.tls_listener import Arrival
 from sightline.serving.http.connections.websocket import WebSocket
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
@@ -36,9 +37,9 @@ DISCARDED_BYTES = 1024 * 1024  # the rest of a refused request's body is read, t
 logger = logging.getLogger("sightline.serving")
 
 
-def make_connector(edge: Edge) -> type[asyncio.Protocol]:
+def make_connector(edge: Edge, gate: Gate) -> type[asyncio.Protocol]:
     """What uvicorn's `Config(http=...)` takes: makes the connections of an edge."""
-    return cast(type[asyncio.Protocol], partial(EdgeConnection, edge))  # uvicorn only calls it
+    return cast(type[asyncio.Protocol], partial(EdgeConnection, edge, gate))  # uvicorn only calls it
 
 
 class EdgeConnection(asyncio.Protocol):
@@ -46,6 +47,7 @@ class EdgeConnection(asyncio.Protocol):
 
     Args:
         edge: its limits.
+        gate: decides, once what came with the head of a request is parsed, whether the application is asked.
         config, server_state, app_state, _loop: of uvicorn's server.
         arrival: as what it was counted until its TLS handshake was over; None without one.
 
@@ -56,6 +58,7 @@ class EdgeConnection(asyncio.Protocol):
     def __init__(
         self,
         edge: Edge,
+        gate: Gate,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -65,7 +68,7 @@ class EdgeConnection(asyncio.Protocol):
         if not config.loaded:
             config.load()
         self.is_write_paused = False
-        self._edge, self._limits = edge, edge.limits
+        self._edge, self._gate, self._limits = edge, gate, edge.limits
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._arrival = arrival
@@ -310,7 +313,7 @@ class EdgeConnection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         """Answer a request at the gate, or let the application do it."""
-        if exchange.is_dropped or exchange.answer_at_gate(self._edge.gate):
+        if exchange.is_dropped or exchange.answer_at_gate(self._gate):
             return
         task = self._loop.create_task(exchange.run(cast(Any, self._config.loaded_app)))
         exchange.task = task

@@ -11,7 +11,7 @@ import msgspec
 
 from sightline.core.errors import Exhausted
 from sightline.serving.http.connections.request_head import Headers
-from sightline.serving.http.connections.rules import ConnectionLimits, Gate
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.cross_origin import list_cross_origin_headers, read_origins
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RequestRecord
@@ -46,7 +46,6 @@ class Edge:
         listeners: of the process, each with as many connections: 2 beside gRPC.
 
     Attributes:
-        gate: decides, once what came with the head of a request is parsed, whether the application is asked; by default always.
         refusals: status -> how many requests connections have refused by themselves.
         buffered_bytes: of bodies that wait for their answers, as they came and as they were decompressed, and of large answers
             that wait to be read.
@@ -62,7 +61,6 @@ class Edge:
     ) -> None:
         self._tellers = tuple(tellers)
         self._allowed_origins = read_origins(allowed_origins)
-        self.gate: Gate = lambda scope: None
         self.limits = limits or ConnectionLimits()
         self._listeners = listeners
         self.websocket_prefix = websocket_prefix
