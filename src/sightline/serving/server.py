@@ -95,10 +95,11 @@ class InferenceServer:
         self._is_ready = self._is_ending = False
         self._are_threads_ended = True
         self._opening_ends_s = 0.0  # on the loop's clock, known when the server begins to end
-        self.authenticator = self._make_authenticator()
+        self.authenticator = Authenticator(
+            read_key_line(self.options.key_line), self.options.keys_file, on_change=self._heed_keys
+        )
         slots = settings.threads
         self.scheduler = Scheduler(slots, tenant_weights=self.authenticator.weights(), express_slots=self.options.express_slots)
-        self.authenticator.on_change = self._heed_keys
         self._threads = DeviceThreads(self.scheduler)
         self.host = ModelHost(
             repository,
@@ -246,7 +247,6 @@ class InferenceServer:
         return write_json({"status": "ok", "ready": self.is_ready()})
 
     def _heed_keys(self) -> None:
-        """Raises: InvalidInput for weights that cannot be, before anything has changed."""
         self.scheduler.set_tenant_weights(self.authenticator.weights())
         self.streams.heed_keys()
 
@@ -280,9 +280,6 @@ class InferenceServer:
             count_unread=self.edge.count_unread,
             max_messages=max(2, self.edge.limits.max_buffered_bytes // self.settings.max_request_bytes),
         )
-
-    def _make_authenticator(self) -> Authenticator:
-        return Authenticator(read_key_line(self.options.key_line), self.options.keys_file)
 
     def _make_connection_limits(self) -> ConnectionLimits:
         return msgspec.structs.replace(self.options.connection_limits, max_body_bytes=self._largest_body_bytes())

@@ -126,20 +126,23 @@ class Authenticator:
         file: JSON or TOML; looked at at most every second, and read again when it has changed. A file that cannot be read
             then leaves the keys as they were and says so in the log. TOML that has lost all of its keys is taken, for
             UNFINISHED_S, for a file that is just being written; half of JSON is none, so that JSON needs no such care.
+        on_change: called when the file was read again and the keys are those that it holds now.
         clock: seconds, monotonic.
-
-    Attributes:
-        on_change: called when the file was read again and has other keys; where it raises InvalidInput, the keys stay as they
-            were.
 
     Raises: NotFound, InvalidInput for a file that cannot be read at the start, or a name that stands twice.
     """
 
-    def __init__(self, records: Iterable[KeyRecord] = (), file: Path | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        records: Iterable[KeyRecord] = (),
+        file: Path | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._fixed = tuple(records)
         self._file = file
+        self._on_change = on_change
         self._clock = clock
-        self.on_change: Callable[[], None] | None = None
         self._stamp: tuple[int, int, int] | None = None
         self._checked_s = float("-inf")
         self._told = ""  # why the file cannot be read, so that it is not told every second
@@ -202,7 +205,8 @@ class Authenticator:
             self._stamp, self._told = stamp, ""  # only now: what cannot be read is tried again, also when its rights are mended
             if self._is_unfinished(records, now_s):
                 return
-            self._change((*self._fixed, *records))
+            self._replace((*self._fixed, *records))
+            self._on_change()
             logger.info("the file of API keys has changed: %d keys", len(self._records))
         except (InvalidInput, NotFound) as error:
             if str(error) != self._told:
@@ -221,19 +225,8 @@ class Authenticator:
             self._emptied_s = None
         return self._emptied_s is not None
 
-    def _change(self, records: Iterable[KeyRecord]) -> None:
-        """Replace the keys and tell of it, or do neither. Raises: InvalidInput."""
-        before = self._records, self._callers
-        self._replace(records)
-        if self.on_change is None:
-            return
-        try:
-            self.on_change()
-        except InvalidInput:
-            self._records, self._callers = before
-            raise
-
     def _replace(self, records: Iterable[KeyRecord]) -> None:
+        """Raises: InvalidInput; the keys are those of before then."""
         by_name: dict[str, KeyRecord] = {}
         for record in records:
             check_record(record)
