@@ -60,5 +60,5 @@ class BoundedBody:
 
 
 def make_too_large(max_bytes: int, remedy: str = SEND_LESS) -> Refusal:
-    """413."""
+    """413 for a body beyond the limit, announced or not."""
     return Refusal(413, f"the body is larger than the limit of {max_bytes} bytes; {remedy}")

@@ -22,12 +22,13 @@ from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.exchange import Exchange
 from sightline.serving.http.connections.phase_clock import Phase, PhaseClock
 from sightline.serving.http.connections.request_head import Headers
-from sightline.serving.http.connections.request_parser import ParsedRequest, RequestParser, make_too_large
+from sightline.serving.http.connections.request_parser import ParsedRequest, RequestParser
 from sightline.serving.http.connections.rules import Gate
 from sightline.serving.http.connections.tls_listener import Arrival
 from sightline.serving.http.connections.websocket import WebSocket
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, write_refusal
+from sightline.serving.http.request_body import make_too_large
 
 ASGI = {"version": "3.0", "spec_version": "2.4"}
 MAX_PIPELINED = 64  # requests that may stand behind the one being answered
@@ -203,7 +204,7 @@ class EdgeConnection(asyncio.Protocol):
         held_bytes = exchange.add_body(body)
         self._edge.buffered_bytes += held_bytes
         if exchange.received_bytes > self._limits.max_body_bytes:
-            raise make_too_large(self._limits)
+            raise make_too_large(self._limits.max_body_bytes)
         if held_bytes and not self._edge.make_room():
             raise Refusal(503, "too many bodies are on their way; send the request again in a moment", 1)
         if exchange.is_full:

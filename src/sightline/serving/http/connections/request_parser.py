@@ -16,6 +16,7 @@ from sightline.serving.http.connections.request_head import Headers, RequestHead
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.problems import INTERNAL_ERROR
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_body import make_too_large
 
 FREE_CHUNKS = 1024  # of a body, however small
 MIN_CHUNK_BYTES = 256  # on average, of a body of more
@@ -192,7 +193,7 @@ class RequestParser:
         method, version = self._parser.get_method(), self._parser.get_http_version()
         head = read_head(method, version, self._target, self._headers, self._websocket_prefix)
         if head.length is not None and head.length > self._limits.max_body_bytes:
-            raise make_too_large(self._limits)
+            raise make_too_large(self._limits.max_body_bytes)
         self._is_websocket, is_upgrade = head.is_websocket, self._parser.should_upgrade()
         if head.is_websocket and not is_upgrade:
             raise Refusal(400, "expected a WebSocket request with Connection: Upgrade, or one without Upgrade")
@@ -219,11 +220,6 @@ class RequestParser:
         limits = self._limits
         most = f"{limits.max_headers} headers of {limits.max_header_bytes} bytes together"
         return Refusal(431, f"expected at most {most}; send fewer")
-
-
-def make_too_large(limits: ConnectionLimits) -> Refusal:
-    """413 for a body beyond the limit, announced or not."""
-    return Refusal(413, f"the body is larger than the limit of {limits.max_body_bytes} bytes; send less at once")
 
 
 def describe_parser_error(error: httptools.HttpParserError) -> Refusal:
