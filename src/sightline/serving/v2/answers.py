@@ -6,7 +6,6 @@ Source: Open Inference Protocol V2, "Inference Response"; Triton's binary tensor
 """
 
 import math
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,13 +26,11 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
 
 
-def make_answer_writer(request: InferRequest, encoding: str = "") -> partial[Response]:
-    """The `write_answer` of a request. Args: encoding: Content-Encoding of the answer, "" for none."""
-    return partial(write_answer, request, encoding)
+def write_answer(request: InferRequest, facts: ServedFacts, inferred: Inferred, encoding: str) -> Response:
+    """The whole answer. Args: encoding: its Content-Encoding; "" for none.
 
-
-def write_answer(request: InferRequest, encoding: str, facts: ServedFacts, inferred: Inferred) -> Response:
-    """The whole answer. Raises: InvalidInput for an output the model does not have, or that has no form in JSON."""
+    Raises: InvalidInput for an output the model does not have, or that has no form in JSON.
+    """
     described: list[dict[str, Any]] = []
     parts: list[bytes | memoryview] = [b""]  # the JSON comes first
     for output, array in select_outputs(request, facts, inferred):

@@ -22,7 +22,7 @@ from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.inference.service import InferenceService
-from sightline.serving.v2.answers import make_answer_writer
+from sightline.serving.v2.answers import write_answer
 from sightline.serving.v2.bodies import choose_encoding
 from sightline.serving.v2.describing import describe_server
 from sightline.serving.v2.inferring import Hold, Inferrer
@@ -99,9 +99,9 @@ class V2Endpoints:
         header_length = read_header_length(head[b"inference-header-content-length"], body)
         is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
         opened = await asyncio.to_thread(open_request, body, header_length) if is_large else open_request(body, header_length)
-        make_writer = partial(make_answer_writer, encoding=choose_encoding(head[b"accept-encoding"]))
+        write = partial(write_answer, encoding=choose_encoding(head[b"accept-encoding"]))
         tenant = request.scope.get("state", {}).get("tenant", "")
-        answer = await self._inferrer.infer(opened, facts, make_writer, version=version, tenant=tenant, is_large=is_large)
+        answer = await self._inferrer.infer(opened, facts, write, version=version, tenant=tenant, is_large=is_large)
         assert isinstance(answer, Response)
         return answer
 

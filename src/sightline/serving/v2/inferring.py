@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.requests import InferRequest, OpenedRequest, make_call
 
 Hold = Callable[[int], AbstractContextManager[None]]
-MakeWriter = Callable[[InferRequest], Callable[[ServedFacts, Inferred], Any]]
+WriteAnswer = Callable[[InferRequest, ServedFacts, Inferred], Any]
 
 
 class Inferrer:
@@ -33,7 +34,7 @@ class Inferrer:
         self,
         opened: OpenedRequest,
         facts: ServedFacts,
-        make_writer: MakeWriter,
+        write_answer: WriteAnswer,
         *,
         version: str,
         tenant: str,
@@ -44,7 +45,7 @@ class Inferrer:
 
         Args:
             facts: of the version that would answer now.
-            make_writer: gives the `write_answer` of the request, once that is read.
+            write_answer: makes the protocol's answer to the request, on the inferring thread.
             version: as the client asked for it.
             remaining_s: that the client waits at most; None: it did not say.
             is_large: it is read in a thread, whatever its inputs claim.
@@ -57,4 +58,4 @@ class Inferrer:
             if remaining_s is not None:
                 timeout_s = remaining_s if asked.timeout_s is None else min(remaining_s, asked.timeout_s)
                 asked = msgspec.structs.replace(asked, timeout_s=timeout_s)
-            return await self._service.infer(make_call(asked, facts, make_writer(asked), version, tenant))
+            return await self._service.infer(make_call(asked, facts, partial(write_answer, asked), version, tenant))

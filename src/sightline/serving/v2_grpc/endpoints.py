@@ -19,7 +19,7 @@ from sightline.serving.v2.inferring import Hold, Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.messages import HEALTH_PACKAGE, SERVICE, Message, find_message
-from sightline.serving.v2_grpc.tensors import make_answer_writer, open_request, read_parameters
+from sightline.serving.v2_grpc.tensors import open_request, read_parameters, write_answer
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ class GrpcEndpoints:
         answer = await self._inferrer.infer(
             open_request(message),
             facts,
-            partial(make_answer_writer, is_in_stream=is_in_stream),
+            partial(write_answer, is_in_stream=is_in_stream),
             version=message.model_version,
             tenant=origin.caller.name,
             remaining_s=origin.remaining_s,

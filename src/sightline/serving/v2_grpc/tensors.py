@@ -7,7 +7,6 @@ Source: Open Inference Protocol V2, "GRPC", "Tensor Data".
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,13 +69,11 @@ def open_request(message: Message) -> OpenedRequest:
     return make_request(message.id, parameters, _claim_inputs(message), make_outputs(outputs, parameters))
 
 
-def make_answer_writer(request: InferRequest, is_in_stream: bool = False) -> partial[bytes]:
-    """The `write_answer` of a request. Args: is_in_stream: the answer is a message of a stream."""
-    return partial(write_answer, request, is_in_stream)
-
-
-def write_answer(request: InferRequest, is_in_stream: bool, facts: ServedFacts, inferred: Inferred) -> bytes:
+def write_answer(request: InferRequest, facts: ServedFacts, inferred: Inferred, is_in_stream: bool) -> bytes:
     """The bytes of a `ModelInferResponse`, or of the `ModelStreamInferResponse` around it. Runs on the inferring thread.
+
+    Args:
+        is_in_stream: the answer is a message of a stream.
 
     Raises: InvalidInput for an output the model does not have.
     """
