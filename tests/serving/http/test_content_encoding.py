@@ -1,4 +1,4 @@
-"""Bodies that came compressed."""
+"""Bodies that came compressed, and answers that are asked for so."""
 
 import asyncio
 import gzip
@@ -9,7 +9,13 @@ from contextlib import contextmanager
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.http.content_encoding import Decompressor, decompress_body, read_encoding
+from sightline.serving.http.content_encoding import (
+    Decompressor,
+    choose_encoding,
+    compress_body,
+    decompress_body,
+    read_encoding,
+)
 from sightline.serving.http.refusals import Refusal
 
 
@@ -30,6 +36,19 @@ def test_a_compressed_body_is_bounded_and_stands_alone(encoding, compress):
 @pytest.mark.parametrize(("header", "encoding"), [(b"", ""), (b"identity", ""), (b" GZip ", "gzip"), (b"br", "br")])
 def test_no_coding_and_identity_are_one(header, encoding):
     assert read_encoding(header) == encoding
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [(b"gzip", "gzip"), (b" Deflate ", "deflate"), (b"gzip, deflate", ""), (b"br", ""), (b"", ""), (b"gzip;q=0", "")],
+)
+def test_one_coding_is_a_wish_and_a_list_is_not(accepted, encoding):
+    assert choose_encoding(accepted) == encoding
+
+
+def test_what_is_compressed_is_undone_by_the_standard_library():
+    assert gzip.decompress(compress_body(b"abc", "gzip")) == b"abc"
+    assert zlib.decompress(compress_body(b"abc", "deflate")) == b"abc"
 
 
 def test_what_a_body_becomes_is_counted_while_it_is_in_use():

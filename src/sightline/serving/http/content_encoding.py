@@ -1,4 +1,4 @@
-"""Undo the Content-Encoding of a request's body, wherever one may come compressed.
+"""The Content-Encoding of bodies: undone for requests, wherever one may come compressed, and applied for those who ask for it.
 
 Decompression stops at the same limit as reading does, so a small bomb costs no more memory than a large honest body.
 """
@@ -14,6 +14,7 @@ from sightline.serving.http.request_body import make_too_large
 
 GZIP, ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS  # "deflate" means the zlib format: RFC 9110 §8.4.1.2
 WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
+COMPRESSION_LEVEL = 1  # tensors of floats hardly shrink more at 6, which takes several times as long
 DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is done
 
 
@@ -71,3 +72,19 @@ def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if decompressor.unused_data:  # gzip may hold many members, but no client sends them, and each would copy the rest
         raise InvalidInput(f"{len(decompressor.unused_data)} bytes follow the {encoding} of the body; send nothing after it")
     return content
+
+
+def choose_encoding(accepted: bytes) -> str:
+    """The coding an answer gets for an Accept-Encoding header, "" for none.
+
+    Only a header that names exactly one coding is a wish, as `tritonclient` states it; HTTP libraries send lists of all they
+    can undo with every request, and compressing for them would cost more time than it saves.
+    """
+    encoding = accepted.decode("latin-1").strip().lower()
+    return encoding if encoding in WINDOWS else ""
+
+
+def compress_body(body: bytes, encoding: str) -> bytes:
+    """Apply a coding of `choose_encoding`."""
+    compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=WINDOWS[encoding])
+    return compressor.compress(body) + compressor.flush()

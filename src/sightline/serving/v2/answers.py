@@ -17,8 +17,8 @@ from sightline.imaging.files.reading import encode_image
 from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.heads.pictures import write_pictures
 from sightline.imaging.ranking import find_smallest
+from sightline.serving.http.content_encoding import compress_body
 from sightline.serving.inference.calls import Inferred, ServedFacts
-from sightline.serving.v2.bodies import find_compressor
 from sightline.serving.v2.requests import IMAGE, InferRequest, RequestedOutput, find_made_output
 from sightline.serving.v2.tensors import MAX_BYTES_ELEMENTS, encode_binary, encode_json, find_datatype, shorten
 
@@ -144,5 +144,5 @@ def _make_response(parts: list[bytes | memoryview], encoding: str) -> Response:
     body = b"".join(parts)
     if encoding:
         headers["Content-Encoding"] = encoding
-        body = find_compressor(encoding)(body)
+        body = compress_body(body, encoding)
     return Response(body, headers=headers, media_type=BINARY if len(parts) > 1 else "application/json")

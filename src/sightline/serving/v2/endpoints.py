@@ -16,14 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
-from sightline.serving.http.content_encoding import Decompressor, read_encoding
+from sightline.serving.http.content_encoding import Decompressor, choose_encoding, read_encoding
 from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import find_caller
 from sightline.serving.http.request_body import BoundedBody
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import write_answer
-from sightline.serving.v2.bodies import choose_encoding
 from sightline.serving.v2.describing import describe_server
 from sightline.serving.v2.inferring import Hold, Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
