@@ -27,7 +27,7 @@ from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.named_hosts import spell_host
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, answer_refusal
-from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord, Teller
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -54,8 +54,6 @@ REMEMBERED_HOSTS = 64
 SERVER_ENDS = 503  # what `Exchange` answers then
 
 ADMITTED = "admitted"  # where a request's record waits in its scope's state until the application is asked
-
-Teller = Callable[[RequestRecord], None]
 
 
 class JoinedQueue(NamedTuple):

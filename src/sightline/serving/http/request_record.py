@@ -8,6 +8,7 @@ import itertools
 import re
 import secrets
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -61,6 +62,7 @@ class RequestIds:
         return given.decode("ascii") if ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
 
 
+Teller = Callable[[RequestRecord], None]  # is told of every request when it has ended
 RECORD: ContextVar[RequestRecord | None] = ContextVar("sightline_request_record", default=None)
 
 

@@ -17,16 +17,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import grpc
 import msgspec
 
-from sightline.serving.http.keys import ANYBODY, Caller, read_token
+from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_token
 from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord, Teller
 from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
@@ -45,14 +45,6 @@ MAX_SLOW = 8  # slow messages at once
 OPEN_CALLS = frozenset(("ServerLive", "ServerReady", "Check"))  # need no key: they say whether the server is well
 
 Answer = Callable[[Any, Origin], Awaitable[bytes]]
-Teller = Callable[[RequestRecord], None]
-
-
-class Authenticator(Protocol):
-    """Knows the API keys; `http.keys.Authenticator` is one."""
-
-    def authenticate(self, token: str | None) -> Caller:
-        """Who sends this key. Raises: Refusal 401."""
 
 
 class Lane(msgspec.Struct, frozen=True):

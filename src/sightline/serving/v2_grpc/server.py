@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import Conflict, MissingPackage
 from sightline.serving.http.connections.rules import ConnectionLimits
+from sightline.serving.http.keys import Authenticator
 from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.request_record import Teller
 from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.inferring import Hold
@@ -23,8 +25,6 @@ from sightline.serving.v2_grpc.unread import CountUnread
 
 if TYPE_CHECKING:
     import grpc
-
-    from sightline.serving.v2_grpc.dispatch import Authenticator, Teller
 
 MESSAGE_TIMEOUT_S = 30.0  # as for the body of a request over HTTP
 MAX_MESSAGES = 16  # as many as fit the 1 GB of all bodies at 64 MB each
@@ -107,10 +107,10 @@ def create_grpc_server(
     statistics: Statistics,
     *,
     max_request_bytes: int,
-    authenticator: "Authenticator | None" = None,
+    authenticator: Authenticator | None = None,
     is_ready: Callable[[], bool] = lambda: True,
     bucket: TokenBucket | None = None,
-    tellers: "Sequence[Teller]" = (),
+    tellers: Sequence[Teller] = (),
     hold: Hold = lambda size_bytes: nullcontext(),
     count_unread: CountUnread = lambda answer, size_bytes: None,
     max_messages: int = MAX_MESSAGES,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from sightline.serving.http.connections.request_head import Headers
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.cross_origin import list_cross_origin_headers, read_origins
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_record import RequestRecord
+from sightline.serving.http.request_record import RequestRecord, Teller
 
 MAX_SWEEP_S = 0.5
 SPARED_FILES = 128  # for models, videos, libraries, refused connections
@@ -55,7 +55,7 @@ class Edge:
         self,
         limits: ConnectionLimits | None = None,
         websocket_prefix: str | None = None,
-        tellers: Sequence[Callable[[RequestRecord], None]] = (),
+        tellers: Sequence[Teller] = (),
         allowed_origins: Iterable[str] = (),
         listeners: int = 1,
     ) -> None:
