@@ -10,6 +10,10 @@ import numpy as np
 from sightline.core.errors import NotFound, QueueFull
 from sightline.core.manifests import DecodeSpec, InputSpec, Task
 from sightline.runtime.backend import Session, SessionOptions, TensorType
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.content_encoding import Decompressor
+from sightline.serving.http.predict.endpoint import PredictEndpoint
+from sightline.serving.http.predict.requests import FetchImage
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService, Observer
 from sightline.serving.inference.source import ModelSource
@@ -52,6 +56,14 @@ class LookingSession:
 
     def close(self) -> None:
         pass
+
+
+def make_endpoint(
+    service: InferenceService, max_bytes: int, fetch_image: FetchImage | None = None, edge: Edge | None = None
+) -> PredictEndpoint:
+    """`POST /predict/{name}`. Args: edge: counts its bodies; None: one of its own."""
+    hold = (edge or Edge()).hold
+    return PredictEndpoint(service, max_bytes, hold, Decompressor(max_bytes, hold), fetch_image)
 
 
 def make_model(name: str = "parts", task: Task = "detection", max_pixels: int = 50_000_000, version: int = 3) -> ServedModel:

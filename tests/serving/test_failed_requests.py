@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from http_fakes import Bench
+from http_fakes import Bench, make_endpoint
 from http_server import wait_for
 from starlette.applications import Starlette
 
 from sightline.core.errors import InvalidInput, QueueFull, SightlineError
 from sightline.imaging.files.reading import encode_image
 from sightline.serving.http.guard import Guard
-from sightline.serving.http.predict.endpoint import PredictEndpoint, make_routes
+from sightline.serving.http.predict.endpoint import make_routes
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.inference.calls import Call, Upload
 from sightline.serving.scheduling.work import Executable, Work
@@ -122,7 +122,7 @@ def make_form(*contents: bytes) -> bytes:
     ids=["picture", "form with one that is none", "form of none"],
 )
 def test_the_body_of_a_failed_request_is_let_go(bench: Bench, body: bytes, content_type: bytes) -> None:
-    app = Guard(Starlette(routes=make_routes(PredictEndpoint(bench.service, 10_000)), exception_handlers=EXCEPTION_HANDLERS))
+    app = Guard(Starlette(routes=make_routes(make_endpoint(bench.service, 10_000)), exception_handlers=EXCEPTION_HANDLERS))
     sent = bytes(bytearray(body))  # nobody else holds this one
     before = sys.getrefcount(sent)
     assert asyncio.run(post(app, sent, content_type)) == 422
@@ -147,7 +147,7 @@ def test_the_body_of_a_request_that_met_a_defect_is_let_go(
 
     monkeypatch.setattr(bench.scheduler, "submit", break_down)
     monkeypatch.setattr(logging.getLogger("sightline.serving"), "disabled", True)  # what pytest catches of a log it keeps
-    app = Guard(Starlette(routes=make_routes(PredictEndpoint(bench.service, 10_000)), exception_handlers=EXCEPTION_HANDLERS))
+    app = Guard(Starlette(routes=make_routes(make_endpoint(bench.service, 10_000)), exception_handlers=EXCEPTION_HANDLERS))
     sent = bytes(bytearray(body))
     before = sys.getrefcount(sent)
     asyncio.run(meet_defect())

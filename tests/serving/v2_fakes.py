@@ -17,6 +17,7 @@ from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Q
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.files.reading import decode_image
 from sightline.imaging.preprocessing import prepare_batch
+from sightline.serving.http.content_encoding import Decompressor
 from sightline.serving.inference.calls import Call, Inferred, ServedFacts, TensorFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.tensor_facts import check_tensors
@@ -264,6 +265,7 @@ class Bench:
             max_request_bytes=MAX_REQUEST_BYTES,
             is_ready=lambda: self.is_ready,
             hold=self._hold,
+            decompressor=Decompressor(MAX_REQUEST_BYTES, self._hold),
         )
         self.app = Starlette(routes=[*make_routes(self.endpoints), make_fallback_route()])
 

@@ -231,7 +231,7 @@ class InferenceServer:
             decompressor=decompressor,
         )
         return [
-            *make_routes(PredictEndpoint(self.service, max_bytes, fetch, self.edge.hold, decompressor)),
+            *make_routes(PredictEndpoint(self.service, max_bytes, self.edge.hold, decompressor, fetch)),
             *v2_routes.make_routes(v2),
             *stream_endpoints.make_routes(self.streams),
             v2_routes.make_fallback_route(),

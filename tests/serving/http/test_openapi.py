@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-from http_fakes import Bench
+from http_fakes import Bench, make_endpoint
 from starlette.routing import Route
 
 from sightline.core.settings import Settings
@@ -25,7 +25,6 @@ from sightline.serving.http.openapi import (
     write_page,
 )
 from sightline.serving.http.operations import OPERATIONS, SCHEMAS, Operation
-from sightline.serving.http.predict.endpoint import PredictEndpoint
 from sightline.serving.http.predict.endpoint import make_routes as make_predict_routes
 from sightline.serving.http.predict.requests import PredictOptions
 from sightline.serving.http.refusals import Refusal
@@ -52,7 +51,7 @@ def test_an_undocumented_route_is_found() -> None:
 
 def test_the_routes_of_predict_stand_in_the_document() -> None:
     bench = Bench()
-    assert find_undocumented(make_predict_routes(PredictEndpoint(bench.service, 1))) == []
+    assert find_undocumented(make_predict_routes(make_endpoint(bench.service, 1))) == []
     bench.close()
 
 

@@ -5,12 +5,12 @@ Decompression stops at the same limit as reading does, so a small bomb costs no 
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_body import make_too_large
+from sightline.serving.http.request_body import Hold, make_too_large
 
 GZIP, ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS  # "deflate" means the zlib format: RFC 9110 §8.4.1.2
 WINDOWS = {"gzip": GZIP, "deflate": ZLIB}
@@ -23,12 +23,10 @@ class Decompressor:
 
     Args:
         max_bytes: largest body when decompressed.
-        hold: counts bytes of decompressed bodies while they are in use, and raises Exhausted where they are too many.
+        hold: counts decompressed bodies.
     """
 
-    def __init__(
-        self, max_bytes: int, hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext()
-    ) -> None:
+    def __init__(self, max_bytes: int, hold: Hold) -> None:
         self._max_bytes = max_bytes
         self._hold = hold
         self._places = asyncio.Semaphore(DECOMPRESSIONS)

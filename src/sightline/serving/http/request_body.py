@@ -4,6 +4,9 @@ The connection bounds bodies before they get here, by the largest of all limits 
 a limit of its own. A body that arrives in one message, as all but uploaded videos do behind our edge, is not copied.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -11,6 +14,9 @@ from sightline.serving.http.refusals import Refusal
 
 MAX_DIGITS = 18  # of a length that is a number to us
 SEND_LESS = "send less at once"
+
+# Counts so many bytes while they are in use, and raises Exhausted where all together are too many: `Edge.hold`.
+Hold = Callable[[int], AbstractContextManager[None]]
 
 
 class BoundedBody:

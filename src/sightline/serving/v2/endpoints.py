@@ -6,7 +6,6 @@ inferring thread wrote. Everything that may block, or take long for large reques
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,12 +18,12 @@ from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.serving.http.content_encoding import Decompressor, choose_encoding, read_encoding
 from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import find_caller
-from sightline.serving.http.request_body import BoundedBody
+from sightline.serving.http.request_body import BoundedBody, Hold
 from sightline.serving.inference.calls import ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.answers import write_answer
 from sightline.serving.v2.describing import describe_server
-from sightline.serving.v2.inferring import Hold, Inferrer
+from sightline.serving.v2.inferring import Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.requests import open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
@@ -58,9 +57,8 @@ class V2Endpoints:
         statistics: an observer of the service.
         max_request_bytes: largest body as it came.
         is_ready: whether the server as a whole is ready: every model of the start has answered.
-        hold: counts bytes of what inputs take beside their bodies while they are in use, and raises Exhausted where they are
-            too many.
-        decompressor: of bodies; None: one of its own.
+        hold: counts what inputs take beside their bodies.
+        decompressor: of bodies.
     """
 
     def __init__(
@@ -70,16 +68,16 @@ class V2Endpoints:
         statistics: Statistics,
         *,
         max_request_bytes: int,
-        is_ready: Callable[[], bool] = lambda: True,
-        hold: Hold = lambda size_bytes: nullcontext(),
-        decompressor: Decompressor | None = None,
+        is_ready: Callable[[], bool],
+        hold: Hold,
+        decompressor: Decompressor,
     ) -> None:
         self.models = Models(host)
         self.statistics = statistics
         self.max_request_bytes = max_request_bytes
         self.is_ready = is_ready
         self._inferrer = Inferrer(service, hold)
-        self._decompressor = decompressor or Decompressor(max_request_bytes, hold)
+        self._decompressor = decompressor
 
     async def infer(self, request: Request) -> Response:
         """Infer once."""

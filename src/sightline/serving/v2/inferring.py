@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from sightline.serving.http.request_body import Hold
 from sightline.serving.inference.calls import Inferred, ServedFacts
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.claims import check_claims
 from sightline.serving.v2.requests import InferRequest, OpenedRequest, make_call
 
-Hold = Callable[[int], AbstractContextManager[None]]
 WriteAnswer = Callable[[InferRequest, ServedFacts, Inferred], Any]
 
 
@@ -22,8 +22,7 @@ class Inferrer:
 
     Args:
         service: infers.
-        hold: counts bytes of what inputs take beside their requests while they are in use, and raises Exhausted where they are
-            too many.
+        hold: counts what inputs take beside their requests.
     """
 
     def __init__(self, service: InferenceService, hold: Hold) -> None:

@@ -26,8 +26,8 @@ from sightline.serving.http.keys import ANYBODY, Authenticator, Caller, read_tok
 from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
+from sightline.serving.http.request_body import Hold
 from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord, Teller
-from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
@@ -69,7 +69,7 @@ class CallDispatcher:
         authenticator: None: whoever reaches the server may do everything.
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended, as the guard's are over HTTP.
-        hold: counts bytes of messages while they are worked on, and raises Exhausted where all together are too many.
+        hold: counts messages that are worked on.
         count_unread: counts bytes of answers while they are not read.
         cut: ends the connection of a peer.
         max_messages: of unary calls that may be on their way at once.

@@ -13,9 +13,10 @@ from google.protobuf import json_format
 
 from sightline.core.errors import NotFound, SightlineError, Unsupported
 from sightline.serving.http.keys import Caller
+from sightline.serving.http.request_body import Hold
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.describing import describe_server
-from sightline.serving.v2.inferring import Hold, Inferrer
+from sightline.serving.v2.inferring import Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.messages import HEALTH_PACKAGE, SERVICE, Message, find_message
@@ -42,8 +43,7 @@ class GrpcEndpoints:
         host: knows the models.
         statistics: an observer of the service.
         is_ready: whether the server as a whole takes requests.
-        hold: counts bytes that inputs take beside their messages while they are in use, and raises Exhausted where they are too
-            many.
+        hold: counts what inputs take beside their messages.
     """
 
     def __init__(

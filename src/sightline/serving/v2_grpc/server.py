@@ -14,10 +14,10 @@ from sightline.core.errors import Conflict, MissingPackage
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.keys import Authenticator
 from sightline.serving.http.limits import TokenBucket
+from sightline.serving.http.request_body import Hold
 from sightline.serving.http.request_record import Teller
 from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
-from sightline.serving.v2.inferring import Hold
 from sightline.serving.v2.models import AdministeredHost
 from sightline.serving.v2.statistics import Statistics
 from sightline.serving.v2_grpc.connections import Connections
@@ -126,8 +126,7 @@ def create_grpc_server(
         is_ready: whether the server as a whole takes requests.
         bucket: the rate of all callers together, health aside; None: unlimited.
         tellers: told of every request when it has ended; `AccessLog.write` is one.
-        hold: counts bytes of messages that are worked on, and what their inputs take beside them, and raises Exhausted where
-            they are too many; `Edge.hold` is one.
+        hold: counts messages that are worked on, and what their inputs take beside them.
         count_unread: counts bytes of answers while they are not read, which may end for others; `Edge.count_unread` is one.
         max_messages, message_timeout_s: of unary calls: so many on their way at once, further ones wait; so long each may take.
         idle_s: after which a connection without a call is closed.

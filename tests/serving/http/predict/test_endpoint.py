@@ -11,7 +11,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from http_fakes import Bench, make_model
+from http_fakes import Bench, make_endpoint, make_model
 from http_server import serve_app, wait_for
 from starlette.applications import Starlette
 
@@ -19,7 +19,7 @@ from sightline.core.errors import InvalidInput
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.guard import Guard
-from sightline.serving.http.predict.endpoint import PredictEndpoint, make_routes
+from sightline.serving.http.predict.endpoint import make_routes
 from sightline.serving.http.predict.requests import FetchImage
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
@@ -33,7 +33,7 @@ def make_png(width: int = 40, height: int = 20, value: int = 200) -> bytes:
 
 
 def make_app(bench: Bench, fetch_image: FetchImage | None = None, edge: Edge | None = None) -> Guard:
-    endpoint = PredictEndpoint(bench.service, MAX_BYTES, fetch_image, (edge or Edge()).hold)
+    endpoint = make_endpoint(bench.service, MAX_BYTES, fetch_image, edge)
     return Guard(Starlette(routes=make_routes(endpoint), exception_handlers=EXCEPTION_HANDLERS))
 
 

@@ -1,8 +1,7 @@
 """`POST /predict/{name}`: a picture in, annotations or a picture out. It parses and calls; what is slow happens elsewhere."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from sightline.serving.http.predict.requests import (
     read_head,
     read_options,
 )
-from sightline.serving.http.request_body import BoundedBody
+from sightline.serving.http.request_body import BoundedBody, Hold
 from sightline.serving.inference.calls import Call
 from sightline.serving.inference.service import InferenceService, ServedVersion
 
@@ -34,25 +33,24 @@ class PredictEndpoint:
     Args:
         service: answers calls.
         max_bytes: of a body as it came.
+        hold: counts pictures that are no part of a body.
+        decompressor: of bodies.
         fetch_image: gets the bytes behind an `imageUrl`; None: URLs are refused.
-        hold: counts bytes of pictures that are no part of a body while they are in use, and raises Exhausted where they are
-            too many.
-        decompressor: of bodies; None: one of its own.
     """
 
     def __init__(
         self,
         service: InferenceService,
         max_bytes: int,
-        fetch_image: FetchImage | None = None,
-        hold: Callable[[int], AbstractContextManager[None]] = lambda size_bytes: nullcontext(),
-        decompressor: Decompressor | None = None,
+        hold: Hold,
+        decompressor: Decompressor,
+        fetch_image: FetchImage | None,
     ) -> None:
         self.service = service
         self.max_bytes = max_bytes
-        self.fetch_image = fetch_image
         self._hold = hold
-        self._decompressor = decompressor or Decompressor(max_bytes, hold)
+        self._decompressor = decompressor
+        self._fetch_image = fetch_image
 
     async def predict(self, request: Request) -> Answer:
         """Answer one request. Raises: Refusal, and what `InferenceService.infer` raises."""
@@ -67,7 +65,7 @@ class PredictEndpoint:
         return await BoundedBody(request.receive, self.max_bytes, remedy="send a smaller picture or fewer").read_whole()
 
     async def _answer_body(self, request: Request, options: PredictOptions, head: BodyHead, body: bytes) -> Answer:
-        pictures = await find_pictures(body, head, self.fetch_image)
+        pictures = await find_pictures(body, head, self._fetch_image)
         del body  # its base64 takes more than the pictures that it was
         if not pictures.added_bytes:
             return await self._answer(request, options, pictures)
