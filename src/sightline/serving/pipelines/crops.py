@@ -123,13 +123,9 @@ def _cut(view: View, box_xyxy: BoxXyxy, margin: float) -> View | None:
     if found is None:
         return None
     left, top, right, bottom = found
-    return View(
+    return msgspec.structs.replace(
+        view,
         image=view.image[top:bottom, left:right],  # not copied: many boxes may cover all of a large picture
-        owner=view.owner,
-        owner_width=view.owner_width,
-        owner_height=view.owner_height,
         left=view.left + left / view.scale_x,
         top=view.top + top / view.scale_y,
-        scale_x=view.scale_x,
-        scale_y=view.scale_y,
     )

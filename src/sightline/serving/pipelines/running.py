@@ -236,11 +236,9 @@ def _view_drawn(image: np.ndarray, view: View, placement: Placement) -> View:
     """The view that a drawn picture gives of the owner; `placement` is that of the view it was drawn from."""
     x_min, y_min, x_max, y_max = find_covered(placement)
     height, width = image.shape[:2]
-    return View(
+    return msgspec.structs.replace(
+        view,
         image=image,
-        owner=view.owner,
-        owner_width=view.owner_width,
-        owner_height=view.owner_height,
         left=view.left + x_min / view.scale_x,
         top=view.top + y_min / view.scale_y,
         scale_x=width / (x_max - x_min) * view.scale_x,

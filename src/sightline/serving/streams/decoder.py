@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import av
 import av.error
+import msgspec
 
 from sightline.core.processes import end_with_parent
 from sightline.data.video.orientation import Orientation
@@ -162,22 +163,8 @@ class Decoding:
         picture = frame.reformat(format="rgb24", threads=1)
         plane = picture.planes[0]
         pixels = memoryview(plane)[: plane.line_size * picture.height]
-        self.send(
-            FrameHead(
-                index=head.index,
-                repeat=head.repeat,
-                pts=head.pts,
-                time_s=head.time_s,
-                due_s=head.due_s,
-                width=picture.width,
-                height=picture.height,
-                line_bytes=plane.line_size,
-                is_mirrored=head.is_mirrored,
-                turns=head.turns,
-                counts=head.counts,
-            ),
-            pixels,
-        )
+        converted = msgspec.structs.replace(head, width=picture.width, height=picture.height, line_bytes=plane.line_size)
+        self.send(converted, pixels)
         if self._restraint is not None:
             self._restraint.note_sent()
 
