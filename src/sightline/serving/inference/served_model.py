@@ -54,14 +54,13 @@ logger = logging.getLogger("sightline.serving")
 class Prepared:
     """A Work whose pictures or tensors are ready to be joined with others."""
 
-    __slots__ = ("images", "pixels", "placements", "tensors", "work")
+    __slots__ = ("images", "inputs", "placements", "work")
 
     def __init__(self, work: Work) -> None:
         self.work = work
         self.images: list[np.ndarray] = []
         self.placements: list[Placement] = []
-        self.pixels: np.ndarray | None = None
-        self.tensors: Mapping[str, np.ndarray] = {}
+        self.inputs: Mapping[str, np.ndarray] = {}
 
 
 class ServedModel:
@@ -286,7 +285,7 @@ class ServedModel:
         try:
             if call.tensors is not None:
                 check_range(call.tensors, self.facts)
-                ready.tensors = call.tensors
+                ready.inputs = call.tensors
             else:
                 self._place(ready, call)
         except Exception as error:  # noqa: BLE001 - the border of one request
@@ -303,14 +302,15 @@ class ServedModel:
         images: Iterable[np.ndarray] = decode_pictures(ready.work, self._max_pixels)
         if call.keep_images:
             images = ready.images = list(images)
-        ready.pixels, ready.placements = place_one_by_one(images, ready.work.rows, spec)
+        pixels, ready.placements = place_one_by_one(images, ready.work.rows, spec)
+        ready.inputs = {spec.name: pixels}
 
     def _execute_group(self, group: Sequence[Prepared], alone: bool, laps: Laps) -> None:
         """Infer several calls of one kind and shape together, and write their answers."""
 
         def run(some: Sequence[Prepared]) -> Tensors:
             try:
-                return self._infer(self._join(some), alone)
+                return self._infer(join_rows([ready.inputs for ready in some]), alone)
             except NotByRows:
                 self._has_output_rows &= len(some) == 1  # alone, each has all that comes out
                 raise
@@ -324,15 +324,6 @@ class ServedModel:
                 first = end
 
         execute_together(group, run, answer, laps)
-
-    def _join(self, group: Sequence[Prepared]) -> Mapping[str, np.ndarray]:
-        if group[0].pixels is None:
-            if len(group) == 1:
-                return group[0].tensors
-            return {name: np.concatenate([ready.tensors[name] for ready in group]) for name in group[0].tensors}
-        assert self.facts.input is not None
-        parts = [ready.pixels for ready in group if ready.pixels is not None]
-        return {self.facts.input.name: parts[0] if len(parts) == 1 else np.concatenate(parts)}
 
     def _infer(self, inputs: Mapping[str, np.ndarray], alone: bool) -> Tensors:
         """Outputs for one request, or for several that gathered."""
@@ -351,7 +342,7 @@ class ServedModel:
         if rows > 1 or least > 1:
             for part, outputs in zip(planned, parts, strict=True):
                 check_rows(outputs, count_rows(part), self.facts)
-        outputs = parts[0] if len(parts) == 1 else join_rows(parts)
+        outputs = join_rows(parts)
         return cut_rows(outputs, 0, rows) if rows % least else outputs
 
     @property
@@ -408,9 +399,9 @@ def rotate(values: Sequence[int], places: int) -> Sequence[int]:
 
 
 def group_by_shape(prepared: Sequence[Prepared]) -> list[list[Prepared]]:
-    """Calls whose sizes, but for the batch, are the same; pictures that keep their size differ in it as tensors do."""
+    """Calls whose inputs are the same but for their rows: pictures and tensors differ in type, pictures of any size in that."""
     groups: dict[tuple[Any, ...], list[Prepared]] = {}
     for ready in prepared:
-        tensors = tuple((name, array.shape[1:]) for name, array in sorted(ready.tensors.items()))
-        groups.setdefault((None if ready.pixels is None else ready.pixels.shape[1:], tensors), []).append(ready)
+        kind = tuple((name, array.dtype, array.shape[1:]) for name, array in sorted(ready.inputs.items()))
+        groups.setdefault(kind, []).append(ready)
     return list(groups.values())

@@ -210,7 +210,9 @@ def pad_rows(inputs: Mapping[str, np.ndarray], rows: int) -> Mapping[str, np.nda
 
 
 def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The outputs of several batches as those of one."""
+    """Inputs or outputs of several batches as those of one; of a single batch they are not copied."""
+    if len(parts) == 1:
+        return dict(parts[0])
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

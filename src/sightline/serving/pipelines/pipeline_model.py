@@ -19,7 +19,7 @@ from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
 from sightline.serving.inference.source import LARGEST_REQUEST
-from sightline.serving.inference.tensor_facts import check_tensors, cut_rows
+from sightline.serving.inference.tensor_facts import check_tensors, cut_rows, join_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
@@ -238,9 +238,7 @@ def run_plan(
     execution = Execution(plan, models, alone)
     if plan.takes_pictures:
         return execution.run_pictures([image for _, images in group for image in images])
-    given = [work.payload.tensors for work, _ in group]
-    tensors = given[0] if len(given) == 1 else {name: np.concatenate([one[name] for one in given]) for name in given[0]}
-    return execution.run_tensors(tensors), []
+    return execution.run_tensors(join_rows([work.payload.tensors for work, _ in group])), []
 
 
 def _refuse_nesting(step: Step) -> InvalidInput:

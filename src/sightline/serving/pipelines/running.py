@@ -20,6 +20,7 @@ from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors
 from sightline.serving.inference.calls import ServedFacts
+from sightline.serving.inference.tensor_facts import join_rows
 from sightline.serving.pipelines.crops import Crop, View, cut_crops, rebase_placement, view_whole
 from sightline.serving.pipelines.planning import Plan, Stage, naming
 
@@ -193,12 +194,12 @@ def run_in_parts(model: StepModel, tensors: Mapping[str, np.ndarray], stage: Sta
 
 def join_parts(parts: Sequence[Tensors]) -> Tensors:
     """Outputs of several inferences as one. Raises: InvalidInput when pictures of several sizes were drawn."""
-    if len(parts) <= 1:
-        return dict(parts[0]) if parts else {}
+    if not parts:
+        return {}
     sizes = {tuple(array.shape[1:] for array in part.values()) for part in parts}
     if len(sizes) > 1:
         raise InvalidInput("expected pictures of one size for a network that takes them as they are; send a request for each")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return join_rows(parts)
 
 
 def write_attributes(stage: Stage, categories: Sequence[Annotation]) -> Attributes:
