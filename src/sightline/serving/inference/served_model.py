@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.errors import Exhausted, InvalidInput
+from sightline.core.manifests import InputSpec
 from sightline.imaging.heads.checks import check_decoding
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
@@ -29,6 +30,7 @@ from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, Sessio
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.inference.tensor_facts import (
     NotByRows,
+    check_call,
     check_range,
     check_rows,
     check_tensors,
@@ -246,16 +248,9 @@ class ServedModel:
 
     def check(self, call: Call) -> int:
         """Rows of a call. Raises: InvalidInput, before anything is queued, when they do not fit the graph."""
-        facts = self.facts
         if call.tensors is None:
-            rows = len(call.pictures) + len(call.images)
-            if facts.input is None:
-                raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
-        else:
-            rows = check_tensors(call.tensors, facts)
-        if not 1 <= rows <= facts.max_batch:
-            raise InvalidInput(f"expected 1 to {facts.max_batch} rows for {self.name}, got {rows}; send several requests")
-        return rows
+            self._find_input()
+        return check_call(call, self.facts)
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
@@ -266,9 +261,7 @@ class ServedModel:
 
     def run_pictures(self, images: Sequence[np.ndarray], alone: bool = False) -> tuple[Tensors, list[Placement]]:
         """Raw outputs for decoded pictures `uint8 (H, W, 3)` RGB, and how each lies in the network's input. Blocking."""
-        spec = self.facts.input
-        if spec is None:
-            raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
+        spec = self._find_input()
         pixels, placements = place_batch(images, spec)
         return self._infer_rows({spec.name: pixels}, alone), placements
 
@@ -277,6 +270,12 @@ class ServedModel:
         check_tensors(tensors, self.facts)
         check_range(tensors, self.facts)
         return self._infer_rows(tensors, alone) if self.facts.is_batched else self._infer(tensors, alone)
+
+    def _find_input(self) -> InputSpec:
+        """How pictures are prepared. Raises: InvalidInput for a model that takes tensors alone."""
+        if self.facts.input is None:
+            raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
+        return self.facts.input
 
     def _prepare(self, work: Work, laps: Laps) -> Prepared | None:
         """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
@@ -297,8 +296,7 @@ class ServedModel:
 
     def _place(self, ready: Prepared, call: Call) -> None:
         """Decode and place one picture after another; whole ones are kept only where the answer needs them."""
-        spec = self.facts.input
-        assert spec is not None  # `check` refused pictures otherwise
+        spec = self._find_input()
         images: Iterable[np.ndarray] = decode_pictures(ready.work, self._max_pixels)
         if call.keep_images:
             images = ready.images = list(images)

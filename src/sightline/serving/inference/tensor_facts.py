@@ -9,7 +9,7 @@ import numpy as np
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backend import Session, TensorType
 from sightline.serving.datatypes import DATATYPES, DTYPES
-from sightline.serving.inference.calls import ServedFacts, TensorFacts
+from sightline.serving.inference.calls import Call, ServedFacts, TensorFacts
 from sightline.serving.inference.source import ModelSource
 
 # What OpenVINO computes 64 bits with: the type's name, its least and its largest value.
@@ -154,6 +154,14 @@ def check_tensors(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> int:
     if len(rows) != 1:
         raise InvalidInput(f"expected inputs with one number of rows, got {sorted(rows)}; the first axis is the batch")
     return rows.pop()
+
+
+def check_call(call: Call, facts: ServedFacts) -> int:
+    """Rows of a call. Raises: InvalidInput for tensors that do not fit the graph, and for no rows or too many."""
+    rows = len(call.pictures) + len(call.images) if call.tensors is None else check_tensors(call.tensors, facts)
+    if not 1 <= rows <= facts.max_batch:
+        raise InvalidInput(f"expected 1 to {facts.max_batch} rows for {facts.name}, got {rows}; send several requests")
+    return rows
 
 
 def check_range(tensors: Mapping[str, np.ndarray], facts: ServedFacts) -> None:

@@ -19,7 +19,7 @@ from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
 from sightline.serving.inference.source import LARGEST_REQUEST
-from sightline.serving.inference.tensor_facts import check_tensors, cut_rows, join_rows
+from sightline.serving.inference.tensor_facts import check_call, cut_rows, join_rows
 from sightline.serving.pipelines.declaration import Pipeline, Step
 from sightline.serving.pipelines.planning import Plan, make_plan, naming
 from sightline.serving.pipelines.running import Execution, StepModel
@@ -124,10 +124,7 @@ class PipelineModel:
         if (call.tensors is None) != takes_pictures:
             wanted, got = ("pictures", "tensors") if takes_pictures else ("tensors", "pictures")
             raise InvalidInput(f"the pipeline {self.name} takes {wanted}, got {got}; GET its metadata to see its inputs")
-        rows = len(call.pictures) + len(call.images) if call.tensors is None else check_tensors(call.tensors, facts)
-        if not 1 <= rows <= facts.max_batch:
-            raise InvalidInput(f"expected 1 to {facts.max_batch} rows for {self.name}, got {rows}; send several requests")
-        return rows
+        return check_call(call, facts)
 
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
