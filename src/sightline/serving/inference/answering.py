@@ -1,4 +1,4 @@
-"""The end of a request's way on a slot thread: it is inferred with others, its answer is written, and its caller told."""
+"""A request's way on a slot thread: it is prepared, inferred with others, its answer is written, and its caller told."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,24 @@ class Ready(Protocol):
 
 
 R = TypeVar("R", bound=Ready)
+Inputs = TypeVar("Inputs")
 Outputs = TypeVar("Outputs")
+
+
+def prepare_work(work: Work, prepare: Callable[[Work], Inputs], laps: Laps) -> Inputs | None:
+    """What `prepare` makes of one Work; None when that failed, which is no other Work's error, or when its caller has gone.
+
+    Args:
+        laps: of the batch; the lap that ends here is the preparing.
+    """
+    try:
+        inputs = prepare(work)
+    except Exception as error:  # noqa: BLE001 - the border of one request
+        work.input_s = laps.end()
+        fail_works([work], error)
+        return None
+    work.input_s = laps.end()
+    return None if work.is_cancelled else inputs
 
 
 def execute_together(

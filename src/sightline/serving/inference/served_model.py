@@ -23,7 +23,7 @@ from sightline.imaging.heads.checks import check_decoding
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
-from sightline.serving.inference.answering import answer_work, execute_together
+from sightline.serving.inference.answering import answer_work, execute_together, prepare_work
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import decode_pictures
 from sightline.serving.inference.sessions import MOST_POOLS, OpenSession, SessionPool, open_source, open_together
@@ -47,7 +47,7 @@ from sightline.serving.inference.tensor_facts import (
     pad_rows,
     tell_row_shapes,
 )
-from sightline.serving.scheduling.work import Laps, QueueSettings, Work, fail_works
+from sightline.serving.scheduling.work import Laps, QueueSettings, Work
 
 WHOLE_WARM_UP = (1, 2)  # sizes of a free first axis that is no batch: the second is planned for all others
 logger = logging.getLogger("sightline.serving")
@@ -255,7 +255,7 @@ class ServedModel:
     def execute(self, works: Sequence[Work], alone: bool) -> None:
         """Answer one batch in the calling thread. Each Work gets a result or an error; what fails spoils no other answer."""
         laps = Laps(works[0].started_s)
-        prepared = [ready for work in works if (ready := self._prepare(work, laps)) is not None]
+        prepared = [ready for work in works if (ready := prepare_work(work, self._prepare, laps)) is not None]
         for group in group_by_shape(prepared) if self._has_output_rows else [[ready] for ready in prepared]:
             self._execute_group(group, alone, laps)
 
@@ -277,31 +277,21 @@ class ServedModel:
             raise InvalidInput(f"{self.name} takes tensors, got pictures; its input spec is not known: send the tensors")
         return self.facts.input
 
-    def _prepare(self, work: Work, laps: Laps) -> Prepared | None:
-        """Decode and place the pictures of a Work; None when it failed or its caller has gone."""
+    def _prepare(self, work: Work) -> Prepared:
+        """Decode and place one picture after another; whole ones are kept only where the answer needs them."""
         call: Call = work.payload
         ready = Prepared(work)
-        try:
-            if call.tensors is not None:
-                check_range(call.tensors, self.facts)
-                ready.inputs = call.tensors
-            else:
-                self._place(ready, call)
-        except Exception as error:  # noqa: BLE001 - the border of one request
-            work.input_s = laps.end()
-            fail_works([work], error)
-            return None
-        work.input_s = laps.end()
-        return None if work.is_cancelled else ready
-
-    def _place(self, ready: Prepared, call: Call) -> None:
-        """Decode and place one picture after another; whole ones are kept only where the answer needs them."""
+        if call.tensors is not None:
+            check_range(call.tensors, self.facts)
+            ready.inputs = call.tensors
+            return ready
         spec = self._find_input()
-        images: Iterable[np.ndarray] = decode_pictures(ready.work, self._max_pixels)
+        images: Iterable[np.ndarray] = decode_pictures(work, self._max_pixels)
         if call.keep_images:
             images = ready.images = list(images)
-        pixels, ready.placements = place_one_by_one(images, ready.work.rows, spec)
+        pixels, ready.placements = place_one_by_one(images, work.rows, spec)
         ready.inputs = {spec.name: pixels}
+        return ready
 
     def _execute_group(self, group: Sequence[Prepared], alone: bool, laps: Laps) -> None:
         """Infer several calls of one kind and shape together, and write their answers."""

@@ -14,7 +14,7 @@ import numpy as np
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Tensors
-from sightline.serving.inference.answering import answer_work, execute_together
+from sightline.serving.inference.answering import answer_work, execute_together, prepare_work
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import FULL_PICTURES, decode_pictures
 from sightline.serving.inference.service import Host
@@ -132,7 +132,7 @@ class PipelineModel:
         laps = Laps(works[0].started_s)
         most, pixels = FULL_PICTURES * self._max_pixels, 0
         for work in works:
-            if (images := self._decode(work, laps)) is None:
+            if (images := prepare_work(work, self._decode, laps)) is None:
                 continue
             ready.append(Ready(work, images))
             pixels += sum(image.shape[0] * image.shape[1] for image in images)
@@ -170,17 +170,10 @@ class PipelineModel:
 
         execute_together(group, lambda some: run_plan(plan, models, some, alone), answer, laps)
 
-    def _decode(self, work: Work, laps: Laps) -> list[np.ndarray] | None:
-        """The decoded pictures of a Work, none for tensors; None when it failed or its caller has gone."""
+    def _decode(self, work: Work) -> list[np.ndarray]:
+        """The decoded pictures of a Work; none for tensors."""
         call: Call = work.payload
-        try:
-            images = list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
-        except Exception as error:  # noqa: BLE001 - the border of one request
-            work.input_s = laps.end()
-            fail_works([work], error)
-            return None
-        work.input_s = laps.end()
-        return None if work.is_cancelled else images
+        return list(decode_pictures(work, self._max_pixels)) if call.tensors is None else []
 
     @contextmanager
     def _hold_models(self) -> Iterator[dict[str, StepModel]]:
