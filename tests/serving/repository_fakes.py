@@ -207,12 +207,28 @@ def write_configuration(repository: Path, name: str, configuration: Any) -> None
     (repository / name / "config.json").write_bytes(msgspec.json.encode(configuration))
 
 
+class WaitingHost(ModelHost):
+    """A host whose changes are waited for."""
+
+    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
+        self.begin_load(name, configuration).result()
+
+    def unload(self, name: str, with_dependents: bool = False) -> None:
+        self.begin_unload(name, with_dependents).result()
+
+    def reload(self, name: str) -> None:
+        self.begin_reload(name).result()
+
+    def look(self) -> None:
+        self.begin_look().result()
+
+
 @contextmanager
 def open_host(
     repository: Path, maker: Callable[[Any], Any], queues: FakeQueues | None = None, start: bool = True, **settings: Any
-) -> Iterator[ModelHost]:
+) -> Iterator[WaitingHost]:
     """A host that looks only when told and measures no memory, closed at the end."""
-    host = ModelHost(
+    host = WaitingHost(
         repository, maker, queues or FakeQueues(), **{"check_every_s": 3600.0, "read_memory": lambda: 0, **settings}
     )
     try:

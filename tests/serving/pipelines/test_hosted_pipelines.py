@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pipeline_fakes import read_annotations, upload
 from pipeline_graphs import COLOURS, ZOO, paint_quadrants, write_brightest_channel, write_enlarger, write_quadrant_finder
+from repository_fakes import WaitingHost
 from whole_server import run_server
 
 from sightline.core.errors import InvalidInput, SightlineError
@@ -22,7 +23,6 @@ from sightline.serving.inference.service import InferenceService
 from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
 from sightline.serving.repository.folders import PipelineSource
-from sightline.serving.repository.host import ModelHost
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 
@@ -76,7 +76,7 @@ def serve(repository: Path, **settings: Any) -> Iterator[InferenceService]:
             source.name, source.version, parse_pipeline(source.text.encode()), host, source.queue, max_pixels=1_000_000
         )
 
-    host = ModelHost(
+    host = WaitingHost(
         repository,
         lambda source: ServedModel(source, all_threads=2, max_pixels=1_000_000),
         scheduler,
@@ -128,7 +128,7 @@ def test_models_that_were_paged_out_come_back_for_a_pipeline(repository: Path) -
 
 
 def test_a_step_model_swapped_under_load_fails_no_request_of_the_pipeline(repository: Path) -> None:
-    async def ask_while_swapping(service: InferenceService, host: ModelHost) -> list[bool]:
+    async def ask_while_swapping(service: InferenceService, host: WaitingHost) -> list[bool]:
         answers: list[bool] = []
         for version in (2, 3, 4):
             asked = [asyncio.create_task(ask(service, seed)) for seed in range(12)]
@@ -139,7 +139,7 @@ def test_a_step_model_swapped_under_load_fails_no_request_of_the_pipeline(reposi
 
     with serve(repository, mode="explicit", load_at_start=("*",)) as service:
         host = service.host
-        assert isinstance(host, ModelHost)
+        assert isinstance(host, WaitingHost)
         assert asyncio.run(ask_while_swapping(service, host)) == [True] * 36
         assert host.list_versions("finder") == [4]
 
@@ -149,7 +149,7 @@ def test_a_pipeline_that_does_not_fit_is_refused_at_load_and_hides_no_other(repo
     (repository / "bad" / "pipeline.json").write_bytes(ZOO.replace(b'"crop": {}', b'"crop": {"categories": ["wolf"]}'))
     with serve(repository, mode="explicit", load_at_start=("zoo",)) as service:
         host = service.host
-        assert isinstance(host, ModelHost)
+        assert isinstance(host, WaitingHost)
         with pytest.raises(InvalidInput, match="step 'patches': category 'wolf' is not one that 'find' finds"):
             host.load("bad")
         assert asyncio.run(ask(service, 3))
@@ -164,7 +164,7 @@ def test_a_pipeline_whose_model_is_unloaded_says_which_step(repository: Path) ->
         assert "step 'find': no model 'lost'" in reasons[0]
 
 
-def read_state(host: ModelHost, name: str) -> tuple[str, str]:
+def read_state(host: WaitingHost, name: str) -> tuple[str, str]:
     (state,) = [state for state in host.index() if state.name == name]
     return state.state, state.reason
 
@@ -174,7 +174,7 @@ def test_a_pipeline_leaves_the_traffic_while_a_swapped_model_does_not_fit(reposi
     unfit = "step 'colour': expected a model that sorts pictures (classification, multilabel) of crops, got 'colours' of raw"
     with serve(repository, mode=mode, load_at_start=("*",), check_every_s=3600.0) as service:
         host = service.host
-        assert isinstance(host, ModelHost)
+        assert isinstance(host, WaitingHost)
         assert asyncio.run(ask(service, 3))
         (repository / "colours" / "config.json").rename(repository / "colours" / "kept")
         host.reload("colours")
@@ -196,7 +196,7 @@ def test_pipelines_that_run_pipelines_are_told_so_whatever_order_they_are_found_
         (repository / name / "pipeline.json").write_text(f'{{"steps": [{{"name": "s", "model": "{model}"}}]}}')
     with serve(repository) as service:
         host = service.host
-        assert isinstance(host, ModelHost)
+        assert isinstance(host, WaitingHost)
         assert asyncio.run(ask(service, 3))
         reasons = {name: read_state(host, name)[1] for name in ("a_loop", "nest", "nested")}
         assert reasons == {

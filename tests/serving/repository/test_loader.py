@@ -60,7 +60,7 @@ def test_a_job_that_was_given_up_is_left_out(loader: Loader) -> None:
     given_up = loader.submit(Urgency.LOAD, partial(done.append, "given up"))
     assert given_up.cancel()
     gate.set()
-    loader.run(partial(done.append, "next"))
+    loader.submit(Urgency.LOAD, partial(done.append, "next")).result(20)
     assert done == ["next"]
 
 

@@ -11,6 +11,7 @@ from repository_fakes import (
     FakeModel,
     FakeQueues,
     Maker,
+    WaitingHost,
     deploy,
     list_resident,
     open_host,
@@ -23,7 +24,6 @@ from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.serving.inference.service import ServedVersion
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.describing import DeploymentFacts
-from sightline.serving.repository.host import ModelHost
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def use(host: ModelHost, name: str) -> None:
+def use(host: WaitingHost, name: str) -> None:
     """Ask and wait until it is in memory, as a request would."""
     served = host.acquire(name)
     wait_until(lambda: served.is_resident)
@@ -47,7 +47,7 @@ def make_patient(clock: Clock) -> dict[str, Any]:
     return {**budget, "clock": clock, "mode": "none", "check_every_s": 0.01}
 
 
-def await_looks(host: ModelHost, queues: FakeQueues, is_loading: bool = False) -> None:
+def await_looks(host: WaitingHost, queues: FakeQueues, is_loading: bool = False) -> None:
     """Until those who wait have been looked after, and what came of it is done. Args: is_loading: the loader is busy."""
     while queues.woken.acquire(blocking=False):
         pass
@@ -186,7 +186,7 @@ def test_what_opening_a_version_takes_counts_where_it_is_more_than_the_estimate(
     def open_growing(source: ModelSource) -> FakeModel:
         return Growing(source, maker)
 
-    def list_bytes(host: ModelHost) -> dict[str, int]:
+    def list_bytes(host: WaitingHost) -> dict[str, int]:
         return {state.name: state.memory_bytes // MIB for state in host.list_loaded()}
 
     with open_host(repository, open_growing, queues, memory_budget_bytes=10 * MIB, read_memory=read_memory) as host:

@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, list_resident, open_host, wait_until, write_graph
+from repository_fakes import (
+    MIB,
+    Clock,
+    FakeModel,
+    FakeQueues,
+    Maker,
+    WaitingHost,
+    list_resident,
+    open_host,
+    wait_until,
+    write_graph,
+)
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.repository.folders import PipelineSource
-from sightline.serving.repository.host import ModelHost
 
 
 @pytest.fixture
@@ -23,7 +33,7 @@ def repository(tmp_path: Path) -> Path:
 class AskingPipeline(FakeModel):
     """Holds its models only for a moment, as `pipelines.pipeline_model` does, and asks the host whether they are there."""
 
-    host: ModelHost
+    host: WaitingHost
 
     def open(self) -> None:
         self.is_opened = True
@@ -51,7 +61,7 @@ def write_pipeline(repository: Path, *steps: str) -> None:
 
 
 @contextmanager
-def open_with_pipeline(repository: Path, maker: Maker, queues: FakeQueues, **settings: Any) -> Iterator[ModelHost]:
+def open_with_pipeline(repository: Path, maker: Maker, queues: FakeQueues, **settings: Any) -> Iterator[WaitingHost]:
     """A host whose pipelines ask it for their models."""
 
     def open_pipeline(source: PipelineSource) -> AskingPipeline:

@@ -11,7 +11,7 @@ import pytest
 from factor_graphs import write_factor, write_factor_ir
 from onnx import helper
 from pipeline_graphs import save, write_brightest_channel
-from repository_fakes import write_configuration
+from repository_fakes import WaitingHost, write_configuration
 
 from sightline.core.errors import InvalidInput
 from sightline.imaging.heads.decoding import decode_outputs
@@ -21,7 +21,6 @@ from sightline.serving.inference.calls import Call, Inferred, ServedFacts
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.inference.source import ModelSource
-from sightline.serving.repository.host import ModelHost
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 
@@ -29,11 +28,11 @@ SLOTS = 2
 
 
 @contextmanager
-def serve(repository: Path, memory_budget_bytes: int | None = None) -> Iterator[tuple[InferenceService, ModelHost]]:
+def serve(repository: Path, memory_budget_bytes: int | None = None) -> Iterator[tuple[InferenceService, WaitingHost]]:
     scheduler = Scheduler(SLOTS)
     threads = DeviceThreads(scheduler)
     threads.start()
-    host = ModelHost(
+    host = WaitingHost(
         repository,
         lambda source: ServedModel(source, SLOTS, max_pixels=1000),
         scheduler,
@@ -106,7 +105,7 @@ def test_versions_are_swapped_under_load_without_one_wrong_or_failed_answer(tmp_
             seen.append(await ask(service, "factor"))
         seen.append(await ask(service, "factor"))  # the one before may have begun before the last version was there
 
-    async def swap(service: InferenceService, host: ModelHost) -> list[list[float]]:
+    async def swap(service: InferenceService, host: WaitingHost) -> list[list[float]]:
         stop, seen = asyncio.Event(), [list[float]() for _ in range(4)]
         clients = [asyncio.create_task(client(service, stop, one)) for one in seen]
         for version in range(2, 12):
@@ -143,7 +142,7 @@ def test_a_graph_with_other_tensors_than_expected_is_refused_by_the_real_engine(
     write_factor(tmp_path, "factor", 1, 1)
     write_configuration(tmp_path, "factor", {"backend": "onnxruntime", "input": [{"name": "x", "dims": [5]}]})
     scheduler = Scheduler(1)
-    host = ModelHost(tmp_path, lambda source: ServedModel(source, 1, max_pixels=1000), scheduler, mode="explicit")
+    host = WaitingHost(tmp_path, lambda source: ServedModel(source, 1, max_pixels=1000), scheduler, mode="explicit")
     try:
         with pytest.raises(InvalidInput, match=r"input x: expected dims \[4\] as the graph, got \[5\]"):
             host.load("factor")
@@ -171,7 +170,7 @@ def test_a_version_or_configuration_that_decodes_nothing_leaves_the_old_one_answ
         ((best, *_),) = decode_outputs(facts.decode, inferred.outputs, inferred.placements, facts.table)
         return best.category
 
-    def find_reasons(host: ModelHost) -> list[str]:
+    def find_reasons(host: WaitingHost) -> list[str]:
         return [state.reason for state in host.index() if state.reason]
 
     with serve(tmp_path) as (service, host):

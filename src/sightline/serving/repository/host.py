@@ -44,7 +44,7 @@ logger = logging.getLogger("sightline.serving")
 class ModelHost:
     """Opens and keeps the models of one repository. Safe to use from many threads.
 
-    `start`, `close`, `load`, `unload`, `reload`, `look` and `index` block; everything else takes a lock for a moment.
+    `start`, `close` and `index` block; everything else takes a lock for a moment.
 
     Args:
         repository: the model repository.
@@ -225,49 +225,40 @@ class ModelHost:
             states = [state for name in sorted(models) for state in describe_versions(name, models[name].folder, models[name])]
             return states + describe_draining(self._loaded.list_draining(), states)
 
-    def load(self, name: str, configuration: Mapping[str, Any] | None = None) -> None:
-        """Load a model, or bring a loaded one up to date; returns when its versions take traffic.
+    def begin_load(self, name: str, configuration: Mapping[str, Any] | None = None) -> "Future[None]":
+        """Load a model, or bring a loaded one up to date; done when its versions take traffic.
 
         Args:
             configuration: as decoded from JSON; stands in for config.json until the next load.
 
-        Raises: Conflict in another mode than "explicit"; NotFound; InvalidInput for a configuration that cannot be, and when a
-            version cannot be opened, saying why: what was loaded before goes on.
+        Returns: a future, which raises NotFound; InvalidInput for a configuration that cannot be, and when a version cannot be
+            opened, saying why: what was loaded before goes on.
+        Raises: Conflict in another mode than "explicit".
         """
-        self.begin_load(name, configuration).result()
-
-    def begin_load(self, name: str, configuration: Mapping[str, Any] | None = None) -> "Future[None]":
-        """As `load`, without waiting for its end. Raises: Conflict; everything else is told by the future."""
         self._check_explicit()
         return self._loader.submit(Urgency.LOAD, partial(self._updater.load, name, configuration))
 
-    def unload(self, name: str, with_dependents: bool = False) -> None:
+    def begin_unload(self, name: str, with_dependents: bool = False) -> "Future[None]":
         """Take a model out of traffic; requests that hold it are still answered, then it is closed.
 
         Args:
             with_dependents: also the models that a pipeline runs, but for those that other pipelines need.
 
-        Raises: Conflict in another mode than "explicit", and while a loaded pipeline needs the model; NotFound.
+        Returns: a future, which raises Conflict while a loaded pipeline needs the model; NotFound.
+        Raises: Conflict in another mode than "explicit".
         """
-        self.begin_unload(name, with_dependents).result()
-
-    def begin_unload(self, name: str, with_dependents: bool = False) -> "Future[None]":
-        """As `unload`, without waiting for its end. Raises: Conflict; everything else is told by the future."""
         self._check_explicit()
         return self._loader.submit(Urgency.LOAD, partial(self._updater.unload, name, with_dependents))
 
-    def reload(self, name: str) -> None:
+    def begin_reload(self, name: str) -> "Future[None]":
         """Look at one model's folder now, and try versions again that failed; why one fails is told by `describe`.
 
         A version that answers and whose files nobody touched stays as it is, as at a `load`.
         A configuration that was given to `load` is forgotten: config.json counts again.
 
-        Raises: NotFound; Conflict in mode "none".
+        Returns: a future, which raises NotFound.
+        Raises: Conflict in mode "none"; NotFound in mode "explicit".
         """
-        self.begin_reload(name).result()
-
-    def begin_reload(self, name: str) -> "Future[None]":
-        """As `reload`, without waiting for its end. Raises: Conflict, NotFound; everything else is told by the future."""
         if self.mode == "none":
             raise Conflict("this server loads its models once; start it with --model-control poll or explicit")
         if self.mode == "explicit":
@@ -297,9 +288,9 @@ class ModelHost:
         with self._lock:
             return [describe_deployment(model) for _, model in sorted(self._loaded.models.items())]
 
-    def look(self) -> None:
-        """Look at the whole repository now, as mode "poll" does every `check_every_s`. Blocking."""
-        self._loader.run(self._look_again)
+    def begin_look(self) -> "Future[None]":
+        """Look at the whole repository now, as mode "poll" does every `check_every_s`."""
+        return self._loader.submit(Urgency.LOAD, self._look_again)
 
     def _find(self, name: str) -> HostedModel:
         if self._stop.is_set():
@@ -324,7 +315,7 @@ class ModelHost:
         closing: Future[None] | None = None
         while not self._stop.wait(self._check_every_s):
             if self.mode == "poll" and self._has_loaded and (looking is None or looking.done()):
-                looking = self._loader.submit(Urgency.LOAD, self._look_again)
+                looking = self.begin_look()
             if closing is None or closing.done():
                 closing = self._loader.submit(Urgency.CLOSE, self._updater.close_left)
             try:

@@ -57,12 +57,6 @@ class Loader:
             self._came.notify()
         return future
 
-    def run(self, job: Callable[[], Value]) -> Value:
-        """Have a job done and wait for it; what it returned or raised. Called by the thread itself, it runs at once."""
-        if self.is_current():
-            return job()
-        return self.submit(Urgency.LOAD, job).result()
-
     def give_way(self) -> None:
         """Do what is more urgent than a load; called by one of many models, between two of them."""
         while (job := self._take_more_urgent()) is not None:
