@@ -22,7 +22,6 @@ from sightline.core.settings import Settings
 from sightline.serving.client.blocking import Client
 from sightline.serving.deployments import deploy_artifact, remove_deployment
 from sightline.serving.http.keys import create_key
-from sightline.serving.http.openapi import find_undocumented
 from sightline.serving.inference.served_model import ServedModel
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.scheduling.work import Work
@@ -197,8 +196,7 @@ def read_frames(client: httpx.Client, identifier: str) -> list[str]:
 # What the server says of itself
 
 
-def test_every_route_is_documented_and_every_document_is_served(running: Running, client: httpx.Client) -> None:
-    assert find_undocumented(running.whole.app.app.routes) == []  # type: ignore[attr-defined]
+def test_every_document_is_served(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert {"/predict/{name}", "/v2/models/{name}/infer", "/v2/streams", "/metrics", "/deployments"} <= set(document["paths"])

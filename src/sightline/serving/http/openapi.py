@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import Route
 
 from sightline.serving.http.operations import JSON, OPERATIONS, PROBLEM, SCHEMAS, Operation, refer
 from sightline.serving.http.refusals import speaks_v2
 
 TITLE = "Sightline inference server"
 NAME_IN_PATH = {"type": "string", "pattern": r"^[^/\\\x00-\x1f\x7f]+$"}
-PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+PARAMETER = re.compile(r"\{(\w+)\}")
 STYLE = Path(__file__).parent / "docs.css"
 STATUS_TEXTS = {
     101: "the connection becomes a WebSocket",
@@ -101,13 +101,6 @@ def name_operation(operation: Operation) -> str:
     """A name that programs made from the document give to the operation: `post_v2_models_name_infer`."""
     words = re.sub(r"\W+", "_", operation.path).strip("_") or "page"
     return f"{operation.method.lower()}_{words}"
-
-
-def find_undocumented(routes: Iterable[BaseRoute]) -> list[str]:
-    """Paths of the routes that stand in no row of the table, as "/path"; catch-alls that only refuse are left out."""
-    known = {PARAMETER.sub(r"{\1}", operation.path) for operation in OPERATIONS}
-    paths = [route.path for route in routes if isinstance(route, Route | WebSocketRoute) and ":path}" not in route.path]
-    return sorted({path for path in paths if PARAMETER.sub(r"{\1}", path) not in known})
 
 
 def write_page(operations: Iterable[Operation] = OPERATIONS) -> str:
