@@ -4,18 +4,23 @@ The five heads of `core.errors` speak of data and models. Who may ask, how often
 has an exception of its own; gRPC maps the same statuses to its codes.
 """
 
+import logging
 import math
 from collections.abc import Iterable
 from http import HTTPStatus
 
 import msgspec
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sightline.serving.http.problems import EXCEPTION_HANDLERS as PROBLEM_HANDLERS
-from sightline.serving.http.problems import make_problem
+from sightline.core.errors import HTTP_STATUS, SightlineError, find_by_head
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers, make_problem
 
+ROUTES_HINT = "there is POST /predict/NAME, /v2 for the Open Inference Protocol, GET /docs with all paths, and a page at GET /"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+
+logger = logging.getLogger("sightline.serving")
 
 
 class Refusal(Exception):  # noqa: N818 - it is no defect of ours
@@ -79,4 +84,36 @@ async def answer_refusal_error(request: Request, error: Exception) -> Response:
     return answer_refusal(error, request.url.path)
 
 
-EXCEPTION_HANDLERS = {**PROBLEM_HANDLERS, Refusal: answer_refusal_error}  # of the whole application
+async def answer_sightline_error(request: Request, error: Exception) -> Response:
+    """An error raised on purpose: its head gives the status."""
+    assert isinstance(error, SightlineError)
+    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, find_retry_headers(error))
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """An error of the protocol itself: unknown path, wrong method, body too large."""
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if detail == HTTPStatus(error.status_code).phrase:  # the framework's own words say no more than the status
+        detail = f"{request.method} {request.url.path[:200]} is not served; {ROUTES_HINT}"
+    return make_problem(error.status_code, detail, headers=dict(error.headers or {}))
+
+
+async def answer_disconnect(request: Request, error: Exception) -> Response:
+    """The client hung up while its body was read: there is nobody to answer."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def answer_unexpected(request: Request, error: Exception) -> Response:
+    """A defect of ours: the log gets the traceback (the framework raises on after answering), the client one line."""
+    logger.error("internal error at %s %s", request.method, request.url.path)
+    return make_problem(500, INTERNAL_ERROR)
+
+
+EXCEPTION_HANDLERS = {  # of the whole application
+    SightlineError: answer_sightline_error,
+    HTTPException: answer_http_error,
+    ClientDisconnect: answer_disconnect,
+    Refusal: answer_refusal_error,
+    Exception: answer_unexpected,
+}
