@@ -82,8 +82,13 @@ def test_a_viewer_that_leaves_is_forgotten(client: httpx.Client, managers: list[
         next(chunks)
         with connect(url, f"{stream['id']}/ws"):
             wait_until(lambda: running.viewers == 2)
-            assert client.get(f"/v2/streams/{stream['id']}/events").status_code == 503
+            one_more = client.get(f"/v2/streams/{stream['id']}/events")
+            with pytest.raises(InvalidStatus) as refusal:
+                connect(url, f"{stream['id']}/ws")
         del chunks
+    assert one_more.status_code == refusal.value.response.status_code == 503
+    assert one_more.headers["retry-after"] == refusal.value.response.headers["retry-after"] == "1"
+    assert refusal.value.response.body == one_more.content
     wait_until(lambda: running.viewers == 0)
 
 

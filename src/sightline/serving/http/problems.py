@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from sightline.core.errors import Exhausted, SightlineError
+from sightline.core.errors import HTTP_STATUS, Exhausted, SightlineError, find_by_head
 
 RETRY_AFTER_S = 1.0  # where the error does not know better
 INTERNAL_ERROR = "the server failed on this request; its log has the details"
@@ -27,9 +27,18 @@ def make_problem(status: int, detail: str, kind: str | None = None, headers: dic
     return Response(msgspec.json.encode(body), status, headers, media_type="application/problem+json")
 
 
+def describe_error(error: SightlineError) -> Response:
+    """An error that was raised on purpose: its head gives the status."""
+    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, find_retry_headers(error))
+
+
 def find_retry_headers(error: SightlineError) -> dict[str, str]:
-    """Retry-After in whole seconds, at least 1, of a limit that was reached; nothing for other errors."""
+    """Retry-After of a limit that was reached; nothing for other errors."""
     if not isinstance(error, Exhausted):
         return {}
-    wait_s = RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
-    return {"Retry-After": str(max(1, math.ceil(wait_s)))}
+    return {"Retry-After": write_retry_after(RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s)}
+
+
+def write_retry_after(wait_s: float) -> str:
+    """The value of a Retry-After header: whole seconds, at least 1."""
+    return str(max(1, math.ceil(wait_s)))

@@ -5,7 +5,6 @@ has an exception of its own; gRPC maps the same statuses to its codes.
 """
 
 import logging
-import math
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -14,8 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sightline.core.errors import HTTP_STATUS, SightlineError, find_by_head
-from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers, make_problem
+from sightline.core.errors import SightlineError
+from sightline.serving.http.problems import (
+    CLIENT_CLOSED_REQUEST,
+    INTERNAL_ERROR,
+    describe_error,
+    make_problem,
+    write_retry_after,
+)
 
 ROUTES_HINT = "there is POST /predict/NAME, /v2 for the Open Inference Protocol, GET /docs with all paths, and a page at GET /"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
@@ -48,7 +53,7 @@ class Refusal(Exception):  # noqa: N818 - it is no defect of ours
         self.kind = kind
         self.headers = dict(headers or {})
         if retry_after_s is not None:
-            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+            self.headers["Retry-After"] = write_retry_after(retry_after_s)
 
 
 def speaks_v2(path: str) -> bool:
@@ -85,9 +90,9 @@ async def answer_refusal_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_sightline_error(request: Request, error: Exception) -> Response:
-    """An error raised on purpose: its head gives the status."""
+    """An error raised on purpose."""
     assert isinstance(error, SightlineError)
-    return make_problem(find_by_head(HTTP_STATUS, error), str(error), type(error).__name__, find_retry_headers(error))
+    return describe_error(error)
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:

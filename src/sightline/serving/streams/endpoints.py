@@ -16,11 +16,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sightline.core.errors import HTTP_STATUS, Exhausted, InvalidInput, SightlineError, find_by_head
+from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.serving.http.content_encoding import read_encoding
 from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import Caller, find_caller
-from sightline.serving.http.problems import make_problem
+from sightline.serving.http.problems import describe_error
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.streams.events import format_lost, format_sse
 from sightline.serving.streams.manager import StreamManager
@@ -225,8 +225,7 @@ def read_number(connection: HTTPConnection, name: str, header: str | None = None
 async def deny(websocket: WebSocket, error: SightlineError) -> None:
     """Refuse a WebSocket before it is one, with the answer that HTTP would get."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        status = find_by_head(HTTP_STATUS, error)
-        await websocket.send_denial_response(make_problem(status, str(error), type(error).__name__))
+        await websocket.send_denial_response(describe_error(error))
     else:
         await websocket.close(1008)
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import grpc
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, QueueTimeout, SightlineError, Unsupported
-from sightline.serving.http.problems import INTERNAL_ERROR, RETRY_AFTER_S
+from sightline.serving.http.problems import INTERNAL_ERROR, RETRY_AFTER_S, write_retry_after
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_record import RequestRecord
 from sightline.serving.v2.refusals import MAX_MESSAGE
@@ -82,5 +82,4 @@ def list_retry_metadata(error: Exception) -> tuple[tuple[str, str], ...]:
         retry_after_s = None
     if retry_after_s is None:
         return ()
-    seconds = str(max(1, math.ceil(retry_after_s)))
-    return ("grpc-retry-pushback-ms", str(math.ceil(retry_after_s * 1000))), ("retry-after", seconds)
+    return ("grpc-retry-pushback-ms", str(math.ceil(retry_after_s * 1000))), ("retry-after", write_retry_after(retry_after_s))
