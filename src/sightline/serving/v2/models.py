@@ -4,8 +4,9 @@ Neither asks the host itself. Nothing here waits in the calling thread.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -50,8 +51,8 @@ class Models:
 
     def find_facts(self, name: str, version: str) -> ServedFacts:
         """Facts of the version that answers now; pages nothing in. Raises: NotFound; Exhausted."""
-        facts: ServedFacts = _call(self._host.read_facts, name, version)
-        return facts
+        with _in_clients_words():
+            return self._host.read_facts(name, version)
 
     def describe(self, name: str, version: str) -> dict[str, Any]:
         """Metadata of a model as JSON has it. Raises: as `find_facts`."""
@@ -60,8 +61,8 @@ class Models:
 
     async def describe_configuration(self, name: str, version: str) -> dict[str, Any]:
         """The complete configuration of a model. Raises: as `find_facts`."""
-        described: dict[str, Any] = await asyncio.to_thread(_call, self._host.describe_configuration, name, version)
-        return described
+        with _in_clients_words():
+            return await asyncio.to_thread(self._host.describe_configuration, name, version)
 
     async def list_states(self, caller: Caller, only_ready: bool) -> list[dict[str, str]]:
         """Every version in the repository that the caller may use, and its state."""
@@ -76,18 +77,22 @@ class Models:
         """Names and numbers of all versions that answer, one model's, or one version's. Raises: NotFound."""
         if not name:
             return sorted({(state.name, state.version) for state in self._host.list_loaded() if state.state == "READY"})
-        versions = _call(self._host.list_versions, name)
+        with _in_clients_words():
+            versions = self._host.list_versions(name)
         if version and version not in map(str, versions):
             raise NotFound(f"Request for unknown model: {name[:100]!r} version {version[:20]!r} is not found")
         return [(name, one) for one in versions if version in ("", str(one))]
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load a model. Args: parameters: of the request. Raises: as the host; InvalidInput."""
-        await _await_end(self._host.begin_load, name, read_given_configuration(parameters))
+        configuration = read_given_configuration(parameters)
+        with _in_clients_words():
+            await await_begun(self._host.begin_load(name, configuration))
 
     async def unload(self, name: str, with_dependents: bool) -> None:
         """Unload a model. Raises: as the host."""
-        await _await_end(self._host.begin_unload, name, with_dependents)
+        with _in_clients_words():
+            await await_begun(self._host.begin_unload(name, with_dependents))
 
 
 def read_given_configuration(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -110,17 +115,10 @@ def await_begun(future: "Future[None]") -> "asyncio.Future[None]":
     return asyncio.shield(asyncio.wrap_future(future))
 
 
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+@contextmanager
+def _in_clients_words() -> Iterator[None]:
+    """A NotFound of the host gets the words that clients look for."""
     try:
-        return function(*arguments)
-    except NotFound as error:
-        raise NotFound(f"Request for unknown model: {error}") from error
-
-
-async def _await_end(begin: Callable[..., "Future[None]"], *arguments: Any) -> None:
-    """What the host has begun goes on when the caller hangs up."""
-    done = await_begun(_call(begin, *arguments))
-    try:
-        await done
+        yield
     except NotFound as error:
         raise NotFound(f"Request for unknown model: {error}") from error
