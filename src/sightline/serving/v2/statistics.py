@@ -6,7 +6,6 @@ requests, in `execution_count` and by their size in `batch_stats`; the rows of a
 Source: statistics extension of Triton Inference Server.
 """
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -66,7 +65,7 @@ class VersionStatistics(msgspec.Struct):
 
 
 class Statistics:
-    """Counts finished, refused and cancelled works. May be called from any thread.
+    """Counts finished, refused and cancelled works. Used on the event loop only.
 
     Args:
         clock: of the works' times. wall_clock_s: seconds since 1970.
@@ -83,33 +82,34 @@ class Statistics:
         self._list_served = list_served
         self._clock = clock
         self._wall_clock_s = wall_clock_s
-        self._lock = threading.Lock()
         self._versions: dict[tuple[str, int], VersionStatistics] = {}
 
     def __call__(self, work: Work, facts: ServedFacts) -> None:
         """Count a work at its end."""
-        key = facts.name, facts.version
-        served = self._list_served() if self._list_served is not None and key not in self._versions else None
-        with self._lock:
-            if served is not None:
-                self._versions = {known: counted for known, counted in self._versions.items() if known in served}
-            counted = self._versions.get(key)
-            if counted is None:
-                counted = self._versions[key] = VersionStatistics(facts.name, str(facts.version))
-            counted.last_inference = round(self._wall_clock_s() * 1000)
-            if work.execution is not None:
-                _count_execution(counted, work, work.execution.rows)
-            if work.error is None and not work.is_cancelled and work.finished_s:
-                _count_success(counted, work)
-            else:
-                waited_s = (work.finished_s or self._clock()) - work.enqueued_s if work.enqueued_s else 0.0
-                counted.inference_stats.fail.add(waited_s)
+        counted = self._find(facts.name, facts.version)
+        counted.last_inference = round(self._wall_clock_s() * 1000)
+        if work.execution is not None:
+            _count_execution(counted, work, work.execution.rows)
+        if work.error is None and not work.is_cancelled and work.finished_s:
+            _count_success(counted, work)
+        else:
+            waited_s = (work.finished_s or self._clock()) - work.enqueued_s if work.enqueued_s else 0.0
+            counted.inference_stats.fail.add(waited_s)
 
     def read(self, name: str, version: int) -> VersionStatistics:
         """A copy of what was counted of one version; zeros before its first request."""
-        with self._lock:
-            counted = self._versions.get((name, version)) or VersionStatistics(name, str(version))
-            return msgspec.convert(msgspec.to_builtins(counted), VersionStatistics)
+        counted = self._versions.get((name, version)) or VersionStatistics(name, str(version))
+        return msgspec.convert(msgspec.to_builtins(counted), VersionStatistics)
+
+    def _find(self, name: str, version: int) -> VersionStatistics:
+        """What is counted of a version; where that begins, those that are gone are forgotten."""
+        counted = self._versions.get((name, version))
+        if counted is None:
+            if self._list_served is not None:
+                served = self._list_served()
+                self._versions = {known: kept for known, kept in self._versions.items() if known in served}
+            counted = self._versions[name, version] = VersionStatistics(name, str(version))
+        return counted
 
 
 def _count_success(counted: VersionStatistics, work: Work) -> None:
