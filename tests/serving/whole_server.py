@@ -15,7 +15,8 @@ import uvicorn
 from sightline.core.settings import Settings, read_settings
 from sightline.serving.http.openapi import describe_interface
 from sightline.serving.process.listening import format_url, make_server, open_listener
-from sightline.serving.server import InferenceServer, OpenModel
+from sightline.serving.repository.updating import OpenModel
+from sightline.serving.server import InferenceServer
 from sightline.serving.server_options import ServerOptions
 
 DEADLINE_S = 30.0

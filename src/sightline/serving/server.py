@@ -10,10 +10,10 @@ One process: the event loop reads and writes; the Device's slot threads decode, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -34,7 +34,7 @@ from sightline.serving.http.image_url import ImageFetcher
 from sightline.serving.http.json_answers import write_json
 from sightline.serving.http.keys import CHECK_FILE_EVERY_S, Authenticator, find_caller, read_key_line
 from sightline.serving.http.limits import TokenBucket
-from sightline.serving.http.metrics import Metrics
+from sightline.serving.http.metrics import Family, Metrics, Values
 from sightline.serving.http.predict.endpoint import PredictEndpoint, make_routes
 from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 from sightline.serving.http.request_record import observe_work
@@ -45,8 +45,10 @@ from sightline.serving.pipelines.declaration import parse_pipeline
 from sightline.serving.pipelines.pipeline_model import PipelineModel
 from sightline.serving.process.loop_turns import LoopTurns
 from sightline.serving.repository.folders import PipelineSource
-from sightline.serving.repository.host import ModelHost, OpenedModel
+from sightline.serving.repository.host import ModelHost
 from sightline.serving.repository.memory import keep_giving_back
+from sightline.serving.repository.updating import OpenModel
+from sightline.serving.repository.versions import OpenedModel
 from sightline.serving.scheduling.device_threads import DeviceThreads
 from sightline.serving.scheduling.scheduler import Scheduler
 from sightline.serving.server_options import ServerOptions
@@ -65,7 +67,6 @@ DRAIN_S = 5.0
 OPENING_S = 10.0  # from the beginning of the end on, for the model that is being opened
 LEAST_OPENING_S = 1.0  # when everything else has ended
 HAVE_QUEUES = ("READY", "UNLOADING")  # states of versions
-OpenModel = Callable[[ModelSource], OpenedModel]
 
 
 class InferenceServer:
@@ -306,10 +307,9 @@ class InferenceServer:
             return None
         return AccessLog(None if place == "-" else Path(place))
 
-    def _make_counters(self) -> dict[str, Any]:
-        def count_refusals() -> Iterator[tuple[tuple[str, ...], float]]:
-            for status, count in sorted(self.edge.refusals.items()):
-                yield (str(status),), float(count)
+    def _make_counters(self) -> dict[str, Family]:
+        def count_refusals() -> Values:
+            return [((str(status),), float(count)) for status, count in sorted(self.edge.refusals.items())]
 
         refused = ("Requests that connections refused by themselves", ("status",), count_refusals)
         return {"sightline_refused_requests": refused, **self._stream_metrics.counters()}
@@ -318,19 +318,17 @@ class InferenceServer:
         """Names and versions that answer, or end what they have begun."""
         return {(state.name, state.version) for state in self.host.list_loaded() if state.state in HAVE_QUEUES}
 
-    def _make_gauges(self) -> dict[str, Any]:
-        def count_pending() -> Iterator[tuple[tuple[str, ...], float]]:
+    def _make_gauges(self) -> dict[str, Family]:
+        def count_pending() -> Values:
             waiting = dict.fromkeys(self._list_served(), 0)
             for executable, count in self.scheduler.list_depths():
                 facts = cast(ServedVersion, executable).facts
                 key = facts.name, facts.version  # an old version and the one that took its number count together
                 waiting[key] = waiting.get(key, 0) + count
-            for (name, version), count in sorted(waiting.items()):
-                yield (name, str(version)), float(count)
+            return [((name, str(version)), float(count)) for (name, version), count in sorted(waiting.items())]
 
-        def count_page_ins() -> Iterator[tuple[tuple[str, ...], float]]:
-            for state in self.host.list_loaded():
-                yield (state.name, str(state.version)), float(state.page_in_count)
+        def count_page_ins() -> Values:
+            return [((state.name, str(state.version)), float(state.page_in_count)) for state in self.host.list_loaded()]
 
         return {
             "nv_inference_pending_request_count": ("Requests in the version's queue", ("model", "version"), count_pending),

@@ -33,7 +33,7 @@ REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")  # Triton's words
 
 Labels = tuple[str, ...]
 Values = Iterable[tuple[Labels, float]]
-Gauge = Callable[[], Values]
+Family = tuple[str, Labels, Callable[[], Values]]  # help, names of the labels, and a value for each combination of them
 
 TRITON_COUNTERS = {
     "nv_inference_request_success": "Successful inference requests",
@@ -121,16 +121,16 @@ class Metrics:
     """All metrics of one server. Counts on the event loop; read there, too.
 
     Args:
-        gauges: further values, read when they are asked for: name -> (help, names of the labels, function that gives a value
-            for each combination of labels). `nv_inference_pending_request_count` and page-ins come in this way.
-        counters: further values that only grow, in the same form; their names get the ending `_total`.
+        gauges: further values by name, read when they are asked for. `nv_inference_pending_request_count` and page-ins come in
+            this way.
+        counters: further values that only grow; their names get the ending `_total`.
         list_served: names and versions that answer; what was counted of others is forgotten. None: nothing is.
     """
 
     def __init__(
         self,
-        gauges: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
-        counters: Mapping[str, tuple[str, Labels, Gauge]] | None = None,
+        gauges: Mapping[str, Family] | None = None,
+        counters: Mapping[str, Family] | None = None,
         list_served: ListServed | None = None,
     ) -> None:
         self._list_served = list_served

@@ -31,9 +31,7 @@ from sightline.serving.repository.looking import stamp_repository
 from sightline.serving.repository.memory import MemoryMeter, ReadBytes
 from sightline.serving.repository.paging import Pager, Queues
 from sightline.serving.repository.updating import OpenModel, OpenPipeline, Updater
-from sightline.serving.repository.versions import HostedModel, OpenedModel
-
-__all__ = ["Mode", "ModelHost", "OpenedModel", "Queues", "VersionState"]
+from sightline.serving.repository.versions import HostedModel
 
 Mode = Literal["none", "poll", "explicit"]
 PAGE_IN_PATIENCE_S = 10.0

@@ -1,12 +1,10 @@
 """What the streams of a server do together, for `/metrics`: by model, so that no stream leaves a series of its own behind."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
+from sightline.serving.http.metrics import Family, Labels, Values
 from sightline.serving.streams.stream import Stream
-
-Labels = tuple[str, ...]
-Family = tuple[str, Labels, Callable[[], Iterator[tuple[Labels, float]]]]  # help, names of the labels, values
 
 
 class StreamMetrics:
@@ -48,19 +46,19 @@ class StreamMetrics:
             "sightline_stream_reconnects": ("Times that a source was opened again", ("model",), self._list_reconnects),
         }
 
-    def _list_states(self) -> Iterator[tuple[Labels, float]]:
+    def _list_states(self) -> Values:
         return list_values(Counter((stream.model, stream.state) for stream in self._running))
 
-    def _list_lags(self) -> Iterator[tuple[Labels, float]]:
+    def _list_lags(self) -> Values:
         lags_s: dict[Labels, float] = {}
         for stream in self._running:
             lags_s[stream.model,] = max(lags_s.get((stream.model,), 0.0), stream.statistics.lag_s)
-        return iter(sorted(lags_s.items()))
+        return sorted(lags_s.items())
 
-    def _list_frames(self) -> Iterator[tuple[Labels, float]]:
+    def _list_frames(self) -> Values:
         return list_values(self._frames + count_frames(self._running))
 
-    def _list_reconnects(self) -> Iterator[tuple[Labels, float]]:
+    def _list_reconnects(self) -> Values:
         return list_values(self._reconnects + count_reconnects(self._running))
 
 
@@ -81,6 +79,6 @@ def count_reconnects(streams: Iterable[Stream]) -> Counter[Labels]:
     return counts
 
 
-def list_values(counts: Counter[Labels]) -> Iterator[tuple[Labels, float]]:
+def list_values(counts: Counter[Labels]) -> Values:
     """By labels, in their order."""
-    return iter(sorted((labels, float(count)) for labels, count in counts.items()))
+    return sorted((labels, float(count)) for labels, count in counts.items())
