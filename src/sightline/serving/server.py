@@ -124,11 +124,11 @@ class InferenceServer:
         self.streams = self._make_streams()
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
-        tellers = () if self._log is None else (self._log.write,)
+        self._tellers = () if self._log is None else (self._log.write,)
         self.edge = Edge(
             self._make_connection_limits(),
             websocket_prefix="/v2/streams",
-            tellers=tellers,
+            tellers=self._tellers,
             allowed_origins=self.options.allowed_origins,
             listeners=1 if self.options.grpc_address is None else 2,
         )
@@ -206,7 +206,6 @@ class InferenceServer:
         )
         # A redirect would name http:// behind a proxy that ends TLS, and keys and pictures would follow it unencrypted.
         app.router.redirect_slashes = False
-        tellers = [self.metrics.count_request, *([self._log.write] if self._log is not None else [])]
         return Guard(
             app,
             authenticator=self.authenticator if self.authenticator.has_keys else None,
@@ -215,7 +214,7 @@ class InferenceServer:
             bucket=self._bucket,
             has_open_metrics=self.options.has_open_metrics,
             check_room=self.service.check_room,
-            tellers=tellers,
+            tellers=(self.metrics.count_request, *self._tellers),
         )
 
     def _make_routes(self) -> list[BaseRoute]:
@@ -276,18 +275,16 @@ class InferenceServer:
             authenticator=self.authenticator if self.authenticator.has_keys else None,
             is_ready=self.is_ready,
             bucket=self._bucket,
-            tellers=() if self._log is None else (self._log.write,),
+            tellers=self._tellers,
             hold=self.edge.hold,
             count_unread=self.edge.count_unread,
             max_messages=max(2, self.edge.limits.max_buffered_bytes // self.settings.max_request_bytes),
         )
 
     def _make_connection_limits(self) -> ConnectionLimits:
-        return msgspec.structs.replace(self.options.connection_limits, max_body_bytes=self._largest_body_bytes())
-
-    def _largest_body_bytes(self) -> int:
         """Videos may be larger than other requests; those are bounded again where they are read."""
-        return max(self.settings.max_request_bytes, self.options.stream_limits.upload_bytes)
+        largest = max(self.settings.max_request_bytes, self.options.stream_limits.upload_bytes)
+        return msgspec.structs.replace(self.options.connection_limits, max_body_bytes=largest)
 
     def _make_streams(self) -> StreamManager:
         hosts = self.options.stream_urls
