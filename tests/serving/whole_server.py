@@ -85,7 +85,7 @@ def begin_server(
     whole = InferenceServer(repository, settings, options, open_model)
     listener = open_listener("127.0.0.1", 0)
     is_up = threading.Event()
-    server = make_server(whole.app, whole.edge, is_up.set, tls, whole.end_streams)
+    server = make_server(whole.app, whole.edge, is_up.set, tls, whole.begin_end)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
     thread.start()
     try:

@@ -140,11 +140,8 @@ class InferenceServer:
         """Whether the start is over, every model that was to be loaded at it has answered, and the server is not ending."""
         return self._is_ready and self.host.is_complete()
 
-    async def end_streams(self) -> None:
-        """Tell those who watch streams that the server ends, before connections are waited for, or they would be cut off.
-
-        Nothing more is loaded from now on.
-        """
+    async def begin_end(self) -> None:
+        """Load nothing more, and end the streams: their viewers are told, before connections are waited for and cut off."""
         loop = asyncio.get_running_loop()
         if not self._is_ending:
             self._opening_ends_s = loop.time() + OPENING_S
@@ -164,7 +161,7 @@ class InferenceServer:
             parts.push_async_callback(self._close_host)
             self._threads.start()
             parts.push_async_callback(self._end_threads)
-            parts.push_async_callback(self.end_streams)
+            parts.push_async_callback(self.begin_end)
             parts.callback(asyncio.create_task(self._watch_keys(), name="keys").cancel)
             parts.callback(asyncio.create_task(keep_giving_back(lambda: self.scheduler.arrivals), name="memory").cancel)
             if self._grpc is not None:

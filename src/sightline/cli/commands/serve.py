@@ -249,7 +249,7 @@ def serve_command(
         terminal.say(f"serving {', '.join(server.names) or 'nothing yet'} from {folder} at {url}{grpc}")
         terminal.finish({"url": url, "grpc_port": server.grpc_port or None, "repository": folder, "deployments": server.names})
 
-    run_server(server.app, listener, server.edge, announce, tls, server.end_streams)
+    run_server(server.app, listener, server.edge, announce, tls, server.begin_end)
 
 
 def configure_logging() -> None:
