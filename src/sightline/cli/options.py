@@ -90,6 +90,13 @@ def read_api_key(variable: str | None) -> str | None:
     return None if variable is None else read_secret(variable)
 
 
+def list_given(arguments: Any) -> dict[str, bool]:
+    """Which options were given, by name. Args: arguments: a record of them, whose defaults mean "not said"."""
+    plain = type(arguments)()
+    names = arguments.__struct_fields__
+    return {f"--{name.replace('_', '-')}": getattr(arguments, name) != getattr(plain, name) for name in names}
+
+
 def refuse_options(mode: str, options: dict[str, Any]) -> None:
     """Refuse what would be ignored. Raises: InvalidInput naming the options of the other mode that were given."""
     from sightline.core.errors import InvalidInput

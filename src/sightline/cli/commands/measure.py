@@ -16,6 +16,7 @@ from sightline.cli.options import (
     SeedOption,
     UrlOption,
     WorkspaceOption,
+    list_given,
     open_workspace,
     parse_counts,
     read_api_key,
@@ -256,12 +257,12 @@ def measure_command(
     )
     if compare is not None:
         of_any = {"a subject": subject, "--data": data, "--split": split, "--batch": batch, "--seed": seed}
-        refuse_options("--compare", of_any | of_report | of_server | of_sweep.given() | of_load.given())
+        refuse_options("--compare", of_any | of_report | of_server | list_given(of_sweep) | list_given(of_load))
         compare_reports_of(terminal, home, compare, out)
     elif subject is None or data is None:
         raise InvalidInput("expected a subject and --data VERSION, or --compare REPORT REPORT; see: sightline measure --help")
     elif of_load.wants_load:
-        refuse_options("load (--clients, --rate)", of_report | of_sweep.given() | of_tls | {"--batch": batch})
+        refuse_options("load (--clients, --rate)", of_report | list_given(of_sweep) | of_tls | {"--batch": batch})
         run_load(
             terminal,
             home,
@@ -275,7 +276,7 @@ def measure_command(
             out=out,
         )
     elif of_sweep.wants_sweep:
-        refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | of_load.given() | {"--seed": seed})
+        refuse_options("a sweep (--iterations, --dtype)", of_report | of_server | list_given(of_load) | {"--seed": seed})
         run_sweep(
             terminal,
             home,
@@ -287,8 +288,8 @@ def measure_command(
             out=out,
         )
     else:
-        refuse_options("a report; --iterations or --dtype make it a sweep", of_sweep.given())
-        refuse_options("a report; --clients or --rate put load on a server", of_load.given())
+        refuse_options("a report; --iterations or --dtype make it a sweep", list_given(of_sweep))
+        refuse_options("a report; --clients or --rate put load on a server", list_given(of_load))
         report = measure_subject(
             home,
             subject,

@@ -1,7 +1,7 @@
 """`sightline measure --clients | --rate`: a server under load, in closed loops and in open ones."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -33,11 +33,6 @@ class LoadArguments(msgspec.Struct, frozen=True, kw_only=True):
     def wants_load(self) -> bool:
         """Whether one of the options was given that ask for load."""
         return self.clients is not None or bool(self.rate)
-
-    def given(self) -> dict[str, Any]:
-        """Options by name; truthy where they were given."""
-        fields = msgspec.structs.asdict(self).items()
-        return {f"--{name.replace('_', '-')}": value is not None and value != () for name, value in fields}
 
 
 def run_load(

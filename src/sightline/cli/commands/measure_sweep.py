@@ -46,11 +46,6 @@ class SweepArguments(msgspec.Struct, frozen=True, kw_only=True):
         """Whether one of the options was given that ask for a sweep."""
         return self.iterations is not None or self.dtype is not None
 
-    def given(self) -> dict[str, Any]:
-        """Options by name; truthy where they were given."""
-        fields = msgspec.structs.asdict(self).items()
-        return {f"--{name.replace('_', '-')}": value is not None and value is not False for name, value in fields}
-
 
 def run_sweep(
     terminal: Terminal,
