@@ -15,6 +15,7 @@ from sightline.core.folders import (
     explain_full_disk,
     hash_files,
     new_folder,
+    read_kind,
     read_manifest,
     verify_files,
     write_file_atomic,
@@ -192,6 +193,17 @@ def test_a_changed_or_missing_file_is_found(tmp_path):
     (tmp_path / "a").unlink()
     with pytest.raises(NotFound, match="lacks a"):
         verify_files(tmp_path, files)
+
+
+def test_the_kind_of_a_folder_is_what_its_manifest_says(tmp_path):
+    with pytest.raises(NotFound, match=r"manifest\.json"):
+        read_kind(tmp_path)
+    write_manifest(tmp_path, MANIFEST)
+    assert read_kind(tmp_path) == "deployment"
+    for content in (b'{"kind": "\xff"}', b"[]", b"{}", b'{"kind": 3}', b"model"):
+        (tmp_path / "manifest.json").write_bytes(content)
+        with pytest.raises(InvalidInput, match="is no manifest"):
+            read_kind(tmp_path)
 
 
 def test_what_the_system_says_becomes_one_line(tmp_path):

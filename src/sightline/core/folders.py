@@ -6,6 +6,7 @@ Content reaches the disk before the rename that shows it: a rename alone may sur
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -223,6 +224,21 @@ def read_manifest(folder: str | os.PathLike[str], manifest_type: type[ManifestTy
         noun = manifest_type.__name__.removesuffix("Manifest")
         raise NotFound(f"expected a {noun} folder with a {MANIFEST_NAME}, got {folder}")
     return decode_manifest(path.read_bytes(), manifest_type, where=str(path))
+
+
+def read_kind(folder: Path) -> str:
+    """The `kind` in a folder's manifest: "model", "artifact", "deployment", ... Raises: NotFound, InvalidInput."""
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise NotFound(f"expected a folder with a {MANIFEST_NAME}, got {folder}")
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"{path} is no manifest: {error}") from error
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if not isinstance(kind, str):
+        raise InvalidInput(f"{path} is no manifest: it has no field 'kind'")
+    return kind
 
 
 def verify_files(folder: Path, files: dict[str, FileHash]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput, SightlineError, Unsupported
-from sightline.core.folders import MANIFEST_NAME, read_manifest, verify_files
+from sightline.core.folders import MANIFEST_NAME, read_kind, read_manifest, verify_files
 from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest, Precision, Task
 from sightline.core.settings import read_settings
 from sightline.imaging.files.reading import decode_image, read_image
@@ -300,22 +300,14 @@ def open_predictor(
 
 def read_runnable_manifest(folder: Path) -> ModelManifest | ArtifactManifest:
     """The manifest of a Model or Artifact folder. Raises: NotFound, InvalidInput for another kind."""
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
+    if not (folder / MANIFEST_NAME).is_file():
         return read_manifest(folder, ModelManifest)  # raises NotFound with its own words
-    try:
-        kind = msgspec.json.decode(path.read_bytes(), type=_Kind).kind
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{path} is no manifest: {error}") from error
+    kind = read_kind(folder)
     if kind == "artifact":
         return read_manifest(folder, ArtifactManifest)
     if kind == "model":
         return read_manifest(folder, ModelManifest)
     raise InvalidInput(f"expected a Model or an Artifact, got a {kind} in {folder}; compile or train first")
-
-
-class _Kind(msgspec.Struct):
-    kind: str
 
 
 def check_graph(session: Session, manifest: ModelManifest | ArtifactManifest) -> None:

@@ -8,7 +8,6 @@ or the new one.
 """
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.core.errors import Conflict, InvalidInput, NotFound
-from sightline.core.folders import MANIFEST_NAME, new_folder, read_manifest, verify_files, write_manifest
+from sightline.core.folders import MANIFEST_NAME, new_folder, read_kind, read_manifest, verify_files, write_manifest
 from sightline.core.host import now_utc
 from sightline.core.manifests import ArtifactManifest, DeploymentManifest, compute_manifest_id
 from sightline.core.workspace import NAME_PATTERN, StrPath, Workspace, check_name
@@ -136,21 +135,6 @@ def read_artifact(folder: Path) -> ArtifactManifest:
     if kind != "artifact":
         raise InvalidInput(f"expected an Artifact, got a folder of kind {kind!r}: {folder}; deploy what `compile` made")
     return read_manifest(folder, ArtifactManifest)
-
-
-def read_kind(folder: Path) -> str:
-    """The `kind` in a folder's manifest: "model", "artifact", "deployment", ... Raises: NotFound, InvalidInput."""
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
-        raise NotFound(f"expected a folder with a {MANIFEST_NAME}, got {folder}")
-    try:
-        record = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InvalidInput(f"{path} is no manifest: {error}") from error
-    kind = record.get("kind") if isinstance(record, dict) else None
-    if not isinstance(kind, str):
-        raise InvalidInput(f"{path} is no manifest: it has no field 'kind'")
-    return kind
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

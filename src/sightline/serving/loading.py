@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.core.folders import MANIFEST_NAME
+from sightline.core.folders import MANIFEST_NAME, read_kind
 from sightline.core.settings import read_settings
 from sightline.core.workspace import Shelf, StrPath, Workspace, check_identity
 from sightline.runtime.plan_store import open_plan_folder
 from sightline.runtime.predictor import Predictor, open_predictor
 from sightline.serving.client.predictor import RemotePredictor
-from sightline.serving.deployments import find_deployment, list_names, read_kind
+from sightline.serving.deployments import find_deployment, list_names
 from sightline.serving.http.tls import FilePath
 
 SHELVES: tuple[Shelf, ...] = ("artifacts", "models")

@@ -46,8 +46,7 @@ def show_command(
 def show_one(terminal: Terminal, home: "Workspace", reference: str, plot: Path | None) -> None:
     """Statistics of a dataset version, the manifest of any other folder of ours."""
     from sightline.core.errors import InvalidInput
-    from sightline.core.folders import MANIFEST_NAME
-    from sightline.serving.deployments import read_kind
+    from sightline.core.folders import MANIFEST_NAME, read_kind
 
     folder = Path(reference)
     if not (folder / MANIFEST_NAME).is_file():
