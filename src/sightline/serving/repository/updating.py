@@ -166,12 +166,8 @@ class Updater:
                 self._load_step(step, (*users, name))
         self._apply(folder, retry=True)
         self._settle_pipelines([name], tries_all=False)
-        if failures := self._loaded.models[name].failures:
-            reasons = "; ".join(
-                failure.reason if number == WHOLE_FOLDER else f"version {number}: {failure.reason}"
-                for number, failure in sorted(failures.items())
-            )
-            raise InvalidInput(f"failed to load {name!r}: {reasons}")
+        if reasons := self._loaded.models[name].list_reasons():
+            raise InvalidInput(f"failed to load {name!r}: {'; '.join(reasons)}")
 
     def load_each(self, names: Sequence[str]) -> None:
         """Load models, as far as they can be: a broken one is logged and keeps no other from answering. Raises: NotFound."""

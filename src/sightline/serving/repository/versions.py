@@ -165,9 +165,8 @@ class HostedModel:
             if self.ready:
                 default = self.folder.default if self.folder else None
                 return self.ready[default if default in self.ready else max(self.ready)]
-            reasons = [f"{self._label(number)}{failure.reason}" for number, failure in sorted(self.failures.items())]
-            if reasons and self.loading is None:
-                raise Exhausted(f"model {self.name!r} cannot answer: {reasons[-1]}")
+            if self.failures and self.loading is None:
+                raise Exhausted(f"model {self.name!r} cannot answer: {self.list_reasons()[-1]}")
             raise Exhausted(f"model {self.name!r} is still loading; ask again in a moment")
         number = int(version) if VERSION_PATTERN.fullmatch(version) else -1
         if number in self.ready:
@@ -179,6 +178,7 @@ class HostedModel:
         there = ", ".join(map(str, sorted(self.ready))) or "none"
         raise NotFound(f"no version {version[:20]!r} of model {self.name!r}; those that answer: {there}")
 
-    @staticmethod
-    def _label(number: int) -> str:
-        return "" if number == WHOLE_FOLDER else f"version {number}: "
+    def list_reasons(self) -> list[str]:
+        """Why versions, or the whole folder, are not there, ascending."""
+        failures = sorted(self.failures.items())
+        return [f"{'' if number == WHOLE_FOLDER else f'version {number}: '}{failure.reason}" for number, failure in failures]
