@@ -15,7 +15,6 @@ Waits grow by doubling and are drawn at random between 0 and that ("full jitter"
 Architecture Blog, 2015), so that clients that were refused together do not come back together.
 """
 
-import math
 import random
 from collections.abc import Callable, Generator
 from numbers import Integral, Real
@@ -41,24 +40,21 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     Attributes:
         retries: sendings after the first; 0 sends once.
         timeout_s: from the first sending to the last answer, waits included; above 0.
-
-    Raises: InvalidInput.
     """
 
-    retries: int = 3
-    timeout_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not is_whole(self.retries, 0):
-            raise InvalidInput(f"expected `retries` of 0 or more, a whole number, got {self.retries!r}")
-        if not is_above_zero(self.timeout_s):
-            raise InvalidInput(f"expected `timeout_s` above 0, or None for no bound, got {self.timeout_s!r}")
+    retries: int
+    timeout_s: float
 
 
 def make_policy(retries: int, timeout_s: float | None) -> RetryPolicy:
     """A policy of a user's numbers. Args: timeout_s: None, or more than a week: a week. Raises: InvalidInput."""
-    policy = RetryPolicy(retries, math.inf if timeout_s is None else timeout_s)
-    return RetryPolicy(int(retries), min(float(policy.timeout_s), LONGEST_TIMEOUT_S))
+    if not is_whole(retries, 0):
+        raise InvalidInput(f"expected `retries` of 0 or more, a whole number, got {retries!r}")
+    if timeout_s is None:
+        timeout_s = LONGEST_TIMEOUT_S
+    if not is_above_zero(timeout_s):
+        raise InvalidInput(f"expected `timeout_s` above 0, or None for no bound, got {timeout_s!r}")
+    return RetryPolicy(int(retries), min(float(timeout_s), LONGEST_TIMEOUT_S))
 
 
 def check_in_flight(in_flight: int) -> int:
