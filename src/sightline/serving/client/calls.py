@@ -201,8 +201,7 @@ def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(answer.content, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        line = f"{answer.url.copy_with(path='/', query=None)} does not answer as a Sightline server does"
-        raise InvalidInput(f"{line}: {error}; is the URL right?") from error
+        raise doubt_server(answer.url.copy_with(path="/", query=None), error) from error
 
 
 def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
@@ -279,7 +278,7 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
     if isinstance(error, httpx.TimeoutException):
         return Exhausted(f"{url} did not answer in time; is it overloaded?")
     if isinstance(error, httpx.DecodingError):
-        return InvalidInput(f"{url} does not answer as a Sightline server does: {error}; is the URL right?")
+        return doubt_server(url, error)
     refused = find_tls_error(error)
     if isinstance(refused, ssl.SSLCertVerificationError):
         line = f"expected {url} to have a certificate that can be trusted, got: {refused.verify_message.rstrip('.')}"
@@ -292,6 +291,11 @@ def explain_failure(error: Exception, url: str) -> SightlineError:
         kind = Unreachable if is_nobody else Exhausted
         return kind(f"no answer from {url}: {error or type(error).__name__}; start it with: sightline serve")
     return InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}")
+
+
+def doubt_server(url: object, error: Exception) -> InvalidInput:
+    """The error for an answer that no server of ours gives."""
+    return InvalidInput(f"{url} does not answer as a Sightline server does: {error}; is the URL right?")
 
 
 def is_distrust(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, NotFound
-from sightline.serving.client.calls import ClientCall, explain_failure, is_distrust
+from sightline.serving.client.calls import ClientCall, doubt_server, explain_failure, is_distrust
 from sightline.serving.client.retries import FIRST_WAIT_S, LONGEST_WAIT_S
 from sightline.serving.streams.messages import Opened
 from sightline.serving.streams.stream_statistics import StatisticsView
@@ -186,8 +186,7 @@ class Following:
         try:
             return msgspec.json.decode(data, type=StreamEvent) if data else None
         except (msgspec.DecodeError, RecursionError) as error:
-            line = f"{self._url} does not answer as a Sightline server does"
-            raise InvalidInput(f"{line}: {error}; is the URL right?") from error
+            raise doubt_server(self._url, error) from error
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
