@@ -92,27 +92,21 @@ class Session(Protocol):
     @property
     def plan_count(self) -> int:
         """Plans that it holds now, each with its own copy of the packed weights; inputs of a new kind or shape may add some."""
-        ...
 
     def describe_tensors(self) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
         """Element types and shapes of the inputs and of the outputs, as the graph states them."""
-        ...
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
         """Run one batch; the returned arrays are the caller's to keep. Raises: InvalidInput on wrong names, types or shapes."""
-        ...
 
     def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
         """Run many batches with `streams` in flight; results come in the order of the inputs, memory stays bounded."""
-        ...
 
     def layers(self) -> list[LayerRow]:
         """Layers as they ran, in order. Raises: InvalidInput unless opened with `profile=True` and used at least once."""
-        ...
 
     def close(self) -> None:
         """Wait for what is in flight and free the engine's memory; the session cannot be used afterwards, only closed again."""
-        ...
 
 
 class Backend(Protocol):
@@ -125,15 +119,12 @@ class Backend(Protocol):
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """Arithmetic this machine runs in hardware with this engine."""
-        ...
 
     def missing(self) -> str | None:
         """What must be installed before `open` can work, as one line, or None when nothing is missing."""
-        ...
 
     def open(self, graph: Path, options: SessionOptions) -> Session:
         """Open a graph file. Raises: NotFound, Unsupported, InvalidInput."""
-        ...
 
 
 def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> None:

@@ -265,9 +265,9 @@ class ExecutableQueue:
         if not any(costs_s):  # nothing was measured, or all were cancelled
             costs_s = [float(one.work.rows) for one in taken]
         of_all = device_s / sum(costs_s)
-        for cost_s, (tenant, charge) in zip(costs_s, ((one.tenant, one.charge) for one in taken), strict=True):
-            used_s = of_all * cost_s
-            self._shares.settle(tenant, charge, used_s)
+        for one, cost_s in zip(taken, costs_s, strict=True):
+            tenant, used_s = one.tenant, of_all * cost_s
+            self._shares.settle(tenant, one.charge, used_s)
             self._used_s[tenant.name] = self._used_s.get(tenant.name, 0.0) + used_s
             tenant.seen_s += used_s
 

@@ -92,16 +92,14 @@ class Edge:
         of_one = min(of_one_before, most if of_one_before > before / 2 else max(1, most // 2))
         self.limits = msgspec.structs.replace(self.limits, max_connections=most, max_connections_per_address=of_one)
         logger.warning(
-            "at most %d connections%s, %d of one address, instead of %d and %d: "
-            "this process may open %d files; raise that (ulimit -n)",
-            *(
-                most,
-                " over HTTP and as many over gRPC" if self._listeners > 1 else "",
-                of_one,
-                before,
-                of_one_before,
-                most_files,
-            ),
+            "at most %d connections%s, %d of one address, instead of %d and %d: this process may open %d files; "
+            "raise that (ulimit -n)",
+            most,
+            " over HTTP and as many over gRPC" if self._listeners > 1 else "",
+            of_one,
+            before,
+            of_one_before,
+            most_files,
         )
 
     def admit(self, connection: Expiring, address: str, loop: asyncio.AbstractEventLoop) -> Refusal | None:
