@@ -124,11 +124,11 @@ class InferenceServer:
         self.streams = self._make_streams()
         self._fetcher = ImageFetcher(self.options.image_urls) if self.options.image_urls is not None else None
         self._log = self._open_log()
-        self._tellers = () if self._log is None else (self._log.write,)
+        self._request_observers = () if self._log is None else (self._log.write,)
         self.edge = Edge(
             self._make_connection_limits(),
             websocket_prefix="/v2/streams",
-            tellers=self._tellers,
+            observers=self._request_observers,
             allowed_origins=self.options.allowed_origins,
             listeners=1 if self.options.grpc_address is None else 2,
         )
@@ -211,7 +211,7 @@ class InferenceServer:
             bucket=self._bucket,
             has_open_metrics=self.options.has_open_metrics,
             check_room=self.service.check_room,
-            tellers=(self.metrics.count_request, *self._tellers),
+            observers=(self.metrics.count_request, *self._request_observers),
         )
 
     def _make_routes(self) -> list[BaseRoute]:
@@ -272,7 +272,7 @@ class InferenceServer:
             authenticator=self.authenticator if self.authenticator.has_keys else None,
             is_ready=self.is_ready,
             bucket=self._bucket,
-            tellers=self._tellers,
+            observers=self._request_observers,
             hold=self.edge.hold,
             count_unread=self.edge.count_unread,
             max_messages=max(2, self.edge.limits.max_buffered_bytes // self.settings.max_request_bytes),

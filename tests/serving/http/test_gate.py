@@ -49,8 +49,8 @@ def refuse_room(model: str, version: str, tenant: str, priority: int) -> None:
 def make_gated(limits: ConnectionLimits) -> tuple[Guard, Edge, list[RequestRecord]]:
     """A guard that is the gate of an edge, every queue full, and what both are going to tell."""
     told: list[RequestRecord] = []
-    edge = Edge(limits, websocket_prefix="/v2/streams", tellers=[told.append])
-    return Guard(EchoApp(), check_room=refuse_room, tellers=[told.append]), edge, told
+    edge = Edge(limits, websocket_prefix="/v2/streams", observers=[told.append])
+    return Guard(EchoApp(), check_room=refuse_room, observers=[told.append]), edge, told
 
 
 def list_statuses(answers: bytes) -> list[int]:

@@ -165,7 +165,7 @@ def test_a_browser_s_question_is_answered_before_a_key_is_asked_for() -> None:
     app, told = App(), list[RequestRecord]()
     keys = Authenticator([create_key("line-3")[1]])
     guard = Guard(
-        app, authenticator=keys, allowed_origins=frozenset({GOOD}), bucket=TokenBucket(1, 1, Clock()), tellers=(told.append,)
+        app, authenticator=keys, allowed_origins=frozenset({GOOD}), bucket=TokenBucket(1, 1, Clock()), observers=(told.append,)
     )
     for _ in range(3):
         answer = ask_once(guard, method="OPTIONS", origin=GOOD, access_control_request_method="POST")
@@ -287,7 +287,7 @@ def test_a_key_beyond_its_own_limits_does_not_spend_what_all_may_send() -> None:
     clock, told = Clock(), list[RequestRecord]()
     (greedy, first), (modest, second) = create_key("greedy"), create_key("modest")
     keys = Authenticator([msgspec.structs.replace(first, requests_per_s=1.0), second], clock=clock)
-    guard = Guard(App(), authenticator=keys, bucket=TokenBucket(0.5, burst=2, clock=clock), tellers=[told.append])
+    guard = Guard(App(), authenticator=keys, bucket=TokenBucket(0.5, burst=2, clock=clock), observers=[told.append])
     assert [ask_once(guard, x_api_key=greedy).status for _ in range(5)] == [200, 429, 429, 429, 429]
     assert [ask_once(guard, x_api_key=modest).status for _ in range(2)] == [200, 503]
     assert [record.tenant for record in told] == ["greedy"] * 5 + ["modest"] * 2  # also of those that were refused
@@ -312,9 +312,9 @@ def test_what_a_full_queue_refuses_is_not_counted() -> None:
     assert [ask_once(guard, x_api_key=token).status for _ in range(2)] == [200, 429]
 
 
-def test_tellers_learn_of_every_request() -> None:
+def test_observers_learn_of_every_request() -> None:
     told: list[RequestRecord] = []
-    guard = Guard(App(), allowed_hosts=LOOPBACK, tellers=[told.append])
+    guard = Guard(App(), allowed_hosts=LOOPBACK, observers=[told.append])
     ask_once(guard, x_request_id="one")
     ask_once(guard, host="evil.example")
     assert [(record.status, record.path, record.bytes_in) for record in told] == [
@@ -330,7 +330,7 @@ def test_a_request_that_is_cut_off_is_499_when_its_client_hung_up_and_503_when_t
 ) -> None:
     told: list[RequestRecord] = []
     app = App()
-    guard = Guard(app, tellers=[told.append])
+    guard = Guard(app, observers=[told.append])
 
     async def scenario() -> None:
         app.gate = asyncio.Event()
@@ -360,7 +360,7 @@ def test_a_client_that_hangs_up_before_the_head_of_its_answer_has_left_is_499(bo
         begun.set()
         await asyncio.Event().wait()
 
-    with serve_app(Guard(app, tellers=[told.append])) as port:
+    with serve_app(Guard(app, observers=[told.append])) as port:
         with connect(port) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert begun.wait(20)
@@ -378,7 +378,7 @@ def test_an_answer_that_comes_after_its_client_has_gone_is_499() -> None:
             await asyncio.Event().wait()
         await send({"type": "http.response.start", "status": 200, "headers": HEADS["whole"]})
 
-    with serve_app(Guard(app, tellers=[told.append])) as port:
+    with serve_app(Guard(app, observers=[told.append])) as port:
         with connect(port) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert begun.wait(20)
@@ -430,7 +430,7 @@ def test_a_request_whose_queue_is_full_is_refused_before_the_application_reads_i
         raise QueueFull("the queue of parts is full", retry_after_s=2.2)
 
     app, told = App(), list[RequestRecord]()
-    guard = Guard(app, check_room=check_room, tellers=[told.append])
+    guard = Guard(app, check_room=check_room, observers=[told.append])
     answer = ask_once(guard, "/v2/models/parts/versions/3/infer")
     assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "3", {"error": "the queue of parts is full"})
     problem = ask_once(guard, "/predict/parts").body
@@ -450,7 +450,7 @@ def make_scope(**headers: str) -> dict[str, Any]:
 
 def test_what_does_not_come_in_is_answered_whole_before_the_application_is_asked() -> None:
     told: list[RequestRecord] = []
-    refused = Guard(App(), allowed_hosts=frozenset({"other"}), tellers=[told.append]).admit(make_scope(x_request_id="one"))
+    refused = Guard(App(), allowed_hosts=frozenset({"other"}), observers=[told.append]).admit(make_scope(x_request_id="one"))
     assert refused is not None and refused.status_code == 400
     assert (refused.headers["x-request-id"], refused.headers["x-content-type-options"]) == ("one", "nosniff")
     assert [(record.status, record.bytes_out) for record in told] == [(400, len(refused.body))]
@@ -461,7 +461,7 @@ def test_what_was_admitted_is_neither_asked_nor_counted_again() -> None:
     token, record = create_key("a")
     keys = Authenticator([msgspec.structs.replace(record, max_concurrent=1)])
     app = App()
-    guard = Guard(app, authenticator=keys, bucket=TokenBucket(0.001, burst=3), tellers=[told.append])
+    guard = Guard(app, authenticator=keys, bucket=TokenBucket(0.001, burst=3), observers=[told.append])
     scopes = [make_scope(x_api_key=token) for _ in range(3)]
     assert [guard.admit(scope) for scope in scopes] == [None] * 3  # a place of the key is taken later
     statuses: list[int] = []

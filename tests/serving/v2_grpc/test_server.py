@@ -324,7 +324,7 @@ def test_every_request_is_told_of_for_the_access_log(bench):
     records = []
     token, authenticator = make_keys()
     metadata = (("x-api-key", token),)
-    with run_grpc(bench, authenticator, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+    with run_grpc(bench, authenticator, observers=[records.append]) as address, grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         request = make_request()
         answer = stub.ModelInfer(request, metadata=metadata, timeout=30)
@@ -353,7 +353,7 @@ def test_every_request_is_told_of_for_the_access_log(bench):
 
 def test_the_id_that_a_client_gives_stands_in_the_access_log(bench):
     records = []
-    with run_grpc(bench, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+    with run_grpc(bench, observers=[records.append]) as address, grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         for given in ("line-7/42", "a b" * 3, "x" * 200):
             stub.ModelInfer(make_request(), metadata=(("x-request-id", given),), timeout=30)

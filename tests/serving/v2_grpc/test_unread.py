@@ -63,7 +63,7 @@ def test_who_is_cut_off_without_an_answer_is_logged_as_499(bench, monkeypatch, n
     monkeypatch.setattr(unread, "READ_TIMEOUT_S", 0.2)
     add_wide(bench, columns=1)
     records = []
-    with run_grpc(bench, tellers=[records.append]) as address, DeafClient(address) as deaf:
+    with run_grpc(bench, observers=[records.append]) as address, DeafClient(address) as deaf:
         deaf.call(name, CALLS[name].SerializeToString())
         deaf.wait_until_cut()
     assert [(record.path.rpartition("/")[2], record.status) for record in records] == [(name, 499)]
@@ -73,7 +73,7 @@ def test_who_is_cut_off_without_an_answer_is_logged_as_499(bench, monkeypatch, n
 def test_who_gives_up_while_the_answer_is_sent_is_logged_as_499_and_nothing_else(bench, caplog, end):
     add_wide(bench, columns=100_000)
     told = queue.SimpleQueue()
-    with run_grpc(bench, tellers=[told.put]) as address, DeafClient(address) as deaf:
+    with run_grpc(bench, observers=[told.put]) as address, DeafClient(address) as deaf:
         call = deaf.call("ModelInfer", make_request("wide").SerializeToString(), timeout="500m" if end == "deadline" else "")
         deaf.wait_for_heads()
         if end == "cancel":
@@ -99,7 +99,7 @@ def test_answers_of_a_stream_that_ends_before_they_are_sent_are_logged_as_499(be
         yield make_request()
         yield make_request("nothing")  # answered at once, but behind the first
 
-    with run_grpc(bench, tellers=[records.append]) as address, grpc.insecure_channel(address) as channel:
+    with run_grpc(bench, observers=[records.append]) as address, grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert not next(stub.ModelStreamInfer(iter([make_request()]), timeout=30)).error_message
         cancelled = stub.ModelStreamInfer(ask_twice(), timeout=30)

@@ -2,15 +2,14 @@
 
 In order: the Host must be one of ours (a web page can make the browser ask loopback under a name of its own: DNS rebinding),
 a browser's Origin must be ours or a listed one when something is to be done (the preflight of a listed one is answered here),
-the key must be known and may do what is asked, and its limits must not be reached. Then the application answers, and log and
-metrics are told. Everything that can be is computed once: a request costs one pass over its headers.
+the key must be known and may do what is asked, and its limits must not be reached. Then the application answers, and the
+request is reported to log and metrics. What can be computed once is, so that a request costs one pass over its headers.
 
-All but how many requests of a key run at once is decided by `admit`, which waits for nothing: our connections call it once
-what came with a head is parsed, so that a request which does not come in costs no task, and no memory for the rest of its body.
+`admit` decides all of this but for the number of requests that a key runs at once. It waits for nothing: our connections call
+it as soon as the head is parsed, so that a refused request costs no task, and no memory for the rest of its body.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.named_hosts import spell_host
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal, answer_refusal
-from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord, Teller
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestObserver, RequestRecord
 
 SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
     (
@@ -97,7 +96,7 @@ class Guard:
             like it: with one, say False.
         check_room: raises QueueFull for a model, version, tenant and priority for which the queue is full: such a request is
             refused before it is read.
-        tellers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
+        observers: told of every request when it has ended; `AccessLog.write` and `Metrics.count_request` are two.
     """
 
     def __init__(
@@ -110,14 +109,14 @@ class Guard:
         bucket: TokenBucket | None = None,
         has_open_metrics: bool = True,
         check_room: Callable[[str, str, str, int], None] = lambda model, version, tenant, priority: None,
-        tellers: Sequence[Teller] = (),
+        observers: Sequence[RequestObserver] = (),
     ) -> None:
         self.app = app
         self.authenticator = authenticator
         self.allowed_hosts = allowed_hosts
         self.allowed_origins = read_origins(allowed_origins)
         self.has_open_metrics = has_open_metrics
-        self._tellers = tuple(tellers)
+        self._observers = tuple(observers)
         self._bucket = bucket
         self._check_room = check_room
         self._good_hosts: set[bytes | None] = set()
@@ -151,15 +150,15 @@ class Guard:
             raise
         finally:
             caller.quota.leave()
-            self._tell(record)
+            record.end(self._observers)
 
     def admit(self, scope: Scope) -> Response | None:
-        """Decide whether a request comes in, before the application is asked. How many of its key run is left to then.
+        """Decide whether a request comes in; how many of its key run at once is counted only when the application is called.
 
-        Returns: the whole answer to one that does not, of which everybody has been told; else None.
+        Returns: the whole answer to a refused request, which has been reported; None for one that comes in.
         """
         record = RequestRecord(scope)
-        before = RECORD.set(record)  # for those who are told that a queue is full
+        before = RECORD.set(record)  # for the observers of works, which learn of a full queue
         try:
             is_preflight = self._let_in(scope, record)
         except Refusal as refusal:
@@ -203,7 +202,7 @@ class Guard:
     def _answer(self, response: Response, record: RequestRecord) -> Response:
         response.raw_headers += _list_headers(record)
         record.status, record.bytes_out = response.status_code, len(response.body)
-        self._tell(record)
+        record.end(self._observers)
         return response
 
     def _find_caller(self, need: Need, record: RequestRecord, wanted: dict[bytes, bytes]) -> Caller:
@@ -263,11 +262,6 @@ class Guard:
             return send(message)
 
         return guarded_send
-
-    def _tell(self, record: RequestRecord) -> None:
-        record.duration_s = time.perf_counter() - record.started_s
-        for tell in self._tellers:
-            tell(record)
 
 
 @lru_cache(maxsize=1024)

@@ -150,7 +150,7 @@ class Metrics:
         counts.add(work)
 
     def count_request(self, record: RequestRecord) -> None:
-        """Count an answer over HTTP, whatever its path; a teller of the guard."""
+        """Count an answer over HTTP, whatever its path; a `RequestObserver` of the guard."""
         self._answers[record.method if record.method in METHODS else "OTHER", str(record.status)] += 1
         self._http.add(record.duration_s)
 

@@ -8,7 +8,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -49,6 +49,12 @@ class RequestRecord:
         self.bytes_out = 0
         self.duration_s = self.queue_s = self.decode_s = self.infer_s = 0.0
 
+    def end(self, observers: "Iterable[RequestObserver]") -> None:
+        """Report the request, which has ended, to all who observe requests."""
+        self.duration_s = time.perf_counter() - self.started_s
+        for observe in observers:
+            observe(self)
+
 
 class RequestIds:
     """Names requests: as their clients do, where nothing else could be read into that, or else by numbers of its own."""
@@ -62,7 +68,7 @@ class RequestIds:
         return given.decode("ascii") if ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
 
 
-Teller = Callable[[RequestRecord], None]  # is told of every request when it has ended
+RequestObserver = Callable[[RequestRecord], None]
 RECORD: ContextVar[RequestRecord | None] = ContextVar("sightline_request_record", default=None)
 
 

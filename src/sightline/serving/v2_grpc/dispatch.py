@@ -9,11 +9,10 @@ there before all of it is, so what may be on its way is bounded by number: messa
 A call keeps its place until its answer is read, or its connection cut off because it is not. The quota of a key is left as soon
 as the answer is made: the client knows before we do that it has read it, and may send its next request meanwhile.
 
-A request is told of when its answer is sent, not when it is made: a client that has gone by then, or is cut off, is 499.
+A request is reported when its answer has been sent, not when it is made: a client that has gone by then, or is cut off, is 499.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -27,7 +26,7 @@ from sightline.serving.http.limits import TokenBucket, take_turn
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST
 from sightline.serving.http.refusals import Refusal
 from sightline.serving.http.request_body import Hold
-from sightline.serving.http.request_record import RECORD, RequestIds, RequestRecord, Teller
+from sightline.serving.http.request_record import RECORD, RequestIds, RequestObserver, RequestRecord
 from sightline.serving.v2_grpc.connections import read_peer
 from sightline.serving.v2_grpc.endpoints import GrpcEndpoints, Origin
 from sightline.serving.v2_grpc.messages import HEALTH_SERVICE, SERVICE, ServiceCall, find_message, list_calls, parse_message
@@ -68,7 +67,7 @@ class CallDispatcher:
         endpoints: what answers messages.
         authenticator: None: whoever reaches the server may do everything.
         bucket: the rate of all callers together, health aside; None: unlimited.
-        tellers: told of every request when it has ended, as the guard's are over HTTP.
+        observers: told of every request when it has ended, as the guard's are over HTTP.
         hold: counts messages that are worked on.
         count_unread: counts bytes of answers while they are not read.
         cut: ends the connection of a peer.
@@ -83,7 +82,7 @@ class CallDispatcher:
         *,
         authenticator: Authenticator | None,
         bucket: TokenBucket | None,
-        tellers: Sequence[Teller],
+        observers: Sequence[RequestObserver],
         hold: Hold,
         count_unread: CountUnread,
         cut: Callable[[str], None],
@@ -94,7 +93,7 @@ class CallDispatcher:
         self._endpoints = endpoints
         self._authenticator = authenticator
         self._bucket = bucket
-        self._tellers = tuple(tellers)
+        self._observers = tuple(observers)
         self._hold = hold
         self._count_unread, self._cut = count_unread, cut
         self._stream_bytes = stream_bytes
@@ -124,8 +123,8 @@ class CallDispatcher:
         lane = self._health if call.name in OPEN_CALLS else self._calls
 
         async def answer_call(messages: AsyncIterator[bytes], context: Any) -> bytes:
-            with ExitStack() as until_told:
-                record = until_told.enter_context(self._tell(call, context))
+            with ExitStack() as until_reported:
+                record = until_reported.enter_context(self._keep_record(call, context))
                 try:
                     caller = self._find_caller(call, context)
                     whose = caller.name or record.remote
@@ -139,21 +138,21 @@ class CallDispatcher:
                                 del body  # the message has a copy
                                 origin = Origin(caller, context.time_remaining())
                                 answered = _note_answer(record, await answer(message, origin))
-                        self._begin_sending(context, record, until_read.pop_all(), until_told.pop_all())
+                        self._begin_sending(context, record, until_read.pop_all(), until_reported.pop_all())
                         return answered
                 except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
                     await self._refuse(record, context, error)
 
         return answer_call
 
-    def _begin_sending(self, context: Any, record: RequestRecord, until_read: ExitStack, until_told: ExitStack) -> None:
+    def _begin_sending(self, context: Any, record: RequestRecord, until_read: ExitStack, until_reported: ExitStack) -> None:
         """The library sends the answer once the handler has ended; the two are left, in this order, when that is over."""
         unread = self._make_unread(context)
         unread.add(record.bytes_out)
         until_read.enter_context(unread.sending(record.bytes_out))
 
         def leave(context: Any) -> None:
-            with until_told, until_read:
+            with until_reported, until_read:
                 if unread.is_cut or context.time_remaining() == 0:  # else see `unsent`
                     record.status = CLIENT_CLOSED_REQUEST
 
@@ -174,7 +173,7 @@ class CallDispatcher:
                 with self._streams.keep(stream, caller.name or read_peer(context.peer())[0]):
                     await self._run_stream(call, messages, context, stream)
             except Exception as error:  # noqa: BLE001 - the border: what was not raised on purpose goes to the log
-                with self._tell(call, context) as record:
+                with self._keep_record(call, context) as record:
                     await self._refuse(record, context, error)
 
         return answer_stream
@@ -203,14 +202,14 @@ class CallDispatcher:
                 while (answer := await stream.answers.get()) is not None:
                     with stream.unread.sending(len(await answer)):
                         await _send(context, answer.result())
-                    self._tell_of(unsent.pop(answer))
+                    unsent.pop(answer).end(self._observers)
                     stream.end(len(answer.result()))
                 reader.cancel()
         finally:
             stream.unread.close()
             for record in unsent.values():
                 record.status = CLIENT_CLOSED_REQUEST
-                self._tell_of(record)
+                record.end(self._observers)
         if stream.refusal is not None:
             raise stream.refusal
 
@@ -236,25 +235,20 @@ class CallDispatcher:
         return answer
 
     @contextmanager
-    def _tell(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
-        """A record of a request, which is told of at its end."""
+    def _keep_record(self, call: ServiceCall, context: Any) -> Iterator[RequestRecord]:
+        """A record of a request, which is reported at the end."""
         record = self._make_record(call, context)
         RECORD.set(record)
         try:
             yield record
         finally:
-            self._tell_of(record)
+            record.end(self._observers)
 
     def _make_record(self, call: ServiceCall, context: Any) -> RequestRecord:
         client = read_peer(context.peer())[0], 0
         record = RequestRecord({"method": "GRPC", "path": f"/{call.service}/{call.name}", "client": client})
         record.request_id = self._ids.choose(find_request_id(context.invocation_metadata()))
         return record
-
-    def _tell_of(self, record: RequestRecord) -> None:
-        record.duration_s = time.perf_counter() - record.started_s
-        for tell in self._tellers:
-            tell(record)
 
     @contextmanager
     def _enter(self, call: ServiceCall, caller: Caller, record: RequestRecord) -> Iterator[None]:

@@ -15,7 +15,7 @@ from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.keys import Authenticator
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.request_body import Hold
-from sightline.serving.http.request_record import Teller
+from sightline.serving.http.request_record import RequestObserver
 from sightline.serving.http.tls import TlsFiles, make_tls_context
 from sightline.serving.inference.service import InferenceService
 from sightline.serving.v2.models import AdministeredHost
@@ -110,7 +110,7 @@ def create_grpc_server(
     authenticator: Authenticator | None = None,
     is_ready: Callable[[], bool] = lambda: True,
     bucket: TokenBucket | None = None,
-    tellers: Sequence[Teller] = (),
+    observers: Sequence[RequestObserver] = (),
     hold: Hold = lambda size_bytes: nullcontext(),
     count_unread: CountUnread = lambda answer, size_bytes: None,
     max_messages: int = MAX_MESSAGES,
@@ -125,7 +125,7 @@ def create_grpc_server(
         authenticator: knows the API keys; None: whoever reaches the server may do everything.
         is_ready: whether the server as a whole takes requests.
         bucket: the rate of all callers together, health aside; None: unlimited.
-        tellers: told of every request when it has ended; `AccessLog.write` is one.
+        observers: told of every request when it has ended; `AccessLog.write` is one.
         hold: counts messages that are worked on, and what their inputs take beside them.
         count_unread: counts bytes of answers while they are not read, which may end for others; `Edge.count_unread` is one.
         max_messages, message_timeout_s: of unary calls: so many on their way at once, further ones wait; so long each may take.
@@ -142,7 +142,7 @@ def create_grpc_server(
         GrpcEndpoints(service, host, statistics, is_ready, hold),
         authenticator=authenticator,
         bucket=bucket,
-        tellers=tellers,
+        observers=observers,
         hold=hold,
         count_unread=count_unread,
         cut=connections.cut,

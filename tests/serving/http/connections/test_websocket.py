@@ -41,7 +41,7 @@ def records() -> list[RequestRecord]:
 
 @pytest.fixture
 def edge(records: list[RequestRecord]) -> Edge:
-    return Edge(FAST, websocket_prefix="/v2/streams", tellers=[records.append])
+    return Edge(FAST, websocket_prefix="/v2/streams", observers=[records.append])
 
 
 @pytest.fixture

@@ -352,7 +352,7 @@ class EdgeConnection(asyncio.Protocol):
         """Answer behind the answers that are still due, and end the connection."""
         self._is_deaf = True
         broken, self._incoming = self._incoming, None
-        self._tell_refusal(refusal.status, broken)
+        self._report_refusal(refusal.status, broken)
         self._last_words = self._write_refusal(refusal, self._parser.describe_request()[1], self._parser.headers)
         if broken is not None:
             self._forget(broken)
@@ -370,10 +370,10 @@ class EdgeConnection(asyncio.Protocol):
     def _write_refusal(self, refusal: Refusal, path: str, headers: Headers) -> bytes:
         return write_refusal(refusal, path, self._edge.list_origin_headers(headers))
 
-    def _tell_refusal(self, status: int, broken: Exchange | None = None) -> None:
+    def _report_refusal(self, status: int, broken: Exchange | None = None) -> None:
         self._edge.refusals[status] += 1
         if broken is None or not broken.note_status(status):
-            self._edge.tell_refusal(status, self._address, *self._parser.describe_request())
+            self._edge.report_refusal(status, self._address, *self._parser.describe_request())
 
     def _forget(self, exchange: Exchange) -> None:
         self._edge.buffered_bytes -= exchange.release_body()
@@ -399,7 +399,7 @@ class EdgeConnection(asyncio.Protocol):
         if self.is_write_paused:  # since answers before it, or what it has just written
             websocket.pause_writing()
         if websocket.refused_status is not None:
-            self._tell_refusal(websocket.refused_status)
+            self._report_refusal(websocket.refused_status)
 
     def _is_websocket_well(self) -> bool:
         """Whether a WebSocket may go on: it is open, and then has pings of its own to find out who is gone."""

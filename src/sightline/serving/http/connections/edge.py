@@ -14,7 +14,7 @@ from sightline.serving.http.connections.request_head import Headers
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.cross_origin import list_cross_origin_headers, read_origins
 from sightline.serving.http.refusals import Refusal
-from sightline.serving.http.request_record import RequestRecord, Teller
+from sightline.serving.http.request_record import RequestObserver, RequestRecord
 
 MAX_SWEEP_S = 0.5
 SPARED_FILES = 128  # for models, videos, libraries, refused connections
@@ -41,7 +41,7 @@ class Edge:
     Args:
         limits: of every connection.
         websocket_prefix: only paths below it may become WebSockets; None: none may.
-        tellers: told of every request that is refused before the guard has seen it, which tells of all others.
+        observers: told of every request that is refused before the guard sees it; the guard reports all others.
         allowed_origins: origins of other sites' pages that may read the refusals, as "https://name:port".
         listeners: of the process, each with as many connections: 2 beside gRPC.
 
@@ -55,11 +55,11 @@ class Edge:
         self,
         limits: ConnectionLimits | None = None,
         websocket_prefix: str | None = None,
-        tellers: Sequence[Teller] = (),
+        observers: Sequence[RequestObserver] = (),
         allowed_origins: Iterable[str] = (),
         listeners: int = 1,
     ) -> None:
-        self._tellers = tuple(tellers)
+        self._observers = tuple(observers)
         self._allowed_origins = read_origins(allowed_origins)
         self.limits = limits or ConnectionLimits()
         self._listeners = listeners
@@ -159,12 +159,11 @@ class Edge:
             connection.abort()  # which counts it out
         return True
 
-    def tell_refusal(self, status: int, remote: str, method: str, path: str) -> None:
-        """Tell of a request that nobody else will tell of; method and path are empty where they have not come."""
+    def report_refusal(self, status: int, remote: str, method: str, path: str) -> None:
+        """Report a request that the guard never sees; method and path are empty where they have not come."""
         record = RequestRecord({"method": method, "path": path, "client": (remote, 0)})
         record.status = status
-        for tell in self._tellers:
-            tell(record)
+        record.end(self._observers)
 
     def list_origin_headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """What lets the page that sent a request read its refusal; nothing unless its origin is listed."""

@@ -95,7 +95,7 @@ class TlsListener:
         if refusal is not None:  # to say why would cost a handshake
             arrival.end()
             self._edge.refusals[refusal.status] += 1
-            self._edge.tell_refusal(refusal.status, address, "", "")
+            self._edge.report_refusal(refusal.status, address, "", "")
             connection.close()
             return
         connection.setblocking(False)
