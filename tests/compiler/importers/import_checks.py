@@ -30,6 +30,11 @@ def read_pictures(count: int, width: int, height: int) -> np.ndarray:
     return np.stack([stretch_image(read_image(path), width, height)[0] for path in paths])
 
 
+def input_shape(graph: onnx.ModelProto) -> tuple[int, ...]:
+    """Shape of the graph's picture input, without the batch."""
+    return tuple(size.dim_value for size in graph.graph.input[0].type.tensor_type.shape.dim[1:])
+
+
 def run_graph(graph: onnx.ModelProto, batch: np.ndarray, folder: Path, engine: str = "reference") -> dict[str, np.ndarray]:
     """The graph's outputs for a batch."""
     path = folder / "imported.onnx"

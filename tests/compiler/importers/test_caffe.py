@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from caffe_files import SeededNet, count_nodes
-from import_checks import NETWORKS, SHARED, assert_agrees, need, read_pictures, run_graph
+from import_checks import NETWORKS, SHARED, assert_agrees, input_shape, need, read_pictures, run_graph
 
 from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportOptions
@@ -41,7 +41,7 @@ def make_batch(count, width, height):
 @pytest.mark.parametrize(("path", "outputs", "size"), PUBLISHED)
 def test_published_networks_agree_with_opencv_on_real_pictures(path, outputs, size, tmp_path):
     imported = read(path, **({} if size is None else {"width": size[0], "height": size[1]}))
-    batch = make_batch(16, imported.stated.width, imported.stated.height)
+    batch = make_batch(16, *input_shape(imported.graph)[:0:-1])
     assert_agrees(imported, batch, tmp_path, 1e-4)
     got = run_graph(imported.graph, batch[:2], tmp_path)
     assert {name: values.shape[1:] for name, values in got.items()} == outputs
@@ -51,7 +51,7 @@ def test_published_networks_agree_with_opencv_on_real_pictures(path, outputs, si
 def test_the_source_is_what_opencv_makes_of_the_original_files(path, outputs, size):
     """OpenCV reads the published files itself here: neither our reader of prototxt nor anything behind it takes part."""
     imported = read(path)
-    batch = make_batch(1, imported.stated.width, imported.stated.height)
+    batch = make_batch(1, *input_shape(imported.graph)[:0:-1])
     original = cv2.dnn.readNetFromCaffe(str(path), str(path.with_suffix(".caffemodel")))
     original.setInput(batch)
     for name, values in imported.source.run(batch).items():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from caffe_files import SeededNet, write_blob
+from import_checks import input_shape
 
 from sightline.core.errors import InvalidInput
 
@@ -15,8 +16,9 @@ def read(folder, rest, kind="Input", shape="input_param { shape { dim: 1 dim: 3 
 
 
 def test_a_file_without_a_transform_says_nothing_of_colour(tmp_path):
-    stated = read(tmp_path, "").stated
-    assert (stated.width, stated.height, stated.layout) == (16, 12, "NCHW")
+    imported = read(tmp_path, "")
+    stated = imported.stated
+    assert input_shape(imported.graph) == (3, 12, 16)
     assert (stated.colour, stated.mean, stated.std, stated.resize) == (None, None, None, None)
 
 
@@ -67,30 +69,29 @@ def test_a_transform_that_makes_no_sense_is_refused(transform, tmp_path):
 
 
 def test_the_size_of_a_training_net_is_its_crop(tmp_path):
-    stated = read(tmp_path, "transform_param { crop_size: 24 }", kind="Data", shape="").stated
-    assert (stated.width, stated.height) == (24, 24)
+    imported = read(tmp_path, "transform_param { crop_size: 24 }", kind="Data", shape="")
+    assert input_shape(imported.graph) == (3, 24, 24)
 
 
 def test_old_data_parameters_hold_the_transform(tmp_path):
-    stated = read(tmp_path, "data_param { crop_size: 24 scale: 0.25 }", kind="Data", shape="").stated
-    assert (stated.width, stated.std) == (24, (4, 4, 4))
+    imported = read(tmp_path, "data_param { crop_size: 24 scale: 0.25 }", kind="Data", shape="")
+    assert (input_shape(imported.graph), imported.stated.std) == ((3, 24, 24), (4, 4, 4))
 
 
 def test_the_size_of_a_detection_net_is_its_resize(tmp_path):
     transform = "transform_param { mean_value: 127.5 resize_param { prob: 1 resize_mode: WARP height: 30 width: 40 } }"
-    stated = read(tmp_path, transform, kind="AnnotatedData", shape="").stated
-    assert (stated.width, stated.height, stated.resize) == (40, 30, "stretch")
+    imported = read(tmp_path, transform, kind="AnnotatedData", shape="")
+    assert (input_shape(imported.graph), imported.stated.resize) == ((3, 30, 40), "stretch")
 
 
 def test_size_comes_from_the_user_first(tmp_path):
-    stated = read(tmp_path, "", width=20, height=21).stated
-    assert (stated.width, stated.height) == (20, 21)
+    assert input_shape(read(tmp_path, "", width=20, height=21).graph) == (3, 21, 20)
 
 
 def test_a_size_nobody_states_is_asked_for(tmp_path):
     with pytest.raises(InvalidInput, match="give width and height"):
         read(tmp_path, "", kind="Data", shape="")
-    assert read(tmp_path, "", kind="Data", shape="", width=9, height=8).stated.width == 9
+    assert input_shape(read(tmp_path, "", kind="Data", shape="", width=9, height=8).graph) == (3, 8, 9)
 
 
 def test_channels_that_contradict_the_file_are_refused(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from caffe_files import write_caffemodel
-from import_checks import assert_agrees
+from import_checks import assert_agrees, input_shape
 
 from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.caffe.network import read_network
@@ -54,7 +54,7 @@ def test_a_training_net_becomes_the_net_that_answers(tmp_path, rng):
     }
     imported = CaffeImporter().read(save(tmp_path, TRAIN_VAL, weights), ImportOptions())
     assert [output.name for output in imported.graph.graph.output] == ["fc"]
-    assert (imported.stated.width, imported.stated.height) == (10, 10)
+    assert input_shape(imported.graph) == (3, 10, 10)
     assert (imported.stated.mean, imported.stated.std, imported.stated.colour) == ((104, 117, 123), (2, 2, 2), "BGR")
     assert any("accuracy (Accuracy)" in note and "data" in note and "loss" in note for note in imported.notes)
     assert any("weighs less" in note and "side" in note for note in imported.notes)

@@ -19,7 +19,7 @@ from darknet_making import (
     write_network,
     yolo,
 )
-from import_checks import NETWORKS, assert_agrees, need, read_pictures, run_graph
+from import_checks import NETWORKS, assert_agrees, input_shape, need, read_pictures, run_graph
 
 from sightline.compiler.importers.darknet.importer import DarknetImporter
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
@@ -124,7 +124,7 @@ def test_yolo_fastest_agrees_with_opencv_on_real_pictures(tmp_path):
 def test_yolo_fastest_finds_what_is_on_the_pictures(tmp_path):
     imported = read(need(YOLO_FASTEST.with_suffix(".weights")))
     stated = imported.stated
-    assert (stated.width, stated.height, stated.layout, stated.colour) == (320, 320, "NCHW", "RGB")
+    assert (input_shape(imported.graph), stated.colour) == ((3, 320, 320), "RGB")
     assert (stated.mean, stated.std, stated.resize) == ((0, 0, 0), (255, 255, 255), "stretch")
     assert len(imported.categories) == 80 and imported.categories[:2] == ("person", "bicycle")
     assert imported.files == (YOLO_FASTEST.with_suffix(".weights"), YOLO_FASTEST)
@@ -201,7 +201,7 @@ def test_the_resize_rule_is_the_one_of_the_darknet_the_cfg_was_written_for(tmp_p
 def test_another_input_size_and_other_outputs_can_be_asked_for(tmp_path):
     cfg = write_network(tmp_path, TINY_YOLO_3)
     imported = read(cfg, width=128, height=96)
-    assert (imported.stated.width, imported.stated.height) == (128, 96)
+    assert input_shape(imported.graph)[1:] == (96, 128)
     assert_agrees(imported, draw_batch(128, 96), tmp_path, limit=1e-5)
     imported = read(cfg, outputs=("leaky_2", "upsample_11"))
     assert imported.decode is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, read_pictures, run_graph
+from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, input_shape, need, read_pictures, run_graph
 from keras_making import functional, layer, picture, write_h5
 from onnx import ModelProto, helper
 
@@ -58,7 +58,7 @@ def test_missing_file_is_not_found(tmp_path: Path) -> None:
 
 def test_mini_xception_states_a_gray_picture_and_folds_every_norm() -> None:
     network, stated = read_network(need(EMOTIONS), ImportOptions())
-    assert stated == StatedInput(width=64, height=64, layout="NCHW", colour="GRAY")
+    assert (input_shape(network.graph), stated) == ((1, 64, 64), StatedInput(colour="GRAY"))
     assert [(one.name, one.type.tensor_type.shape.dim[1].dim_value) for one in network.graph.graph.output] == [
         ("predictions", 7)
     ]
@@ -141,8 +141,8 @@ def write_any_size(folder: Path, channels: int | None = 3) -> Path:
 
 
 def test_open_sizes_come_from_the_options(tmp_path: Path) -> None:
-    network, stated = read_network(write_any_size(tmp_path), ImportOptions(width=7, height=5))
-    assert (stated.width, stated.height) == (7, 5)
+    network, _ = read_network(write_any_size(tmp_path), ImportOptions(width=7, height=5))
+    assert input_shape(network.graph) == (3, 5, 7)
     pictures = np.arange(3 * 5 * 7, dtype=np.float32).reshape(1, 3, 5, 7)
     assert run_graph(network.graph, pictures, tmp_path)["pool"] == pytest.approx(
         np.array([[17.0, 52.0, 87.0]])

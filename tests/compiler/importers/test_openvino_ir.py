@@ -142,7 +142,7 @@ def test_our_own_artifact_comes_back_with_its_spec(spec: dict[str, Any], tmp_pat
     imported = import_file(tmp_path / "artifact.xml")
     assert make_input_spec(imported.graph, imported.stated, manifest.task) == manifest.input
     said = {name: value for name, value in msgspec.structs.asdict(imported.stated).items() if value is not None}
-    assert said == {name: value for name, value in msgspec.structs.asdict(manifest.input).items() if name != "name"}
+    assert said == {name: getattr(manifest.input, name) for name in msgspec.structs.asdict(imported.stated)}
     assert imported.categories == manifest.categories
     assert imported.notes == ()
     assert list(imported.source.run(np.zeros((1, 3, 12, 12), np.float32))) == ["scores"]

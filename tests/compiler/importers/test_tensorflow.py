@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_graph
+from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, input_shape, need, run_graph
 
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.source import OpenvinoSource
@@ -85,12 +85,10 @@ def test_the_real_networks_agree_with_tensorflow(name: str, tmp_path: Path) -> N
 
 def test_an_nhwc_file_gives_an_nchw_graph_with_folded_layers(without_tensorflow: None) -> None:
     imported = import_file(need(SAMPLENET / "samplenet_tf2"))
-    (picture,) = imported.graph.graph.input
-    assert [size.dim_value for size in picture.type.tensor_type.shape.dim][1:] == [3, 32, 32]
+    assert (input_shape(imported.graph), imported.stated.mean) == ((3, 32, 32), None)
     kinds = [node.op_type for node in imported.graph.graph.node]
     conv = ["Conv", "Relu", "MaxPool"] * 2 + ["Conv", "Relu"]
     assert kinds == [*conv, "Transpose", "Reshape", "Gemm", "Relu", "Gemm", "Relu", "Gemm"]  # one Transpose, to flatten
-    assert (imported.stated.width, imported.stated.height, imported.stated.mean) == (32, 32, None)
     assert [path.name for path in imported.files] == [
         "saved_model.pb", "variables.index", "variables.data-00000-of-00001"
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from import_checks import NETWORKS, SHARED, assert_agrees, need, read_pictures, run_graph
+from import_checks import NETWORKS, SHARED, assert_agrees, input_shape, need, read_pictures, run_graph
 from tflite_models import TinyFile
 
 from sightline.compiler.graphs import count_operators
@@ -50,15 +50,15 @@ def read_cifar(count: int) -> tuple[np.ndarray, np.ndarray]:
     return pictures.transpose(0, 3, 1, 2), np.array([classes.index(path.parent.name) for path in paths])
 
 
-def read_imagenet(stated: StatedInput, step: int) -> tuple[np.ndarray, np.ndarray]:
+def read_imagenet(imported: ImportedGraph, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Every `step`-th of the sample pictures as the file wants it, and class numbers behind "background"."""
     folder = need(SHARED / "classification" / "imagenet-sample")
     with (folder / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))[::step]
-    assert stated.width and stated.height and stated.mean and stated.std
-    spec = InputSpec(
-        width=stated.width, height=stated.height, mean=stated.mean, std=stated.std, resize="centre_crop", crop_fraction=0.875
-    )
+    stated = imported.stated
+    assert stated.mean and stated.std
+    _, height, width = input_shape(imported.graph)
+    spec = InputSpec(width=width, height=height, mean=stated.mean, std=stated.std, resize="centre_crop", crop_fraction=0.875)
     batch, _ = prepare_batch([read_image(folder / row["path"]) for row in rows], spec)
     return batch, np.array([int(row["class_index"]) + 1 for row in rows])
 
@@ -73,8 +73,9 @@ def test_float_networks_agree_with_litert(path: Path, tmp_path: Path) -> None:
     imported = read(path)
     assert imported.precision == "fp32"
     assert imported.source.is_own_framework and imported.source.engine.startswith("ai-edge-litert ")
-    assert imported.stated.width and imported.stated.height and imported.stated.mean is None
-    pictures = read_pictures(3, imported.stated.width, imported.stated.height)
+    assert imported.stated.mean is None
+    _, height, width = input_shape(imported.graph)
+    pictures = read_pictures(3, width, height)
     batch = ((pictures.transpose(0, 3, 1, 2) - 127.0) / 128.0).astype(np.float32)
     assert_agrees(imported, batch, tmp_path, 1e-4)
 
@@ -90,9 +91,7 @@ def test_float_resnet_has_the_accuracy_measured_for_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_int8_resnet_has_the_accuracy_measured_for_it(tmp_path: Path) -> None:
     imported = read(RESNET_INT8)
-    assert imported.stated == StatedInput(
-        width=32, height=32, layout="NCHW", colour="RGB", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
-    )
+    assert imported.stated == StatedInput(colour="RGB", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     batch, labels = read_cifar(2000)
     for engine in ("onnxruntime", "openvino"):
         scores = answer(imported, batch, tmp_path, engine)
@@ -131,9 +130,7 @@ def test_classifiers_have_no_transpose(path: Path) -> None:
 
 def test_mobilenet_states_pixels_and_the_labels_in_its_archive() -> None:
     imported = read(MOBILENET_V2)
-    assert imported.stated == StatedInput(
-        width=224, height=224, layout="NCHW", colour="RGB", mean=(128.0,) * 3, std=(128.0,) * 3
-    )
+    assert imported.stated == StatedInput(colour="RGB", mean=(128.0,) * 3, std=(128.0,) * 3)
     assert imported.categories is not None
     assert (len(imported.categories), imported.categories[0], imported.categories[2]) == (
         1001,
@@ -145,7 +142,7 @@ def test_mobilenet_states_pixels_and_the_labels_in_its_archive() -> None:
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_mobilenet_v1_answers_as_litert(engine: str, tmp_path: Path) -> None:
     imported = read(MOBILENET_V1)
-    batch, labels = read_imagenet(imported.stated, 4)
+    batch, labels = read_imagenet(imported, 4)
     expected = next(iter(imported.source.run(batch).values()))
     got = answer(imported, batch, tmp_path, engine)
     assert (got.argmax(1) == expected.argmax(1)).mean() > 0.94
@@ -157,7 +154,7 @@ def test_mobilenet_v1_answers_as_litert(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_mobilenet_v2_has_the_accuracy_measured_for_it(engine: str, tmp_path: Path) -> None:
     imported = read(MOBILENET_V2)
-    batch, labels = read_imagenet(imported.stated, 1)
+    batch, labels = read_imagenet(imported, 1)
     top = np.argsort(-answer(imported, batch, tmp_path, engine), axis=1, kind="stable")[:, :5]
     assert (top[:, 0] == labels).mean() == pytest.approx(0.890, abs=0.01)  # data/README.md: 89.0 % / 98.0 %
     assert (top == labels[:, None]).any(axis=1).mean() == pytest.approx(0.980, abs=0.01)

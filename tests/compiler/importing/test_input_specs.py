@@ -25,7 +25,7 @@ def make_graph(*shape: int | str, inputs: int = 1):  # type: ignore[no-untyped-d
 
 def test_a_silent_file_without_preset_is_refused_naming_what_is_missing() -> None:
     with pytest.raises(InvalidInput, match=r"no colour, mean, std in the file; give `preset`"):
-        make_input_spec(make_graph(3, 224, 224), StatedInput(width=224, height=224), "classification")
+        make_input_spec(make_graph(3, 224, 224), StatedInput(), "classification")
 
 
 def test_caffe_subtracts_the_means_of_blue_green_red_in_this_order() -> None:

@@ -19,16 +19,14 @@ from sightline.core.workspace import StrPath
 if TYPE_CHECKING:
     import onnx
 
+Colour = Literal["RGB", "BGR", "GRAY"]
 Tensors = Mapping[str, np.ndarray]  # tensor name of the ONNX graph -> array, batch first
 
 
 class StatedInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stated about a network's picture input, None where nothing is. `InputSpec` explains the fields."""
+    """What is stated of how pictures are fed, None where nothing is. `InputSpec` explains the fields."""
 
-    width: int | None = None
-    height: int | None = None
-    layout: Literal["NCHW", "NHWC"] | None = None
-    colour: Literal["RGB", "BGR", "GRAY"] | None = None
+    colour: Colour | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resize: ResizeRule | None = None

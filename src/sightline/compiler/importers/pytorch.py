@@ -89,12 +89,6 @@ def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple
     done = normalise_graph(network.graph, msgspec.structs.replace(options, outputs=outputs), name)
     network.source.rows = done.rows
     facts = network.facts
-    stated = StatedInput(
-        width=done.picture.width,
-        height=done.picture.height,
-        layout=done.picture.layout,
-        colour="GRAY" if done.picture.channels == 1 else None,
-    )
     published = StatedInput(
         colour="RGB" if facts.mean else None,  # timm and torchvision publish mean and std of red first
         mean=facts.mean,
@@ -105,7 +99,7 @@ def _make_import(network: "ForeignNetwork", options: ImportOptions, files: tuple
     return ImportedGraph(
         framework=PytorchImporter.name,
         graph=done.graph,
-        stated=stated,
+        stated=StatedInput(colour="GRAY" if done.picture.channels == 1 else None),
         source=network.source,
         files=files,
         precision=done.precision,

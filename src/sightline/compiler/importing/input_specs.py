@@ -12,11 +12,10 @@ from typing import Any, Literal
 import msgspec
 import onnx
 
-from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importers.importer import Colour, StatedInput
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import InputSpec, ResizeRule, Task
 
-Colour = Literal["RGB", "BGR", "GRAY"]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB -> gray
 SMALLEST_CROPPED = 96  # pixels; a classifier below it (CIFAR, MNIST) sees the whole picture
 CROP_FRACTION = 0.875  # 224 of 256, the usual evaluation crop since Krizhevsky et al. 2012

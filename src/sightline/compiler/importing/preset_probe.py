@@ -7,10 +7,9 @@ from pathlib import Path
 import msgspec
 
 from sightline.compiler.graphs import load_graph
-from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importers.importer import Colour, StatedInput
 from sightline.compiler.importing.input_specs import (
     PRESETS,
-    Colour,
     find_picture_input,
     make_input_spec,
     make_preset_input,

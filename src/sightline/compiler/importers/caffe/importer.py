@@ -70,7 +70,7 @@ class CaffeImporter:
         kept = {*outputs, *(value for layer in priors for value in layer.reads)}
         written = write_graph(network, fold_layers(layers, kept), outputs, shape)
         decode, notes = _read_decode(detection, priors, written, shape)
-        picture = read_stated(network, shape, prototxt.parent)
+        picture = read_stated(network, shape[0], prototxt.parent)
         return ImportedGraph(
             framework=self.name,
             graph=written.graph,

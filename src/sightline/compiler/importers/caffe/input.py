@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from sightline.compiler.importers.caffe.network import Layer, Network
 from sightline.compiler.importers.caffe.step import MOST_VALUES
 from sightline.compiler.importers.caffe.text import Fields
 from sightline.compiler.importers.caffe.wire import read_blob
-from sightline.compiler.importers.importer import ImportOptions, StatedInput
+from sightline.compiler.importers.importer import Colour, ImportOptions, StatedInput
 from sightline.core.errors import InvalidInput
 
 MOST_MEAN_BYTES = 64 * 2**20
-COLOURS = {1: "GRAY", 3: "BGR"}
+COLOURS: dict[int, Colour] = {1: "GRAY", 3: "BGR"}
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,21 @@ def choose_shape(network: Network, layers: Sequence[Layer], options: ImportOptio
     return channels, height, width
 
 
-def read_stated(network: Network, shape: tuple[int, int, int], folder: Path) -> StatedPicture:
+def read_stated(network: Network, channels: int, folder: Path) -> StatedPicture:
     """What the file says of its input. Raises: InvalidInput for a transform that does not fit the channels.
 
     Args:
-        shape: channels, height, width.
+        channels: of the input.
         folder: where a `mean_file` is looked for, whatever folder the prototxt names.
     """
-    channels, height, width = shape
-    stated = StatedInput(width=width, height=height, layout="NCHW", colour="GRAY" if channels == 1 else None)
     transform = network.transform
     if transform is None:
-        return StatedPicture(stated, ())
+        return StatedPicture(StatedInput(colour="GRAY" if channels == 1 else None), ())
     scale = transform.number("scale", 1.0)
     if scale <= 0:
         raise InvalidInput(f"line {transform.line}: expected a positive scale, got {scale}; correct the prototxt")
     mean, notes = _read_mean(transform, channels, folder)
-    stated = msgspec.structs.replace(
-        stated,
+    stated = StatedInput(
         colour=COLOURS.get(channels),
         mean=mean,
         std=(1.0 / scale,) * channels,

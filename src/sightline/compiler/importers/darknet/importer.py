@@ -15,13 +15,13 @@ from sightline.compiler.importers.darknet.network import DarknetNetwork, Tensor
 from sightline.compiler.importers.darknet.source import DarknetSource
 from sightline.compiler.importers.darknet.weights import TRANSPOSED, WeightReader
 from sightline.compiler.importers.graph_writer import BATCH, GraphWriter
-from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
+from sightline.compiler.importers.importer import Colour, ImportedGraph, ImportOptions, StatedInput
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import ResizeRule
 
 INPUT = "data"
 MAX_SIDE = 8192
-COLOURS = {1: "GRAY", 3: "RGB"}
+COLOURS: dict[int, Colour] = {1: "GRAY", 3: "RGB"}
 
 BAND = 127  # value of the letterbox's bands: darknet fills them with 0.5
 
@@ -72,7 +72,7 @@ class DarknetImporter:
         return ImportedGraph(
             framework=self.name,
             graph=graph,
-            stated=_state_input(network, resize),
+            stated=_state_input(network.picture.channels, resize),
             source=_open_source(network, sections, weights, outputs),
             files=(path, *(file for file in (cfg, weights) if file != path)),
             categories=names,
@@ -127,16 +127,12 @@ def _choose_outputs(network: DarknetNetwork, names: tuple[str, ...]) -> list[Ten
     return [network.engine_layers[name][1] for name in names]
 
 
-def _state_input(network: DarknetNetwork, resize: ResizeRule | None) -> StatedInput:
+def _state_input(channels: int, resize: ResizeRule | None) -> StatedInput:
     """Darknet gives its networks RGB of 0..1."""
-    picture = network.picture
     return StatedInput(
-        width=picture.width,
-        height=picture.height,
-        layout="NCHW",
-        colour="GRAY" if picture.channels == 1 else "RGB",
-        mean=(0.0,) * picture.channels,
-        std=(255.0,) * picture.channels,
+        colour=COLOURS[channels],
+        mean=(0.0,) * channels,
+        std=(255.0,) * channels,
         resize=resize,
         crop_fraction=1.0 if resize == "centre_crop" else None,
         pad_value=BAND if resize == "letterbox" else None,

@@ -70,16 +70,13 @@ def read_network(path: Path, options: ImportOptions) -> tuple[KerasNetwork, Stat
 
 
 def _state_input(network: KerasNetwork, weights: Weights) -> StatedInput:
-    """Size, and the range of pixels where the network itself scales them.
+    """The range of pixels where the network itself scales them.
 
     A Rescaling right behind the input is fed pixels 0..255; so is a Normalization whose means are of that range.
     """
-    channels, height, width = network.shape
+    channels = network.shape[0]
     plain = _takes_pixels(network.program, weights)
     return StatedInput(
-        width=width,
-        height=height,
-        layout="NCHW",
         colour="GRAY" if channels == 1 else None,
         mean=(0.0,) * channels if plain else None,
         std=(1.0,) * channels if plain else None,

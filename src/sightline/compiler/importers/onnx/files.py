@@ -12,7 +12,7 @@ import msgspec
 import onnx
 from onnx import TensorProto, inliner
 
-from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
+from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.onnx import forms, quantised
 from sightline.compiler.importers.onnx.batch import make_batch_dynamic
 from sightline.compiler.importers.onnx.metadata import read_metadata
@@ -53,7 +53,7 @@ class OnnxImporter:
         return ImportedGraph(
             framework=self.name,
             graph=done.graph,
-            stated=settle_stated(stated, done.picture),
+            stated=stated,
             source=OnnxSource(source, done.picture.name, done.picture.batch, done.rows),
             files=(path,),
             precision=done.precision,
@@ -113,11 +113,6 @@ def normalise_graph(model: onnx.ModelProto, options: ImportOptions, file_name: s
     _finish(model, file_name)
     rows = {value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim[1:]) for value in model.graph.output}
     return NormalisedGraph(model, picture, rows, precision, tuple(notes))
-
-
-def settle_stated(stated: StatedInput, picture: PictureInput) -> StatedInput:
-    """What the file says of its input, with the graph's own size and layout."""
-    return msgspec.structs.replace(stated, width=picture.width, height=picture.height, layout=picture.layout)
 
 
 def _inline_functions(model: onnx.ModelProto, file_name: str) -> onnx.ModelProto:

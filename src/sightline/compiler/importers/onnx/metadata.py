@@ -9,9 +9,9 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importers.importer import Colour, StatedInput
 
 LONGEST_VALUE = 1_000_000
 CATEGORY_KEYS = ("names", "categories", "labels", "classes", "class_names", "model_info labels")
@@ -24,7 +24,6 @@ PIXEL_RANGES = {
     "Normalized_1_1": (127.5, 127.5),
     "NominalRange_16_235": (-16 * 255 / 219, 255 / 219),
 }
-Colour = Literal["RGB", "BGR", "GRAY"]
 
 
 def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInput, tuple[str, ...] | None]:
@@ -33,8 +32,7 @@ def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInp
         stated = _read_ultralytics(metadata)
     else:
         colour, (mean, std) = _read_colour(metadata, channels), _read_scaling(metadata, channels)
-        width, height = read_size(metadata)
-        stated = StatedInput(width=width, height=height, colour=colour, mean=mean, std=std)
+        stated = StatedInput(colour=colour, mean=mean, std=std)
     names = next((names for key in CATEGORY_KEYS if (names := _read_names(metadata.get(key)))), None)
     return stated, names
 
@@ -42,11 +40,8 @@ def read_metadata(metadata: Mapping[str, str], channels: int) -> tuple[StatedInp
 def _read_ultralytics(metadata: Mapping[str, str]) -> StatedInput:
     """Their networks take RGB / 255, letterboxed; classifiers a centre crop (ultralytics/data/augment.py); RT-DETR stretched
     (`scaleFill=True` in ultralytics/models/rtdetr)."""
-    width, height = read_size(metadata)
     is_classifier = metadata.get("task") == "classify"
     return StatedInput(
-        width=width,
-        height=height,
         colour="RGB",
         mean=(0.0, 0.0, 0.0),
         std=(255.0, 255.0, 255.0),

@@ -29,9 +29,7 @@ def state_input(model: Model, picture: Picture) -> tuple[StatedInput, tuple[str,
     """What the file states, its categories, and notes. Raises: InvalidInput for numbers that are none."""
     info, switches = read_section(model, "model_info"), read_section(model, "conversion_parameters")
     notes: list[str] = []
-    stated = StatedInput(
-        width=picture.width, height=picture.height, layout="NCHW", colour="GRAY" if picture.channels == 1 else None
-    )
+    stated = StatedInput(colour="GRAY" if picture.channels == 1 else None)
     if is_true(info.get("embedded_processing", "")):
         notes.append("the file resizes and normalises inside the network (embedded_processing): it takes pixels 0..255")
         stated = _state_raw_pixels(stated, picture)

@@ -49,13 +49,10 @@ class TensorflowImporter:
         model = read_model(network)
         name_nodes(model)
         converted = convert_model(model, options, network.stem)
-        picture = converted.picture
         return ImportedGraph(
             framework=self.name,
             graph=converted.graph,
-            stated=StatedInput(
-                width=picture.width, height=picture.height, layout="NCHW", colour="GRAY" if picture.channels == 1 else None
-            ),
+            stated=StatedInput(colour="GRAY" if converted.picture.channels == 1 else None),
             source=make_source(network, summary, converted),
             files=files,
             precision=converted.precision,

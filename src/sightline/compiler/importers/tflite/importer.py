@@ -61,7 +61,7 @@ class TfliteImporter:
         return ImportedGraph(
             framework=self.name,
             graph=graph,
-            stated=state_input(file, metadata, shape),
+            stated=state_input(file, metadata, shape[3]),
             source=open_source(file, shape, outputs, builder.layers),
             files=(path,),
             precision=find_precision(file),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importers.importer import Colour, StatedInput
 from sightline.compiler.importers.tflite.files import DAMAGE, TensorRecord, TfliteFile
 
 IDENTIFIER = b"M001"
@@ -22,7 +22,7 @@ MAX_ENTRIES = 64  # of any vector in the metadata
 SUBGRAPHS, INPUTS, OUTPUTS = 3, 2, 3  # ModelMetadata, SubGraphMetadata
 CONTENT, UNITS, FILES = 3, 4, 6  # TensorMetadata
 NORMALISATION, IMAGE, AXIS_LABELS = 1, 2, 2
-COLOURS = {1: "RGB", 2: "GRAY"}
+COLOURS: dict[int, Colour] = {1: "RGB", 2: "GRAY"}
 
 
 class FileMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class FileMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    colour: str | None = None
+    colour: Colour | None = None
     label_file: str | None = None
 
 
@@ -44,16 +44,15 @@ def read_metadata(file: TfliteFile) -> tuple[FileMetadata, tuple[str, ...]]:
         return FileMetadata(), (f"the file's metadata is left out, it is damaged: {' '.join(str(error).split())[:100]}",)
 
 
-def state_input(file: TfliteFile, metadata: FileMetadata, shape: tuple[int, ...]) -> StatedInput:
+def state_input(file: TfliteFile, metadata: FileMetadata, channels: int) -> StatedInput:
     """The picture input.
 
     A quantised input is meant to be fed with pixels: 0..255 as they are for uint8, less 128 for int8. The real value that such
     a number stands for then is what the graph's float input takes. Metadata counts where it says something else than that.
     """
-    _, height, width, channels = shape
     mean, std = _state_normalisation(file.tensors[file.inputs[0]], metadata, channels)
-    colour = "GRAY" if channels == 1 else "RGB" if metadata.colour == "RGB" or mean is not None else None
-    return StatedInput(width=width, height=height, layout="NCHW", colour=colour, mean=mean, std=std)  # type: ignore[arg-type]
+    colour: Colour | None = "GRAY" if channels == 1 else "RGB" if metadata.colour == "RGB" or mean is not None else None
+    return StatedInput(colour=colour, mean=mean, std=std)
 
 
 def read_categories(file: TfliteFile, metadata: FileMetadata, class_count: int) -> tuple[str, ...] | None:
