@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ def expose_tensors(model: onnx.ModelProto, names: Iterable[str], keep_outputs: b
         names: of tensors that nodes compute; the graph's inputs among them are left out.
         keep_outputs: whether the graph's own outputs stay, in front.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     if not keep_outputs:
         del copy.graph.output[:]
     known = {value.name for value in (*copy.graph.input, *copy.graph.output)}
@@ -73,8 +73,7 @@ def count_operators(model: onnx.ModelProto) -> dict[str, int]:
 
 def count_flops(model: onnx.ModelProto, spec: InputSpec) -> int:
     """Floating-point operations of one picture in convolutions and matrix products: two for each multiply-add."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
+    fixed = deepcopy(model)
     stated = next(value for value in fixed.graph.input if value.name == spec.name)
     for size, dimension in zip(batch_shape(spec, 1), stated.type.tensor_type.shape.dim, strict=True):
         dimension.dim_value = size

@@ -7,6 +7,7 @@ has none, and a test holds it to that. Quantised graphs keep every quantise pair
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 
 import msgspec
@@ -78,8 +79,7 @@ def simplify_graph(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[PassRo
 
     Raises: InvalidInput when the graph itself does not run.
     """
-    current = onnx.ModelProto()
-    current.CopyFrom(model)
+    current = deepcopy(model)
     passes = dict.fromkeys(["unused branches"], _drop_unused) if is_quantised(model) else _list_slim_passes()
     outputs, rows = _run(current), []
     for name, rewrite in passes.items():
@@ -114,10 +114,8 @@ def _apply(model: onnx.ModelProto, name: str, rewrite: Rewrite, expected: Output
 def _slim(model: onnx.ModelProto, setting: str) -> onnx.ModelProto:
     import onnxslim
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
     others = [other for other in (*SLIM_PASSES.values(), UNUSED_SLIM_PASS) if other != setting]
-    changed: onnx.ModelProto | None = onnxslim.slim(copy, skip_optimizations=others)
+    changed: onnx.ModelProto | None = onnxslim.slim(deepcopy(model), skip_optimizations=others)
     if changed is None:
         raise InvalidInput("onnxslim gave no graph back")
     changed.ir_version = min(model.ir_version, LATEST_IR)
@@ -126,8 +124,7 @@ def _slim(model: onnx.ModelProto, setting: str) -> onnx.ModelProto:
 
 def _share_constants(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store equal constants once, but give each layer with weights its own: quantisers keep one scale for a tensor's name."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     weights = {name for node in copy.graph.node if node.op_type in WEIGHTED_KINDS for name in node.input[1:]}
     inside = {name for node in iterate_nodes(copy.graph) for name in node.input} - {
         name for node in copy.graph.node for name in node.input
@@ -146,8 +143,7 @@ def _share_constants(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     drop_dead_nodes(copy)
     return copy
 

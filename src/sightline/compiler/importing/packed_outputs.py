@@ -7,6 +7,7 @@ only move values, carry the numbers to where the values would stand.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -131,8 +132,7 @@ def list_moved(node: onnx.NodeProto) -> Sequence[int]:
 
 def _number(model: onnx.ModelProto, packed: Mapping[str, tuple[list[onnx.NodeProto], list[str]]]) -> onnx.ModelProto:
     """A copy of the graph that gives, for each packed output, the numbers of the tensors its values come from."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     movers = {node.output[0] for nodes, _ in packed.values() for node in nodes}
     joined = dict.fromkeys(name for _, names in packed.values() for name in names)
     for number, name in enumerate(joined):
@@ -149,8 +149,7 @@ def _number(model: onnx.ModelProto, packed: Mapping[str, tuple[list[onnx.NodePro
 
 def _carry_numbers(node: onnx.NodeProto) -> onnx.NodeProto:
     """The same operator on numbers in place of values; numbers keep their type."""
-    carried = onnx.NodeProto()
-    carried.CopyFrom(node)
+    carried = deepcopy(node)
     carried.name = node.name + NUMBERED if node.name else ""
     for place in list_moved(node):
         carried.input[place] += NUMBERED

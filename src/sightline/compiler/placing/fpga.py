@@ -9,6 +9,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 from typing import Literal
 
@@ -64,8 +65,7 @@ def convert_network(
 
 def prepare_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in the device's forms: no layers that do nothing, constants stored, pictures flattened by Flatten only."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     _store_constants(copy)
     drop_dropout(copy)
     facts = GraphFacts(copy)

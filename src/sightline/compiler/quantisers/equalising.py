@@ -8,6 +8,7 @@ scales of their weights are by channel.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -24,8 +25,7 @@ LARGEST_FACTOR = 1000.0
 
 def equalise(model: onnx.ModelProto, seen: dict[str, Seen]) -> onnx.ModelProto:
     """A copy that computes the same; `seen`, of the inputs of its convolutions, is brought along, in place."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     convolutions = list_convolutions(copy)
     constants = dict(read_constants(copy, [name for one in convolutions for name in (one.weight, one.bias)]))
     for producer, tensor, readers in find_links(copy, convolutions):

@@ -6,6 +6,7 @@ quantise its weights too, all channels with one scale.
 """
 
 from collections.abc import Collection
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -38,8 +39,7 @@ class FreshNames:
 
 def write_qdq(plan: Plan, chosen: Collection[str]) -> onnx.ModelProto:
     """A copy of the network in which the chosen convolutions, by name, are INT8."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(plan.model)
+    copy = deepcopy(plan.model)
     names = FreshNames(copy)
     convolutions = {one.output: one for one in list_convolutions(copy) if one.name in set(chosen)}
     biases = read_constants(copy, [one.bias for one in convolutions.values()])

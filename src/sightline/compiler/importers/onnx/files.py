@@ -5,6 +5,7 @@ it changed; the importer adds what the file states in its metadata and the file 
 """
 
 import importlib.util
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,7 @@ class OnnxImporter:
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
         """Read the network. Raises: InvalidInput, NotFound, Unsupported."""
         model = read_model(path)
-        source = onnx.ModelProto()
-        source.CopyFrom(model)
+        source = deepcopy(model)
         done = normalise_graph(model, options, path.name)
         metadata = {entry.key: entry.value for entry in source.metadata_props}
         stated, categories = read_metadata(metadata, done.picture.channels)

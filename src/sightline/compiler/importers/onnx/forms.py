@@ -6,6 +6,7 @@ Every function changes the model it is given and keeps the names of nodes and te
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -235,9 +236,7 @@ def _store_constant_nodes(model: onnx.ModelProto) -> None:
 def _read_constant(node: onnx.NodeProto) -> TensorProto | None:
     for attribute in node.attribute:
         if attribute.name == "value":
-            tensor = TensorProto()
-            tensor.CopyFrom(attribute.t)
-            return tensor
+            return deepcopy(attribute.t)
         if attribute.name in SCALAR_ATTRIBUTES:
             return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), SCALAR_ATTRIBUTES[attribute.name]))
     return None
@@ -284,8 +283,6 @@ def open_unoptimised(model: onnx.ModelProto) -> Any:
 
 
 def _replace(field: Any, values: Sequence[Any]) -> None:
-    kept = [type(value)() for value in values]
-    for copy, value in zip(kept, values, strict=True):
-        copy.CopyFrom(value)
+    kept = [deepcopy(value) for value in values]
     del field[:]
     field.extend(kept)

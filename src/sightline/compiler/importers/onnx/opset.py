@@ -5,6 +5,8 @@ first replaced by the function their specification defines them with (Gelu, ...)
 where they stand at their default; what remains is refused by name.
 """
 
+from copy import deepcopy
+
 import onnx
 from onnx import helper, shape_inference, version_converter
 
@@ -61,8 +63,7 @@ def _spread_old_broadcasts(model: onnx.ModelProto) -> None:
         laid = any(attribute.name == "broadcast" and attribute.i for attribute in node.attribute)
         if not laid or axis is None or node.input[1] not in weights or node.input[0] not in ranks:
             continue
-        spread = onnx.TensorProto()
-        spread.CopyFrom(weights[node.input[1]])
+        spread = deepcopy(weights[node.input[1]])
         spread.name = f"{spread.name}_along_{node.output[0]}"
         first = axis.i % ranks[node.input[0]]
         spread.dims.extend([1] * (ranks[node.input[0]] - first - len(spread.dims)))

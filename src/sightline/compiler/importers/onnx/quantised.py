@@ -6,6 +6,7 @@ which its documentation defines by dequantise - operator - quantise; that is wha
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -62,7 +63,7 @@ def write_standard_operators(model: onnx.ModelProto) -> int:
         count += 1
         nodes += _write_node(model, node)
     if count:
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        copies = [deepcopy(node) for node in nodes]
         del model.graph.node[:]
         model.graph.node.extend(copies)
     kept = [entry for entry in model.opset_import if entry.domain in STANDARD_DOMAINS]
