@@ -1,6 +1,8 @@
 """ONNX files: load, save as every engine reads them, count work, and find which source nodes an engine fused into a layer."""
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -13,11 +15,11 @@ from onnx import shape_inference
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import batch_shape
+from sightline.runtime.devices import HEAVY_OPERATORS
 
 LATEST_IR = 10  # ONNX Runtime 1.31 reads up to 13, other engines less
 LATEST_OPSET = 18
 ENGINE_SUFFIX = re.compile(r"(_nchwc|_quant|_token_\d+)+$")  # what ONNX Runtime appends to a name of the source graph
-HEAVY_KINDS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
@@ -65,9 +67,7 @@ def expose_tensors(model: onnx.ModelProto, names: Iterable[str], keep_outputs: b
 
 def count_operators(model: onnx.ModelProto) -> dict[str, int]:
     """Number of nodes by operator, most frequent first."""
-    counts: dict[str, int] = {}
-    for node in model.graph.node:
-        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    counts = Counter(node.op_type for node in model.graph.node)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -92,30 +92,23 @@ def _read_shape(value_type: Any) -> list[int]:
 
 
 def _count_node_flops(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
-    if node.op_type not in HEAVY_KINDS:
+    if node.op_type not in HEAVY_OPERATORS:
         return 0
     source, weight, out = shapes.get(node.input[0]), shapes.get(node.input[1]), shapes.get(node.output[0])
     if not weight or not out or 0 in out:
         return 0
     if node.op_type == "Conv":  # weight (out, in / groups, *kernel)
-        return 2 * _product(out) * _product(weight[1:])
+        return 2 * math.prod(out) * math.prod(weight[1:])
     if node.op_type == "ConvTranspose":  # weight (in, out / groups, *kernel): every input pixel meets one row of it
-        return 2 * _product(source or []) * _product(weight[1:])
+        return 2 * math.prod(source or []) * math.prod(weight[1:])
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    return 2 * _product(out) * (weight[-1] if transposed else weight[-2])
-
-
-def _product(sizes: Iterable[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
+    return 2 * math.prod(out) * (weight[-1] if transposed else weight[-2])
 
 
 def count_weights(model: onnx.ModelProto) -> int:
     """Number of weights in convolutions and matrix products."""
-    sizes = {tensor.name: _product(tensor.dims) for tensor in model.graph.initializer}
-    return sum(sizes.get(node.input[1], 0) for node in model.graph.node if node.op_type in HEAVY_KINDS)
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
+    return sum(sizes.get(node.input[1], 0) for node in model.graph.node if node.op_type in HEAVY_OPERATORS)
 
 
 class SourceMap:

@@ -7,6 +7,7 @@ more.
 """
 
 import functools
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ def _read_buffer(model: Any, content: bytes, index: int) -> np.ndarray:
 def _read_tensor(tensor: Any, index: int, buffers: Buffers) -> TensorRecord:
     name, kind = _read_name(tensor) or f"tensor_{index}", _name_value("TensorType", tensor.Type())
     shape, signature = _list_numbers(tensor.ShapeAsNumpy()), _list_numbers(tensor.ShapeSignatureAsNumpy())
-    if len(shape) > MAX_RANK or min(shape, default=1) < 0 or _count(shape) > MAX_ELEMENTS:
+    if len(shape) > MAX_RANK or min(shape, default=1) < 0 or math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"tensor {name} of shape {shape}")
     if tensor.Sparsity() is not None:
         raise Unsupported(f"tensor {name} has sparse weights; convert the network without them")
@@ -191,12 +192,12 @@ def _read_tensor(tensor: Any, index: int, buffers: Buffers) -> TensorRecord:
 
 def _shape_data(stored: np.ndarray, kind: str, shape: tuple[int, ...], name: str) -> np.ndarray | None:
     if kind == "INT4":  # two to a byte, the lower half first, as two's complement
-        halves = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[: _count(shape)]
+        halves = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[: math.prod(shape)]
         return (np.where(halves > 7, halves.astype(np.int8) - 16, halves)).astype(np.int8).reshape(shape)
     if kind not in NUMPY_KINDS:
         return None  # text and resources; an operator that wants them is refused by its name
     values: np.ndarray = np.frombuffer(stored.tobytes(), NUMPY_KINDS[kind])
-    if len(values) != _count(shape):
+    if len(values) != math.prod(shape):
         raise ValueError(f"tensor {name} of shape {shape} holds {len(values)} values")
     return values.reshape(shape)
 
@@ -327,10 +328,3 @@ def _iterate(values: np.ndarray) -> Iterator[int]:
     if len(values) > MAX_RECORDS:
         raise ValueError(f"a vector of {len(values)} numbers")
     return (int(value) for value in values)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
