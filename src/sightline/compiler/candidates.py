@@ -16,7 +16,6 @@ from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, Invalid
 from sightline.core.manifests import InputSpec, ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
-from sightline.runtime.devices import Device
 from sightline.runtime.graph_files import list_graph_files
 
 REFERENCE = "reference"
@@ -68,11 +67,6 @@ class Candidate:
         """Open it in its engine; `pixels` as in `SessionOptions`."""
         options = SessionOptions(self.precision, streams, threads, profile, pixels)
         return load_backend(self.engine).open(self.graph, options)
-
-
-def find_engines(device: Device) -> list[str]:
-    """Engines that run networks on a device by themselves."""
-    return list(device.engines)
 
 
 def make_plain_candidates(

@@ -16,7 +16,6 @@ from sightline.compiler.candidates import (
     REFERENCE,
     Candidate,
     CandidateRefusal,
-    find_engines,
     make_int8_candidates,
     make_plain_candidates,
     split_runnable,
@@ -49,7 +48,6 @@ from sightline.compiler.tuning.cache import find_race, keep_race, make_race_key
 from sightline.compiler.tuning.goals import Timing
 from sightline.core.errors import SightlineError, Unsupported
 from sightline.core.host import now_utc
-from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
 from sightline.imaging.heads.decoding import NotANumber
@@ -57,7 +55,7 @@ from sightline.runtime.backend import Tensors
 from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
-CHECK_SAMPLES = 32  # pictures that compare the engines with the reference, and that timing uses
+CHECK_SAMPLES = 32  # pictures that the engines are compared on, and that timing uses
 EMULATED_PICTURES = 200  # that judge an emulated device: each takes up to half a second
 PLACED_PRECISIONS: tuple[FixedPrecision, ...] = ("int8", "int16")  # of an accelerator, the smallest circuit first
 CPU = "cpu"
@@ -73,6 +71,9 @@ class Compilation:
         stages: told the progress.
         tuning: folder of kept timings; None times anew.
         clock: seconds, monotonic.
+
+    Attributes:
+        check_samples: prepared pictures that compare the engines with the reference, and that timing uses.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Compilation:
         self._work, self._stages, self._tuning, self._clock = work, stages, tuning, clock
         self._started = clock()
         self._samples: Sequence[np.ndarray] = ()  # calibrate
-        self._check_samples: list[np.ndarray] = []
+        self.check_samples: list[np.ndarray] = []
 
     def run(self) -> None:
         """All stages up to the choice."""
@@ -96,7 +97,7 @@ class Compilation:
         check_opset(found.graph, found.graph_file.name)
         self._read_pictures()
         self._find_parts()
-        self._make_plain(find_engines(DEVICES[CPU]))
+        self._make_plain(DEVICES[CPU].engines)
         if [device.name for device in found.devices] == [CPU]:
             self._quantise_first()
             self._check_engines()
@@ -105,11 +106,6 @@ class Compilation:
         else:
             self._check_engines()
             self._place()
-
-    @property
-    def check_samples(self) -> list[np.ndarray]:
-        """Prepared pictures for profiles and sweeps."""
-        return self._check_samples
 
     @property
     def _input_name(self) -> str:
@@ -129,7 +125,7 @@ class Compilation:
         spec = found.manifest.input
         if found.version is None:
             self._samples = draw_noise(spec, CHECK_SAMPLES, request.seed)
-            self._check_samples = list(self._samples)
+            self.check_samples = list(self._samples)
             return
         validation = request.validation_images if all(one.has_speed for one in found.devices) else EMULATED_PICTURES
         found.pictures = choose_pictures(
@@ -144,7 +140,7 @@ class Compilation:
         checked = [*self._samples[:CHECK_SAMPLES]]
         if len(checked) < CHECK_SAMPLES:
             checked += PreparedSamples(found.version, found.pictures.validation[: CHECK_SAMPLES - len(checked)], spec)
-        self._check_samples = checked
+        self.check_samples = checked
 
     def _find_parts(self) -> None:
         """Outputs that pack several tensors are compared part by part, where they are compared as numbers.
@@ -153,7 +149,7 @@ class Compilation:
         """
         found = self.found
         if not self._is_quantised_already and found.manifest.decode.head not in RANKED_HEADS | CHOSEN_HEADS | INDEX_HEADS:
-            found.parts = find_parts(found.graph, {self._input_name: self._check_samples[0]})
+            found.parts = find_parts(found.graph, {self._input_name: self.check_samples[0]})
 
     def _make_plain(self, engines: Sequence[str]) -> None:
         """The candidates that need no quantiser; each graph pass is told."""
@@ -224,7 +220,7 @@ class Compilation:
             return make_answer_guide(*facts, lambda batch: session.infer({self._input_name: batch}), found.parts)
 
     def _keep_runnable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        runnable, refused = split_runnable(candidates, self._input_name, self._check_samples[0])
+        runnable, refused = split_runnable(candidates, self._input_name, self.check_samples[0])
         self.found.refusals += refused
         return runnable
 
@@ -233,9 +229,9 @@ class Compilation:
         self._stages.begin("checking engines")
         found = self.found
         own = {one.engine: one for one in found.candidates if one.precision == found.manifest.precision and not one.quantiser}
-        expected = infer_samples(self._make_reference(), self._input_name, self._check_samples)
+        expected = infer_samples(self._make_reference(), self._input_name, self.check_samples)
         for place, (engine, candidate) in enumerate(own.items(), start=1):
-            actual = infer_samples(candidate, self._input_name, self._check_samples)
+            actual = infer_samples(candidate, self._input_name, self.check_samples)
             found.engine_checks[engine] = check = self._check_engine(engine, expected, actual)
             if check.passed:
                 self._check_batch(candidate, expected)
@@ -257,7 +253,7 @@ class Compilation:
         found, batch = self.found, max(choose_batches(self.found.request.goal))
         if batch == 1 or [device.name for device in found.devices] != [CPU]:
             return
-        (first, *_) = make_batches(self._check_samples, batch)
+        (first, *_) = make_batches(self.check_samples, batch)
         alone = [expected[place % len(expected)] for place in range(batch)]
         check = self._check_engine(
             f"{candidate.engine} in batches of {batch},", alone, infer_batch(candidate, self._input_name, first)
@@ -285,7 +281,7 @@ class Compilation:
             found.add_race(candidates, self._keep_right(kept[0]), kept[1])
             return
         timings = time_candidates(
-            candidates, self._input_name, self._check_samples, settings, TIMING_SECONDS, goal, on_turn=self._stages.update
+            candidates, self._input_name, self.check_samples, settings, TIMING_SECONDS, goal, on_turn=self._stages.update
         )
         found.add_race(candidates, self._keep_right(timings), None)
         if self._tuning:
@@ -365,15 +361,12 @@ class Compilation:
         """Take the first that passes, unless one chosen before is faster."""
         found = self.found
         for candidate, timing in ranked:
-            if not self._wants(candidate.precision) or self._is_slower(timing):
+            if not found.request.wants(candidate.precision) or self._is_slower(timing):
                 continue
             found.gates[candidate.name] = gate = self._judge(candidate, Setting(timing.streams, timing.threads, timing.batch))
             if gate.passed:
                 found.chosen, found.chosen_timing = candidate, timing
                 return
-
-    def _wants(self, precision: Precision) -> bool:
-        return self.found.request.wants(precision)
 
     def _is_slower(self, timing: Timing) -> bool:
         goal, chosen = self.found.request.goal, self.found.chosen_timing
@@ -384,7 +377,7 @@ class Compilation:
         rows = None
         check = found.engine_checks.get(candidate.engine)
         if candidate.precision != "fp32" and (check is None or check.passed):
-            profiled = profile_layers(candidate, found.graph, self._input_name, self._check_samples)
+            profiled = profile_layers(candidate, found.graph, self._input_name, self.check_samples)
             rows = [row for row in profiled if row.device in (None, found.devices[0].name)]  # the CPU takes what it lacks
         gate = judge_candidate(candidate, found.engine_checks, rows, None, limit)
         if not gate.passed or candidate.precision == "fp32" or found.pictures is None or found.baseline is None:
