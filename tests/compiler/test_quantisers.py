@@ -31,7 +31,7 @@ def make_samples(version: DatasetVersion, model: Path, count: int) -> PreparedSa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in QUANTISERS if not load_quantiser(name).needs_guide])
+@pytest.mark.parametrize("name", [name for name in QUANTISERS if load_quantiser(name).guided_by is None])
 def test_a_quantised_file_is_int8_per_channel_with_the_same_names_and_any_batch(
     name: str, model: Path, version: DatasetVersion, tmp_path: Path
 ) -> None:

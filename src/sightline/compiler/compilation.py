@@ -203,13 +203,13 @@ class Compilation:
 
     def _can_try(self, quantiser: str) -> bool:
         """Whether there is what it looks at: labels, or pictures to compare with FP32 on."""
-        needs_guide, needs_labels = load_needs(quantiser)
-        return self._has_labels_to_guide() if needs_labels else not needs_guide or self.found.pictures is not None
+        guided_by = find_guidance(quantiser)
+        return self._has_labels_to_guide() if guided_by == "labels" else not guided_by or self.found.pictures is not None
 
     def _make_guide(self, quantiser: str) -> Guide | None:
         """By labels where the gate judges by labels, else by FP32's answers."""
         found = self.found
-        if not load_needs(quantiser)[0] or found.pictures is None or found.version is None:
+        if find_guidance(quantiser) is None or found.pictures is None or found.version is None:
             return None
         version, items = found.calibration_version or found.version, found.pictures.calibration
         facts = (found.manifest, version, items, found.request.max_drop, self._is_late)
@@ -410,10 +410,9 @@ class Compilation:
         return found.compared[candidate.name][0]
 
 
-def load_needs(quantiser: str) -> tuple[bool, bool]:
-    """Whether a quantiser looks at accuracy, and at labels for it; one that is not installed does neither."""
+def find_guidance(quantiser: str) -> str | None:
+    """What a quantiser is guided by; nothing where it is not installed."""
     try:
-        loaded = load_quantiser(quantiser)
+        return load_quantiser(quantiser).guided_by
     except SightlineError:
-        return False, False
-    return loaded.needs_guide, loaded.needs_labels
+        return None

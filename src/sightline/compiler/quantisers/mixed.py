@@ -22,7 +22,7 @@ from sightline.compiler.quantisers.convolutions import Convolution, count_places
 from sightline.compiler.quantisers.equalising import equalise
 from sightline.compiler.quantisers.plans import Plan, make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
+from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
 from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, observe
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.core.settings import read_settings
@@ -51,21 +51,15 @@ class Choice:
     score: float
 
 
-class MixedQuantiser:
+class MixedQuantiser(Quantiser):
     """Equalised INT8 with the fewest convolutions in float that the guide is content with, at most half of them."""
 
     name = "mixed"
     description = "channels equalised, biases corrected; the few convolutions that change the answers most stay in float"
-    continues: str | None = None
-    needs_guide = True
-    needs_labels = False
+    guided_by = "answers"
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-
-    def missing(self) -> str | None:
-        """What must be installed first, or None."""
-        return tell_missing("onnx")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.failures import refuse_failures
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
+from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
 from sightline.runtime.telemetry import silence_telemetry
 
 # Its statistics are settled by then: on a residual network of 56.8 % top-1, 10, 100 and 300 pictures cost 0.33, 0.29 and 0.30
@@ -20,18 +20,12 @@ from sightline.runtime.telemetry import silence_telemetry
 MOST_SAMPLES = 100
 
 
-class NncfQuantiser:
+class NncfQuantiser(Quantiser):
     """Ranges by NNCF's own statistics, then biases shifted so that each layer's mean output stays."""
 
     name = "nncf"
     description = "NNCF post-training quantisation with fast bias correction"
-    continues: str | None = None
-    needs_guide = False
-    needs_labels = False
-
-    def missing(self) -> str | None:
-        """What must be installed first, or None."""
-        return tell_missing("nncf")
+    package = "nncf"
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

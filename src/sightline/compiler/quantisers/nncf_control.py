@@ -14,7 +14,7 @@ import onnx
 
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, make_facts, quiet_nncf
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
+from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, SessionOptions
@@ -25,18 +25,13 @@ VALIDATING_ENGINES = ("onnxruntime", "openvino")  # the first is opened faster, 
 RANKING_BATCHES = 8  # of the validation batches; each layer is tried on them
 
 
-class NncfControlQuantiser:
+class NncfControlQuantiser(Quantiser):
     """Post-training quantisation that gives at most six layers back to FP32."""
 
     name = "nncf-control"
     description = "NNCF accuracy control: the layers that cost most go back to FP32"
-    continues: str | None = None
-    needs_guide = True
-    needs_labels = True
-
-    def missing(self) -> str | None:
-        """What must be installed first, or None."""
-        return tell_missing("nncf")
+    package = "nncf"
+    guided_by = "labels"
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

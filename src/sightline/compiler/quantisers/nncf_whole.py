@@ -16,22 +16,16 @@ from sightline.compiler.quantisers.convolutions import list_convolutions
 from sightline.compiler.quantisers.nncf import MOST_SAMPLES, NncfQuantiser, make_facts
 from sightline.compiler.quantisers.plans import make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
-from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, QuantiserFacts, tell_missing
+from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, Quantiser, QuantiserFacts
 from sightline.compiler.quantisers.ranges import choose_clipped, observe
 
 
-class NncfWholeQuantiser:
+class NncfWholeQuantiser(Quantiser):
     """Goes on where `nncf` ended: what is still in float is rounded by its own ranges, biases corrected."""
 
     name = "nncf-whole"
     description = "as `nncf`, with the convolutions of squeeze-and-excitation blocks, which it leaves in float, in INT8 too"
-    continues: str | None = NncfQuantiser.name
-    needs_guide = False
-    needs_labels = False
-
-    def missing(self) -> str | None:
-        """What must be installed first, or None. NNCF itself is not needed: without it there is no file to go on from."""
-        return tell_missing("onnx")
+    continues = NncfQuantiser.name  # the package is not needed: without it there is no file to go on from
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

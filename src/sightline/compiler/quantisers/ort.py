@@ -14,7 +14,7 @@ import numpy as np
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.importing.packed_outputs import list_joins
 from sightline.compiler.quantisers.failures import refuse_failures
-from sightline.compiler.quantisers.quantiser import Guide, QuantiserFacts, tell_missing
+from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
 from sightline.core.host import read_cpu_facts
 
 STRIDE = 4  # samples whose intermediate tensors are held at once
@@ -22,7 +22,7 @@ PERCENTILE_SAMPLES = 64  # histograms of every tensor cost about ten times a min
 VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
 
 
-class MinMaxQuantiser:
+class MinMaxQuantiser(Quantiser):
     """Ranges are the smallest and largest value seen."""
 
     name = "ort-minmax"
@@ -30,13 +30,6 @@ class MinMaxQuantiser:
     method = "MinMax"
     largest_sample_count: int | None = None
     is_symmetric = False
-    continues: str | None = None
-    needs_guide = False
-    needs_labels = False
-
-    def missing(self) -> str | None:
-        """What must be installed first, or None."""
-        return tell_missing("onnx")
 
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None

@@ -5,10 +5,11 @@ that reads QDQ can be tried on it.
 """
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -54,30 +55,29 @@ class Guide:
     is_late: Callable[[], bool]
 
 
-def tell_missing(package: str) -> str | None:
-    """One line that says how to install a quantiser's package, or None when it is there."""
-    return None if importlib.util.find_spec(package) else f"quantising needs {package}; pip install 'sightline[compile]'"
-
-
-class Quantiser(Protocol):
+class Quantiser(ABC):
     """Post-training quantisation by one method.
 
     Attributes:
+        package: that must be installed.
         continues: the quantiser whose file it starts from; None starts from the FP32 graph.
-        needs_guide: it looks at accuracy while it works, and cannot work without a Guide.
-        needs_labels: its Guide must be one of labelled pictures.
+        guided_by: what it looks at while it works, through a Guide that it cannot do without: FP32's "answers" or "labels" of
+            people; None looks at neither.
     """
 
     name: str
     description: str
-    continues: str | None
-    needs_guide: bool
-    needs_labels: bool
+    package: str = "onnx"
+    continues: str | None = None
+    guided_by: Literal["answers", "labels"] | None = None
 
     def missing(self) -> str | None:
         """What must be installed first, as one line, or None."""
-        ...
+        if importlib.util.find_spec(self.package):
+            return None
+        return f"quantising needs {self.package}; pip install 'sightline[compile]'"
 
+    @abstractmethod
     def quantise(
         self, graph: Path, out: Path, input_name: str, samples: Sequence[np.ndarray], guide: Guide | None = None
     ) -> QuantiserFacts:
@@ -93,4 +93,3 @@ class Quantiser(Protocol):
         Raises: Unsupported when the method cannot quantise this graph, NothingToAdd when there is no need to; Exhausted when
         the guide's time ran out.
         """
-        ...
