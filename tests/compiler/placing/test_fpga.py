@@ -235,10 +235,7 @@ def test_layers_the_emulator_lacks_run_on_the_cpu(tmp_path: Path, cache: Path, m
     weights = {"w1": weight(5, 3, 3, 3), "b1": weight(5), "scales": np.array([1, 1, 2, 2], np.float32)}
     source = write_graph(tmp_path / "net.onnx", nodes, weights, {"out": 4}, SHAPE)
     images = np.concatenate(draw_samples(6, seed=1))
-    path, placements = convert_hetero(
-        source, tmp_path / "out", parse_devices("hetero:fpga-emulator,cpu"), draw_samples(20), "int16"
-    )
-    assert [part.device for part in placements] == ["fpga-emulator", "cpu"]
+    path = convert_hetero(source, tmp_path / "out", parse_devices("hetero:fpga-emulator,cpu"), draw_samples(20), "int16")
     with closing(load_backend("hetero").open(path, SessionOptions("int16", profile=True))) as session:
         out = session.infer({"images": images})["out"]
         rows = session.layers()

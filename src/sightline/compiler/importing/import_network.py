@@ -35,7 +35,7 @@ from sightline.compiler.stages import Stages
 from sightline.core.errors import InvalidInput
 from sightline.core.folders import compute_file_hash, explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
-from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task, compute_manifest_id
+from sightline.core.manifests import InputSpec, ModelManifest, compute_manifest_id
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace
@@ -264,9 +264,9 @@ def choose_head(imported: ImportedGraph, meaning: Meaning, category_count: int |
     elif meaning.head_parameters:
         raise InvalidInput("head parameters without a head; name it as `head`, or leave them out")
     elif imported.decode is not None:
-        decode: DecodeSpec = imported.decode
+        decode = imported.decode
         count = int(decode.parameters.get("class_count", 0)) or len(imported.categories or ()) or category_count or 0
-        found = FoundHead(_task_of(decode), decode, count, "stated by the file")
+        found = FoundHead(TASK_OF_HEAD[decode.head], decode, count, "stated by the file")
     else:
         found = find_head(imported.graph, category_count)
     check_head(found.decode)
@@ -315,10 +315,6 @@ def list_source_files(files: Sequence[Path]) -> list[dict[str, Any]]:
     """Name, hash and size of the files a network was read from; of a folder, those in it."""
     plain = [inner for path in files for inner in (sorted(path.rglob("*")) if path.is_dir() else [path]) if inner.is_file()]
     return [{"name": path.name, **msgspec.to_builtins(compute_file_hash(path))} for path in plain]
-
-
-def _task_of(decode: DecodeSpec) -> Task:
-    return TASK_OF_HEAD[decode.head]
 
 
 def _probe(

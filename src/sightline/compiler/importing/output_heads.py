@@ -171,14 +171,7 @@ def _find_background(names: Sequence[str], found: FoundHead) -> int | None:
 
 
 def _set_parameter(decode: DecodeSpec, name: str, value: object) -> DecodeSpec:
-    return DecodeSpec(
-        head=decode.head,
-        outputs=decode.outputs,
-        parameters={**decode.parameters, name: value},
-        confidence_threshold=decode.confidence_threshold,
-        iou_threshold=decode.iou_threshold,
-        max_detections=decode.max_detections,
-    )
+    return msgspec.structs.replace(decode, parameters={**decode.parameters, name: value})
 
 
 def _find_maker(name: str, makers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:

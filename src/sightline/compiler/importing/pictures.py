@@ -39,7 +39,7 @@ def choose_import_pictures(source: DatasetVersion | Path | None, count: int, see
         paths = sorted(walk_pictures(source))
         if not paths:
             raise NotFound(f"no picture in {source}; give a folder that holds some")
-        chosen = [paths[place] for place in _draw_places(len(paths), count, seed)]
+        chosen = [paths[place] for place in sorted(_shuffle_places(len(paths), seed)[:count])]
         return ImportPictures([read_image(path) for path in chosen], "real pictures")
     rng = np.random.default_rng(seed)
     drawn = [draw_picture(rng, [DEFECTS[place % len(DEFECTS)]], *GENERATED_SIZE).image for place in range(count)]
@@ -53,10 +53,6 @@ def choose_items(version: DatasetVersion, count: int, seed: int) -> list[Item]:
     if any(pictures for name, pictures in version.splits.items() if name != TEST_SPLIT):
         drawn = (place for place in drawn if table[place].split != TEST_SPLIT)
     return [table[place] for place in sorted(islice(drawn, count))]
-
-
-def _draw_places(total: int, count: int, seed: int) -> list[int]:
-    return sorted(_shuffle_places(total, seed)[:count])
 
 
 def _shuffle_places(total: int, seed: int) -> list[int]:

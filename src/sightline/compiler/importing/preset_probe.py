@@ -18,6 +18,7 @@ from sightline.compiler.importing.input_specs import (
     takes_whole_numbers,
 )
 from sightline.compiler.importing.pictures import choose_items
+from sightline.compiler.pictures import read_contents
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import TENSOR_TASKS, InputSpec, ModelManifest
@@ -138,8 +139,7 @@ def _score_way(
     predictor.input = spec
     shown = manifest.decode.confidence_threshold
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels, shown)
-    contents = (version.blobs.read(item.blob) for item in items)
-    answers = predictor.predict_stream(contents, EVALUATION_THRESHOLDS[manifest.task])
+    answers = predictor.predict_stream(read_contents(version, items), EVALUATION_THRESHOLDS[manifest.task])
     for item, answer in zip(items, answers, strict=True):
         evaluator.add(item.annotations, answer, item.width, item.height)
     metrics = evaluator.compute()

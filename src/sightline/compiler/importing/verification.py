@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.graphs import expose_tensors, save_graph
-from sightline.compiler.importers.importer import ImportedGraph, SourceNetwork
+from sightline.compiler.importers.importer import ImportedGraph
 from sightline.compiler.importing.output_heads import list_outputs
 from sightline.compiler.importing.packed_outputs import Part, find_part_error, find_parts
 from sightline.core.errors import InvalidInput, Unsupported
@@ -206,7 +206,7 @@ def find_first_difference(imported: ImportedGraph, batch: np.ndarray) -> str:
     compared = 0
     for first in range(0, len(names), LAYERS_AT_ONCE):
         part = names[first : first + LAYERS_AT_ONCE]
-        expected = read_source_layers(imported.source, batch, part)
+        expected = imported.source.run_layers(batch, part)
         got = run_layers(imported.graph, batch, list(expected))
         for name in part:
             if name not in expected or name not in got:
@@ -216,11 +216,6 @@ def find_first_difference(imported: ImportedGraph, batch: np.ndarray) -> str:
             if not error < limit:
                 return f"the first layer that differs is {_describe_layer(imported.graph, name)}, relative error {error:.2g}"
     return f"the {compared} intermediate layers that both know agree, so the difference arises behind them"
-
-
-def read_source_layers(source: SourceNetwork, batch: np.ndarray, names: Sequence[str]) -> Tensors:
-    """Those of the named tensors that the source knows."""
-    return dict(source.run_layers(batch, names))
 
 
 def run_layers(graph: onnx.ModelProto, batch: np.ndarray, names: Sequence[str]) -> Tensors:

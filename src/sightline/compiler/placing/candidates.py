@@ -46,7 +46,7 @@ def make_placed_candidate(
         if len(devices) == 1:
             graph, engine = convert_network(source, folder, used, precision), "hls4ml"
         else:
-            graph, engine = convert_hetero(source, folder, devices, used, precision)[0], "hetero"
+            graph, engine = convert_hetero(source, folder, devices, used, precision), "hetero"
     except (InvalidInput, MissingPackage, Unsupported) as error:
         return None, CandidateRefusal(name=f"{devices[0].name} {precision}", reason=str(error))
     facts = QuantiserFacts(

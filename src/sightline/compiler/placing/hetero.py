@@ -9,13 +9,14 @@ import onnx
 
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.placing.fpga import FixedPrecision, convert_network, prepare_graph
-from sightline.compiler.placing.placement import LayerPlacement, place_layers, split_graph
+from sightline.compiler.placing.placement import place_layers, split_graph
 from sightline.core.errors import Unsupported
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.hetero import SUFFIX, HeteroNetwork, Segment, write_hetero
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.devices import Device
 
+CPU_ENGINE = "onnxruntime"  # of the segments on the CPU: it opens ONNX files
 Sample = dict[str, np.ndarray]  # tensor name -> array, one picture
 
 
@@ -25,8 +26,7 @@ def convert_hetero(
     devices: Sequence[Device],
     samples: Sequence[np.ndarray],
     precision: FixedPrecision,
-    cpu_engine: str = "onnxruntime",
-) -> tuple[Path, list[LayerPlacement]]:
+) -> Path:
     """Write a network as segments on several devices.
 
     Args:
@@ -35,10 +35,8 @@ def convert_hetero(
         devices: first choice first, the CPU last.
         samples: inputs of one picture each, that choose the fixed-point types.
         precision: of the segments on the emulator; the CPU computes in FP32.
-        cpu_engine: back end of the segments on the CPU that opens ONNX files.
 
-    Returns: the `.hetero.json` that the back end `hetero` opens, with the files of its segments beside it, and where each layer
-        runs.
+    Returns: the `.hetero.json` that the back end `hetero` opens, with the files of its segments beside it.
     Raises: Unsupported when nothing is left for the first device, or a layer runs nowhere; InvalidInput.
     """
     model = prepare_graph(load_graph(source))
@@ -54,11 +52,11 @@ def convert_hetero(
         path = folder / f"part{place}.onnx"
         save_graph(part, path)
         tensors = _add_results(path, tensors)
-        segments.append(_make_segment(path, part, placement.device, tensors, precision, cpu_engine))
+        segments.append(_make_segment(path, part, placement.device, tensors, precision))
     network = HeteroNetwork(inputs=(name,), outputs=tuple(value.name for value in model.graph.output), segments=tuple(segments))
     listed = folder / f"{source.stem}{SUFFIX}"
     write_hetero(network, listed)
-    return listed, placements
+    return listed
 
 
 def _add_results(part: Path, tensors: Sequence[Sample]) -> list[Sample]:
@@ -68,13 +66,13 @@ def _add_results(part: Path, tensors: Sequence[Sample]) -> list[Sample]:
 
 
 def _make_segment(
-    path: Path, part: onnx.ModelProto, device: str, tensors: Sequence[Sample], precision: FixedPrecision, cpu_engine: str
+    path: Path, part: onnx.ModelProto, device: str, tensors: Sequence[Sample], precision: FixedPrecision
 ) -> Segment:
     """The file of one part; on the emulator the float part is converted and removed."""
     inputs = tuple(value.name for value in part.graph.input)
     outputs = tuple(value.name for value in part.graph.output)
     if device != "fpga-emulator":
-        return Segment(file=path.name, device=device, engine=cpu_engine, precision="fp32", inputs=inputs, outputs=outputs)
+        return Segment(file=path.name, device=device, engine=CPU_ENGINE, precision="fp32", inputs=inputs, outputs=outputs)
     samples = [{name: one[name] for name in inputs} for one in tensors]
     made = convert_network(path, path.parent, samples, precision)
     path.unlink()
