@@ -19,6 +19,7 @@ from sightline.runtime.devices import HEAVY_OPERATORS
 
 LATEST_IR = 10  # ONNX Runtime 1.31 reads up to 13, other engines less
 LATEST_OPSET = 18
+STANDARD_DOMAINS = ("", "ai.onnx")
 ENGINE_SUFFIX = re.compile(r"(_nchwc|_quant|_token_\d+)+$")  # what ONNX Runtime appends to a name of the source graph
 
 
@@ -46,8 +47,8 @@ def check_opset(model: onnx.ModelProto, name: str) -> None:
 
 
 def find_opset(model: onnx.ModelProto) -> int:
-    """Opset of the standard operators."""
-    return max((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    """Opset of the standard operators; a file that states none is of the first."""
+    return max((int(entry.version) for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=1)
 
 
 def expose_tensors(model: onnx.ModelProto, names: Iterable[str], keep_outputs: bool) -> onnx.ModelProto:

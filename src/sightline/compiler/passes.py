@@ -16,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from sightline.compiler.graphs import LATEST_IR, LATEST_OPSET, find_opset
-from sightline.compiler.importers.onnx.forms import drop_dead_nodes, iterate_nodes, open_unoptimised
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, find_captured, open_unoptimised
 from sightline.compiler.importers.onnx.quantised import is_quantised
 from sightline.compiler.importers.onnx.reading import one_line
 from sightline.core.errors import InvalidInput
@@ -126,13 +126,11 @@ def _share_constants(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store equal constants once, but give each layer with weights its own: quantisers keep one scale for a tensor's name."""
     copy = deepcopy(model)
     weights = {name for node in copy.graph.node if node.op_type in WEIGHTED_KINDS for name in node.input[1:]}
-    inside = {name for node in iterate_nodes(copy.graph) for name in node.input} - {
-        name for node in copy.graph.node for name in node.input
-    }
+    captured = find_captured(copy.graph)
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     same = {}
     for tensor in copy.graph.initializer:
-        if tensor.name not in weights | inside:
+        if tensor.name not in weights | captured:
             values = numpy_helper.to_array(tensor)
             same[tensor.name] = first.setdefault((tensor.data_type, values.shape, values.tobytes()), tensor.name)
     for node in copy.graph.node:

@@ -3,7 +3,7 @@
 Names are kept as the source has them, so that a report and a failed comparison speak of layers their author knows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class GraphWriter:
         return model
 
 
-def keep_needed(nodes: Sequence[onnx.NodeProto], outputs: Mapping[str, object]) -> list[onnx.NodeProto]:
+def keep_needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """The nodes that lead to one of the outputs, in their order."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.graphs import expose_tensors, load_graph, save_graph
-from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_dropout
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_dropout, store_constant_nodes
 from sightline.compiler.placing.fixed_point import TypeChooser
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import SessionOptions
@@ -25,7 +25,7 @@ from sightline.runtime.backends.hls4ml.build import write_project
 from sightline.runtime.backends.hls4ml.layers import make_plan
 from sightline.runtime.backends.hls4ml.network import SUFFIX, FixedNetwork, FixedPoint, IoType, Port, write_network
 from sightline.runtime.backends.table import load_backend
-from sightline.runtime.devices import DEVICES, GraphFacts, check_supported, read_attributes
+from sightline.runtime.devices import DEVICES, GraphFacts, check_supported
 from sightline.runtime.graph_files import PROJECT_SUFFIX
 
 FixedPrecision = Literal["int8", "int16"]
@@ -66,7 +66,7 @@ def convert_network(
 def prepare_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in the device's forms: no layers that do nothing, constants stored, pictures flattened by Flatten only."""
     copy = deepcopy(model)
-    _store_constants(copy)
+    store_constant_nodes(copy)
     drop_dropout(copy)
     facts = GraphFacts(copy)
     for node in copy.graph.node:
@@ -93,17 +93,6 @@ def _is_flattening(before: tuple[int, ...] | None, after: tuple[int, ...] | None
 def _is_global_mean(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> bool:
     """Whether `(N, C, H, W)` becomes `(N, C, 1, 1)`."""
     return before is not None and len(before) == 4 and after == (0, before[1], 1, 1)
-
-
-def _store_constants(model: onnx.ModelProto) -> None:
-    """Constant nodes that hold a tensor become stored tensors."""
-    for node in list(model.graph.node):
-        value = read_attributes(node).get("value") if node.op_type == "Constant" else None
-        if value is not None:
-            tensor = model.graph.initializer.add()
-            tensor.CopyFrom(value)
-            tensor.name = node.output[0]
-            model.graph.node.remove(node)
 
 
 def calibrate_fixed_point(

@@ -1,14 +1,14 @@
 """The convolutions of an ONNX graph as a quantiser sees them: what each reads, its weights and its places."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from sightline.compiler.importers.onnx.forms import iterate_nodes
+from sightline.compiler.importers.onnx.reading import iterate_nodes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Convolution:
 def list_convolutions(model: onnx.ModelProto) -> list[Convolution]:
     """Two-dimensional convolutions in the graph's order, without those of unusual form (computed weights, automatic pads)."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    uses = count_uses(model)
+    uses = Counter(name for node in iterate_nodes(model.graph) for name in node.input)
     found = []
     for node in model.graph.node:
         values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -67,11 +67,6 @@ def list_convolutions(model: onnx.ModelProto) -> list[Convolution]:
             )
         )
     return found
-
-
-def count_uses(model: onnx.ModelProto) -> Mapping[str, int]:
-    """How many inputs of nodes each tensor is, those of sub-graphs among them."""
-    return Counter(name for node in iterate_nodes(model.graph) for name in node.input)
 
 
 def read_constants(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, np.ndarray]:

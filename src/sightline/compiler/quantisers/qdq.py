@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from sightline.compiler.importers.onnx.forms import iterate_nodes
-from sightline.compiler.quantisers.convolutions import Convolution, count_uses, list_convolutions, read_constants
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes
+from sightline.compiler.importers.onnx.reading import iterate_nodes
+from sightline.compiler.quantisers.convolutions import Convolution, list_convolutions, read_constants
 from sightline.compiler.quantisers.plans import Plan
 from sightline.compiler.quantisers.ranges import Range
 from sightline.compiler.quantisers.rounding import RoundedWeights
@@ -59,7 +60,7 @@ def write_qdq(plan: Plan, chosen: Collection[str]) -> onnx.ModelProto:
         nodes.append(node)
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
-    _drop_unused(copy)
+    drop_dead_nodes(copy)  # float weights that INT8 ones replaced
     return copy
 
 
@@ -91,11 +92,3 @@ def _store_weights(
     *stored, bias_name = made.values()
     floats, node = names.make(f"{one.weight}_int8_float"), names.make(f"{one.weight}_dequantise")
     return helper.make_node("DequantizeLinear", stored, [floats], node, axis=0), bias_name
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Float weights that INT8 ones replaced."""
-    used = count_uses(model).keys() | {value.name for value in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

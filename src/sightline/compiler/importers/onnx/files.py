@@ -13,6 +13,7 @@ import msgspec
 import onnx
 from onnx import TensorProto, inliner
 
+from sightline.compiler.graphs import find_opset
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.compiler.importers.onnx import forms, quantised
 from sightline.compiler.importers.onnx.batch import make_batch_dynamic
@@ -130,7 +131,7 @@ def _widen_and_convert(model: onnx.ModelProto, picture: PictureInput, file_name:
         kind = TensorProto.DataType.Name(picture.element_type).lower()
         forms.make_input_float(model, picture.name, picture.element_type)
         notes.append(f"the network takes {kind} pictures: they come as float32 and are cast in its first layer")
-    before = max((entry.version for entry in model.opset_import if entry.domain in quantised.STANDARD_DOMAINS), default=1)
+    before = find_opset(model)
     if written := quantised.write_standard_operators(model):
         notes.append(f"{written} quantised layers of ONNX Runtime's own were written in standard operators")
     model = convert_opset(model, file_name)

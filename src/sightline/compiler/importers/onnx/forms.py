@@ -5,7 +5,7 @@ Every function changes the model it is given and keeps the names of nodes and te
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from sightline.compiler.importers.graph_writer import keep_needed
-from sightline.compiler.importers.onnx.reading import MAX_TENSOR_ELEMENTS, iterate_tensors, one_line
+from sightline.compiler.importers.onnx.reading import MAX_TENSOR_ELEMENTS, iterate_nodes, iterate_tensors, one_line
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backends.onnxruntime import find_engine_errors
 
@@ -37,15 +37,6 @@ def drop_unread_inputs(model: onnx.ModelProto) -> None:
     """Drop the inputs that no node reads."""
     read = {name for node in iterate_nodes(model.graph) for name in node.input}
     _replace(model.graph.input, [value for value in model.graph.input if value.name in read])
-
-
-def iterate_nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
-    """Nodes of a graph and of its sub-graphs."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for subgraph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from iterate_nodes(subgraph)
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
@@ -87,21 +78,23 @@ def cut_outputs(model: onnx.ModelProto, outputs: Sequence[str], file_name: str) 
 def drop_dead_nodes(model: onnx.ModelProto) -> None:
     """Drop nodes that no output needs, then weights that no node reads."""
     graph = model.graph
-    read_inside = {name for node in iterate_nodes(graph) for name in node.input}
-    outputs: dict[str, object] = {value.name: None for value in graph.output}
-    captured = read_inside - {name for node in graph.node for name in node.input}  # read by sub-graphs only
-    _replace(graph.node, keep_needed(list(graph.node), outputs | dict.fromkeys(captured)))
-    read = {name for node in iterate_nodes(graph) for name in node.input} | set(outputs)
+    outputs = {value.name for value in graph.output}
+    _replace(graph.node, keep_needed(list(graph.node), outputs | find_captured(graph)))
+    read = {name for node in iterate_nodes(graph) for name in node.input} | outputs
     _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in read])
+
+
+def find_captured(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that only sub-graphs read."""
+    read = {name for node in iterate_nodes(graph) for name in node.input}
+    return read - {name for node in graph.node for name in node.input}
 
 
 def drop_dropout(model: onnx.ModelProto) -> int:
     """Drop what does nothing in use (Dropout, Identity) unless an output or a sub-graph needs its name; returns how many."""
     graph = model.graph
     outputs = {value.name for value in graph.output}
-    inside = {name for node in iterate_nodes(graph) for name in node.input} - {
-        name for node in graph.node for name in node.input
-    }
+    captured = find_captured(graph)
     read = outputs | {name for node in iterate_nodes(graph) for name in node.input}
     source: dict[str, str] = {}
     kept = []
@@ -109,7 +102,7 @@ def drop_dropout(model: onnx.ModelProto) -> int:
         for place, name in enumerate(node.input):
             node.input[place] = source.get(name, name)
         idle = node.op_type in ("Dropout", "Identity") and not read & set(node.output[1:])
-        if idle and node.output[0] not in outputs | inside:
+        if idle and node.output[0] not in outputs | captured:
             source[node.output[0]] = node.input[0]
         else:
             kept.append(node)
@@ -144,7 +137,7 @@ def fold_constants(model: onnx.ModelProto, keep_kinds: frozenset[str] = frozense
 
     Raises: InvalidInput when ONNX Runtime cannot compute them.
     """
-    _store_constant_nodes(model)
+    store_constant_nodes(model)
     nodes = _find_constant_nodes(model, keep_kinds)
     if not nodes:
         return 0
@@ -221,7 +214,8 @@ def forget_shapes(model: onnx.ModelProto) -> None:
         value.type.tensor_type.ClearField("shape")
 
 
-def _store_constant_nodes(model: onnx.ModelProto) -> None:
+def store_constant_nodes(model: onnx.ModelProto) -> None:
+    """Constant nodes become stored tensors."""
     kept = []
     for node in model.graph.node:
         values = _read_constant(node) if node.op_type == "Constant" else None

@@ -10,13 +10,12 @@ from copy import deepcopy
 import onnx
 from onnx import helper, shape_inference, version_converter
 
-from sightline.compiler.graphs import LATEST_OPSET, find_opset
+from sightline.compiler.graphs import LATEST_OPSET, STANDARD_DOMAINS, find_opset
 from sightline.compiler.importers.graph_writer import IR_VERSION, OPSET
-from sightline.compiler.importers.onnx.forms import drop_dead_nodes, forget_shapes, infer_shapes, iterate_nodes
-from sightline.compiler.importers.onnx.reading import check_model, one_line
+from sightline.compiler.importers.onnx.forms import drop_dead_nodes, forget_shapes, infer_shapes
+from sightline.compiler.importers.onnx.reading import check_model, iterate_nodes, one_line
 from sightline.core.errors import InvalidInput, Unsupported
 
-STANDARD = ("", "ai.onnx")
 FLATTENED_KINDS = ("Softmax", "LogSoftmax", "Hardmax")
 
 
@@ -98,7 +97,7 @@ def _is_in_latest(kind: str) -> bool:
 
 def _drop_young_attributes(model: onnx.ModelProto, file_name: str, opset: int) -> None:
     for node in iterate_nodes(model.graph):
-        if node.domain in STANDARD and _is_in_latest(node.op_type):
+        if node.domain in STANDARD_DOMAINS and _is_in_latest(node.op_type):
             known = onnx.defs.get_schema(node.op_type, LATEST_OPSET, "").attributes
             own = onnx.defs.get_schema(node.op_type, opset, "").attributes
             for attribute in [attribute for attribute in node.attribute if attribute.name not in known]:

@@ -12,14 +12,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from sightline.compiler.importers.onnx.forms import iterate_nodes
+from sightline.compiler.graphs import STANDARD_DOMAINS, find_opset
+from sightline.compiler.importers.onnx.reading import iterate_nodes
 from sightline.core.errors import Unsupported
 
-STANDARD_DOMAINS = ("", "ai.onnx")
 ORT_DOMAIN = "com.microsoft"
 QUANTISE_PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 QUANTISED_KINDS = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
-SAME_AS_STANDARD = {"QuantizeLinear", "DequantizeLinear"}
 # Operators with inputs (X, scale, zero, output scale, output zero) -> the standard operator in their middle.
 UNARY = {
     "QLinearGlobalAveragePool": "GlobalAveragePool",
@@ -29,7 +28,7 @@ UNARY = {
     "QLinearSoftmax": "Softmax",
 }
 BINARY = {"QLinearAdd": "Add", "QLinearMul": "Mul"}  # (A, scale, zero, B, scale, zero, output scale, output zero)
-MAPPED = {*SAME_AS_STANDARD, *UNARY, *BINARY, "QLinearConcat", "QGemm"}
+MAPPED = {*QUANTISE_PAIR, *UNARY, *BINARY, "QLinearConcat", "QGemm"}
 Nodes = list[onnx.NodeProto]
 
 
@@ -66,15 +65,14 @@ def write_standard_operators(model: onnx.ModelProto) -> int:
         copies = [deepcopy(node) for node in nodes]
         del model.graph.node[:]
         model.graph.node.extend(copies)
-    kept = [entry for entry in model.opset_import if entry.domain in STANDARD_DOMAINS]
-    versions = max((entry.version for entry in kept), default=1)
+    opset = find_opset(model)
     del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", versions))
+    model.opset_import.append(helper.make_opsetid("", opset))
     return count
 
 
 def _write_node(model: onnx.ModelProto, node: onnx.NodeProto) -> Nodes:
-    if node.op_type in SAME_AS_STANDARD:
+    if node.op_type in QUANTISE_PAIR:
         node.domain = ""
         return [node]
     if node.op_type == "QLinearConcat":

@@ -77,16 +77,29 @@ def one_line(error: BaseException, limit: int = 240) -> str:
     return (words or type(error).__name__)[:limit]
 
 
-def iterate_tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """Every tensor stored in a graph: initializers, and attributes of its nodes and their sub-graphs."""
-    yield from graph.initializer
+def iterate_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and the sub-graphs of its nodes, however deep."""
+    yield graph
     for node in graph.node:
+        for attribute in node.attribute:
+            for subgraph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from iterate_graphs(subgraph)
+
+
+def iterate_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Nodes of a graph and of its sub-graphs."""
+    return (node for one in iterate_graphs(graph) for node in one.node)
+
+
+def iterate_tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Every tensor stored in a graph and its sub-graphs: initializers, and attributes of nodes."""
+    for one in iterate_graphs(graph):
+        yield from one.initializer
+    for node in iterate_nodes(graph):
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            for subgraph in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from iterate_tensors(subgraph)
 
 
 def _read_external_weights(model: onnx.ModelProto, path: Path) -> None:
