@@ -15,6 +15,7 @@ from sightline.core.errors import Unsupported
 OPSET = 17
 IR_VERSION = 8
 BATCH = "batch"
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)  # orders of axes for a Transpose
 
 
 class GraphWriter:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sightline.compiler.importers.caffe.step import Step
 from sightline.compiler.importers.caffe.text import Fields
+from sightline.compiler.importers.sizes import find_resize_factor
 
 
 def write_concat(step: Step) -> None:
@@ -153,15 +154,10 @@ def _interp_length(step: Step, param: Fields, name: str, length: int) -> int:
 
 
 def _end_resize(step: Step, shape: Sequence[int], **attributes: str) -> None:
-    """A Resize by factors, because sizes would name the batch; each factor is the first float32 that gives the whole length."""
+    """A Resize by factors, because sizes would name the batch."""
     step.check_shape(shape)
-    scales = [np.float32(1), np.float32(1)]
-    for before, after in zip(step.inputs[0].shape[1:], shape[1:], strict=True):
-        scale = np.float32(after / before)
-        while before * float(scale) < after:
-            scale = np.nextafter(scale, np.float32(np.inf))
-        scales.append(scale)
-    step.end("Resize", [step.inputs[0].name, "", step.weight("scales", np.array(scales, np.float32))], shape, **attributes)
+    scales = np.array([1, *map(find_resize_factor, step.inputs[0].shape, shape)], np.float32)
+    step.end("Resize", [step.inputs[0].name, "", step.weight("scales", scales)], shape, **attributes)
 
 
 def _end_reshape(step: Step, shape: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sightline.compiler.importers.graph_writer import GraphWriter
 from sightline.compiler.importers.keras.settings import LayerSettings, Pair
+from sightline.compiler.importers.sizes import find_same_pads
 from sightline.core.errors import InvalidInput, Unsupported
 
 Pads = tuple[Pair, Pair]  # (top, bottom), (left, right)
@@ -172,13 +173,6 @@ class GraphBuild:
         if not self.differs(tensor.shape):
             return tensor.name
         return self.writer.add("Transpose", [tensor.name], name=call.part("channels_last"), perm=[0, 2, 3, 1])
-
-
-def find_same_pads(size: int, kernel: int, stride: int, dilation: int = 1) -> Pair:
-    """Zeros in front and behind that TensorFlow's SAME padding adds: the output has ceil(size / stride) elements."""
-    reach = (kernel - 1) * dilation + 1
-    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    return total // 2, total - total // 2
 
 
 def find_window_pads(call: LayerCall, size: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> tuple[Pads, Pair]:

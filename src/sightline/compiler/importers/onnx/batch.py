@@ -24,6 +24,7 @@ from sightline.compiler.importers.onnx.forms import (
 )
 from sightline.compiler.importers.onnx.picture import PictureInput, fix_input
 from sightline.compiler.importers.onnx.reading import one_line
+from sightline.compiler.importers.sizes import find_resize_factor
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backends.onnxruntime import find_engine_errors
 from sightline.runtime.output_error import find_largest_error
@@ -184,9 +185,7 @@ def _set_scales(
     factors = np.ones(len(source), np.float32)
     for place, (before, after) in enumerate(zip(source, target, strict=True)):
         if place != axis:
-            factors[place] = np.float32(after / before)
-            while math.floor(before * float(factors[place])) < after:
-                factors[place] = np.nextafter(factors[place], np.float32(np.inf))
+            factors[place] = find_resize_factor(before, after)
     node.input[2] = _store(model, f"{node.output[0]}_scales", factors)
     del node.input[3:]
 

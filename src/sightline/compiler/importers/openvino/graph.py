@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from sightline.compiler.importers.graph_writer import BATCH, GraphWriter
+from sightline.compiler.importers.graph_writer import BATCH, TO_NCHW, TO_NHWC, GraphWriter
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino import (
     ops_elementwise,
@@ -24,8 +24,6 @@ from sightline.compiler.importers.openvino.constants import Constants, Key, Node
 from sightline.compiler.importers.openvino.context import Context
 from sightline.compiler.importers.openvino.folding import find_folds, find_pads
 from sightline.compiler.importers.openvino.input import (
-    TO_NCHW,
-    TO_NHWC,
     Model,
     Picture,
     clean_name,

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from sightline.compiler.importers.graph_writer import TO_NCHW
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino.constants import Node, check_size, get_dimensions, get_type
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 Model = Any  # openvino.Model
-TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 PICTURE_CHANNELS = (1, 3)
 PIXEL_BY_PIXEL = ("Add", "Convert", "Divide", "Multiply", "Subtract")
 LONGEST_START = 20  # layers in front of the first that tells channels from pixels

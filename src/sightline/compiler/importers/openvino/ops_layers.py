@@ -13,6 +13,7 @@ import numpy as np
 from sightline.compiler.importers.openvino.constants import Node
 from sightline.compiler.importers.openvino.context import Context, get_output_shape, get_shape, normalise_axes
 from sightline.compiler.importers.openvino.quantised import QuantisedWeights, find_quantised
+from sightline.compiler.importers.sizes import find_same_pads
 from sightline.core.errors import InvalidInput, Unsupported
 
 
@@ -224,12 +225,9 @@ def _find_padding(c: Context, node: Node, data_node: Node, kernel: tuple[int, ..
 def find_same_padding(
     sizes: tuple[int, ...], kernel: tuple[int, ...], strides: list[int], dilations: list[int], upper: bool
 ) -> tuple[list[int], list[int]]:
-    """TensorFlow's SAME: the output has ceil(size / stride) places; an odd pixel goes behind (upper) or in front."""
-    totals = [
-        max((-(-size // stride) - 1) * stride + dilation * (k - 1) + 1 - size, 0)
-        for size, k, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True)
-    ]
-    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    """SAME in front and behind: an odd pixel goes behind (upper) or in front."""
+    pairs = [find_same_pads(*side) for side in zip(sizes, kernel, strides, dilations, strict=True)]
+    small, large = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return (small, large) if upper else (large, small)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from sightline.compiler.importers.openvino.constants import Node
 from sightline.compiler.importers.openvino.context import Context, get_output_shape, get_shape, normalise_axes
 from sightline.compiler.importers.openvino.ops_layers import find_same_padding
+from sightline.compiler.importers.sizes import find_resize_factor
 from sightline.core.errors import Unsupported
 
 REDUCTIONS = {
@@ -162,15 +163,12 @@ def _find_rule(
 
 
 def _find_scales(c: Context, node: Node, shape: tuple[int, ...], target: tuple[int, ...]) -> list[float]:
-    """A factor for each axis that gives the target's size when rounded down in float32."""
+    """A factor for each axis."""
     stated = _read_scales(c, node, len(shape))
-    scales = []
-    for axis, (size, wanted) in enumerate(zip(shape, target, strict=True)):
-        scale = np.float32(1.0) if size < 0 or size == wanted else np.float32(stated.get(axis, wanted / size))
-        while size > 0 and int(size * float(scale)) < wanted:
-            scale = np.nextafter(scale, np.float32(np.inf))
-        scales.append(float(scale))
-    return scales
+    return [
+        1.0 if size < 0 or size == wanted else float(find_resize_factor(size, wanted, stated.get(axis)))
+        for axis, (size, wanted) in enumerate(zip(shape, target, strict=True))
+    ]
 
 
 def _read_scales(c: Context, node: Node, rank: int) -> dict[int, float]:

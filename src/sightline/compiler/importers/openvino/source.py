@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sightline.compiler.importers.graph_writer import TO_NCHW, TO_NHWC
 from sightline.compiler.importers.importer import Tensors
 from sightline.compiler.importers.openvino.constants import NUMBER_TYPES, get_type
 from sightline.compiler.importers.openvino.graph import ConvertedModel
-from sightline.compiler.importers.openvino.input import TO_NCHW, TO_NHWC
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backends.openvino import get_core
 from sightline.runtime.telemetry import silence_telemetry

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.compiler.importers.graph_writer import TO_NCHW, TO_NHWC
 from sightline.compiler.importers.importer import Tensors
-from sightline.compiler.importers.openvino.input import TO_NCHW, TO_NHWC
 from sightline.compiler.importers.source_process import SourceProcess, find_version
 from sightline.core.errors import InvalidInput
 

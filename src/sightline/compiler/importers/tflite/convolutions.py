@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sightline.compiler.importers.sizes import find_same_pads
 from sightline.compiler.importers.tflite.files import OperatorRecord
 from sightline.compiler.importers.tflite.graph import GraphBuilder, Held, Shape
 from sightline.compiler.importers.tflite.weights import add_weights
@@ -219,14 +220,11 @@ def _find_only_reader(builder: GraphBuilder, operator: OperatorRecord) -> Operat
 def find_pads(
     padding: int, size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
 ) -> Pads:
-    """Padding SAME gives ceil(size / stride) places; what is odd goes behind (TensorFlow's documentation of `tf.nn`)."""
+    """Padding of one word of the schema; of SAME what is odd goes behind (TensorFlow's documentation of `tf.nn`)."""
     if padding == VALID:
         return (0, 0, 0, 0)
-    needed = [
-        max(0, (-(-size[i] // strides[i]) - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - size[i]) for i in (0, 1)
-    ]
-    top, left = needed[0] // 2, needed[1] // 2
-    return top, left, needed[0] - top, needed[1] - left
+    (top, bottom), (left, right) = map(find_same_pads, size, kernel, strides, dilations)
+    return top, left, bottom, right
 
 
 def find_groups(builder: GraphBuilder, operator: OperatorRecord, channels: int, weight_shape: Shape) -> int:

@@ -15,14 +15,12 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from sightline.compiler.importers.graph_writer import BATCH, GraphWriter
+from sightline.compiler.importers.graph_writer import BATCH, TO_NCHW, TO_NHWC, GraphWriter
 from sightline.compiler.importers.tflite.files import OperatorRecord, Quantisation, TensorRecord, TfliteFile
 from sightline.core.errors import InvalidInput, Unsupported
 
 Layout = Literal["plain", "spatial", "flat"]
 Shape = tuple[int, ...]
-TO_NCHW = (0, 3, 1, 2)
-TO_NHWC = (0, 2, 3, 1)
 TO_SPATIAL_AXIS = (0, 2, 3, 1)  # where each axis of (N, H, W, C) is in (N, C, H, W)
 QUANTISED_KINDS = {"UINT8": np.uint8, "INT8": np.int8}
 # ActivationFunctionType of the schema: operator, lowest, highest value. The kernels know no others in fused form.

@@ -9,8 +9,10 @@ import math
 
 import numpy as np
 
+from sightline.compiler.importers.graph_writer import TO_NCHW
+from sightline.compiler.importers.sizes import find_resize_factor
 from sightline.compiler.importers.tflite.files import OperatorRecord
-from sightline.compiler.importers.tflite.graph import TO_NCHW, TO_SPATIAL_AXIS, GraphBuilder, Layout, Shape
+from sightline.compiler.importers.tflite.graph import TO_SPATIAL_AXIS, GraphBuilder, Layout, Shape
 from sightline.compiler.importers.tflite.pointwise import check_axis, refuse_activation
 from sightline.core.errors import InvalidInput, Unsupported
 
@@ -223,7 +225,7 @@ def convert_resize(builder: GraphBuilder, operator: OperatorRecord) -> None:
     if result == shape:
         builder.alias(operator.outputs[0], source)
         return
-    scales = np.array([1, 1, find_scale(shape[1], size[0]), find_scale(shape[2], size[1])], np.float32)
+    scales = np.array([1, 1, *map(find_resize_factor, shape[1:3], size)], np.float32)
     is_linear = operator.kind == "RESIZE_BILINEAR"
     # Nearest: the kernel takes floor(x * ratio), floor((x + 0.5) * ratio), or the aligned place rounded half up.
     nearest = "round_prefer_ceil" if aligned or centred else "floor"
@@ -237,14 +239,6 @@ def convert_resize(builder: GraphBuilder, operator: OperatorRecord) -> None:
         coordinate_transformation_mode="align_corners" if aligned else "half_pixel" if centred else "asymmetric",
         nearest_mode=None if is_linear else nearest,
     )
-
-
-def find_scale(length: int, wanted: int) -> np.float32:
-    """The least float32 from wanted / length on for which length * scale, rounded down, is `wanted` in float32 and float64."""
-    scale = np.float32(wanted / length)
-    while math.floor(np.float32(length) * scale) < wanted or math.floor(length * float(scale)) < wanted:
-        scale = np.nextafter(scale, np.float32(np.inf))
-    return scale
 
 
 def _is_trivial(shape: Shape) -> bool:

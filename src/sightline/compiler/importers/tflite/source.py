@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sightline.compiler.importers.graph_writer import TO_NCHW
 from sightline.compiler.importers.importer import SourceNetwork, Tensors
 from sightline.compiler.importers.tflite.files import NUMPY_KINDS, TensorRecord, TfliteFile
-from sightline.compiler.importers.tflite.graph import TO_NCHW, Layout, Shape, dequantise
+from sightline.compiler.importers.tflite.graph import Layout, Shape, dequantise
 from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
 from sightline.runtime.backends.openvino import get_core
 from sightline.runtime.telemetry import silence_telemetry
