@@ -8,24 +8,29 @@ from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 
 BATCH = np.arange(6, dtype=np.float64).reshape(2, 3)
 SERVE = """
-import os, sys, time
-from sightline.compiler.importers.messages import read_arrays, read_head, send
-pipe = os.fdopen(os.dup(1), "wb")
-send(pipe, {"how": "loaded"})
-while head := read_head(sys.stdin.buffer):
-    (batch,) = read_arrays(sys.stdin.buffer, 1)
+import sys, time
+from sightline.compiler.importers.messages import answer_requests
+
+def answer(head, batch):
     if head["wanted"] == "double":
-        send(pipe, {"type": str(batch.dtype)}, [2 * batch, batch[:1]])
-    elif head["wanted"] == "refusal":
-        send(pipe, {"error": "ValueError: odd"})
-    elif head["wanted"] == "silence":
+        return {"type": str(batch.dtype)}, [2 * batch, batch[:1]]
+    if head["wanted"] == "refusal":
+        raise ValueError("odd")
+    if head["wanted"] == "silence":
         time.sleep(600)
-    elif head["wanted"] == "half":
-        pipe.write(b'{"arrays": 1}' + bytes([10]) + b"no array")
-        sys.exit("broke off")
-    else:
-        print("no such thing", file=sys.stderr)
-        sys.exit(3)
+    print("no such thing")  # as libraries do
+    sys.exit(3)
+
+answer_requests(lambda: ({"how": "loaded"}, answer))
+"""
+HALF = """
+import sys
+from sightline.compiler.importers.messages import send
+send(sys.stdout.buffer, {"how": "loaded"})
+sys.stdin.buffer.readline()
+sys.stdout.buffer.write(b'{"arrays": 1}' + bytes([10]) + b"no array")
+sys.stdout.flush()
+sys.exit("broke off")
 """
 
 
@@ -46,11 +51,11 @@ def test_a_batch_is_answered_and_a_refusal_does_not_end_the_process() -> None:
         process.ask({"wanted": "double"}, BATCH)
 
 
-@pytest.mark.parametrize(("wanted", "words"), [("death", "code 3; its last words: no such thing"), ("half", "broke off")])
-def test_a_process_that_dies_is_told_with_its_last_words(wanted: str, words: str) -> None:
-    with closing(start(SERVE)) as process:
+@pytest.mark.parametrize(("code", "words"), [(SERVE, "code 3; its last words: no such thing"), (HALF, "broke off")])
+def test_a_process_that_dies_is_told_with_its_last_words(code: str, words: str) -> None:
+    with closing(start(code)) as process:
         with pytest.raises(Exhausted, match=f"runs Toy ended with .*{words}"):
-            process.ask({"wanted": wanted}, BATCH)
+            process.ask({"wanted": "death"}, BATCH)
         with pytest.raises(Exhausted, match="runs Toy ended"):
             process.ask({"wanted": "double"}, BATCH)
 
@@ -64,9 +69,10 @@ def test_silence_is_ended() -> None:
 
 def test_a_network_that_cannot_be_loaded_is_refused() -> None:
     refusing = """
-import sys
-from sightline.compiler.importers.messages import send
-send(sys.stdout.buffer, {"error": "ValueError: too old"})
+from sightline.compiler.importers.messages import answer_requests
+def load():
+    raise ValueError("too old")
+answer_requests(load)
 """
     with pytest.raises(Unsupported, match=r"installed Toy cannot run net\.toy: ValueError: too old; save it again"):
         start(refusing)

@@ -1,10 +1,48 @@
-"""What goes over the pipe to a process that runs a framework: a line of JSON, then arrays as .npy bytes; never pickles."""
+"""What goes over the pipe to a process that runs a framework: a line of JSON, then arrays as .npy bytes; never pickles.
+
+`answer_requests` is such a process's end of it, `source_process` the importer's.
+"""
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import numpy as np
+
+Message = tuple[dict[str, Any], list[np.ndarray]]
+Answer = Callable[[dict[str, Any], np.ndarray], Message]  # of a request and its batch
+
+
+def answer_requests(load: Callable[[], tuple[dict[str, Any], Answer]]) -> None:
+    """Load a network, say what `load` says of it, and answer batches until they end; an error is told and ends nothing more."""
+    replies = open_replies()
+    try:
+        greeting, answer = load()
+    except Exception as error:  # noqa: BLE001 - a process border: whatever the framework raises is the answer
+        send(replies, {"error": _describe(error)})
+        return
+    send(replies, greeting)
+    while head := read_head(sys.stdin.buffer):
+        (batch,) = read_arrays(sys.stdin.buffer, 1)
+        try:
+            said, arrays = answer(head, batch)
+        except Exception as error:  # noqa: BLE001 - a process border
+            send(replies, {"error": _describe(error)})
+        else:
+            send(replies, said, arrays)
+
+
+def open_replies() -> IO[bytes]:
+    """This process's standard output as the pipe; what libraries print goes to the standard error from now on."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return replies
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 class _Stream:

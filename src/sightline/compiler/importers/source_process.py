@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from sightline.compiler.importers.messages import read_arrays, read_head, send
+from sightline.compiler.importers.messages import Message, read_arrays, read_head, send
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 
 START_TIMEOUT_S = 300.0  # TensorFlow takes seconds to load, minutes on a busy machine
 RUN_TIMEOUT_S = 600.0
+EXIT_TIMEOUT_S = 2.0
 LOG_BYTES = 600  # of the process's last words in an error
-
-Message = tuple[dict[str, Any], list[np.ndarray]]
 
 
 class SourceProcess:
@@ -112,6 +111,8 @@ class SourceProcess:
             watch.cancel()
 
     def _describe_death(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_TIMEOUT_S)  # its pipe closes before it has ended with the code that tells why
         self._process.kill()
         code = self._process.wait()
         size = self._log.seek(0, 2)

@@ -12,37 +12,29 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from sightline.compiler.importers.keras.reading import read_in_process
 from sightline.compiler.importers.keras.rebuilding import rebuild_model
-from sightline.compiler.importers.messages import read_arrays, read_head, send
+from sightline.compiler.importers.messages import Answer, Message, answer_requests
 
 
-def serve(path: Path, backend: str, requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Load the model, say how, and answer requests until they end."""
+def load(path: Path, backend: str) -> tuple[dict[str, Any], Answer]:
+    """The model, ready to answer, and how it came to be."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    try:
-        model, how = _load(path)
-    except Exception as error:  # noqa: BLE001 - a process border: whatever Keras raises is the answer
-        send(replies, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"})
-        return
-    send(replies, {"how": how})
-    while head := read_head(requests):
-        wanted: list[str] = head["layers"]
-        (batch,) = read_arrays(requests, 1)
-        try:
-            outputs, layers = _run(model, batch, wanted)
-        except Exception as error:  # noqa: BLE001 - a process border
-            send(replies, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"})
-            continue
-        send(replies, {"outputs": len(outputs), "layers": list(layers)}, [*outputs, *layers.values()])
+    model, how = _load_model(path)
+
+    def answer(head: dict[str, Any], batch: np.ndarray) -> Message:
+        outputs, layers = _run(model, batch, head["layers"])
+        return {"outputs": len(outputs), "layers": list(layers)}, [*outputs, *layers.values()]
+
+    return {"how": how}, answer
 
 
-def _load(path: Path) -> tuple[Any, str]:
+def _load_model(path: Path) -> tuple[Any, str]:
     """The model, and how it came to be: "loaded", or why it had to be "rebuilt"."""
     import keras
 
@@ -148,12 +140,5 @@ class _Recorder:
         return call
 
 
-def main() -> None:
-    """Serve the model named on the command line; what libraries print must not reach the pipe."""
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(Path(sys.argv[1]), sys.argv[2], sys.stdin.buffer, replies)
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(lambda: load(Path(sys.argv[1]), sys.argv[2]))

@@ -7,7 +7,6 @@ Run as: python -m sightline.compiler.importers.keras.reading FILE
 """
 
 import contextlib
-import os
 import resource
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import IO, Any
 from sightline.compiler.importers.keras.config import Model, read_model
 from sightline.compiler.importers.keras.files import open_keras_file
 from sightline.compiler.importers.keras.weights import Weights, read_weights
-from sightline.compiler.importers.messages import read_arrays, read_head, send
+from sightline.compiler.importers.messages import open_replies, read_arrays, read_head, send
 from sightline.core.errors import InvalidInput, SightlineError, find_public_type, make_public
 
 MEMORY_BYTES = 1 << 30  # address space of Python, NumPy and h5py, which they reserve rather than use
@@ -87,8 +86,7 @@ def _limit_memory(path: Path) -> None:
 
 def main() -> None:
     """Read the file named on the command line and write its content to the pipe."""
-    path, pipe = Path(sys.argv[1]), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not reach the pipe
+    path, pipe = Path(sys.argv[1]), open_replies()
     _limit_memory(path)
     try:
         content, config = read_in_process(path)

@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from sightline.compiler.importers.messages import read_arrays, read_head, send
+from sightline.compiler.importers.messages import Answer, answer_requests
 
 
 class Network:
@@ -49,24 +49,12 @@ class Network:
         return self._function.graph.get_tensor_by_name(f"{found[0]}:{number or 0}")
 
 
-def serve(path: Path, signature: str, requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Load the network, say so, and answer requests until they end."""
+def load(path: Path, signature: str) -> tuple[dict[str, Any], Answer]:
+    """The network, ready to answer."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    try:
-        network = _load_saved_model(path, signature) if path.is_dir() else _load_frozen(path)
-    except Exception as error:  # noqa: BLE001 - a process border: whatever TensorFlow raises is the answer
-        send(replies, {"error": _tell(error)})
-        return
-    send(replies, {})
-    while head := read_head(requests):
-        (batch,) = read_arrays(requests, 1)
-        try:
-            arrays = network.run(batch, head["names"])
-        except Exception as error:  # noqa: BLE001 - a process border
-            send(replies, {"error": _tell(error)})
-            continue
-        send(replies, {}, arrays)
+    network = _load_saved_model(path, signature) if path.is_dir() else _load_frozen(path)
+    return {}, lambda head, batch: ({}, network.run(batch, head["names"]))
 
 
 def _load_saved_model(path: Path, signature: str) -> Network:
@@ -105,16 +93,5 @@ def _wrap(definition: Any) -> Any:
     return tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
 
 
-def _tell(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-
-
-def main() -> None:
-    """Serve the network named on the command line; what libraries print must not reach the pipe."""
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "", sys.stdin.buffer, replies)
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(lambda: load(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
