@@ -4,7 +4,8 @@ Formulas are those of `keras.activations`; where two versions of Keras differ, t
 hard_sigmoid is clip(0.2 x + 0.5, 0, 1) up to Keras 2 and relu6(x + 3) / 6 from Keras 3 on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -12,8 +13,8 @@ from sightline.compiler.importers.keras.graph import PICTURE_RANK, GraphBuild, L
 from sightline.compiler.importers.keras.settings import LayerSettings
 from sightline.core.errors import Unsupported
 
-# Writes the nodes of an activation of `tensor` and names the last one's output; `name` stands on its nodes.
-Activation = Callable[[GraphBuild, LayerCall, Tensor, LayerSettings, str, str], str]
+# Writes an activation as a call of its own, with its own path and settings, and names the last node's output.
+Activation = Callable[[GraphBuild, LayerCall], str]
 
 
 def write_activation(build: GraphBuild, call: LayerCall, tensor: Tensor, value: Any) -> str:
@@ -22,7 +23,7 @@ def write_activation(build: GraphBuild, call: LayerCall, tensor: Tensor, value: 
     Raises: Unsupported for an activation that is not one of Keras.
     """
     name, settings = read_activation(call.path, value)
-    return FUNCTIONS[name](build, call, tensor, settings, call.part(name), call.output)
+    return FUNCTIONS[name](build, replace(call, path=call.part(name), settings=settings, inputs=(tensor,)))
 
 
 def is_linear(path: str, value: Any) -> bool:
@@ -55,7 +56,7 @@ def write_activation_layer(build: GraphBuild, call: LayerCall) -> Tensor:
         name, settings = read_activation(call.path, call.settings.get("activation"))
     else:
         name, settings = call.kind, call.settings
-    output = FUNCTIONS[name](build, call, tensor, settings, call.path, call.output)
+    output = FUNCTIONS[name](build, replace(call, settings=settings))
     return Tensor(output, tensor.shape, tensor.flat_of)
 
 
@@ -78,123 +79,117 @@ def write_prelu(build: GraphBuild, call: LayerCall) -> Tensor:
     return Tensor(output, tensor.shape, tensor.flat_of)
 
 
-def _one_node(kind: str, **attributes: float) -> Activation:
+def _end(build: GraphBuild, call: LayerCall, kind: str, inputs: Sequence[str] = (), **attributes: Any) -> str:
+    """The node that makes the call's output, of the tensor it reads unless of others."""
+    return build.writer.add(kind, inputs or [call.tensor().name], name=call.path, output=call.output, **attributes)
+
+
+def _step(build: GraphBuild, call: LayerCall, part: str, kind: str, inputs: Sequence[str]) -> str:
+    """A node on the way to it."""
+    return build.writer.add(kind, inputs, name=call.part(part))
+
+
+def _one_node(kind: str, **attributes: Any) -> Activation:
     """An activation that ONNX has under one name."""
-
-    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
-        return build.writer.add(kind, [tensor.name], name=name, output=output, **attributes)
-
-    return write
+    return lambda build, call: _end(build, call, kind, **attributes)
 
 
-def _write_linear(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
-    return build.writer.add("Identity", [tensor.name], name=name, output=output)
-
-
-def _write_relu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
+def _write_relu(build: GraphBuild, call: LayerCall) -> str:
     """max_value where x >= max_value, x where x > threshold, else negative_slope (x - threshold)."""
-    writer, x = build.writer, tensor.name
+    writer, settings, x = build.writer, call.settings, call.tensor().name
     slope, threshold = settings.number("negative_slope", 0.0), settings.number("threshold", 0.0)
     top = settings.number("max_value", 0.0) if settings.get("max_value") is not None else None
     if threshold == 0 and slope == 0 and top is not None:
-        bounds = [build.add_constant(call, "least", 0.0), build.add_constant(call, "most", top)]
-        return writer.add("Clip", [x, *bounds], name=name, output=output)
-    last = output if top is None else None
+        return _end(build, call, "Clip", [x, build.add_constant(call, "least", 0.0), build.add_constant(call, "most", top)])
+    last = call.output if top is None else None
     if threshold != 0:
         edge = build.add_constant(call, "threshold", threshold)
-        above = writer.add("Greater", [x, edge], name=f"{name}/above")
-        below = writer.add("Sub", [x, edge], name=f"{name}/below")
-        below = writer.add("Mul", [below, build.add_constant(call, "slope", slope)], name=f"{name}/sloped")
-        x = writer.add("Where", [above, x, below], name=name, output=last)
+        above = _step(build, call, "above", "Greater", [x, edge])
+        below = _step(build, call, "below", "Sub", [x, edge])
+        below = _step(build, call, "sloped", "Mul", [below, build.add_constant(call, "slope", slope)])
+        x = writer.add("Where", [above, x, below], name=call.path, output=last)
     elif slope != 0:
-        x = writer.add("LeakyRelu", [x], name=name, output=last, alpha=slope)
+        x = writer.add("LeakyRelu", [x], name=call.path, output=last, alpha=slope)
     else:
-        x = writer.add("Relu", [x], name=name, output=last)
+        x = writer.add("Relu", [x], name=call.path, output=last)
     if top is None:
         return x
-    return writer.add("Min", [x, build.add_constant(call, "most", top)], name=f"{name}/max_value", output=output)
+    return writer.add("Min", [x, build.add_constant(call, "most", top)], name=call.part("max_value"), output=call.output)
 
 
-def _write_relu6(build: GraphBuild, call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
-    return _write_relu(build, call, tensor, LayerSettings(call.path, {"max_value": 6.0}), name, output)
+def _write_relu6(build: GraphBuild, call: LayerCall) -> str:
+    return _write_relu(build, replace(call, settings=LayerSettings(call.path, {"max_value": 6.0})))
 
 
 def _leaky(default: float) -> Activation:
-    def write(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
-        slope = settings.number("negative_slope", settings.number("alpha", default))
-        return build.writer.add("LeakyRelu", [tensor.name], name=name, output=output, alpha=slope)
+    def write(build: GraphBuild, call: LayerCall) -> str:
+        slope = call.settings.number("negative_slope", call.settings.number("alpha", default))
+        return _end(build, call, "LeakyRelu", alpha=slope)
 
     return write
 
 
-def _write_elu(build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
-    return build.writer.add("Elu", [tensor.name], name=name, output=output, alpha=settings.number("alpha", 1.0))
+def _write_elu(build: GraphBuild, call: LayerCall) -> str:
+    return _end(build, call, "Elu", alpha=call.settings.number("alpha", 1.0))
 
 
-def _write_thresholded(
-    build: GraphBuild, _call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str
-) -> str:
-    theta = settings.number("theta", 1.0)
-    return build.writer.add("ThresholdedRelu", [tensor.name], name=name, output=output, alpha=theta)
+def _write_thresholded(build: GraphBuild, call: LayerCall) -> str:
+    return _end(build, call, "ThresholdedRelu", alpha=call.settings.number("theta", 1.0))
 
 
 def _over_axis(kind: str) -> Activation:
     """Softmax and its logarithm, over Keras's last axis unless the settings name another."""
 
-    def write(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
-        axis = settings.get("axis", -1)
+    def write(build: GraphBuild, call: LayerCall) -> str:
+        axis = call.settings.get("axis", -1)
         if isinstance(axis, list) and len(axis) == 1:
             axis = axis[0]
         if type(axis) is not int:
-            raise Unsupported(f"layer {call.path}: softmax over the axes {axis!r} is not supported, only over one")
-        return build.writer.add(kind, [tensor.name], name=name, output=output, axis=build.find_axis(call, tensor, axis))
+            raise Unsupported(f"layer {call.settings.layer}: softmax over the axes {axis!r} is not supported, only over one")
+        return _end(build, call, kind, axis=build.find_axis(call, call.tensor(), axis))
 
     return write
 
 
-def _write_swish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
-    gate = build.writer.add("Sigmoid", [tensor.name], name=f"{name}/sigmoid")
-    return build.writer.add("Mul", [tensor.name, gate], name=name, output=output)
+def _write_swish(build: GraphBuild, call: LayerCall) -> str:
+    x = call.tensor().name
+    return _end(build, call, "Mul", [x, _step(build, call, "sigmoid", "Sigmoid", [x])])
 
 
-def _write_mish(build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str) -> str:
-    gate = build.writer.add("Softplus", [tensor.name], name=f"{name}/softplus")
-    gate = build.writer.add("Tanh", [gate], name=f"{name}/tanh")
-    return build.writer.add("Mul", [tensor.name, gate], name=name, output=output)
+def _write_mish(build: GraphBuild, call: LayerCall) -> str:
+    x = call.tensor().name
+    gate = _step(build, call, "softplus", "Softplus", [x])
+    return _end(build, call, "Mul", [x, _step(build, call, "tanh", "Tanh", [gate])])
 
 
-def _write_hard_sigmoid(
-    build: GraphBuild, _call: LayerCall, tensor: Tensor, _settings: LayerSettings, name: str, output: str
-) -> str:
-    alpha = 0.2 if build.version < (3, 0) else 1 / 6
-    return build.writer.add("HardSigmoid", [tensor.name], name=name, output=output, alpha=alpha, beta=0.5)
+def _write_hard_sigmoid(build: GraphBuild, call: LayerCall) -> str:
+    return _end(build, call, "HardSigmoid", alpha=0.2 if build.version < (3, 0) else 1 / 6, beta=0.5)
 
 
-def _write_gelu(build: GraphBuild, call: LayerCall, tensor: Tensor, settings: LayerSettings, name: str, output: str) -> str:
+def _write_gelu(build: GraphBuild, call: LayerCall) -> str:
     """x / 2 (1 + erf(x / sqrt 2)): Hendrycks and Gimpel 2016, the exact form, which is Keras's default."""
-    if settings.flag("approximate", False):
-        raise Unsupported(f"layer {call.path}: the approximate form of gelu is not supported")
-    writer = build.writer
-    scaled = writer.add("Div", [tensor.name, build.add_constant(call, "root_2", sqrt(2))], name=f"{name}/scaled")
-    gate = writer.add("Erf", [scaled], name=f"{name}/erf")
-    gate = writer.add("Add", [gate, build.add_constant(call, "one", 1.0)], name=f"{name}/plus_one")
-    product = writer.add("Mul", [tensor.name, gate], name=f"{name}/gated")
-    return writer.add("Mul", [product, build.add_constant(call, "half", 0.5)], name=name, output=output)
+    if call.settings.flag("approximate", False):
+        raise Unsupported(f"layer {call.settings.layer}: the approximate form of gelu is not supported")
+    x = call.tensor().name
+    scaled = _step(build, call, "scaled", "Div", [x, build.add_constant(call, "root_2", sqrt(2))])
+    gate = _step(build, call, "erf", "Erf", [scaled])
+    gate = _step(build, call, "plus_one", "Add", [gate, build.add_constant(call, "one", 1.0)])
+    product = _step(build, call, "gated", "Mul", [x, gate])
+    return _end(build, call, "Mul", [product, build.add_constant(call, "half", 0.5)])
 
 
-_relu, _leaky_layer, _softmax, _sigmoid = _write_relu, _leaky(0.3), _over_axis("Softmax"), _one_node("Sigmoid")
 FUNCTIONS: dict[str, Activation] = {
-    "linear": _write_linear,
-    "relu": _relu,
+    "linear": _one_node("Identity"),
+    "relu": _write_relu,
     "relu6": _write_relu6,
     "leaky_relu": _leaky(0.2),
     "elu": _write_elu,
     "selu": _one_node("Selu", alpha=1.6732632423543772, gamma=1.0507009873554805),  # Klambauer et al. 2017, eq. 14
     "gelu": _write_gelu,
-    "sigmoid": _sigmoid,
+    "sigmoid": _one_node("Sigmoid"),
     "hard_sigmoid": _write_hard_sigmoid,
     "tanh": _one_node("Tanh"),
-    "softmax": _softmax,
+    "softmax": _over_axis("Softmax"),
     "log_softmax": _over_axis("LogSoftmax"),
     "softplus": _one_node("Softplus"),
     "softsign": _one_node("Softsign"),
@@ -207,14 +202,14 @@ FUNCTIONS: dict[str, Activation] = {
 }
 # Layers, and functions of keras.ops that a model uses as layers.
 LAYER_FUNCTIONS: dict[str, Activation] = {
-    "ReLU": _relu,
-    "LeakyReLU": _leaky_layer,
+    "ReLU": _write_relu,
+    "LeakyReLU": _leaky(0.3),
     "ELU": _write_elu,
     "ThresholdedReLU": _write_thresholded,
-    "Softmax": _softmax,
-    "Relu": _relu,
+    "Softmax": FUNCTIONS["softmax"],
+    "Relu": _write_relu,
     "Relu6": _write_relu6,
-    "Sigmoid": _sigmoid,
+    "Sigmoid": FUNCTIONS["sigmoid"],
     "Tanh": FUNCTIONS["tanh"],
     "Silu": _write_swish,
     "HardSigmoid": _write_hard_sigmoid,
