@@ -41,7 +41,7 @@ def convert_convolution(builder: GraphBuilder, operator: OperatorRecord) -> None
     count = weight_shape[3] if is_depthwise else weight_shape[0]
     groups = channels if is_depthwise else find_groups(builder, operator, channels, weight_shape)
     if min(size) < 1 or count % groups:
-        raise InvalidInput(f"{_title(builder, operator)} does not fit its input {shape} with weights {weight_shape}")
+        raise InvalidInput(f"{builder.title(operator)} does not fit its input {shape} with weights {weight_shape}")
     builder.emit(
         operator,
         "Conv",
@@ -64,12 +64,12 @@ def convert_transposed_convolution(builder: GraphBuilder, operator: OperatorReco
     weight_shape, (_, height, width, channels) = builder.shape(weights), check_map(builder, source)
     strides, kernel = read_strides(builder, operator), weight_shape[1:3]
     if len(shape) != 4 or weight_shape[3] != channels or shape[3] != weight_shape[0]:
-        raise InvalidInput(f"{_title(builder, operator)} of shape {shape} does not fit weights {weight_shape}")
+        raise InvalidInput(f"{builder.title(operator)} of shape {shape} does not fit weights {weight_shape}")
     whole = [(size - 1) * stride + side for size, stride, side in zip((height, width), strides, kernel, strict=True)]
     missing = [max(0, size - out) for size, out in zip(whole, shape[1:3], strict=True)]
     extra = [max(0, out - size) for size, out in zip(whole, shape[1:3], strict=True)]
     if any(more >= stride for more, stride in zip(extra, strides, strict=True)):
-        raise InvalidInput(f"{_title(builder, operator)} of shape {shape} is larger than its input reaches")
+        raise InvalidInput(f"{builder.title(operator)} of shape {shape} is larger than its input reaches")
     inputs = (source, weights, *operator.inputs[3:])
     builder.emit(
         operator,
@@ -89,10 +89,10 @@ def convert_fully_connected(builder: GraphBuilder, operator: OperatorRecord) -> 
     """FULLY_CONNECTED: every axis but the last is a row, unless the weights take in more than the last one."""
     source, weights = operator.inputs[:2]
     if operator.options["WeightsFormat"] != 0:
-        raise Unsupported(f"{_title(builder, operator)} has shuffled weights; convert the network without them")
+        raise Unsupported(f"{builder.title(operator)} has shuffled weights; convert the network without them")
     shape, weight_shape = builder.shape(source), builder.shape(weights)
     if len(weight_shape) != 2 or not shape or np.prod(shape) % max(weight_shape[1], 1):
-        raise InvalidInput(f"{_title(builder, operator)} does not fit its input {shape} with weights {weight_shape}")
+        raise InvalidInput(f"{builder.title(operator)} does not fit its input {shape} with weights {weight_shape}")
     count, width = weight_shape
     keeps = bool(operator.options["KeepNumDims"]) and shape[-1] == width
     rows = (*shape[:-1], count) if keeps else (int(np.prod(shape)) // width, count)
@@ -104,7 +104,7 @@ def convert_fully_connected(builder: GraphBuilder, operator: OperatorRecord) -> 
     elif len(terms) == 1:
         builder.emit(operator, "MatMul", [name, *terms], rows, "plain", activation)
     else:
-        product = builder.writer.add("MatMul", [name, terms[0]], name=f"{builder.tensor(operator.outputs[0]).name}/product")
+        product = builder.writer.add("MatMul", [name, terms[0]], name=f"{builder.name(operator)}/product")
         builder.emit(operator, "Add", [product, terms[1]], rows, "plain", activation)
 
 
@@ -114,14 +114,14 @@ def convert_pooling(builder: GraphBuilder, operator: OperatorRecord) -> None:
     batch, height, width, channels = check_map(builder, source)
     kernel, strides = (options["FilterHeight"], options["FilterWidth"]), read_strides(builder, operator)
     if min(kernel) < 1:
-        raise InvalidInput(f"{_title(builder, operator)} has a window of {kernel}")
+        raise InvalidInput(f"{builder.title(operator)} has a window of {kernel}")
     pads = find_pads(options["Padding"], (height, width), kernel, strides, (1, 1))
     size = (
         (height + pads[0] + pads[2] - kernel[0]) // strides[0] + 1,
         (width + pads[1] + pads[3] - kernel[1]) // strides[1] + 1,
     )
     if min(size) < 1:
-        raise InvalidInput(f"{_title(builder, operator)} has a window of {kernel} on a map of {height} x {width}")
+        raise InvalidInput(f"{builder.title(operator)} has a window of {kernel} on a map of {height} x {width}")
     shape, activation = (batch, *size, channels), options["FusedActivationFunction"]
     if operator.kind == "AVERAGE_POOL_2D" and kernel == (height, width) and not any(pads):
         builder.emit(operator, "GlobalAveragePool", [builder.spatial(source)], shape, "spatial", activation)
@@ -137,9 +137,9 @@ def convert_pad(builder: GraphBuilder, operator: OperatorRecord) -> None:
     source, shape = operator.inputs[0], builder.shape(operator.inputs[0])
     amounts = np.array(builder.numbers(operator.inputs[1], "the size of a padding")).reshape(-1, 2)
     if len(amounts) != len(shape) or amounts.min() < 0:
-        raise InvalidInput(f"{_title(builder, operator)} pads {shape} by {amounts.tolist()}")
+        raise InvalidInput(f"{builder.title(operator)} pads {shape} by {amounts.tolist()}")
     if amounts[0].any():
-        raise Unsupported(f"{_title(builder, operator)} pads the batch axis, which must stay free")
+        raise Unsupported(f"{builder.title(operator)} pads the batch axis, which must stay free")
     value = float(builder.real(operator.inputs[2]).ravel()[0]) if operator.kind == "PADV2" else 0.0
     result = tuple(size + int(before) + int(after) for size, (before, after) in zip(shape, amounts, strict=True))
     output = operator.outputs[0]
@@ -168,7 +168,7 @@ def _find_pad_mode(builder: GraphBuilder, operator: OperatorRecord, amounts: np.
     if operator.options["Mode"] == 0:
         return "reflect"
     if amounts.max() > 1:
-        raise Unsupported(f"{_title(builder, operator)} mirrors more than one row with its edge, which ONNX cannot say")
+        raise Unsupported(f"{builder.title(operator)} mirrors more than one row with its edge, which ONNX cannot say")
     return "edge"
 
 
@@ -195,15 +195,15 @@ def convert_space_to_batch(builder: GraphBuilder, operator: OperatorRecord) -> N
     if middle is not None and middle.kind in ("CONV_2D", "DEPTHWISE_CONV_2D") and middle.options["Padding"] == VALID:
         last = _find_only_reader(builder, middle)
     if middle is None or last is None or last.kind != "BATCH_TO_SPACE_ND":
-        raise Unsupported(f"{_title(builder, operator)} means something else than a dilated convolution")
+        raise Unsupported(f"{builder.title(operator)} means something else than a dilated convolution")
     dilates_only = (middle.options[name] == 1 for name in ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor"))
     if not all(dilates_only) or len(block) != 2 or builder.numbers(last.inputs[1], "a block") != block:
-        raise Unsupported(f"{_title(builder, operator)} means something else than a dilated convolution")
+        raise Unsupported(f"{builder.title(operator)} means something else than a dilated convolution")
     paddings = np.array(builder.numbers(operator.inputs[2], "a padding")).reshape(2, 2)
     pads = paddings - np.array(builder.numbers(last.inputs[2], "a crop")).reshape(2, 2)
     batch, height, width, channels = check_map(builder, source)
     if pads.min() < 0:
-        raise Unsupported(f"{_title(builder, operator)} crops more than it pads")
+        raise Unsupported(f"{builder.title(operator)} crops more than it pads")
     (top, bottom), (left, right) = pads.tolist()
     padded = (batch, height + top + bottom, width + left + right, channels)
     builder.hold(operator.outputs[0], Held(builder.spatial(source), "spatial", (top, left, bottom, right)), padded)
@@ -231,7 +231,7 @@ def find_groups(builder: GraphBuilder, operator: OperatorRecord, channels: int, 
     """Groups of a CONV_2D: its weights take in a divisor of the map's channels."""
     taken = weight_shape[3]
     if taken < 1 or channels % taken:
-        raise InvalidInput(f"{_title(builder, operator)} takes {taken} channels of {channels}")
+        raise InvalidInput(f"{builder.title(operator)} takes {taken} channels of {channels}")
     return channels // taken
 
 
@@ -250,7 +250,7 @@ def read_strides(builder: GraphBuilder, operator: OperatorRecord) -> tuple[int, 
     strides = operator.options["StrideH"], operator.options["StrideW"]
     factors = (operator.options.get("DilationHFactor", 1), operator.options.get("DilationWFactor", 1))
     if min(*strides, *factors) < 1:
-        raise InvalidInput(f"{_title(builder, operator)} has strides {strides} and dilations {factors}")
+        raise InvalidInput(f"{builder.title(operator)} has strides {strides} and dilations {factors}")
     return strides
 
 
@@ -272,7 +272,3 @@ def _flatten_input(builder: GraphBuilder, source: int, width: int, keeps: bool) 
 def _order_rows(map_shape: Shape) -> np.ndarray:
     """For each place of a flattened (C, H, W) its place in a flattened (H, W, C)."""
     return np.arange(np.prod(map_shape[1:])).reshape(map_shape[1:]).transpose(2, 0, 1).ravel()
-
-
-def _title(builder: GraphBuilder, operator: OperatorRecord) -> str:
-    return f"{operator.kind} {builder.tensor(operator.outputs[0]).name} of {builder.file.path.name}"

@@ -29,8 +29,7 @@ def fold_operator(builder: GraphBuilder, operator: OperatorRecord) -> bool:
     try:
         values = fold(builder, operator, arrays)
     except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
-        name = builder.tensor(operator.outputs[0]).name
-        raise InvalidInput(f"{operator.kind} {name} of {builder.file.path.name} contradicts itself: {error}") from error
+        raise InvalidInput(f"{builder.title(operator)} contradicts itself: {error}") from error
     if values is None or values.size > MAX_FOLDED:
         return False
     output = operator.outputs[0]

@@ -67,6 +67,14 @@ class GraphBuilder:
         """What the file says of a tensor."""
         return self.file.tensors[index]
 
+    def name(self, operator: OperatorRecord) -> str:
+        """The file's name of what an operator computes, which its nodes carry."""
+        return self.tensor(operator.outputs[0]).name
+
+    def title(self, operator: OperatorRecord) -> str:
+        """An operator in words: "CONV_2D features of net.tflite"."""
+        return f"{operator.kind} {self.name(operator)} of {self.file.path.name}"
+
     def shape(self, index: int) -> Shape:
         """Shape of a tensor that is computed or constant. Raises: InvalidInput when nothing wrote it."""
         if index not in self.shapes:

@@ -32,7 +32,7 @@ def convert_binary(builder: GraphBuilder, operator: OperatorRecord) -> None:
     shape = broadcast(builder, operator, builder.shape(first), builder.shape(second))
     layout = builder.choose_layout(operator.inputs, len(shape))
     if operator.kind == "DIV" and _is_whole(builder, operator.outputs[0]):
-        raise Unsupported(f"{builder.tensor(operator.outputs[0]).name} divides whole numbers, which we hold as float32")
+        raise Unsupported(f"{builder.name(operator)} divides whole numbers, which we hold as float32")
     names = [builder.operand(index, layout, len(shape)) for index in operator.inputs]
     builder.emit(operator, BINARY[operator.kind], names, shape, layout, operator.options.get("FusedActivationFunction", 0))
 
@@ -82,7 +82,7 @@ def convert_squared_difference(builder: GraphBuilder, operator: OperatorRecord) 
     shape = broadcast(builder, operator, *(builder.shape(index) for index in operator.inputs))
     layout = builder.choose_layout(operator.inputs, len(shape))
     names = [builder.operand(index, layout, len(shape)) for index in operator.inputs]
-    difference = builder.writer.add("Sub", names, name=f"{builder.tensor(operator.outputs[0]).name}/difference")
+    difference = builder.writer.add("Sub", names, name=f"{builder.name(operator)}/difference")
     builder.emit(operator, "Mul", [difference, difference], shape, layout)
 
 
@@ -90,9 +90,7 @@ def convert_rsqrt(builder: GraphBuilder, operator: OperatorRecord) -> None:
     """RSQRT: 1 / sqrt(x)."""
     source = operator.inputs[0]
     layout = builder.choose_layout([source], len(builder.shape(source)))
-    root = builder.writer.add(
-        "Sqrt", [builder.operand(source, layout)], name=f"{builder.tensor(operator.outputs[0]).name}/root"
-    )
+    root = builder.writer.add("Sqrt", [builder.operand(source, layout)], name=f"{builder.name(operator)}/root")
     builder.emit(operator, "Reciprocal", [root], builder.shape(source), layout)
 
 
@@ -102,9 +100,7 @@ def convert_softmax(builder: GraphBuilder, operator: OperatorRecord) -> None:
     layout = builder.choose_layout([source], len(builder.shape(source)))
     name, beta = builder.operand(source, layout), operator.options.get("Beta", 1.0)
     if beta != 1.0:
-        name = builder.writer.add(
-            "Mul", [name, builder.add_scalar(beta)], name=f"{builder.tensor(operator.outputs[0]).name}/beta"
-        )
+        name = builder.writer.add("Mul", [name, builder.add_scalar(beta)], name=f"{builder.name(operator)}/beta")
     kind = "LogSoftmax" if operator.kind == "LOG_SOFTMAX" else "Softmax"
     builder.emit(operator, kind, [name], builder.shape(source), layout, axis=1 if layout == "spatial" else -1)
 
@@ -114,7 +110,7 @@ def convert_l2_normalisation(builder: GraphBuilder, operator: OperatorRecord) ->
     refuse_activation(builder, operator)
     source = operator.inputs[0]
     layout = builder.choose_layout([source], len(builder.shape(source)))
-    name, title = builder.operand(source, layout), builder.tensor(operator.outputs[0]).name
+    name, title = builder.operand(source, layout), builder.name(operator)
     axes = [1] if layout == "spatial" else [-1]
     norm = builder.writer.add("ReduceL2", [name], name=f"{title}/norm", axes=axes, keepdims=1)
     floor = builder.writer.add("Max", [norm, builder.add_scalar(L2_EPSILON)], name=f"{title}/floor")
@@ -125,7 +121,7 @@ def convert_local_response_normalisation(builder: GraphBuilder, operator: Operat
     """LOCAL_RESPONSE_NORMALIZATION: x / (bias + alpha * sum of squares)^beta; ONNX divides alpha by the window."""
     source, options = operator.inputs[0], operator.options
     if options["Radius"] < 0 or len(builder.shape(source)) != 4:
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} normalises {builder.shape(source)} wrongly")
+        raise InvalidInput(f"{builder.name(operator)} normalises {builder.shape(source)} wrongly")
     window = 2 * options["Radius"] + 1
     builder.emit(
         operator,
@@ -184,7 +180,7 @@ def convert_arg_max(builder: GraphBuilder, operator: OperatorRecord) -> None:
     layout = builder.choose_layout([source], len(shape))
     if layout == "spatial" and axis != 3:
         layout = "plain"
-    name = builder.tensor(operator.outputs[0]).name
+    name = builder.name(operator)
     index = builder.writer.add(
         "ArgMax" if operator.kind == "ARG_MAX" else "ArgMin",
         [builder.operand(source, layout)],
@@ -223,13 +219,12 @@ def broadcast(builder: GraphBuilder, operator: OperatorRecord, first: Shape, sec
     try:
         return np.broadcast_shapes(first, second)
     except ValueError as error:
-        name = builder.tensor(operator.outputs[0]).name
-        raise InvalidInput(f"{operator.kind} {name} of {builder.file.path.name} cannot join {first} and {second}") from error
+        raise InvalidInput(f"{builder.title(operator)} cannot join {first} and {second}") from error
 
 
 def check_axis(builder: GraphBuilder, operator: OperatorRecord, axis: int, rank: int) -> int:
     """An axis counted from the front. Raises: InvalidInput outside the rank, Unsupported for the batch axis."""
-    title = f"{operator.kind} {builder.tensor(operator.outputs[0]).name} of {builder.file.path.name}"
+    title = builder.title(operator)
     if not -rank <= axis < rank:
         raise InvalidInput(f"{title} names axis {axis} of {rank}")
     if axis % rank == 0:
@@ -240,8 +235,7 @@ def check_axis(builder: GraphBuilder, operator: OperatorRecord, axis: int, rank:
 def refuse_activation(builder: GraphBuilder, operator: OperatorRecord) -> None:
     """Raises: Unsupported for a fused activation where the kernels leave it out."""
     if operator.options.get("FusedActivationFunction", 0):
-        name = builder.tensor(operator.outputs[0]).name
-        raise Unsupported(f"{operator.kind} {name} of {builder.file.path.name} has a fused activation that its kernel ignores")
+        raise Unsupported(f"{builder.title(operator)} has a fused activation that its kernel ignores")
 
 
 def _emit_same(builder: GraphBuilder, operator: OperatorRecord, kind: str, *more: str, **attributes: Any) -> None:

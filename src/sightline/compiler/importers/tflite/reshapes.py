@@ -27,8 +27,9 @@ def convert_reshape(builder: GraphBuilder, operator: OperatorRecord) -> None:
     if target.count(-1) == 1 and known > 0:
         target[target.index(-1)] = total // known
     if not target or min(target) < 1 or math.prod(target) != total:
-        name = builder.tensor(operator.outputs[0]).name
-        raise InvalidInput(f"{name} of {builder.file.path.name} reshapes {builder.shape(operator.inputs[0])} to {target}")
+        raise InvalidInput(
+            f"{builder.name(operator)} of {builder.file.path.name} reshapes {builder.shape(operator.inputs[0])} to {target}"
+        )
     emit_reshape(builder, operator, tuple(target))
 
 
@@ -38,7 +39,7 @@ def convert_squeeze(builder: GraphBuilder, operator: OperatorRecord) -> None:
     named = {axis % len(shape) for axis in operator.options["SqueezeDims"] if -len(shape) <= axis < len(shape)}
     axes = named or {axis for axis, size in enumerate(shape) if size == 1 and axis}
     if any(shape[axis] != 1 for axis in axes):
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} squeezes axes {sorted(axes)} of {shape}")
+        raise InvalidInput(f"{builder.name(operator)} squeezes axes {sorted(axes)} of {shape}")
     emit_reshape(builder, operator, tuple(size for axis, size in enumerate(shape) if axis not in axes))
 
 
@@ -104,7 +105,7 @@ def convert_concatenation(builder: GraphBuilder, operator: OperatorRecord) -> No
     axis = check_axis(builder, operator, operator.options["Axis"], rank)
     rests = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
     if len(rests) != 1:
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} joins {shapes} along axis {axis}")
+        raise InvalidInput(f"{builder.name(operator)} joins {shapes} along axis {axis}")
     layout = builder.choose_layout(operator.inputs, rank)
     result = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
     names = [builder.operand(index, layout, rank) for index in operator.inputs]
@@ -133,7 +134,7 @@ def convert_split_by_size(builder: GraphBuilder, operator: OperatorRecord) -> No
 def _emit_split(builder: GraphBuilder, operator: OperatorRecord, source: int, axis: int, sizes: list[int]) -> None:
     shape = builder.shape(source)
     if len(sizes) != len(operator.outputs) or min(sizes, default=0) < 1 or sum(sizes) != shape[axis]:
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} splits axis {axis} of {shape} into {sizes}")
+        raise InvalidInput(f"{builder.name(operator)} splits axis {axis} of {shape} into {sizes}")
     layout = builder.choose_layout([source], len(shape))
     names = [builder.tensor(index).name for index in operator.outputs]
     raw = [
@@ -150,7 +151,7 @@ def _emit_split(builder: GraphBuilder, operator: OperatorRecord, source: int, ax
 def convert_pack(builder: GraphBuilder, operator: OperatorRecord) -> None:
     """PACK: equal tensors side by side along a new axis."""
     shapes = {builder.shape(index) for index in operator.inputs}
-    shape, title = builder.shape(operator.inputs[0]), builder.tensor(operator.outputs[0]).name
+    shape, title = builder.shape(operator.inputs[0]), builder.name(operator)
     if len(shapes) != 1:
         raise InvalidInput(f"{title} of {builder.file.path.name} packs tensors of shapes {sorted(shapes)}")
     axis = check_axis(builder, operator, operator.options["Axis"], len(shape) + 1)
@@ -165,7 +166,7 @@ def convert_pack(builder: GraphBuilder, operator: OperatorRecord) -> None:
 def convert_unpack(builder: GraphBuilder, operator: OperatorRecord) -> None:
     """UNPACK: the slices of an axis, which they lose."""
     source, shape = operator.inputs[0], builder.shape(operator.inputs[0])
-    axis, title = check_axis(builder, operator, operator.options["Axis"], len(shape)), builder.tensor(operator.outputs[0]).name
+    axis, title = check_axis(builder, operator, operator.options["Axis"], len(shape)), builder.name(operator)
     if len(operator.outputs) != shape[axis]:
         raise InvalidInput(f"{title} of {builder.file.path.name} unpacks {shape} into {len(operator.outputs)} tensors")
     sizes = builder.add_numbers("sizes", [1] * shape[axis])
@@ -183,7 +184,7 @@ def convert_unpack(builder: GraphBuilder, operator: OperatorRecord) -> None:
 def convert_gather(builder: GraphBuilder, operator: OperatorRecord) -> None:
     """GATHER of constant places along one axis."""
     source, places = operator.inputs[:2]
-    shape, title = builder.shape(source), builder.tensor(operator.outputs[0]).name
+    shape, title = builder.shape(source), builder.name(operator)
     axis = check_axis(builder, operator, operator.options["Axis"], len(shape))
     builder.numbers(places, "places to gather")
     values = builder.constants[places].astype(np.int64)
@@ -204,7 +205,7 @@ def convert_block_move(builder: GraphBuilder, operator: OperatorRecord) -> None:
     fits = len(shape) == 4 and block > 0
     fits = fits and (shape[3] % (block * block) == 0 if is_depth else shape[1] % block == shape[2] % block == 0)
     if not fits:
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} moves blocks of {block} in {shape}")
+        raise InvalidInput(f"{builder.name(operator)} moves blocks of {block} in {shape}")
     batch, height, width, channels = shape
     if is_depth:
         result = (batch, height * block, width * block, channels // block**2)
@@ -219,7 +220,7 @@ def convert_resize(builder: GraphBuilder, operator: OperatorRecord) -> None:
     source, shape = operator.inputs[0], builder.shape(operator.inputs[0])
     size = builder.numbers(operator.inputs[1], "the size of a map")
     if len(shape) != 4 or len(size) != 2 or min(size) < 1:
-        raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} resizes {shape} to {size}")
+        raise InvalidInput(f"{builder.name(operator)} resizes {shape} to {size}")
     aligned, centred = operator.options["AlignCorners"], operator.options["HalfPixelCenters"]
     result = (shape[0], *size, shape[3])
     if result == shape:
@@ -232,7 +233,7 @@ def convert_resize(builder: GraphBuilder, operator: OperatorRecord) -> None:
     builder.emit(
         operator,
         "Resize",
-        [builder.spatial(source), "", builder.writer.add_weight(f"{builder.tensor(operator.outputs[0]).name}/scales", scales)],
+        [builder.spatial(source), "", builder.writer.add_weight(f"{builder.name(operator)}/scales", scales)],
         result,
         "spatial",
         mode="linear" if is_linear else "nearest",

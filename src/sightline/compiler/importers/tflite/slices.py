@@ -67,14 +67,12 @@ def read_slice(builder: GraphBuilder, operator: OperatorRecord) -> Cut:
     shape = builder.shape(operator.inputs[0])
     begins, sizes = builder.numbers(operator.inputs[1], "a slice"), builder.numbers(operator.inputs[2], "a slice")
     if not len(begins) == len(sizes) == len(shape) or not shape:
-        raise InvalidInput(
-            f"{builder.tensor(operator.outputs[0]).name} slices {shape} by {len(begins)} and {len(sizes)} numbers"
-        )
+        raise InvalidInput(f"{builder.name(operator)} slices {shape} by {len(begins)} and {len(sizes)} numbers")
     axes = []
     for length, begin, size in zip(shape, begins, sizes, strict=True):
         end = length if size == -1 else begin + size
         if not 0 <= begin <= end <= length:
-            raise InvalidInput(f"{builder.tensor(operator.outputs[0]).name} takes {begin} to {end} of {length}")
+            raise InvalidInput(f"{builder.name(operator)} takes {begin} to {end} of {length}")
         axes.append(AxisCut(begin, end, 1))
     return Cut(tuple(axes), tuple(axis.size for axis in axes))
 
@@ -83,7 +81,7 @@ def read_strided_slice(builder: GraphBuilder, operator: OperatorRecord) -> Cut:
     """The part a STRIDED_SLICE takes, its masks resolved."""
     shape, options = builder.shape(operator.inputs[0]), operator.options
     begins, ends, steps = (builder.numbers(index, "a slice") for index in operator.inputs[1:4])
-    name = builder.tensor(operator.outputs[0]).name
+    name = builder.name(operator)
     if not len(begins) == len(ends) == len(steps) or 0 in steps or options.get("Offset"):
         raise InvalidInput(f"{name} of {builder.file.path.name} slices by {begins}, {ends} and {steps}")
     axes: list[AxisCut] = []

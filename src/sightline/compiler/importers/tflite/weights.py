@@ -35,7 +35,7 @@ def add_weights(
 
     Returns: names in the graph. Raises: InvalidInput, Unsupported.
     """
-    title = f"{operator.kind} {builder.tensor(operator.outputs[0]).name} of {builder.file.path.name}"
+    title = builder.title(operator)
     if index not in builder.constants:
         raise Unsupported(f"{title} has weights that the network computes")
     tensor, source, quantisation = builder.tensor(index), builder.quantisation(operator.inputs[0]), builder.quantisation(index)
