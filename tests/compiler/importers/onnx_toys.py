@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.onnx.files import OnnxImporter
+from sightline.compiler.importers.onnx.importer import OnnxImporter
 
 CONV = """<ir_version: 8, opset_import: ["" : 17]> net (float[{shape}] x) => (float[n, m] y) {{
     c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w)

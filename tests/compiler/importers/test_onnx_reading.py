@@ -10,7 +10,7 @@ from onnx import TensorProto, numpy_helper
 from onnx_toys import constant, import_text, toy, weight
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.onnx.files import OnnxImporter
+from sightline.compiler.importers.onnx.importer import OnnxImporter
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
-from sightline.compiler.importers.onnx.files import OnnxImporter
+from sightline.compiler.importers.onnx.importer import OnnxImporter
 from sightline.compiler.importers.pytorch import PytorchImporter, read_module
 from sightline.compiler.importers.table import choose_importer
 from sightline.compiler.importing.import_network import Meaning, import_network

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, StatedInput
-from sightline.compiler.importers.onnx.files import normalise_graph
+from sightline.compiler.importers.onnx.importer import normalise_graph
 from sightline.compiler.importers.onnx.reading import check_model
 from sightline.core.errors import Unsupported
 

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from sightline.compiler.importers.importer import Importer
 
 IMPORTERS = {
-    "onnx": "sightline.compiler.importers.onnx.files:OnnxImporter",
+    "onnx": "sightline.compiler.importers.onnx.importer:OnnxImporter",
     "pytorch": "sightline.compiler.importers.pytorch:PytorchImporter",
     "tflite": "sightline.compiler.importers.tflite.importer:TfliteImporter",
     "keras": "sightline.compiler.importers.keras.importer:KerasImporter",
     "tensorflow": "sightline.compiler.importers.tensorflow.importer:TensorflowImporter",
     "caffe": "sightline.compiler.importers.caffe.importer:CaffeImporter",
     "darknet": "sightline.compiler.importers.darknet.importer:DarknetImporter",
-    "openvino": "sightline.compiler.importers.openvino.ir:OpenvinoImporter",
+    "openvino": "sightline.compiler.importers.openvino.importer:OpenvinoImporter",
 }
 
 

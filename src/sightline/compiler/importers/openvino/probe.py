@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sightline.compiler.importers.openvino.ir import read_model
+from sightline.compiler.importers.openvino.importer import read_model
 from sightline.core.errors import InvalidInput
 
 TIMEOUT_S = 300.0

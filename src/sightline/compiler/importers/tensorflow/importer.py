@@ -13,7 +13,7 @@ from typing import Any
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions, SourceNetwork, StatedInput
 from sightline.compiler.importers.openvino.graph import ConvertedModel, convert_model
-from sightline.compiler.importers.openvino.ir import OpenvinoImporter, read_model
+from sightline.compiler.importers.openvino.importer import OpenvinoImporter, read_model
 from sightline.compiler.importers.openvino.probe import check_readable
 from sightline.compiler.importers.openvino.source import OpenvinoSource
 from sightline.compiler.importers.tensorflow.files import Summary, find_saved_model, list_files, looks_frozen, summarise

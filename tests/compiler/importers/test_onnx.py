@@ -11,7 +11,7 @@ from onnx_toys import CONV, add_metadata, constant, import_model, import_text, r
 
 from sightline.compiler.graphs import count_operators
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
-from sightline.compiler.importers.onnx.files import OnnxImporter
+from sightline.compiler.importers.onnx.importer import OnnxImporter
 from sightline.compiler.importing.input_specs import takes_whole_numbers
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import InputSpec

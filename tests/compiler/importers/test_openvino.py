@@ -13,7 +13,7 @@ import pytest
 from import_checks import MAX_ERROR, NETWORKS, SHARED, assert_agrees, need, run_graph
 
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.openvino.ir import OpenvinoImporter
+from sightline.compiler.importers.openvino.importer import OpenvinoImporter
 from sightline.compiler.importing.input_specs import make_input_spec, takes_whole_numbers
 from sightline.compiler.openvino_files import make_model_info, make_own_info, write_ir
 from sightline.core.errors import InvalidInput, NotFound, SightlineError, Unsupported
