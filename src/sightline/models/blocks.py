@@ -20,13 +20,12 @@ class ConvBlock(nn.Module):
         outputs: int,
         kernel: int = 3,
         stride: int = 1,
-        groups: int = 1,
         active: bool = True,
         padding: int | None = None,
     ) -> None:
         super().__init__()
         around = kernel // 2 if padding is None else padding
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, groups=groups, bias=False)
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, bias=False)
         self.norm = nn.BatchNorm2d(outputs, momentum=NORM_MOMENTUM)
         self.active = active
 

@@ -10,8 +10,7 @@ from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.manifests import InputSpec, Task
 from sightline.models.network import Network, Rgb
 from sightline.models.small_classifier import classification_head
-
-PREFIX = "timm/"
+from sightline.models.table import TIMM_PREFIX
 
 
 class TimmClassifier(Network):
@@ -32,7 +31,7 @@ class TimmClassifier(Network):
 
 def build(name: str, task: Task, category_count: int, width: int, height: int) -> Network:
     """Build "timm/<name>" for a size of input. Raises: NotFound for an unknown name; InvalidInput for a size it cannot take."""
-    name = name.removeprefix(PREFIX)
+    name = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:6]) or "see timm.list_models()"
         raise NotFound(f"timm has no network {name!r}; near to it: {near}")
