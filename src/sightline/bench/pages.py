@@ -1,9 +1,11 @@
 """Reports and comparisons as HTML: one file each with its style, plots and pictures inside, in the reader's theme."""
 
 import base64
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -12,6 +14,7 @@ from sightline.bench.plots import CELL_TEXT_LIMIT, Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.subjects import BACKGROUND
 from sightline.bench.tables import describe_interval, describe_resources
+from sightline.core.folders import write_file_atomic
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 MAX_CONFUSED = 12
@@ -59,6 +62,14 @@ def render_comparison(comparison: ReportComparison, a: ReportContent, b: ReportC
     groups = dict.fromkeys(number.group for number in comparison.numbers)
     by_group = {group: [number for number in comparison.numbers if number.group == group] for group in groups}
     return load_templates().get_template("comparison.html").render(comparison=comparison, a=a, b=b, groups=by_group)
+
+
+def write_page(folder: Path, stem: str, content: msgspec.Struct, plots: Sequence[Plot], page: str) -> None:
+    """What the folder of every measurement holds: `STEM.json`, `STEM.html` and the plots as PNG."""
+    write_file_atomic(folder / f"{stem}.json", msgspec.json.format(msgspec.json.encode(content), indent=2))
+    for plot in plots:
+        write_file_atomic(folder / "plots" / f"{plot.name}.png", plot.png)
+    write_file_atomic(folder / f"{stem}.html", page.encode())
 
 
 def embed_picture(path: Path) -> str:

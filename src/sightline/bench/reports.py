@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightline.bench.pages import render_report
+from sightline.bench.pages import render_report, write_page
 from sightline.bench.plots import draw_plots
 from sightline.bench.records import Mistake, ReportContent
 from sightline.core.errors import Conflict, InvalidInput, NotFound
@@ -18,7 +18,6 @@ from sightline.core.folders import (
     new_folder,
     read_manifest,
     verify_files,
-    write_file_atomic,
     write_manifest,
 )
 from sightline.core.manifests import ReportManifest, compute_manifest_id
@@ -26,8 +25,6 @@ from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name
 
 CONTENT_NAME = "report.json"
-PAGE_NAME = "report.html"
-PLOTS_FOLDER = "plots"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +50,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def page(self) -> Path:
         """The HTML page: one file that needs nothing else."""
-        return self.folder / PAGE_NAME
+        return self.folder / "report.html"
 
 
 def find_missing(content: ReportContent) -> list[str]:
@@ -96,7 +93,8 @@ def save_report(
     target = shelf / f".new-{content.created_at.replace(':', '')}" if isinstance(out, Workspace) else out
     with new_folder(target) as folder:
         content = msgspec.structs.replace(content, mistakes=draw_mistakes(folder))
-        _write_files(content, folder)
+        plots = draw_plots(content)
+        write_page(folder, "report", content, plots, render_report(content, plots, folder))
         manifest = ReportManifest(
             name=name,
             subject=msgspec.to_builtins(content.subject),
@@ -135,14 +133,6 @@ def make_report_name(name: str) -> str:
         character if character.isascii() and (character.isalnum() or character in "._-") else "-" for character in name
     )
     return check_name(kept.strip("-._")[:100])
-
-
-def _write_files(content: ReportContent, folder: Path) -> None:
-    write_file_atomic(folder / CONTENT_NAME, msgspec.json.format(msgspec.json.encode(content), indent=2))
-    plots = draw_plots(content)
-    for plot in plots:
-        write_file_atomic(folder / PLOTS_FOLDER / f"{plot.name}.png", plot.png)
-    write_file_atomic(folder / PAGE_NAME, render_report(content, plots, folder).encode())
 
 
 def _refuse_same(place: Path, manifest: ReportManifest) -> None:

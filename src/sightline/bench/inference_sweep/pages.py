@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from markupsafe import Markup
 
 from sightline.bench.inference_sweep.plots import draw_sweep_plots
@@ -17,24 +16,18 @@ from sightline.bench.inference_sweep.tables import (
     format_answers,
     format_times,
 )
-from sightline.bench.pages import load_templates
+from sightline.bench.pages import load_templates, write_page
 from sightline.bench.plots import Plot
 from sightline.core.folders import new_folder, write_file_atomic
-
-CONTENT_NAME, TABLE_NAME, PAGE_NAME = "sweep.json", "sweep.csv", "sweep.html"
-PLOTS_FOLDER = "plots"
 
 
 def save_sweep(content: SweepContent, target: Path) -> Path:
     """Write the folder whole or not at all; returns its page. Raises: Conflict when it exists."""
     with new_folder(target) as folder:
         plots = draw_sweep_plots(content)
-        write_file_atomic(folder / CONTENT_NAME, msgspec.json.format(msgspec.json.encode(content), indent=2))
-        write_file_atomic(folder / TABLE_NAME, render_csv(content).encode())
-        for plot in plots:
-            write_file_atomic(folder / PLOTS_FOLDER / f"{plot.name}.png", plot.png)
-        write_file_atomic(folder / PAGE_NAME, render_sweep(content, plots).encode())
-    return target / PAGE_NAME
+        write_page(folder, "sweep", content, plots, render_sweep(content, plots))
+        write_file_atomic(folder / "sweep.csv", render_csv(content).encode())
+    return target / "sweep.html"
 
 
 def render_csv(content: SweepContent) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from markupsafe import Markup
 
 from sightline.bench.load.plots import draw_load_plots
@@ -19,35 +18,17 @@ from sightline.bench.load.tables import (
     format_latency,
     list_warnings,
 )
-from sightline.bench.pages import load_templates
+from sightline.bench.pages import load_templates, write_page
 from sightline.bench.plots import Plot
-from sightline.core.errors import InvalidInput, NotFound
-from sightline.core.folders import new_folder, write_file_atomic
-
-CONTENT_NAME, PAGE_NAME = "load.json", "load.html"
-PLOTS_FOLDER = "plots"
+from sightline.core.folders import new_folder
 
 
 def save_load(content: LoadContent, target: Path) -> Path:
     """Write the folder whole or not at all; returns its page. Raises: Conflict when it exists."""
     with new_folder(target) as folder:
         plots = draw_load_plots(content)
-        write_file_atomic(folder / CONTENT_NAME, msgspec.json.format(msgspec.json.encode(content), indent=2))
-        for plot in plots:
-            write_file_atomic(folder / PLOTS_FOLDER / f"{plot.name}.png", plot.png)
-        write_file_atomic(folder / PAGE_NAME, render_load(content, plots).encode())
-    return target / PAGE_NAME
-
-
-def read_load(folder: Path) -> LoadContent:
-    """A saved measurement. Raises: NotFound, InvalidInput."""
-    path = folder / CONTENT_NAME
-    if not path.is_file():
-        raise NotFound(f"expected a folder with a {CONTENT_NAME}, got {folder}")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=LoadContent)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"{path} is no load measurement of this version: {error}; measure again") from error
+        write_page(folder, "load", content, plots, render_load(content, plots))
+    return target / "load.html"
 
 
 def render_load(content: LoadContent, plots: Sequence[Plot]) -> str:
