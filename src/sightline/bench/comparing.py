@@ -6,7 +6,7 @@ or worse only where chance does not explain it, as far as the Reports tell: by t
 the repeats of a throughput. Of other accuracies they tell nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -79,13 +79,12 @@ def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
     left, right = _flatten(a), _flatten(b)
     intervals = _find_intervals(a), _find_intervals(b)
-    numbers = []
-    for key in dict.fromkeys((*left, *right)):
-        group, name, unit, better = key
-        fair = is_fair.get(group, same_host)
-        number = _compare(group, name, unit=unit, better=better, a=left.get(key), b=right.get(key), fair=fair)
-        known = {"a_interval": intervals[0].get((group, name)), "b_interval": intervals[1].get((group, name))}
-        numbers.append(msgspec.structs.replace(number, **known))
+    numbers = [
+        _compare(
+            key, left.get(key), right.get(key), [known.get(key[:2]) for known in intervals], is_fair.get(key[0], same_host)
+        )
+        for key in dict.fromkeys((*left, *right))
+    ]
     names = [_name_subject(content) for content in (a, b)]
     if names[0] == names[1]:
         names = [f"{_name_subject(content)}, {content.created_at}" for content in (a, b)]
@@ -102,10 +101,8 @@ def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
 _Key = tuple[Group, str, str, Literal["higher", "lower"]]
 
 
-def _compare(
-    group: Group, name: str, *, unit: str, better: Literal["higher", "lower"], a: float | None, b: float | None, fair: bool
-) -> ComparedNumber:
-    both = fair and a is not None and b is not None
+def _compare(key: _Key, a: float | None, b: float | None, intervals: Sequence[Interval | None], fair: bool) -> ComparedNumber:
+    group, name, unit, better = key
     return ComparedNumber(
         group=group,
         name=name,
@@ -113,8 +110,10 @@ def _compare(
         better=better,
         a=a,
         b=b,
-        difference=b - a if both and a is not None and b is not None else None,
-        ratio=b / a if both and a and b is not None else None,
+        difference=b - a if fair and a is not None and b is not None else None,
+        ratio=b / a if fair and a and b is not None else None,
+        a_interval=intervals[0],
+        b_interval=intervals[1],
     )
 
 
