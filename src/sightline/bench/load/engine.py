@@ -54,17 +54,17 @@ class LoadEngine:
         """Make the load and wait for its end."""
         start = time.perf_counter()
         self._from, self._until = start + self.job.warm_up_s, start + self.job.warm_up_s + self.job.duration_s
-        arrivals = self._arrivals = self._make_arrivals(start)
+        self._arrivals = self._make_arrivals(start)
         while True:
             now = time.perf_counter()
             if not self._is_measuring and now >= self._from:
                 self._begin_measuring()
             if now >= self._until:
                 break
-            self._note_due(arrivals, now)
+            self._note_due(now)
             self._dispatch()
-            self._wait(min(arrivals.next_at, self._from if not self._is_measuring else self._until))
-        self._note_due(arrivals, self._until)
+            self._wait(min(self._arrivals.next_at, self._from if not self._is_measuring else self._until))
+        self._note_due(self._until)
         self._end_measuring()
         self._drain()
         self._give_up()
@@ -89,10 +89,10 @@ class LoadEngine:
         self.result.wall_s = time.perf_counter() - self._wall_from
         self._on_mark("measured")
 
-    def _note_due(self, arrivals: Arrivals, now: float) -> None:
+    def _note_due(self, now: float) -> None:
         """Move what is due into the backlog."""
-        while arrivals.next_at <= now:
-            planned = arrivals.take()
+        while self._arrivals.next_at <= now:
+            planned = self._arrivals.take()
             self._backlog.append(planned)
             if self._is_open and planned >= self._from:
                 self.result.late_ms.append((now - planned) * 1e3)
