@@ -113,6 +113,24 @@ def test_a_network_that_does_not_fit_is_refused_with_every_reason_before_anythin
     assert not (tmp_path / "out").exists()
 
 
+def write_fan(path: Path, readers: int, side: int) -> Path:
+    """A tensor that so many layers read, each of whose results is an output."""
+    nodes = [node("Relu", ["images"], "a"), *(node("LeakyRelu", ["a"], f"y{place}", alpha=0.5) for place in range(readers))]
+    return write_graph(path, nodes, {}, {f"y{place}": 4 for place in range(readers)}, (3, side, side))
+
+
+def test_a_stream_is_read_seven_times_at_most(tmp_path: Path) -> None:
+    samples = [np.ones((1, 3, 40, 40), np.float32)]
+    with pytest.raises(Unsupported, match=r"each tensor at most 7 times.* got a 8 times; compile for cpu"):
+        convert_network(write_fan(tmp_path / "net.onnx", 8, 40), tmp_path / "out", samples, "int8")
+    assert not (tmp_path / "out").exists()
+    convert_network(write_fan(tmp_path / "net.onnx", 7, 40), tmp_path / "seven", samples, "int8")
+
+
+def test_wires_are_read_as_often_as_one_likes(tmp_path: Path) -> None:
+    convert_network(write_fan(tmp_path / "net.onnx", 8, 8), tmp_path / "out", draw_samples(1), "int8")
+
+
 def test_types_need_pictures(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="chosen from pictures, got none"):
         convert_network(write_everything(tmp_path / "net.onnx"), tmp_path / "out", [], "int8")

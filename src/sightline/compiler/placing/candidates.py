@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.candidates import Candidate, CandidateRefusal
-from sightline.compiler.placing.fpga import FixedPrecision, convert_network, prepare_graph
+from sightline.compiler.placing.fpga import FixedPrecision, check_streams, convert_network, prepare_graph
 from sightline.compiler.placing.hetero import convert_hetero
 from sightline.compiler.placing.placement import LayerPlacement, place_layers
 from sightline.compiler.quantisers.quantiser import QuantiserFacts
@@ -30,6 +30,7 @@ def plan_places(model: onnx.ModelProto, devices: Sequence[Device]) -> list[Layer
     prepared = prepare_graph(model)
     if len(devices) == 1:
         check_supported(prepared, devices[0])
+        check_streams(prepared)
     return place_layers(prepared, devices)
 
 

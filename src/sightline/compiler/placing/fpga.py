@@ -19,7 +19,7 @@ import onnx
 from sightline.compiler.graphs import expose_tensors, load_graph, save_graph
 from sightline.compiler.importers.onnx.forms import drop_dead_nodes, drop_dropout, store_constant_nodes
 from sightline.compiler.placing.fixed_point import TypeChooser
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.hls4ml.build import write_project
 from sightline.runtime.backends.hls4ml.layers import make_plan
@@ -32,6 +32,7 @@ FixedPrecision = Literal["int8", "int16"]
 WIDTHS: dict[FixedPrecision, int] = {"int8": 8, "int16": 16}
 KEPT_VALUES = 4096  # of each tensor, from each calibration picture at most KEPT_VALUES / pictures
 MAX_PARTITIONED = 4096  # elements of an array that Vitis HLS turns into registers; beyond it tensors must be streamed
+MAX_STREAM_READERS = 7  # of one tensor, the network's output among them: hls4ml copies a stream no more often
 MAX_PARALLEL_COPIES = 5_000  # numbers that a convolution's windows hold together: hls4ml writes a line of C++ for each
 
 
@@ -53,6 +54,7 @@ def convert_network(
     load_backend("hls4ml")  # says what is missing before any work
     model = prepare_graph(load_graph(source))
     check_supported(model, DEVICES["fpga-emulator"])
+    check_streams(model)
     folder.mkdir(parents=True, exist_ok=True)
     graph = folder / f"{source.stem}.fpga.onnx"
     save_graph(model, graph)
@@ -61,6 +63,18 @@ def convert_network(
     write_network(network, path)
     write_project(network, make_plan(network, model), folder / f"{source.stem}{PROJECT_SUFFIX}")
     return path
+
+
+def check_streams(model: onnx.ModelProto) -> None:
+    """Raises: Unsupported for a network that is streamed and reads one tensor too often."""
+    facts = GraphFacts(model)
+    counts = {name: len(readers) + (name in facts.outputs) for name, readers in facts.readers.items()}
+    crowded = [f"{name} {counts[name]} times" for name in counts.keys() - facts.constants if counts[name] > MAX_STREAM_READERS]
+    if crowded and choose_io_type(facts) == "io_stream":
+        raise Unsupported(
+            f"expected a network that reads each tensor at most {MAX_STREAM_READERS} times, as streams can be copied, got "
+            f"{', '.join(sorted(crowded))}; compile for cpu"
+        )
 
 
 def prepare_graph(model: onnx.ModelProto) -> onnx.ModelProto:
