@@ -8,7 +8,7 @@ settings cost little more than a few.
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Turn(NamedTuple):
     latency_ms: float | None
 
 
-@dataclass
+@dataclass(eq=False)
 class Entrant:
     """One candidate with one setting, and its turns so far."""
 
@@ -110,19 +110,18 @@ def time_candidates(
     entrants = [Entrant(candidate, setting) for candidate in candidates for setting in settings]
     groups = group_sessions(entrants)
     batches = {setting.batch: make_batches(samples, setting.batch) for setting in settings}
-    with OpenSessions([group[0].candidate.size_bytes for group in groups], lambda place: _open(groups[place])) as sessions:
+
+    def open_group(place: int) -> Session:
+        first = groups[place][0]
+        return first.candidate.open(first.setting.streams, first.setting.threads)
+
+    with OpenSessions([group[0].candidate.size_bytes for group in groups], open_group) as sessions:
         for round_index in range(ROUNDS):
-            racing = set(map(id, entrants if round_index < SCREENING_ROUNDS else choose_racing(entrants, goal)))
+            racing = set(entrants if round_index < SCREENING_ROUNDS else choose_racing(entrants, goal))
             for place, group in enumerate(groups):
-                going = [entrant for entrant in group if id(entrant) in racing]
-                if going:
+                if going := [entrant for entrant in group if entrant in racing]:
                     with sessions.use(place) as session:
-                        for entrant in going:
-                            inputs = batches[entrant.setting.batch]
-                            warm_up(session, entrant, input_name, inputs)
-                            is_promised = goal.slo_ms is not None
-                            turn = take_turn(session, entrant.setting, input_name, inputs, seconds / ROUNDS, is_promised)
-                            entrant.turns.append(turn)
+                        _take_turns(session, going, input_name, batches, seconds / ROUNDS, goal)
                 on_turn((round_index + (place + 1) / len(groups)) / ROUNDS)
     return [entrant.sum_up() for entrant in entrants]
 
@@ -264,5 +263,16 @@ def measure_busy_ms(
         return tuple(itertools.chain(*pool.map(call, range(streams))))
 
 
-def _open(group: Sequence[Entrant]) -> Session:
-    return group[0].candidate.open(group[0].setting.streams, group[0].setting.threads)
+def _take_turns(
+    session: Session,
+    entrants: Sequence[Entrant],
+    input_name: str,
+    batches: Mapping[int, Sequence[np.ndarray]],
+    seconds: float,
+    goal: Goal,
+) -> None:
+    """A turn of each, in the session that they share."""
+    for entrant in entrants:
+        inputs = batches[entrant.setting.batch]
+        warm_up(session, entrant, input_name, inputs)
+        entrant.turns.append(take_turn(session, entrant.setting, input_name, inputs, seconds, goal.slo_ms is not None))
