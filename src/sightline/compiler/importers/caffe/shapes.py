@@ -88,8 +88,6 @@ def write_permute(step: Step) -> None:
 
 def write_crop(step: Step) -> None:
     """Crop the first input to the size of the second, from `axis` on, at one offset or one an axis."""
-    if len(step.inputs) != 2:
-        raise step.wrong(f"it reads {len(step.inputs)} tensors where 2 are expected")
     param = step.layer.param("crop_param")
     axis, offsets = step.axis(param.integer("axis", 2)), param.integers("offset")
     shape, like = step.inputs[0].shape, step.inputs[1].shape

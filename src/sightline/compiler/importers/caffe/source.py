@@ -13,7 +13,7 @@ import numpy as np
 from sightline.compiler.importers.caffe.folding import CONVOLUTIONS
 from sightline.compiler.importers.caffe.network import Layer, Network, Value
 from sightline.compiler.importers.caffe.step import Tensor
-from sightline.compiler.importers.caffe.text import Fields, Token, write_text
+from sightline.compiler.importers.caffe.text import Fields, Token, quote, write_text
 from sightline.compiler.importers.importer import Tensors
 from sightline.core.errors import InvalidInput, Unsupported
 
@@ -93,13 +93,13 @@ def write_deploy_text(network: Network, layers: Sequence[Layer], tensors: Shapes
     names = {network.picture: f"{network.picture.layer}/picture"}
     for layer in layers:  # OpenCV names some layers after what they write, so both have one name
         names |= {value: layer.name if value.output == 0 else f"{layer.name}/{value.output}" for value in layer.writes}
-    top = _quote(names[network.picture])
+    top = quote(names[network.picture])
     parts = [f"layer {{ name: {top} type: 'Input' top: {top} input_param {{ shape {{ {dims} }} }} }}\n"]
     for layer in layers:
         kind, fields = _translate(layer, tensors)
-        lines = [f"layer {{ name: {_quote(layer.name)} type: {_quote(kind)}\n"]
-        lines += [f"  bottom: {_quote(names[value])}\n" for value in layer.reads]
-        lines += [f"  top: {_quote(names[value])}\n" for value in layer.writes]
+        lines = [f"layer {{ name: {quote(layer.name)} type: {quote(kind)}\n"]
+        lines += [f"  bottom: {quote(names[value])}\n" for value in layer.reads]
+        lines += [f"  top: {quote(names[value])}\n" for value in layer.writes]
         parts += [*lines, write_text(fields, "  "), "}\n"]
     return "".join(parts)
 
@@ -196,10 +196,6 @@ TRANSLATIONS: dict[str, tuple[str, str, Callable[[Layer, Shapes], Params]]] = {
     "Interp": ("Interp", "interp_param", _state_size),
     "ArgMax": ("Arg", "argmax_param", _keep_axis),
 }
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _one_line(error: cv2.error) -> str:

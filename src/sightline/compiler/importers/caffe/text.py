@@ -138,7 +138,7 @@ def write_text(fields: Fields, indent: str = "") -> str:
         if isinstance(value, Fields):
             lines.append(f"{indent}{name} {{\n{write_text(value, indent + '  ')}{indent}}}\n")
         else:
-            lines.append(f"{indent}{name}: {_quote(value.text) if value.kind == 'quoted' else value.text}\n")
+            lines.append(f"{indent}{name}: {quote(value.text) if value.kind == 'quoted' else value.text}\n")
     return "".join(lines)
 
 
@@ -224,7 +224,8 @@ def _unquote(piece: str) -> str:
     return re.sub(r"\\(.)", lambda match: ESCAPES.get(match.group(1), match.group(0)), piece[1:-1])
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """A string as the format writes it."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
