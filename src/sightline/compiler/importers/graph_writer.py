@@ -3,7 +3,7 @@
 Names are kept as the source has them, so that a report and a failed comparison speak of layers their author knows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,9 +70,7 @@ class GraphWriter:
 
     def make_name(self, name: str) -> str:
         """`name`, or `name` with the first free number behind it; it counts as taken from now on."""
-        free, number = name, 2
-        while free in self._taken:
-            free, number = f"{name}:{number}", number + 1
+        free = find_free_name(name, self._taken)
         self._taken.add(free)
         return free
 
@@ -101,6 +99,14 @@ class GraphWriter:
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             raise Unsupported(f"the network {self._graph_name} contradicts itself: {' '.join(str(error).split())}") from error
         return model
+
+
+def find_free_name(wanted: str, taken: Container[str], separator: str = ":") -> str:
+    """The name wanted, or the first of `wanted:2`, `wanted:3`, ... that is not taken."""
+    free, number = wanted, 2
+    while free in taken:
+        free, number = f"{wanted}{separator}{number}", number + 1
+    return free
 
 
 def keep_needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from sightline.compiler.importers.graph_writer import find_free_name
 from sightline.compiler.importers.onnx.forms import drop_dead_nodes
 from sightline.compiler.importers.onnx.reading import iterate_nodes
 from sightline.compiler.quantisers.convolutions import Convolution, list_convolutions, read_constants
@@ -29,11 +30,8 @@ class FreshNames:
             self._taken.update((node.name, *node.input, *node.output))
 
     def make(self, wanted: str) -> str:
-        """The name wanted, or where it is taken the first of `wanted_1`, `wanted_2`, ... that is not."""
-        name, number = wanted, 0
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
+        """The name wanted, or where it is taken the next one with a number that is not."""
+        name = find_free_name(wanted, self._taken, "_")
         self._taken.add(name)
         return name
 

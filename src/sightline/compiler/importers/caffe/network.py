@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sightline.compiler.importers.caffe.text import Fields, read_text
+from sightline.compiler.importers.graph_writer import find_free_name
 from sightline.core.errors import InvalidInput, Unsupported
 
 # caffe.proto, V1LayerParameter.LayerType: those spelt otherwise than by joining their words
@@ -167,9 +168,7 @@ def _read_layer(fields: Fields, names: set[str], is_v1: bool) -> Layer:
     name, kind = fields.text("name"), fields.text("type")
     if not kind:
         raise InvalidInput(f"line {fields.line}: expected a layer with a type, got none for {name!r}; correct the prototxt")
-    free, number = name, 2
-    while free in names:
-        free, number = f"{name}:{number}", number + 1
+    free = find_free_name(name, names)
     names.add(free)
     if is_v1:
         kind = V1_TYPES.get(kind, "".join(word.capitalize() for word in kind.split("_")))

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sightline.compiler.importers.graph_writer import BATCH
+from sightline.compiler.importers.graph_writer import BATCH, find_free_name
 from sightline.compiler.importers.onnx.forms import (
     Shapes,
     check_sizes,
@@ -192,8 +192,6 @@ def _set_scales(
 
 def _store(model: onnx.ModelProto, name: str, values: np.ndarray) -> str:
     taken = {tensor.name for tensor in model.graph.initializer} | {name for node in model.graph.node for name in node.output}
-    free, number = name, 2
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
+    free = find_free_name(name, taken, "_")
     model.graph.initializer.append(numpy_helper.from_array(values, free))
     return free

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from sightline.compiler.importers.graph_writer import keep_needed
+from sightline.compiler.importers.graph_writer import find_free_name, keep_needed
 from sightline.compiler.importers.onnx.reading import MAX_TENSOR_ELEMENTS, iterate_nodes, iterate_tensors, one_line
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.runtime.backends.onnxruntime import find_engine_errors
@@ -46,10 +46,8 @@ def name_nodes(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.name and counts[node.name] == 1:
             continue
-        base = node.name or next(name for name in node.output if name)
-        node.name, number = base, 2
-        while node.name in taken:
-            node.name, number = f"{base}_{number}", number + 1
+        wanted = node.name or next(name for name in node.output if name)
+        node.name = find_free_name(wanted, taken, "_")
         taken.add(node.name)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from sightline.compiler.importers.graph_writer import BATCH, TO_NCHW, TO_NHWC, GraphWriter
+from sightline.compiler.importers.graph_writer import BATCH, TO_NCHW, TO_NHWC, GraphWriter, find_free_name
 from sightline.compiler.importers.importer import ImportOptions
 from sightline.compiler.importers.openvino import (
     ops_elementwise,
@@ -117,9 +117,7 @@ def name_outputs(model: Model, picture: Picture) -> tuple[tuple[str, bool], ...]
     for output in model.outputs:
         stated = str(output.node.friendly_name).split("/sink_port_")[0]
         wanted = clean_name(find_output_name(output) if output.names and stated in output.names else stated)
-        name, number = wanted, 2
-        while name in {one for one, _ in named} | {picture.name}:
-            name, number = f"{wanted}:{number}", number + 1
+        name = find_free_name(wanted, {one for one, _ in named} | {picture.name})
         named.append((name, picture.nhwc and len(get_dimensions(output)) == 4))
     return tuple(named)
 
