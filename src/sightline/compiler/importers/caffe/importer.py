@@ -70,15 +70,15 @@ class CaffeImporter:
         kept = {*outputs, *(value for layer in priors for value in layer.reads)}
         written = write_graph(network, fold_layers(layers, kept), outputs, shape)
         decode, notes = _read_decode(detection, priors, written, shape)
-        picture = read_stated(network, shape[0], prototxt.parent)
+        stated, input_notes = read_stated(network, shape[0], prototxt.parent)
         return ImportedGraph(
             framework=self.name,
             graph=written.graph,
-            stated=picture.stated,
+            stated=stated,
             source=OpencvNetwork(network, layers, written.tensors, outputs, content),
             files=(path, caffemodel if path == prototxt else prototxt),
             decode=decode,
-            notes=(*network.notes, *_note_statistics(layers), *picture.notes, *notes),
+            notes=(*network.notes, *_note_statistics(layers), *input_notes, *notes),
         )
 
 

@@ -5,7 +5,6 @@ Caffe's data layers decode with OpenCV, so three channels are blue, green, red; 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,6 @@ from sightline.core.errors import InvalidInput
 
 MOST_MEAN_BYTES = 64 * 2**20
 COLOURS: dict[int, Colour] = {1: "GRAY", 3: "BGR"}
-
-
-@dataclass(frozen=True)
-class StatedPicture:
-    """The stated input, and what a user should know about it."""
-
-    stated: StatedInput
-    notes: tuple[str, ...]
 
 
 def choose_shape(network: Network, layers: Sequence[Layer], options: ImportOptions) -> tuple[int, int, int]:
@@ -47,8 +38,10 @@ def choose_shape(network: Network, layers: Sequence[Layer], options: ImportOptio
     return channels, height, width
 
 
-def read_stated(network: Network, channels: int, folder: Path) -> StatedPicture:
-    """What the file says of its input. Raises: InvalidInput for a transform that does not fit the channels.
+def read_stated(network: Network, channels: int, folder: Path) -> tuple[StatedInput, tuple[str, ...]]:
+    """What the file says of its input, and what a user should know about it.
+
+    Raises: InvalidInput for a transform that does not fit the channels.
 
     Args:
         channels: of the input.
@@ -56,7 +49,7 @@ def read_stated(network: Network, channels: int, folder: Path) -> StatedPicture:
     """
     transform = network.transform
     if transform is None:
-        return StatedPicture(StatedInput(colour="GRAY" if channels == 1 else None), ())
+        return StatedInput(colour="GRAY" if channels == 1 else None), ()
     scale = transform.number("scale", 1.0)
     if scale <= 0:
         raise InvalidInput(f"line {transform.line}: expected a positive scale, got {scale}; correct the prototxt")
@@ -67,7 +60,7 @@ def read_stated(network: Network, channels: int, folder: Path) -> StatedPicture:
         std=(1.0 / scale,) * channels,
         resize="stretch" if transform.child("resize_param").text("resize_mode") in ("WARP", "1") else None,
     )
-    return StatedPicture(stated, notes)
+    return stated, notes
 
 
 def _find_channels(network: Network, layers: Sequence[Layer], options: ImportOptions) -> int:

@@ -16,16 +16,7 @@ from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 MAX_BYTES = 2_000_000_000  # protobuf's limit for one message; every engine here reads a graph as one message
 MAX_TENSOR_ELEMENTS = 1 << 29  # of one tensor for one picture, 2 GiB of float32: no picture network comes near it
-FIRST_TAGS = (
-    0x08,
-    0x12,
-    0x1A,
-    0x22,
-    0x28,
-    0x32,
-    0x3A,
-    0x42,
-)  # field numbers 1-8 of ModelProto with their wire types (onnx.proto)
+FIRST_BYTES = frozenset(b"\x08\x12\x1a\x22\x28\x32\x3a\x42")  # fields 1 to 8 of ModelProto with their wire types (onnx.proto)
 
 
 def looks_like_onnx(path: Path) -> bool:
@@ -34,7 +25,7 @@ def looks_like_onnx(path: Path) -> bool:
         if path.suffix.lower() != ".onnx" or not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(1)[:1] in {bytes([tag]) for tag in FIRST_TAGS}
+            return not FIRST_BYTES.isdisjoint(file.read(1))
     except (OSError, ValueError):
         return False
 

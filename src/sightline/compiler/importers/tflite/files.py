@@ -9,7 +9,7 @@ more.
 import functools
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -321,10 +321,8 @@ def _check_order(file: TfliteFile) -> None:
 
 def _list_numbers(values: Any) -> tuple[int, ...]:
     """A vector as numbers; the generated readers give 0 for one that is left out."""
-    return () if isinstance(values, int) else tuple(_iterate(values))
-
-
-def _iterate(values: np.ndarray) -> Iterator[int]:
+    if isinstance(values, int):
+        return ()
     if len(values) > MAX_RECORDS:
         raise ValueError(f"a vector of {len(values)} numbers")
-    return (int(value) for value in values)
+    return tuple(int(value) for value in values)
