@@ -62,6 +62,40 @@ def test_sizes_are_told_apart():
     assert "map_small" not in only_large and only_large["map_large"] == 0.0
 
 
+def test_all_numbers_of_a_picture_by_hand():
+    small = [box("a", (25 * place, 0, 25 * place + 20, 20)) for place in range(8)]
+    medium = [box("a", (60 * place, 100, 60 * place + 50, 150)) for place in range(4)]
+    large = [box("a", (0, 200, 200, 300)), box("a", (300, 200, 500, 400))]
+    found = [*small, *medium[:3], box("a", (0, 200, 200, 350))]  # the last has IoU 2 / 3 with a large one: right at 4 of 10
+    predicted = [box("a", one.box_xyxy, confidence=0.95 - 0.05 * place) for place, one in enumerate(found[:-1])]
+    predicted.append(box("a", found[-1].box_xyxy, confidence=0.2))
+    metrics = judge([([*small, *medium, *large], predicted)], names=("a",)).compute()
+    # Precision is 1 up to the highest recall, 11 or 12 of 14: at the recalls 0 .. 0.78 or 0 .. 0.85.
+    ap = (4 * 86 + 6 * 79) / 1010
+    assert metrics.values == pytest.approx(
+        {
+            "map": ap,
+            "map50": 86 / 101,
+            "map75": 79 / 101,
+            "map_small": 1,
+            "map_medium": 76 / 101,  # recall 3 / 4
+            "map_large": 0.4 * 51 / 101,  # recall 1 / 2
+            "ar1": 1 / 14,  # of the surest one alone, ten, a hundred of a picture
+            "ar10": 10 / 14,
+            "ar100": (11 + 0.4) / 14,
+            "ar_small": 1,
+            "ar_medium": 3 / 4,
+            "ar_large": 0.4 / 2,
+            "best_confidence": 0.13,  # the middle of 0.05 .. 0.20
+            "best_f1": 24 / 26,
+        }
+    )
+    # From 0.25 on eleven are shown, all of them right.
+    assert metrics.per_category["a"] == pytest.approx(
+        {"ap": ap, "ap50": 86 / 101, "precision": 1, "recall": 11 / 14, "f1": 22 / 25, "truth": 14}
+    )
+
+
 def test_masks_are_compared_as_masks():
     left, right = np.zeros((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     left[100:200, 100:150] = True

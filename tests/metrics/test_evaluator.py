@@ -1,14 +1,16 @@
 import json
 
 import msgspec
+import numpy as np
 import pytest
 
 from sightline.core.categories import Categories
 from sightline.core.errors import NotFound
+from sightline.imaging.masks import label_map_to_annotations
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
-from .scenes import box
+from .scenes import NAMES, box, label
 
 CATEGORIES = Categories(["a", "b"])
 
@@ -34,6 +36,53 @@ def test_metrics_are_finite_and_fit_into_json(task, truth, predicted):
     content = json.loads(msgspec.json.encode(evaluator.compute()), parse_constant=pytest.fail)
     numbers = [*content["values"].values(), *(value for row in content["per_category"].values() for value in row.values())]
     assert all(isinstance(number, float | int) for number in numbers)  # JSON would hold null for NaN
+
+
+def make_pictures(task, categories, rng, count=8):
+    """(truth, predicted) of pictures; now and then one has nothing of a kind; "d" occurs in no truth."""
+    if task == "semantic":
+        maps = [rng.choice([0, 1, 2, 9], (2, 3, 3), p=[0.3, 0.3, 0.1, 0.3]) for _ in range(count)]
+        return [tuple(label_map_to_annotations(side, categories) for side in pair) for pair in maps]
+    draw = [list(NAMES[:3]), list(NAMES)]
+    sizes = [
+        (rng.integers(0, 2), rng.integers(0, 3)) if task == "classification" else rng.integers(0, 4, 2) for _ in range(count)
+    ]
+    names = [[rng.choice(all_of, size, replace=False) for all_of, size in zip(draw, pair, strict=True)] for pair in sizes]
+    return [([label(one) for one in true], [label(one, float(rng.random())) for one in said]) for true, said in names]
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "unlabelled"),
+    [
+        ("classification", "recall", "background"),
+        ("multilabel", "f1", "background"),
+        ("semantic", "iou", "background"),
+        ("semantic", "iou", "ignore"),
+    ],
+)
+def test_weights_are_the_same_as_adding_a_picture_so_often(task, score, unlabelled, rng):
+    categories = Categories(NAMES)
+    pictures = make_pictures(task, categories, rng)
+    weights = np.concatenate([rng.multinomial(8, np.full(8, 1 / 8), 6), np.eye(8, dtype=np.int64), np.zeros((1, 8), np.int64)])
+
+    def judge(times):
+        evaluator = make_evaluator(task, categories, unlabelled)
+        for (truth, predicted), often in zip(pictures, times, strict=True):
+            for _ in range(often):
+                evaluator.add(truth, predicted, 3, 3)
+        return evaluator
+
+    once = judge(np.ones(8, int))
+    resampled = once.resample(weights)
+    for row, times in enumerate(weights):
+        metrics = judge(times).compute()
+        occur = [metrics.per_category.get(name, {}).get("truth", 0) > 0 for name in once.category_names]
+        expected = [
+            metrics.per_category[name][score] if there else np.nan
+            for name, there in zip(once.category_names, occur, strict=True)
+        ]
+        np.testing.assert_allclose(resampled.per_category[row], expected, atol=1e-12)
+        np.testing.assert_allclose(resampled.primary[row], metrics.primary if any(occur) else np.nan, atol=1e-12)
 
 
 def test_unlabelled_pixels_reach_the_evaluator():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.metrics.intervals import draw_weights, paired_proportion_change, summarise_changes
+from sightline.metrics.intervals import Interval, draw_weights, paired_proportion_change, summarise_changes
 
 
 def test_the_paired_change_by_hand():
@@ -24,7 +24,12 @@ def test_no_change_in_few_pictures_proves_little():
     interval = paired_proportion_change(same, same)
     assert interval.estimate == 0.0
     assert interval.low < -0.15 and interval.high > 0.15
-    assert paired_proportion_change(np.zeros(0, bool), np.zeros(0, bool)).low == -1
+    assert paired_proportion_change(np.zeros(0, bool), np.zeros(0, bool)) == Interval(0, -1, 1)
+    # One lost of one: (0 + 1) and (1 + 1) of 3, so -1/3 ± 1.96 * root((1 - 1/9) / 3) = -1/3 ± 1.0669, cut off at what can be.
+    one, none = np.ones(1, bool), np.zeros(1, bool)
+    lost, gained = paired_proportion_change(one, none), paired_proportion_change(none, one)
+    assert (lost.estimate, lost.low, lost.high) == (-1, -1, pytest.approx(0.7336, abs=1e-4))
+    assert (gained.estimate, gained.low, gained.high) == (1, pytest.approx(-0.7336, abs=1e-4), 1)
 
 
 def test_the_paired_change_covers_the_truth_about_95_times_in_100():
@@ -62,5 +67,5 @@ def test_the_bootstrap_of_a_mean_agrees_with_the_normal_interval(rng):
 
 def test_changes_that_are_not_known_are_left_out():
     assert summarise_changes(0.5, np.array([np.nan, 0.5, 0.5])).low == 0.5
-    unknown = summarise_changes(math.nan, np.array([np.nan]))
-    assert (unknown.estimate, unknown.low, unknown.high) == (0, -1, 1)
+    for estimate, changes in ((math.nan, [np.nan]), (math.nan, [0.5]), (0.5, [np.nan])):
+        assert summarise_changes(estimate, np.array(changes)) == Interval(0, -1, 1)

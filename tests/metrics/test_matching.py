@@ -5,7 +5,7 @@ from sightline.core.categories import Categories
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.matching import compute_average_precision, join_matches, match_image
 
-from .scenes import NAMES, SIZE, make_scenes
+from .scenes import NAMES, SIZE, box, make_scenes
 
 
 def judge(scenes, geometry="box"):
@@ -40,6 +40,16 @@ def test_weights_are_the_same_as_repeating_the_pictures(seed):
         assert judge(repeated).compute().primary == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("found", "true", "recalls"), [(19, 20, 95), (7, 25, 29), (14, 25, 57), (3, 3, 101)])
+def test_a_recall_that_is_nearly_reached_counts_as_coco_compares_it(found, true, recalls):
+    # The recalls 0.95, 0.28 and 0.56 are numbers near these: 19 / 20 is less than the first, 7 / 25 not than the second.
+    truth = [box("a", (20 * place, 0, 20 * place + 10, 10)) for place in range(true)]
+    predicted = [box("a", one.box_xyxy, confidence=0.9) for one in truth[:found]]
+    evaluator = judge([(truth, predicted)])
+    assert evaluator.compute().primary == pytest.approx(recalls / 101, abs=1e-12)
+    assert evaluator.resample(np.ones((1, 1), np.int64)).primary[0] == pytest.approx(recalls / 101, abs=1e-12)
+
+
 def test_many_predictions_in_one_picture_are_cut_at_a_hundred():
     scenes = make_scenes(4, 3)
     crowded = [(truth, predicted * 12) for truth, predicted in scenes]
@@ -53,6 +63,12 @@ def test_of_equal_overlaps_the_last_is_taken_and_each_only_once():
     match = match_image(ious, np.array([0.9, 0.8, 0.7]), np.zeros(2, bool))
     assert match.matched[0].tolist() == [True, True, False]
     assert match.truth == 2
+
+
+@pytest.mark.parametrize(("iou", "thresholds"), [(0.5, 1), (0.499, 0), (0.75, 6), (1.0, 10)])
+def test_an_overlap_of_exactly_a_threshold_is_enough(iou, thresholds):
+    match = match_image(np.array([[iou]]), np.array([0.9]), np.zeros(1, bool))
+    assert match.matched[:, 0].tolist() == [True] * thresholds + [False] * (10 - thresholds)
 
 
 def test_a_resample_without_truth_is_not_known():

@@ -6,7 +6,8 @@ import pytest
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.metrics.detection import DetectionEvaluator
-from sightline.metrics.thresholds import CANDIDATES, find_best_confidence
+from sightline.metrics.matching import IOU_THRESHOLDS, CategoryMatches
+from sightline.metrics.thresholds import CANDIDATES, compute_f1, find_best_confidence
 
 
 def box(x: float, confidence: float | None = None) -> Annotation:
@@ -27,6 +28,33 @@ def test_without_true_objects_there_is_none() -> None:
     evaluator = DetectionEvaluator(Categories(["a"]))
     evaluator.add([], [box(0, 0.9)], 100, 20)
     assert find_best_confidence(evaluator.match()) is None
+
+
+def make_matches(confidences: list[float], right: list[int], ignored: list[int], truth: list[int]) -> CategoryMatches:
+    """Predictions of one picture; at any IoU above 0.5 all of them are wrong."""
+    matched, passed_over = np.zeros((2, len(IOU_THRESHOLDS), len(confidences)), bool)
+    matched[0], passed_over[0] = right, ignored
+    places = np.zeros(len(confidences), np.int64)
+    return CategoryMatches(places, np.array(confidences), matched, passed_over, np.array(truth, np.int64))
+
+
+def test_f1_by_hand_changes_at_the_confidence_of_each_prediction_itself() -> None:
+    # The third lies in a crowd and counts neither way.
+    matches = make_matches([0.9, 0.6, 0.5, 0.3], right=[1, 0, 0, 1], ignored=[0, 0, 1, 0], truth=[2, 1])
+    f1 = dict(zip(CANDIDATES.tolist(), compute_f1(matches), strict=True))
+    assert (min(f1), max(f1), len(f1)) == (0.05, 0.95, 91)
+    assert [f1[at] for at in (0.95, 0.91)] == [0, 0]
+    assert [f1[at] for at in (0.9, 0.61)] == pytest.approx([2 / 4] * 2)
+    assert [f1[at] for at in (0.6, 0.5, 0.31)] == pytest.approx([2 / 5] * 3)
+    assert [f1[at] for at in (0.3, 0.05)] == pytest.approx([4 / 6] * 2)
+
+
+def test_the_middle_of_the_best_confidences_for_the_mean_of_the_categories_that_occur() -> None:
+    many = make_matches([0.9, 0.6, 0.5, 0.3], right=[1, 0, 0, 1], ignored=[0, 0, 1, 0], truth=[2, 1])
+    one = make_matches([0.2], right=[1], ignored=[0], truth=[1])
+    none = make_matches([0.7], right=[0], ignored=[0], truth=[0])
+    # All right things are shown up to 0.2: of the 16 candidates 0.05 .. 0.20 the ninth. F1 is then 4 / 6 and 1.
+    assert find_best_confidence([many, one, none]) == (0.13, pytest.approx(5 / 6))
 
 
 def test_it_equals_counting_again_at_every_threshold(rng: np.random.Generator) -> None:

@@ -153,10 +153,11 @@ def _count_before(per_prediction: np.ndarray[Any, np.dtype[np.int32]], counted_a
 def _read_envelope(envelope: Doubles, hits: np.ndarray[Any, np.dtype[np.int32]], needed: Indices) -> Doubles:
     """`(B, 101)` precision at each recall: the envelope at the first place with enough hits; 0 where there is none.
 
-    Rows are searched all at once: row b is lifted by b times more than any count, so that the rows rise one after the other.
+    Rows are searched all at once: row b is lifted by b times more than any count, so that the rows rise one after the other. No
+    row has more hits than recall 1 needs.
     """
     resamples, places = hits.shape
-    lift = np.arange(resamples, dtype=np.int64)[:, None] * (max(int(hits.max()), int(needed.max())) + 1)
+    lift = np.arange(resamples, dtype=np.int64)[:, None] * (int(needed.max()) + 1)
     found = np.searchsorted((hits + lift).ravel(), (needed + lift).ravel()).reshape(needed.shape)
     found -= np.arange(resamples)[:, None] * places
     padded: Doubles = np.pad(envelope, ((0, 0), (0, 1)))

@@ -32,10 +32,10 @@ def find_best_confidence(categories: Sequence[CategoryMatches]) -> tuple[float, 
 
 
 def compute_f1(matches: CategoryMatches) -> np.ndarray:
-    """F1 of one category at each of `CANDIDATES`, `(thresholds,)` float64: 2 right / (predicted + true)."""
+    """F1 of one category that has true objects, at each of `CANDIDATES`, `(thresholds,)`: 2 right / (predicted + true)."""
     counted = ~matches.ignored[IOU_50]
     # Predictions fall in confidence: those at or above a threshold are a prefix.
     lengths = np.searchsorted(-matches.confidences, -CANDIDATES, side="right")
     predicted = np.concatenate([[0], np.cumsum(counted)])[lengths]
     right = np.concatenate([[0], np.cumsum(matches.matched[IOU_50])])[lengths]
-    return np.asarray(2.0 * right / np.maximum(1, predicted + matches.truth.sum()))
+    return np.asarray(2.0 * right / (predicted + matches.truth.sum()))
