@@ -1,9 +1,12 @@
 """Assignment of cells to objects, against small cases by hand and a slow loop."""
 
+import math
+
 import msgspec
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from sightline.training.anchor_free_loss import AnchorFreeLoss, cell_centres
 from sightline.training.box_assignment import NO_OBJECT, Truth, assign_cells, pad_truth, pair_iou
@@ -63,6 +66,61 @@ def test_twin_objects_never_share_a_cell() -> None:
     assert found.object.tolist() == [0, 0, 0, 0]
 
 
+def overlap_slowly(box: list[float], other: list[float]) -> tuple[float, float]:
+    """IoU and generalised IoU of two boxes xyxy."""
+    width, height = (max(0.0, min(box[2 + at], other[2 + at]) - max(box[at], other[at])) for at in (0, 1))
+    union = sum((one[2] - one[0]) * (one[3] - one[1]) for one in (box, other)) - width * height
+    hull = math.prod(max(box[2 + at], other[2 + at]) - min(box[at], other[at]) for at in (0, 1))
+    return width * height / union, width * height / union - (hull - union) / hull
+
+
+def assign_slowly(scores: Tensor, boxes: Tensor, truth: Truth, centres: Tensor, stride: float) -> dict[tuple, float]:
+    """Strength of each (picture, cell, object), cell by cell."""
+    strengths: dict[tuple, float] = {}
+    for picture, labels in enumerate(truth.labels.tolist()):
+        claims: dict[int, list[tuple[float, int, float]]] = {}  # of each cell: how well it suits, the object, IoU
+        for item, label in enumerate(labels):
+            if label == NO_OBJECT:
+                continue
+            own = truth.boxes_xyxy[picture, item].tolist()
+            suits = []
+            for cell, centre in enumerate(centres.tolist()):
+                off = [abs(centre[at] - (own[at] + own[2 + at]) / 2) for at in (0, 1)]
+                if all(off[at] < max((own[2 + at] - own[at]) / 2, stride / 2 + 1e-3) for at in (0, 1)):
+                    iou, _ = overlap_slowly(boxes[picture, cell].tolist(), own)
+                    score = float(scores[picture, cell, label])
+                    suits.append((math.sqrt(score) * iou**4 + 1e-9 + 1e-7 / (1 + math.hypot(*off) ** 2), cell, iou))
+            for suit, cell, iou in sorted(suits, reverse=True)[:10]:
+                claims.setdefault(cell, []).append((suit, item, iou))
+        won = {cell: max(claim) for cell, claim in claims.items()}
+        for cell, (suit, item, _) in won.items():
+            mine = [(other_suit, iou) for other_suit, other, iou in won.values() if other == item]
+            strengths[picture, cell, item] = suit / max(mine)[0] * max(iou for _, iou in mine)
+    return strengths
+
+
+def make_scene(seed: int, pictures: int = 3) -> tuple[Tensor, Tensor, Truth, Tensor]:
+    """Scores, boxes, truth, centres of a network of two strides that has learnt a little."""
+    rng = np.random.default_rng(seed)
+    centres, strides = cell_centres(64, 48, (8, 16))
+    corners = [rng.uniform(0, 40, (count, 2)) for count in rng.integers(0, 6, pictures)]
+    objects = [np.concatenate([low, low + rng.uniform(2, 24, low.shape)], 1) for low in corners]
+    truth = pad_truth(objects, [rng.integers(0, 3, len(one)) for one in objects])
+    sides = torch.from_numpy(rng.uniform(0.3, 2, (pictures, len(centres), 4)).astype(np.float32)) * strides
+    boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], -1)
+    return torch.from_numpy(rng.random((pictures, len(centres), 3)).astype(np.float32)), boxes, truth, centres
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_assignment_agrees_with_a_slow_loop(seed: int) -> None:
+    scores, boxes, truth, centres = make_scene(seed)
+    found = assign_cells(scores, boxes, truth, centres, 8)
+    places = list(zip(found.picture.tolist(), found.cell.tolist(), found.object.tolist(), strict=True))
+    expected = assign_slowly(scores, boxes, truth, centres, 8)
+    assert sorted(places) == sorted(expected)
+    assert found.strength.tolist() == pytest.approx([expected[place] for place in places], rel=1e-3, abs=1e-6)
+
+
 def test_no_more_than_ten_cells_answer_for_an_object() -> None:
     boxes = torch.tensor([[0.0, 0, 32, 32]]).expand(1, 16, 4) + torch.arange(16)[None, :, None] * 0.01
     found = assign_cells(torch.full((1, 16, 1), 0.5), boxes, make_truth([[0, 0, 32, 32]], [0]), CENTRES, 8)
@@ -80,6 +138,31 @@ def test_the_loss_falls_when_boxes_and_scores_fit_better() -> None:
     poor = sum(part.item() for part in loss((scores, sides), truth).values())
     better = sum(part.item() for part in loss((good, sides), truth).values())
     assert better < poor
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_loss_is_that_of_its_papers_cell_by_cell(seed: int) -> None:
+    """Varifocal loss: targets weigh themselves, the rest 0.75 p²; boxes: 1 - GIoU, weighed by the target, at least 0.05."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = make_scene(seed, pictures=2)[2]
+    outputs = [torch.randn(2, count, 48 // stride, 64 // stride, generator=generator) for stride in (8, 16) for count in (3, 4)]
+    loss = AnchorFreeLoss(64, 48, (8, 16), side_scale=1.5)
+    logits, boxes = loss.decode(outputs)
+    found = assign_cells(logits.sigmoid(), boxes, truth, loss.centres_xy, loss.smallest_stride)
+    targets, box, weights = {}, 0.0, 0.0
+    for picture, cell, item, strength in zip(*(one.tolist() for one in found), strict=True):
+        targets[picture, cell, int(truth.labels[picture, item])] = strength
+        _, giou = overlap_slowly(boxes[picture, cell].tolist(), truth.boxes_xyxy[picture, item].tolist())
+        weight = max(strength, 0.05)
+        box, weights = box + (1 - giou) * weight, weights + weight
+    category = 0.0
+    for place, score in np.ndenumerate(logits.sigmoid().double().numpy()):
+        target = targets.get(place, 0.0)
+        emphasis = target + 1e-3 if target else 0.75 * score**2
+        category -= emphasis * (target * math.log(score) + (1 - target) * math.log(1 - score))
+    parts = loss(outputs, truth)
+    assert parts["category"].item() == pytest.approx(category / max(1, weights), rel=1e-4)
+    assert parts["box"].item() == pytest.approx(2.5 * box / max(1, weights), rel=1e-4)
 
 
 def test_the_loss_of_a_batch_without_objects_is_finite_and_has_a_gradient() -> None:

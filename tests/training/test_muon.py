@@ -37,6 +37,33 @@ def test_it_finds_the_minimum_of_a_quadratic() -> None:
     assert float((layer.weight.detach() - goal).square().sum()) < 0.05 * first
 
 
+def test_a_step_by_hand_of_kernels_of_two_shapes() -> None:
+    """Nesterov's look ahead of an average of gradients, made orthogonal, 0.2 of the rate as root mean square; then decay."""
+    torch.manual_seed(5)
+    kernels = [torch.randn(shape) for shape in ((4, 2, 3, 3), (8, 3, 1, 1), (4, 2, 3, 3))]
+    parameters = [nn.Parameter(kernel.clone()) for kernel in kernels]
+    optimiser = Muon([{"params": parameters, "orthogonal": True, "weight_decay": 0.5}], lr=0.1)
+    averages = [torch.zeros_like(kernel) for kernel in kernels]
+    for _ in range(3):
+        for index, parameter in enumerate(parameters):
+            gradient = torch.randn_like(parameter)
+            parameter.grad = gradient
+            averages[index] = 0.95 * averages[index] + 0.05 * gradient
+            ahead = 0.05 * gradient + 0.95 * averages[index]
+            update = orthogonalise([ahead.flatten(1)[None]])[0][0].reshape(ahead.shape)
+            longer = max(len(kernels[index]), kernels[index][0].numel())
+            kernels[index] = (1 - 0.1 * 0.5) * kernels[index] - 0.1 * 0.2 * longer**0.5 * update
+        optimiser.step()
+    for parameter, expected in zip(parameters, kernels, strict=True):
+        assert torch.allclose(parameter, expected, atol=1e-5)
+
+
+def test_a_kernel_without_a_gradient_stays() -> None:
+    kernel = nn.Parameter(torch.ones(2, 2, 1, 1))
+    Muon([{"params": [kernel], "orthogonal": True, "weight_decay": 0.5}], lr=0.1).step()
+    assert torch.equal(kernel, torch.ones(2, 2, 1, 1))
+
+
 def test_groups_that_are_not_orthogonal_step_as_adamw() -> None:
     torch.manual_seed(3)
     ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
