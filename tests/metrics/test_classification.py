@@ -18,7 +18,7 @@ def test_counts_by_hand():
     metrics = judge(
         [
             ("a", [("a", 0.9), ("b", 0.1)]),
-            ("a", [("b", 0.6), ("a", 0.4)]),
+            ("a", [("b", 0.6), ("a", 0.4), ("c", 0.0)]),
             ("a", [("a", 0.5)]),
             ("b", [("b", 0.8)]),
             ("b", [("c", 0.4), ("b", 0.7)]),  # not sorted: the surest decides
@@ -37,15 +37,17 @@ def test_counts_by_hand():
 
 def test_top_5_looks_at_the_five_surest():
     ranked = [(name, 1 - place / 10) for place, name in enumerate("abcdefg")]
-    metrics = judge([("a", ranked), ("e", ranked), ("f", ranked), ("g", ranked)], "abcdefg")
+    metrics = judge([("a", ranked), ("e", ranked), ("f", ranked), ("g", ranked), ("", ranked)], "abcdefg")
     assert metrics.values["top1"] == 1 / 4
     assert metrics.values["top5"] == 2 / 4
+    assert "top5" not in judge([("a", ranked[:5])], "abcde").values
 
 
 def test_a_picture_without_an_answer_is_wrong_and_has_a_column():
     metrics = judge([("a", []), ("b", [("b", 0.5)])], "ab")
     assert metrics.primary == 0.5
     assert metrics.confusion == [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert judge([("a", [("b", 0.5)])], "ab").confusion == [[0, 1], [0, 0]]  # all are answered
 
 
 def test_a_picture_without_a_label_is_left_out():

@@ -48,7 +48,7 @@ def make_pictures(task, categories, rng, count=8):
         (rng.integers(0, 2), rng.integers(0, 3)) if task == "classification" else rng.integers(0, 4, 2) for _ in range(count)
     ]
     names = [[rng.choice(all_of, size, replace=False) for all_of, size in zip(draw, pair, strict=True)] for pair in sizes]
-    return [([label(one) for one in true], [label(one, float(rng.random())) for one in said]) for true, said in names]
+    return [([label(one) for one in true], [label(one, round(float(rng.random()), 1)) for one in said]) for true, said in names]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,16 @@ def test_weights_are_the_same_as_adding_a_picture_so_often(task, score, unlabell
         ]
         np.testing.assert_allclose(resampled.per_category[row], expected, atol=1e-12)
         np.testing.assert_allclose(resampled.primary[row], metrics.primary if any(occur) else np.nan, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("task", "threshold", "shown"), [("multilabel", None, 0.5), ("detection", None, 0.25), ("detection", 0.4, 0.4)]
+)
+def test_what_a_user_is_shown_counts_from_the_threshold_on(task, threshold, shown):
+    for confidence, f1 in ((shown, 1.0), (shown - 0.01, 0.0)):
+        evaluator = make_evaluator(task, CATEGORIES, threshold=threshold)
+        evaluator.add([box("a", (1, 1, 3, 3))], [box("a", (1, 1, 3, 3), confidence=confidence)], 8, 8)
+        assert evaluator.compute().per_category["a"]["f1"] == f1
 
 
 def test_unlabelled_pixels_reach_the_evaluator():

@@ -23,7 +23,7 @@ class ClassificationEvaluator:
         self.category_names = categories.names
         self._truth: list[int] = []  # -1: no label
         self._answers: list[int] = []  # -1: no answer
-        self._in_top: list[bool] = []
+        self._in_top: list[bool] = []  # False: no label
 
     @property
     def images(self) -> int:
@@ -55,9 +55,7 @@ class ClassificationEvaluator:
         }
         values = {"top1": ratio(int(correct.sum()), labelled)}
         if len(self.categories) > TOP:
-            values["top5"] = ratio(
-                sum(hit for hit, label in zip(self._in_top, self._truth, strict=True) if label >= 0), labelled
-            )
+            values["top5"] = ratio(sum(self._in_top), labelled)
         scores = [row["f1"] for row in per_category.values() if row["truth"]]
         values["macro_f1"] = ratio(sum(scores), len(scores))
         unanswered = confusion[:, -1].any()
