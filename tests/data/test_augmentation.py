@@ -63,6 +63,45 @@ def test_geometry_is_weakened_evenly_and_mirrors_stay() -> None:
     assert weaken_geometry(strong, 1) == strong
 
 
+def check_range(values: np.ndarray, low: float, high: float) -> None:
+    """300 draws fill a range and do not leave it."""
+    margin = 0.05 * (high - low)
+    assert low - 1e-9 <= values.min() < low + margin
+    assert high - margin < values.max() <= high + 1e-9
+
+
+def draw_affines(settings: AugmentationSettings) -> np.ndarray:
+    """300 variations of a picture of 64 x 48, `(300, 3, 3)`."""
+    return np.stack([random_affine(np.random.default_rng(seed), settings, 64, 48) for seed in range(300)])
+
+
+def test_each_setting_varies_the_picture_around_its_middle_up_to_its_limit() -> None:
+    zoomed, stretched = draw_affines(AugmentationSettings(scale=(0.5, 2))), draw_affines(AugmentationSettings(stretch=1.44))
+    check_range(np.log2(zoomed[:, 0, 0]), -1, 1)
+    assert abs(np.log2(zoomed[:, 0, 0]).mean()) < 0.15  # evenly in the logarithm
+    assert np.array_equal(zoomed[:, 0, 0], zoomed[:, 1, 1])
+    check_range(np.log(stretched[:, 0, 0] / stretched[:, 1, 1]), -np.log(1.44), np.log(1.44))
+    assert stretched[:, 0, 0] * stretched[:, 1, 1] == pytest.approx(1)
+    turned, sheared = draw_affines(AugmentationSettings(rotation_deg=30)), draw_affines(AugmentationSettings(shear_deg=10))
+    check_range(np.degrees(np.arctan2(turned[:, 1, 0], turned[:, 0, 0])), -30, 30)
+    check_range(np.degrees(np.arctan(sheared[:, 0, 1])), -10, 10)
+    check_range(np.degrees(np.arctan(sheared[:, 1, 0])), -10, 10)
+    for varied in (zoomed, stretched, turned, sheared):
+        assert np.allclose(varied @ [32, 24, 1], [32, 24, 1])
+    shifted = draw_affines(AugmentationSettings(shift=0.1))
+    check_range(shifted[:, 0, 2], -6.4, 6.4)
+    check_range(shifted[:, 1, 2], -4.8, 4.8)
+
+
+def test_flips_and_quarter_turns_are_as_often_as_asked_for() -> None:
+    assert np.array_equal(draw_affines(AugmentationSettings(flip_x=1))[0], [[-1, 0, 64], [0, 1, 0], [0, 0, 1]])
+    assert np.array_equal(draw_affines(AugmentationSettings(flip_y=1))[0], [[1, 0, 0], [0, -1, 48], [0, 0, 1]])
+    assert (draw_affines(AugmentationSettings(flip_x=0.2))[:, 0, 0] < 0).mean() == pytest.approx(0.2, abs=0.07)
+    turns = draw_affines(AugmentationSettings(quarter_turns=True))
+    angles = np.degrees(np.arctan2(turns[:, 1, 0], turns[:, 0, 0])).round() % 360
+    assert [(angles == angle).mean() for angle in (0, 90, 180, 270)] == pytest.approx([0.25] * 4, abs=0.08)
+
+
 def test_geometry_of_strength_zero_moves_nothing(rng: np.random.Generator) -> None:
     still = weaken_geometry(AugmentationSettings(scale=(0.5, 2), stretch=1.3, shift=0.2, rotation_deg=30, shear_deg=8), 0)
     assert random_affine(rng, still, 64, 48) == pytest.approx(np.eye(3))
@@ -92,6 +131,8 @@ def test_the_resize_rules_place_the_corners() -> None:
     assert warp_points(corners, fit_matrix(200, 100, 64, 64, "stretch")).tolist() == [[0, 0], [64, 64]]
     assert warp_points(corners, fit_matrix(200, 100, 64, 64, "letterbox")).tolist() == [[0, 16], [64, 48]]
     assert warp_points(corners, fit_matrix(200, 100, 64, 64, "centre_crop")).tolist() == [[-32, 0], [96, 64]]
+    # Cropped to a half, all is twice as large, around the middle.
+    assert warp_points(corners, fit_matrix(200, 100, 64, 64, "centre_crop", 0.5)).tolist() == [[-96, -32], [160, 96]]
 
 
 @pytest.mark.parametrize("settings", [STRONG, AXIS_ALIGNED], ids=["strong", "axis-aligned"])
@@ -147,9 +188,11 @@ def test_objects_that_leave_the_picture_are_dropped_and_the_rest_is_clipped() ->
     boxes = np.array([[0, 0, 10, 10], [40, 40, 60, 60], [70, 70, 78, 78]], np.float32)
     picture = LabelledPicture(np.zeros((80, 80, 3), np.uint8), boxes, np.array([0, 1, 2]), ((), (), ()))
     moved = warp_sample(picture, shift_matrix(-50, -45), 80, 80)
-    assert moved.labels.tolist() == [1, 2]  # half of the second stays, by hand
+    assert moved.labels.tolist() == [1, 2]  # 15 of 20 rows and 10 of 20 columns of the second stay: 3 / 8
     assert moved.boxes_xyxy.tolist() == [[0, 0, 10, 15], [20, 25, 28, 33]]
     assert moved.polygons == ((), ())
+    for least, labels in ((3 / 8, [1, 2]), (0.4, [2]), (0, [1, 2])):
+        assert warp_sample(picture, shift_matrix(-50, -45), 80, 80, least_visible=least).labels.tolist() == labels
 
 
 def test_a_picture_without_objects_stays_without() -> None:
@@ -179,6 +222,41 @@ def test_brightness_moves_the_mean_and_stays_in_range() -> None:
     means = {jitter_colours(image, np.random.default_rng(seed), settings).mean() for seed in range(8)}
     assert max(means) == 255
     assert min(means) < 200
+
+
+def jitter_level(level: int, settings: AugmentationSettings) -> np.ndarray:
+    """300 variations of one grey pixel, `(300, 3)`."""
+    pixel = np.full((1, 1, 3), level, np.uint8)
+    return np.stack([jitter_colours(pixel, np.random.default_rng(seed), settings)[0, 0] for seed in range(300)]).astype(float)
+
+
+def test_light_contrast_and_colour_change_up_to_their_limits() -> None:
+    light = jitter_level(100, AugmentationSettings(brightness=0.2))
+    check_range(light[:, 0], 100 - 51, 100 + 51)  # a fifth of 255; levels are cut to whole ones
+    assert (light[:, :1] == light).all()
+    for level in (67, 188):  # 60.5 below and above the middle, which contrast leaves where it is
+        contrast = jitter_level(level, AugmentationSettings(contrast=0.5))
+        check_range(np.abs(contrast[:, 2] + 0.5 - 127.5), 30, 91)  # 60.5 times 0.5 to 1.5
+        assert (contrast[:, :1] == contrast).all()
+    gains = jitter_level(100, AugmentationSettings(colour=0.3))
+    for channel in range(3):
+        check_range(gains[:, channel], 70, 130)
+    assert np.abs(np.corrcoef(gains.T) - np.eye(3)).max() < 0.2
+
+
+def test_erased_rectangles_cover_two_to_twenty_percent_anywhere() -> None:
+    sizes, edges = [], []
+    for seed in range(300):
+        x0, y0, x1, y1 = find_bounds(
+            erase_rectangle(np.zeros((400, 600, 3), np.uint8), np.random.default_rng(seed)).any(axis=2)
+        )
+        sizes.append(((x1 - x0) * (y1 - y0) / 240_000, np.log((y1 - y0) / (x1 - x0))))
+        edges.append((x0 / (600 - (x1 - x0)), y0 / (400 - (y1 - y0))))  # of the room there is
+    check_range(np.array(sizes)[:, 0], 0.0199, 0.2005)
+    check_range(np.array(sizes)[:, 1], -1.02, 1.02)
+    check_range(np.array(edges)[:, 0], 0, 1)
+    check_range(np.array(edges)[:, 1], 0, 1)
+    assert erase_rectangle(np.zeros((1, 1, 3), np.uint8), np.random.default_rng(0)).shape == (1, 1, 3)
 
 
 def test_erasing_paints_one_rectangle_on_a_copy(rng: np.random.Generator) -> None:

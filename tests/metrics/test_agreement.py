@@ -97,6 +97,7 @@ def test_a_lost_defect_is_no_small_change_beside_the_background():
     result = compare("semantic", side, other)
     assert result.parts == [(3, 4), (0, 4), (0, 0)]  # three of four pixels stay; all go; nothing there
     assert (result.label_agreement, result.flipped, result.shown) == (3 / 8, [0, 1], 8)
+    assert compare("semantic", other, side) == result  # a false defect counts as a lost one
 
 
 def test_a_background_that_has_masks_of_its_own_is_not_compared_either():

@@ -21,6 +21,10 @@ def test_the_surer_prediction_chooses_first():
     assert count([0], [0], [1, 0], [0.5, 0.9], [[0.9], [0.6]]) == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
+def test_of_equally_sure_predictions_the_earlier_chooses_first():
+    assert count([0], [0], [0, *[1] * 39], [0.9] * 40, [[0.9]] * 40) == [[1, 0, 0], [0, 0, 0], [0, 39, 0]]
+
+
 def test_a_crowd_excuses_and_is_never_missed():
     assert count([0], [1], [0, 1], [0.9, 0.9], [[0.8], [0.2]]) == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
 
