@@ -7,7 +7,7 @@ import pytest
 
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.comparison import CategoryChange, CompiledComparison, compare_tensors
-from sightline.compiler.gate import check_accuracy, check_fp32, check_layers, check_quantised, judge_candidate
+from sightline.compiler.gate import GateResult, check_accuracy, check_fp32, check_layers, check_quantised, judge_candidate
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
 
@@ -155,6 +155,53 @@ def test_a_rare_picture_that_is_not_finite_does_not_decide_and_two_of_twenty_one
 def compare_unlabelled(agreement: float, answers: int | None) -> CompiledComparison:
     plain = make_comparison(agreement - 1, agreement - 1, agreement - 1)
     return msgspec.structs.replace(plain, evidence="answers", candidate=agreement, answers=answers, per_category=())
+
+
+def judge(
+    precision: Precision, quantiser: str | None, comparison: CompiledComparison | None, max_drop: float = 0.01
+) -> GateResult:
+    candidate = Candidate("openvino", precision, quantiser, Path("a.xml"), Path("a.onnx"))
+    same = [{"a": np.array([[0.9, 0.1]])}]
+    checks = {"openvino": check_fp32("openvino", same, same, DECODE)}
+    return judge_candidate(candidate, checks, [make_row("Convolution", precision)], comparison, max_drop)
+
+
+@pytest.mark.parametrize(
+    ("precision", "quantiser", "evidence", "names"),
+    [
+        ("int8", "nncf", "labels", ["fp32 error", "int8 layers", "accuracy", "agreement"]),
+        ("int8", "nncf", "answers", ["fp32 error", "int8 layers", "agreement"]),
+        ("int8", "nncf", "tensors", ["fp32 error", "int8 layers", "tensors"]),
+        ("int8", None, "labels", ["fp32 error", "int8 layers", "accuracy", "agreement"]),  # it came quantised
+        ("int8", None, "tensors", ["fp32 error", "int8 layers", "agreement"]),  # stated only
+        ("bf16", None, "answers", ["fp32 error", "bf16 layers", "agreement"]),
+        ("fp32", None, "labels", ["fp32 error", "accuracy", "agreement"]),
+    ],
+)
+def test_each_candidate_must_prove_what_applies_to_it(
+    precision: Precision, quantiser: str | None, evidence: Literal["labels", "answers", "tensors"], names: list[str]
+) -> None:
+    lossy = msgspec.structs.replace(make_comparison(-0.3, -0.4, 0.0), evidence=evidence, answers=100)
+    gate = judge(precision, quantiser, lossy)
+    assert [check.name for check in gate.checks] == names
+    assert gate.passed is ((precision, quantiser, evidence) == ("int8", None, "tensors"))
+    assert [check.name for check in judge(precision, quantiser, None).checks] == names[: 1 if precision == "fp32" else 2]
+
+
+@pytest.mark.parametrize(("quantiser", "limit"), [("nncf", -0.01), (None, -0.1)])
+def test_answers_on_the_pictures_without_labels_are_judged_beside_the_labels(quantiser: str | None, limit: float) -> None:
+    both = msgspec.structs.replace(make_comparison(0.0, 0.0, 0.0), unlabelled=compare_unlabelled(0.95, 400))
+    *_, agreement, unlabelled = judge("int8", quantiser, both).checks
+    assert (agreement.name, agreement.limit, agreement.passed) == ("agreement", None, True)
+    assert (unlabelled.name, unlabelled.limit) == ("unlabelled", limit)
+    assert (unlabelled.value, unlabelled.passed) == (pytest.approx(-0.05), quantiser is None)
+
+
+def test_a_device_without_the_networks_own_precision_and_without_layers_is_judged_by_its_answers() -> None:
+    candidate = Candidate("hls4ml", "int8", "fixed", Path("a.json"), Path("a.onnx"))
+    gate = judge_candidate(candidate, {}, None, make_comparison(-0.02, -0.03, 0.0), 0.01)
+    assert [(check.name, check.passed) for check in gate.checks] == [("accuracy", False), ("agreement", True)]
+    assert gate.failures == [gate.checks[0].text] and not gate.passed
 
 
 def test_pictures_on_which_nothing_is_shown_prove_nothing() -> None:
