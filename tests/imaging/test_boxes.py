@@ -114,6 +114,15 @@ def test_a_faint_box_votes_for_itself_only():
     assert faint == pytest.approx([0.4])
 
 
+@pytest.mark.parametrize(("rival", "votes"), [(0.05, 1), (0.049, 0)])
+def test_what_is_voted_where_nothing_else_is_said(rival, votes):
+    boxes, scores = np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32), np.array([0.8, rival], np.float32)
+    voted, support = vote_boxes(np.array([0]), boxes, scores, np.array([0, 0]), iou_threshold=0.6)
+    weight = votes * rival * math.exp(-(0.1**2) / 0.02)  # IoU 0.9
+    assert voted[0] == pytest.approx([0, 0, 10, (0.8 * 10 + weight * 9) / (0.8 + weight)])
+    assert support == pytest.approx([0.8**0.7 * ((0.8 + votes * rival) / 5) ** 0.3])
+
+
 def test_among_boxes_at_random_votes_raise_no_score(rng):
     boxes, scores, labels = draw_boxes(rng, 80), rng.uniform(0.01, 1, 80).astype(np.float32), rng.integers(0, 2, 80)
     kept = suppress_boxes(boxes, scores, labels, 0.3, 100)
@@ -147,9 +156,10 @@ def test_a_score_of_zero_keeps_its_place():
     assert support.tolist() == [pytest.approx(0, abs=1e-6)]
 
 
-def test_an_empty_box_stays_where_it_is():
+@pytest.mark.parametrize("score", [0.5, 0.0])
+def test_an_empty_box_stays_where_it_is(score):
     voted, support = vote_boxes(
-        np.array([0]), np.array([[5, 5, 5, 9]]), np.array([0.5]), np.array([0]), iou_threshold=1.0, voters=1
+        np.array([0]), np.array([[5, 5, 5, 9]]), np.array([score]), np.array([0]), iou_threshold=1.0, voters=1
     )
     assert voted.tolist() == [[5, 5, 5, 9]]
-    assert support == pytest.approx([0.5])
+    assert support == pytest.approx([score], abs=1e-6)

@@ -40,13 +40,21 @@ def test_letterbox_of_the_right_size_changes_nothing(rng):
     assert (placement.scale_x, placement.scale_y, placement.offset_x, placement.offset_y) == (1, 1, 0, 0)
 
 
-@pytest.mark.parametrize("shape", [(1, 1000, 3), (1000, 1, 3), (1, 1, 3)])
-def test_extreme_shapes_keep_at_least_one_pixel(shape):
+def test_letterbox_of_a_tall_picture_by_hand():
+    boxed, placement = letterbox_image(np.full((100, 50, 3), 200, np.uint8), 80, 90, pad_value=7)
+    # Scale 0.9: 45 x 90, bands of 17 columns to the left and 18 to the right.
+    assert (boxed[:, :17] == 7).all() and (boxed[:, 62:] == 7).all() and (boxed[:, 17:62] == 200).all()
+    assert placement.boxes_to_input(np.array([[0, 0, 50, 100]])).tolist() == [[17, 0, 62, 90]]
+    assert (letterbox_image(np.zeros((1, 2, 3), np.uint8), 2, 2)[0][1] == 114).all()  # where nothing else is said
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 1000, 3), (64, 1)), ((1000, 1, 3), (1, 64)), ((1, 1, 3), (64, 64))])
+def test_extreme_shapes_keep_at_least_one_pixel(shape, size):
     boxed, placement = letterbox_image(np.full(shape, 250, np.uint8), 64, 64, pad_value=0)
     assert boxed.shape == (64, 64, 3)
     whole = np.array([[0, 0, shape[1], shape[0]]])
     left, top, right, bottom = placement.boxes_to_input(whole)[0].round().astype(int)
-    assert right > left and bottom > top
+    assert (right - left, bottom - top) == size
     assert (boxed[top:bottom, left:right] == 250).all()
 
 
@@ -118,6 +126,9 @@ def test_a_crop_fraction_outside_0_to_1_is_refused(fraction):
 def test_shrinking_averages_areas():
     image = np.array([[0, 100, 50, 150]] * 2, np.uint8)
     assert resize_image(image, 2, 1).tolist() == [[50, 100]]  # means of 2 x 2 pixels, by hand
+    row = np.array([[0, 100, 50, 250]], np.uint8)  # one side stays as it is
+    assert resize_image(row, 1, 1).tolist() == resize_image(row.T, 1, 1).tolist() == [[100]]
+    assert resize_image(row, 1, 1, shrink="bilinear").tolist() == [[75]]  # the two pixels in the middle
 
 
 def test_growing_interpolates_at_pixel_centres():
@@ -133,6 +144,8 @@ def test_a_single_channel_keeps_its_axis():
 def test_impossible_sizes_are_refused(shape, width):
     with pytest.raises(InvalidInput):
         resize_image(np.zeros(shape, np.uint8), width, 2)
+    with pytest.raises(InvalidInput):
+        resize_image(np.zeros((4, 4, 3), np.uint8), 2, 0)
 
 
 def test_boxes_of_the_wrong_shape_are_refused_and_none_are_fine():
