@@ -189,4 +189,5 @@ def describe_command(
         words += ["--time-limit", f"{request.time_limit_s:g}s"]
     words += ["--calibrate-random"] if request.calibrate_random else []
     words += ["--symmetric"] if request.symmetric else []
-    return shlex.join([*words, "--calibration-images", str(request.calibration_images), "--seed", str(request.seed)])
+    words += ["--calibration-images", str(request.calibration_images), "--validation-images", str(request.validation_images)]
+    return shlex.join([*words, "--seed", str(request.seed)])

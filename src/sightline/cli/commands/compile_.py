@@ -67,6 +67,9 @@ def compile_command(
         int | None,
         typer.Option("--calibration-images", min=1, help="Number of pictures to calibrate the quantisers on, by default 300."),
     ] = None,
+    validation_images: Annotated[
+        int, typer.Option("--validation-images", min=1, help="Pictures to verify on, at most.")
+    ] = 5000,
     seed: SeedOption = 0,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the artifact in the workspace; by default the model's.")
@@ -92,6 +95,7 @@ def compile_command(
         precision=precision,
         max_drop=max_drop,
         calibration_images=calibration_images or (CALIBRATION_IMAGES if count is None else count),
+        validation_images=validation_images,
         seed=seed,
         calibrate_random=calibrate_random,
         symmetric=symmetric,
