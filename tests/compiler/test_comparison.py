@@ -131,6 +131,33 @@ def test_a_label_that_users_no_longer_get_is_lost_at_the_models_own_threshold(tm
         assert compare_judged(manifest, items, sides[0], sides[1], seed=0)[0].change == pytest.approx(change)
 
 
+def test_of_a_detector_the_objects_that_are_shown_are_compared_with_the_labels() -> None:
+    comparison = compare("detection", ["a", "a", "b", ""], ["a", "a", "b", "b"], ["a", "", "b", ""])
+    shown = comparison.shown
+    assert shown is not None
+    assert (shown.threshold, shown.objects) == (0.25, 3)
+    assert (shown.baseline_shown, shown.baseline_right, shown.candidate_shown, shown.candidate_right) == (4, 3, 2, 2)
+    # By hand: "a" 2 of 2, then 1 of 2 (F1 2/3); "b" 1 right of 2 shown (F1 2/3), then 1 of 1.
+    assert [(row.category, row.baseline, row.candidate) for row in shown.per_category] == [
+        ("a", 1.0, pytest.approx(2 / 3)),
+        ("b", pytest.approx(2 / 3), 1.0),
+    ]
+    assert (shown.baseline, shown.candidate) == pytest.approx((5 / 6, 5 / 6))
+    assert shown.change == pytest.approx(0.0, abs=1e-9)
+    assert shown.low < -0.1 < 0.1 < shown.high
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
+def test_other_tasks_are_judged_by_what_is_shown_anyway(task: Task) -> None:
+    assert compare(task, ["a", "b"], ["a", "b"], ["a", "b"]).shown is None
+
+
+def test_where_no_shown_object_changed_so_few_pictures_still_leave_room() -> None:
+    shown = compare("detection", ["a"] * 30, ["a"] * 30, ["a"] * 30).shown
+    assert shown is not None
+    assert (shown.change, shown.low, shown.high) == pytest.approx((0.0, -0.1, 0.1))  # the rule of three
+
+
 def write_constant(path: Path, values: tuple[float, float]) -> Path:
     """A network that answers the same whatever it sees."""
     nodes = [

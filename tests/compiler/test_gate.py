@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import CategoryChange, CompiledComparison, compare_tensors
-from sightline.compiler.gate import GateResult, check_accuracy, check_fp32, check_layers, check_quantised, judge_candidate
+from sightline.compiler.comparison import CategoryChange, CompiledComparison, ShownChange, compare_tensors
+from sightline.compiler.gate import (
+    GateResult,
+    check_accuracy,
+    check_fp32,
+    check_layers,
+    check_quantised,
+    check_shown,
+    judge_candidate,
+)
 from sightline.core.manifests import DecodeSpec, Precision
 from sightline.runtime.backend import LayerRow
 
@@ -233,3 +241,54 @@ def test_without_labels_an_engine_keeps_nine_tenths_of_the_answers_of_a_network_
     assert gate.passed == passed
     assert "the reference" in gate.checks[-1].text
     assert gate.checks[-1].limit == -max(0.1, max_drop)
+
+
+def make_shown(change: float, low: float, high: float) -> ShownChange:
+    return ShownChange(
+        threshold=0.35,
+        baseline=0.9,
+        candidate=0.9 + change,
+        change=change,
+        low=low,
+        high=high,
+        objects=1000,
+        baseline_shown=990,
+        baseline_right=900,
+        candidate_shown=620,
+        candidate_right=600,
+        per_category=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "passed"),
+    [
+        (0.0, -0.001, 0.001, True),
+        (-0.03, -0.07, 0.01, True),  # few pictures: a loss may be chance
+        (-0.03, -0.052, -0.009, True),  # a loss beyond doubt, but not beyond doubt one larger than the limit
+        (-0.03, -0.05, -0.01, True),  # exactly the limit is allowed
+        (-0.03, -0.045, -0.011, False),
+        (-0.3, -0.4, -0.2, False),
+        (0.3, 0.2, 0.4, True),
+    ],
+)
+def test_a_loss_of_shown_objects_fails_where_it_is_beyond_doubt_larger_than_the_limit(
+    change: float, low: float, high: float, passed: bool
+) -> None:
+    check = check_shown(make_shown(change, low, high), 0.01)
+    assert (check.name, check.passed, check.value, check.limit) == ("shown", passed, high, -0.01)
+
+
+def test_the_line_of_shown_objects_has_both_numbers_what_was_shown_and_the_interval() -> None:
+    text = check_shown(make_shown(-0.3, -0.4, -0.2), 0.01).text
+    assert "confidence 0.35 and more: FP32 990, of which 900 right, compiled 620, of which 600 right, of 1000 true" in text
+    assert "F1 90.00% FP32, 60.00% compiled: change -30.00 points (95 % interval -40.00 to -20.00)" in text
+
+
+def test_a_detector_that_keeps_its_map_is_judged_by_what_it_shows_too() -> None:
+    candidate = Candidate("openvino", "int8", "nncf", Path("a.xml"), Path("a.onnx"))
+    rows, kept = [make_row("Convolution", "int8")], make_comparison(0.0, -0.005, 0.005)
+    for shown, passed in ((make_shown(-0.3, -0.4, -0.2), False), (make_shown(-0.03, -0.07, 0.01), True), (None, True)):
+        gate = judge_candidate(candidate, {}, rows, msgspec.structs.replace(kept, shown=shown), 0.01)
+        assert gate.passed == passed
+        assert [check.name for check in gate.checks] == ["int8 layers", "accuracy", *["shown"] * bool(shown), "agreement"]

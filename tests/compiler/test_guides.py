@@ -3,9 +3,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from square_pictures import SIDE, make_squares
 from toy import make_version
 from toy_quantisers import BrokenQuantiser, use_quantiser
 
+from sightline.compiler import guides
 from sightline.compiler.compile import compile_model
 from sightline.compiler.guides import make_answer_guide, make_guide, score_answers, score_tensors
 from sightline.compiler.quantisers import table
@@ -13,7 +15,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Unsupported
 from sightline.core.folders import read_manifest
-from sightline.core.manifests import DecodeSpec, ModelManifest, Task
+from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.data.versions import DatasetVersion, VersionWriter
 
 
@@ -62,6 +64,31 @@ def test_fp32_keeps_all_of_its_answers_and_a_constant_does_not(model: Path, tmp_
     assert guide.score([(0, {"logits": logits}), (1, {"logits": logits[:4]})]) == 1.0
     constant = np.tile(logits[:1], (4, 1))
     assert guide.score([(1, {"logits": constant})]) == 0.5  # 0, 1, 2, 0 against 0, 0, 0, 0
+
+
+def test_labels_guide_a_detector_by_map_and_by_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = make_squares(tmp_path / "data", "detection", ("square",))
+    items = list(version.items("train"))
+    manifest = make_detector_manifest()
+    for confidence, expected in ((0.9, 1.0), (0.2, 0.5)):  # nothing is shown any more, and mAP does not see it
+        answers = [[msgspec.structs.replace(one, confidence=confidence) for one in item.annotations] for item in items]
+        monkeypatch.setattr(guides, "decode", lambda *facts, said=answers: said[8 * facts[2] : 8 * facts[2] + 8])
+        guide = make_guide(manifest, version, items, 0.01, lambda: False)
+        assert guide.score([(place, {}) for place in range(3)]) == pytest.approx(expected)
+
+
+def make_detector_manifest() -> ModelManifest:
+    return ModelManifest(
+        name="squares",
+        task="detection",
+        network="test",
+        categories=("square",),
+        input=InputSpec(width=SIDE, height=SIDE, resize="stretch"),
+        decode=DecodeSpec(head="anchor_free", outputs=("scores", "sides"), confidence_threshold=0.25),
+        parameter_count=1,
+        created_at="2026-11-27T00:00:00+00:00",
+        files={},
+    )
 
 
 def test_what_a_model_alone_labelled_guides_nothing(model: Path, tmp_path: Path) -> None:

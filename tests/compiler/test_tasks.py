@@ -11,6 +11,8 @@ from square_pictures import CELL, SIDE, make_squares
 from toy_quantisers import DimQuantiser, use_quantiser
 
 from sightline.compiler.compile import compile_model
+from sightline.compiler.report.records import decode_report
+from sightline.core.errors import GateFailed
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.data.versions import VersionWriter
@@ -98,6 +100,11 @@ def test_a_detector_keeps_its_boxes_in_int8(tmp_path: Path) -> None:
     assert found.agreement > 0.99
     assert found.mean_iou is not None
     assert found.mean_iou > 0.9
+    assert found.shown is not None
+    assert (found.shown.threshold, found.shown.objects) == (0.25, 30)
+    assert (found.shown.baseline_shown, found.shown.baseline_right, found.shown.candidate_right) == (30, 30, 30)
+    assert (found.shown.baseline, found.shown.candidate) == (1.0, 1.0)
+    assert "f1 of the objects shown +0.00 points (-10.00 to +10.00)" in result.report.verdict  # none of 30: the rule of three
     item = next(version.items("val"))
     with open_predictor(result.folder) as predictor:
         (answer,) = predictor.predict([version.read_image(item)])
@@ -115,15 +122,20 @@ def test_pictures_without_annotations_on_which_a_detector_finds_much_are_told(tm
     assert any("25 of 30 validation pictures carry no label and count as" in warning for warning in report.warnings)
 
 
-def test_objects_that_are_no_longer_shown_are_told_though_map_does_not_see_them(
+def test_objects_that_are_no_longer_shown_fail_though_map_does_not_see_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_quantiser(monkeypatch, DimQuantiser)
     version = make_squares(tmp_path / "data", "detection", ("square",))
-    report = compile_model(make_detector(tmp_path / "model"), tmp_path / "out", version, calibration_images=20).report
+    with pytest.raises(GateFailed, match=r"confidence 0\.25 and more: FP32 30, .* compiled 0, .*change -100\.00 points"):
+        compile_model(make_detector(tmp_path / "model"), tmp_path / "out", version, calibration_images=20)
+    report = decode_report((tmp_path / "out.failed" / "report.json").read_bytes())
     assert report.comparison is not None
-    assert report.comparison.candidate > 0.99
-    assert any(warning.startswith("Only 0% of the objects shown at confidence 0.25") for warning in report.warnings)
+    assert report.comparison.shown is not None
+    assert (report.comparison.metric, report.comparison.change) == ("map", pytest.approx(0.0, abs=0.01))
+    assert (report.comparison.shown.baseline, report.comparison.shown.candidate) == (1.0, 0.0)
+    failed = [check.name for row in report.candidates if row.gate for check in row.gate.checks if not check.passed]
+    assert set(failed) == {"shown"}
 
 
 def test_a_segmenter_keeps_its_pixels_in_int8(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
+import msgspec
 import numpy as np
 import pytest
 
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import label_map_to_annotations
-from sightline.metrics.comparison import compare_evaluators
+from sightline.metrics.comparison import compare_evaluators, compare_shown
 from sightline.metrics.evaluator import make_evaluator
 from sightline.metrics.intervals import draw_weights
 
 from .scenes import NAMES, SIZE, label, make_scenes
+from .test_shown import find_f1_slowly
 
 CATEGORIES = Categories(NAMES)
 
@@ -45,6 +47,28 @@ def test_the_interval_is_that_of_recomputing_map_on_every_resample():
         )
         changes.append(judge("detection", fewer_again).compute().primary - judge("detection", again).compute().primary)
     assert (result.change.low, result.change.high) == pytest.approx(tuple(np.percentile(changes, [2.5, 97.5])), abs=1e-9)
+
+
+def test_the_interval_of_what_is_shown_is_that_of_counting_every_resample_anew():
+    scenes = make_scenes(9, 6, ties=False)
+    sunken = [
+        (truth, [msgspec.structs.replace(one, confidence=0.8 * one.confidence) for one in predicted])
+        for truth, predicted in scenes
+    ]
+    result = compare_shown(judge("detection", scenes), judge("detection", sunken), resamples=60, seed=3)
+    before, after = (find_f1_slowly(side, 0.25) for side in (scenes, sunken))
+    assert result.metric == "f1"
+    assert (result.before, result.after) == pytest.approx(tuple(np.mean(list(one.values())) for one in (before, after)))
+    assert result.change.estimate == pytest.approx(result.after - result.before)
+    changes, of_a = [], []
+    for row in draw_weights(9, 60, seed=3):
+        drawn = ([scene for scene, times in zip(side, row, strict=True) for _ in range(times)] for side in (scenes, sunken))
+        first, second = (find_f1_slowly(side, 0.25) for side in drawn)
+        changes.append(np.mean(list(second.values())) - np.mean(list(first.values())))
+        of_a.append(second["a"] - first["a"])
+    ends = (result.change.low, result.change.high, result.per_category["a"].low, result.per_category["a"].high)
+    assert ends == pytest.approx((*np.percentile(changes, [2.5, 97.5]), *np.percentile(of_a, [2.5, 97.5])), abs=1e-9)
+    assert set(result.per_category) == {"a", "b", "c"}
 
 
 def test_the_same_answers_do_not_change():

@@ -25,10 +25,12 @@ from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement, compare_predictions
 from sightline.metrics.classification import ClassificationEvaluator
-from sightline.metrics.comparison import RESAMPLES, compare_evaluators
+from sightline.metrics.comparison import RESAMPLES, compare_evaluators, compare_shown
+from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
 from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
 from sightline.metrics.semantic import SemanticEvaluator
+from sightline.metrics.task_metrics import Resampled
 from sightline.runtime.backend import SessionOptions, Tensors
 from sightline.runtime.output_error import find_rms_error, split_outputs
 from sightline.runtime.predictor import Predictor, take_groups
@@ -66,6 +68,33 @@ class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
+class ShownChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What compiling changed of the objects that a detector shows, judged by the labels of the same pictures.
+
+    Attributes:
+        threshold: confidence from which an object is shown, the Model's own.
+        baseline, candidate: F1 of what is shown, FP32 and compiled, 0..1, a mean over categories.
+        change, low, high: candidate - baseline with its 95 % paired interval.
+        objects: true ones.
+        baseline_shown, candidate_shown: objects shown.
+        baseline_right, candidate_right: those of them that are right.
+        per_category: F1 of those that occur in the truth.
+    """
+
+    threshold: float
+    baseline: float
+    candidate: float
+    change: float
+    low: float
+    high: float
+    objects: int
+    baseline_shown: int
+    baseline_right: int
+    candidate_shown: int
+    candidate_right: int
+    per_category: tuple[CategoryChange, ...]
+
+
 class CompiledComparison(msgspec.Struct, frozen=True, kw_only=True):
     """What compiling changed.
 
@@ -84,6 +113,7 @@ class CompiledComparison(msgspec.Struct, frozen=True, kw_only=True):
         per_category: those that occur in the truth.
         unlabelled: where labels judge: the answers on the pictures that they say nothing of; None where there are none.
         labelled_answers: those on the other pictures, in the unit of `unlabelled.answers`.
+        shown: of a detector with labels: the objects that a user is shown; None for all others, whose metric judges these.
     """
 
     evidence: Evidence = "labels"
@@ -104,6 +134,7 @@ class CompiledComparison(msgspec.Struct, frozen=True, kw_only=True):
     per_category: tuple[CategoryChange, ...]
     unlabelled: "CompiledComparison | None" = None
     labelled_answers: int = 0
+    shown: ShownChange | None = None
 
 
 @dataclass(frozen=True)
@@ -209,8 +240,35 @@ def compare_judged(
         per_category=_compare_categories(baseline.evaluator, candidate.evaluator, found.per_category),
         unlabelled=unlabelled,
         labelled_answers=(agreement.shown or 0) - (unlabelled.answers or 0) if unlabelled else 0,
+        shown=compare_shown_objects(baseline.evaluator, candidate.evaluator, seed),
     )
     return comparison, agreement
+
+
+def compare_shown_objects(baseline: Evaluator, candidate: Evaluator, seed: int) -> ShownChange | None:
+    """What became of the objects that a user is shown; None where the task's metric judges what is shown anyway."""
+    if not (isinstance(baseline, DetectionEvaluator) and isinstance(candidate, DetectionEvaluator)):
+        return None
+    found = compare_shown(baseline, candidate, seed=seed)
+    change = _widen(_bound(found.change), baseline.images)
+    before, after = baseline.shown.sum_up(), candidate.shown.sum_up()
+    once = np.ones((1, baseline.images), np.int64)
+    return ShownChange(
+        threshold=baseline.shown.threshold,
+        baseline=found.before,
+        candidate=found.after,
+        change=change.estimate,
+        low=change.low,
+        high=change.high,
+        objects=before.truth,
+        baseline_shown=before.shown,
+        baseline_right=before.right,
+        candidate_shown=after.shown,
+        candidate_right=after.right,
+        per_category=_list_categories(
+            baseline.category_names, baseline.shown.resample(once), candidate.shown.resample(once), found.per_category
+        ),
+    )
 
 
 def find_unlabelled(task: Task, items: Sequence[Item], evaluator: Evaluator) -> list[int]:
@@ -346,16 +404,22 @@ def _count_judged(evaluator: Evaluator) -> int:
 
 def _compare_categories(baseline: Evaluator, candidate: Evaluator, changes: dict[str, Interval]) -> tuple[CategoryChange, ...]:
     once = np.ones((1, baseline.images), np.int64)
-    before, after = (evaluator.resample(once).per_category[0] for evaluator in (baseline, candidate))
+    return _list_categories(baseline.category_names, baseline.resample(once), candidate.resample(once), changes)
+
+
+def _list_categories(
+    names: Sequence[str], before: Resampled, after: Resampled, changes: dict[str, Interval]
+) -> tuple[CategoryChange, ...]:
+    """Args: before, after: of the pictures as they are."""
     return tuple(
         CategoryChange(
             category=name,
-            baseline=float(before[index]),
-            candidate=float(after[index]),
+            baseline=float(before.per_category[0, index]),
+            candidate=float(after.per_category[0, index]),
             low=_bound(changes[name]).low,
             high=_bound(changes[name]).high,
         )
-        for index, name in enumerate(baseline.category_names)
+        for index, name in enumerate(names)
         if name in changes
     )
 

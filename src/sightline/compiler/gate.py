@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import CompiledComparison
+from sightline.compiler.comparison import CompiledComparison, ShownChange
 from sightline.compiler.importing.packed_outputs import Part, find_part_error
 from sightline.compiler.report.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
@@ -34,10 +34,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of an engine "fp32 error", "int8 error" (the network came quantised) or "engine" (it does not run the network in
-            its own precision); of a candidate "int8 layers" (or "int16", "bf16"), "accuracy", "agreement", "unlabelled" or
-            "tensors".
+            its own precision); of a candidate "int8 layers" (or "int16", "bf16"), "accuracy", "shown" (of a detector: objects),
+            "agreement", "unlabelled" or "tensors".
         passed: whether it holds.
-        value, limit: what was measured and what is allowed; None where there is no limit.
+        value, limit: what was measured and what is allowed; None where there is no limit. Of "shown" the better end of the
+            interval of the change.
         text: one line for people, with the numbers.
     """
 
@@ -140,6 +141,27 @@ def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
     if passed and -max_drop > low:
         text += f"; {comparison.images} pictures cannot exclude a larger drop than the limit"
     return Check(name="accuracy", passed=passed, value=change, limit=-max_drop, text=text)
+
+
+def is_beyond_doubt(shown: ShownChange, max_drop: float) -> bool:
+    """Whether even the better end of the interval is a larger drop than `max_drop`."""
+    return not is_kept(shown.high, max_drop)
+
+
+def check_shown(shown: ShownChange, max_drop: float) -> Check:
+    """Does a user still see the objects? mAP ranks them, and is blind to confidences that sink, or rise, together.
+
+    At one threshold an object more or less decides, so on few pictures the measured F1 jumps by points. A loss fails when it is
+    beyond doubt that it is larger than `max_drop`.
+    """
+    text = (
+        f"objects shown, those of confidence {shown.threshold:g} and more: FP32 {shown.baseline_shown}, of which "
+        f"{shown.baseline_right} right, compiled {shown.candidate_shown}, of which {shown.candidate_right} right, of "
+        f"{shown.objects} true ones; F1 {shown.baseline:.2%} FP32, {shown.candidate:.2%} compiled: change "
+        f"{100 * shown.change:+.2f} points (95 % interval {100 * shown.low:+.2f} to {100 * shown.high:+.2f}), not all of which "
+        f"may lie below {-100 * max_drop:+.2f}"
+    )
+    return Check(name="shown", passed=not is_beyond_doubt(shown, max_drop), value=shown.high, limit=-max_drop, text=text)
 
 
 def check_sameness(comparison: CompiledComparison, max_drop: float, baseline: str = "FP32") -> Check:
@@ -272,6 +294,7 @@ def judge_candidate(
         checks.append(check_sameness(comparison, max(max_drop, MAX_INT8_CHANGED), "the reference"))
     elif comparison is not None:
         checks.append(check_accuracy(comparison, max_drop))
+        checks += [check_shown(comparison.shown, max_drop)] if comparison.shown is not None and comparison.per_category else []
         checks += [note_agreement(comparison)] if comparison.evidence == "labels" else []
     if comparison is not None and comparison.unlabelled is not None:
         limit, baseline = (max(max_drop, MAX_INT8_CHANGED), "the reference") if came_quantised else (max_drop, "FP32")

@@ -24,6 +24,7 @@ from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.preprocessing import prepare_batch
 from sightline.imaging.resizing import Placement
 from sightline.metrics.agreement import compare_predictions
+from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 
 BATCH = 8
@@ -60,7 +61,7 @@ def make_guide(
     max_drop: float,
     is_late: Callable[[], bool],
 ) -> Guide:
-    """A guide by labels of people: its score is the task's metric."""
+    """A guide by labels of people: its score is the task's metric, and of a detector its mean with the F1 of what is shown."""
     prepared = prepare_items(manifest, version, list(KnownItems(items)))
     categories, shown = Categories(manifest.categories), manifest.decode.confidence_threshold
 
@@ -69,7 +70,10 @@ def make_guide(
         for place, tensors in outputs:
             for item, answer in zip(prepared.groups[place], decode(manifest, prepared, place, tensors), strict=True):
                 evaluator.add(item.annotations, answer, item.width, item.height)
-        return evaluator.compute().primary
+        found = evaluator.compute().primary
+        if not isinstance(evaluator, DetectionEvaluator):
+            return found
+        return (found + evaluator.shown.find_f1()) / 2  # the gate judges both
 
     return Guide(batches=prepared.batches, score=score, max_drop=max_drop, is_late=is_late)
 

@@ -4,13 +4,16 @@ Every task goes the same way: both predictors are judged on the same pictures, t
 (the paired bootstrap: Efron and Tibshirani 1993, §8), and the change is read off each draw.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
 from sightline.metrics.classification import ClassificationEvaluator
+from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.intervals import Interval, draw_weights, paired_proportion_change, summarise_changes
-from sightline.metrics.task_metrics import Evaluator
+from sightline.metrics.task_metrics import Evaluator, Resampled, Weights
 
 RESAMPLES = 1000
 
@@ -50,22 +53,42 @@ def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RES
             f"expected two evaluators of the same pictures and categories, got {before.images} and {after.images} pictures "
             f"judged by {before.primary_name} and {after.primary_name}; judge the same list twice"
         )
-    weights = draw_weights(before.images, resamples, seed)
-    weights = np.concatenate([np.ones((1, before.images), np.int64), weights])  # row 0: the pictures as they are
-    first, second = before.resample(weights), after.resample(weights)
+    first, second = (one.resample(_weigh(before.images, resamples, seed)) for one in (before, after))
+    compared = _compare(before.primary_name, before.category_names, first, second)
+    if not (isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator)):
+        return compared
+    labelled = before.labelled()
+    change = paired_proportion_change(before.correct()[labelled], after.correct()[labelled])
+    return msgspec.structs.replace(compared, change=change)
+
+
+def compare_shown(
+    before: DetectionEvaluator, after: DetectionEvaluator, resamples: int = RESAMPLES, seed: int = 0
+) -> PairedComparison:
+    """Compare the F1 of what a user is shown, by two detectors that were given the same pictures in the same order.
+
+    Args: as of `compare_evaluators`, which refuses what does not fit.
+    """
+    first, second = (one.shown.resample(_weigh(before.images, resamples, seed)) for one in (before, after))
+    return _compare("f1", before.category_names, first, second)
+
+
+def _weigh(images: int, resamples: int, seed: int) -> Weights:
+    """`(1 + B, N)`: the pictures as they are, then each resample."""
+    return np.concatenate([np.ones((1, images), np.int64), draw_weights(images, resamples, seed)])
+
+
+def _compare(metric: str, names: Sequence[str], first: Resampled, second: Resampled) -> PairedComparison:
+    """Args: first, second: of the pictures as they are and of all resamples."""
     changes, by_category = second.primary - first.primary, second.per_category - first.per_category
-    change = summarise_changes(float(changes[0]), changes[1:])
-    if isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator):
-        labelled = before.labelled()
-        change = paired_proportion_change(before.correct()[labelled], after.correct()[labelled])
     return PairedComparison(
-        metric=before.primary_name,
+        metric=metric,
         before=float(np.nan_to_num(first.primary[0])),
         after=float(np.nan_to_num(second.primary[0])),
-        change=change,
+        change=summarise_changes(float(changes[0]), changes[1:]),
         per_category={
             name: summarise_changes(float(by_category[0, index]), by_category[1:, index])
-            for index, name in enumerate(before.category_names)
+            for index, name in enumerate(names)
             if not np.isnan(by_category[0, index])
         },
     )

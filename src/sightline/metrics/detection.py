@@ -14,6 +14,7 @@ from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_mask, find_annotation_box
 from sightline.metrics.confusion import CONFIDENCE, ObjectConfusion
 from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
+from sightline.metrics.shown import ShownObjects
 from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
 from sightline.metrics.thresholds import find_best_confidence
 
@@ -31,6 +32,7 @@ class DetectionEvaluator:
     masks ("mask", where a polygon is drawn and a bare box is its whole rectangle).
 
     Args: threshold: precision, recall, F1 and the confusion count predictions at or above it: the one of the Model.
+    Attributes: shown: the objects at or above it, judged as a user meets them.
     """
 
     primary_name = "map"
@@ -43,6 +45,7 @@ class DetectionEvaluator:
         self._predicted: list[list[CocoObject]] = []
         self._sizes: list[tuple[int, int]] = []
         self._confusion = ObjectConfusion(len(categories), threshold)
+        self.shown = ShownObjects(len(categories), threshold)
         self._matches: list[CategoryMatches] | None = None
 
     @property
@@ -65,7 +68,9 @@ class DetectionEvaluator:
         self._matches = None
         crowd, labels = _read(objects, "iscrowd", bool), _read(objects, "category_id", np.int64)
         answer_labels, confidences = _read(answers, "category_id", np.int64), _read(answers, "score", np.float64)
-        self._confusion.add(labels, crowd, answer_labels, confidences, self._overlap(answers, objects))
+        overlap = self._overlap(answers, objects)
+        self._confusion.add(labels, crowd, answer_labels, confidences, overlap)
+        self.shown.add(labels, crowd, answer_labels, confidences, overlap)
 
     def compute(self) -> TaskMetrics:
         """mAP, mAP50, mAP75, by size, recall, best F1; per category AP, AP50 and, at the threshold, precision, recall, F1."""

@@ -1,7 +1,7 @@
 import msgspec
 from report_fakes import make_report
 
-from sightline.compiler.comparison import CategoryChange
+from sightline.compiler.comparison import CategoryChange, ShownChange
 from sightline.compiler.report.page import render_page
 from sightline.compiler.report.records import Flip, PeakFacts
 
@@ -46,3 +46,32 @@ def test_where_nothing_changed_the_page_says_so_and_draws_no_change() -> None:
         assert ("None: all 25 pictures are answered as by FP32." in page) == (not changed)
         assert "map: the area under precision over recall" in page
         assert ("3 of 25 pictures." in page) == ('aria-label="Change of accuracy by category"' in page) == bool(changed)
+
+
+def test_of_a_detector_the_page_tells_what_is_shown_before_and_after() -> None:
+    report = make_report(0.25, -0.25)
+    assert report.comparison is not None
+    row = CategoryChange(category="dent", baseline=0.9, candidate=0.6, low=-0.4, high=-0.2)
+    shown = ShownChange(
+        threshold=0.35,
+        baseline=0.9,
+        candidate=0.6,
+        change=-0.3,
+        low=-0.4,
+        high=-0.2,
+        objects=1000,
+        baseline_shown=990,
+        baseline_right=900,
+        candidate_shown=620,
+        candidate_right=600,
+        per_category=(row,),
+    )
+    comparison = msgspec.structs.replace(report.comparison, evidence="labels", metric="map", images=25)
+    fields = {"task": "detection", "requested": {"objective": "throughput"}, "comparison": comparison}
+    assert "objects shown" not in render_page(msgspec.structs.replace(report, **fields), {})  # an older report
+    fields["comparison"] = msgspec.structs.replace(comparison, shown=shown)
+    page = " ".join(render_page(msgspec.structs.replace(report, **fields), {}).split())
+    assert "shown from the Model's own confidence of 0.35 up" in page
+    assert "Of 1000 true objects, FP32 shows 900, and 90 false ones; compiled 600, and 20 false ones." in page
+    assert '<td class="n">-30.00</td><td class="n">-40.00 to -20.00</td>' in page
+    assert 'dent <span class="soft">(F1)</span>' in page

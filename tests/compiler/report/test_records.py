@@ -68,3 +68,9 @@ def test_what_is_no_report_of_ours_is_refused_in_one_line(content: bytes, words:
 def test_format_1_without_infinities_is_read_as_it_is() -> None:
     fields = read_strictly(encode_report(make_report(0.25, -0.25))) | {"format_version": 1}
     assert decode_report(json.dumps(fields).encode()) == make_report(0.25, -0.25)
+
+
+def test_a_report_from_before_shown_objects_were_judged_is_read() -> None:
+    fields = read_strictly(encode_report(make_report(0.25, -0.25)))
+    del fields["comparison"]["shown"]
+    assert decode_report(json.dumps(fields).encode()) == make_report(0.25, -0.25)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from sightline.compiler.comparison import CompiledComparison
-from sightline.compiler.gate import MIN_IMAGES
+from sightline.compiler.comparison import CompiledComparison, ShownChange
+from sightline.compiler.gate import MIN_IMAGES, is_kept
 from sightline.compiler.graphs import count_flops, count_operators, count_weights, find_opset, load_graph
 from sightline.compiler.pictures import ChosenPictures
 from sightline.compiler.placing.placement import list_places
@@ -22,7 +22,7 @@ from sightline.core.manifests import ModelManifest, compute_manifest_id
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 500  # below it an interval is often wider than a point
-FEW_ALIKE = 0.8  # of the objects shown; mAP ranks them, and is blind to confidences that sink below what is shown
+FEW_ALIKE = 0.8  # of the objects shown; others may be as right, but they are others
 
 
 def build_report(
@@ -178,10 +178,20 @@ def say_verdict(found: Findings) -> str:
         words += f", {timing.throughput / plain.throughput:.2f}x {baseline.name}"
     if chosen.name in found.compared:
         change = found.compared[chosen.name][0]
-        words += f"; {change.metric} {100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+        words += f"; {_say_change(change)}"
         if change.evidence == "labels" and change.low < -found.request.max_drop:
             words += ", so a larger drop than the limit is not excluded"
     return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
+
+
+def _say_change(comparison: CompiledComparison) -> str:
+    """What decided, in points; of a detector also what a user is shown."""
+    words = f"{comparison.metric} {_say_points(comparison)}"
+    return words + (f", f1 of the objects shown {_say_points(comparison.shown)}" if comparison.shown else "")
+
+
+def _say_points(change: CompiledComparison | ShownChange) -> str:
+    return f"{100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
 
 
 def _say_emulated(found: Findings, failures: Sequence[str]) -> str:
@@ -190,7 +200,7 @@ def _say_emulated(found: Findings, failures: Sequence[str]) -> str:
     words = f"{found.chosen.name} passes on {found.request.device}"
     if found.chosen.name in found.compared:
         change = found.compared[found.chosen.name][0]
-        words += f": {change.metric} {100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+        words += f": {_say_change(change)}"
     words += "; emulation says what the numbers will be, not how fast"
     return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
 
@@ -292,12 +302,12 @@ def _warn_of_scores(found: Findings) -> list[str]:
                 f"The interval of the change reaches to {100 * change.low:+.2f} points, below the limit of "
                 f"{-100 * found.request.max_drop:+.2f}: these pictures cannot exclude a larger drop."
             )
-        warnings += _warn_of_unseen(found.manifest, change)
+        warnings += _warn_of_unseen(found.manifest, change, found.request.max_drop)
     return warnings
 
 
-def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison) -> list[str]:
-    """What the metric cannot see: categories that no picture shows, and objects that are no longer shown."""
+def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_drop: float) -> list[str]:
+    """What the metric cannot see: categories that no picture shows, and other objects that are shown."""
     warnings = []
     seen = {one.category for one in change.per_category}
     if missing := [name for name in manifest.categories if name not in seen] if seen else []:
@@ -306,10 +316,18 @@ def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison) -> list
             f"No validation picture shows {len(missing)} of the Model's {len(manifest.categories)} categories ({few}): what "
             "compiling costs them was not measured."
         )
-    if change.evidence == "labels" and manifest.task in ("detection", "instance") and change.agreement < FEW_ALIKE:
+    if (shown := change.shown) is None:
+        return warnings
+    where = f"the objects shown at confidence {shown.threshold:g}"
+    if not is_kept(shown.change, max_drop):
         warnings.append(
-            f"Only {change.agreement:.0%} of the objects shown at confidence {manifest.decode.confidence_threshold:g} are "
-            f"found by both, FP32 and compiled, which {change.metric} does not see; look at the pictures that changed."
+            f"The f1 of {where} changed by {_say_points(shown)}, beyond the limit of {-100 * max_drop:+.2f}, though on these "
+            "pictures chance may explain that; more of them would tell."
+        )
+    if change.agreement < FEW_ALIKE:
+        warnings.append(
+            f"Only {change.agreement:.0%} of {where} are found by both, FP32 and compiled; others may be as right: look at the "
+            "pictures that changed."
         )
     return warnings
 

@@ -1,0 +1,87 @@
+"""The objects that a user is shown, against the truth: F1 at one confidence threshold, the one of the Model.
+
+Average precision ranks all predictions, so confidences that sink or rise together leave it as it was; whoever looks at the
+objects from one confidence up sees fewer of them, or more false ones. Within a category the shown objects, the surest first,
+each take the free true object they overlap most, from IoU 0.5 on; one that only lies in a crowd counts neither way. The counts
+are kept by picture, so that a bootstrap only weighs them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sightline.metrics.confusion import LEAST_IOU
+from sightline.metrics.task_metrics import Doubles, Resampled, Weights, mean_or_nan
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Counts = np.ndarray[Any, np.dtype[np.int32]]
+
+
+class ShownCounts(NamedTuple):
+    """Objects, over all pictures and categories: so many are shown, so many of these are right, and so many there are."""
+
+    shown: int
+    right: int
+    truth: int
+
+
+class ShownObjects:
+    """Counts right, shown and true objects of each picture and category. Args: threshold: 0..1, shown from there on."""
+
+    def __init__(self, category_count: int, threshold: float) -> None:
+        self.threshold = threshold
+        self._category_count = category_count
+        self._counts: list[Counts] = []  # (3, C) of each picture: right, shown, true
+
+    def add(
+        self,
+        labels: Ints,
+        crowd: np.ndarray[Any, np.dtype[np.bool_]],
+        answers: Ints,
+        confidences: Doubles,
+        ious: Doubles,
+    ) -> None:
+        """Count one picture.
+
+        Args:
+            labels, crowd: `(G,)` category index and crowd flag of the true objects.
+            answers, confidences: `(D,)` of the predictions.
+            ious: `(D, G)`; against a crowd: the share of the prediction that lies in it.
+        """
+        counts = np.zeros((3, self._category_count), np.int32)
+        free = ~crowd
+        for prediction in np.argsort(-confidences, kind="stable"):
+            if confidences[prediction] < self.threshold:
+                break
+            category = answers[prediction]
+            fits = (ious[prediction] >= LEAST_IOU) & (labels == category)
+            is_right = bool((fits & free).any())
+            if is_right:
+                free[int(np.where(fits & free, ious[prediction], -1.0).argmax())] = False
+            counts[0, category] += is_right
+            counts[1, category] += is_right or not (fits & crowd).any()
+        counts[2] = np.bincount(labels[~crowd], minlength=self._category_count)
+        self._counts.append(counts)
+
+    def sum_up(self) -> ShownCounts:
+        """All that was added."""
+        right, shown, truth = self._stack().sum(axis=(0, 2)).tolist()
+        return ShownCounts(shown, right, truth)
+
+    def find_f1(self) -> float:
+        """F1 of all that was added, the mean over the categories that occur, 0..1; 0 where none does."""
+        once = np.ones((1, len(self._counts)), np.int64)
+        return float(np.nan_to_num(self.resample(once).primary[0]))
+
+    def resample(self, weights: Weights) -> Resampled:
+        """F1, the mean over the categories that occur, and that of each, under picture weights `(B, N)`."""
+        counts = self._stack()
+        flat = counts.reshape(len(counts), 3 * self._category_count).astype(np.float64)
+        # (B, N) @ (N, 3 C) -> (B, 3 C) -> (B, 3, C); whole numbers, exact in float64
+        right, shown, truth = (weights.astype(np.float64) @ flat).reshape(len(weights), 3, self._category_count).swapaxes(0, 1)
+        f1 = np.divide(2.0 * right, truth + shown, out=np.full(truth.shape, np.nan), where=truth > 0)
+        return Resampled(mean_or_nan(f1), f1)
+
+    def _stack(self) -> Ints:
+        """`(N, 3, C)`."""
+        return np.array(self._counts, np.int64).reshape(-1, 3, self._category_count)
