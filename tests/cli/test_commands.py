@@ -227,7 +227,7 @@ def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run,
     refused = run("train", "boxes", "--task", "segmentation", "--budget", "1it")
     assert refused.code == 2 and "expected a task of classification, multilabel, detection, semantic, got" in refused.err
     refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
-    assert refused.code == 3 and "there is test, train, val" in refused.err
+    assert refused.code == 3 and "there is train, val, test" in refused.err
 
 
 def test_what_to_do_with_a_trained_model_names_what_can_be_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

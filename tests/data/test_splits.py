@@ -95,3 +95,28 @@ def test_leaks_and_twins_are_found():
 
 def test_no_pictures_have_no_duplicates():
     assert DuplicateFinder().find() == ([], [])
+
+
+def test_frames_of_one_video_stay_together_and_so_do_videos_that_share_a_frame():
+    drawer = SplitDrawer()
+    for number in range(400):  # 20 videos of 10 frames; and 200 pictures of no video
+        video = f"line {number // 10}.mp4" if number < 200 else None
+        same = 15 if number == 185 else number  # a frame of the 19th video is one of the second, too
+        drawer.add(blob(same), [number % 3], video)
+    splits = drawer.draw({"train": 0.5, "val": 0.25, "test": 0.25}, seed=0)
+    for first in range(0, 200, 10):
+        assert len(set(splits[first : first + 10])) == 1
+    assert splits[10] == splits[180]
+    assert Counter(splits) == {"train": 200, "val": 100, "test": 100}
+    for label in range(3):
+        spread = Counter(split for number, split in enumerate(splits) if number % 3 == label)
+        assert spread["train"] == pytest.approx(400 / 3 / 2, abs=7)
+
+
+def test_a_video_counts_for_all_that_its_frames_show():
+    drawer = SplitDrawer()
+    for number in range(60):  # 6 videos; the first frame of each shows nothing, and a rare category is in two of them
+        labels = [] if number % 10 == 0 else [1] if number in (5, 25) else [0]
+        drawer.add(blob(number), labels, f"{number // 10}")
+    splits = drawer.draw({"train": 0.5, "val": 0.5}, seed=0)
+    assert {splits[5], splits[25]} == {"train", "val"}

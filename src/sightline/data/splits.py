@@ -1,4 +1,4 @@
-"""Splits: drawn stratified and seeded, and checked for leaks; equal pictures always stay together.
+"""Splits: drawn stratified and seeded, and checked for leaks; equal pictures, and frames of one video, always stay together.
 
 Stratification follows Sechidis, Tsoumakas, Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011, Algorithm 1:
 the rarest category is dealt out first, each picture to the split that still lacks most of that category. A picture costs 8
@@ -6,6 +6,7 @@ bytes here plus 4 per category, so a million of them fit anywhere.
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -39,9 +40,15 @@ class SplitDrawer:
         self._keys = array("Q")
         self._labels = array("i")
         self._ends = array("q")
+        self._frames = array("q")  # positions of the frames, and the number of the video of each
+        self._videos = array("i")
+        self._numbers: dict[str, int] = {}
 
-    def add(self, blob: str, labels: Iterable[int]) -> None:
-        """Take the next picture: its SHA-256 and the indices of the categories in it."""
+    def add(self, blob: str, labels: Iterable[int], video: str | None = None) -> None:
+        """Take the next picture: its SHA-256, the indices of the categories in it, and the video that it is a frame of."""
+        if video is not None:
+            self._frames.append(len(self._keys))
+            self._videos.append(self._numbers.setdefault(video, len(self._numbers)))
         self._keys.append(blob_key(blob))
         self._labels.extend(sorted(set(labels)))
         self._ends.append(len(self._labels))
@@ -56,29 +63,47 @@ class SplitDrawer:
         if not self._keys:
             return []
         names = list(fractions)
-        keys, first_items, groups, sizes = np.unique(
-            np.frombuffer(self._keys, np.uint64), return_index=True, return_inverse=True, return_counts=True
-        )
-        labels_of = [self._labels_of(int(item)) for item in first_items]
+        groups = self._find_groups()
+        sizes = np.bincount(groups)
+        labels_of = [array("i") for _ in sizes]
+        for item, group in enumerate(groups.tolist()):
+            labels_of[group].extend(self._labels[(self._ends[item - 1] if item else 0) : self._ends[item]])
         chosen = _stratify(labels_of, sizes, np.array([fractions[name] for name in names]), np.random.default_rng(seed))
-        assert len(chosen) == len(keys)
         return [names[split] for split in chosen[groups]]
 
-    def _labels_of(self, item: int) -> "array[int]":
-        return self._labels[(self._ends[item - 1] if item else 0) : self._ends[item]]
+    def _find_groups(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """A number for each picture, the same for equal pictures and for frames of one video."""
+        _, groups = np.unique(np.frombuffer(self._keys, np.uint64), return_inverse=True)
+        if not self._frames:
+            return groups
+        parents = list(range(int(groups.max()) + 1))
+
+        def find_root(group: int) -> int:
+            while parents[group] != group:
+                parents[group] = group = parents[parents[group]]
+            return group
+
+        first_of: dict[int, int] = {}  # group of a video's first frame: equal frames join their videos, too
+        for item, video in zip(self._frames, self._videos, strict=True):
+            roots = find_root(int(groups[item])), find_root(first_of.setdefault(video, int(groups[item])))
+            parents[max(roots)] = min(roots)
+        return np.unique(np.array([find_root(group) for group in groups.tolist()]), return_inverse=True)[1]
 
 
 def _stratify(
     labels_of: "list[array[int]]", sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator
 ) -> "np.ndarray[tuple[int], np.dtype[np.int8]]":
-    """Index of the split of each group of equal pictures. `sizes`: pictures in each group; `shares`: of each split."""
+    """Index of the split of each group of pictures that stay together.
+
+    Args: labels_of: of each group, those of all its pictures; sizes: pictures in each group; shares: of each split.
+    """
     chosen = np.full(len(labels_of), NO_SPLIT, np.int8)
     order = rng.permutation(len(labels_of))
     groups_with: dict[int, list[int]] = {}
     for group in order.tolist():
-        for label in labels_of[group]:
+        for label in dict.fromkeys(labels_of[group]):
             groups_with.setdefault(label, []).append(group)
-    left = {label: int(sizes[groups].sum()) for label, groups in groups_with.items()}
+    left = Counter(label for labels in labels_of for label in labels)
     wanted = {label: shares * count for label, count in left.items()}  # pictures each split still lacks
     wanted_in_all = shares * sizes.sum()
 
@@ -93,8 +118,8 @@ def _stratify(
         chosen[group] = split
         wanted_in_all[split] -= size
         for label in labels_of[group]:
-            wanted[label][split] -= size
-            left[label] -= size
+            wanted[label][split] -= 1
+            left[label] -= 1
 
     while any(left.values()):
         rarest = min((label for label, count in left.items() if count), key=lambda label: (left[label], label))

@@ -8,7 +8,7 @@ no dictionary order enters the manifest.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from sightline.imaging.files.reading import decode_image
 ITEMS_NAME = "items.parquet"
 LOCATION_NAME = "location.json"
 UNSPLIT = "unsplit"  # the name under which items without a split are counted
+SPLIT_ORDER = ("train", "trainval", "val", "test")
 
 
 class BlobLocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +67,8 @@ class DatasetVersion:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Number of pictures per split; those without one count under "unsplit"."""
-        return dict(self.manifest.split_counts)
+        """Number of pictures per split, in the order of use: train, val, test, others; those without one under "unsplit"."""
+        return {name: self.manifest.split_counts[name] for name in sort_splits(self.manifest.split_counts)}
 
     def items(self, split: str | Sequence[str] | None = None) -> Iterator[Item]:
         """Stream items in the order they were added, with one row group in memory.
@@ -112,11 +113,20 @@ class DatasetVersion:
             if name == "trainval" and name not in known and {"train", "val"} & known.keys():
                 names += [part for part in ("train", "val") if part in known]
             elif name not in known or name == UNSPLIT:
-                there = ", ".join(known) or "none"
+                there = ", ".join(self.splits) or "none"
                 raise NotFound(f"no split {name!r} in data set {self.manifest.name!r}; its splits are: {there}")
             else:
                 names.append(name)
         return list(dict.fromkeys(names))
+
+
+def sort_splits(names: Iterable[str]) -> list[str]:
+    """Names of splits as people expect them: train, val and test, then others by name, pictures without a split last."""
+
+    def place(name: str) -> tuple[bool, int, str]:
+        return name == UNSPLIT, SPLIT_ORDER.index(name) if name in SPLIT_ORDER else len(SPLIT_ORDER), name
+
+    return sorted(names, key=place)
 
 
 def check_split(split: str | None) -> None:
