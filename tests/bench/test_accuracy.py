@@ -23,7 +23,7 @@ from sightline.serving.client.predictor import RemotePredictor
 from sightline.serving.deployments import deploy_artifact
 
 
-def judge(detector: Subject, version: DatasetVersion, split: str = "test") -> AccuracyResult:
+def judge(detector: Subject, version: DatasetVersion, split: str | None = "test") -> AccuracyResult:
     items = choose_items(version, split, None, 0)
     return measure_accuracy(detector, version, items, 4, worst_pictures=2, seed=0, on_progress=lambda event: None)
 
@@ -74,10 +74,20 @@ def test_a_models_own_annotations_judge_nobody(squares_version: DatasetVersion, 
     events: list[ProgressEvent] = []
     result = measure_accuracy(ColourDetector(), annotated, items, 6, worst_pictures=2, seed=0, on_progress=events.append)
     assert result.accuracy.primary == pytest.approx(1.0)  # the red squares of pictures 4 and 5 count as no mistakes
-    assert (result.images, result.notes) == (4, ["2 pictures were left out: only a model labelled them, which is no truth"])
+    assert (result.images, result.notes) == (4, ["2 pictures were left out: no person looked at them to label them"])
     assert events[-1].progress == 1.0
-    with pytest.raises(InvalidInput, match="got 2 of 'squares' that a model alone did, which is no truth; label some"):
+    with pytest.raises(InvalidInput, match="got 2 of 'squares' that no person looked at; label some"):
         judge(half_blind, annotated, "new")
+
+
+def test_a_picture_in_which_a_model_found_nothing_is_none_that_shows_nothing(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    blind = ColourDetector(blind_to=["red", "blue"])
+    annotated = annotate_version(squares_version, blind, out=tmp_path / "annotated").version  # nothing in pictures 4 and 5
+    result, before = (judge(ColourDetector(), version, None) for version in (annotated, squares_version))
+    assert (result.images, before.images) == (4, 6)  # before, the two count as pictures that show nothing
+    assert result.accuracy.primary == pytest.approx(1.0)
 
 
 def test_a_label_of_the_whole_picture_is_no_object(squares_version: DatasetVersion, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
+from sightline.data.truth import find_truth
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
 
@@ -39,6 +40,25 @@ def test_unlabelled_pictures_get_the_models_boxes_and_labelled_ones_stay(
 def test_pictures_in_which_nothing_is_found_are_counted(squares_version: DatasetVersion, tmp_path: Path) -> None:
     result = annotate_version(squares_version, ColourDetector(blind_to=["red", "blue"]), out=tmp_path / "new")
     assert (result.images_annotated, result.images_without, result.images_left) == (0, 2, 4)
+    assert [item.seen_by for item in result.version.items("new")] == ["model", "model"]
+    assert [item.seen_by for item in result.version.items("test")] == [None] * 4  # people's annotations tell
+
+
+def test_where_people_saw_nothing_a_model_is_asked_only_for_every_picture_and_the_truth_stays(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    viewers = ("human", "nobody", "model", None, None, "human")
+    with VersionWriter(tmp_path / "bare", "bare", squares_version.categories, squares_version.blobs) as writer:
+        for item, viewer in zip(squares_version.items(), viewers, strict=True):
+            writer.add(msgspec.structs.replace(item, annotations=(), seen_by=viewer))
+        bare = writer.close()
+    result = annotate_version(bare, ColourDetector(), out=tmp_path / "new")
+    assert (result.images_annotated, result.images_left, result.images_bare) == (4, 2, 2)
+    assert [len(item.annotations) for item in result.version.items()] == [0, 2, 2, 2, 2, 0]
+    assert [find_truth(item) is not None for item in result.version.items()] == [True, False, False, False, False, True]
+    everywhere = annotate_version(result.version, ColourDetector(), only_unlabelled=False, out=tmp_path / "all")
+    assert [len(item.annotations) for item in everywhere.version.items()] == [2] * 6
+    assert list(map(find_truth, everywhere.version.items())) == list(map(find_truth, result.version.items()))
 
 
 def test_the_new_version_names_its_parent_and_keeps_pictures_and_splits(

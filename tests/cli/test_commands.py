@@ -44,6 +44,20 @@ def test_a_sample_names_a_training_that_there_is(task: str, run: Run) -> None:
     check_task(ran.out.partition("next: sightline train parts --task ")[2].split()[0])  # type: ignore[arg-type]
 
 
+def test_pictures_that_nobody_labelled_show_so_before_and_after_a_model_looked(run: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((20, 20, 3), number, np.uint8))
+    (tmp_path / "in").mkdir()
+    for path in sorted(tmp_path.glob("*.png")):
+        path.rename(tmp_path / "in" / path.name)
+    assert run("import", tmp_path / "in", "--name", "bare", "--split", "given").code == 0
+    shown = run("show", "bare").out
+    assert "only a model looked" in shown and "nobody looked" in shown
+    parts = run("show", "bare", "--json").json["statistics"]["splits"]
+    assert {name: (part["unseen_images"], part["model_images"]) for name, part in parts.items()} == {"unsplit": (3, 0)}
+    assert "nobody looked" not in run("show", run("sample", "parts", "--count", "10", "--json").json["folder"]).out
+
+
 def test_a_dataset_shows_what_it_holds(run: Run, tmp_path: Path) -> None:
     sample = run("sample", "parts", "--count", "20", "--task", "detection", "--json").json
     plot = tmp_path / "plot.png"

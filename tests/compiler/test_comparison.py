@@ -51,9 +51,16 @@ def compare(
     after: Sequence[str],
     pixels: UnlabelledPixels = "background",
 ) -> CompiledComparison:
-    """What changed, all answers at 0.9. Args: truth, before, after: categories of each picture; "" for none."""
+    """What changed, all answers at 0.9. Args: truth, before, after: categories of each picture; "" for none, "?" unknown."""
     items = [
-        Item(blob=str(place), file_name=f"{place}.png", width=10, height=10, annotations=tuple(annotate(task, names)))
+        Item(
+            blob=str(place),
+            file_name=f"{place}.png",
+            width=10,
+            height=10,
+            seen_by="nobody" if names == "?" else None,
+            annotations=() if names == "?" else tuple(annotate(task, names)),
+        )
         for place, names in enumerate(truth)
     ]
     sides = []
@@ -61,7 +68,8 @@ def compare(
         evaluator = make_evaluator(task, Categories(NAMES), pixels)
         predictions = [annotate(task, names, 0.9) for names in answers]
         for item, answer in zip(items, predictions, strict=True):
-            evaluator.add(item.annotations, answer, item.width, item.height)
+            if item.seen_by is None:  # as `predict_items` does
+                evaluator.add(item.annotations, answer, item.width, item.height)
         sides.append(Judged(predictions, evaluator))
     return compare_judged(make_manifest(task), items, sides[0], sides[1], seed=0)[0]
 
@@ -100,6 +108,30 @@ def test_what_labels_show_to_be_gained_makes_up_for_no_change_without_labels() -
 @pytest.mark.parametrize(("task", "pixels"), [("detection", "background"), ("semantic", "background")])
 def test_where_a_picture_without_annotations_shows_nothing_the_labels_judge_it(task: Task, pixels: UnlabelledPixels) -> None:
     assert compare(task, ["a", ""], ["a", "a"], ["a", ""], pixels).unlabelled is None
+
+
+@pytest.mark.parametrize("task", ["detection", "semantic"])
+def test_a_picture_that_nobody_looked_at_is_judged_by_its_answers_not_as_one_that_shows_nothing(task: Task) -> None:
+    lost = compare(task, ["a", "?"], ["a", "a"], ["a", ""])
+    assert (lost.images, lost.baseline, lost.change) == (1, 1.0, 0.0)
+    assert lost.unlabelled is not None
+    assert (lost.unlabelled.images, lost.unlabelled.change) == (1, -1.0)
+    assert not check_unlabelled(lost, lost.unlabelled, 0.01).passed
+
+
+def test_pictures_that_nobody_looked_at_have_no_truth_to_be_counted(tmp_path: Path) -> None:
+    labels = [tuple(annotate("multilabel", "ab")), ()]
+    version = write_version(
+        tmp_path / "data", "two", NAMES, {"val": 4}, lambda index: (np.full((24, 24, 3), index, np.uint8), labels[index % 2])
+    )
+    items = [msgspec.structs.replace(one, seen_by=None if one.annotations else "nobody") for one in version.items("val")]
+    graph = write_constant(tmp_path / "net.onnx", (0.9, 0.9))
+    manifest = make_manifest("multilabel")
+    decode = msgspec.structs.replace(manifest.decode, head="sigmoid", parameters={"activated": True})
+    manifest = msgspec.structs.replace(manifest, decode=decode)
+    judged = predict_items(Candidate("reference", "fp32", None, graph, graph), Setting(1, 1), manifest, version, items)
+    assert judged.evaluator is not None
+    assert (judged.evaluator.images, len(judged.predictions), judged.evaluator.compute().primary) == (2, 4, 1.0)
 
 
 def test_labels_of_all_pictures_and_pictures_that_nobody_answers_leave_nothing_to_compare() -> None:

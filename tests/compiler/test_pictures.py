@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sightline.compiler.pictures import ChosenPictures, choose_pictures, draw_noise
 from sightline.core.annotations import Annotation
@@ -88,6 +89,22 @@ def test_where_a_model_alone_labelled_the_pictures_count_as_unlabelled(tmp_path:
     chosen = choose_pictures(version, 6, 6, seed=0)
     assert [item.annotations for item in chosen.validation] == [()] * 6
     assert chosen.labelled_by_models == 3
+
+
+def test_pictures_that_nobody_looked_at_stay_and_those_in_which_a_model_found_nothing_go(tmp_path: Path) -> None:
+    version = make_split_version(tmp_path, {"train": 6, "val": 6}, [(SAID,), (), ()])
+    viewers = {f"val/{index}": viewer for index, viewer in enumerate((None, "model", "nobody") * 2)}
+    with VersionWriter(tmp_path / "seen", "seen", version.categories, version.blobs) as writer:
+        for item in version.items():
+            writer.add(replace(item, seen_by=viewers.get(item.file_name)))
+        chosen = choose_pictures(writer.close(), 6, 6, seed=0)
+    assert sorted((item.file_name, item.seen_by) for item in chosen.validation) == [
+        ("val/0", None),
+        ("val/2", "nobody"),
+        ("val/3", None),
+        ("val/5", "nobody"),
+    ]
+    assert chosen.labelled_by_models == 2
 
 
 def test_noise_lies_where_the_networks_pictures_lie() -> None:

@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.errors import CorruptFile, InvalidInput
@@ -17,6 +18,7 @@ FULL = Item(
     split="train",
     source_video="line 3.mp4",
     frame_pts=-12800,
+    seen_by="model",
     annotations=(
         Annotation(category="cat", box_xyxy=(0.1, 1 / 3, 100.00000000000001, 480.0), confidence=0.25, origin="model"),
         Annotation(category="dog", polygons=((1.0, 2.0, 3.5, 2.0, 3.0, 9.0), (0.0, 0.0, 1.0, 0.0, 1.0, 1.0)), is_crowd=True),
@@ -119,3 +121,27 @@ def test_a_box_of_three_numbers_is_refused(tmp_path):
             Item(blob="f" * 64, file_name="x", width=1, height=1, annotations=(Annotation(category="c", box_xyxy=(1, 2, 3)),))
         )
     writer.close()
+
+
+def test_a_file_of_an_older_version_does_not_say_who_looked(tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(items_module, "ITEM_SCHEMA", items_module.OLDER_SCHEMA)
+        path = write(tmp_path / "items.parquet", [FULL, EMPTY])
+    assert "seen_by" not in pq.read_schema(path).names
+    expected = [replace(FULL, seen_by=None), EMPTY]
+    assert list(read_items(path)) == [*read_items(path, ["train"]), EMPTY] == expected
+    table = load_item_table(path)
+    assert list(table) == list(table.drop_unknown()) == expected
+
+
+def test_pictures_without_annotations_that_no_person_looked_at_are_dropped(tmp_path):
+    guess = Annotation(category="cat", confidence=0.5, origin="model")
+    rows = [(viewer, annotations) for viewer in (None, "human", "model", "nobody") for annotations in ((), (guess,))]
+    items = [
+        Item(
+            blob="f" * 64, file_name=f"{viewer} {len(annotations)}", width=1, height=1, seen_by=viewer, annotations=annotations
+        )
+        for viewer, annotations in rows
+    ]
+    kept = load_item_table(write(tmp_path / "items.parquet", items)).drop_unknown()
+    assert [item.file_name for item in kept] == ["None 0", "None 1", "human 0", "human 1", "model 1", "nobody 1"]

@@ -37,15 +37,36 @@ def test_counts_by_split_and_category(tmp_path):
         ],
     )
     statistics = compute_statistics(version).to_dict()
+    people = {"model_images": 0, "unseen_images": 0, "model_annotations": 0}
     assert statistics["splits"] == {
-        "train": {"images": 2, "empty_images": 1, "annotations": {"cat": 2, "dog": 1}, "images_with": {"cat": 1, "dog": 1}},
-        "unsplit": {"images": 1, "empty_images": 1, "annotations": {}, "images_with": {}},
-        "val": {"images": 1, "empty_images": 0, "annotations": {"dog": 1}, "images_with": {"dog": 1}},
+        "train": people
+        | {"images": 2, "empty_images": 1, "annotations": {"cat": 2, "dog": 1}, "images_with": {"cat": 1, "dog": 1}},
+        "val": people | {"images": 1, "empty_images": 0, "annotations": {"dog": 1}, "images_with": {"dog": 1}},
+        "unsplit": people | {"images": 1, "empty_images": 1, "annotations": {}, "images_with": {}},
     }
+    assert list(statistics["splits"]) == ["train", "val", "unsplit"]
     assert statistics["picture_sizes"] == {"10 x 20": 3, "30 x 30": 1}
     assert statistics["geometries"] == {"box": 3, "image": 1}
     assert statistics["box_sizes"]["dog"]["count"] == 1
     assert compute_statistics(version, "val").splits.keys() == {"val"}
+
+
+def test_what_a_model_did_is_counted_by_itself(tmp_path):
+    guess = Annotation(category="cat", confidence=0.5, origin="model")
+    rows = [
+        (None, (guess, box("dog", 2, 2))),
+        (None, (guess, guess)),
+        ("model", ()),
+        ("nobody", ()),
+        ("human", (guess,)),
+        (None, ()),
+    ]
+    with VersionWriter(Workspace(tmp_path), "pets", Categories(["cat", "dog"])) as writer:
+        for number, (viewer, annotations) in enumerate(rows):
+            item = Item(blob="0" * 64, file_name=f"{number}", width=9, height=9, seen_by=viewer, annotations=annotations)
+            writer.add(item)
+        part = compute_statistics(writer.close()).splits["unsplit"]
+    assert (part.images, part.empty_images, part.model_images, part.unseen_images, part.model_annotations) == (6, 3, 2, 1, 4)
 
 
 def test_percentiles_are_within_one_percent(tmp_path):

@@ -17,6 +17,7 @@ from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.data.versions import VersionWriter, open_version
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
 from sightline.training.curve import read_curve
@@ -84,6 +85,24 @@ def test_without_a_label_to_validate_on_the_last_weights_are_kept_and_it_is_said
     assert "the split 'val' has no labels by people to validate detection on" in "".join(event.message for event in events)
     assert "validating" not in {event.stage for event in events}
     assert "primary" not in read_manifest(out, ModelManifest).metrics
+
+
+def test_pictures_that_nobody_looked_at_are_not_learned_and_it_is_said(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6, "val": 3})
+    for seen, count in (("some", 2), ("none", 9)):
+        with VersionWriter(tmp_path / seen, "seen", version.categories, version.blobs) as writer:
+            for number, item in enumerate(version.items()):
+                viewer = ("nobody", "model")[number % 2]
+                writer.add(msgspec.structs.replace(item, seen_by=viewer, annotations=()) if number < count else item)
+            writer.close()
+    messages: list[str] = []
+    recipe = make_recipe("classification", budget="2it", size=32, batch_size=2)
+    train_model(
+        open_version(tmp_path / "some"), recipe, tmp_path / "model", on_progress=lambda event: messages.append(event.message)
+    )
+    assert "2 pictures without annotations are left out: no person looked at them to label them" in messages
+    with pytest.raises(InvalidInput, match="expected labelled pictures to learn from in train, got 6 that nobody labelled"):
+        train_model(open_version(tmp_path / "none"), recipe, tmp_path / "model-none")
 
 
 def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:

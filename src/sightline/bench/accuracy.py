@@ -88,14 +88,14 @@ def measure_accuracy(
     seed: int,
     on_progress: OnProgress,
 ) -> AccuracyResult:
-    """Predict every item's picture and judge the answers, but for pictures that a model alone annotated.
+    """Predict every item's picture and judge the answers, but for pictures that no person looked at.
 
     Args:
         items: streamed once; `total` of them, for the progress.
         worst_pictures: how many of the worst to remember.
         seed: of the resamples that give the interval.
 
-    Raises: InvalidInput when a model gave all the annotations there are.
+    Raises: InvalidInput when people gave no annotation.
     """
     task = read_task(subject)
     if task not in EVALUATION_THRESHOLDS:
@@ -147,7 +147,7 @@ def _describe_accuracy(
 
 
 def note_left_out(left_out: int, labelled: int, version: DatasetVersion) -> list[str]:
-    """What to say of pictures that a model alone annotated.
+    """What to say of pictures that no person looked at.
 
     Args: left_out: so many there are; labelled: pictures with annotations of people.
 
@@ -155,10 +155,10 @@ def note_left_out(left_out: int, labelled: int, version: DatasetVersion) -> list
     """
     if left_out and not labelled:
         raise InvalidInput(
-            f"expected pictures that people labelled, got {left_out} of {version.manifest.name!r} that a model alone did, "
-            "which is no truth; label some, or measure on an earlier version, NAME@ID"
+            f"expected pictures that people labelled, got {left_out} of {version.manifest.name!r} that no person "
+            "looked at; label some, or measure on an earlier version, NAME@ID"
         )
-    return [f"{left_out} pictures were left out: only a model labelled them, which is no truth"] if left_out else []
+    return [f"{left_out} pictures were left out: no person looked at them to label them"] if left_out else []
 
 
 def trim_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[list[list[int]] | None, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """The verb `annotate`: a model labels the pictures of a version into a new version; what people said stays as it is.
 
 Predictions are marked `origin="model"` and keep their confidence, so that a person can review the unsure ones first and no
-metric takes them for truth.
+metric takes them for truth. Nor does one take a picture in which the model found nothing for one that shows nothing: its item
+says that a model alone looked at it.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.cleaning import clean_annotations
 from sightline.data.conversion import ConversionReport
 from sightline.data.items import Item
-from sightline.data.truth import has_human_label
+from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.versions import DatasetVersion, VersionWriter, check_version
 from sightline.runtime.predictor import check_confidence
 
@@ -35,7 +36,9 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
         version: the new version.
         images_annotated: pictures in which the model found something.
         images_without: pictures in which it found nothing.
-        images_left: pictures left as they were, because a person had labelled them.
+        images_left: pictures left as they were, because a person had labelled them, or had looked and found nothing.
+        images_bare: of those it looked at, pictures without annotations that did not say who looked: until now they counted as
+            showing nothing.
         annotations: new annotations per category.
         report: which predictions were clipped to the picture or dropped, and why; clean for predictors of Sightline's own.
     """
@@ -44,6 +47,7 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
     images_annotated: int
     images_without: int
     images_left: int
+    images_bare: int
     annotations: dict[str, int]
     report: ConversionReport
 
@@ -68,7 +72,8 @@ def annotate_version(
             of annotations with a confidence.
         name: name of the new Dataset, by default the old one's.
         confidence_threshold: 0..1, predictions below it are dropped; None takes the predictor's own.
-        only_unlabelled: leave alone pictures with any annotation of a person; False adds predictions beside these annotations.
+        only_unlabelled: leave alone pictures that a person labelled, or looked at and found nothing in; False adds predictions
+            there, too.
             Annotations of an earlier model are replaced in every picture that is looked at.
         out: new folder of the version, or a Workspace, which shelves it under its name and id.
         folder: folder of the Model or Artifact that the predictor was opened from; its id goes into the new version.
@@ -85,7 +90,7 @@ def annotate_version(
     settings = {"confidence_threshold": confidence_threshold, "only_unlabelled": only_unlabelled}
     source = _describe_source(version, predictor, folder) | settings
     counts: Counter[str] = Counter()
-    annotated = left = done = 0
+    annotated = left = bare = done = 0
     report = ConversionReport()
     with _open_writer(version, predictor, out, name or version.manifest.name, source) as writer:
         for batch in iterate_batches(version.items(), BATCH_SIZE):
@@ -93,6 +98,7 @@ def annotate_version(
                 writer.add(item)
                 counts.update(annotation.category for annotation in found or ())
                 annotated, left = annotated + bool(found), left + (found is None)
+            bare += sum(find_viewer(item.annotations, item.seen_by) is None for item in batch)
             done += len(batch)
             on_progress(ProgressEvent(stage="annotating", progress=done / total, metrics={"annotations": counts.total()}))
         made = writer.close()
@@ -101,6 +107,7 @@ def annotate_version(
         images_annotated=annotated,
         images_without=done - annotated - left,
         images_left=left,
+        images_bare=bare,
         annotations=dict(counts),
         report=report,
     )
@@ -138,7 +145,8 @@ def _annotate_batch(
     report: ConversionReport,
 ) -> Iterator[tuple[Item, list[Annotation] | None]]:
     """Each item as it shall be written, with what the model found in it, or None when it was left alone."""
-    wanted = [item for item in batch if not (only_unlabelled and has_human_label(item))]
+    viewers = {item.file_name: find_viewer(item.annotations, item.seen_by) for item in batch}
+    wanted = [item for item in batch if not (only_unlabelled and viewers[item.file_name] == "human")]
     answers = predict_pictures(predictor, read_pictures(predictor, version, wanted), threshold) if wanted else []
     found = {item.file_name: _take_answer(item, answer, report) for item, answer in zip(wanted, answers, strict=True)}
     for item in batch:
@@ -147,7 +155,9 @@ def _annotate_batch(
             continue
         kept = tuple(annotation for annotation in item.annotations if annotation.origin == "human")
         new = found[item.file_name]
-        yield msgspec.structs.replace(item, annotations=(*kept, *new)), new
+        annotations = (*kept, *new)
+        seen_by = note_viewer("human" if viewers[item.file_name] == "human" else "model", annotations)
+        yield msgspec.structs.replace(item, annotations=annotations, seen_by=seen_by), new
 
 
 def _take_answer(item: Item, answer: list[Annotation], report: ConversionReport) -> list[Annotation]:

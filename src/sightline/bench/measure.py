@@ -74,7 +74,7 @@ def measure_predictor(
         predictor: what `load` opens, a RemotePredictor, or anything of yours with attributes `task`, `categories` (names) and
             `precision` (such as "fp32") and a method `predict(images, confidence_threshold=None)` that gives for each `uint8
             (H, W, 3)` RGB array a list of annotations with a confidence, best first.
-        version: pictures with their truth; those that only a model annotated are left out, and the Report says how many.
+        version: pictures with their truth; those that no person looked at are left out, and the Report says how many.
         split: the split to measure on; None measures on all pictures.
         batch_sizes: numbers of pictures per call.
         streams: numbers of inferences in flight.
@@ -90,7 +90,7 @@ def measure_predictor(
         worst_pictures: how many of the worst pictures to draw.
 
     Raises: Conflict when the folder exists; InvalidInput when the predictor does not state what a Report must hold (task,
-        categories, precision), and for a split that is empty or that only a model labelled; NotFound for an unknown split;
+        categories, precision), and for a split that is empty or that no person labelled; NotFound for an unknown split;
         Unsupported for an emulated device, which has no speed to measure.
 
     Example: `measure_predictor(predictor, version, out=workspace).content.accuracy.primary`.

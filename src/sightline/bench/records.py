@@ -50,7 +50,7 @@ class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Which pictures: `images` of the `images_in_split` pictures of `split`.
 
     Attributes:
-        images: that were judged; those that a model alone labelled are left out.
+        images: that were judged; those that no person looked at are left out.
         drawn: how many were drawn, with the Report's seed where they are fewer than the split has; None where that is not told.
     """
 

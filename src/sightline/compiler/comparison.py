@@ -22,6 +22,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Task
 from sightline.data.items import Item
+from sightline.data.truth import find_truth
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement, compare_predictions
 from sightline.metrics.classification import ClassificationEvaluator
@@ -178,7 +179,8 @@ def predict_items(
     with Predictor(manifest, session, candidate.engine, options, setting.batch) as predictor:
         threshold = EVALUATION_THRESHOLDS[manifest.task]
         for item, answer in zip(items, predictor.predict_stream(read_contents(version, items), threshold), strict=True):
-            evaluator.add(item.annotations, answer, item.width, item.height)
+            if find_truth(item) is not None:
+                evaluator.add(item.annotations, answer, item.width, item.height)
             predictions.append(answer)
             on_part(len(predictions) / len(items))
     return Judged(predictions, evaluator if any(item.annotations for item in items) else None)
@@ -275,12 +277,12 @@ def find_unlabelled(task: Task, items: Sequence[Item], evaluator: Evaluator) -> 
     """Places of the pictures that labels say nothing of, though others have some.
 
     To a detector a picture without annotations is one on which there is nothing, and so it is to a segmenter whose unlabelled
-    pixels are background: those the labels judge.
+    pixels are background: those the labels judge, unless nobody looked at them.
     """
     is_ignored = isinstance(evaluator, SemanticEvaluator) and evaluator.ignores
-    if task not in ("classification", "multilabel") and not is_ignored:
-        return []
-    return [place for place, item in enumerate(items) if not item.annotations]
+    judges_bare = task not in ("classification", "multilabel") and not is_ignored
+    bare = [place for place, item in enumerate(items) if not item.annotations]
+    return [place for place in bare if not judges_bare or find_truth(items[place]) is None]
 
 
 def compare_unlabelled(

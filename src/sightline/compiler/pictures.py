@@ -10,7 +10,7 @@ import numpy as np
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.data.items import Item
-from sightline.data.truth import KnownItems
+from sightline.data.truth import find_truth, find_viewer
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.preprocessing import prepare_batch
 
@@ -27,8 +27,8 @@ class ChosenPictures:
     Attributes:
         calibration, validation: items in the order they were drawn; no picture is in both.
         calibration_split, validation_split: where they came from, for the report.
-        labelled_by_models: validation pictures that a model alone annotated. They are left out, or stay as pictures without
-            labels where people labelled none.
+        labelled_by_models: validation pictures that a model alone looked at. They are left out, or stay as pictures without
+            labels where people labelled none. Those that nobody looked at always stay as such.
     """
 
     calibration: list[Item]
@@ -80,11 +80,11 @@ def choose_pictures(
 
 def _keep_truth(chosen: ChosenPictures) -> ChosenPictures:
     """Validation by what people labelled, or by pictures without labels where they labelled none."""
-    known = KnownItems(chosen.validation)
-    judging = list(known)
+    seen = [item for item in chosen.validation if find_viewer(item.annotations, item.seen_by) != "model"]
+    judging = [find_truth(item) or item for item in seen]
     if not any(item.annotations for item in judging):
         judging = [msgspec.structs.replace(item, annotations=()) for item in chosen.validation]
-    return replace(chosen, validation=judging, labelled_by_models=known.left_out)
+    return replace(chosen, validation=judging, labelled_by_models=len(chosen.validation) - len(seen))
 
 
 def _choose_apart(

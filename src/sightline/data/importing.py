@@ -37,6 +37,7 @@ from sightline.data.formats.sightline_zip import install_archive, is_version_arc
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, read_column_values, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
+from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
 from sightline.imaging.files.headers import check_pixel_limit
 from sightline.imaging.files.reading import ImageHeader, decode_image, encode_image, limit_pixels, probe_image
@@ -322,7 +323,8 @@ def _stage_items(
             item = _make_item(source_item, picture, categories, report, names)
             any_given = any_given or item.split is not None
             writer.add(item)
-            drawer.add(item.blob, (categories.index(annotation.category) for annotation in item.annotations))
+            labels = (categories.index(annotation.category) for annotation in item.annotations)
+            drawer.add(item.blob, labels, item.source_video)
             report.keep("image")
             picture.warn(report, source_item.file_name)
             if source_item.warning is not None:
@@ -437,6 +439,7 @@ def _make_item(
     file_name = names.take(readable, source.split)
     if file_name != readable:
         report.change("image", "file name used twice, renamed", f"{readable} -> {file_name}")
+    kept = clean_annotations(annotations, header.width, header.height, categories, report, file_name)
     return Item(
         blob=picture.blob,
         file_name=file_name,
@@ -444,7 +447,10 @@ def _make_item(
         height=header.height,
         orientation=header.orientation,
         split=source.split,
-        annotations=clean_annotations(annotations, header.width, header.height, categories, report, file_name),
+        source_video=source.source_video,
+        frame_pts=source.frame_pts,
+        seen_by=note_viewer(find_viewer(annotations, source.seen_by), kept),
+        annotations=kept,
     )
 
 

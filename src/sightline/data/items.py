@@ -7,7 +7,7 @@ an `Item` when a row is asked for.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, get_args, overload
 
 import msgspec
 import numpy as np
@@ -22,6 +22,9 @@ from sightline.core.errors import CorruptFile, InvalidInput
 ROWS_PER_GROUP = 4096
 BYTES_PER_GROUP = 16 << 20  # estimated Arrow bytes: masks are long, and 4096 rows of them would not fit a small machine
 ROWS_PER_BATCH = 512
+SEEN_BY = "seen_by"  # a column that versions made before it lack
+
+Viewer = Literal["human", "model", "nobody"]
 
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("x_min", "y_min", "x_max", "y_max")])
 MASK_TYPE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.string())])
@@ -47,12 +50,15 @@ ITEM_SCHEMA = pa.schema(
         pa.field("split", pa.string()),
         pa.field("source_video", pa.string()),
         pa.field("frame_pts", pa.int64()),
+        pa.field(SEEN_BY, pa.string()),
         pa.field("annotations", pa.list_(ANNOTATION_TYPE), nullable=False),
     ]
 )
+OLDER_SCHEMA = ITEM_SCHEMA.remove(ITEM_SCHEMA.get_field_index(SEEN_BY))
 DICTIONARY_COLUMNS = [
     "split",
     "source_video",
+    SEEN_BY,
     "annotations.list.element.category",
     "annotations.list.element.origin",
     "annotations.list.element.attributes.key_value.key",
@@ -71,6 +77,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         split: "train", "val", "test", any other name, or None.
         source_video: file name of the video a frame was taken from.
         frame_pts: presentation time stamp of that frame, in the video's time base.
+        seen_by: who looked at the picture to label it, where its annotations do not tell: "human" (without annotations of
+            people it shows nothing), "model" (a model alone) or "nobody". None: a picture without annotations counts as one
+            that shows nothing.
         annotations: in pixels of the upright picture.
     """
 
@@ -82,7 +91,13 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split: str | None = None
     source_video: str | None = None
     frame_pts: int | None = None
+    seen_by: Viewer | None = None
     annotations: tuple[Annotation, ...] = ()
+
+
+def read_viewer(word: object) -> Viewer | None:
+    """What a file says of who looked at a picture; None for any other word."""
+    return next((viewer for viewer in get_args(Viewer) if viewer == word), None)
 
 
 class ItemWriter:
@@ -136,7 +151,7 @@ def load_item_table(path: Path, splits: Sequence[str] | None = None) -> "ItemTab
     """The items of the named splits as compact Arrow columns for random access, e.g. by a shuffling trainer."""
     with _open_parquet(path) as file:
         parts = [
-            batch if splits is None else batch.filter(_split_filter(batch.column("split"), splits))
+            _add_seen_by(batch if splits is None else batch.filter(_split_filter(batch.column("split"), splits)))
             for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)
         ]
     return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
@@ -174,6 +189,14 @@ class ItemTable(Sequence[Item]):
         columns = [self._table.column(name).to_numpy() for name in ("width", "height")]
         return np.stack(columns, axis=1).astype(np.int64)
 
+    def drop_unknown(self) -> "ItemTable":
+        """The items without those that have no annotation and that no person looked at: nothing can be learned from them."""
+        seen_by = self._table.column(SEEN_BY)
+        known = pc.fill_null(pc.equal(seen_by, "human"), True)  # null: counts as a picture that shows nothing
+        return ItemTable(
+            self._table.filter(pc.or_(known, pc.greater(pc.list_value_length(self._table.column("annotations")), 0)))
+        )
+
     def __iter__(self) -> Iterator[Item]:
         for batch in self._table.to_batches(max_chunksize=ROWS_PER_BATCH):
             for row in batch.to_pylist():
@@ -185,10 +208,18 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptFile(f"{path} is no readable items.parquet: {str(error).splitlines()[0]}; make it again") from error
-    if not file.schema_arrow.equals(ITEM_SCHEMA):
+    if not any(file.schema_arrow.equals(schema) for schema in (ITEM_SCHEMA, OLDER_SCHEMA)):
         file.close()
         raise CorruptFile(f"{path} has other columns than items.parquet of this version; import the data set again")
     return file
+
+
+def _add_seen_by(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with all columns: older versions do not say who looked."""
+    if SEEN_BY in batch.schema.names:
+        return batch
+    columns = [pa.nulls(len(batch), pa.string()) if name == SEEN_BY else batch.column(name) for name in ITEM_SCHEMA.names]
+    return pa.RecordBatch.from_arrays(columns, schema=ITEM_SCHEMA)
 
 
 def _split_filter(column: pa.Array, splits: Sequence[str]) -> pa.Array:
@@ -216,6 +247,7 @@ def _item_to_row(item: Item) -> dict[str, Any]:
         "split": item.split,
         "source_video": item.source_video,
         "frame_pts": item.frame_pts,
+        SEEN_BY: item.seen_by,
         "annotations": [_annotation_to_row(annotation) for annotation in item.annotations],
     }
 

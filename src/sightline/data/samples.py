@@ -19,6 +19,7 @@ from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.rendering import DEFECTS, Picture, draw_picture
 from sightline.data.splits import SplitDrawer, parse_fractions
+from sightline.data.truth import note_viewer
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import encode_mask, find_mask_box
@@ -89,12 +90,14 @@ def _draw_items(blobs: BlobStore, count: int, seed: int, task: Task, width: int,
     def draw(number: int) -> Item:
         rng = np.random.default_rng((seed, number))
         picture = draw_picture(rng, _choose_defects(rng, task), width, height)
+        annotations = tuple(_label(picture, task))
         return Item(
             blob=blobs.put_bytes(encode_image(picture.image, "jpeg", JPEG_QUALITY)),
             file_name=f"part_{number:05d}.jpg",
             width=width,
             height=height,
-            annotations=tuple(_label(picture, task)),
+            seen_by=note_viewer("human", annotations),  # one without a defect is known to have none
+            annotations=annotations,
         )
 
     with ThreadPoolExecutor(THREADS, "sightline-samples") as pool:

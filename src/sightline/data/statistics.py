@@ -21,7 +21,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 from sightline.core.annotations import Annotation
 from sightline.core.categories import shorten
 from sightline.data.items import Item
-from sightline.data.versions import UNSPLIT, DatasetVersion
+from sightline.data.truth import find_viewer
+from sightline.data.versions import UNSPLIT, DatasetVersion, sort_splits
 
 PERCENTILES = (5, 25, 50, 75, 95)
 BIN_RATIO = 1.02
@@ -40,10 +41,18 @@ class SizePercentiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitStatistics(msgspec.Struct, kw_only=True):
-    """Counts of one split: images, images without an annotation, annotations and images by category."""
+    """Counts of one split: images, images without an annotation, annotations and images by category.
+
+    Attributes:
+        model_images, unseen_images: that a model alone looked at to label them, and that nobody did: no truth.
+        model_annotations: so many of all annotations are a model's.
+    """
 
     images: int = 0
     empty_images: int = 0
+    model_images: int = 0
+    unseen_images: int = 0
+    model_annotations: int = 0
     annotations: dict[str, int] = {}
     images_with: dict[str, int] = {}
 
@@ -87,7 +96,7 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
     return DatasetStatistics(
         name=version.manifest.name,
         version=version.id,
-        splits=dict(sorted(splits.items())),
+        splits={name: splits[name] for name in sort_splits(splits)},
         box_sizes={
             name: SizePercentiles(count=widths.count, width=widths.percentiles(), height=heights.percentiles())
             for name, (widths, heights) in sizes.items()
@@ -154,7 +163,11 @@ def _draw_box_sizes(axes: Axes, statistics: DatasetStatistics, names: Sequence[s
 def _count_item(part: SplitStatistics, item: Item) -> None:
     part.images += 1
     part.empty_images += not item.annotations
+    viewer = find_viewer(item.annotations, item.seen_by)
+    part.model_images += viewer == "model"
+    part.unseen_images += viewer == "nobody"
     for annotation in item.annotations:
+        part.model_annotations += annotation.origin == "model"
         part.annotations[annotation.category] = part.annotations.get(annotation.category, 0) + 1
     for name in {annotation.category for annotation in item.annotations}:
         part.images_with[name] = part.images_with.get(name, 0) + 1

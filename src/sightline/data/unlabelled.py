@@ -37,7 +37,7 @@ def write_unlabelled(folder: Path, target: Path, categories: Sequence[str] = ())
                 continue
             name = path.relative_to(folder).as_posix()
             blob = blobs.put_bytes(path.read_bytes())
-            writer.add(Item(blob=blob, file_name=name, width=width, height=height, split=SPLIT, annotations=()))
+            writer.add(Item(blob=blob, file_name=name, width=width, height=height, split=SPLIT, seen_by="nobody"))
             count += 1
         if not count:
             raise InvalidInput(f"none of the {len(paths)} pictures in {folder} can be read; give others")

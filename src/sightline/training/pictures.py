@@ -37,7 +37,7 @@ class CachedPicture(NamedTuple):
 
 
 class Pictures:
-    """Random access to the pictures of some splits.
+    """Random access to the pictures of some splits, but those of which nothing is known: no person looked, no model found any.
 
     Args:
         version: where they come from.
@@ -60,7 +60,7 @@ class Pictures:
         make_label_map: MakeLabelMap | None = None,
     ) -> None:
         self.version = version
-        self.items = version.load_items(splits)
+        self.items = version.load_items(splits).drop_unknown()
         self._least_width, self._least_height = width, height
         self._make_label_map = make_label_map
         self._original_sizes = self.items.read_sizes()

@@ -227,6 +227,7 @@ def prepare_loop(
     pictures = Pictures(
         version, recipe.train_splits, width=width, height=height, cache_bytes=recipe.cache_bytes, make_label_map=make_label_map
     )
+    _tell_left_out(version, recipe, len(pictures), on_progress)
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
     validate = _make_validate(version, learned.categories, recipe, arithmetic, on_progress)
     recipe_id = compute_recipe_id(version.id, recipe)
@@ -240,6 +241,19 @@ def prepare_loop(
         validate=validate,
         recipe_id=recipe_id,
     )
+
+
+def _tell_left_out(version: DatasetVersion, recipe: Recipe, learned: int, on_progress: OnProgress) -> None:
+    """Tell of pictures that are not learned from. Raises: InvalidInput when that is all of them."""
+    left_out = version.count(recipe.train_splits) - learned
+    if not learned:
+        raise InvalidInput(
+            f"expected labelled pictures to learn from in {', '.join(recipe.train_splits)}, got {left_out} that nobody "
+            "labelled; label some, or let a model do it with `sightline annotate`"
+        )
+    if left_out:
+        message = f"{left_out} pictures without annotations are left out: no person looked at them to label them"
+        on_progress(ProgressEvent(stage="training", message=message))
 
 
 def _check_batch_size(network: Network, recipe: Recipe) -> None:

@@ -20,6 +20,7 @@ from sightline.data.exporting import export_version
 from sightline.data.formats.table import FORMATS, load_format
 from sightline.data.importing import import_dataset
 from sightline.data.items import Item
+from sightline.data.truth import find_truth
 from sightline.data.versions import VersionWriter
 from sightline.imaging.files.reading import decode_image, encode_image
 from sightline.imaging.masks import annotations_to_label_map, decode_mask, encode_mask
@@ -241,3 +242,31 @@ def test_reading_what_is_not_of_the_format_is_an_error_of_ours(format, tmp_path)
     with pytest.raises(SightlineError) as caught:
         import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "x", format=format)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["boxes", "whole-image labels", "masks of each category"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, content, tmp_path):
+    blobs = BlobStore(tmp_path / "blobs")
+    with VersionWriter(tmp_path / "version", "fruit", Categories(NAMES), blobs) as writer:
+        bare = [("train", viewer, ()) for viewer in (None, "human", "model", "nobody")]
+        rows = [*((split, None, annotations) for split, annotations in CONTENTS[content]), *bare]
+        for number, (split, viewer, annotations) in enumerate(rows):
+            blob = blobs.put_bytes(encode_image(np.full((HEIGHT, WIDTH, 3), number, np.uint8), "png"))
+            item = Item(blob=blob, file_name=f"{number}.png", width=WIDTH, height=HEIGHT, split=split)
+            writer.add(replace(item, seen_by=viewer, annotations=annotations))
+        version = writer.close()
+    if not load_format(format).check(version).is_clean:
+        with pytest.raises(LossyExport, match="`allow_loss`"):
+            export_version(version, tmp_path / "refused", format)
+        return
+    again, _, _ = export_and_import(version, format, tmp_path, allow_loss=False)
+    judged = [{item.blob for item in each.items() if find_truth(item) is not None} for each in (version, again)]
+    assert judged[0] == judged[1]
+
+
+def test_formats_with_a_place_for_it_carry_who_looked(tmp_path):
+    for format in ("sightline", "coco", "voc", "yolo", "darknet"):
+        test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, "boxes", tmp_path / format)
+        assert not (tmp_path / format / "refused").exists()
+        assert (tmp_path / format / "again").exists()

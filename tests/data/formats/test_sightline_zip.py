@@ -84,6 +84,28 @@ def test_a_new_split_or_fewer_categories_make_a_new_version(exported, tmp_path, 
     assert list((tmp_path / "temporary").iterdir()) == []  # nothing unpacked is left
 
 
+@pytest.mark.parametrize("is_unpacked", [False, True])
+def test_a_new_split_keeps_videos_together_and_who_looked(tmp_path, is_unpacked):
+    version = generate_samples(Workspace(tmp_path / "w"), 20, task="detection", width=160, height=120)
+    with VersionWriter(tmp_path / "video", "video", version.categories, version.blobs) as writer:
+        for number, item in enumerate(version.items()):
+            viewer = ("model", "nobody", "human", None)[number % 4]
+            facts = {"source_video": f"line {number // 5}.mp4", "frame_pts": number * 512, "seen_by": viewer}
+            writer.add(replace(item, **facts, annotations=()))
+        frames = writer.close()
+    export_version(frames, tmp_path / "video.zip", "sightline")
+    source = tmp_path / "video.zip"
+    if is_unpacked:
+        source = tmp_path / "unpacked"
+        with zipfile.ZipFile(tmp_path / "video.zip") as archive:
+            archive.extractall(source)
+    again, report = import_dataset(source, Workspace(tmp_path / "again"), "x", split="0.5/0.5")
+    assert report.is_clean, report.lines()
+    assert [replace(item, split=None) for item in again.items()] == [replace(item, split=None) for item in frames.items()]
+    assert again.splits == {"train": 10, "val": 10}
+    assert len({(item.source_video, item.split) for item in again.items()}) == 4
+
+
 @pytest.mark.parametrize("part", ["blobs/", "items.parquet"])
 def test_a_changed_byte_is_found_and_nothing_is_kept(exported, tmp_path, part):
     _, path = exported

@@ -29,7 +29,8 @@ def annotate_command(
     name: Annotated[str | None, typer.Option("--name", help="Name of the new dataset; by default the old one's.")] = None,
     confidence: ConfidenceOption = None,
     every_picture: Annotated[
-        bool, typer.Option("--every-picture", help="Also add predictions to pictures that a person has labelled.")
+        bool,
+        typer.Option("--every-picture", help="Also add predictions to pictures that people labelled or found empty."),
     ] = False,
     url: UrlOption = None,
     api_key_env: ApiKeyOption = None,
@@ -75,6 +76,11 @@ def annotate_command(
         f"annotated {format_count(result.images_annotated, 'picture')}, found nothing in {result.images_without:,}, "
         f"left {result.images_left:,} that people had labelled; new annotations: {counts}"
     )
+    if result.images_bare:
+        terminal.tell(
+            f"{format_count(result.images_bare, 'picture')} held no annotation and counted as showing nothing; as only a model "
+            "has looked at them now, they judge no more"
+        )
     terminal.say(f"dataset {made.manifest.name}@{made.id[:8]}: {made.folder}")
     terminal.finish(
         {
@@ -84,6 +90,7 @@ def annotate_command(
             "images_annotated": result.images_annotated,
             "images_without": result.images_without,
             "images_left": result.images_left,
+            "images_bare": result.images_bare,
             "annotations": result.annotations,
         }
     )

@@ -127,9 +127,14 @@ def show_version(terminal: Terminal, folder: Path, plot: Path | None) -> None:
 def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories: Sequence[str]) -> None:
     """Pictures by split, and annotations by category and split."""
     splits = statistics.splits
+    headings = ["Split", "Pictures", "without annotation"]
     rows: list[list[object]] = [[name, part.images, part.empty_images] for name, part in splits.items()]
+    if any(part.model_images or part.unseen_images for part in splits.values()):
+        headings += ["only a model looked", "nobody looked"]
+        for row, part in zip(rows, splits.values(), strict=True):
+            row += [part.model_images, part.unseen_images]
     title = f"dataset {statistics.name}@{statistics.version[:8]}"
-    terminal.show(make_table(["Split", "Pictures", "without annotation"], rows, title=title))
+    terminal.show(make_table(headings, rows, title=title))
     counts: list[list[object]] = []
     for name in categories:
         by_split = [part.annotations.get(name, 0) for part in splits.values()]
@@ -138,6 +143,8 @@ def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories:
     if statistics.geometries:
         shapes = ", ".join(f"{count:,} {geometry}" for geometry, count in statistics.geometries.items())
         terminal.say(f"annotations by shape: {shapes}")
+    if by_models := sum(part.model_annotations for part in splits.values()):
+        terminal.say(f"{by_models:,} of them are a model's, not of people")
 
 
 def show_sizes(terminal: Terminal, statistics: "DatasetStatistics") -> None:

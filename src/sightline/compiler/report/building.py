@@ -249,7 +249,7 @@ def _warn_of_pictures(found: Findings) -> list[str]:
         )
     if pictures.labelled_by_models:
         taken, count = "were left out" if found.is_labelled else "count as unlabelled", pictures.labelled_by_models
-        warnings.append(f"{count} validation pictures were labelled by a model alone, which is no truth: they {taken}.")
+        warnings.append(f"{count} validation pictures were looked at by a model alone, which is no truth: they {taken}.")
     if not found.is_labelled and found.compared:
         warnings.append("The pictures carry no labels: that answers stayed the same was checked, not that they are right.")
     warnings += _warn_of_bare_pictures(found, pictures)

@@ -15,6 +15,7 @@ from sightline.core.categories import Categories
 from sightline.core.manifests import UnlabelledPixels
 from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
+from sightline.data.items import Viewer
 from sightline.data.versions import DatasetVersion
 
 
@@ -30,6 +31,8 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
         declared_size: `(width, height)` that the labels claim, checked against the picture; None if they claim none.
         warning: why the picture comes without labels; counted only when the picture itself arrives.
         is_upright: the labels are known to belong to the upright picture; else an import warns where EXIF turns it.
+        seen_by: who looked at the picture to label it, where `annotations` do not tell: "human", "model", "nobody"; see `Item`.
+        source_video, frame_pts: of a frame: its video's name, whose frames a drawn split keeps together, and its time there.
     """
 
     file_name: str
@@ -40,6 +43,9 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     declared_size: tuple[int, int] | None = None
     warning: str | None = None
     is_upright: bool = False
+    seen_by: Viewer | None = None
+    source_video: str | None = None
+    frame_pts: int | None = None
 
 
 class SourceDataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,3 +73,8 @@ class DatasetFormat(Protocol):
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write the version below the new folder (or as the new file) `target`."""
+
+
+def find_viewer_of_file(annotations: Sequence[Annotation]) -> Viewer | None:
+    """Who looked at a picture that has a label file of its own: a person, even if it is empty, unless it holds a model's."""
+    return None if any(annotation.origin == "model" for annotation in annotations) else "human"

@@ -31,6 +31,16 @@ def report_lost_item_facts(report: ConversionReport, item: Item) -> None:
         report.drop("attribute", "the format does not hold which frame of which video a picture is", item.file_name)
 
 
+def report_lost_viewer(report: ConversionReport, item: Item) -> None:
+    """Tell of a picture without annotations that no person looked at, which will be read as one that shows nothing."""
+    if not item.annotations and item.seen_by in ("model", "nobody"):
+        report.drop(
+            "attribute",
+            "the format does not tell a picture that no person looked at from one that shows nothing",
+            item.file_name,
+        )
+
+
 def warn_turned(report: ConversionReport, item: Item) -> None:
     """Tell of a picture that EXIF turns: written are its file as it is and the labels of the upright picture. Nothing is lost.
 

@@ -64,7 +64,7 @@ class SightlineZipFormat:
             version = open_version(source)
             return SourceDataset(
                 categories=version.categories,
-                items=(_to_source(item, version.blobs.read(item.blob), report) for item in version.items()),
+                items=(_to_source(item, version.blobs.read(item.blob)) for item in version.items()),
                 unlabelled_pixels=version.manifest.unlabelled_pixels,
             )
         folder = Path(tempfile.mkdtemp(prefix="sightline-zip-"))
@@ -74,7 +74,7 @@ class SightlineZipFormat:
         except BaseException:
             _remove(folder)
             raise
-        items = _stream_archive(source, folder, report)
+        items = _stream_archive(source, folder)
         weakref.finalize(items, _remove, folder)
         return SourceDataset(
             categories=Categories(manifest.categories), items=items, unlabelled_pixels=manifest.unlabelled_pixels
@@ -194,15 +194,13 @@ def _read_entry(archive: zipfile.ZipFile, name: str, max_bytes: int, path: Path)
     return content
 
 
-def _stream_archive(path: Path, folder: Path, report: ConversionReport) -> Iterator[SourceItem]:
+def _stream_archive(path: Path, folder: Path) -> Iterator[SourceItem]:
     with _open_zip(path) as archive:
         for item in read_items(folder / ITEMS_NAME):
-            yield _to_source(item, _read_picture(archive, item, path), report)
+            yield _to_source(item, _read_picture(archive, item, path))
 
 
-def _to_source(item: Item, content: bytes, report: ConversionReport) -> SourceItem:
-    if item.source_video is not None:
-        report.drop("attribute", "video and time of a frame are not kept when splits or categories change", item.file_name)
+def _to_source(item: Item, content: bytes) -> SourceItem:
     return SourceItem(
         file_name=item.file_name,
         content=content,
@@ -210,6 +208,9 @@ def _to_source(item: Item, content: bytes, report: ConversionReport) -> SourceIt
         annotations=item.annotations,
         declared_size=(item.width, item.height),
         is_upright=True,
+        seen_by=item.seen_by,
+        source_video=item.source_video,
+        frame_pts=item.frame_pts,
     )
 
 

@@ -81,7 +81,7 @@ def test_damaged_missing_and_lonely_labels_are_told(tmp_path: Path) -> None:
     write_picture(tmp_path / "leftImg8bit/train/a/a_2_leftImg8bit.png")
     write_text(tmp_path / "gtFine/train/a/a_3_gtFine_polygons.json", "{}")
     _, items, report = read("cityscapes", tmp_path)
-    assert all(item.annotations == () for item in items.values())
+    assert all((item.annotations, item.seen_by) == ((), "nobody") for item in items.values())
     assert report.count("image", "warned", "picture without labels") == 1
     assert report.dropped("annotation") == 1
     assert report.dropped("image") == 1

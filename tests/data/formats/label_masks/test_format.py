@@ -288,8 +288,17 @@ def test_a_broken_mask_is_told(tmp_path: Path) -> None:
     write_picture(tmp_path / "images/1.png")
     write_text(tmp_path / "masks/1.png", "no picture")
     _, items, report = read("label_masks", tmp_path)
-    assert items["1.png"].annotations == ()
+    assert (items["1.png"].annotations, items["1.png"].seen_by) == ((), "nobody")
     assert report.count("annotation", "dropped", "mask cannot be read") == 1
+
+
+def test_a_mask_of_nothing_is_a_persons_word_and_no_mask_is_nobodys(tmp_path: Path) -> None:
+    write_text(tmp_path / "classes.txt", "a\n")
+    for name in ("1", "2"):
+        write_picture(tmp_path / f"images/{name}.png")
+    write_mask(tmp_path / "masks/1.png", np.zeros((10, 20)))
+    _, items, _ = read("label_masks", tmp_path)
+    assert {name: item.seen_by for name, item in items.items()} == {"1.png": "human", "2.png": "nobody"}
 
 
 def test_wrong_options_and_folders_are_refused(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_of_two_pictures_of_one_stem_the_second_is_kept_and_told(tmp_path, head,
     put_xml(root / "Annotations" / "a.xml", "dog", head=head)
     items, report, _ = read(root, tmp_path)
     assert {name: len(item.annotations) for name, item in items.items()} == {"a.jpg": 0, "a.png": 0} | {labelled: 1}
+    assert {name: item.seen_by for name, item in items.items()} == {"a.jpg": "nobody", "a.png": "nobody"} | {labelled: None}
     assert report.count("image", "warned", "picture without an annotation file") == 1
 
 

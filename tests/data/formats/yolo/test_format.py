@@ -26,12 +26,16 @@ def test_boxes_are_shares_of_the_picture_around_their_centre(tmp_path: Path) -> 
     write_text(tmp_path / "data.yaml", "train: images/train\n" + NAMES)
     write_picture(tmp_path / "images/train/a.png", 20, 10)
     write_picture(tmp_path / "images/train/sub/b.png", 20, 10)
+    write_picture(tmp_path / "images/train/c.png", 20, 10)
     write_text(tmp_path / "labels/train/a.txt", "1 0.5 0.5 0.2 0.4\n\n0 0.25 0.5 0.5 1.0\n")
+    write_text(tmp_path / "labels/train/c.txt", "")
     dataset, items, report = read("yolo", tmp_path)
     assert dataset.categories.names == ("cat", "dog")
     # by hand: centre (10, 5), 4 x 4; and the left half
     assert items["a.png"].annotations == (box("dog", 8, 3, 12, 7), box("cat", 0, 0, 10, 10))
     assert items["sub/b.png"].annotations == ()  # no label file: nothing is on the picture
+    assert (items["c.png"].annotations, items["c.png"].seen_by) == ((), "human")  # somebody wrote an empty file
+    assert items["sub/b.png"].seen_by is None
     assert items["a.png"].split == "train"
     assert report.is_clean
 

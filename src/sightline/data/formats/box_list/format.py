@@ -47,6 +47,7 @@ from sightline.data.formats.losses import (
     report_lost_facts,
     report_lost_ignore,
     report_lost_item_facts,
+    report_lost_viewer,
     report_renamed_splits,
     warn_turned,
 )
@@ -333,6 +334,7 @@ def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[t
     namer = FileNamer(version, report, by_stem=False)
     for item in version.items():
         report_lost_item_facts(report, item)
+        report_lost_viewer(report, item)
         warn_turned(report, item)
         boxes = []
         for annotation in item.annotations:

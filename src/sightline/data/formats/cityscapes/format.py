@@ -137,7 +137,14 @@ def iterate_items(layout: CityscapesLayout, table: MaskTable, report: Conversion
             name = inside.with_name(base + path.suffix).as_posix().removeprefix(f"{DEFAULT_CITY}/")
             annotations, size = read_labels(stem, layout, table, name, report)
             split = None if folder == UNSPLIT else find_split(folder) or folder
-            yield SourceItem(file_name=name, path=path, split=split, annotations=tuple(annotations), declared_size=size)
+            yield SourceItem(
+                file_name=name,
+                path=path,
+                split=split,
+                annotations=tuple(annotations),
+                declared_size=size,
+                seen_by="human" if size is not None else "nobody",
+            )
     report_orphans(layout, report)
 
 

@@ -165,7 +165,8 @@ def iterate_unlabelled(source: Path, report: ConversionReport) -> Iterator[Sourc
         if not is_picture(path.name):
             report_no_picture(report, name.as_posix())
             continue
-        yield SourceItem(file_name=name.as_posix(), path=path, split=find_split(name.parts[0]) if len(name.parts) > 1 else None)
+        split = find_split(name.parts[0]) if len(name.parts) > 1 else None
+        yield SourceItem(file_name=name.as_posix(), path=path, split=split, seen_by="nobody")
 
 
 def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterator[SourceItem]:
@@ -190,7 +191,14 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
             annotations = () if place.category is None else (Annotation(category=place.category),)
             counts.update(annotation.category for annotation in annotations)
             warning = "picture outside of a class folder has no label" if loose else None
-            yield SourceItem(file_name=name.as_posix(), path=path, split=place.split, annotations=annotations, warning=warning)
+            yield SourceItem(
+                file_name=name.as_posix(),
+                path=path,
+                split=place.split,
+                annotations=annotations,
+                warning=warning,
+                seen_by="nobody" if loose else None,
+            )
     if is_sorting(list(counts)):
         for category, count in counts.items():
             report.warn("category", SORTED, f"{category}: {count:,}")

@@ -40,6 +40,7 @@ from sightline.data.formats.losses import (
     report_lost_facts,
     report_lost_ignore,
     report_lost_item_facts,
+    report_lost_viewer,
     report_renamed_splits,
 )
 from sightline.data.formats.options import check_options
@@ -355,4 +356,5 @@ def place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[t
             else:
                 report.drop("annotation", f"{annotation.geometry} lost: a list holds labels of whole pictures", item.file_name)
         report_lost_item_facts(report, item)
+        report_lost_viewer(report, item)
         yield item, str(namer.place(IMAGES_FOLDER, item)), labels

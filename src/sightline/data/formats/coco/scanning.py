@@ -15,6 +15,7 @@ import numpy as np
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name, replace_surrogates
 from sightline.data.formats.json_stream import LIST_START, stream_members
+from sightline.data.items import Viewer, read_viewer
 
 IMAGES_PER_BLOCK = 4096
 BUFFERED_BYTES = 16 << 20
@@ -27,6 +28,7 @@ class CocoImage(msgspec.Struct, frozen=True, array_like=True):
     file_name: str
     width: int | None
     height: int | None
+    seen_by: Viewer | None = None
 
 
 class CocoScan:
@@ -97,7 +99,8 @@ class CocoScan:
             return
         self._keys.append(identity)
         width, height = (_whole_number(record.get(name)) for name in ("width", "height"))
-        images.write(msgspec.json.encode(CocoImage(replace_surrogates(file_name), width, height)) + b"\n")
+        image = CocoImage(replace_surrogates(file_name), width, height, read_viewer(record.get("seen_by")))
+        images.write(msgspec.json.encode(image) + b"\n")
 
     def _add_category(self, record: Any) -> None:
         identity = record.get("id") if isinstance(record, dict) else None

@@ -87,6 +87,8 @@ class _SplitWriter:
 
     def add_image(self, image_id: int, item: Item) -> None:
         record = {"id": image_id, "file_name": item.file_name, "width": item.width, "height": item.height}
+        if item.seen_by is not None:
+            record["seen_by"] = item.seen_by
         self._append("images", record)
 
     def add_annotation(self, record: dict[str, Any]) -> None:

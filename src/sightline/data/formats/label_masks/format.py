@@ -50,6 +50,7 @@ from sightline.data.formats.losses import (
     read_split_folders,
     report_lost_facts,
     report_lost_item_facts,
+    report_lost_viewer,
     report_no_pixels,
     report_other_box,
     report_renamed_splits,
@@ -155,6 +156,7 @@ def iterate_items(layout: MaskLayout, table: MaskTable, report: ConversionReport
                 annotations=tuple(annotations),
                 declared_size=size,
                 warning="picture without a mask has no labels" if mask_path is None else None,
+                seen_by="human" if size is not None else "nobody",
             )
         for stem in sorted(listed or ()):
             report.drop("image", "picture is missing", f"{folders.images.name}/{stem}")
@@ -233,6 +235,7 @@ def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int, taken: Colle
 def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: ConversionReport) -> np.ndarray:
     """The item's label map `(H, W)`; what a map cannot hold of its annotations is told."""
     report_lost_item_facts(report, item)
+    report_lost_viewer(report, item)
     warn_turned(report, item)
     drawn: list[Annotation] = []
     for annotation in item.annotations:

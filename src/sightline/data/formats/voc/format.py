@@ -38,12 +38,13 @@ from sightline.core.annotations import Annotation, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name
-from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.format import SourceDataset, SourceItem, find_viewer_of_file
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_junk, is_picture, resolve_inside, walk_files
 from sightline.data.formats.voc.lists import read_split_lists
 from sightline.data.formats.voc.masks import MASK_INDEX, VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc.writing import check_voc, write_voc
+from sightline.data.items import Viewer, read_viewer
 from sightline.data.versions import DatasetVersion
 
 MAX_XML_BYTES = 32 << 20
@@ -112,11 +113,12 @@ class _Layout(msgspec.Struct, frozen=True):
 
 
 class VocXml(msgspec.Struct, frozen=True):
-    """What an XML file says; the file name and the size may be missing."""
+    """What an XML file says; what the file does not say is None."""
 
     file_name: str | None
     size: tuple[int, int] | None
     objects: tuple[Element, ...]
+    seen_by: Viewer | None
 
 
 def read_voc_xml(path: Path) -> VocXml:
@@ -138,6 +140,7 @@ def read_voc_xml(path: Path) -> VocXml:
         (root.findtext("filename") or "").strip() or None,
         (int(size[0]), int(size[1])) if whole else None,
         tuple(root.iter("object")),
+        read_viewer(root.findtext("seen_by")),
     )
 
 
@@ -260,6 +263,7 @@ def _stream_layout(layout: _Layout, splits: dict[str, str], report: ConversionRe
             split=_split_of(layout, splits, picture_id),
             annotations=read_segmentation(layout.root, picture_id, objects, numbers, labels, report),
             declared_size=facts.size,
+            seen_by=facts.seen_by or find_viewer_of_file(objects),
         )
     if layout.only is None:
         yield from _stream_unlabelled(layout, splits, labels, seen, report)
@@ -281,7 +285,8 @@ def _stream_unlabelled(
         if not annotations:
             report.warn("image", "picture without an annotation file", relative.as_posix())
         split = _split_of(layout, splits, picture_id)
-        yield SourceItem(file_name=relative.as_posix(), path=path, split=split, annotations=annotations)
+        seen_by: Viewer = "human" if annotations else "nobody"
+        yield SourceItem(file_name=relative.as_posix(), path=path, split=split, annotations=annotations, seen_by=seen_by)
     for picture_id in splits:
         if picture_id not in seen.ids:
             yield SourceItem(file_name=f"{picture_id}.jpg", split=splits[picture_id])

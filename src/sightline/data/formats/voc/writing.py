@@ -140,6 +140,8 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
     for tag, side in (("width", item.width), ("height", item.height), ("depth", 3)):
         _add(size, tag, str(side))
     _add(root, "segmented", str(int(segmented)))
+    if item.seen_by is not None:
+        _add(root, "seen_by", item.seen_by)
     for annotation, number in numbered:
         thing = SubElement(root, "object")
         _add(thing, "name", annotation.category)

@@ -160,8 +160,17 @@ def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: C
             if size is not None:
                 labels = find_labels(path, root)
                 has_labels = has_labels or labels.is_file()
-                annotations = read_label_file(labels, numbered, size=size, keypoint_values=0, report=report, where=name)
-                yield SourceItem(file_name=name, path=path, split=split, annotations=annotations, is_upright=has_facts(labels))
+                annotations, seen_by = read_label_file(
+                    labels, numbered, size=size, keypoint_values=0, report=report, where=name
+                )
+                yield SourceItem(
+                    file_name=name,
+                    path=path,
+                    split=split,
+                    annotations=annotations,
+                    is_upright=has_facts(labels),
+                    seen_by=seen_by,
+                )
     if listed and not has_labels:
         report.warn("file", "no listed picture has a file of labels, neither beside it nor in a folder labels")
     report_unlisted(root, listed, report)

@@ -1,10 +1,12 @@
 """What a YOLO row has no room for (attributes, crowd mark, confidence and origin), in a JSON file beside the label file.
 
 `labels/train/a.txt` gets `labels/train/a.facts.json` only when there is something to say. Facts are filed under the row's text,
-so a label file that was edited since keeps the facts of the rows that were not. Beside the labels of a picture that EXIF turns
+so a label file that was edited since keeps the facts of the rows that were not; under the empty text stands who looked at the
+picture. Beside the labels of a picture that EXIF turns
 it is always written, as it says whose they are: ours, drawn on the upright picture. Other tools do not look at these files.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,8 @@ from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation, Origin
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import find_viewer_of_file
+from sightline.data.items import Viewer, read_viewer
 
 SUFFIX = ".facts.json"
 
@@ -26,17 +30,26 @@ class RowFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 PLAIN = RowFacts()
+SEEN_BY = "seen_by"
 
 
-def write_facts(label_path: Path, rows: list[str], annotations: list[Annotation], is_turned: bool) -> None:
+def write_facts(
+    label_path: Path, rows: list[str], annotations: list[Annotation], is_turned: bool, seen_by: Viewer | None
+) -> None:
     """Write the facts of a label file's rows beside it, if there are any, or the picture is turned by EXIF."""
-    facts: dict[str, list[RowFacts]] = {}
+    facts = {} if seen_by in ("human", None) else {"": [RowFacts(attributes={SEEN_BY: seen_by})]}
     for row, annotation in zip(rows, annotations, strict=True):
         own = RowFacts(annotation.attributes, annotation.confidence, annotation.origin, annotation.is_crowd)
         facts.setdefault(row, []).append(own)
     if is_turned or any(own != PLAIN for several in facts.values() for own in several):
         told = {row: several for row, several in facts.items() if any(own != PLAIN for own in several)}
         label_path.with_suffix(SUFFIX).write_bytes(msgspec.json.encode(told))
+
+
+def find_label_viewer(facts: dict[str, list[RowFacts]], annotations: Sequence[Annotation]) -> Viewer | None:
+    """Who looked at the picture of a label file."""
+    told = read_viewer(facts[""][0].attributes.get(SEEN_BY)) if facts.get("") else None
+    return told or find_viewer_of_file(annotations)
 
 
 def has_facts(label_path: Path | None) -> bool:

@@ -339,11 +339,16 @@ def iterate_items(layout: YoloLayout, report: ConversionReport) -> Iterator[Sour
                 labels = finder.find(path)
                 split = entry.split or UNSPLIT
                 has_labels[split] = has_labels.get(split, False) or labels is not None
-                annotations = read_label_file(
+                annotations, seen_by = read_label_file(
                     labels, layout.names, size=size, keypoint_values=layout.keypoint_values, report=report, where=name
                 )
                 yield SourceItem(
-                    file_name=name, path=path, split=entry.split, annotations=annotations, is_upright=has_facts(labels)
+                    file_name=name,
+                    path=path,
+                    split=entry.split,
+                    annotations=annotations,
+                    is_upright=has_facts(labels),
+                    seen_by=seen_by,
                 )
         if entry.path.is_dir():
             if entry.path not in earlier:

@@ -12,7 +12,8 @@ import numpy as np
 
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.yolo.facts import apply_facts, read_facts
+from sightline.data.formats.yolo.facts import apply_facts, find_label_viewer, read_facts
+from sightline.data.items import Viewer
 from sightline.imaging.masks import compute_ring_area, find_polygons_box
 
 BOX_VALUES = 4
@@ -29,8 +30,8 @@ def read_label_file(
     keypoint_values: int,
     report: ConversionReport,
     where: str,
-) -> tuple[Annotation, ...]:
-    """Annotations of one label file; an absent file means a picture with nothing on it.
+) -> tuple[tuple[Annotation, ...], Viewer | None]:
+    """Annotations of one label file, and who looked at the picture; an absent file means a picture with nothing on it.
 
     Args:
         path: the label file, if there is one.
@@ -41,14 +42,14 @@ def read_label_file(
         where: what the report calls the picture.
     """
     if path is None:
-        return ()
+        return (), None
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
-        return ()
+        return (), None
     except OSError as error:
         report.drop("file", "labels cannot be read", f"{path.name}: {error.strerror}")
-        return ()
+        return (), None
     facts = read_facts(path, report)
     annotations = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -58,7 +59,7 @@ def read_label_file(
             )
             if annotation is not None:
                 annotations.append(apply_facts(annotation, line, facts))
-    return tuple(annotations)
+    return tuple(annotations), find_label_viewer(facts, annotations)
 
 
 def parse_row(

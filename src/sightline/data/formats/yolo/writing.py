@@ -17,7 +17,7 @@ def write_labels(path: Path, item: Item, categories: Categories, writes_polygons
     rows, written = format_rows(item, categories, writes_polygons, report)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(row + "\n" for row in rows))
-    write_facts(path, rows, written, is_turned=item.orientation != 1)
+    write_facts(path, rows, written, item.orientation != 1, item.seen_by)
     return len(rows)
 
 
