@@ -4,20 +4,19 @@ import pytest
 
 from sightline.data.augmentation import (
     AugmentationSettings,
-    LabelledPicture,
+    Objects,
+    cut_objects,
     erase_rectangle,
     fit_matrix,
     jitter_colours,
-    make_labelled_picture,
     random_affine,
     rotation_matrix,
     scale_matrix,
     shift_matrix,
     warp_boxes,
+    warp_objects,
     warp_pixels,
     warp_points,
-    warp_polygons,
-    warp_sample,
     weaken_geometry,
 )
 
@@ -25,7 +24,13 @@ STRONG = AugmentationSettings(
     scale=(0.7, 1.4), stretch=1.3, shift=0.1, rotation_deg=30, shear_deg=10, flip_x=0.5, flip_y=0.5, quarter_turns=True
 )
 AXIS_ALIGNED = AugmentationSettings(scale=(0.7, 1.4), stretch=1.3, shift=0.1, flip_x=0.5, flip_y=0.5, quarter_turns=True)
-RING = (30.0, 24.0, 66.0, 30.0, 60.0, 62.0, 36.0, 56.0)
+RING = np.array([(30, 24), (66, 30), (60, 62), (36, 56)], float)
+
+
+def make_objects(boxes: list[list[float]], *outlines: list[np.ndarray], is_crowd: bool = False) -> Objects:
+    count = len(boxes)
+    drawn = list(outlines) or [[] for _ in boxes]
+    return Objects(np.array(boxes, np.float32).reshape(-1, 4), np.arange(count), np.full(count, is_crowd), drawn)
 
 
 def find_bounds(mask: np.ndarray) -> np.ndarray:
@@ -33,9 +38,8 @@ def find_bounds(mask: np.ndarray) -> np.ndarray:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
-def fill_ring(ring: tuple[float, ...], width: int, height: int) -> np.ndarray:
+def fill_ring(points: np.ndarray, width: int, height: int) -> np.ndarray:
     """A slow polygon fill: a pixel is inside when its centre is (even-odd rule)."""
-    points = np.reshape(ring, (-1, 2))
     y, x = np.mgrid[:height, :width] + 0.5
     inside = np.zeros((height, width), bool)
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, 0), strict=True):
@@ -142,8 +146,7 @@ def test_a_warped_mask_has_the_box_of_its_warped_polygon(settings: AugmentationS
         matrix = random_affine(np.random.default_rng(seed), settings, 96, 80)
         matrix = shift_matrix(60, 60) @ matrix  # room for what would leave the picture
         warped_mask = warp_pixels(mask, matrix, 220, 220, border=0, nearest=True)
-        ring = warp_polygons((RING,), matrix)[0]
-        drawn = fill_ring(ring, 220, 220)
+        drawn = fill_ring(warp_points(RING, matrix), 220, 220)
         assert np.abs(find_bounds(warped_mask) - find_bounds(drawn)).max() <= 1.5
         union = np.count_nonzero(warped_mask | drawn)
         assert np.count_nonzero(warped_mask & drawn) / union > 0.93
@@ -159,15 +162,13 @@ def test_a_warped_box_is_the_box_of_the_warped_mask_within_a_pixel() -> None:
         assert np.abs(find_bounds(warped) - warp_boxes(box, matrix)[0]).max() <= 1.0
 
 
-def test_a_sample_s_box_is_its_polygon_s_bounds_even_when_turned() -> None:
-    image = np.zeros((80, 96, 3), np.uint8)
-    box = np.array([[30, 24, 66, 62]], np.float32)
-    picture = LabelledPicture(image, box, np.array([2]), ((RING,),), fill_ring(RING, 96, 80))
+def test_the_box_of_an_outline_is_its_bounds_even_when_turned() -> None:
+    objects = make_objects([[30, 24, 66, 62]], [RING])
     turn = shift_matrix(48, 40) @ rotation_matrix(45) @ shift_matrix(-48, -40)
-    moved = warp_sample(picture, turn, 96, 80, unlabelled=0)
-    assert moved.label_map is not None
-    assert np.abs(moved.boxes_xyxy[0] - find_bounds(moved.label_map)).max() <= 1.0
-    assert np.abs(warp_boxes(box, turn)[0] - moved.boxes_xyxy[0]).max() > 3  # an outline tells more than a box
+    moved = warp_objects(objects, turn)
+    mask = warp_pixels(fill_ring(RING, 96, 80), turn, 96, 80, border=0, nearest=True)
+    assert np.abs(moved.boxes_xyxy[0] - find_bounds(mask)).max() <= 1.0
+    assert np.abs(warp_boxes(objects.boxes_xyxy, turn)[0] - moved.boxes_xyxy[0]).max() > 3  # an outline tells more than a box
 
 
 def test_a_box_is_turned_as_the_ellipse_in_it() -> None:
@@ -185,29 +186,48 @@ def test_a_box_is_turned_as_the_ellipse_in_it() -> None:
 
 
 def test_objects_that_leave_the_picture_are_dropped_and_the_rest_is_clipped() -> None:
-    boxes = np.array([[0, 0, 10, 10], [40, 40, 60, 60], [70, 70, 78, 78]], np.float32)
-    picture = LabelledPicture(np.zeros((80, 80, 3), np.uint8), boxes, np.array([0, 1, 2]), ((), (), ()))
-    moved = warp_sample(picture, shift_matrix(-50, -45), 80, 80)
-    assert moved.labels.tolist() == [1, 2]  # 15 of 20 rows and 10 of 20 columns of the second stay: 3 / 8
-    assert moved.boxes_xyxy.tolist() == [[0, 0, 10, 15], [20, 25, 28, 33]]
-    assert moved.polygons == ((), ())
+    objects = make_objects([[0, 0, 10, 10], [40, 40, 60, 60], [70, 70, 78, 78]])
+    moved = warp_objects(objects, shift_matrix(-50, -45))
+    shown = cut_objects(moved, 80, 80, least_visible=0.25)
+    assert shown.labels.tolist() == [1, 2]  # 15 of 20 rows and 10 of 20 columns of the second stay: 3 / 8
+    assert shown.boxes_xyxy.tolist() == [[0, 0, 10, 15], [20, 25, 28, 33]]
+    assert shown.outlines == [[], []]
     for least, labels in ((3 / 8, [1, 2]), (0.4, [2]), (0, [1, 2])):
-        assert warp_sample(picture, shift_matrix(-50, -45), 80, 80, least_visible=least).labels.tolist() == labels
+        assert cut_objects(moved, 80, 80, least_visible=least).labels.tolist() == labels
 
 
-def test_a_picture_without_objects_stays_without() -> None:
-    moved = warp_sample(make_labelled_picture(np.zeros((8, 8, 3), np.uint8)), np.eye(3), 16, 16)
-    assert moved.image.shape == (16, 16, 3)
-    assert (moved.image[8:] == 114).all()
-    assert moved.boxes_xyxy.shape == (0, 4)
+def test_of_an_outline_that_is_cut_the_box_is_drawn_around_what_shows() -> None:
+    triangle, far = np.array([(0, 0), (40, 0), (40, 40)], float), np.array([(60, 0), (70, 0), (70, 9)], float)
+    objects = make_objects([[0, 0, 40, 40], [0, 0, 70, 40], [0, 0, 40, 40]], [triangle], [triangle, far], [])
+    shown = cut_objects(warp_objects(objects, shift_matrix(0, -30)), 80, 80, least_visible=0.0)
+    assert shown.boxes_xyxy.tolist() == [[30, 0, 40, 10], [30, 0, 40, 10], [0, 0, 40, 10]]  # below y = 30 it begins at x = 30
+    assert cut_objects(warp_objects(objects, shift_matrix(0, -30)), 80, 80, least_visible=0.1).labels.tolist() == [2]
+
+
+def test_an_outline_whose_box_alone_shows_is_gone() -> None:
+    triangle = np.array([(0, 0), (40, 0), (0, 40)], float)
+    shown = cut_objects(warp_objects(make_objects([[0, 0, 40, 40]], [triangle]), shift_matrix(-25, -25)), 80, 80, 0.0)
+    assert shown.labels.tolist() == []
+
+
+def test_of_a_crowd_any_part_stays() -> None:
+    crowd = make_objects([[0, 0, 40, 40]], is_crowd=True)
+    shown = cut_objects(warp_objects(crowd, shift_matrix(-39, 0)), 80, 80, least_visible=0.25)
+    assert shown.boxes_xyxy.tolist() == [[0, 0, 1, 40]]
+    assert shown.is_crowd.tolist() == [True]
+
+
+def test_what_comes_from_outside_is_gray() -> None:
+    moved = warp_pixels(np.zeros((8, 8, 3), np.uint8), np.eye(3), 16, 16)
+    assert moved.shape == (16, 16, 3)
+    assert (moved[8:] == 114).all()
 
 
 def test_label_maps_are_never_blended() -> None:
     label_map = np.zeros((20, 20), np.uint8)
     label_map[:, 10:] = 9
     turn = shift_matrix(10, 10) @ rotation_matrix(33) @ shift_matrix(-10, -10)
-    moved = warp_sample(make_labelled_picture(np.zeros((20, 20, 3), np.uint8), label_map), turn, 20, 20)
-    assert set(np.unique(moved.label_map)) == {0, 9, 255}
+    assert set(np.unique(warp_pixels(label_map, turn, 20, 20, border=255, nearest=True))) == {0, 9, 255}
 
 
 def test_the_same_seed_gives_the_same_variation() -> None:

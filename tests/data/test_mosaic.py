@@ -3,22 +3,21 @@
 import numpy as np
 import pytest
 
-from sightline.data.augmentation import LabelledPicture, rotation_matrix, scale_matrix, shift_matrix
-from sightline.data.mosaic import quarter_matrix, warp_mosaic
+from sightline.data.augmentation import rotation_matrix, scale_matrix, shift_matrix, warp_points
+from sightline.data.mosaic import paint_mosaic, quarter_matrix
 
 
-def make_picture(value: int, width: int, height: int) -> LabelledPicture:
-    box = np.array([[0, 0, width, height]], np.float32)
-    return LabelledPicture(np.full((height, width, 3), value, np.uint8), box, np.array([value]), ((),))
+def make_pictures(*values: int, width: int, height: int) -> list[np.ndarray]:
+    return [np.full((height, width, 3), value, np.uint8) for value in values]
 
 
 def test_every_part_fills_its_quarter_of_the_canvas() -> None:
-    pictures = [make_picture(value, 32, 32) for value in (10, 20, 30, 40)]
-    mosaic = warp_mosaic(pictures, scale_matrix(0.5, 0.5), 32, 32)  # the 64 x 64 canvas, halved
-    quarters = [mosaic.image[y : y + 12, x : x + 12] for y in (2, 18) for x in (2, 18)]
+    pictures = make_pictures(10, 20, 30, 40, width=32, height=32)
+    image, matrices = paint_mosaic(pictures, scale_matrix(0.5, 0.5), 32, 32)  # the 64 x 64 canvas, halved
+    quarters = [image[y : y + 12, x : x + 12] for y in (2, 18) for x in (2, 18)]
     assert [int(np.median(quarter)) for quarter in quarters] == [10, 20, 30, 40]
-    assert mosaic.boxes_xyxy.tolist() == [[0, 0, 16, 16], [16, 0, 32, 16], [0, 16, 16, 32], [16, 16, 32, 32]]
-    assert mosaic.labels.tolist() == [10, 20, 30, 40]
+    places = [warp_points(np.array([(0, 0), (32, 32)]), matrix).ravel().tolist() for matrix in matrices]
+    assert places == [[0, 0, 16, 16], [16, 0, 32, 16], [0, 16, 16, 32], [16, 16, 32, 32]]
 
 
 def test_a_wide_picture_keeps_its_aspect_and_touches_the_middle() -> None:
@@ -26,40 +25,32 @@ def test_a_wide_picture_keeps_its_aspect_and_touches_the_middle() -> None:
     assert matrix[:2].tolist() == [[0.5, 0, 0], [0, 0.5, 16]]  # half the size, pushed down against the middle
 
 
-def test_objects_outside_the_result_are_dropped() -> None:
-    pictures = [make_picture(value, 32, 32) for value in (1, 2, 3, 4)]
-    mosaic = warp_mosaic(pictures, shift_matrix(0, 0), 32, 32)  # only the top left quarter is seen
-    assert mosaic.labels.tolist() == [1]
-    assert mosaic.image.shape == (32, 32, 3)
-    assert mosaic.image[5:25, 5:25] == pytest.approx(1)
-
-
-def test_pictures_without_objects_give_none() -> None:
-    empty = LabelledPicture(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), ())
-    mosaic = warp_mosaic([empty] * 4, scale_matrix(0.5, 0.5), 16, 16)
-    assert mosaic.boxes_xyxy.shape == (0, 4)
+def test_parts_outside_the_result_are_not_seen() -> None:
+    image, _ = paint_mosaic(make_pictures(1, 2, 3, 4, width=32, height=32), shift_matrix(0, 0), 32, 32)  # the top left quarter
+    assert image.shape == (32, 32, 3)
+    assert image[5:25, 5:25] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1])
 def test_parts_that_grow_meet_at_the_seam_and_end_at_their_edge(quarter_turns: int) -> None:
-    pictures = [make_picture(value, 4, 3) for value in (10, 20, 30, 40)]  # of 4 x 3 pixels, eight times as large in 32 x 32
+    pictures = make_pictures(10, 20, 30, 40, width=4, height=3)  # eight times as large in 32 x 32
     turned = scale_matrix(0.5, 0.5) @ shift_matrix(64, 64) @ rotation_matrix(90.0 * quarter_turns) @ shift_matrix(-64, -64)
-    mosaic = warp_mosaic(pictures, turned, 64, 64)  # the whole canvas, halved
-    assert len(mosaic.boxes_xyxy) == 4
+    image, matrices = paint_mosaic(pictures, turned, 64, 64)  # the whole canvas, halved
     painted = np.zeros((64, 64), bool)
-    for box, label in zip(mosaic.boxes_xyxy.round().astype(int).tolist(), mosaic.labels, strict=True):
-        x_min, y_min, x_max, y_max = box
-        assert (mosaic.image[y_min:y_max, x_min:x_max] == label).all()
+    for picture, matrix in zip(pictures, matrices, strict=True):
+        corners = warp_points(np.array([(0, 0), (4, 3)]), matrix).round().astype(int)
+        (x_min, y_min), (x_max, y_max) = corners.min(0), corners.max(0)
+        assert (image[y_min:y_max, x_min:x_max] == picture[0, 0]).all()
         painted[y_min:y_max, x_min:x_max] = True
-    assert (mosaic.image[~painted] == 114).all()
+    assert (image[~painted] == 114).all()
 
 
 def test_a_turned_part_is_painted_where_its_pixels_are() -> None:
-    pictures = [make_picture(value, 4, 3) for value in (10, 20, 30, 40)]
+    pictures = make_pictures(10, 20, 30, 40, width=4, height=3)
     turned = scale_matrix(0.5, 0.5) @ shift_matrix(64, 64) @ rotation_matrix(30.0) @ shift_matrix(-64, -64)
-    mosaic = warp_mosaic(pictures, turned, 64, 64)
+    image, _ = paint_mosaic(pictures, turned, 64, 64)
     back = np.linalg.inv(turned @ quarter_matrix(3, 4, 3, 64, 64))
     x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
     own_x, own_y = (row[0] * x + row[1] * y + row[2] for row in back[:2])
     inside = (own_x >= 0) & (own_x < 4) & (own_y >= 0) & (own_y < 3)
-    assert ((mosaic.image[..., 0] == 40) == inside).all()
+    assert ((image[..., 0] == 40) == inside).all()

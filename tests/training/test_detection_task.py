@@ -1,12 +1,17 @@
 """The detection task: samples, mosaics, what counts as an object, and two detectors that learn generated shapes by heart."""
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.data.augmentation import AugmentationSettings
+from sightline.data.versions import VersionWriter
 from sightline.metrics.evaluator import make_evaluator
 from sightline.models.csp_detector import CspDetector
 from sightline.models.faster_rcnn import FasterRcnn
@@ -37,10 +42,12 @@ def test_a_sample_without_augmentation_is_the_letterboxed_picture_with_its_box(m
     sample = task.make_sample(0, rng, 0.0)
     item = version.load_items("train")[0]
     x0, y0, x1, y1 = item.annotations[0].box_xyxy
-    boxes, labels = sample.target
+    objects = sample.target
     assert sample.image.shape == (96, 96, 3)
-    assert boxes[0] == pytest.approx([2 * x0, 2 * y0 + 24, 2 * x1, 2 * y1 + 24], abs=1e-3)  # twice the size, bands of 24
-    assert labels.tolist() == [version.categories.index(item.annotations[0].category)]
+    assert objects.boxes_xyxy[0] == pytest.approx(
+        [2 * x0, 2 * y0 + 24, 2 * x1, 2 * y1 + 24], abs=1e-3
+    )  # twice the size, bands of 24
+    assert objects.labels.tolist() == [version.categories.index(item.annotations[0].category)]
 
 
 def test_a_picture_that_is_not_kept_is_decoded_once_a_sample(make_version, rng, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,16 +61,16 @@ def test_a_picture_that_is_not_kept_is_decoded_once_a_sample(make_version, rng, 
 def test_mosaics_hold_objects_of_several_pictures_and_end_before_the_budget_does(make_version, rng) -> None:
     always = AugmentationSettings(mosaic=1.0, mosaic_scale=(0.5, 0.5), close=0.25)
     task = make_detection_task(make_version("detection"), augmentation=always)
-    assert len(task.make_sample(0, rng, 0.0).target[1]) == 4
-    assert len(task.make_sample(0, rng, 0.9).target[1]) == 1
+    assert len(task.make_sample(0, rng, 0.0).target.labels) == 4
+    assert len(task.make_sample(0, rng, 0.9).target.labels) == 1
 
 
 def test_the_last_part_of_the_budget_sees_pictures_as_they_are(make_version, rng) -> None:
     version = make_version("detection", width=64, height=64)
     task = make_detection_task(version, augmentation=AugmentationSettings(scale=(0.5, 0.5), settle=0.2))
     box = np.array(version.load_items("train")[0].annotations[0].box_xyxy)
-    assert task.make_sample(0, rng, 0.7).target[0][0] == pytest.approx(box / 2 + 16, abs=1e-3)  # halved around (32, 32)
-    assert task.make_sample(0, rng, 0.8).target[0][0] == pytest.approx(box, abs=1e-3)
+    assert task.make_sample(0, rng, 0.7).target.boxes_xyxy[0] == pytest.approx(box / 2 + 16, abs=1e-3)  # halved around (32, 32)
+    assert task.make_sample(0, rng, 0.8).target.boxes_xyxy[0] == pytest.approx(box, abs=1e-3)
 
 
 def test_so_do_mosaics(make_version, rng) -> None:
@@ -90,7 +97,7 @@ def test_a_cut_object_is_learned_while_enough_of_it_shows(least_visible, make_ve
     task = make_detection_task(version, augmentation=AugmentationSettings(scale=(2, 2), least_visible=least_visible))
     boxes = [item.annotations[0].box_xyxy for item in version.load_items("train")]
     shares = [find_visible_share(box, 16, 16, 48, 48) for box in boxes]  # twice as large around (32, 32)
-    learned = [len(task.make_sample(index, rng, 0.0).target[1]) for index in range(len(boxes))]
+    learned = [len(task.make_sample(index, rng, 0.0).target.labels) for index in range(len(boxes))]
     assert learned == [share >= least_visible for share in shares]
     assert min(shares) < 0.45 and max(shares) > 0.7
 
@@ -103,7 +110,36 @@ def test_so_are_those_of_a_mosaic(least_visible, make_version, rng) -> None:
     x0, y0, x1, y1 = version.load_items("train")[0].annotations[0].box_xyxy
     places = [(x0 + x, y0 + y, x1 + x, y1 + y) for x in (0, 64) for y in (0, 64)]
     shares = [find_visible_share(place, 32, 32, 96, 96) for place in places]  # the middle of a canvas of 128
-    assert len(task.make_sample(0, rng, 0.0).target[1]) == sum(share >= least_visible for share in shares)
+    assert len(task.make_sample(0, rng, 0.0).target.labels) == sum(share >= least_visible for share in shares)
+
+
+def relabel(version, path: Path, annotations: tuple[Annotation, ...]):
+    """The first picture of a version with other annotations."""
+    with VersionWriter(path, "relabelled", version.categories, version.blobs) as writer:
+        writer.add(msgspec.structs.replace(version.load_items("train")[0], annotations=annotations))
+        return writer.close()
+
+
+def test_of_a_cut_object_with_an_outline_the_box_is_drawn_around_what_shows(make_version, tmp_path: Path, rng) -> None:
+    triangle = Annotation(category="red", polygons=((8.0, 0.0, 48.0, 0.0, 48.0, 40.0),), box_xyxy=(8.0, 0.0, 48.0, 40.0))
+    boxed = msgspec.structs.replace(triangle, polygons=None)
+    amodal = msgspec.structs.replace(triangle, box_xyxy=(0.0, 0.0, 48.0, 40.0))
+    version = relabel(make_version("detection", width=64, height=64), tmp_path / "relabelled", (triangle, boxed, amodal))
+    task = make_detection_task(version, augmentation=AugmentationSettings(scale=(2, 2)))
+    boxes = task.make_sample(0, rng, 0.0).target.boxes_xyxy  # of 16..48; there the triangle begins at x = 24
+    assert boxes.tolist() == [[16, 0, 64, 48], [0, 0, 64, 48], [0, 0, 64, 48]]
+
+
+def test_crowds_are_no_objects_but_are_carried_along(make_version, tmp_path: Path, rng) -> None:
+    one = Annotation(category="red", box_xyxy=(8.0, 8.0, 24.0, 24.0))
+    crowd = Annotation(category="blue", box_xyxy=(0.0, 0.0, 64.0, 64.0), is_crowd=True)
+    version = make_version("detection", width=64, height=64)
+    task = make_detection_task(relabel(version, tmp_path / "crowded", (one, crowd)))
+    targets = task.collate([task.make_sample(0, rng, 0.0)], rng, 0.0).targets
+    assert targets.is_object.tolist() == [[True, False]]
+    assert targets.boxes_xyxy.tolist() == [[[8, 8, 24, 24], [0, 0, 64, 64]]]
+    with pytest.raises(InvalidInput, match="expected boxes"):
+        make_detection_task(relabel(version, tmp_path / "crowds", (crowd,)))
 
 
 def test_collate_pads_to_the_largest_number_of_objects(make_version, rng) -> None:

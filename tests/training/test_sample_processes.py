@@ -33,7 +33,8 @@ class RandomTask:
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
         images = torch.from_numpy(np.stack([sample.image for sample in samples]))
         boxes = torch.from_numpy(rng.random((len(samples), 1 + round(self.boxes_per_progress * progress), 4)))
-        return Batch(images, Truth(boxes, torch.tensor([sample.target[0] for sample in samples])), float(rng.random()))
+        labels = torch.tensor([sample.target[0] for sample in samples])
+        return Batch(images, Truth(boxes, labels, labels > 2), float(rng.random()))
 
     def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
         return {}

@@ -1,21 +1,20 @@
 """Augmentation with numpy and OpenCV: one composed affine moves a picture and all its labels at once.
 
 Resize, letterbox, scale, shift, rotation, shear and flips are 3x3 matrices multiplied into one, so pixels are interpolated once
-and boxes, polygons and masks follow exactly. Matrices map *image coordinates* (pixel edges at integers: a picture of width W
-spans 0..W) of the source to those of the result, as boxes and polygons use them; `warp_pixels` shifts by half a pixel for
+and boxes, outlines and label maps follow exactly. Matrices map *image coordinates* (pixel edges at integers: a picture of width
+W spans 0..W) of the source to those of the result, as boxes and polygons use them; `warp_pixels` shifts by half a pixel for
 OpenCV, whose integers are pixel centres. All randomness comes from the `rng` passed in.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.annotations import Ring
 from sightline.core.manifests import ResizeRule
+from sightline.imaging.masks import clip_ring
 
 Matrix = NDArray[np.float64]  # (3, 3), last row (0, 0, 1)
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -66,27 +65,20 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     least_visible: Share = 0.25
 
 
-class LabelledPicture(NamedTuple):
-    """A picture with its objects; arrays of M objects correspond by position.
+class Objects(NamedTuple):
+    """The M objects of a picture; what belongs to one stands at the same place of each.
 
     Attributes:
-        image: `(H, W, 3)` uint8 RGB.
         boxes_xyxy: `(M, 4)` float32 pixels.
         labels: `(M,)` int64 category indices.
-        polygons: M tuples of rings; an empty tuple where only the box is known.
-        label_map: `(H, W)` uint8 category index per pixel, or None.
+        is_crowd: `(M,)` bool: a region of many objects that are not told apart.
+        outlines: M lists of rings `(P, 2)`, float pixels; an empty one where only the box is known.
     """
 
-    image: NDArray[np.uint8]
     boxes_xyxy: NDArray[np.float32]
     labels: NDArray[np.int64]
-    polygons: tuple[tuple[Ring, ...], ...]
-    label_map: NDArray[np.uint8] | None = None
-
-
-def make_labelled_picture(image: NDArray[np.uint8], label_map: NDArray[np.uint8] | None = None) -> LabelledPicture:
-    """A picture without objects."""
-    return LabelledPicture(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), (), label_map)
+    is_crowd: NDArray[np.bool_]
+    outlines: list[list[NDArray[Any]]]
 
 
 # ---- matrices --------------------------------------------------------------------------------------------------------
@@ -203,43 +195,35 @@ def warp_boxes(boxes_xyxy: NDArray[np.float32], matrix: Matrix) -> NDArray[np.fl
     return np.concatenate([middle - half, middle + half], 1).astype(np.float32)
 
 
-def warp_polygons(polygons: Sequence[Ring], matrix: Matrix) -> tuple[Ring, ...]:
-    """Move the rings of one object."""
-    return tuple(tuple(warp_points(np.reshape(ring, (-1, 2)), matrix).ravel().tolist()) for ring in polygons)
-
-
-def warp_sample(
-    picture: LabelledPicture,
-    matrix: Matrix,
-    width: int,
-    height: int,
-    unlabelled: int = 255,
-    least_visible: float = 0.25,
-) -> LabelledPicture:
-    """Move a picture and all its labels by one matrix; boxes of objects with polygons are their polygons' bounds.
-
-    Args:
-        matrix: source -> result, image coordinates.
-        width, height: size of the result, pixels.
-        unlabelled: value of `label_map` where nothing is known.
-        least_visible: an object of whose box less than this share stays inside is dropped, 0..1.
-    """
-    image = warp_pixels(picture.image, matrix, width, height)
-    label_map = picture.label_map
-    if label_map is not None:
-        label_map = warp_pixels(label_map, matrix, width, height, border=unlabelled, nearest=True)
-    boxes = warp_boxes(picture.boxes_xyxy, matrix)
-    polygons = tuple(warp_polygons(rings, matrix) for rings in picture.polygons)
-    for index, rings in enumerate(polygons):
+def warp_objects(objects: Objects, matrix: Matrix) -> Objects:
+    """Move objects, not clipped; the box of one with an outline is the outline's bounds."""
+    boxes = warp_boxes(objects.boxes_xyxy, matrix)
+    outlines = [[warp_points(ring, matrix) for ring in rings] for rings in objects.outlines]
+    for box, rings in zip(boxes, outlines, strict=True):
         if rings:
-            points = np.concatenate([np.reshape(ring, (-1, 2)) for ring in rings])
-            boxes[index] = (*points.min(0), *points.max(0))
-    clipped = boxes.clip(0, np.array([width, height, width, height], np.float32))
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    visible = (clipped[:, 2:] - clipped[:, :2]).prod(1)
-    kept = (visible > 0) & (visible >= least_visible * area)
-    kept_polygons = tuple(rings for rings, keep in zip(polygons, kept, strict=True) if keep) if polygons else ()
-    return LabelledPicture(image, clipped[kept], picture.labels[kept], kept_polygons, label_map)
+            box[:] = find_bounds(np.concatenate(rings))
+    return objects._replace(boxes_xyxy=boxes, outlines=outlines)
+
+
+def cut_objects(objects: Objects, width: int, height: int, least_visible: float) -> Objects:
+    """What a picture of `width` x `height` shows of objects: the box of one with an outline is the bounds of what is inside.
+
+    Args: least_visible: an object of whose box less than this share stays inside is dropped, 0..1; a crowd that shows is kept.
+    """
+    boxes = objects.boxes_xyxy.clip(0, np.array([width, height, width, height], np.float32))
+    for index in np.flatnonzero((boxes != objects.boxes_xyxy).any(1)):
+        if rings := objects.outlines[index]:
+            inside = [value for ring in rings for value in clip_ring(ring.ravel().tolist(), width, height)]
+            boxes[index] = find_bounds(np.reshape(inside, (-1, 2))) if inside else 0
+    visible, whole = ((sides[:, 2:] - sides[:, :2]).prod(1) for sides in (boxes, objects.boxes_xyxy))
+    kept = (visible > 0) & ((visible >= least_visible * whole) | objects.is_crowd)
+    outlines = [rings for rings, keep in zip(objects.outlines, kept, strict=True) if keep]
+    return Objects(boxes[kept], objects.labels[kept], objects.is_crowd[kept], outlines)
+
+
+def find_bounds(points_xy: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`(4,)` xyxy around points `(P, 2)`, P at least 1."""
+    return np.concatenate([points_xy.min(0), points_xy.max(0)])
 
 
 # ---- colours and rectangles -------------------------------------------------------------------------------------------

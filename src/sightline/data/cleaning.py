@@ -18,7 +18,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport
 from sightline.imaging.files.reading import turn_upright
-from sightline.imaging.masks import compute_ring_area, decode_mask, encode_mask, find_mask_box, find_polygons_box
+from sightline.imaging.masks import clip_ring, compute_ring_area, decode_mask, encode_mask, find_mask_box, find_polygons_box
 
 TOLERANCE_PX = 0.01  # what a text format may round; less over the edge is clipped without a word
 
@@ -196,27 +196,6 @@ def _check_mask(mask: MaskRle, width: int, height: int) -> BoxXyxy:
     if bounds is None:
         raise _UselessAnnotation("mask without a pixel")
     return bounds
-
-
-def clip_ring(ring: Ring, width: float, height: float) -> Ring:
-    """The part of a ring inside the picture, empty when none has an area (Sutherland and Hodgman 1974, edge by edge)."""
-    points = list(zip(ring[::2], ring[1::2], strict=True))
-    for axis, sign, limit in ((0, 1.0, 0.0), (0, -1.0, -float(width)), (1, 1.0, 0.0), (1, -1.0, -float(height))):
-        clipped: list[tuple[float, float]] = []
-        for previous, point in zip([points[-1], *points[:-1]], points, strict=True):
-            before, after = sign * previous[axis] - limit, sign * point[axis] - limit
-            if (before < 0) != (after < 0):
-                share = before / (before - after)
-                crossing = [previous[side] + share * (point[side] - previous[side]) for side in (0, 1)]
-                crossing[axis] = sign * limit  # exactly on the edge, whatever the rounding
-                clipped.append((crossing[0], crossing[1]))
-            if after >= 0:
-                clipped.append(point)
-        points = clipped
-        if not points:
-            return ()
-    inside = tuple(value for point in points for value in point)
-    return inside if compute_ring_area(inside) > 0 else ()
 
 
 def _describe(annotation: Annotation) -> str:

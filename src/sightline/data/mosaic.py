@@ -11,17 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.annotations import Ring
-from sightline.data.augmentation import (
-    PAD_VALUE,
-    LabelledPicture,
-    Matrix,
-    scale_matrix,
-    shift_matrix,
-    warp_boxes,
-    warp_points,
-    warp_polygons,
-)
+from sightline.data.augmentation import PAD_VALUE, Matrix, scale_matrix, shift_matrix, warp_points
 
 PARTS = 4
 
@@ -34,36 +24,25 @@ def quarter_matrix(part: int, source_width: int, source_height: int, width: int,
     return shift_matrix(left, top) @ scale_matrix(scale, scale)
 
 
-def warp_mosaic(
-    pictures: Sequence[LabelledPicture], matrix: Matrix, width: int, height: int, least_visible: float = 0.25
-) -> LabelledPicture:
+def paint_mosaic(
+    pictures: Sequence[NDArray[np.uint8]], matrix: Matrix, width: int, height: int
+) -> tuple[NDArray[np.uint8], list[Matrix]]:
     """One picture made of four.
 
     Args:
-        pictures: four, of any size; label maps are not carried.
+        pictures: four `(H, W, 3)` uint8, of any size.
         matrix: canvas of `2 width` x `2 height` -> result, image coordinates.
         width, height: size of the result, pixels.
-        least_visible: an object of whose box less than this share stays inside is dropped, 0..1.
 
     Returns:
-        `(height, width, 3)` uint8 with the objects of all four.
+        `(height, width, 3)` uint8, and the matrix of each picture -> result.
     """
-    image = np.full((height, width, 3), PAD_VALUE, np.uint8)
-    boxes, labels = [], []
-    polygons: list[tuple[Ring, ...]] = []
+    image, matrices = np.full((height, width, 3), PAD_VALUE, np.uint8), []
     for part, picture in enumerate(pictures):
-        source_height, source_width = picture.image.shape[:2]
-        whole = matrix @ quarter_matrix(part, source_width, source_height, width, height)
-        _paint_part(image, picture.image, whole)
-        boxes.append(warp_boxes(picture.boxes_xyxy, whole))
-        labels.append(picture.labels)
-        polygons.extend(warp_polygons(rings, whole) for rings in picture.polygons)
-    moved = np.concatenate(boxes)
-    clipped = moved.clip(0, np.array([width, height, width, height], np.float32))
-    area, visible = (moved[:, 2:] - moved[:, :2]).prod(1), (clipped[:, 2:] - clipped[:, :2]).prod(1)
-    kept = (visible > 0) & (visible >= least_visible * area)
-    kept_polygons = tuple(rings for rings, keep in zip(polygons, kept, strict=True) if keep) if polygons else ()
-    return LabelledPicture(image, clipped[kept], np.concatenate(labels)[kept], kept_polygons)
+        source_height, source_width = picture.shape[:2]
+        matrices.append(matrix @ quarter_matrix(part, source_width, source_height, width, height))
+        _paint_part(image, picture, matrices[-1])
+    return image, matrices
 
 
 def _paint_part(image: NDArray[np.uint8], part: NDArray[np.uint8], matrix: Matrix) -> None:

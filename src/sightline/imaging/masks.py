@@ -20,6 +20,7 @@ from sightline.imaging.tracing import has_holes, trace_mask
 
 __all__ = [
     "annotations_to_label_map",
+    "clip_ring",
     "compute_ring_area",
     "count_mask_pixels",
     "decode_mask",
@@ -76,10 +77,31 @@ def find_polygons_box(polygons: Sequence[Ring]) -> BoxXyxy:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def compute_ring_area(ring: Ring) -> float:
+def compute_ring_area(ring: Sequence[float]) -> float:
     """Area of a ring of any points, px² (shoelace formula); 0 for fewer than three."""
     xs, ys = ring[0::2], ring[1::2]
     return abs(sum(xs[n - 1] * y - x * ys[n - 1] for n, (x, y) in enumerate(zip(xs, ys, strict=True)))) / 2
+
+
+def clip_ring(ring: Sequence[float], width: float, height: float) -> Ring:
+    """The part of a ring inside the picture, empty when none has an area (Sutherland and Hodgman 1974, edge by edge)."""
+    points = list(zip(ring[::2], ring[1::2], strict=True))
+    for axis, sign, limit in ((0, 1.0, 0.0), (0, -1.0, -float(width)), (1, 1.0, 0.0), (1, -1.0, -float(height))):
+        clipped: list[tuple[float, float]] = []
+        for previous, point in zip([points[-1], *points[:-1]], points, strict=True):
+            before, after = sign * previous[axis] - limit, sign * point[axis] - limit
+            if (before < 0) != (after < 0):
+                share = before / (before - after)
+                crossing = [previous[side] + share * (point[side] - previous[side]) for side in (0, 1)]
+                crossing[axis] = sign * limit  # exactly on the edge, whatever the rounding
+                clipped.append((crossing[0], crossing[1]))
+            if after >= 0:
+                clipped.append(point)
+        points = clipped
+        if not points:
+            return ()
+    inside = tuple(value for point in points for value in point)
+    return inside if compute_ring_area(inside) > 0 else ()
 
 
 def find_annotation_box(annotation: Annotation) -> BoxXyxy | None:

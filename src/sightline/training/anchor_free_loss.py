@@ -53,10 +53,20 @@ class AnchorFreeLoss:
         normaliser = weight.sum().clamp(min=1.0)
         _, giou = pair_iou(boxes[found.picture, found.cell], truth.boxes_xyxy[found.picture, found.object])
         box_loss = ((1 - giou) * weight).sum()
-        # Positives count by their target, negatives by how wrong they are.
-        emphasis = torch.where(target > 0, target + 1e-3, NEGATIVE_WEIGHT * scores * scores)
+        # Positives count by their target, negatives by how wrong they are; in a crowd of its category nobody knows.
+        negative = NEGATIVE_WEIGHT * scores * scores
+        negative[self._find_crowded(truth)] = 0
+        emphasis = torch.where(target > 0, target + 1e-3, negative)
         category_loss = F.binary_cross_entropy_with_logits(logits, target, emphasis, reduction="sum")
         return {"category": category_loss / normaliser, "box": BOX_WEIGHT * box_loss / normaliser}
+
+    def _find_crowded(self, truth: Truth) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices (picture, cell, category), each `(P,)`, of the cells whose centre lies in a crowd."""
+        picture, crowd = truth.is_crowd.nonzero(as_tuple=True)
+        low, high = truth.boxes_xyxy[picture, crowd][:, None].split(2, -1)  # (K, 1, 2) each
+        inside = ((self.centres_xy > low) & (self.centres_xy < high)).all(-1)  # (K, cells)
+        place, cell = inside.nonzero(as_tuple=True)
+        return picture[place], cell, truth.labels[picture, crowd][place]
 
 
 def cell_centres(width: int, height: int, strides: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,14 @@ Works on a whole batch at once. Truth is padded to the largest number of objects
 whose cell centre lies in the object are computed, about 3 % of all pairs, which is what makes it cheap.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from sightline.data.augmentation import Objects
 
 CELLS_PER_OBJECT = 10
 NO_OBJECT = -1
@@ -20,10 +23,17 @@ class Truth(NamedTuple):
     Attributes:
         boxes_xyxy: `(N, M, 4)` float32, input pixels.
         labels: `(N, M)` int64, `NO_OBJECT` where there is none.
+        is_crowd: `(N, M)` bool: a region of many objects, none of which is told apart.
     """
 
     boxes_xyxy: Tensor
     labels: Tensor
+    is_crowd: Tensor
+
+    @property
+    def is_object(self) -> Tensor:
+        """`(N, M)` bool: single objects, which are to be found."""
+        return (self.labels != NO_OBJECT) & ~self.is_crowd
 
 
 class Assignment(NamedTuple):
@@ -40,14 +50,15 @@ class Assignment(NamedTuple):
     strength: Tensor
 
 
-def pad_truth(boxes_xyxy: list[np.ndarray], labels: list[np.ndarray]) -> Truth:
-    """Stack the objects of each picture. Args: one `(m, 4)` float and one `(m,)` int array a picture. M is at least 1."""
-    most = max(1, *map(len, labels))
-    padded_boxes = np.zeros((len(boxes_xyxy), most, 4), np.float32)
-    padded_labels = np.full((len(boxes_xyxy), most), NO_OBJECT, np.int64)
-    for picture, (own_boxes, own_labels) in enumerate(zip(boxes_xyxy, labels, strict=True)):
-        padded_boxes[picture, : len(own_labels)], padded_labels[picture, : len(own_labels)] = own_boxes, own_labels
-    return Truth(torch.from_numpy(padded_boxes), torch.from_numpy(padded_labels))
+def pad_truth(pictures: Sequence[Objects]) -> Truth:
+    """Stack the objects of each picture. M is at least 1."""
+    shape = (len(pictures), max(1, *(len(objects.labels) for objects in pictures)))
+    boxes, labels = np.zeros((*shape, 4), np.float32), np.full(shape, NO_OBJECT, np.int64)
+    is_crowd = np.zeros(shape, bool)
+    for row, objects in enumerate(pictures):
+        own = slice(len(objects.labels))
+        boxes[row, own], labels[row, own], is_crowd[row, own] = objects.boxes_xyxy, objects.labels, objects.is_crowd
+    return Truth(*map(torch.from_numpy, (boxes, labels, is_crowd)))
 
 
 def pair_iou(boxes_xyxy: Tensor, others_xyxy: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,6 +123,6 @@ def _find_pairs(truth: Truth, centres_xy: Tensor, smallest_stride: float) -> tup
     half = half.clamp(min=smallest_stride / 2 + 1e-3)  # an object between cell centres still gets the nearest cell
     near_x = (centres_xy[:, 0] - middle[..., :1]).abs() < half[..., :1]  # (N, M, cells)
     near_y = (centres_xy[:, 1] - middle[..., 1:]).abs() < half[..., 1:]
-    inside = near_x & near_y & (truth.labels != NO_OBJECT)[..., None]
+    inside = near_x & near_y & truth.is_object[..., None]
     picture, item, cell = inside.nonzero(as_tuple=True)
     return picture, item, cell

@@ -4,6 +4,8 @@ Networks that end in anchor-free maps share one loss; a network with a loss of i
 inside it) brings `compute_box_losses`.
 """
 
+import itertools
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,24 +14,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.core.annotations import Annotation, BoxXyxy
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.data.augmentation import (
-    LabelledPicture,
+    Objects,
+    cut_objects,
     jitter_colours,
     random_affine,
     shift_matrix,
-    warp_sample,
+    warp_objects,
+    warp_pixels,
     weaken_geometry,
 )
 from sightline.data.items import Item
-from sightline.data.mosaic import PARTS, warp_mosaic
-from sightline.imaging.masks import find_annotation_box
+from sightline.data.mosaic import PARTS, paint_mosaic
+from sightline.imaging.masks import find_annotation_box, find_polygons_box
 from sightline.models.network import Network
 from sightline.training.anchor_free_loss import AnchorFreeLoss
-from sightline.training.box_assignment import NO_OBJECT, Truth, pad_truth
-from sightline.training.pictures import CachedPicture
+from sightline.training.box_assignment import Truth, pad_truth
 from sightline.training.schedules import augmentation_factor
 from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
+
+SAME_BOX_PX = 1.0  # as far an outline's bounds may be from its box
 
 
 @runtime_checkable
@@ -47,61 +53,97 @@ class DetectionTask:
         self.context = context
         self.settings = context.recipe.augmentation
         self.mosaic_settings = msgspec.structs.replace(self.settings, scale=self.settings.mosaic_scale)
-        # Arrays of all objects, and where each picture's begin: processes that are forked share these, but not a list's parts.
-        objects = [self._read_objects(item) for item in context.pictures.items]
-        self._starts = np.cumsum([0, *(len(labels) for _, labels in objects)])
-        self._boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in objects)])
-        self._labels = np.concatenate([np.zeros(0, np.int64), *(labels for _, labels in objects)])
-        if not len(self._labels):
+        pictures = [self._read_objects(item) for item in context.pictures.items]
+        if all(objects.is_crowd.all() for objects in pictures):
             raise InvalidInput(
                 "expected boxes to learn from, got none in the training splits; draw boxes, or train classification"
             )
+        # Arrays of all objects, and where each picture's begin: processes that are forked share these, but not a list's parts.
+        self._objects = join_objects(pictures)._replace(outlines=[])
+        self._starts = find_starts(len(objects.labels) for objects in pictures)
+        outlines = [outline for objects in pictures for outline in objects.outlines]
+        rings = [ring for outline in outlines for ring in outline]
+        self._first_rings, self._first_points = find_starts(map(len, outlines)), find_starts(map(len, rings))
+        self._points = np.concatenate([np.zeros((0, 2), np.float32), *rings])
 
     def make_sample(self, index: int, rng: np.random.Generator, progress: float) -> Sample:
-        """A warped, jittered picture, sometimes a mosaic of four; target: boxes `(m, 4)` input pixels and labels `(m,)`."""
+        """A warped, jittered picture, sometimes a mosaic of four; target: `Objects` in input pixels."""
         spec = self.context.input_spec
         if rng.random() < self.settings.mosaic * augmentation_factor(progress, self.settings.close):
-            others = rng.integers(len(self.context.pictures), size=PARTS - 1)
-            parts = [self._label(self.context.pictures.read(part), part) for part in (index, *others)]
+            parts = [index, *rng.integers(len(self.context.pictures), size=PARTS - 1)]
+            pictures = [self.context.pictures.read(part) for part in parts]
             middle_to_middle = shift_matrix(-spec.width / 2, -spec.height / 2)
             calmer = weaken_geometry(self.mosaic_settings, augmentation_factor(progress, self.settings.settle))
             matrix = random_affine(rng, calmer, spec.width, spec.height) @ middle_to_middle
-            warped = warp_mosaic(parts, matrix, spec.width, spec.height, self.settings.least_visible)
+            image, matrices = paint_mosaic([picture.image for picture in pictures], matrix, spec.width, spec.height)
         else:
-            picture, visible = self.context.pictures.read(index), self.settings.least_visible
-            matrix = draw_warp(picture, spec, self.settings, rng, progress)
-            warped = warp_sample(self._label(picture, index), matrix, spec.width, spec.height, least_visible=visible)
-        return Sample(jitter_colours(warped.image, rng, self.settings), (warped.boxes_xyxy, warped.labels))
+            parts, pictures = [index], [self.context.pictures.read(index)]
+            matrices = [draw_warp(pictures[0], spec, self.settings, rng, progress)]
+            image = warp_pixels(pictures[0].image, matrices[0], spec.width, spec.height)
+        moved = [
+            warp_objects(self._find_objects(part, picture.scale_xy), matrix)
+            for part, picture, matrix in zip(parts, pictures, matrices, strict=True)
+        ]
+        objects = cut_objects(join_objects(moved), spec.width, spec.height, self.settings.least_visible)
+        return Sample(jitter_colours(image, rng, self.settings), objects)
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
         """Images `(N, H, W, 3)` uint8, targets `Truth`."""
         images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-        return Batch(images, pad_truth([sample.target[0] for sample in samples], [sample.target[1] for sample in samples]))
+        return Batch(images, pad_truth([sample.target for sample in samples]))
 
     def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
         """The network's own parts, or {"category", "box"} of the anchor-free loss."""
         truth: Truth = targets
         if isinstance(network, LearnsBoxes):
-            present = truth.labels != NO_OBJECT
-            boxes = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, present, strict=True)]
-            labels = [labels[here] for labels, here in zip(truth.labels, present, strict=True)]
+            boxes = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, truth.is_object, strict=True)]
+            labels = [labels[here] for labels, here in zip(truth.labels, truth.is_object, strict=True)]
             return network.compute_box_losses(images, boxes, labels)
         loss = _make_anchor_free_loss(network, images.device)
         outputs = network(images)
         with torch.autocast(images.device.type, enabled=False):
             return loss(outputs, truth)
 
-    def _read_objects(self, item: Item) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes `(m, 4)` float32 in pixels of the original and labels `(m,)`. Crowds are no single object and are left out."""
-        found = [(a.category, find_annotation_box(a)) for a in item.annotations if not a.is_crowd]
-        boxed = [(category, box) for category, box in found if box is not None]
-        boxes = np.array([box for _, box in boxed], np.float32).reshape(-1, 4)
-        return boxes, np.array([self.context.categories.index(category) for category, _ in boxed], np.int64)
+    def _read_objects(self, item: Item) -> Objects:
+        """All that has a place, in pixels of the original."""
+        found = [(annotation, find_annotation_box(annotation)) for annotation in item.annotations]
+        boxed = [(annotation, box) for annotation, box in found if box is not None]
+        return Objects(
+            np.array([box for _, box in boxed], np.float32).reshape(-1, 4),
+            np.array([self.context.categories.index(annotation.category) for annotation, _ in boxed], np.int64),
+            np.array([annotation.is_crowd for annotation, _ in boxed], bool),
+            [read_outline(annotation, box) for annotation, box in boxed],
+        )
 
-    def _label(self, picture: CachedPicture, index: int) -> LabelledPicture:
+    def _find_objects(self, index: int, scale_xy: tuple[float, float]) -> Objects:
+        """The objects of a picture that was shrunk by `scale_xy`."""
         own = slice(self._starts[index], self._starts[index + 1])
-        boxes = self._boxes[own] * np.array(picture.scale_xy * 2, np.float32)
-        return LabelledPicture(picture.image, boxes, self._labels[own], ())
+        boxes, labels, is_crowd, _ = self._objects
+        scale = np.array(scale_xy, np.float32)
+        outlines = [
+            [self._points[self._first_points[ring] : self._first_points[ring + 1]] * scale for ring in range(*rings)]
+            for rings in itertools.pairwise(self._first_rings[own.start : own.stop + 1])
+        ]
+        return Objects(boxes[own] * np.tile(scale, 2), labels[own], is_crowd[own], outlines)
+
+
+def read_outline(annotation: Annotation, box: BoxXyxy) -> list[np.ndarray]:
+    """Rings `(P, 2)` float32 of an annotation; none for one whose box is drawn otherwise, around hidden parts, say."""
+    polygons = annotation.polygons or ()
+    if not polygons or annotation.is_crowd or not np.allclose(find_polygons_box(polygons), box, rtol=0, atol=SAME_BOX_PX):
+        return []
+    return [np.reshape(np.array(ring, np.float32), (-1, 2)) for ring in polygons]
+
+
+def join_objects(parts: Sequence[Objects]) -> Objects:
+    """Objects of several pictures as those of one."""
+    boxes, labels, is_crowd, outlines = zip(*parts, strict=True)
+    return Objects(np.concatenate(boxes), np.concatenate(labels), np.concatenate(is_crowd), list(itertools.chain(*outlines)))
+
+
+def find_starts(counts: Iterable[int]) -> np.ndarray:
+    """Where each of several parts begins that lie one after another, and where the last ends."""
+    return np.cumsum([0, *counts])
 
 
 def _make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFreeLoss:

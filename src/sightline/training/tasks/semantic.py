@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sightline.core.errors import InvalidInput
-from sightline.data.augmentation import jitter_colours, make_labelled_picture, warp_sample
+from sightline.data.augmentation import jitter_colours, warp_pixels
 from sightline.data.items import Item
 from sightline.imaging.masks import annotations_to_label_map
 from sightline.models.network import Network
@@ -54,10 +54,9 @@ class SemanticTask:
         if picture.label_map is None:
             raise InvalidInput(f"{self.context.pictures.items[index].file_name} has no label map; draw masks or polygons")
         matrix = draw_warp(picture, spec, self.settings, rng, progress)
-        warped = warp_sample(
-            make_labelled_picture(picture.image, picture.label_map), matrix, spec.width, spec.height, UNLABELLED
-        )
-        return Sample(jitter_colours(warped.image, rng, self.settings), warped.label_map)
+        image = warp_pixels(picture.image, matrix, spec.width, spec.height)
+        label_map = warp_pixels(picture.label_map, matrix, spec.width, spec.height, border=UNLABELLED, nearest=True)
+        return Sample(jitter_colours(image, rng, self.settings), label_map)
 
     def collate(self, samples: list[Sample], rng: np.random.Generator, progress: float) -> Batch:
         """Images `(N, H, W, 3)` uint8, targets `(N, H, W)` uint8."""

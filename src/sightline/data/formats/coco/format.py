@@ -4,8 +4,8 @@
 single JSON. It may hold polygons of several parts, RLE (compressed or not), crowd regions, boxes, and whole-image labels (no
 bbox). Ids may be sparse, and keys may be in any order. Keypoints and captions are not kept, and the report says so.
 
-**Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin, attributes and who looked at a picture go into
-keys of their own ("score", "origin", "attributes", "seen_by"), which other readers ignore.
+**Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin, attributes and who looked at a picture go
+into keys of their own ("score", "origin", "attributes", "seen_by"), which other readers ignore.
 
 Some COCO tools apply EXIF orientation, others ignore it. On import, labels that record the size of the stored picture are
 turned with it. Where no size tells (mirrored, upside down, square), labels are taken as upright, and the report warns. On
