@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.picture_files import find_split
+from sightline.data.formats.picture_files import find_split, read_split
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_box
@@ -54,11 +54,6 @@ def report_lost_ignore(report: ConversionReport, version: DatasetVersion) -> Non
     """Tell that pixels to be ignored will count as background."""
     if version.manifest.unlabelled_pixels == "ignore":
         report.change("attribute", "pixels without a label are to be ignored; the format takes them as background")
-
-
-def read_split(name: str) -> str:
-    """The split that most readers find for a written name: a known one for its synonyms, else that name."""
-    return find_split(name) or name
 
 
 def report_renamed_splits(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from sightline.core.errors import InvalidInput, UnreadableImage
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.items import Item
-from sightline.data.versions import DatasetVersion
+from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.files.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
@@ -25,6 +25,7 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test", "tst": "test",
     "trainval": "trainval", "unsplit": "unsplit",
 }  # fmt: skip
+SPLIT_ORDER = (UNSPLIT, "train", "trainval", "val", "test")
 
 
 def is_picture(name: str) -> bool:
@@ -48,6 +49,17 @@ def is_junk(name: str) -> bool:
 def find_split(name: str) -> str | None:
     """The split a folder's, key's or column's name means: "valid" is "val"; None when it is no split's name."""
     return SPLIT_NAMES.get(name.lower())
+
+
+def read_split(name: str) -> str | None:
+    """The split that a name stands for: a known one for its synonyms, else one of that name; None for "unsplit"."""
+    split = find_split(name) or name
+    return None if split == UNSPLIT else split
+
+
+def rank_split(split: str | None) -> int:
+    """The place of a split among others: training first, names that nobody knows last."""
+    return SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER)
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:

@@ -59,6 +59,7 @@ from sightline.data.formats.picture_files import (
     list_folder,
     make_unique_names,
     read_picture_size,
+    read_split,
     walk_files,
     walk_pictures,
 )
@@ -316,7 +317,7 @@ def make_item(
     return SourceItem(
         file_name=file_name,
         path=path,
-        split=split or (find_split(own) or own if own else None),
+        split=split or (read_split(own) if own else None),
         annotations=tuple(annotations),
         declared_size=rows[0].size,
     )

@@ -28,13 +28,13 @@ from sightline.data.formats.label_masks.classes import TABLE_NAME, MaskClass, Ma
 from sightline.data.formats.label_masks.pairs import split_order
 from sightline.data.formats.picture_files import (
     PICTURE_SUFFIXES,
-    find_split,
     has_picture,
     list_folder,
+    read_split,
     walk_files,
     walk_pictures,
 )
-from sightline.data.versions import UNSPLIT, DatasetVersion
+from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.reading import find_pixel_limit, read_label_map
 from sightline.imaging.masks import (
     compute_ring_area,
@@ -136,11 +136,10 @@ def iterate_items(layout: CityscapesLayout, table: MaskTable, report: Conversion
             stem = layout.labels / folder / inside.parent / f"{base}_{layout.labels.name}"
             name = inside.with_name(base + path.suffix).as_posix().removeprefix(f"{DEFAULT_CITY}/")
             annotations, size = read_labels(stem, layout, table, name, report)
-            split = None if folder == UNSPLIT else find_split(folder) or folder
             yield SourceItem(
                 file_name=name,
                 path=path,
-                split=split,
+                split=read_split(folder),
                 annotations=tuple(annotations),
                 declared_size=size,
                 seen_by="human" if size is not None else "nobody",

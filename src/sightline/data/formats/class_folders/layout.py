@@ -14,11 +14,18 @@ import msgspec
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.label_masks.pairs import IMAGE_FOLDERS, MASK_FOLDERS
-from sightline.data.formats.picture_files import SPLIT_NAMES, find_split, has_picture, is_picture, list_folder, walk_files
+from sightline.data.formats.picture_files import (
+    SPLIT_NAMES,
+    find_split,
+    has_picture,
+    is_picture,
+    list_folder,
+    rank_split,
+    walk_files,
+)
 from sightline.data.versions import UNSPLIT
 
 SET_WORDS = ("set", "data", "images", "image", "imgs", "img", "pictures", "photos", "folder", "split")
-SPLIT_ORDER = ("unsplit", "train", "trainval", "val", "test")
 # Names of folders that sort pictures by where, when or in which lot they were taken, not by what is on them.
 SORTING_NAME = re.compile(
     r"(camera|cam|session|sequence|seq|scene|video|vid|clip|batch|lot|part|fold|chunk|shard|set|run|day|week|shift|folder|"
@@ -146,8 +153,7 @@ def find_places(root: Path, listed: Sequence[str], report: ConversionReport) -> 
     for name in list_folder(root)[1]:
         if name not in splits and is_class_folder(root / name, report) and has_picture(root / name, MANY_FILES):
             report_left_out(name, report)
-    order = {split: number for number, split in enumerate(SPLIT_ORDER)}
-    for name in sorted(splits, key=lambda name: order.get(splits[name], len(order))):
+    for name in sorted(splits, key=lambda name: rank_split(splits[name])):
         yield from find_classes(root / name, None if splits[name] == UNSPLIT else splits[name], listed, report)
     yield from find_loose(root, None)
 

@@ -44,7 +44,15 @@ from sightline.data.formats.losses import (
     report_renamed_splits,
 )
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import FileNamer, find_split, list_folder, make_unique_names, walk_pictures
+from sightline.data.formats.picture_files import (
+    FileNamer,
+    find_split,
+    list_folder,
+    make_unique_names,
+    rank_split,
+    read_split,
+    walk_pictures,
+)
 from sightline.data.formats.text_files import read_text, warn_encoding, write_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -174,8 +182,7 @@ def choose_lists(lists: list[List], own_name: str) -> list[List]:
                 f"expected one list, or one a split, got {names}; choose with `lists`, a file for each split"
             )
         return named
-    order = ("train", "trainval", "val", "test")
-    return sorted(lists, key=lambda entry: order.index(entry.split) if entry.split in order else len(order))
+    return sorted(lists, key=lambda entry: rank_split(entry.split))
 
 
 def find_split_lists(source: Path) -> list[PictureList]:
@@ -301,7 +308,7 @@ def iterate_items(
                 continue
             seen.add(hash(path))
             merged.update({key} & further.keys())
-            split = entry.split or (find_split(row.split) or row.split if row.split else None)
+            split = entry.split or (read_split(row.split) if row.split else None)
             found = (
                 annotation for part in (row, *further.get(key, ())) for annotation in find_annotations(part, table, report)
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder, walk_folders
+from sightline.data.formats.picture_files import find_split, has_picture, is_picture, list_folder, rank_split, walk_folders
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "inputs", "jpegimages", "data",
                  "701_stillsraw_full")  # fmt: skip
@@ -118,10 +118,8 @@ def walk_masks(layout: MaskLayout) -> Iterator[Path]:
 
 
 def split_order(name: str) -> tuple[int, str]:
-    """Training first, then validation, then testing, then others by name."""
-    order = ("unsplit", "train", "trainval", "val", "test")
-    split = find_split(name)
-    return (order.index(split) if split in order else len(order)), name
+    """The order of folders named like splits; others come last, by name."""
+    return rank_split(find_split(name)), name
 
 
 def name_split(name: str) -> str | None:

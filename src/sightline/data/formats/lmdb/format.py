@@ -28,7 +28,7 @@ from sightline.data.formats.lmdb.pages import LmdbFile, is_lmdb_file
 from sightline.data.formats.lmdb.writing import LARGEST_KEY, LmdbWriter
 from sightline.data.formats.losses import report_lost_facts, report_lost_ignore, report_lost_item_facts
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import find_split, is_picture, list_folder, make_unique_names
+from sightline.data.formats.picture_files import find_split, is_picture, list_folder, make_unique_names, rank_split
 from sightline.data.formats.text_files import read_text, write_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -41,7 +41,6 @@ FOLDER_ENDING = "_lmdb"
 KEY_NUMBER = re.compile(r"\d+_(?=.)", re.DOTALL)
 WORDNET_LINE = re.compile(r"n\d{8}\s+(\S.*)")  # of Caffe's synset_words.txt
 MOST_CLASSES = 100_000
-SPLIT_ORDER = ("train", "trainval", "val", "test")
 SUFFIXES = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"BM", ".bmp"), (b"GIF8", ".gif"))
 
 
@@ -134,7 +133,7 @@ def find_databases(source: Path) -> list[Database]:
         return [Database(source / FILE_NAME, find_database_split(source.name, alone=True))]
     names = [name for name in list_folder(source)[1] if is_lmdb_file(source / name / FILE_NAME)]
     databases = [Database(source / name / FILE_NAME, find_database_split(name)) for name in names]
-    return sorted(databases, key=lambda one: SPLIT_ORDER.index(one.split) if one.split in SPLIT_ORDER else len(SPLIT_ORDER))
+    return sorted(databases, key=lambda database: rank_split(database.split))
 
 
 def find_database_split(folder: str, alone: bool = False) -> str | None:

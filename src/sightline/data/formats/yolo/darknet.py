@@ -18,11 +18,11 @@ from sightline.data.formats.losses import report_lost_ignore, report_lost_item_f
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
     FileNamer,
-    find_split,
     is_picture,
     list_picture_stems,
     make_unique_names,
     read_picture_size,
+    read_split,
     resolve_inside,
     walk_folders,
 )
@@ -149,7 +149,7 @@ def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: C
             report.warn("file", "one list serves two splits; the first keeps its pictures", f"{key} = {value}")
             continue
         read_lists.append(place)
-        split = None if key == UNSPLIT else find_split(key) or key
+        split = read_split(key)
         for path in iterate_list(place, root, report):
             if hash(path) in listed:
                 report.drop("image", "picture is listed twice; the first split keeps it", path.name)

@@ -34,6 +34,7 @@ from sightline.data.formats.picture_files import (
     list_picture_stems,
     make_unique_names,
     read_picture_size,
+    read_split,
     resolve_inside,
     walk_files,
     walk_pictures,
@@ -254,7 +255,7 @@ def open_layout(source: Path, report: ConversionReport) -> YoloLayout:
                 if found is None:
                     report.drop("file", "data.yaml names a place that is not there", f"{key}: {value}")
                 else:
-                    entries.append(YoloEntry(None if key == UNSPLIT else find_split(key) or key, found))
+                    entries.append(YoloEntry(read_split(key), found))
     if not entries:
         raise UnreadableDataset(f"expected {path} to name folders or lists of pictures below {root}, found none of them there")
     shape = facts.get("kpt_shape")
