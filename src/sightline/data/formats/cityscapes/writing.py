@@ -4,6 +4,7 @@ A picture whose annotations are all masks keeps them exactly in labelIds; its po
 With a polygon among them the polygons file is what counts, and says so by its key `geometry`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -42,24 +43,17 @@ def check_version(version: DatasetVersion) -> ConversionReport:
     """What `write_version` would lose."""
     report = ConversionReport()
     find_ids(version)
-    report_renamed_splits(report, version)
-    namer = FileNamer(version, report)
-    for item in version.items():
-        place_picture(namer, item)
-        convert_item(item, version.categories, report)
+    for _ in convert_items(version, report):
+        pass
     return report
 
 
 def write_version(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write every item, then classes.csv."""
     ids = find_ids(version)
-    report_renamed_splits(report, version)
-    namer = FileNamer(version, report)
     # Category index -> id; the last entry stands for pixels nothing covers.
     values = np.array([*(ids[name] for name in version.categories), 0], np.uint8)
-    for item in version.items():
-        place = place_picture(namer, item)
-        objects, label_map, geometry = convert_item(item, version.categories, report)
+    for item, place, (objects, label_map, geometry) in convert_items(version, report):
         picture = place.with_name(f"{place.stem}_{PICTURES}{place.suffix}")
         version.blobs.copy_to(item.blob, target / PICTURES / picture)
         stem = target / POLYGONS / place.with_name(f"{place.stem}_{POLYGONS}")
@@ -97,15 +91,20 @@ def make_table(version: DatasetVersion, ids: dict[str, int]) -> list[MaskClass]:
     return [*classes, MaskClass(name=free_name, value=0, colour=(0, 0, 0), kind=kind)]
 
 
-def place_picture(namer: FileNamer, item: Item) -> PurePosixPath:
-    """SPLIT/CITY/NAME of an item: its own folder is the city."""
-    name = item.file_name if "/" in item.file_name else f"{DEFAULT_CITY}/{item.file_name}"
-    return namer.place(item.split or UNSPLIT, item, name)
+Converted = tuple[list[dict[str, object]], np.ndarray, str]
 
 
-def convert_item(
-    item: Item, categories: Categories, report: ConversionReport
-) -> tuple[list[dict[str, object]], np.ndarray, str]:
+def convert_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, PurePosixPath, Converted]]:
+    """Every item with its place, SPLIT/CITY/NAME, and what `convert_item` makes of it; an item's own folder is its city."""
+    report_renamed_splits(report, version)
+    namer = FileNamer(version, report)
+    for item in version.items():
+        name = item.file_name if "/" in item.file_name else f"{DEFAULT_CITY}/{item.file_name}"
+        place = namer.place(item.split or UNSPLIT, item, name)
+        yield item, place, convert_item(item, version.categories, report)
+
+
+def convert_item(item: Item, categories: Categories, report: ConversionReport) -> Converted:
     """Objects of the polygons file, the label map `(H, W)`, and which of the two is exact: "polygons" or "mask"."""
     if not any(annotation.geometry == "polygons" for annotation in item.annotations):
         label_map = draw_label_map(item, categories, UNLABELLED, report)

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,17 +26,13 @@ NO_SPLIT_NAME = "default"
 def check_coco(version: DatasetVersion) -> ConversionReport:
     """What COCO has no place for: a frame's video, pixels to ignore, polygons beside a mask."""
     report = ConversionReport()
-    report_lost_ignore(report, version)
-    report_renamed_splits(report, version, _read_split)
-    for item in version.items():
-        _report_losses(item, report)
+    for _ in _list_items(version, report):
+        pass
     return report
 
 
 def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write `annotations/instances_<split>.json` (`default` without a split) and `images/<file name>` below `target`."""
-    report_lost_ignore(report, version)
-    report_renamed_splits(report, version, _read_split)
     (target / "annotations").mkdir(parents=True, exist_ok=True)
     (target / "images").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sightline-coco-") as parts, ExitStack() as open_files:
@@ -43,14 +40,13 @@ def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) 
             name: _SplitWriter(name, number, Path(parts), open_files) for number, name in enumerate(_name_splits(version))
         }
         annotation_id = 1
-        for image_id, item in enumerate(version.items(), start=1):
+        for image_id, item in enumerate(_list_items(version, report), start=1):
             version.blobs.copy_to(item.blob, target / "images" / check_inside(item.file_name))
             writer = writers[item.split or NO_SPLIT_NAME]
             writer.add_image(image_id, item)
             for annotation in item.annotations:
                 writer.add_annotation(_make_record(annotation, annotation_id, image_id, version.categories))
                 annotation_id += 1
-            _report_losses(item, report)
             report.keep("image")
             report.keep("annotation", len(item.annotations))
         for writer in writers.values():
@@ -67,12 +63,17 @@ def _read_split(split: str) -> str | None:
     return find_file_split(Path("annotations", f"instances_{split}.json"), Path())
 
 
-def _report_losses(item: Item, report: ConversionReport) -> None:
-    report_lost_item_facts(report, item)
-    warn_turned(report, item)
-    for annotation in item.annotations:
-        if annotation.polygons is not None and annotation.mask is not None:
-            report.change("annotation", "polygons beside a mask are not written", item.file_name)
+def _list_items(version: DatasetVersion, report: ConversionReport) -> Iterator[Item]:
+    """Every item; what is lost of it is told."""
+    report_lost_ignore(report, version)
+    report_renamed_splits(report, version, _read_split)
+    for item in version.items():
+        report_lost_item_facts(report, item)
+        warn_turned(report, item)
+        for annotation in item.annotations:
+            if annotation.polygons is not None and annotation.mask is not None:
+                report.change("annotation", "polygons beside a mask are not written", item.file_name)
+        yield item
 
 
 class _SplitWriter:

@@ -23,7 +23,7 @@ that were drawn.
 """
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -99,22 +99,15 @@ class LabelMasksFormat:
     def check(self, version: DatasetVersion) -> ConversionReport:
         """What `write` would lose: draws every mask, decodes no picture."""
         report = ConversionReport()
-        report_renamed_splits(report, version, read_split_folders(version))
-        namer = FileNamer(version, report)
-        for item in version.items():
-            namer.place(item.split or UNSPLIT, item)
-            draw_label_map(item, version.categories, find_unlabelled(version), report)
+        for _ in draw_items(version, report):
+            pass
         return report
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write images/, masks/ and classes.csv."""
         classes = make_written_classes(version)
         shift = 1 if version.manifest.unlabelled_pixels == "background" else 0
-        report_renamed_splits(report, version, read_split_folders(version))
-        namer = FileNamer(version, report)
-        for item in version.items():
-            path = namer.place(item.split or UNSPLIT, item)
-            label_map = draw_label_map(item, version.categories, find_unlabelled(version), report)
+        for item, path, label_map in draw_items(version, report):
             values = np.where(label_map == find_unlabelled(version), 0, label_map + 1) if shift else label_map
             version.blobs.copy_to(item.blob, target / "images" / path)
             write_label_map((target / "masks" / path).with_suffix(".png"), values, classes)
@@ -230,6 +223,15 @@ def make_unlabelled_class(unlabelled: UnlabelledPixels, value: int, taken: Colle
     if unlabelled == "background":
         return MaskClass(name=find_free_name("background", taken), value=0, colour=(0, 0, 0), kind="background")
     return MaskClass(name=find_free_name("void", taken), value=value, colour=(255, 255, 255), kind="void")
+
+
+def draw_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, PurePosixPath, np.ndarray]]:
+    """Every item with its picture's path and its label map; what is lost of it is told."""
+    report_renamed_splits(report, version, read_split_folders(version))
+    namer = FileNamer(version, report)
+    for item in version.items():
+        path = namer.place(item.split or UNSPLIT, item)
+        yield item, path, draw_label_map(item, version.categories, find_unlabelled(version), report)
 
 
 def draw_label_map(item: Item, categories: Categories, unlabelled: int, report: ConversionReport) -> np.ndarray:

@@ -7,6 +7,7 @@ one by one from the left. The labels of a picture are beside it, or below `label
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,10 +15,8 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
-    FileNamer,
     is_picture,
     list_picture_stems,
     make_unique_names,
@@ -30,7 +29,7 @@ from sightline.data.formats.text_files import open_text, read_text, write_names
 from sightline.data.formats.yolo.facts import has_facts
 from sightline.data.formats.yolo.labels import find_label_path
 from sightline.data.formats.yolo.rows import read_label_file
-from sightline.data.formats.yolo.writing import format_rows, write_labels
+from sightline.data.formats.yolo.writing import format_items, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 FACTS_NAME = "obj.data"
@@ -74,38 +73,26 @@ class DarknetFormat:
     def check(self, version: DatasetVersion) -> ConversionReport:
         """What `write` would lose."""
         report = ConversionReport()
-        report_lost_ignore(report, version)
         check_splits(version)
-        report_renamed_splits(report, version)
-        namer = FileNamer(version, report)
-        for item in version.items():
-            namer.place(PICTURES_FOLDER, item)
-            report_lost_item_facts(report, item)
-            warn_turned(report, item)
-            format_rows(item, version.categories, False, report)
+        for _ in format_items(version, PICTURES_FOLDER, False, report):
+            pass
         return report
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write obj.data, obj.names, a list file for each split, and pictures with their labels below obj/."""
-        report_lost_ignore(report, version)
         check_splits(version)
-        report_renamed_splits(report, version)
-        namer = FileNamer(version, report)
         target.mkdir(parents=True, exist_ok=True)
-        lists = {split: (target / f"{split}.txt").open("w", encoding="utf-8") for split in version.splits}
-        try:
-            for item in version.items():
-                path = namer.place(PICTURES_FOLDER, item)
-                report_lost_item_facts(report, item)
-                warn_turned(report, item)
+        with ExitStack() as open_files:
+            lists = {
+                split: open_files.enter_context((target / f"{split}.txt").open("w", encoding="utf-8"))
+                for split in version.splits
+            }
+            for item, path, rows in format_items(version, PICTURES_FOLDER, False, report):
                 version.blobs.copy_to(item.blob, target / path)
-                labels = (target / path).with_suffix(".txt")
+                write_labels((target / path).with_suffix(".txt"), item, rows)
                 lists[item.split or UNSPLIT].write(f"{path}\n")
                 report.keep("image")
-                report.keep("annotation", write_labels(labels, item, version.categories, False, report))
-        finally:
-            for file in lists.values():
-                file.close()
+                report.keep("annotation", len(rows))
         write_facts(version, target)
 
 

@@ -6,7 +6,7 @@ picture. Beside the labels of a picture that EXIF turns
 it is always written, as it says whose they are: ours, drawn on the upright picture. Other tools do not look at these files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,12 +33,10 @@ PLAIN = RowFacts()
 SEEN_BY = "seen_by"
 
 
-def write_facts(
-    label_path: Path, rows: list[str], annotations: list[Annotation], is_turned: bool, seen_by: Viewer | None
-) -> None:
+def write_facts(label_path: Path, rows: Iterable[tuple[str, Annotation]], is_turned: bool, seen_by: Viewer | None) -> None:
     """Write the facts of a label file's rows beside it, if there are any, or the picture is turned by EXIF."""
     facts = {} if seen_by in ("human", None) else {"": [RowFacts(attributes={SEEN_BY: seen_by})]}
-    for row, annotation in zip(rows, annotations, strict=True):
+    for row, annotation in rows:
         own = RowFacts(annotation.attributes, annotation.confidence, annotation.origin, annotation.is_crowd)
         facts.setdefault(row, []).append(own)
     if is_turned or any(own != PLAIN for several in facts.values() for own in several):

@@ -23,10 +23,8 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import (
-    FileNamer,
     find_split,
     has_picture,
     is_picture,
@@ -52,7 +50,7 @@ from sightline.data.formats.yolo.labels import (
     report_orphan_labels,
 )
 from sightline.data.formats.yolo.rows import SMALLEST_POLYGON_VALUES, read_label_file
-from sightline.data.formats.yolo.writing import format_rows, write_labels
+from sightline.data.formats.yolo.writing import format_items, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
 
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -111,30 +109,18 @@ class YoloFormat:
     def check(self, version: DatasetVersion) -> ConversionReport:
         """What `write` would lose."""
         report = ConversionReport()
-        report_lost_ignore(report, version)
-        report_renamed_splits(report, version)
-        namer = FileNamer(version, report)
-        for item in version.items():
-            namer.place(item.split or UNSPLIT, item)
-            report_lost_item_facts(report, item)
-            warn_turned(report, item)
-            format_rows(item, version.categories, self.writes_polygons, report)
+        for _ in format_items(version, None, self.writes_polygons, report):
+            pass
         return report
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write data.yaml, images/SPLIT/ and labels/SPLIT/."""
-        report_lost_ignore(report, version)
-        report_renamed_splits(report, version)
-        namer = FileNamer(version, report)
-        for item in version.items():
-            path = namer.place(item.split or UNSPLIT, item)
-            report_lost_item_facts(report, item)
-            warn_turned(report, item)
+        for item, path, rows in format_items(version, None, self.writes_polygons, report):
             # Not simply below labels/: readers replace the last `images` of the path, which may be one of the file name's.
-            labels = target / find_label_path(Path("images") / path, Path())
+            write_labels(target / find_label_path(Path("images") / path, Path()), item, rows)
             version.blobs.copy_to(item.blob, target / "images" / path)
             report.keep("image")
-            report.keep("annotation", write_labels(labels, item, version.categories, self.writes_polygons, report))
+            report.keep("annotation", len(rows))
         write_yaml(version, target)
 
 

@@ -1,44 +1,66 @@
 """From annotations to YOLO label files, telling the report whatever they cannot hold."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.losses import report_other_box
+from sightline.data.formats.losses import (
+    report_lost_ignore,
+    report_lost_item_facts,
+    report_other_box,
+    report_renamed_splits,
+    warn_turned,
+)
+from sightline.data.formats.picture_files import FileNamer
 from sightline.data.formats.yolo.facts import write_facts
 from sightline.data.formats.yolo.rows import format_box_row, format_polygon_row, join_rings
 from sightline.data.items import Item
+from sightline.data.versions import UNSPLIT, DatasetVersion
 from sightline.imaging.masks import decode_mask, draw_polygons, find_mask_box, find_polygons_box, has_holes, trace_mask
 
+Rows = list[tuple[str, Annotation]]  # of a label file, each with what it is made from
 
-def write_labels(path: Path, item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> int:
-    """Write a picture's label file, and its facts beside it; returns the number of rows."""
-    rows, written = format_rows(item, categories, writes_polygons, report)
+
+def format_items(
+    version: DatasetVersion, folder: str | None, writes_polygons: bool, report: ConversionReport
+) -> Iterator[tuple[Item, PurePosixPath, Rows]]:
+    """Every item with its picture's path and the rows of its label file; what is lost of it is told.
+
+    Args:
+        folder: of all pictures; None: a folder a split.
+        writes_polygons: whether outlines become polygons, else boxes.
+    """
+    report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
+    namer = FileNamer(version, report)
+    for item in version.items():
+        path = namer.place(folder or item.split or UNSPLIT, item)
+        report_lost_item_facts(report, item)
+        warn_turned(report, item)
+        yield item, path, format_rows(item, version.categories, writes_polygons, report)
+
+
+def write_labels(path: Path, item: Item, rows: Rows) -> None:
+    """Write a picture's label file, and its facts beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(row + "\n" for row in rows))
-    write_facts(path, rows, written, item.orientation != 1, item.seen_by)
-    return len(rows)
+    path.write_text("".join(row + "\n" for row, _ in rows))
+    write_facts(path, rows, item.orientation != 1, item.seen_by)
 
 
-def format_rows(
-    item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport
-) -> tuple[list[str], list[Annotation]]:
-    """Rows of a picture's label file and the annotation of each: polygons where `writes_polygons`, boxes elsewhere."""
+def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> Rows:
+    """Rows of a picture's label file: polygons where `writes_polygons`, boxes elsewhere."""
     size = (item.width, item.height)
-    rows, written = [], []
+    rows: Rows = []
     for annotation in item.annotations:
         index = categories.index(annotation.category)
         ring = find_ring(annotation, size, report, item.file_name) if writes_polygons else None
         if ring is not None:
-            rows.append(format_polygon_row(index, ring, size))
-        else:
-            box = find_box(annotation, report, item.file_name)
-            if box is None:
-                continue
-            rows.append(format_box_row(index, box, size))
-        written.append(annotation)
-    return rows, written
+            rows.append((format_polygon_row(index, ring, size), annotation))
+        elif (box := find_box(annotation, report, item.file_name)) is not None:
+            rows.append((format_box_row(index, box, size), annotation))
+    return rows
 
 
 def find_ring(annotation: Annotation, size: tuple[int, int], report: ConversionReport, where: str) -> Ring | None:
