@@ -7,6 +7,7 @@ Index 0 is background and 255 the void border; the index of a class is its place
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,8 +18,9 @@ from sightline.core.annotations import Annotation, BoxXyxy
 from sightline.core.errors import SightlineError, UnreadableImage
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.text_files import read_text
+from sightline.data.items import Item
 from sightline.imaging.files.reading import read_image, read_label_map
-from sightline.imaging.masks import decode_mask, draw_polygons, encode_mask, find_mask_box
+from sightline.imaging.masks import draw_annotation, encode_mask, find_mask_box
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
@@ -173,42 +175,42 @@ def _box_iou(first: BoxXyxy | None, second: BoxXyxy | None) -> float:
     return shared / (areas - shared) if areas > shared else 0.0
 
 
-def draw_instances(
-    annotations: Sequence[Annotation], indices: dict[str, int], width: int, height: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, int], list[int | None]]:
-    """Draw outlined annotations into a class and an object map, later ones over earlier ones.
+class Instances(NamedTuple):
+    """Outlined annotations drawn into two maps.
 
-    Args:
-        annotations: of one picture.
-        indices: index of each category in the class map.
-
-    Returns: class map and object map, both `(H, W)` uint8; how many annotations were changed or left out, by reason; and the
-        index in the object map of each annotation, None where it has none.
+    Attributes:
+        classes, instances: class map and object map, both `(H, W)` uint8.
+        numbers: index in the object map of each annotation, None where it has none.
     """
-    classes, instances = np.zeros((2, height, width), np.uint8)
-    losses: dict[str, int] = {}
-    numbers: list[int | None] = [None] * len(annotations)
+
+    classes: np.ndarray
+    instances: np.ndarray
+    numbers: list[int | None]
+
+
+def draw_instances(item: Item, indices: dict[str, int], report: ConversionReport) -> Instances:
+    """Draw an item's outlined annotations, later ones over earlier ones; what is lost of them is told.
+
+    Args: indices: index of each category in the class map.
+    """
+    classes, instances = np.zeros((2, item.height, item.width), np.uint8)
+    numbers: list[int | None] = [None] * len(item.annotations)
     number = 0
-    for place, annotation in enumerate(annotations):
+    for place, annotation in enumerate(item.annotations):
         if annotation.geometry not in ("mask", "polygons"):
             continue
         if number >= MAX_INSTANCES or indices[annotation.category] >= VOID:
-            losses["mask left out: VOC holds 254 objects a picture and 254 classes"] = (
-                losses.get("mask left out: VOC holds 254 objects a picture and 254 classes", 0) + 1
-            )
+            reason = "mask left out: VOC holds 254 objects a picture and 254 classes"
+            report.change("annotation", reason, item.file_name)
             continue
         numbers[place] = number = number + 1
-        if annotation.mask is not None:
-            pixels = decode_mask(annotation.mask)
-        else:
-            pixels = draw_polygons(annotation.polygons or (), height, width)
-            losses["polygon drawn as a mask"] = losses.get("polygon drawn as a mask", 0) + 1
+        pixels = draw_annotation(annotation, item.height, item.width)
+        if annotation.mask is None:
+            report.change("annotation", "polygon drawn as a mask", item.file_name)
         if instances[pixels].any():
-            losses["masks overlap: the later one hides the earlier"] = (
-                losses.get("masks overlap: the later one hides the earlier", 0) + 1
-            )
+            report.change("annotation", "masks overlap: the later one hides the earlier", item.file_name)
         classes[pixels], instances[pixels] = indices[annotation.category], number
-    return classes, instances, losses, numbers
+    return Instances(classes, instances, numbers)
 
 
 def save_palette_png(path: Path, indices: np.ndarray) -> None:

@@ -1,67 +1,72 @@
 """Write Pascal VOC as a stream: an XML and a picture per item, split lists, `labelmap.txt`, segmentation PNGs for outlines."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-import numpy as np
-
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import FileNamer
-from sightline.data.formats.voc.masks import BACKGROUND_NAMES, MASK_INDEX, draw_instances, make_palette, save_palette_png
+from sightline.data.formats.voc.masks import (
+    BACKGROUND_NAMES,
+    MASK_INDEX,
+    Instances,
+    draw_instances,
+    make_palette,
+    save_palette_png,
+)
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 
-DIRECT_ATTRIBUTES = ("pose", "truncated", "difficult", "occluded")
 USUAL = {"pose": "Unspecified", "truncated": "0", "difficult": "0", "occluded": "0"}
 
 
 def check_voc(version: DatasetVersion) -> ConversionReport:
     """What VOC changes or drops: whole-image labels, crowds, polygons (drawn as masks), overlapping masks, renamed files."""
     report = ConversionReport()
-    report_lost_ignore(report, version)
-    report_renamed_splits(report, version)
-    _report_names(version, report)
-    namer = FileNamer(version, report)
-    indices = _index_categories(version)
-    for item in version.items():
-        namer.place("JPEGImages", item)
-        _report_losses(item, report)
-        _draw(item, indices, report)
+    for _ in _draw_items(version, report):
+        pass
     return report
 
 
 def write_voc(version: DatasetVersion, target: Path, report: ConversionReport) -> None:
     """Write the version below `target`."""
-    report_lost_ignore(report, version)
-    report_renamed_splits(report, version)
-    _report_names(version, report)
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     _write_label_map(version, target)
-    namer, indices = FileNamer(version, report), _index_categories(version)
     with ExitStack() as open_files:
         lists = _SplitLists(target, open_files, with_trainval={"train", "val"} <= version.splits.keys())
-        for item in version.items():
-            place = namer.place("JPEGImages", item)
+        for item, place, drawn in _draw_items(version, report):
             picture_id = place.relative_to("JPEGImages").with_suffix("").as_posix()
             version.blobs.copy_to(item.blob, target / place)
-            drawn = _draw(item, indices, report)
-            numbers = drawn[2] if drawn is not None else [None] * len(item.annotations)
+            numbers = [None] * len(item.annotations) if drawn is None else drawn.numbers
             kept = [pair for pair in zip(item.annotations, numbers, strict=True) if pair[0].geometry != "image"]
             if drawn is not None:
-                save_palette_png(target / "SegmentationClass" / f"{picture_id}.png", drawn[0])
-                save_palette_png(target / "SegmentationObject" / f"{picture_id}.png", drawn[1])
+                save_palette_png(target / "SegmentationClass" / f"{picture_id}.png", drawn.classes)
+                save_palette_png(target / "SegmentationObject" / f"{picture_id}.png", drawn.instances)
             xml = target / "Annotations" / f"{picture_id}.xml"
             xml.parent.mkdir(parents=True, exist_ok=True)
-            xml.write_bytes(_make_xml(item, PurePosixPath(place), kept, segmented=drawn is not None))
+            xml.write_bytes(_make_xml(item, place, kept, segmented=drawn is not None))
             lists.add(picture_id, item.split, segmented=drawn is not None)
-            _report_losses(item, report)
             report.keep("image")
             report.keep("annotation", len(kept))
+
+
+def _draw_items(version: DatasetVersion, report: ConversionReport) -> Iterator[tuple[Item, PurePosixPath, Instances | None]]:
+    """Every item with its picture's path and, if it has outlines, its maps; what is lost of it is told."""
+    report_lost_ignore(report, version)
+    report_renamed_splits(report, version)
+    _report_names(version, report)
+    namer = FileNamer(version, report)
+    indices = {name: index for index, name in enumerate(version.categories, start=1)}
+    for item in version.items():
+        place = namer.place("JPEGImages", item)
+        _report_losses(item, report)
+        is_outlined = any(annotation.geometry in ("mask", "polygons") for annotation in item.annotations)
+        yield item, place, draw_instances(item, indices, report) if is_outlined else None
 
 
 class _SplitLists:
@@ -88,28 +93,12 @@ class _SplitLists:
         return self._lists[name]
 
 
-def _index_categories(version: DatasetVersion) -> dict[str, int]:
-    return {name: index for index, name in enumerate(version.categories.names, start=1)}
-
-
 def _write_label_map(version: DatasetVersion, target: Path) -> None:
     lines = ["# label:color_rgb:parts:actions"]
     for index, name in enumerate(("background", *version.categories.names)):
         red, green, blue = make_palette()[min(index, 255)]
         lines.append(f"{name}:{red},{green},{blue}::")
     (target / "labelmap.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _draw(
-    item: Item, indices: dict[str, int], report: ConversionReport
-) -> tuple[np.ndarray, np.ndarray, list[int | None]] | None:
-    """Class map, object map, and each annotation's index in it; None for an item without outlines."""
-    if not any(annotation.geometry in ("mask", "polygons") for annotation in item.annotations):
-        return None
-    classes, instances, losses, numbers = draw_instances(item.annotations, indices, item.width, item.height)
-    for reason, count in losses.items():
-        report.change("annotation", reason, item.file_name, count=count)
-    return classes, instances, numbers
 
 
 def _report_names(version: DatasetVersion, report: ConversionReport) -> None:
@@ -145,8 +134,8 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
     for annotation, number in numbered:
         thing = SubElement(root, "object")
         _add(thing, "name", annotation.category)
-        for name in DIRECT_ATTRIBUTES:
-            _add(thing, name, annotation.attributes.get(name, USUAL[name]))
+        for name, usual in USUAL.items():
+            _add(thing, name, annotation.attributes.get(name, usual))
         if annotation.confidence is not None:
             _add(thing, "confidence", repr(annotation.confidence))
         if annotation.origin != "human":
@@ -156,7 +145,7 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
         bounds = SubElement(thing, "bndbox")
         for tag, coordinate in zip(("xmin", "ymin", "xmax", "ymax"), annotation.box_xyxy or (), strict=False):
             _add(bounds, tag, _format_number(coordinate))
-        others = {name: value for name, value in annotation.attributes.items() if name not in DIRECT_ATTRIBUTES}
+        others = {name: value for name, value in annotation.attributes.items() if name not in USUAL}
         if others:
             holder = SubElement(thing, "attributes")
             for name, value in others.items():
