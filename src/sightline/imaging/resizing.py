@@ -37,10 +37,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     source_height: int
     input_width: int
     input_height: int
-    scale_x: float
-    scale_y: float
-    offset_x: float
-    offset_y: float
+    scale_x: float = 1.0
+    scale_y: float = 1.0
+    offset_x: float = 0.0
+    offset_y: float = 0.0
 
     def boxes_to_input(self, boxes_xyxy: Boxes) -> Floats:
         """Map `(N, 4)` boxes from source to input pixels; not clipped. Returns float32."""
@@ -125,8 +125,6 @@ def stretch_image(image: Image, width: int, height: int, shrink: ShrinkRule = "a
         input_height=height,
         scale_x=width / source_width,
         scale_y=height / source_height,
-        offset_x=0.0,
-        offset_y=0.0,
     )
     return resize_image(image, width, height, shrink), placement
 
@@ -218,16 +216,7 @@ def pad_image(image: Image, width_multiple: int, height_multiple: int) -> tuple[
             f"expected at most {MAX_FREE_PIXELS} pixels for a network that takes pictures as they are, got {source_width} x "
             f"{source_height}; send a smaller picture or parts of it"
         )
-    placement = Placement(
-        source_width=source_width,
-        source_height=source_height,
-        input_width=width,
-        input_height=height,
-        scale_x=1.0,
-        scale_y=1.0,
-        offset_x=0.0,
-        offset_y=0.0,
-    )
+    placement = Placement(source_width=source_width, source_height=source_height, input_width=width, input_height=height)
     right, bottom = width - source_width, height - source_height
     if right == bottom == 0:
         return image, placement

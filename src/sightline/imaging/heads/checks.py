@@ -35,9 +35,7 @@ PARAMETERS_OF_HEAD: dict[str, tuple[str, ...]] = {
     RAW: (),
 }
 # Shapes and parameters are judged alike for every size of a picture.
-BLANK = Placement(
-    source_width=64, source_height=64, input_width=64, input_height=64, scale_x=1.0, scale_y=1.0, offset_x=0.0, offset_y=0.0
-)
+BLANK = Placement(source_width=64, source_height=64, input_width=64, input_height=64)
 
 
 def check_decode_spec(spec: DecodeSpec, where: str) -> None:
