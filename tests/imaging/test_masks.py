@@ -164,7 +164,7 @@ def test_label_maps_grow_wide_when_uint8_does_not_hold_them():
 
 def test_skipped_categories_give_no_annotation_and_confidences_are_kept():
     label_map = np.array([[0, 1, 2]], np.int32)
-    annotations = label_map_to_annotations(label_map, CATEGORIES, {"a": 0.5, "b": 0.25}, origin="model", skip=("c",))
+    annotations = label_map_to_annotations(label_map, CATEGORIES, {"a": 0.5, "b": 0.25}, origin="model", background="c")
     assert [(one.category, one.confidence, one.origin) for one in annotations] == [("a", 0.5, "model"), ("b", 0.25, "model")]
 
 

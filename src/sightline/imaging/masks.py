@@ -170,7 +170,7 @@ def label_map_to_annotations(
     categories: Categories,
     confidence: float | Mapping[str, float] | None = None,
     origin: Origin = "human",
-    skip: Sequence[str] = (),
+    background: str | None = None,
 ) -> list[Annotation]:
     """One mask annotation for each category present, in the order of the categories.
 
@@ -179,7 +179,7 @@ def label_map_to_annotations(
         categories: names of the indices.
         confidence: one for all, or by category name; None for a person's.
         origin: who made it.
-        skip: names that give no annotation, for example the background.
+        background: the category that gives no annotation.
     """
     if label_map.ndim != 2:
         raise InvalidInput(f"expected a label map (H, W), got shape {label_map.shape}; pass one picture's at a time")
@@ -193,7 +193,7 @@ def label_map_to_annotations(
     labels = flat[starts]
     annotations = []
     for label in np.unique(labels):
-        if not 0 <= label < len(categories) or categories[int(label)] in skip:
+        if not 0 <= label < len(categories) or categories[int(label)] == background:
             continue
         name, mine = categories[int(label)], labels == label
         annotations.append(

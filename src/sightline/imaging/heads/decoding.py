@@ -17,7 +17,7 @@ from sightline.core.manifests import DecodeSpec, Task
 from sightline.imaging.heads.annotation_tensors import ANNOTATIONS, read_annotation_tensor
 from sightline.imaging.heads.detection import decode_anchor_free, decode_region_boxes, sigmoid, softmax
 from sightline.imaging.heads.grids import decode_grid_objects, decode_yolo
-from sightline.imaging.heads.imported import decode_label_map, decode_prior_boxes, decode_scored_boxes
+from sightline.imaging.heads.imported import decode_label_map, decode_prior_boxes, decode_scored_boxes, name_background
 from sightline.imaging.heads.joined import decode_final_boxes, decode_joined_boxes
 from sightline.imaging.heads.pictures import PICTURE
 from sightline.imaging.masks import label_map_to_annotations
@@ -167,15 +167,14 @@ def decode_semantic(
     """
     logits = _check_logits(arrays, 4, categories)
     _check_largest(spec, logits.max(axis=1))
-    background = spec.parameters.get("background")
-    skip = () if background is None else (str(background),)
+    background = name_background(spec)
     predictions = []
     for image_logits, placement in zip(logits, placements, strict=True):
         label_map, certainty = _resample_semantic(image_logits, placement)
         counts = np.bincount(label_map.ravel(), minlength=len(categories))
         sums = np.bincount(label_map.ravel(), weights=certainty.ravel(), minlength=len(categories))
         confidence = {categories[int(label)]: float(sums[label] / counts[label]) for label in np.flatnonzero(counts)}
-        annotations = label_map_to_annotations(label_map, categories, confidence, origin="model", skip=skip)
+        annotations = label_map_to_annotations(label_map, categories, confidence, origin="model", background=background)
         kept = [annotation for annotation in annotations if confidence[annotation.category] >= threshold]
         predictions.append(sorted(kept, key=lambda annotation: -confidence[annotation.category]))
     return predictions

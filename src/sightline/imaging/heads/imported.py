@@ -89,13 +89,17 @@ def decode_label_map(
     indices that are no category's are unlabelled. The category that the parameter "background" names gives no mask. The
     confidence is 1.0 throughout, for such a network gives none: an argmax has forgotten it.
     """
-    label_maps = _check_label_map(arrays)
-    background = spec.parameters.get("background")
-    skip = () if background is None else (str(background),)
+    label_maps, background = _check_label_map(arrays), name_background(spec)
     return [
-        label_map_to_annotations(_spread_labels(label_map, placement, len(categories)), categories, 1.0, "model", skip)
+        label_map_to_annotations(_spread_labels(label_map, placement, len(categories)), categories, 1.0, "model", background)
         for label_map, placement in zip(label_maps, placements, strict=True)
     ]
+
+
+def name_background(spec: DecodeSpec) -> str | None:
+    """The category that the parameter "background" names, if there is one: it gives no mask."""
+    background = spec.parameters.get("background")
+    return None if background is None else str(background)
 
 
 def to_input_corners(spec: DecodeSpec, boxes: Floats, placement: Placement, order: str, is_normalised: bool) -> Floats:
