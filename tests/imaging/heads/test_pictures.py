@@ -129,5 +129,7 @@ def test_other_outputs_are_refused() -> None:
 
 def test_annotations_cannot_be_read_from_a_picture() -> None:
     decode = DecodeSpec(head="picture", outputs=("y",), parameters={"range": [0, 1]})
-    with pytest.raises(Unsupported, match="answers with pictures"):
+    with pytest.raises(
+        Unsupported, match=f"answers with pictures; read them with imaging.heads.pictures.{write_pictures.__name__}"
+    ):
         decode_outputs(decode, {"y": np.zeros((1, 3, 8, 8), np.float32)}, [as_is(8, 8)], Categories([]))

@@ -84,7 +84,7 @@ def decode_outputs(
     if spec.head == PICTURE:
         raise Unsupported(
             "expected a Model that annotates, got one that answers with pictures; read them with "
-            "imaging.picture_outputs.write_pictures, or serve it: POST /predict/NAME answers with the picture"
+            "imaging.heads.pictures.write_pictures, or serve it: POST /predict/NAME answers with the picture"
         )
     if spec.head not in (*HEADS, ANNOTATIONS):
         raise NotFound(f"expected a decode head of {sorted(HEADS)}, got {spec.head!r}; correct the decode spec")
