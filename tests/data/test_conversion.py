@@ -59,17 +59,6 @@ def test_lines_state_counts_then_reasons_dropped_first():
     ]
 
 
-def test_merging_adds_counts_and_examples():
-    first, second = ConversionReport(), ConversionReport()
-    first.drop("image", "broken", "a")
-    second.drop("image", "broken", "b", count=3)
-    second.keep("image", 2)
-    first.merge(second)
-    assert first.count("image", "dropped", "broken") == 4
-    assert first.kept == {"image": 2}
-    assert next(first.findings()).examples == ["a", "b"]
-
-
 def test_a_negative_count_is_refused():
     with pytest.raises(InvalidInput, match="0 or more"):
         ConversionReport().drop("image", "x", count=-1)

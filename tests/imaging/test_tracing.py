@@ -63,15 +63,6 @@ def test_an_empty_mask_has_no_outline():
     assert not has_holes(np.zeros((4, 4), bool))
 
 
-def test_a_tolerance_saves_points_and_stays_close():
-    rows, columns = np.mgrid[:80, :80]
-    disc = (rows - 40) ** 2 + (columns - 40) ** 2 < 900
-    exact, simple = trace_mask(disc), trace_mask(disc, tolerance=1.0)
-    assert len(simple[0]) < len(exact[0]) / 2
-    drawn = draw_polygons(simple, 80, 80)
-    assert (drawn & disc).sum() / (drawn | disc).sum() > 0.95
-
-
 def test_only_one_mask_at_a_time_is_traced():
     with pytest.raises(InvalidInput):
         trace_mask(np.zeros((2, 3, 3), bool))

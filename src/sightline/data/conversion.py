@@ -77,16 +77,6 @@ class ConversionReport:
         """Count a fact worth knowing that loses nothing (the same picture in two splits)."""
         self._add(kind, "warned", reason, example, count)
 
-    def merge(self, other: "ConversionReport") -> None:
-        """Add another report's counts to this one."""
-        for kind, count in other.kept.items():
-            self.keep(kind, count)
-        for finding in other.findings():
-            examples = finding.examples or [""]
-            self._add(finding.kind, finding.outcome, finding.reason, examples[0], finding.count)
-            for example in examples[1:]:
-                self._add(finding.kind, finding.outcome, finding.reason, example, 0)
-
     @property
     def is_clean(self) -> bool:
         """True when nothing was changed or dropped; warnings do not count."""

@@ -6,7 +6,6 @@ ones (O'Rourke 1988, "Uniqueness of orthogonal connect-the-dots"). Following one
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from sightline.core.annotations import Ring
@@ -16,23 +15,18 @@ Mask = np.ndarray[Any, Any]
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def trace_mask(mask: Mask, tolerance: float = 0.0) -> tuple[Ring, ...]:
+def trace_mask(mask: Mask) -> tuple[Ring, ...]:
     """Outline the set pixels along their edges.
 
     Holes are filled: rings are united when drawn, so they cannot cut one. Ask `has_holes` first and keep the mask as RLE then.
 
     Args:
         mask: `(H, W)` bool.
-        tolerance: how far a simplified outline may stray, pixels; 0 keeps every corner, so that drawing it gives back the mask.
 
     Returns:
-        Rings x0, y0, x1, y1, ..., outer ones only; none for an empty mask.
+        Rings x0, y0, x1, y1, ... with every corner, outer ones only; none for an empty mask.
     """
-    rings: list[np.ndarray[Any, Any]] = [points for points, is_hole in _walk_rings(mask) if not is_hole]
-    if tolerance > 0:
-        simple = [cv2.approxPolyDP(points.astype(np.float32), tolerance, closed=True).reshape(-1, 2) for points in rings]
-        rings = [points for points in simple if len(points) >= 3]
-    return tuple(tuple(float(value) for value in points.ravel()) for points in rings)
+    return tuple(tuple(map(float, points.ravel())) for points, is_hole in _walk_rings(mask) if not is_hole)
 
 
 def has_holes(mask: Mask) -> bool:
