@@ -109,8 +109,3 @@ def cut_batch(images: Tensor, targets: Tensor, rng: np.random.Generator) -> Batc
     pasted = images.clone()
     pasted[:, y : y + h, x : x + w] = images.roll(1, 0)[:, y : y + h, x : x + w]
     return Batch(pasted, targets.lerp(targets.roll(1, 0), h * w / (height * width)))
-
-
-def build(context: TaskContext) -> ClassificationTask:
-    """Row of `TASKS`."""
-    return ClassificationTask(context)

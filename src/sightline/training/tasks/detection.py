@@ -157,8 +157,3 @@ def _make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFree
 @lru_cache(maxsize=4)
 def _cached_loss(width: int, height: int, strides: tuple[int, ...], side_scale: float, device: torch.device) -> AnchorFreeLoss:
     return AnchorFreeLoss(width, height, strides, side_scale, device)
-
-
-def build(context: TaskContext) -> DetectionTask:
-    """Row of `TASKS`."""
-    return DetectionTask(context)

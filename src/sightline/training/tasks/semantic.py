@@ -88,8 +88,3 @@ class SemanticTask:
                 pixels += np.bincount(label_map.ravel(), minlength=UNLABELLED + 1)[:count]
         weights = (pixels / pixels.sum()) ** -0.5
         return torch.from_numpy((weights * pixels.sum() / (weights * pixels).sum()).astype(np.float32))
-
-
-def build(context: TaskContext) -> SemanticTask:
-    """Row of `TASKS`."""
-    return SemanticTask(context)

@@ -1,4 +1,4 @@
-"""The table of tasks: a name and where its `build(context) -> TrainingTask` is; a new task is one file and one row."""
+"""The table of tasks: a name and where its class is; a new task is one file and one row."""
 
 from importlib import import_module
 
@@ -7,10 +7,10 @@ from sightline.core.manifests import Task
 from sightline.training.tasks.task import TaskContext, TrainingTask
 
 TASKS: dict[Task, str] = {
-    "classification": "sightline.training.tasks.classification:build",
-    "multilabel": "sightline.training.tasks.classification:build",
-    "detection": "sightline.training.tasks.detection:build",
-    "semantic": "sightline.training.tasks.semantic:build",
+    "classification": "sightline.training.tasks.classification:ClassificationTask",
+    "multilabel": "sightline.training.tasks.classification:ClassificationTask",
+    "detection": "sightline.training.tasks.detection:DetectionTask",
+    "semantic": "sightline.training.tasks.semantic:SemanticTask",
 }
 
 
@@ -23,6 +23,6 @@ def check_task(task: Task) -> None:
 def build_task(context: TaskContext) -> TrainingTask:
     """The task of the recipe. Raises: Unsupported; InvalidInput when the labels do not suit it."""
     check_task(context.recipe.task)
-    module, function = TASKS[context.recipe.task].split(":")
-    task: TrainingTask = getattr(import_module(module), function)(context)
+    module, name = TASKS[context.recipe.task].split(":")
+    task: TrainingTask = getattr(import_module(module), name)(context)
     return task

@@ -1,8 +1,8 @@
 """The seam between the loop and the tasks: how a sample is made, how samples become a batch, how a batch is scored.
 
-A task is one file with `build(context) -> TrainingTask` and one row in `sightline.training.tasks.table`. It holds no state that
-changes: whatever is random comes from the `rng` of the sample or batch, which derives from (seed, step, index), so that neither
-threads nor a resumed run change what is seen.
+A task is one file with a class, made from a `TaskContext`, and one row in `sightline.training.tasks.table`. It holds no state
+that changes: whatever is random comes from the `rng` of the sample or batch, which derives from (seed, step, index), so that
+neither threads nor a resumed run change what is seen.
 """
 
 from collections.abc import Callable
