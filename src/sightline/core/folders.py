@@ -169,7 +169,7 @@ def sync_folder(folder: Path) -> None:
     if sum(path.is_file() for path in paths) > MAX_SYNCED_FILES and _sync_disk(folder):
         return
     for path in (*paths, folder):
-        _sync(path)
+        sync_path(path)
 
 
 def _sync_disk(folder: Path) -> bool:
@@ -184,7 +184,8 @@ def _sync_disk(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

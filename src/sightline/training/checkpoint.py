@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sightline.core.errors import CorruptFile, NotFound
+from sightline.core.folders import sync_path
 from sightline.training.budget import Spent
 
 FORMAT_VERSION = 2
@@ -166,7 +167,7 @@ def _save_atomic(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         rights = temporary.stat().st_mode & 0o777
         save_file(tensors, str(temporary), metadata=metadata)
         temporary.chmod(rights)
-        _sync(temporary)
+        sync_path(temporary)
         temporary.replace(path)
     except SafetensorError as error:
         number = SYSTEM_ERROR.search(str(error))
@@ -175,12 +176,4 @@ def _save_atomic(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(path.parent)

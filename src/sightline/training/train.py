@@ -5,7 +5,6 @@ checked against the network on real pictures.
 """
 
 import copy
-import datetime
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folder_lock import LOCK_NAME
 from sightline.core.folders import explain_full_disk, hash_files, new_folder, write_manifest
-from sightline.core.host import describe_host
+from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import DecodeSpec, ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import StrPath, Workspace, check_name
@@ -337,7 +336,7 @@ def _write_model(made: Path, name: str, network: Network, version: DatasetVersio
         seed=recipe.seed,
         metrics=metrics,
         host=describe_host() | loop.arithmetic.describe(),
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created_at=now_utc(),
         files=hash_files(made),
     )
     write_manifest(made, manifest)
