@@ -29,7 +29,7 @@ class Scores:
 
     def __call__(self, network: Network) -> TaskMetrics:
         self.seen.append(network.state_dict()["head.weight"].clone())
-        return TaskMetrics(primary_name="top1", primary=self.scores.pop(0), values={}, per_category={})
+        return TaskMetrics(primary_name="top1", values={"top1": self.scores.pop(0)}, per_category={})
 
 
 def make_loop(version: DatasetVersion, folder: Path, validate: Scores, **changes: object) -> TrainingLoop:

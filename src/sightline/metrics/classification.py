@@ -60,8 +60,7 @@ class ClassificationEvaluator:
         values["macro_f1"] = ratio(sum(scores), len(scores))
         unanswered = confusion[:, -1].any()
         return TaskMetrics(
-            primary_name="top1",
-            primary=values["top1"],
+            primary_name=self.primary_name,
             values=values,
             per_category=per_category,
             confusion=(confusion if unanswered else confusion[:-1, :-1]).tolist(),

@@ -93,8 +93,7 @@ class DetectionEvaluator:
                 values["best_confidence"], values["best_f1"] = best
         ordered = ("ap", "ap50", "precision", "recall", "f1", "truth")
         return TaskMetrics(
-            primary_name="map",
-            primary=values["map"],
+            primary_name=self.primary_name,
             values=values,
             per_category={name: {key: row[key] for key in ordered if key in row} for name, row in per_category.items()},
             confusion=counts.tolist(),

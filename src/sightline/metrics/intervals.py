@@ -37,7 +37,9 @@ def paired_proportion_change(before: np.ndarray[Any, Any], after: np.ndarray[Any
     Raises:
         InvalidInput: not two arrays of one length.
     """
-    before, after = _check_pairs(before, after)
+    before, after = np.asarray(before), np.asarray(after)
+    if before.ndim != 1 or before.shape != after.shape:
+        raise InvalidInput(f"expected two arrays of one length, one number a picture, got {before.shape} and {after.shape}")
     count = len(before)
     if count == 0:
         return Interval(0.0, -1.0, 1.0)
@@ -63,12 +65,3 @@ def summarise_changes(estimate: float, changes: Doubles) -> Interval:
         return Interval(0.0, -1.0, 1.0)
     low, high = np.percentile(usable, [2.5, 97.5])
     return Interval(estimate, float(low), float(high))
-
-
-def _check_pairs(
-    before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    before, after = np.asarray(before), np.asarray(after)
-    if before.ndim != 1 or before.shape != after.shape:
-        raise InvalidInput(f"expected two arrays of one length, one number a picture, got {before.shape} and {after.shape}")
-    return before, after

@@ -59,9 +59,7 @@ class MultilabelEvaluator:
             "micro_f1": ratio(2 * int(hits.sum()), int(totals.sum() + predicted.sum())),
             "map": ratio(sum(row["ap"] for row in present), len(present)),
         }
-        return TaskMetrics(
-            primary_name="f1", primary=values["f1"], values=values, per_category=per_category, images=self.images
-        )
+        return TaskMetrics(primary_name=self.primary_name, values=values, per_category=per_category, images=self.images)
 
     def resample(self, weights: Weights) -> Resampled:
         """Macro F1, and F1 per category, under picture weights `(B, N)`."""

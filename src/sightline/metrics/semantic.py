@@ -67,8 +67,7 @@ class SemanticEvaluator:
             "mean_accuracy": ratio(sum(row["recall"] for row in present), len(present)),
         }
         return TaskMetrics(
-            primary_name="miou",
-            primary=values["miou"],
+            primary_name=self.primary_name,
             values=values,
             per_category=per_category,
             confusion=self._confusion.tolist(),

@@ -25,7 +25,6 @@ class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         primary_name: the metric that decides, a key of `values`: "top1", "f1", "map" or "miou".
-        primary: its value, 0..1, higher is better; 0 when there was nothing to be right about.
         values: all metrics over the whole set, 0..1. One that has no meaning here (no small objects, say) is left out.
         per_category: metrics of each category by name; "truth" counts its true labels, objects or pixels. What has no meaning
             for a category without truth is left out, never guessed.
@@ -35,11 +34,15 @@ class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     primary_name: str
-    primary: float
     values: dict[str, float]
     per_category: dict[str, dict[str, float]]
     confusion: list[list[int]] | None = None
     images: int = 0
+
+    @property
+    def primary(self) -> float:
+        """Value of the metric that decides, 0..1, higher is better; 0 when there was nothing to be right about."""
+        return self.values[self.primary_name]
 
 
 class Resampled(msgspec.Struct, frozen=True):
