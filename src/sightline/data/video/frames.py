@@ -41,29 +41,24 @@ class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
     image: np.ndarray
 
 
-def read_video_frames(
-    path: Path, every_s: float | None = None, every_n: int = 1, max_pixels: int = MAX_FRAME_PIXELS
-) -> Iterator[VideoFrame]:
+def read_video_frames(path: Path, every_s: float | None = None, max_pixels: int = MAX_FRAME_PIXELS) -> Iterator[VideoFrame]:
     """Decode a video frame by frame in order of presentation; holds one frame at a time.
 
     Args:
         path: the video file.
         every_s: keep the first frame at or after each multiple of so many seconds, counted from the first frame; the first is
-            always kept. None keeps by number instead.
-        every_n: keep frames 0, n, 2n, ...; only without `every_s`.
+            always kept. None keeps all frames.
         max_pixels: largest frame that is decoded.
 
     Raises: NotFound; InvalidInput for a step that is not positive; UnreadableVideo for a file that is no video or is damaged
         on the way (frames before the damage have been given by then); ImageTooLarge.
     """
-    if every_n < 1 or (every_s is not None and not every_s > 0):
-        raise InvalidInput(f"expected a step above 0, got every_s={every_s}, every_n={every_n}")
-    if every_s is not None and every_n != 1:
-        raise InvalidInput(f"expected every_s or every_n, got both ({every_s}, {every_n}); give one of them")
-    return iterate_frames(path, every_s, every_n, max_pixels)
+    if every_s is not None and not every_s > 0:
+        raise InvalidInput(f"expected a step above 0, got every_s={every_s}; give the seconds between frames")
+    return iterate_frames(path, every_s, max_pixels)
 
 
-def iterate_frames(path: Path, every_s: float | None, every_n: int, max_pixels: int) -> Iterator[VideoFrame]:
+def iterate_frames(path: Path, every_s: float | None, max_pixels: int) -> Iterator[VideoFrame]:
     """The generator behind `read_video_frames`, whose arguments are checked already."""
     with open_video(path, max_pixels) as (container, stream):
         first_s: float | None = None
@@ -79,9 +74,8 @@ def iterate_frames(path: Path, every_s: float | None, every_n: int, max_pixels: 
                 raise UnreadableVideo(f"{path} is damaged after frame {index} (from 0): {error.strerror}") from error
             pts_s = find_pts_s(frame, index, stream)
             first_s = pts_s if first_s is None else first_s
-            if every_s is None:
-                wanted = index % every_n == 0
-            else:
+            wanted = every_s is None
+            if every_s is not None:
                 # Half a tick of tolerance: at 29.97 frames/s the clock's rounding must not skip the frame that is meant.
                 wanted = pts_s - first_s >= next_s - tick_s(stream) / 2
                 if wanted:
