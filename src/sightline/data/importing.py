@@ -35,7 +35,7 @@ from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
 from sightline.data.formats.table import detect_format, load_format
-from sightline.data.items import Item, ItemWriter, read_column_values, read_items
+from sightline.data.items import Item, ItemWriter, read_file_names, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
@@ -494,7 +494,7 @@ def _report_duplicates(duplicates: DuplicateFinder, staged: Path, report: Conver
         if not pairs:
             continue
         wanted = {position for pair in pairs[:5] for position in pair}
-        names = {n: name for n, name in enumerate(read_column_values(staged, "file_name")) if n in wanted}
+        names = {n: name for n, name in enumerate(read_file_names(staged)) if n in wanted}
         for first, later in pairs[:5]:
             report.warn("image", reason, f"{names[first]} = {names[later]}")
         report.warn("image", reason, count=len(pairs) - min(5, len(pairs)))

@@ -135,25 +135,21 @@ def read_items(path: Path, splits: Sequence[str] | None = None) -> Iterator[Item
     """
     with _open_parquet(path) as file:
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
-            rows = batch if splits is None else batch.filter(_split_filter(batch.column("split"), splits))
-            for row in rows.to_pylist():
+            for row in _choose_rows(batch, splits).to_pylist():
                 yield _row_to_item(row)
 
 
-def read_column_values(path: Path, column: str) -> Iterator[Any]:
-    """Stream one top-level column's values, without touching the others."""
+def read_file_names(path: Path) -> Iterator[str]:
+    """Stream the items' file names, without touching other columns."""
     with _open_parquet(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=[column]):
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=["file_name"]):
             yield from batch.column(0).to_pylist()
 
 
 def load_item_table(path: Path, splits: Sequence[str] | None = None) -> "ItemTable":
     """The items of the named splits as compact Arrow columns for random access, e.g. by a shuffling trainer."""
     with _open_parquet(path) as file:
-        parts = [
-            _add_seen_by(batch if splits is None else batch.filter(_split_filter(batch.column("split"), splits)))
-            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)
-        ]
+        parts = [_choose_rows(_add_seen_by(batch), splits) for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)]
     return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
 
 
@@ -222,8 +218,10 @@ def _add_seen_by(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=ITEM_SCHEMA)
 
 
-def _split_filter(column: pa.Array, splits: Sequence[str]) -> pa.Array:
-    return pc.is_in(column, value_set=pa.array(splits, pa.string()))
+def _choose_rows(batch: pa.RecordBatch, splits: Sequence[str] | None) -> pa.RecordBatch:
+    if splits is None:
+        return batch
+    return batch.filter(pc.is_in(batch.column("split"), value_set=pa.array(splits, pa.string())))
 
 
 def _estimate_bytes(item: Item) -> int:

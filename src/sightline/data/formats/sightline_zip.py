@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from sightline.core.categories import Categories
-from sightline.core.errors import CorruptFile, InvalidInput, SightlineError, UnreadableDataset
+from sightline.core.errors import CorruptFile, InvalidInput, UnreadableDataset
 from sightline.core.folders import CHUNK_BYTES, FULL_DISK, MANIFEST_NAME
 from sightline.core.manifests import DatasetVersionManifest, decode_manifest
 from sightline.core.workspace import Workspace
@@ -55,7 +55,8 @@ class SightlineZipFormat:
 
     def detect(self, source: Path) -> float:
         """By the names inside."""
-        return 1.0 if is_version_archive(source) or _is_version_folder(source) else 0.0
+        is_folder = all((source / name).is_file() for name in (MANIFEST_NAME, ITEMS_NAME))
+        return 1.0 if is_folder or is_version_archive(source) else 0.0
 
     def read(self, source: Path, report: ConversionReport, options: dict[str, Any]) -> SourceDataset:
         """Read items one by one, for an import that changes splits or categories; `install_archive` copies a version whole."""
@@ -72,10 +73,10 @@ class SightlineZipFormat:
             with _open_zip(source) as archive:
                 manifest = _unpack_version(archive, folder, source)
         except BaseException:
-            _remove(folder)
+            shutil.rmtree(folder)
             raise
         items = _stream_archive(source, folder)
-        weakref.finalize(items, _remove, folder)
+        weakref.finalize(items, shutil.rmtree, folder, ignore_errors=True)
         return SourceDataset(
             categories=Categories(manifest.categories), items=items, unlabelled_pixels=manifest.unlabelled_pixels
         )
@@ -127,23 +128,20 @@ def install_archive(
             _unpack_version(archive, folder, path)
             for item in read_items(folder / ITEMS_NAME):
                 check_split(item.split)
-                check_pixel_limit(
-                    item.width, item.height, max_pixels, item.file_name
-                )  # `_read_picture` finds a record that says another size
+                # `_read_picture` finds a record that says another size.
+                check_pixel_limit(item.width, item.height, max_pixels, item.file_name)
                 if not blobs.has(item.blob):
                     queue.put_bytes(_read_picture(archive, item, path))
                 report.keep("image")
                 report.keep("annotation", len(item.annotations))
         return place_version(folder, target, name, blobs), report
     except ARCHIVE_ERRORS as error:
-        _remove(folder)
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise  # `import_dataset` says so
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableDataset(f"expected a whole Sightline zip at {path}, got: {reason[:200]}; export it again") from error
-    except BaseException:
-        _remove(folder)
-        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # it has another name by now, unless something was wrong
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -214,13 +212,6 @@ def _to_source(item: Item, content: bytes) -> SourceItem:
     )
 
 
-def _is_version_folder(path: Path) -> bool:
-    try:
-        return path.is_dir() and (path / MANIFEST_NAME).is_file() and (path / ITEMS_NAME).is_file()
-    except SightlineError:
-        return False
-
-
 def _entry(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, ENTRY_TIME)
     info.external_attr = 0o644 << 16
@@ -229,7 +220,3 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _blob_name(blob: str) -> str:
     return f"blobs/sha256/{blob[:2]}/{blob}"
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
