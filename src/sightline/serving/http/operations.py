@@ -73,18 +73,32 @@ STREAM_QUERY = (  # a test holds it against the `StreamOptions` of serving/strea
     Query(
         "model",
         {"type": "string", "minLength": 1, "maxLength": 200},
-        "name of the model; required, but in JSON it stands there",
+        "name of the model; required, unless the JSON body names it",
     ),
     Query(
-        "version", {"type": "string", "maxLength": 20}, "number of its version; by default the policy chooses, frame by frame"
+        "version",
+        {"type": "string", "maxLength": 20},
+        "number of its version; by default the version policy chooses, frame by frame",
     ),
-    Query("frames_per_second", {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}, "frames analysed; by default all"),
-    Query("realtime", {"type": "boolean"}, "frames come when they are due, by default; false: every frame, as fast as it goes"),
-    Query("drop", {"enum": ["oldest", "newest", "none"]}, "which frame gives way when too many wait, by default the oldest"),
-    Query("max_waiting_frames", {"type": "integer", "minimum": 1}, "how many may wait, at most 32; by default 4"),
-    Query("confidence", {"type": "number", "minimum": 0, "maximum": 1}, "least confidence; by default the model's own"),
-    Query("loop", {"type": "boolean"}, "a file begins again at its end"),
-    Query("name", {"type": "string", "maxLength": 200}, "for people"),
+    Query(
+        "frames_per_second",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1000},
+        "frames to analyse per second; by default all",
+    ),
+    Query(
+        "realtime",
+        {"type": "boolean"},
+        "true (the default): frames come when they are due; false: every frame, as fast as possible",
+    ),
+    Query("drop", {"enum": ["oldest", "newest", "none"]}, "which frame to drop when too many wait; by default the oldest"),
+    Query("max_waiting_frames", {"type": "integer", "minimum": 1}, "how many frames may wait, at most 32; by default 4"),
+    Query(
+        "confidence",
+        {"type": "number", "minimum": 0, "maximum": 1},
+        "drop annotations below it; by default the model's own threshold",
+    ),
+    Query("loop", {"type": "boolean"}, "whether a file begins again at its end"),
+    Query("name", {"type": "string", "maxLength": 200}, "name of the stream, for people"),
 )
 SCHEMAS: dict[str, Any] = {
     "Annotation": take_properties(
@@ -160,10 +174,18 @@ SCHEMAS: dict[str, Any] = {
 
 DRAWN = {"type": "string", "format": "binary", "description": "as ?format= asks"}
 PREDICT_QUERY = (
-    Query("confidence", {"type": "number", "minimum": 0, "maximum": 1}, "least confidence; by default the model's own"),
-    Query("format", {"enum": list(get_args(AnswerFormat))}, "annotations, the drawn picture, or a gray PNG of categories"),
-    Query("mask", {"enum": list(get_args(MaskForm))}, "how masks stand in the JSON"),
-    Query("version", TEXT, "number of the model's version; by default the policy chooses"),
+    Query(
+        "confidence",
+        {"type": "number", "minimum": 0, "maximum": 1},
+        "drop annotations below it; by default the model's own threshold",
+    ),
+    Query(
+        "format",
+        {"enum": list(get_args(AnswerFormat))},
+        "answer with annotations, the drawn picture, or a gray PNG of categories",
+    ),
+    Query("mask", {"enum": list(get_args(MaskForm))}, "how masks are written in JSON"),
+    Query("version", TEXT, "number of the model's version; by default the version policy chooses"),
 )
 VIDEO = {"type": "string", "format": "binary", "description": "MP4, Matroska, WebM, AVI, MOV and others"}
 BINARY = {"type": "string", "format": "binary", "description": "JSON, then tensors; see Inference-Header-Content-Length"}
@@ -184,7 +206,7 @@ def _list_model_operations(model: str) -> list[Operation]:
             answer=INFER_ANSWER,
             refusals=(404, 415),
         ),
-        Operation(method="GET", path=model, text="Tensors of a model", group=group, refusals=(404,)),
+        Operation(method="GET", path=model, text="Input and output tensors of a model", group=group, refusals=(404,)),
         Operation(
             method="GET",
             path=f"{model}/ready",
@@ -194,7 +216,11 @@ def _list_model_operations(model: str) -> list[Operation]:
             refusals=(404,),
         ),
         Operation(
-            method="GET", path=f"{model}/config", text="Configuration, all defaults filled in", group=group, refusals=(404,)
+            method="GET",
+            path=f"{model}/config",
+            text="Configuration of a model, with all defaults filled in",
+            group=group,
+            refusals=(404,),
         ),
         Operation(method="GET", path=f"{model}/stats", text="Counts and times of a model", group=group, refusals=(404,)),
     ]
@@ -209,7 +235,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
         path="/predict/{name}",
-        text="Pictures in, annotations or a picture out",
+        text="Send pictures, get annotations or a drawn picture",
         group="Predict",
         query=PREDICT_QUERY,
         body={
@@ -225,12 +251,12 @@ OPERATIONS: tuple[Operation, ...] = (
         },
         refusals=(404, 415, 422),
     ),
-    Operation(method="GET", path="/deployments", text="What answers, and its state", group="Predict"),
-    Operation(method="GET", path="/deployments/{name}", text="One deployment", group="Predict", refusals=(404,)),
+    Operation(method="GET", path="/deployments", text="All deployments and their states", group="Predict"),
+    Operation(method="GET", path="/deployments/{name}", text="State of one deployment", group="Predict", refusals=(404,)),
     Operation(
         method="POST",
         path="/deployments/{name}/reload",
-        text="Look for a new version now, and try one again that failed",
+        text="Look for a new version now, and retry one that failed",
         group="Predict",
         right="admin",
         refusals=(404, 409),
@@ -239,7 +265,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
         path="/v2/health/live",
-        text="Whether the server runs",
+        text="Whether the server is running",
         group=V2,
         right="none",
         answer={JSON: take_properties("live", live=TRUE)},
@@ -247,7 +273,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
         path="/v2/health/ready",
-        text="Whether every model that was to be loaded at the start has answered",
+        text="Whether every model to be loaded at the start has had a version that answers",
         group=V2,
         right="none",
         answer={JSON: take_properties("ready", ready=TRUE)},
@@ -289,7 +315,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
         path="/v2/streams",
-        text="Run a model over a video: an uploaded one, or one that the server can open",
+        text="Run a model over a video that you upload or that the server can open",
         group=STREAMS,
         query=STREAM_QUERY,
         body={
@@ -311,7 +337,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v2/streams/{id}/events",
         text="Results of a stream as server-sent events",
         group=STREAMS,
-        query=(Query("after", WHOLE, "number of the last event that was seen"),),
+        query=(Query("after", WHOLE, "number of the last event you have"),),
         answer={"text/event-stream": TEXT},
         empty=(204,),
         refusals=(404, 422),
@@ -322,8 +348,8 @@ OPERATIONS: tuple[Operation, ...] = (
         text="Results of a stream over a WebSocket",
         group=STREAMS,
         query=(
-            Query("after", WHOLE, "number of the last event that was seen"),
-            Query("window", WHOLE, "most messages under way"),
+            Query("after", WHOLE, "number of the last event you have"),
+            Query("window", WHOLE, "most messages that are not acknowledged yet"),
         ),
         status=101,
         answer={},
@@ -332,15 +358,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET",
         path="/metrics",
-        text="Counts and times in Prometheus' text format; for callers on the same machine without a key, by default",
+        text="Counts and times in Prometheus' text format; by default, callers on the same machine need no key",
         group=SERVER,
         answer={"text/plain": TEXT},
     ),
-    Operation(method="GET", path="/health", text="200 as long as the process answers", group=SERVER, right="none"),
+    Operation(method="GET", path="/health", text="Answers 200 as long as the process answers", group=SERVER, right="none"),
     Operation(method="GET", path="/openapi.json", text="This interface as an OpenAPI document", group=SERVER, right="none"),
     Operation(method="GET", path="/docs", text="This interface as a page", group=SERVER, right="none", answer=PAGE),
     Operation(method="GET", path="/docs.css", text="Style of that page", group=SERVER, right="none", answer={"text/css": TEXT}),
-    Operation(method="GET", path="/", text="A page to try a picture", group=SERVER, right="none", answer=PAGE),
+    Operation(method="GET", path="/", text="A page on which to try pictures", group=SERVER, right="none", answer=PAGE),
     Operation(
         method="GET", path="/page.js", text="Script of that page", group=SERVER, right="none", answer={"text/javascript": TEXT}
     ),
