@@ -51,6 +51,7 @@ OTHER_NAMES = {"api_key": "--api-key-env", "precisions": "--dtype", "lists": "--
 app = typer.Typer(
     name="sightline",
     help="Label, train, compile, deploy and measure vision models on your own machines.",
+    epilog="sightline COMMAND --help explains a command; sightline demo goes the whole way, from data to a measured endpoint.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

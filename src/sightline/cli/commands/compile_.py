@@ -43,7 +43,10 @@ def compile_command(
         str, typer.Option("--device", help="Device: cpu, fpga-emulator, or several, as in hetero:fpga-emulator,cpu.")
     ] = "cpu",
     precision: Annotated[
-        str, typer.Option("--precision", help="int8, int16, bf16 or fp32; auto takes the best one that keeps its accuracy.")
+        str,
+        typer.Option(
+            "--precision", help="Precision: int8, int16, bf16 or fp32; auto takes the best one that keeps its accuracy."
+        ),
     ] = "int8",
     max_drop: Annotated[
         float, typer.Option("--max-drop", min=0.0, max=1.0, help="Largest loss of accuracy to accept: 0.01 is one point.")

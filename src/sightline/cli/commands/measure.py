@@ -115,7 +115,10 @@ def measure_command(
         ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="predict (the default), or v2 for binary tensors.", rich_help_panel=LOAD)
+        str | None,
+        typer.Option(
+            "--protocol", help="Protocol to ask with: predict (the default), or v2 for binary tensors.", rich_help_panel=LOAD
+        ),
     ] = None,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Processes that make the load, by default 1.", rich_help_panel=LOAD)
@@ -150,7 +153,9 @@ def measure_command(
     engine: Annotated[
         str | None,
         typer.Option(
-            "--engine", help="openvino, onnxruntime or reference; by default openvino, or an artifact's.", rich_help_panel=SWEEP
+            "--engine",
+            help="Engine: openvino, onnxruntime or reference; by default openvino, or an artifact's own.",
+            rich_help_panel=SWEEP,
         ),
     ] = None,
     labels: Annotated[

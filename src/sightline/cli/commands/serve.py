@@ -53,7 +53,7 @@ ModeOption = Annotated[
     str,
     typer.Option(
         "--model-control",
-        help="poll: load everything and watch the repository; none: load everything once; explicit: load what is asked for.",
+        help="What to load. poll: everything, watching for changes; none: everything, once; explicit: what is asked for.",
         rich_help_panel=MODELS,
     ),
 ]

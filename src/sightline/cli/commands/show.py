@@ -31,7 +31,7 @@ def show_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what the workspace holds, or show the statistics of one dataset version, or print one manifest."""
+    """List what the workspace holds, show the statistics of a dataset version, or print a manifest."""
     from sightline.core.errors import InvalidInput
 
     terminal, home = Terminal(as_json), open_workspace(workspace)

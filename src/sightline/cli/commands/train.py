@@ -18,9 +18,9 @@ OPTIONS = {"task": "--task", "network": "--model"}  # of the fields of a recipe 
 
 def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
-    task: Annotated[str, typer.Option("--task", help="classification, multilabel, detection or semantic.")],
+    task: Annotated[str, typer.Option("--task", help="Task to learn: classification, multilabel, detection or semantic.")],
     network: Annotated[
-        str, typer.Option("--model", help=f"fast, accurate, timm/NAME, or one of {', '.join(NETWORKS)}.")
+        str, typer.Option("--model", help=f"Network to train: fast, accurate, timm/NAME, or one of {', '.join(NETWORKS)}.")
     ] = "fast",
     budget: Annotated[
         str, typer.Option("--budget", help="How long to train, such as 10min, 360cpu-s, 30epochs or 4000it.")
