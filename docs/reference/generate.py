@@ -207,7 +207,7 @@ def render_frameworks() -> str:
         + "\n\n## Presets\n\nA preset says how to feed pictures if the file does not: tensor = (pixel - mean) / std, pixels "
         "0..255. "
         "Means and stds are for red, green, blue.\n\n"
-        + render_table(["Preset", "Of", "Channel order", "Mean", "Std"], presets)
+        + render_table(["Preset", "Used by", "Channel order", "Mean", "Std"], presets)
         + "\n\n## Heads\n\nA head says what the outputs mean. It is found from their shapes and last operators, or named with "
         "`--head`.\n\n" + render_table(["Head", "Task", "Outputs"], heads) + "\n"
     )
@@ -229,7 +229,7 @@ def render_quantisers() -> str:
     )
 
     when = dict.fromkeys(FIRST_QUANTISERS, "always")
-    when |= dict.fromkeys(RESCUE_QUANTISERS, "when none before passes the gate")
+    when |= dict.fromkeys(RESCUE_QUANTISERS, "if no earlier one passes the gate")
     when |= dict.fromkeys(SYMMETRIC_QUANTISERS, "alone, with `--symmetric`")
     rows = [[f"`{name}`", load_quantiser(name).description, when[name]] for name in QUANTISERS]
     return (

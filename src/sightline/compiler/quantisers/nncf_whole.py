@@ -24,7 +24,7 @@ class NncfWholeQuantiser(Quantiser):
     """Goes on where `nncf` ended: what is still in float is rounded by its own ranges, biases corrected."""
 
     name = "nncf-whole"
-    description = "as `nncf`, with the convolutions of squeeze-and-excitation blocks, which it leaves in float, in INT8 too"
+    description = "as `nncf`, with INT8 also in the convolutions of squeeze-and-excitation blocks, which `nncf` leaves in float"
     continues = NncfQuantiser.name  # the package is not needed: without it there is no file to go on from
 
     def quantise(

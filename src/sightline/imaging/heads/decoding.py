@@ -120,7 +120,7 @@ def decode_softmax(
 def decode_probabilities(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
-    """Like `softmax`, for a graph that ends behind its own softmax: the output `(N, C)` is the distribution."""
+    """Like `softmax`, for a graph that ends with its own softmax: the output `(N, C)` is the distribution."""
     probabilities = _check_logits(arrays, 2, categories)
     _check_largest(spec, probabilities.max(axis=1))
     return _rank_categories(spec, probabilities, categories, threshold)
@@ -140,7 +140,7 @@ def _rank_categories(spec: DecodeSpec, probabilities: Floats, categories: Catego
 def decode_sigmoid(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
-    """Any number of categories per picture: logits `(N, C)` to all whose sigmoid reaches the threshold.
+    """Any number of categories per picture: logits `(N, C)` to all categories whose sigmoid reaches the threshold.
 
     With the parameter "activated" the outputs are sigmoids already.
     """
@@ -159,7 +159,7 @@ def decode_sigmoid(
 def decode_semantic(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> Predictions:
-    """A category per pixel: logits `(N, C, h, w)` to one mask per category present, of the size of the source.
+    """A category per pixel: logits `(N, C, h, w)` to one mask per category present, in the size of the source.
 
     The logits are interpolated straight onto the source's pixels, letterbox left out, and the largest wins. A mask's confidence
     is the mean, over its pixels, of the winner's probability in the network's own resolution. The category that the parameter

@@ -69,7 +69,7 @@ def decode_yolo(
 def decode_grid_objects(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> list[list[Annotation]]:
-    """Decode FastestDet (github.com/dog-qiuqiu/FastestDet): one object a cell, sizes as shares of the whole picture.
+    """Decode FastestDet (github.com/dog-qiuqiu/FastestDet): one object per cell, sizes as shares of the whole picture.
 
     Output: `(N, 5 + C, h, w)`: objectness, x, y, w, h, and C classes; objectness and classes are probabilities already, by the
     graph's own sigmoid and softmax. Centre ((tanh(x) + column) / w, (tanh(y) + row) / h) and size (sigmoid(w), sigmoid(h)), in

@@ -36,7 +36,7 @@ MAX_LOG_SIZE = 20.0  # exp of it is 5e8 priors: beyond any picture, and its area
 def decode_scored_boxes(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> list[list[Annotation]]:
-    """Boxes and class probabilities as the graph gives them; only non-maximum suppression is left to do.
+    """Boxes and class probabilities as the graph returns them; only non-maximum suppression is left to do.
 
     Outputs: scores `(N, P, C)`, 0..1, and boxes `(N, P, 4)`. Parameters: "normalised" (default True: shares 0..1 of the input;
     False: its pixels); "order" of a box: "xyxy" (default), "yxyx" or "cxcywh"; "background": index of the class that is none,

@@ -51,7 +51,7 @@ def decode_joined_boxes(
 def decode_final_boxes(
     spec: DecodeSpec, arrays: Sequence[Floats], placements: Sequence[Placement], categories: Categories, threshold: float
 ) -> list[list[Annotation]]:
-    """Objects that the graph has chosen itself: nothing is suppressed any more.
+    """Objects that the graph has chosen itself: nothing is left to suppress.
 
     Output `(N, K, 6)`: a box, its confidence and the index of its class (YOLOv10 and later, or an export with suppression
     inside); rows of confidence 0 fill it up. Parameters: "order": "xyxy" (default), "yxyx" or "cxcywh"; "normalised" (default

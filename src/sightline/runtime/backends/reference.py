@@ -8,7 +8,7 @@ from sightline.runtime.backends.onnxruntime import OnnxRuntimeBackend, OnnxRunti
 
 
 class ReferenceBackend(OnnxRuntimeBackend):
-    """Each node of the graph by its own kernel, as the ONNX operator's specification says."""
+    """Runs each node of the graph by its own kernel, as the specification of its ONNX operator says."""
 
     name = "reference"
     precisions: tuple[Precision, ...] = ("fp32", "int8")
