@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from stream_fakes import DEADLINE_S
+from waiting import DEADLINE_S
 
 from sightline.data.video.containers import CONTAINERS
 from sightline.serving.streams.decoder_process import DecoderProcess

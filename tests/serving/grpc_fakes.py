@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import uvloop
 from v2_fakes import MAX_REQUEST_BYTES, Arrays, Bench, NumpyVersion, make_facts, tensor
+from waiting import wait_until
 
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.inference.service import InferenceService
@@ -56,10 +56,7 @@ class GrpcBench(Bench):
 
     def wait_for_submitted(self, count: int) -> None:
         """Return when so many works came to the scheduler."""
-        due_s = time.monotonic() + 30
-        while len(self.scheduler.works) < count:
-            assert time.monotonic() < due_s
-            time.sleep(0.005)
+        wait_until(lambda: len(self.scheduler.works) >= count)
 
     def wait_for_ended(self, count: int) -> None:
         """Return when so many works have ended, one way or another."""

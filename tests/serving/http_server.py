@@ -124,16 +124,6 @@ def drip_until_ended(connection: socket.socket, piece: bytes, every_s: float) ->
         thread.join()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Return when the condition holds; fail when it does not in time."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.005)):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("the condition did not come true in time")
-
-
 def check_refusal(answer: bytes, status: int) -> str:
     """The answer is one problem and asks to close; returns its detail."""
     head, _, body = answer.partition(b"\r\n\r\n")

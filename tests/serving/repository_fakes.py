@@ -244,15 +244,6 @@ def list_states(host: ModelHost) -> Mapping[tuple[str, int], str]:
     return {(state.name, state.version): state.state for state in host.index()}
 
 
-def wait_until(fact: Callable[[], bool]) -> None:
-    """For what another thread does soon. Raises: AssertionError when it does not."""
-    deadline_s = time.monotonic() + WAIT_S
-    pause = threading.Event()
-    while not fact():
-        assert time.monotonic() < deadline_s, "it never came true"
-        pause.wait(0.002)
-
-
 def ask(host: ModelHost, name: str = "parts", version: str = "") -> int:
     """Which version answers."""
     served = host.acquire(name, version)

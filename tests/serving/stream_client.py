@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import httpx
-from stream_fakes import DEADLINE_S, wait_until
+from waiting import DEADLINE_S, wait_until
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_anyhow
 

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ import av
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
+from waiting import DEADLINE_S
 
 from sightline.core.errors import NotFound, SightlineError
 from sightline.core.manifests import DecodeSpec, InputSpec
@@ -24,7 +24,6 @@ from sightline.serving.streams.endpoints import make_routes
 from sightline.serving.streams.manager import StreamLimits, StreamManager
 
 CATEGORIES = ("dark", "bright")
-DEADLINE_S = 30.0
 GRAYS = [0, 255, 0, 255, 255, 0, 0, 255]
 LIMITS = StreamLimits(
     streams=3,
@@ -207,14 +206,6 @@ def run_streams(stage: Stage, make_manager: Callable[[InferenceService], StreamM
         listener.close()
         stage.scheduler.pool.shutdown()
         assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool], what: str = "") -> None:
-    """Poll a real server or process until it is so."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, what or "the deadline passed"
-        time.sleep(0.01)
 
 
 def count_open_files() -> int:

@@ -18,7 +18,8 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from whole_server import Running, wait_until
+from waiting import wait_until
+from whole_server import Running
 
 READ_TIMEOUT_S = 20
 POLITE, RUDE, TURNS = 48, 16, 8

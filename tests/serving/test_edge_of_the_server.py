@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from http_server import ask_raw, connect, read_to_end
 from stream_fakes import write_video
+from waiting import wait_until
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect as connect_websocket
-from whole_server import run_server, wait_until
+from whole_server import run_server
 
 from sightline.imaging.files.reading import encode_image
 from sightline.serving.http.connections.rules import ConnectionLimits

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from whole_server import begin_server, run_server, wait_until
+from waiting import wait_until
+from whole_server import begin_server, run_server
 
 from sightline.core.settings import Settings
 from sightline.serving.deployments import deploy_artifact

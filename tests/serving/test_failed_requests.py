@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from http_fakes import Bench, make_endpoint
-from http_server import wait_for
 from starlette.applications import Starlette
+from waiting import wait_until
 
 from sightline.core.errors import InvalidInput, QueueFull, SightlineError
 from sightline.imaging.files.reading import encode_image
@@ -57,7 +57,7 @@ def fail(bench: Bench, content: bytes, expected: type[SightlineError]) -> "weakr
 
 def test_a_call_that_fails_in_its_slot_is_gone_with_its_error(bench: Bench) -> None:
     seen = fail(bench, b"no picture", InvalidInput)
-    wait_for(lambda: seen() is None)
+    wait_until(lambda: seen() is None)
 
 
 def test_a_call_that_a_full_queue_refuses_is_told_of_and_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_call_that_a_full_queue_refuses_is_told_of_and_gone(monkeypatch: pytes
     monkeypatch.setattr(bench.scheduler, "submit", refuse)
     seen = fail(bench, PICTURE, QueueFull)
     assert observed == ["QueueFull"]
-    wait_for(lambda: seen() is None)
+    wait_until(lambda: seen() is None)
     bench.close()
 
 
@@ -87,7 +87,7 @@ def test_a_request_that_is_refused_before_it_is_read_leaves_nothing(bench: Bench
     monkeypatch.setattr(bench.scheduler, "check_room", refuse)
     with pytest.raises(QueueFull):
         bench.service.check_room("parts")
-    wait_for(lambda: made[0]() is None)
+    wait_until(lambda: made[0]() is None)
 
 
 async def post(app: Any, body: bytes, content_type: bytes) -> int:
@@ -127,7 +127,7 @@ def test_the_body_of_a_failed_request_is_let_go(bench: Bench, body: bytes, conte
     before = sys.getrefcount(sent)
     assert asyncio.run(post(app, sent, content_type)) == 422
     bench.scheduler.cancelled.clear()  # the fake remembers them
-    wait_for(lambda: sys.getrefcount(sent) == before)
+    wait_until(lambda: sys.getrefcount(sent) == before)
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_the_body_of_a_request_that_met_a_defect_is_let_go(
     before = sys.getrefcount(sent)
     asyncio.run(meet_defect())
     bench.scheduler.cancelled.clear()
-    wait_for(lambda: sys.getrefcount(sent) == before)
+    wait_until(lambda: sys.getrefcount(sent) == before)

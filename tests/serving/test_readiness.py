@@ -4,7 +4,8 @@ from pathlib import Path
 
 from factor_graphs import write_factor_ir
 from serving_fakes import write_artifact
-from whole_server import run_server, wait_until
+from waiting import wait_until
+from whole_server import run_server
 
 from sightline.core.settings import Settings
 from sightline.serving.deployments import deploy_artifact, remove_deployment

@@ -16,7 +16,8 @@ import pytest
 from serving_fakes import write_artifact, write_brightness_artifact
 from small_artifacts import write_halves
 from stream_fakes import write_video
-from whole_server import Running, run_server, wait_until
+from waiting import wait_until
+from whole_server import Running, run_server
 
 from sightline.core.settings import Settings
 from sightline.serving.client.blocking import Client

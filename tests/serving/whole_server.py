@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import uvicorn
+from waiting import DEADLINE_S
 
 from sightline.core.settings import Settings, read_settings
 from sightline.serving.http.openapi import describe_interface
@@ -19,7 +20,6 @@ from sightline.serving.repository.updating import OpenModel
 from sightline.serving.server import InferenceServer
 from sightline.serving.server_options import ServerOptions
 
-DEADLINE_S = 30.0
 OF_HTTP_ITSELF = (408, 413, 414, 431)  # whatever is asked for
 CHECK_EVERY_S = 0.05
 
@@ -95,13 +95,3 @@ def begin_server(
         thread.join(DEADLINE_S)
         listener.close()
         assert not thread.is_alive()
-
-
-def wait_until(condition: Any, seconds: float = DEADLINE_S) -> None:
-    """Return when the condition holds; fail when it does not in time."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("the condition did not come true in time")

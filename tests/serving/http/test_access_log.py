@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from http_server import wait_for
+from waiting import wait_until
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http import access_log
@@ -58,7 +58,7 @@ def test_no_path_can_forge_a_line(path: str) -> None:
 def test_lines_are_written_by_another_thread_and_all_of_them_at_the_end(tmp_path: Path) -> None:
     log = AccessLog(tmp_path / "access.log", wall_clock=lambda: 0.0)
     log.write(make_record("/1"))
-    wait_for(lambda: (tmp_path / "access.log").read_bytes().count(b"\n") == 1)
+    wait_until(lambda: (tmp_path / "access.log").read_bytes().count(b"\n") == 1)
     for number in range(2, 1000):
         log.write(make_record(f"/{number}"))
     log.close()
@@ -71,7 +71,7 @@ def test_it_appends_and_follows_rotation(tmp_path: Path) -> None:
     path.write_text("before\n")
     log = AccessLog(path)
     log.write(make_record("/1"))
-    wait_for(lambda: path.read_text().count("\n") == 2)
+    wait_until(lambda: path.read_text().count("\n") == 2)
     path.rename(tmp_path / "access.log.1")
     log.write(make_record("/2"))
     log.close()
@@ -83,14 +83,14 @@ def test_a_rotation_that_fails_for_a_while_loses_no_line(tmp_path: Path, caplog:
     path = tmp_path / "access.log"
     log = AccessLog(path)
     log.write(make_record("/1"))
-    wait_for(lambda: path.read_text().count("\n") == 1)
+    wait_until(lambda: path.read_text().count("\n") == 1)
     path.rename(tmp_path / "access.log.1")
     path.mkdir()
     log.write(make_record("/2"))
-    wait_for(lambda: "cannot be written" in caplog.text)
+    wait_until(lambda: "cannot be written" in caplog.text)
     path.rmdir()
     log.write(make_record("/3"))
-    wait_for(lambda: path.exists() and path.read_text().count("\n") == 2)
+    wait_until(lambda: path.exists() and path.read_text().count("\n") == 2)
     log.close()
     assert [json.loads(line)["path"] for line in path.read_text().splitlines()] == ["/2", "/3"]
     assert caplog.text.count("cannot be written") == 1
@@ -133,7 +133,7 @@ def fill_disk(path: Path, caplog: pytest.LogCaptureFixture) -> AccessLog:
     log = AccessLog(path)
     for number in range(5):
         log.write(make_record(f"/{number}"))
-    wait_for(lambda: "No space left" in caplog.text)
+    wait_until(lambda: "No space left" in caplog.text)
     return log
 
 
@@ -172,7 +172,7 @@ def test_a_full_pipe_that_does_not_block_is_asked_now_and_then(
     log = AccessLog()
     for number in range(2000):  # several times what a pipe holds
         log.write(make_record(f"/{number}"))
-    wait_for(lambda: "its reader takes nothing" in caplog.text)
+    wait_until(lambda: "its reader takes nothing" in caplog.text)
     text = b""
     while text.count(b"\n") < 2000:
         text += os.read(reader, 1 << 20)

@@ -4,17 +4,8 @@ import threading
 
 import pytest
 from echo_app import EchoApp
-from http_server import (
-    ask_raw,
-    body_of,
-    check_refusal,
-    connect,
-    drip_until_ended,
-    read_answer,
-    read_to_end,
-    serve_app,
-    wait_for,
-)
+from http_server import ask_raw, body_of, check_refusal, connect, drip_until_ended, read_answer, read_to_end, serve_app
+from waiting import wait_until
 
 from sightline.serving.http.connections import exchange
 from sightline.serving.http.connections.edge import Edge
@@ -40,13 +31,13 @@ def test_pieces_that_an_application_collects_stay_counted_until_its_answer(
         first.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n")
         for sent in range(1, 4):  # several pieces: what came before has been read, and the next is waited for
             first.sendall(b"x" * 10_000)
-            wait_for(lambda sent=sent: edge.buffered_bytes == sent * 10_000)  # type: ignore[misc]
+            wait_until(lambda sent=sent: edge.buffered_bytes == sent * 10_000)  # type: ignore[misc]
         with connect(port) as second:
             second.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 25000\r\n\r\n" + b"x" * 24_999)
             check_refusal(read_to_end(second), 503)
         first.sendall(b"x" * 10_000)
         assert body_of(read_answer(first)) == {"size": 40_000}
-        wait_for(lambda: edge.buffered_bytes == 0)
+        wait_until(lambda: edge.buffered_bytes == 0)
 
 
 def test_a_piece_is_counted_until_an_application_that_lets_go_asks_for_the_next(
@@ -59,12 +50,12 @@ def test_a_piece_is_counted_until_an_application_that_lets_go_asks_for_the_next(
             connection.sendall(b"POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n")
             for number in range(1, 10):
                 connection.sendall(b"x" * 10_000)
-                wait_for(lambda number=number: sum(app.pieces) == number * 10_000)  # type: ignore[misc]
+                wait_until(lambda number=number: sum(app.pieces) == number * 10_000)  # type: ignore[misc]
             assert body_of(read_answer(connection)) == {"size": 90_000}
-            wait_for(lambda: not edge.buffered_bytes)
+            wait_until(lambda: not edge.buffered_bytes)
             connection.sendall(b"POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n" + b"x" * 40_000)
-            wait_for(lambda: sum(app.pieces) == 40_000)
-        wait_for(lambda: not edge.connections)  # hung up in the middle
+            wait_until(lambda: sum(app.pieces) == 40_000)
+        wait_until(lambda: not edge.connections)  # hung up in the middle
         assert edge.buffered_bytes == 0
 
 
@@ -82,7 +73,7 @@ LARGE = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
 def test_the_next_request_waits_until_the_answer_before_it_is_read(app: EchoApp) -> None:
     with serve_app(app) as port, connect(port) as connection:
         connection.sendall(LARGE * 3)
-        wait_for(lambda: bool(app.seen))
+        wait_until(lambda: bool(app.seen))
         connection.sendall(LARGE + b"NONSENSE\r\n\r\n")
         for _ in range(3):  # the loop has turned meanwhile, and read all of that if it wanted to
             assert body_of(ask_raw(port, GET + b"Connection: close\r\n\r\n"))["path"] == "/"
@@ -97,14 +88,14 @@ def test_a_client_that_sends_requests_and_reads_no_answer_is_cut_off(app: EchoAp
     edge = Edge(FAST)
     with serve_app(app, edge) as port, connect(port) as connection:
         connection.sendall(LARGE * 3)
-        wait_for(lambda: bool(app.seen))
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: bool(app.seen))
+        wait_until(lambda: not edge.connections)
         assert app.seen == ["/large"]
 
 
 def test_the_server_stops_soon_though_requests_wait_behind_an_unread_answer(app: EchoApp) -> None:
     def read_when_it_ends() -> None:
-        wait_for(lambda: all(one._transport.is_closing() for one in edge.connections))  # type: ignore[attr-defined]
+        wait_until(lambda: all(one._transport.is_closing() for one in edge.connections))  # type: ignore[attr-defined]
         received.append(read_to_end(connection))
 
     received: list[bytes] = []
@@ -112,7 +103,7 @@ def test_the_server_stops_soon_though_requests_wait_behind_an_unread_answer(app:
     with serve_app(app, edge) as port:
         connection = connect(port)
         connection.sendall(LARGE * 2)
-        wait_for(lambda: bool(app.seen))
+        wait_until(lambda: bool(app.seen))
         reader.start()
     reader.join()
     connection.close()

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app, wait_for
+from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from waiting import wait_until
 
 from sightline.core.errors import QueueFull
 from sightline.serving.http.connections.connection import EdgeConnection
@@ -132,7 +133,7 @@ def test_a_refused_request_whose_body_never_comes_is_told_once() -> None:
     with serve_app(guard, edge, guard.admit) as port:
         sent = b"POST /predict/full HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nxy"
         assert list_statuses(ask_raw(port, sent)) == [503]
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: not edge.connections)
     assert [record.status for record in told] == [503]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from http_server import connect, serve_app, wait_for
+from http_server import connect, serve_app
 from starlette.types import Message
+from waiting import wait_until
 
 from sightline.core.errors import QueueFull
 from sightline.serving.http.connections.exchange import NOBODY_WAITS
@@ -364,7 +365,7 @@ def test_a_client_that_hangs_up_before_the_head_of_its_answer_has_left_is_499(bo
         with connect(port) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert begun.wait(20)
-        wait_for(lambda: bool(told))
+        wait_until(lambda: bool(told))
     assert [record.status for record in told] == [status]
 
 
@@ -382,7 +383,7 @@ def test_an_answer_that_comes_after_its_client_has_gone_is_499() -> None:
         with connect(port) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert begun.wait(20)
-        wait_for(lambda: bool(told))
+        wait_until(lambda: bool(told))
     assert [record.status for record in told] == [499]
 
 

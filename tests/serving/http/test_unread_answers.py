@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 import uvicorn
 from echo_app import EchoApp, LifespanApp
-from http_server import body_of, connect, read_answer, serve_app, serve_as_we_do, wait_for
+from http_server import body_of, connect, read_answer, serve_app, serve_as_we_do
 from starlette.responses import Response
 from starlette.types import Scope
 from tls_certificates import make_certificate
 from uvicorn.server import ServerState
+from waiting import wait_until
 
 from sightline.serving.http.connections.connection import EdgeConnection
 from sightline.serving.http.connections.edge import Edge
@@ -178,11 +179,11 @@ def test_a_body_has_room_though_answers_are_not_read() -> None:
     edge = Edge(ConnectionLimits(max_buffered_bytes=70 * 1024 * 1024))
     with serve_app(EchoApp(), edge) as port, connect(port) as unread, connect(port) as other:
         unread.sendall(GET + b"\r\n")
-        wait_for(lambda: edge.buffered_bytes > 50 * 1024 * 1024)
+        wait_until(lambda: edge.buffered_bytes > 50 * 1024 * 1024)
         size = 25 * 1024 * 1024
         other.sendall(b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
         assert body_of(read_answer(other)) == {"size": size}
-        wait_for(lambda: len(edge.connections) == 1 and edge.buffered_bytes == 0)
+        wait_until(lambda: len(edge.connections) == 1 and edge.buffered_bytes == 0)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
@@ -192,8 +193,8 @@ def test_an_answer_over_tls_is_counted_too(tmp_path: Path) -> None:
     with serve_as_we_do(LifespanApp(), edge, make_tls_context(*files)) as port:
         with trust.wrap_socket(connect(port), server_hostname="localhost") as unread:
             unread.sendall(GET + b"\r\n")
-            wait_for(lambda: edge.buffered_bytes > 50 * 1024 * 1024)
-        wait_for(lambda: not edge.connections)
+            wait_until(lambda: edge.buffered_bytes > 50 * 1024 * 1024)
+        wait_until(lambda: not edge.connections)
         assert edge.buffered_bytes == 0
 
 

@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 import pytest
 from stream_fakes import write_video
-from whole_server import begin_server, run_server, wait_until
+from waiting import wait_until
+from whole_server import begin_server, run_server
 
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.imaging.files.reading import encode_image

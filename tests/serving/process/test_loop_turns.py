@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from whole_server import run_server, wait_until
+from waiting import wait_until
+from whole_server import run_server
 
 from sightline.core.settings import Settings
 from sightline.imaging.files.reading import encode_image

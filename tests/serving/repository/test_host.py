@@ -16,10 +16,10 @@ from repository_fakes import (
     deploy,
     list_states,
     open_host,
-    wait_until,
     write_configuration,
     write_graph,
 )
+from waiting import wait_until
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError
 from sightline.serving.deployments import remove_deployment

@@ -3,16 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from repository_fakes import (
-    FakeModel,
-    Maker,
-    ask,
-    deploy,
-    list_states,
-    open_host,
-    wait_until,
-    write_graph,
-)
+from repository_fakes import FakeModel, Maker, ask, deploy, list_states, open_host, write_graph
+from waiting import wait_until
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 

@@ -15,10 +15,10 @@ from repository_fakes import (
     deploy,
     list_resident,
     open_host,
-    wait_until,
     write_configuration,
     write_graph,
 )
+from waiting import wait_until
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.serving.inference.service import ServedVersion

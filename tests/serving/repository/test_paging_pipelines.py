@@ -6,18 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repository_fakes import (
-    MIB,
-    Clock,
-    FakeModel,
-    FakeQueues,
-    Maker,
-    WaitingHost,
-    list_resident,
-    open_host,
-    wait_until,
-    write_graph,
-)
+from repository_fakes import MIB, Clock, FakeModel, FakeQueues, Maker, WaitingHost, list_resident, open_host, write_graph
+from waiting import wait_until
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.repository.folders import PipelineSource

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repository_fakes import FakeQueues, Maker, ask, deploy, list_states, open_host, wait_until, write_graph
+from repository_fakes import FakeQueues, Maker, ask, deploy, list_states, open_host, write_graph
+from waiting import wait_until
 
 from sightline.core.errors import Exhausted, NotFound
 

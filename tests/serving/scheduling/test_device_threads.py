@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from waiting import wait_until
 
 from sightline.core.errors import QueueFull, QueueTimeout
 from sightline.serving.scheduling.device_threads import DeviceThreads, execute_batch
@@ -257,9 +258,7 @@ def test_no_thread_is_woken_for_what_it_could_not_start(monkeypatch: pytest.Monk
         for _ in range(2):
             caller.send(heavy)
             assert running.acquire(timeout=PATIENCE_S)
-        deadline_s = time.monotonic() + PATIENCE_S
-        while len(scheduler._sleepers) != 1:
-            assert time.monotonic() < deadline_s
+        wait_until(lambda: len(scheduler._sleepers) == 1)
         woken: list[int] = []
         wake = scheduler._sleepers.wake_last
 
@@ -288,9 +287,7 @@ def test_idle_threads_keep_nothing_of_the_last_request() -> None:
         scheduler.submit(Work(Runner(finish_all), payload, lambda work: done.set()))
         del payload
         assert done.wait(PATIENCE_S)
-        deadline_s = time.monotonic() + PATIENCE_S
-        while gone() is not None:
-            assert time.monotonic() < deadline_s
+        wait_until(lambda: gone() is None)
 
 
 def test_a_work_cancelled_after_it_was_taken_is_not_executed() -> None:
@@ -369,9 +366,7 @@ def test_under_stress_every_work_is_answered_exactly_once() -> None:
             sender.start()
         for sender in senders:
             sender.join(PATIENCE_S)
-        deadline_s = time.monotonic() + PATIENCE_S
-        while any(scheduler.snapshot().running.values()) or any(scheduler.snapshot().waiting.values()):
-            assert time.monotonic() < deadline_s
+        wait_until(lambda: not any(scheduler.snapshot().running.values()) and not any(scheduler.snapshot().waiting.values()))
     assert len(sent) + len(refused) == 2000
     assert len(set(caller.answered)) == len(caller.answered)
     assert len(set(executions)) == len(executions)

@@ -1,7 +1,7 @@
 import threading
 from functools import partial
 
-from http_server import wait_for
+from waiting import wait_until
 
 from sightline.serving.scheduling.sleepers import Sleepers
 
@@ -26,7 +26,7 @@ def start_sleepers(sleepers: Sleepers, lock: threading.Lock, count: int) -> tupl
     for number in range(count):
         threads.append(threading.Thread(target=sleep, args=(number,), daemon=True))
         threads[-1].start()
-        wait_for(partial(has_count, sleepers, number + 1))
+        wait_until(partial(has_count, sleepers, number + 1))
     return threads, woken
 
 

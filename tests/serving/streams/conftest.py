@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from stream_fakes import DEADLINE_S, GRAYS, LIMITS, Stage, run_streams, write_sound, write_video
+from stream_fakes import GRAYS, LIMITS, Stage, run_streams, write_sound, write_video
+from waiting import DEADLINE_S
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.streams.manager import StreamManager

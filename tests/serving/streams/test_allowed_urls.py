@@ -3,7 +3,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from stream_fakes import DEADLINE_S
+from waiting import DEADLINE_S
 
 from sightline.core.errors import Exhausted, InvalidInput, UnknownHost
 from sightline.serving.http.image_url import Resolver

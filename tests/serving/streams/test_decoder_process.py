@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from decoder_client import decode, read_all
 from rtsp_camera import RtspCamera
-from stream_fakes import DEADLINE_S, wait_until, write_sound, write_video
+from stream_fakes import write_sound, write_video
+from waiting import DEADLINE_S, wait_until
 
 from sightline.data.video.frames import CONTAINERS, read_video_frames
 from sightline.serving.streams import decoder, decoder_process

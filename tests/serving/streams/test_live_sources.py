@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from rtsp_camera import RtspCamera
 from stream_client import read, read_until_end, start, wait_for
-from stream_fakes import DEADLINE_S, LIMITS, Stage, run_streams, wait_until, write_video
+from stream_fakes import LIMITS, Stage, run_streams, write_video
 from tls_certificates import make_certificate
+from waiting import DEADLINE_S, wait_until
 
 from sightline.core.errors import Exhausted, InvalidInput, NotFound, SightlineError, UnknownHost
 from sightline.serving.http import tls

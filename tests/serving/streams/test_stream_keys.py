@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from stream_client import read, start, wait_for
-from stream_fakes import GRAYS, Stage, wait_until, write_video
+from stream_fakes import GRAYS, Stage, write_video
+from waiting import wait_until
 from whole_server import run_server
 
 from sightline.serving.http.keys import Caller, create_key

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 from stream_client import read, start, wait_for
-from stream_fakes import DEADLINE_S, LIMITS, Stage, run_streams, wait_until
+from stream_fakes import LIMITS, Stage, run_streams
+from waiting import DEADLINE_S, wait_until
 
 from sightline.core.errors import QueueFull
 from sightline.serving.streams.manager import StreamManager

@@ -15,7 +15,8 @@ import httpx
 import msgspec
 import pytest
 from starlette.requests import Request
-from stream_fakes import DEADLINE_S, Stage, run_streams, wait_until
+from stream_fakes import Stage, run_streams
+from waiting import DEADLINE_S, wait_until
 
 from sightline.core.errors import Exhausted, NotFound
 from sightline.serving.http.connections.exchange import LETS_GO

@@ -12,7 +12,8 @@ import httpx
 import msgspec
 import pytest
 from stream_client import connect, read, read_events, start, wait_for
-from stream_fakes import DEADLINE_S, GRAYS, LIMITS, Stage, count_open_files, run_streams, wait_until
+from stream_fakes import GRAYS, LIMITS, Stage, count_open_files, run_streams
+from waiting import DEADLINE_S, wait_until
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 
 from sightline.core.errors import QueueFull, QueueTimeout

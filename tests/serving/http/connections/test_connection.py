@@ -17,8 +17,8 @@ from http_server import (
     read_some,
     read_to_end,
     serve_app,
-    wait_for,
 )
+from waiting import wait_until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
@@ -46,7 +46,7 @@ def served() -> Iterator[Served]:
 @pytest.fixture
 def port(served: Served) -> int:
     """Port of the shared server, which has forgotten the tests before."""
-    wait_for(lambda: not served.edge.connections)
+    wait_until(lambda: not served.edge.connections)
     served.app.seen.clear()
     served.app.entered.clear()
     served.app.cancelled.clear()
@@ -268,7 +268,7 @@ def test_an_application_that_asks_on_behind_its_answer_hears_of_the_end(
         head = b"POST /hasty HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + b"\r\n" + expects + b"\r\n"
         connection.sendall(head + b"abc" * (not expects))
         assert read_answer(connection).startswith(b"HTTP/1.1 401 ")
-        wait_for(lambda: served.app.heard == ["http.disconnect"])
+        wait_until(lambda: served.app.heard == ["http.disconnect"])
 
 
 def test_a_client_that_hangs_up_ends_its_request(port: int, served: Served) -> None:
@@ -277,7 +277,7 @@ def test_a_client_that_hangs_up_ends_its_request(port: int, served: Served) -> N
         assert served.app.entered.wait(10)
         assert not served.app.cancelled.is_set()
     assert served.app.cancelled.wait(10)
-    wait_for(lambda: not served.edge.connections)
+    wait_until(lambda: not served.edge.connections)
     assert served.edge.buffered_bytes == 0
 
 
@@ -287,7 +287,7 @@ def test_clients_that_hang_up_in_the_middle_leave_nothing_behind(port: int, serv
         for _ in range(5):
             with connect(port) as connection:
                 connection.sendall(sent)
-    wait_for(lambda: not served.edge.connections)
+    wait_until(lambda: not served.edge.connections)
     assert served.edge.buffered_bytes == 0
     assert body_of(ask_raw(port, GET + b"Connection: close\r\n\r\n"))["path"] == "/"
 
@@ -318,7 +318,7 @@ def test_headers_are_bounded_in_bytes_and_number(app: EchoApp) -> None:
 def test_lines_in_a_body_that_never_end_are_bounded(app: EchoApp, begun: bytes) -> None:
     with serve_app(app, Edge(ConnectionLimits(max_header_bytes=1000))) as port, connect(port) as connection:
         connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + begun)
-        wait_for(lambda: app.seen)
+        wait_until(lambda: app.seen)
         for _ in range(20):
             connection.sendall(b"y" * 100)
         check_refusal(read_to_end(connection), 431)
@@ -350,11 +350,11 @@ def test_bodies_of_all_connections_are_bounded_together(app: EchoApp) -> None:
     edge = Edge(ConnectionLimits(max_buffered_bytes=1500))
     with serve_app(app, edge) as port, connect(port) as first:
         first.sendall(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1000)
-        wait_for(lambda: edge.buffered_bytes == 1000)
+        wait_until(lambda: edge.buffered_bytes == 1000)
         check_refusal(ask_raw(port, POST + b"Content-Length: 600\r\n\r\n" + b"x" * 600), 503)
         first.sendall(b"x")
         assert body_of(read_answer(first))["size"] == 1001
-        wait_for(lambda: edge.buffered_bytes == 0)
+        wait_until(lambda: edge.buffered_bytes == 0)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -411,7 +411,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(app: EchoApp) -> None
     with serve_app(app, edge) as port, connect(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert read_some(connection).startswith(b"HTTP/1.1 200")
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: not edge.connections)
 
 
 def test_a_long_answer_does_not_time_out(app: EchoApp) -> None:
@@ -431,11 +431,11 @@ def test_connections_are_bounded_in_all_and_per_address(app: EchoApp) -> None:
     ):
         edge = Edge(limits)
         with serve_app(app, edge) as port, connect(port) as first, connect(port) as second:
-            wait_for(lambda edge=edge: len(edge.connections) == 2)  # type: ignore[misc]
+            wait_until(lambda edge=edge: len(edge.connections) == 2)  # type: ignore[misc]
             with connect(port) as third:
                 assert words in check_refusal(read_to_end(third), 503)
             first.close()
-            wait_for(lambda edge=edge: len(edge.connections) == 1)  # type: ignore[misc]
+            wait_until(lambda edge=edge: len(edge.connections) == 1)  # type: ignore[misc]
             second.sendall(GET + b"Connection: close\r\n\r\n")
             assert body_of(read_to_end(second))["path"] == "/"
 
@@ -445,7 +445,7 @@ def test_websockets_are_let_through_on_their_path_only(port: int, served: Served
         assert len(served.edge.connections) == 1
         websocket.send("hello")
         assert websocket.recv() == "HELLO"
-    wait_for(lambda: not served.edge.connections)
+    wait_until(lambda: not served.edge.connections)
     with pytest.raises(InvalidStatus, match="400"):
         connect_websocket(f"ws://127.0.0.1:{port}/elsewhere")
 
@@ -492,6 +492,6 @@ def test_the_server_stops_soon_though_a_body_never_comes(app: EchoApp) -> None:
     with serve_app(app) as port:
         connection = connect(port)
         connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab")
-        wait_for(lambda: app.seen)
+        wait_until(lambda: app.seen)
     with connection:
         assert "send it again" in check_refusal(read_to_end(connection), 503)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from echo_app import LifespanApp
-from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do, wait_for
+from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do
 from tls_certificates import make_certificate
+from waiting import wait_until
 
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
@@ -48,10 +49,10 @@ def test_a_handshake_that_does_not_come_ends_with_the_time_for_headers(files: tu
     edge = Edge(QUICK)
     with serve_tls(edge, files) as port, connect(port) as silent, connect(port) as slow:
         slow.sendall(b"\x16\x03\x01\x02\x00")  # how a handshake begins
-        wait_for(lambda: len(edge.connections) == 2)
+        wait_until(lambda: len(edge.connections) == 2)
         for connection in (silent, slow):
             assert read_to_end(connection) == b""
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: not edge.connections)
 
 
 @pytest.mark.parametrize("limits", [ConnectionLimits(max_connections=2), ConnectionLimits(max_connections_per_address=2)])
@@ -59,14 +60,14 @@ def test_handshakes_count_as_connections(files: tuple[Path, Path], trust: ssl.SS
     edge = Edge(limits)
     with serve_tls(edge, files) as port:
         with connect(port) as silent, connect(port):
-            wait_for(lambda: len(edge.connections) == 2)
+            wait_until(lambda: len(edge.connections) == 2)
             with connect(port) as third:
                 assert read_to_end(third) == b""
             assert edge.refusals[503] == 1
             silent.close()
-            wait_for(lambda: len(edge.connections) == 1)
+            wait_until(lambda: len(edge.connections) == 1)
             assert ask(port, trust).startswith(b"HTTP/1.1 200")  # not counted twice when its handshake is over
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: not edge.connections)
 
 
 def test_what_speaks_no_tls_is_closed_and_others_are_served(files: tuple[Path, Path], trust: ssl.SSLContext) -> None:
@@ -78,14 +79,14 @@ def test_what_speaks_no_tls_is_closed_and_others_are_served(files: tuple[Path, P
                 plain.settimeout(READ_TIMEOUT_S)
                 assert b"HTTP" not in read_all(plain)
             assert ask(port, trust).startswith(b"HTTP/1.1 200")
-        wait_for(lambda: not edge.connections)
+        wait_until(lambda: not edge.connections)
 
 
 def test_the_server_ends_though_handshakes_do_not(files: tuple[Path, Path]) -> None:
     edge = Edge()
     with serve_tls(edge, files) as port:
         silent = connect(port)
-        wait_for(lambda: len(edge.connections) == 1)
+        wait_until(lambda: len(edge.connections) == 1)
     with silent:
         assert read_to_end(silent) == b""
     assert not edge.connections

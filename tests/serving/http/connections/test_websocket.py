@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 from echo_app import EchoApp, LifespanApp
-from http_server import (
-    READ_TIMEOUT_S,
-    ask_raw,
-    connect,
-    read_some,
-    read_to_end,
-    serve_app,
-    serve_as_we_do,
-    wait_for,
-)
+from http_server import READ_TIMEOUT_S, ask_raw, connect, read_some, read_to_end, serve_app, serve_as_we_do
+from waiting import wait_until
 
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
@@ -109,7 +101,7 @@ def test_a_websocket_that_fails_to_end_keeps_nobody_else_open(
             connection.sendall(make_head() + b"\r\n")
             assert read_some(connection).startswith(b"HTTP/1.1 101 ")
         connections.enter_context(connect(port))
-        wait_for(lambda: len(edge.connections) == 3)
+        wait_until(lambda: len(edge.connections) == 3)
     assert not edge.connections
     assert caplog.text.count("could not be ended in order") == 2
 

@@ -12,8 +12,9 @@ import httpx
 import numpy as np
 import pytest
 from http_fakes import Bench, make_endpoint, make_model
-from http_server import serve_app, wait_for
+from http_server import serve_app
 from starlette.applications import Starlette
+from waiting import wait_until
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.connections.edge import Edge
@@ -383,9 +384,9 @@ def test_a_client_that_hangs_up_takes_its_work_out_of_the_queue(bench: Bench) ->
     with serve_app(make_app(bench)) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post("/predict/parts", content=make_png(), timeout=0.3)
-        wait_for(lambda: len(bench.scheduler.cancelled) == 1)
+        wait_until(lambda: len(bench.scheduler.cancelled) == 1)
         assert bench.scheduler.cancelled[0].is_cancelled
-        wait_for(lambda: bench.host.held == 0)
+        wait_until(lambda: bench.host.held == 0)
         bench.scheduler.let_go()
         assert client.post("/predict/parts", content=make_png(), timeout=30).status_code == 200
 
