@@ -11,7 +11,7 @@ from sightline.serving.deployments import (
     check_repository,
     deploy_artifact,
     find_deployment,
-    list_deployments,
+    list_names,
     list_versions,
     remove_deployment,
 )
@@ -79,7 +79,7 @@ def test_names_unfit_for_a_url_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_an_absent_repository_is_empty(tmp_path: Path) -> None:
-    assert list_deployments(tmp_path / "nothing") == []
+    assert list_names(tmp_path / "nothing") == []
     assert list_versions(tmp_path / "nothing", "parts") == []
 
 
@@ -93,7 +93,7 @@ def test_a_removed_deployment_is_gone_and_the_artifact_stays(tmp_path: Path) -> 
     artifact = write_artifact(tmp_path / "artifact")
     deploy_artifact(artifact, "parts", tmp_path / "repo")
     remove_deployment("parts", tmp_path / "repo")
-    assert list_deployments(tmp_path / "repo") == []
+    assert list_names(tmp_path / "repo") == []
     assert (artifact / "model.onnx").read_bytes() == b"graph"
     with pytest.raises(NotFound):
         remove_deployment("parts", tmp_path / "repo")

@@ -142,7 +142,7 @@ def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> No
 
 
 def convert_inputs(
-    inputs: Mapping[str, np.ndarray], types: Mapping[str, type | np.dtype[Any] | None], pixels: InputSpec | None = None
+    inputs: Mapping[str, np.ndarray], types: Mapping[str, type | np.dtype[Any] | None], pixels: InputSpec | None
 ) -> Tensors:
     """The inputs in the graph's order and element types, contiguous. Raises: InvalidInput for other names or no numbers.
 

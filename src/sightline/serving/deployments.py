@@ -96,11 +96,6 @@ def check_repository(folder: Path) -> Path:
     return folder
 
 
-def list_deployments(repository: Path) -> list[Deployment]:
-    """Every Deployment of the repository, by name."""
-    return [find_deployment(repository, name) for name in list_names(repository)]
-
-
 def list_names(repository: Path) -> list[str]:
     """Names of the Deployments, sorted; reads no manifest, so a broken one does not hide the others."""
     return sorted(

@@ -259,9 +259,7 @@ class InferenceServer:
     def _open_pipeline(self, source: PipelineSource) -> OpenedModel:
         pipeline = parse_pipeline(source.text.encode())
         pixels = self.settings.max_image_pixels
-        return PipelineModel(
-            source.name, source.version, pipeline, self.host, source.queue, pixels, largest_request=source.largest_request
-        )
+        return PipelineModel(source.name, source.version, pipeline, self.host, source.queue, pixels, source.largest_request)
 
     def _make_grpc(self) -> GrpcServer:
         return create_grpc_server(

@@ -267,7 +267,7 @@ def configure_logging() -> None:
         logging.getLogger(name).setLevel(level)
 
 
-def check_mode(text: str, load: list[str] | None = None) -> "Mode":
+def check_mode(text: str, load: list[str] | None) -> "Mode":
     """The mode of the repository. Args: load: names given with --load. Raises: InvalidInput."""
     from sightline.core.errors import InvalidInput
 

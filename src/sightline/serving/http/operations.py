@@ -192,26 +192,29 @@ BINARY = {"type": "string", "format": "binary", "description": "JSON, then tenso
 INFER_BODY = {JSON: refer("InferRequest"), "application/octet-stream": BINARY}
 INFER_ANSWER = {JSON: refer("InferAnswer"), "application/octet-stream": BINARY}
 PAGE = {"text/html": TEXT}
+V2 = "Open Inference Protocol V2"
+REPOSITORY = "Model repository"
+STREAMS = "Streams"
+SERVER = "Server"
 
 
 def _list_model_operations(model: str) -> list[Operation]:
-    group = "Open Inference Protocol V2"
     return [
         Operation(
             method="POST",
             path=f"{model}/infer",
             text="Infer on tensors or encoded pictures",
-            group=group,
+            group=V2,
             body=INFER_BODY,
             answer=INFER_ANSWER,
             refusals=(404, 415),
         ),
-        Operation(method="GET", path=model, text="Input and output tensors of a model", group=group, refusals=(404,)),
+        Operation(method="GET", path=model, text="Input and output tensors of a model", group=V2, refusals=(404,)),
         Operation(
             method="GET",
             path=f"{model}/ready",
             text="Whether a model answers",
-            group=group,
+            group=V2,
             answer={JSON: take_properties("name", "ready", name=TEXT, ready=TRUE)},
             refusals=(404,),
         ),
@@ -219,17 +222,12 @@ def _list_model_operations(model: str) -> list[Operation]:
             method="GET",
             path=f"{model}/config",
             text="Configuration of a model, with all defaults filled in",
-            group=group,
+            group=V2,
             refusals=(404,),
         ),
-        Operation(method="GET", path=f"{model}/stats", text="Counts and times of a model", group=group, refusals=(404,)),
+        Operation(method="GET", path=f"{model}/stats", text="Counts and times of a model", group=V2, refusals=(404,)),
     ]
 
-
-V2 = "Open Inference Protocol V2"
-REPOSITORY = "Model repository"
-STREAMS = "Streams"
-SERVER = "Server"
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(

@@ -18,7 +18,6 @@ from sightline.imaging.heads.checks import check_decode_spec, check_decoding
 from sightline.imaging.heads.decoding import RAW, TASK_OF_HEAD
 from sightline.imaging.heads.pictures import PICTURE
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
-from sightline.serving.inference.source import LARGEST_REQUEST
 from sightline.serving.pipelines.declaration import Pipeline, Step
 
 ANNOTATING: tuple[Task, ...] = ("classification", "multilabel", "detection", "instance", "semantic")
@@ -80,9 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return next(stage for stage in self.stages if stage.step.name == name)
 
 
-def make_plan(
-    name: str, version: int, pipeline: Pipeline, models: Mapping[str, ServedFacts], largest_request: int = LARGEST_REQUEST
-) -> Plan:
+def make_plan(name: str, version: int, pipeline: Pipeline, models: Mapping[str, ServedFacts], largest_request: int) -> Plan:
     """Check the steps against their models.
 
     Args:
@@ -301,5 +298,5 @@ def find_threshold(answering: Sequence[Stage]) -> float:
     )
 
 
-def _list_names(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _list_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -327,8 +327,8 @@ def make_call(
     request: InferRequest,
     facts: ServedFacts,
     write_answer: Callable[[ServedFacts, Inferred], Any],
-    version: str = "",
-    tenant: str = "",
+    version: str,
+    tenant: str,
 ) -> Call:
     """Fit a request to a model.
 
