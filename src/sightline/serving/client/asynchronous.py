@@ -43,7 +43,7 @@ from sightline.serving.client.calls import (
     call_load,
     call_predict,
     call_unload,
-    explain_failure,
+    check_outcome,
     make_model_path,
     read_annotations,
     read_json,
@@ -148,8 +148,7 @@ class AsyncClient:
 
     async def models(self) -> list[ModelState]:
         """See `Client.models`."""
-        found: list[ModelState] = read_json(await self._send(call_index()), list[ModelState])
-        return found
+        return read_json(await self._send(call_index()), list[ModelState])
 
     async def ready(self, model: str = "", version: str | int = "") -> bool:
         """See `Client.ready`."""
@@ -160,13 +159,11 @@ class AsyncClient:
     async def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """See `Client.metadata`."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
-        found: ModelMetadata = read_json(await self._send(call), ModelMetadata)
-        return found
+        return read_json(await self._send(call), ModelMetadata)
 
     async def server_metadata(self) -> ServerMetadata:
         """See `Client.server_metadata`."""
-        found: ServerMetadata = read_json(await self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
-        return found
+        return read_json(await self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
 
     async def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
         """See `Client.load`."""
@@ -186,8 +183,7 @@ class AsyncClient:
         **options: Any,
     ) -> StreamState:
         """See `Client.start_stream`."""
-        found: StreamState = read_json(await self._send(call_start(model, video, url, file, options)), StreamState)
-        return found
+        return read_json(await self._send(call_start(model, video, url, file, options)), StreamState)
 
     async def follow_stream(self, stream: str, after: int = 0) -> AsyncIterator[StreamEvent]:
         """See `Client.follow_stream`."""
@@ -212,8 +208,7 @@ class AsyncClient:
 
     async def list_streams(self) -> list[StreamState]:
         """See `Client.list_streams`."""
-        found: StreamList = read_json(await self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
-        return found.streams
+        return read_json(await self._send(ClientCall(method="GET", path="/v2/streams")), StreamList).streams
 
     async def delete_stream(self, stream: str) -> None:
         """See `Client.delete_stream`."""
@@ -268,12 +263,7 @@ class AsyncClient:
 
     async def _send(self, call: ClientCall) -> httpx.Response:
         """See `Client._send`."""
-        outcome = await self._exchange(call)
-        if not isinstance(outcome, httpx.Response):
-            raise explain_failure(outcome, self.url) from outcome
-        if not outcome.is_success:
-            raise read_problem(outcome)
-        return outcome
+        return check_outcome(await self._exchange(call), self.url)
 
     async def _exchange(self, call: ClientCall) -> Outcome:
         """See `Client._exchange`: the same talk, with awaits."""

@@ -27,7 +27,7 @@ from sightline.serving.client.calls import (
     call_load,
     call_predict,
     call_unload,
-    explain_failure,
+    check_outcome,
     make_headers,
     make_model_path,
     read_annotations,
@@ -171,8 +171,7 @@ class Client:
 
     def models(self) -> list[ModelState]:
         """Every version in the server's repository."""
-        found: list[ModelState] = read_json(self._send(call_index()), list[ModelState])
-        return found
+        return read_json(self._send(call_index()), list[ModelState])
 
     def ready(self, model: str = "", version: str | int = "") -> bool:
         """Whether the server, or one of its models, takes requests; False also when nobody answers at the URL."""
@@ -183,13 +182,11 @@ class Client:
     def metadata(self, model: str, version: str | int = "") -> ModelMetadata:
         """Inputs, outputs and versions of a model."""
         call = ClientCall(method="GET", path=make_model_path(model, version))
-        found: ModelMetadata = read_json(self._send(call), ModelMetadata)
-        return found
+        return read_json(self._send(call), ModelMetadata)
 
     def server_metadata(self) -> ServerMetadata:
         """Name, version and protocol extensions of the server."""
-        found: ServerMetadata = read_json(self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
-        return found
+        return read_json(self._send(ClientCall(method="GET", path="/v2")), ServerMetadata)
 
     def load(self, model: str, configuration: Mapping[str, Any] | None = None) -> None:
         """Load a model, or load it anew; not sent again once it has left. Args: configuration: replaces that of its file."""
@@ -218,8 +215,7 @@ class Client:
             options: those of `POST /v2/streams`: version, frames_per_second, realtime, drop, max_waiting_frames, confidence,
                 loop, name.
         """
-        found: StreamState = read_json(self._send(call_start(model, video, url, file, options)), StreamState)
-        return found
+        return read_json(self._send(call_start(model, video, url, file, options)), StreamState)
 
     def follow_stream(self, stream: str, after: int = 0) -> Iterator[StreamEvent]:
         """Results of a stream as they come, to its end. A broken connection is made again without losing results.
@@ -250,8 +246,7 @@ class Client:
 
     def list_streams(self) -> list[StreamState]:
         """Streams of this client's key, with statistics."""
-        found: StreamList = read_json(self._send(ClientCall(method="GET", path="/v2/streams")), StreamList)
-        return found.streams
+        return read_json(self._send(ClientCall(method="GET", path="/v2/streams")), StreamList).streams
 
     def delete_stream(self, stream: str) -> None:
         """End a stream and have the server forget it."""
@@ -288,12 +283,7 @@ class Client:
 
     def _send(self, call: ClientCall, recall: Recall | None = None) -> httpx.Response:
         """The answer to a call, 2xx. Args: recall: may end it. Raises: whatever error the answer stands for."""
-        outcome = self._exchange(call, recall)
-        if not isinstance(outcome, httpx.Response):
-            raise explain_failure(outcome, self.url) from outcome
-        if not outcome.is_success:
-            raise read_problem(outcome)
-        return outcome
+        return check_outcome(self._exchange(call, recall), self.url)
 
     def _exchange(self, call: ClientCall, recall: Recall | None = None) -> Outcome:
         """Send, and send again as long as the rule says so; what came of the last sending."""

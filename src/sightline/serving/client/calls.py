@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -32,6 +32,8 @@ from sightline.core.errors import (
 from sightline.imaging.files.reading import encode_image
 from sightline.runtime.predictor import ENCODED_TYPES, PICTURE_WORDS, Picture, check_confidence
 from sightline.serving.client.tensors import LENGTH_HEADER, read_infer_answer, write_infer_request
+
+Value = TypeVar("Value")
 
 NEEDS_KEY = (401, 403)
 ERROR_BY_STATUS = (
@@ -181,8 +183,7 @@ def call_index() -> ClientCall:
 
 def read_annotations(answer: httpx.Response) -> list[Annotation]:
     """Annotations of one picture. Raises: InvalidInput when another program answers."""
-    found: PredictAnswer = read_json(answer, PredictAnswer)
-    return found.annotations
+    return read_json(answer, PredictAnswer).annotations
 
 
 class PredictAnswer(msgspec.Struct, frozen=True):
@@ -196,7 +197,7 @@ def read_tensors(answer: httpx.Response) -> dict[str, np.ndarray]:
     return read_infer_answer(answer.content, answer.headers.get(LENGTH_HEADER))
 
 
-def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
+def read_json(answer: httpx.Response, kind: type[Value]) -> Value:
     """The body as a record of this kind. Raises: InvalidInput when another program answers."""
     try:
         return msgspec.json.decode(answer.content, type=kind)
@@ -204,14 +205,24 @@ def read_json(answer: httpx.Response, kind: type[Any]) -> Any:
         raise doubt_server(answer.url.copy_with(path="/", query=None), error) from error
 
 
+def check_outcome(outcome: httpx.Response | Exception, url: str) -> httpx.Response:
+    """The answer, where one came and is 2xx. Raises: the error that anything else stands for."""
+    if not isinstance(outcome, httpx.Response):
+        raise explain_failure(outcome, url) from outcome
+    if not outcome.is_success:
+        raise read_problem(outcome)
+    return outcome
+
+
 def read_ready(outcome: httpx.Response | Exception, url: str) -> bool:
     """Whether a health answer says yes; without an answer it does not. Raises: AccessDenied, which no waiting mends."""
-    if isinstance(outcome, httpx.Response) and outcome.is_success:
-        return True
-    problem = read_problem(outcome) if isinstance(outcome, httpx.Response) else explain_failure(outcome, url)
-    if isinstance(problem, AccessDenied):
-        raise problem
-    return False
+    try:
+        check_outcome(outcome, url)
+    except AccessDenied:
+        raise
+    except SightlineError:
+        return False
+    return True
 
 
 def encode_picture(image: Picture) -> bytes:

@@ -180,9 +180,8 @@ class RemotePredictor:
 
     def _read_facts(self) -> RemoteFacts:
         answer = self.client._send(ClientCall(method="GET", path=f"/deployments/{quote(self.name, safe='')}"))
-        state: RemoteState = read_json(answer, RemoteState)
+        state = read_json(answer, RemoteState)
         if state.state != "ready":
             detail = state.detail or "ask again in a moment"
             raise Exhausted(f"deployment {self.name!r} at {self.url} is {state.state}, not ready: {detail}")
-        facts: RemoteFacts = read_json(answer, RemoteFacts)
-        return facts
+        return read_json(answer, RemoteFacts)

@@ -7,7 +7,7 @@ inferring thread wrote. Everything that may block, or take long for large reques
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -27,6 +27,8 @@ from sightline.serving.v2.inferring import Inferrer
 from sightline.serving.v2.models import AdministeredHost, Models
 from sightline.serving.v2.requests import open_request, read_header_length
 from sightline.serving.v2.statistics import Statistics
+
+Asked = TypeVar("Asked", bound=msgspec.Struct)
 
 INLINE_JSON_BYTES = 64 * 1024  # larger JSON is parsed in a thread
 MAX_ADMINISTRATION_BYTES = 1024 * 1024
@@ -160,7 +162,7 @@ class V2Endpoints:
         await self.models.unload(request.path_params["name"], with_dependents)
         return Response()
 
-    async def _read_json(self, request: Request, kind: type[Any]) -> Any:
+    async def _read_json(self, request: Request, kind: type[Asked]) -> Asked:
         body = await BoundedBody(request.receive, min(self.max_request_bytes, MAX_ADMINISTRATION_BYTES)).read_whole()
         if not body.strip():
             return kind()
