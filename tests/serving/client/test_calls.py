@@ -16,7 +16,8 @@ from sightline.core.errors import (
     UnreadableImage,
     Unsupported,
 )
-from sightline.serving.client.calls import explain_failure, make_headers, make_model_path, read_problem
+from sightline.serving.client.calls import explain_failure, make_model_path, read_problem
+from sightline.serving.client.settings import make_headers
 
 
 @pytest.mark.parametrize(

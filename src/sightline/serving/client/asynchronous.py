@@ -24,15 +24,6 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict
 from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
-from sightline.serving.client.blocking import (
-    CLOSED,
-    DEFAULT_IN_FLIGHT,
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT_S,
-    check_url,
-    make_request,
-    make_settings,
-)
 from sightline.serving.client.calls import (
     ClientCall,
     ModelMetadata,
@@ -45,6 +36,7 @@ from sightline.serving.client.calls import (
     call_unload,
     check_outcome,
     make_model_path,
+    make_request,
     read_annotations,
     read_json,
     read_problem,
@@ -53,6 +45,14 @@ from sightline.serving.client.calls import (
 )
 from sightline.serving.client.forks import renew_in_children
 from sightline.serving.client.retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.client.settings import (
+    CLOSED,
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_S,
+    check_url,
+    make_settings,
+)
 from sightline.serving.client.streams import (
     SILENCE_S,
     Following,

@@ -5,7 +5,6 @@ What may be sent again, and why, stands in `retries`; what is sent and how answe
 
 import os
 import random
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -15,7 +14,7 @@ import httpx
 import numpy as np
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.errors import Conflict
 from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
 from sightline.serving.client.calls import (
     ClientCall,
@@ -28,8 +27,8 @@ from sightline.serving.client.calls import (
     call_predict,
     call_unload,
     check_outcome,
-    make_headers,
     make_model_path,
+    make_request,
     read_annotations,
     read_json,
     read_problem,
@@ -40,6 +39,14 @@ from sightline.serving.client.deadline import DeadlineTransport, Recall, TimeLef
 from sightline.serving.client.forks import renew_in_children
 from sightline.serving.client.in_order import ask_in_order
 from sightline.serving.client.retries import FAILURES, Outcome, check_in_flight, converse, make_policy
+from sightline.serving.client.settings import (
+    CLOSED,
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_S,
+    check_url,
+    make_settings,
+)
 from sightline.serving.client.streams import (
     SILENCE_S,
     Following,
@@ -48,15 +55,8 @@ from sightline.serving.client.streams import (
     StreamState,
     call_start,
     make_stream_path,
-    read_pieces,
 )
 from sightline.serving.http.tls import FilePath, make_client_context
-
-DEFAULT_TIMEOUT_S, DEFAULT_RETRIES = 60.0, 3
-MAX_CONNECTIONS = 64
-MAX_PORT = 65_535
-DEFAULT_IN_FLIGHT = 4
-CLOSED = "this client is closed; make a new one"
 
 
 class Client:
@@ -308,54 +308,3 @@ class Client:
             except StopIteration as end:
                 last: Outcome = end.value
                 return last
-
-
-def make_settings(url: str, api_key: str | None, context: ssl.SSLContext) -> dict[str, Any]:
-    """Settings of both kinds of client."""
-    return {
-        "base_url": url,
-        "headers": make_headers(api_key),
-        "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-        # A proxy of the environment must not see pictures that were meant for this server.
-        "trust_env": False,
-        "verify": context,
-    }
-
-
-def make_request(call: ClientCall) -> dict[str, Any]:
-    """Arguments of `httpx.Client.request`."""
-    return {
-        "method": call.method,
-        "url": call.path,
-        "content": call.content or None if call.file is None else read_pieces(call.file),
-        "params": dict(call.query) or None,
-        "headers": dict(call.headers),
-    }
-
-
-def check_url(url: str) -> str:
-    """The URL without a slash at its end.
-
-    Raises: InvalidInput for what is no http or https URL; and for one with a name and password, which would be sent instead of
-        the API key, with a query or a fragment: without repeating it, for it may hold what is secret.
-    """
-    if set("@?#") & set(url):
-        raise InvalidInput(
-            "expected a URL without user name, password, query and fragment, like http://127.0.0.1:8000; "
-            "give an API key as `api_key`"
-        )
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https") or not is_host(parsed.raw_host) or (parsed.port or 0) > MAX_PORT:
-        raise InvalidInput(f"expected a URL like http://127.0.0.1:8000, got {url!r}")
-    return url.rstrip("/")
-
-
-def is_host(name: bytes) -> bool:
-    """Whether the system can look a name up: its parts have 1 to 63 characters."""
-    try:
-        return bool(name.decode("ascii").encode("idna"))
-    except UnicodeError:
-        return False

@@ -6,7 +6,7 @@ Every refusal becomes an error of `core.errors`, with the server's own words.
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from sightline.serving.client.tensors import LENGTH_HEADER, read_infer_answer, w
 
 Value = TypeVar("Value")
 
+READ_BYTES = 1 << 16
 NEEDS_KEY = (401, 403)
 ERROR_BY_STATUS = (
     {status: head for head, status in HTTP_STATUS.items()}
@@ -323,10 +324,19 @@ def find_tls_error(error: BaseException | None) -> ssl.SSLError | None:
     return error
 
 
-def make_headers(api_key: str | None) -> dict[str, str]:
-    """Headers of every request. Raises: InvalidInput for a key that no header can hold; its text is not shown."""
-    if api_key is None:
-        return {}
-    if not (isinstance(api_key, str) and api_key and api_key.isascii() and api_key.isprintable()):
-        raise InvalidInput("expected an API key of printable ASCII characters; check where it comes from")
-    return {"Authorization": f"Bearer {api_key}"}
+def make_request(call: ClientCall) -> dict[str, Any]:
+    """Arguments of `httpx.Client.request`."""
+    return {
+        "method": call.method,
+        "url": call.path,
+        "content": call.content or None if call.file is None else read_pieces(call.file),
+        "params": dict(call.query) or None,
+        "headers": dict(call.headers),
+    }
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """A file's bytes."""
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            yield piece

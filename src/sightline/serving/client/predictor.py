@@ -15,9 +15,10 @@ from sightline.core.categories import Categories
 from sightline.core.errors import Exhausted
 from sightline.core.manifests import InputSpec, Precision, Task
 from sightline.runtime.predictor import PICTURE_TYPES, Picture, iterate_pictures
-from sightline.serving.client.blocking import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Client
+from sightline.serving.client.blocking import Client
 from sightline.serving.client.calls import ClientCall, read_json
 from sightline.serving.client.deadline import Recall
+from sightline.serving.client.settings import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S
 from sightline.serving.http.tls import FilePath
 
 

@@ -21,7 +21,6 @@ from sightline.serving.streams.messages import Opened
 from sightline.serving.streams.stream_statistics import StatisticsView
 
 SILENCE_S = 60.0  # after so long without a byte a connection counts as broken: a server says something every 15 s
-READ_BYTES = 1 << 16
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,10 +186,3 @@ class Following:
             return msgspec.json.decode(data, type=StreamEvent) if data else None
         except (msgspec.DecodeError, RecursionError) as error:
             raise doubt_server(self._url, error) from error
-
-
-def read_pieces(path: Path) -> Iterator[bytes]:
-    """A file's bytes."""
-    with path.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            yield piece
