@@ -112,9 +112,14 @@ def sweep_inference(
         )
         check_network(networks[0], manifest, next(pictures.iterate_blocks(1, 1)).batches[0].inputs)
         on_done = make_counter(sum(request.batch_sizes) * request.iterations * len(networks), on_progress)
-        sizes, iterations = request.batch_sizes, request.iterations
         rows = measure_rows(
-            networks, pictures, judge, input_name=setting.spec.name, batch_sizes=sizes, iterations=iterations, on_done=on_done
+            networks,
+            pictures,
+            judge,
+            input_name=setting.spec.name,
+            batch_sizes=request.batch_sizes,
+            iterations=request.iterations,
+            on_done=on_done,
         )
     host, load = describe_host(), watch.close()
     told += _tell_load(load, int(str(host["cores"])))

@@ -120,35 +120,18 @@ def measure_rows(
 
     Returns: rows by network, then batch size.
     """
-    rows = [
-        measure_batch_size(
-            networks, pictures, judge, input_name=input_name, batch_size=batch_size, iterations=iterations, on_done=on_done
-        )
-        for batch_size in batch_sizes
-    ]
+    rows = []
+    for batch_size in batch_sizes:
+        with ExitStack() as stack:
+            tallies = []
+            for network in networks:
+                watch = Stopwatch()
+                session = stack.enter_context(closing(network.open()))
+                tallies.append(Tally(network, session, input_name, judge, run_s=watch.wall_s))
+            for turn, block in enumerate(pictures.iterate_blocks(batch_size, iterations)):
+                first = turn % len(tallies)
+                for tally in tallies[first:] + tallies[:first]:
+                    tally.take_turn(block)
+                    on_done(batch_size, batch_size * len(block.batches))
+            rows.append([tally.sum_up(batch_size, len(pictures)) for tally in tallies])
     return [row for same_network in zip(*rows, strict=True) for row in same_network]
-
-
-def measure_batch_size(
-    networks: Sequence[SweepNetwork],
-    pictures: SweepPictures,
-    judge: Judge,
-    *,
-    input_name: str,
-    batch_size: int,
-    iterations: int,
-    on_done: Callable[[int, int], None],
-) -> list[SweepRow]:
-    """One row for each network."""
-    with ExitStack() as stack:
-        tallies = []
-        for network in networks:
-            watch = Stopwatch()
-            session = stack.enter_context(closing(network.open()))
-            tallies.append(Tally(network, session, input_name, judge, run_s=watch.wall_s))
-        for turn, block in enumerate(pictures.iterate_blocks(batch_size, iterations)):
-            first = turn % len(tallies)
-            for tally in tallies[first:] + tallies[:first]:
-                tally.take_turn(block)
-                on_done(batch_size, batch_size * len(block.batches))
-        return [tally.sum_up(batch_size, len(pictures)) for tally in tallies]
