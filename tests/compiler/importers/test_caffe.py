@@ -11,7 +11,6 @@ from import_checks import NETWORKS, SHARED, assert_agrees, input_shape, need, re
 
 from sightline.compiler.importers.caffe.importer import CaffeImporter
 from sightline.compiler.importers.importer import ImportOptions
-from sightline.compiler.importers.table import load_importer
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.imaging.files.reading import read_image
 
@@ -160,7 +159,7 @@ def test_a_prototxt_saved_as_text_is_recognised(tmp_path):
 
 def test_files_are_detected_by_name_and_first_bytes(tmp_path):
     prototxt = make_small(tmp_path)
-    importer = load_importer("caffe")
+    importer = CaffeImporter()
     assert importer.detect(prototxt)
     assert importer.detect(tmp_path / "net.caffemodel")
     (tmp_path / "solver.prototxt").write_text('net: "net.prototxt"\nbase_lr: 0.01\n')

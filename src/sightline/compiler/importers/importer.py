@@ -126,7 +126,7 @@ class Importer(Protocol):
         ...
 
     def missing(self) -> str | None:
-        """What must be installed before `read` can work, as one line naming the extra, or None."""
+        """What must be installed besides onnx before `read` can work, as one line naming the extra, or None."""
         ...
 
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:

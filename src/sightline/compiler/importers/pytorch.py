@@ -45,7 +45,7 @@ class PytorchImporter:
 
     def missing(self) -> str | None:
         """What must be installed, or None."""
-        return None if all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")) else MISSING
+        return None if all(importlib.util.find_spec(name) for name in ("torch", "onnxscript")) else MISSING
 
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
         """Read the network. Raises: InvalidInput, NotFound, Unsupported."""

@@ -29,14 +29,6 @@ NETWORK_SUFFIXES = {
 MISSING = "reading networks needs onnx; pip install 'sightline[compile]'"
 
 
-def load_importer(name: str) -> "Importer":
-    """Import an importer. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
-    importer = _make_importer(name)
-    if missing := importer.missing():
-        raise MissingPackage(missing)
-    return importer
-
-
 def find_importer(path: Path) -> "Importer | None":
     """The importer whose files look like this one, whether or not its packages are installed; None when none does.
 
@@ -55,12 +47,12 @@ def choose_importer(path: Path, framework: str = "auto") -> "Importer":
         raise NotFound(f"no network file {path}; check the path")
     if not can_read_networks():
         raise MissingPackage(MISSING)
-    if framework != "auto":
-        return load_importer(framework)
-    importer = find_importer(path)
+    importer = find_importer(path) if framework == "auto" else _make_importer(framework)
     if importer is None:
         raise Unsupported(f"{path} is a network of none of {', '.join(IMPORTERS)}; name its framework")
-    return load_importer(importer.name)
+    if missing := importer.missing():
+        raise MissingPackage(missing)
+    return importer
 
 
 def can_read_networks() -> bool:

@@ -4,7 +4,6 @@ The graph ends at the raw maps that [yolo] or [region] layers read; what these l
 lie side by side under one stem, unless the weights are named.
 """
 
-import importlib.util
 import struct
 from pathlib import Path
 
@@ -48,8 +47,6 @@ class DarknetImporter:
 
     def missing(self) -> str | None:
         """What must be installed, or None."""
-        if importlib.util.find_spec("onnx") is None:
-            return "onnx is not installed; pip install 'sightline[compile]'"
         import cv2
 
         if not hasattr(cv2.dnn, "readNetFromDarknet"):

@@ -45,7 +45,7 @@ class KerasImporter:
 
     def missing(self) -> str | None:
         """What must be installed, or None."""
-        if all(importlib.util.find_spec(name) for name in ("onnx", "h5py", "keras")) and find_backend() is not None:
+        if all(importlib.util.find_spec(name) for name in ("h5py", "keras")) and find_backend() is not None:
             return None
         return "Keras models need h5py, keras and TensorFlow or PyTorch; pip install 'sightline[keras,tensorflow]'"
 

@@ -36,9 +36,7 @@ class OpenvinoImporter:
 
     def missing(self) -> str | None:
         """What must be installed, or None."""
-        if importlib.util.find_spec("openvino") is None:
-            return "OpenVINO is not installed; pip install openvino"
-        return None if importlib.util.find_spec("onnx") else "onnx is not installed; pip install 'sightline[compile]'"
+        return None if importlib.util.find_spec("openvino") else "OpenVINO is not installed; pip install openvino"
 
     def read(self, path: Path, options: ImportOptions) -> ImportedGraph:
         """Read either of the two files. Raises: InvalidInput, NotFound, Unsupported as in `Importer.read`."""
