@@ -3,7 +3,7 @@
 Nothing is imported until it is asked for. `DIALS` gives "fast" and "accurate" of each task their network.
 """
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, NamedTuple
 
 from sightline.core.errors import InvalidInput, NotFound
@@ -91,8 +91,7 @@ def build_network(task: Task, name: str, category_count: int, width: int, height
     own_reasons = row is TIMM_ROW  # to refuse a size: with patches of 14 pixels 518 is right and 512 is not
     if not own_reasons and (width % row.multiple or height % row.multiple or min(width, height) < row.multiple):
         raise InvalidInput(f"{name} takes sizes that are multiples of {row.multiple}, got {width} x {height}; round them")
-    module, function = row.builder.split(":")
-    builder = getattr(import_module(module), function)
+    builder = resolve_name(row.builder)
     arguments = (task, category_count, width, height)
     network: Network = builder(name, *arguments) if row is TIMM_ROW else builder(*arguments)
     return network

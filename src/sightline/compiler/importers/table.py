@@ -1,9 +1,9 @@
 """Importers by name, in the order their `detect` is asked. A new framework is a file or folder here and a row."""
 
-import importlib
 import importlib.util
+import pkgutil
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sightline.core.errors import MissingPackage, NotFound, Unsupported
 
@@ -63,5 +63,5 @@ def can_read_networks() -> bool:
 def _make_importer(name: str) -> "Importer":
     if name not in IMPORTERS:
         raise NotFound(f"expected a framework of {', '.join(IMPORTERS)}, got {name!r}")
-    module_name, _, class_name = IMPORTERS[name].partition(":")
-    return cast("Importer", getattr(importlib.import_module(module_name), class_name)())
+    importer: Importer = pkgutil.resolve_name(IMPORTERS[name])()
+    return importer

@@ -1,7 +1,6 @@
 """Quantisers by name, in the order they are tried. A new method is one file here and one row in this table."""
 
-import importlib
-from typing import cast
+import pkgutil
 
 from sightline.compiler.quantisers.quantiser import Quantiser
 from sightline.core.errors import MissingPackage, NotFound
@@ -30,8 +29,7 @@ def load_quantiser(name: str) -> Quantiser:
     """Import a quantiser. Raises: NotFound for an unknown name, MissingPackage when its package is not installed."""
     if name not in QUANTISERS:
         raise NotFound(f"expected a quantiser of {', '.join(QUANTISERS)}, got {name!r}")
-    module_name, _, class_name = QUANTISERS[name].partition(":")
-    quantiser = cast(Quantiser, getattr(importlib.import_module(module_name), class_name)())
+    quantiser: Quantiser = pkgutil.resolve_name(QUANTISERS[name])()
     if missing := quantiser.missing():
         raise MissingPackage(missing)
     return quantiser
