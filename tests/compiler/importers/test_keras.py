@@ -111,8 +111,6 @@ def test_resnet8_agrees_with_keras(tmp_path: Path) -> None:
         os.kill(imported.source._process.pid, signal.SIGKILL)
         with pytest.raises(Exhausted, match="ended with code"):
             imported.source.run(batch[:1])
-    with pytest.raises(InvalidInput, match="closed"):
-        imported.source.run(batch[:1])
 
 
 @pytest.mark.slow  # starts Keras

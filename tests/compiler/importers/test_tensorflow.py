@@ -126,8 +126,6 @@ def test_layers_can_be_asked_of_tensorflow(networks: Path, tmp_path: Path) -> No
     cut = import_file(SAMPLENET / "samplenet.pb", outputs=("relu_conv1", "max_pool"))
     for name, values in run_graph(cut.graph, batch, tmp_path).items():
         assert np.abs(values - found[name]).max() < MAX_ERROR * np.abs(found[name]).max()
-    with pytest.raises(InvalidInput, match="closed"):
-        imported.source.run(batch)
 
 
 @pytest.mark.slow

@@ -67,11 +67,10 @@ class SourceProcess:
     def ask(self, request: dict[str, Any], batch: np.ndarray) -> Message:
         """The answer for a batch, laid out as the framework wants it; it is sent as float32.
 
-        Raises: InvalidInput where the framework refuses it, or after `close`; Exhausted when the process died or was too slow.
+        Raises: InvalidInput where the framework refuses it; Exhausted when the process died or was too slow.
         """
         pipe = self._process.stdin
-        if pipe is None or pipe.closed:
-            raise InvalidInput("the source network is closed; import the file again")
+        assert pipe is not None
         watch = threading.Timer(self._run_timeout_s, self._process.kill)
         watch.start()  # a child that is stuck does not read either
         try:

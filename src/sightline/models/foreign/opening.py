@@ -71,17 +71,14 @@ class TorchSource:
     ) -> None:
         self.engine = f"torch {torch.__version__}"
         self.layers = dict(layers or {})
-        self._run: Callable[[Tensor], Any] | None = run
+        self._run = run
         self._look = look
         self._batches = batches
         self.rows: dict[str, tuple[int, ...]] = {}
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs `(N, ...)` float32 by name, for a batch `(N, C, H, W)` float32. Raises: InvalidInput once closed."""
-        run = self._run
-        if run is None:
-            raise InvalidInput("expected an open source network, got one that was closed; import the file again")
-        found = self._collect(batch, run)
+        """Outputs `(N, ...)` float32 by name, for a batch `(N, C, H, W)` float32."""
+        found = self._collect(batch)
         wanted = self.rows or found
         inner = self.run_layers(batch, [name for name in wanted if name not in found])
         return {name: (found | inner)[name] for name in wanted}
@@ -102,14 +99,14 @@ class TorchSource:
 
     def close(self) -> None:
         """Free the network."""
-        self._run = self._look = None
+        del self._run, self._look
 
-    def _collect(self, batch: np.ndarray, run: Callable[[Tensor], Any]) -> dict[str, np.ndarray]:
+    def _collect(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         parts = []
         with torch.inference_mode():
             for part, count in self._split(batch):
                 try:
-                    returned = run(part)
+                    returned = self._run(part)
                 except UNREADABLE as error:
                     raise InvalidInput(f"the network does not take this batch: {first_line(error)}") from error
                 parts.append({name: to_numpy(values)[:count] for name, values in name_outputs(returned).items()})

@@ -47,9 +47,7 @@ class OpencvNetwork:
         self._outputs = tuple(tensors[value].name for value in outputs)
         text = write_deploy_text(network, layers, tensors)
         try:
-            self._net: cv2.dnn.Net | None = cv2.dnn.readNetFromCaffe(
-                np.frombuffer(text.encode(), np.uint8), np.frombuffer(caffemodel, np.uint8)
-            )
+            self._net = cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8), np.frombuffer(caffemodel, np.uint8))
         except cv2.error as error:
             raise InvalidInput(f"OpenCV cannot read this Caffe network: {_one_line(error)}") from error
         self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
@@ -75,11 +73,9 @@ class OpencvNetwork:
 
     def close(self) -> None:
         """Free the network."""
-        self._net = None
+        del self._net
 
     def _forward(self, picture: np.ndarray, layer_names: Sequence[str]) -> dict[str, Sequence[np.ndarray]]:
-        if self._net is None:
-            raise InvalidInput("this source network is closed; import the file again")
         try:
             self._net.setInput(np.ascontiguousarray(picture, np.float32))
             return dict(zip(layer_names, self._net.forwardAndRetrieve(layer_names), strict=True))

@@ -34,7 +34,7 @@ class OnnxSource:
         import onnxruntime
 
         self.engine = f"onnxruntime {onnxruntime.__version__} (unoptimised)"
-        self._model: onnx.ModelProto | None = model
+        self._model = model
         self._input_name, self._batch, self._rows = input_name, batch, dict(rows)
         self._session: Any = None
 
@@ -47,7 +47,7 @@ class OnnxSource:
 
     def run_layers(self, batch: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Tensors of these names as the file computes them; those it lacks, or without a row for each picture, are left out."""
-        known = {name for node in self._need_model().graph.node for name in node.output}
+        known = {name for node in self._model.graph.node for name in node.output}
         wanted = [name for name in dict.fromkeys(names) if name in known]
         if not wanted:
             return {}
@@ -62,24 +62,18 @@ class OnnxSource:
 
     def close(self) -> None:
         """Free the session and the file's weights."""
-        self._session = self._model = None
-
-    def _need_model(self) -> onnx.ModelProto:
-        if self._model is None:
-            raise InvalidInput("expected an open source network, got one that was closed; import the file again")
-        return self._model
+        del self._session, self._model
 
     def _open(self, outputs: Sequence[str] | Mapping[str, object]) -> Any:
         """A session that ends at these tensors and asks for the picture alone; its nodes may share names in the file."""
-        model = self._need_model()
-        shown = expose_tensors(model, outputs, keep_outputs=True)
+        shown = expose_tensors(self._model, outputs, keep_outputs=True)
         wanted = [value for value in shown.graph.output if value.name in outputs]
         del shown.graph.output[:]
         shown.graph.output.extend(wanted)
         drop_dead_nodes(shown)
         drop_unread_inputs(shown)
         name_nodes(shown)
-        shown.ir_version = min(model.ir_version, NEWEST_RUN_IR)
+        shown.ir_version = min(self._model.ir_version, NEWEST_RUN_IR)
         try:
             return open_unoptimised(shown)
         except find_engine_errors() as error:

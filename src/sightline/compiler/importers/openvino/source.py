@@ -28,30 +28,29 @@ class OpenvinoSource:
 
         self.engine = f"openvino {str(openvino.__version__).split('-')[0]}"
         self.is_own_framework = is_own_framework
-        self._converted: ConvertedModel | None = converted
+        self._converted = converted
         self._compiled: Any = None
 
     def run(self, batch: np.ndarray) -> Tensors:
         """Outputs for a batch `(N, C, H, W)` float32. Raises: InvalidInput when OpenVINO cannot run the file."""
-        converted = self._get_converted()
         if self._compiled is None:
-            self._compiled = _compile(converted.model)
+            self._compiled = _compile(self._converted.model)
         arrays = _infer(self._compiled, self._lay_out(batch))
         return {
             name: array.transpose(TO_NCHW) if is_nhwc else array
-            for (name, is_nhwc), array in zip(converted.outputs, arrays, strict=True)
+            for (name, is_nhwc), array in zip(self._converted.outputs, arrays, strict=True)
         }
 
     def run_layers(self, batch: np.ndarray, names: Sequence[str]) -> Tensors:
         """The tensors of these names; those the file does not have are left out."""
         import openvino
 
-        model = self._get_converted().model.clone()
+        model = self._converted.model.clone()
         known = {}
         for node in model.get_ordered_ops():
             if node.get_type_name() not in ("Constant", "Result", "Parameter"):
                 known[str(node.get_friendly_name())] = node
-        final = {name for name, _ in self._get_converted().outputs} & set(names)
+        final = {name for name, _ in self._converted.outputs} & set(names)
         found = {name: values for name, values in self.run(batch).items() if name in final} if final else {}
         wanted = [name for name in names if name in known and name not in final]
         if not wanted:
@@ -62,18 +61,12 @@ class OpenvinoSource:
 
     def close(self) -> None:
         """Free the model."""
-        self._compiled = self._converted = None
-
-    def _get_converted(self) -> ConvertedModel:
-        if self._converted is None:
-            raise InvalidInput("this source network is closed; import the file again")
-        return self._converted
+        del self._compiled, self._converted
 
     def _lay_out(self, batch: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 -> the file's layout and type."""
-        converted = self._get_converted()
-        laid_out = batch.transpose(TO_NHWC) if converted.picture.nhwc else batch
-        kind = NUMBER_TYPES[get_type(converted.model.inputs[0])]
+        laid_out = batch.transpose(TO_NHWC) if self._converted.picture.nhwc else batch
+        kind = NUMBER_TYPES[get_type(self._converted.model.inputs[0])]
         return np.ascontiguousarray(laid_out.astype(kind, copy=False))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from sightline.compiler.importers.graph_writer import TO_NCHW, TO_NHWC
 from sightline.compiler.importers.importer import Tensors
 from sightline.compiler.importers.source_process import SourceProcess, find_version
-from sightline.core.errors import InvalidInput
 
 PACKAGES = ("tensorflow", "tensorflow-cpu")
 
@@ -34,7 +33,6 @@ class TensorflowSource:
         self._arguments += [signature] if signature else []
         self._name, self._nhwc, self._outputs, self._layers = path.name, nhwc, tuple(outputs), layers
         self._process: SourceProcess | None = None
-        self._is_closed = False
 
     def run(self, batch: np.ndarray) -> Tensors:
         """Outputs for a batch `(N, C, H, W)` float32. Raises: InvalidInput if TensorFlow refuses it, Exhausted if it died."""
@@ -56,14 +54,11 @@ class TensorflowSource:
 
     def close(self) -> None:
         """End the process."""
-        self._is_closed = True
         if self._process is not None:
             self._process.close()
 
     def _ask(self, batch: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
         """The tensors of these names, in TensorFlow's layout."""
-        if self._is_closed:
-            raise InvalidInput("the source network is closed; import the file again")
         if self._process is None:
             self._process = SourceProcess("TensorFlow", self._name, self._arguments, "save it again")
         _, arrays = self._process.ask({"names": list(names)}, batch.transpose(TO_NHWC) if self._nhwc else batch)
