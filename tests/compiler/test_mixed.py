@@ -13,7 +13,7 @@ from sightline.compiler.quantisers.mixed import MixedQuantiser, MixedWideQuantis
 from sightline.compiler.quantisers.plans import Plan, make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide
-from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, make_range, observe
+from sightline.compiler.quantisers.ranges import TensorStatistics, choose_clipped, choose_whole, collect_statistics, make_range
 from sightline.compiler.quantisers.rounding import round_weights
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.runtime.backend import SessionOptions
@@ -74,8 +74,8 @@ def plan_whole(model: onnx.ModelProto) -> Plan:
     return make_plan(equalised, "x", make_samples(), convolutions, ranges)
 
 
-def look(model: onnx.ModelProto) -> dict[str, Seen]:
-    return observe(model, "x", make_samples(), [one.source for one in list_convolutions(model)])
+def look(model: onnx.ModelProto) -> dict[str, TensorStatistics]:
+    return collect_statistics(model, "x", make_samples(), [one.source for one in list_convolutions(model)])
 
 
 def test_convolutions_are_listed_with_what_they_read() -> None:
@@ -103,7 +103,7 @@ def test_places_and_mean_patch_are_those_of_a_slow_loop() -> None:
 def test_a_range_steps_over_a_rare_extreme_but_not_over_what_is_common() -> None:
     rng = np.random.default_rng(0)
     common = np.abs(rng.normal(size=(4, 50000))).astype(np.float32)
-    seen = Seen(np.zeros(4), np.full(4, 9.0), np.minimum(common, 3), (1, 1))  # 9 came once, no sample held it
+    seen = TensorStatistics(np.zeros(4), np.full(4, 9.0), np.minimum(common, 3), (1, 1))  # 9 came once, no sample held it
     assert choose_whole(seen).scale == pytest.approx(9 / 255)
     assert 2.9 / 255 < choose_clipped(seen).scale < 3.7 / 255
 
@@ -131,13 +131,13 @@ def test_an_empty_filter_rounds_to_zeros() -> None:
 
 def test_channels_that_only_a_depthwise_convolution_reads_become_equal() -> None:
     values = np.array([[1.0, -2.0], [8.0, 4.0]], np.float32)
-    factors = balance(Seen(values.min(1), values.max(1), values, (1, 2)), [np.ones((2, 1, 3, 3))], [2])
+    factors = balance(TensorStatistics(values.min(1), values.max(1), values, (1, 2)), [np.ones((2, 1, 3, 3))], [2])
     np.testing.assert_allclose(factors, [0.5, 2.0], rtol=1e-3)  # 2 : 8 around their geometric mean 4
 
 
 def test_a_dead_channel_is_left_alone() -> None:
     values = np.array([[0.0, 0.0], [8.0, 4.0]], np.float32)
-    factors = balance(Seen(values.min(1), values.max(1), values, (1, 2)), [np.ones((4, 2, 1, 1))], [1])
+    factors = balance(TensorStatistics(values.min(1), values.max(1), values, (1, 2)), [np.ones((4, 2, 1, 1))], [1])
     assert factors.tolist() == pytest.approx([1.0, 1.0])
 
 

@@ -15,7 +15,7 @@ from sightline.compiler.openvino_files import make_model_info, write_ir
 from sightline.compiler.pictures import PreparedSamples, choose_pictures, draw_noise
 from sightline.compiler.quantisers.nncf_control import run_batches
 from sightline.compiler.quantisers.quantiser import Guide
-from sightline.compiler.quantisers.ranges import observe
+from sightline.compiler.quantisers.ranges import collect_statistics
 from sightline.compiler.quantisers.table import QUANTISERS, load_quantiser
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
@@ -176,7 +176,7 @@ def test_ranges_are_seen_in_files_that_one_engine_refuses(model: Path, version: 
         load_backend("onnxruntime").open(int8, SessionOptions("int8")).infer({"images": samples[0]})
     graph = load_graph(int8)
     last = [node for node in graph.graph.node if node.op_type == "Conv"][-1].output[0]
-    seen = observe(graph, "images", samples, [last])[last]
+    seen = collect_statistics(graph, "images", samples, [last])[last]
     assert seen.values.shape[0] == len(seen.low) == 32
     assert (seen.low <= seen.high).all()
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from sightline.compiler.quantisers.convolutions import Convolution, list_convolutions, read_constants, replace_constants
-from sightline.compiler.quantisers.ranges import Seen
+from sightline.compiler.quantisers.ranges import TensorStatistics
 
 HOMOGENEOUS = {"Relu", "LeakyRelu"}
 STRENGTH = 0.5  # share of the activations in the balance with the weights
@@ -23,22 +23,22 @@ LEAST_SHARE = 1e-4  # a channel below this share of the largest is dead: nothing
 LARGEST_FACTOR = 1000.0
 
 
-def equalise(model: onnx.ModelProto, seen: dict[str, Seen]) -> onnx.ModelProto:
-    """A copy that computes the same; `seen`, of the inputs of its convolutions, is brought along, in place."""
+def equalise(model: onnx.ModelProto, statistics: dict[str, TensorStatistics]) -> onnx.ModelProto:
+    """A copy that computes the same; the `statistics` of its convolutions' inputs are changed with it, in place."""
     copy = deepcopy(model)
     convolutions = list_convolutions(copy)
     constants = dict(read_constants(copy, [name for one in convolutions for name in (one.weight, one.bias)]))
     for producer, tensor, readers in find_links(copy, convolutions):
-        if tensor not in seen:
+        if tensor not in statistics:
             continue
-        factors = balance(seen[tensor], [constants[one.weight] for one in readers], [one.groups for one in readers])
+        factors = balance(statistics[tensor], [constants[one.weight] for one in readers], [one.groups for one in readers])
         constants[producer.weight] = constants[producer.weight] / factors[:, None, None, None]
         if producer.bias:
             constants[producer.bias] = constants[producer.bias] / factors
         for one in readers:
             shape = (1, -1, 1, 1) if one.groups == 1 else (-1, 1, 1, 1)
             constants[one.weight] = constants[one.weight] * factors.reshape(shape)
-        seen[tensor].divide(factors)
+        statistics[tensor].divide(factors)
     replace_constants(copy, constants)
     return copy
 
@@ -69,14 +69,14 @@ def _is_plain(model: onnx.ModelProto, one: Convolution) -> bool:
     return one.groups == 1 or (shape[0] == one.groups and shape[1] == 1)
 
 
-def balance(seen: Seen, weights: Sequence[np.ndarray], groups: Sequence[int]) -> np.ndarray:
+def balance(statistics: TensorStatistics, weights: Sequence[np.ndarray], groups: Sequence[int]) -> np.ndarray:
     """What to divide each channel by: `(C,)`, around 1.
 
     Args:
-        seen: the tensor's values.
+        statistics: the tensor's values.
         weights, groups: of the convolutions that read it.
     """
-    spread = np.percentile(np.abs(seen.values), PERCENTILE, axis=1).astype(np.float64)
+    spread = np.percentile(np.abs(statistics.values), PERCENTILE, axis=1).astype(np.float64)
     alive = spread > LEAST_SHARE * spread.max(initial=0.0)
     dense = [np.abs(one).max((0, 2, 3)) for one, count in zip(weights, groups, strict=True) if count == 1]
     factors = spread.copy()

@@ -23,7 +23,7 @@ from sightline.compiler.quantisers.equalising import equalise
 from sightline.compiler.quantisers.plans import Plan, make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
-from sightline.compiler.quantisers.ranges import Seen, choose_clipped, choose_whole, observe
+from sightline.compiler.quantisers.ranges import TensorStatistics, choose_clipped, choose_whole, collect_statistics
 from sightline.core.errors import Exhausted, InvalidInput, Unsupported
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import SessionOptions
@@ -72,11 +72,11 @@ class MixedQuantiser(Quantiser):
         convolutions = list_convolutions(model)
         if not convolutions:
             raise Unsupported(f"{self.name} cannot quantise {graph.name}: it has no convolution; another quantiser may")
-        seen = observe(model, input_name, samples, sorted({one.source for one in convolutions}))
-        equalised = equalise(model, seen)
+        statistics = collect_statistics(model, input_name, samples, sorted({one.source for one in convolutions}))
+        equalised = equalise(model, statistics)
         plans = [
             make_plan(equalised, input_name, samples, convolutions, ranges)
-            for ranges in ({name: choose(one) for name, one in seen.items()} for choose in (choose_clipped, choose_whole))
+            for ranges in ({name: choose(one) for name, one in statistics.items()} for choose in (choose_clipped, choose_whole))
         ]
         with TemporaryDirectory(prefix="sightline-mixed-") as folder:
             sides = []
@@ -89,7 +89,7 @@ class MixedQuantiser(Quantiser):
             kept = self.count_floats(len(order), lambda count: trial.is_good(order[count:]))
             choice = Choice(clips, frozenset(order[:kept]), trial.score(order[kept:]))
         save_graph(write_qdq(trial.plan, [one.name for one in convolutions if one.name not in choice.floats]), out)
-        return self._describe(convolutions, seen, choice, len(samples))
+        return self._describe(convolutions, statistics, choice, len(samples))
 
     def count_floats(self, total: int, is_good: Callable[[int], bool]) -> int:
         """How many of all convolutions stay in float. Args: is_good: whether so many are enough."""
@@ -108,9 +108,9 @@ class MixedQuantiser(Quantiser):
         return sorted(found, key=lambda name: -found[name]) + [one.name for one in convolutions if one.name not in found]
 
     def _describe(
-        self, convolutions: Sequence[Convolution], seen: Mapping[str, Seen], best: Choice, images: int
+        self, convolutions: Sequence[Convolution], statistics: Mapping[str, TensorStatistics], best: Choice, images: int
     ) -> QuantiserFacts:
-        products = {one.name: count_products(one, seen) for one in convolutions}
+        products = {one.name: count_products(one, statistics) for one in convolutions}
         share = 1 - sum(products[name] for name in best.floats) / sum(products.values())
         settings: dict[str, object] = {
             "per_channel": True,
@@ -139,9 +139,9 @@ class MixedWideQuantiser(MixedQuantiser):
         return total // 3
 
 
-def count_products(convolution: Convolution, seen: Mapping[str, Seen]) -> int:
+def count_products(convolution: Convolution, statistics: Mapping[str, TensorStatistics]) -> int:
     """Multiplications of one picture, in the unit that convolutions of one network are compared in."""
-    one = seen[convolution.source]
+    one = statistics[convolution.source]
     rows, columns = count_places(convolution, *one.size)
     return rows * columns * convolution.weight_count
 

@@ -17,7 +17,7 @@ from sightline.compiler.quantisers.nncf import MOST_SAMPLES, NncfQuantiser, make
 from sightline.compiler.quantisers.plans import make_plan
 from sightline.compiler.quantisers.qdq import write_qdq
 from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, Quantiser, QuantiserFacts
-from sightline.compiler.quantisers.ranges import choose_clipped, observe
+from sightline.compiler.quantisers.ranges import choose_clipped, collect_statistics
 
 
 class NncfWholeQuantiser(Quantiser):
@@ -36,8 +36,8 @@ class NncfWholeQuantiser(Quantiser):
         if not convolutions:
             raise NothingToAdd(f"{self.continues} left no convolution of {graph.name} in float")
         samples = samples[:MOST_SAMPLES]
-        seen = observe(model, input_name, samples, sorted({one.source for one in convolutions}))
-        ranges = {name: choose_clipped(one) for name, one in seen.items()}
+        statistics = collect_statistics(model, input_name, samples, sorted({one.source for one in convolutions}))
+        ranges = {name: choose_clipped(one) for name, one in statistics.items()}
         plan = make_plan(model, input_name, samples, convolutions, ranges)
         save_graph(write_qdq(plan, [one.name for one in convolutions]), out)
         settings: dict[str, object] = {

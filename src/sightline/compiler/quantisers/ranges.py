@@ -41,7 +41,7 @@ class Range:
 
 
 @dataclass
-class Seen:
+class TensorStatistics:
     """Values of a tensor `(N, C, H, W)` on calibration pictures.
 
     Attributes:
@@ -60,22 +60,24 @@ class Seen:
         self.low, self.high, self.values = self.low / factors, self.high / factors, self.values / factors[:, None]
 
 
-def observe(model: onnx.ModelProto, input_name: str, samples: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, Seen]:
-    """Look at tensors `(1, C, H, W)` on calibration pictures, one at a time."""
+def collect_statistics(
+    model: onnx.ModelProto, input_name: str, samples: Sequence[np.ndarray], names: Sequence[str]
+) -> dict[str, TensorStatistics]:
+    """Statistics of tensors `(1, C, H, W)` over calibration pictures, which are run one at a time."""
     rng = np.random.default_rng(0)
-    found: dict[str, list[Seen]] = {}
+    found: dict[str, list[TensorStatistics]] = {}
     for tensors in run_exposed(model, input_name, samples, names):
         for name, tensor in tensors.items():
             channels = np.moveaxis(tensor, 1, 0).reshape(tensor.shape[1], -1)
             picked = rng.integers(0, channels.shape[1], min(VALUES_OF_CHANNEL, channels.shape[1]))
             size = tensor.shape[2], tensor.shape[3]
-            found.setdefault(name, []).append(Seen(channels.min(1), channels.max(1), channels[:, picked], size))
-    return {name: _join(seen) for name, seen in found.items()}
+            found.setdefault(name, []).append(TensorStatistics(channels.min(1), channels.max(1), channels[:, picked], size))
+    return {name: _join(parts) for name, parts in found.items()}
 
 
-def _join(seen: Sequence[Seen]) -> Seen:
-    low, high = np.min([one.low for one in seen], axis=0), np.max([one.high for one in seen], axis=0)
-    return Seen(low, high, np.hstack([one.values for one in seen]), seen[0].size)
+def _join(parts: Sequence[TensorStatistics]) -> TensorStatistics:
+    low, high = np.min([one.low for one in parts], axis=0), np.max([one.high for one in parts], axis=0)
+    return TensorStatistics(low, high, np.hstack([one.values for one in parts]), parts[0].size)
 
 
 def run_exposed(
@@ -95,26 +97,26 @@ def run_exposed(
                 yield {name: tensors[name] for name in names}
 
 
-def choose_clipped(seen: Seen) -> Range:
+def choose_clipped(statistics: TensorStatistics) -> Range:
     """The range of least mean error to the fourth power; it always holds 0, which pads are made of.
 
     The power clips only what is so rare that a sample of the values misses it. The square, as in the paper, clips harder: on a
     picture with smaller faces than those that calibrated, confidences fell by 0.2.
     """
-    values = seen.values.ravel()
+    values = statistics.values.ravel()
     values = values[:: -(-len(values) // VALUES_TRIED)].astype(np.float64)
-    low, high = _find_bounds(seen)
+    low, high = _find_bounds(statistics)
     tried = [make_range(low * part, high * part) for part in SHRUNK]
     return min(tried, key=lambda one: float(((one.round_trip(values) - values) ** 4).mean()))
 
 
-def choose_whole(seen: Seen) -> Range:
+def choose_whole(statistics: TensorStatistics) -> Range:
     """From the smallest to the largest value."""
-    return make_range(*_find_bounds(seen))
+    return make_range(*_find_bounds(statistics))
 
 
-def _find_bounds(seen: Seen) -> tuple[float, float]:
-    return min(0.0, float(seen.low.min())), max(0.0, float(seen.high.max()))
+def _find_bounds(statistics: TensorStatistics) -> tuple[float, float]:
+    return min(0.0, float(statistics.low.min())), max(0.0, float(statistics.high.max()))
 
 
 def make_range(low: float, high: float) -> Range:
