@@ -56,8 +56,11 @@ from sightline.runtime.devices import DEVICES, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
 CHECK_SAMPLES = 32  # pictures that the engines are compared on, and that timing uses
-EMULATED_PICTURES = 200  # that judge an emulated device: each takes up to half a second
-PLACED_PRECISIONS: tuple[FixedPrecision, ...] = ("int8", "int16")  # of an accelerator, the smallest circuit first
+EMULATED_PICTURES = 200  # validation pictures on an emulated device, which takes up to half a second for each
+PLACED_PRECISIONS: tuple[FixedPrecision, ...] = (
+    "int8",
+    "int16",
+)  # tried in this order on an accelerator: the smallest circuit first
 CPU = "cpu"
 TIMING_SECONDS = 1.0  # for one candidate with one setting, over all rounds
 
@@ -87,7 +90,7 @@ class Compilation:
         self.found = found
         self._work, self._stages, self._tuning, self._clock = work, stages, tuning, clock
         self._started = clock()
-        self._samples: Sequence[np.ndarray] = ()  # calibrate
+        self._samples: Sequence[np.ndarray] = ()  # calibration inputs
         self.check_samples: list[np.ndarray] = []
 
     def run(self) -> None:
@@ -145,7 +148,7 @@ class Compilation:
     def _find_parts(self) -> None:
         """Outputs that pack several tensors are compared part by part, where they are compared as numbers.
 
-        What rounding left of the scores of a network that came quantised is a matter of its file.
+        A network that came quantised is left out: what its rounding took from the scores, it took before the import.
         """
         found = self.found
         if not self._is_quantised_already and found.manifest.decode.head not in RANKED_HEADS | CHOSEN_HEADS | INDEX_HEADS:
@@ -177,7 +180,7 @@ class Compilation:
             self._add_int8(quantiser)
 
     def _add_int8(self, quantiser: str) -> list[Candidate]:
-        """Quantise for every engine that runs the network as it is; returns what was added."""
+        """Quantise for every engine that runs the unquantised network; returns the candidates that were added."""
         found = self.found
         if self._is_late():
             found.refusals.append(
@@ -225,7 +228,7 @@ class Compilation:
         return runnable
 
     def _check_engines(self) -> None:
-        """Each engine, in the network's own precision, against the reference on the graph as it came, before any pass."""
+        """Compare each engine, in the network's own precision, with the reference on the graph as it was before any pass."""
         self._stages.begin("checking engines")
         found = self.found
         own = {one.engine: one for one in found.candidates if one.precision == found.manifest.precision and not one.quantiser}
@@ -249,7 +252,7 @@ class Compilation:
         return check_fp32(engine, expected, actual, decode, self.found.parts)
 
     def _check_batch(self, candidate: Candidate, expected: Sequence[Tensors]) -> None:
-        """One full batch against the same pictures one by one in the reference; an engine that is wrong runs each alone."""
+        """Compare a full batch with the same pictures run alone in the reference; an engine that differs gets no batches."""
         found, batch = self.found, max(choose_batches(self.found.request.goal))
         if batch == 1 or [device.name for device in found.devices] != [CPU]:
             return
@@ -263,7 +266,7 @@ class Compilation:
             found.refusals.append(CandidateRefusal(name=f"{candidate.name}, batches of {batch}", reason=check.text))
 
     def _keep_right(self, timings: Sequence[Timing]) -> list[Timing]:
-        """Without those of batches in engines that get batches wrong."""
+        """Without the timings of batches in engines that compute batches wrong."""
         alone = {one.name for one in self.found.candidates if one.engine in self.found.alone}
         return [timing for timing in timings if timing.batch == 1 or timing.candidate not in alone]
 

@@ -1,7 +1,7 @@
-"""The Guide of a quantiser that looks at accuracy: calibration pictures prepared once, and what outputs are worth.
+"""The Guide of a quantiser that looks at accuracy: calibration pictures, prepared once, and a score for their outputs.
 
-With labels that is the task's own metric, without them the share of FP32's answers that are kept, as at the gate. They are
-calibration pictures: those that judge at the gate must not guide.
+With labels the score is the task's own metric, without them the share of FP32's answers that are kept, as at the gate. The
+pictures that judge at the gate never guide.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 
 BATCH = 8
 MOST_BYTES = 400_000_000  # of prepared pictures that are held in memory
-SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # of the confidence threshold: few pictures hold few objects near one of them
+SHIFTS = (-0.2, -0.1, 0.0, 0.1, 0.2)  # of the confidence threshold: on few pictures, too few objects lie near any single one
 Answer = Sequence[Annotation]
 Outputs = Mapping[str, np.ndarray]
 

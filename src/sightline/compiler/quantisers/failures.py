@@ -1,4 +1,4 @@
-"""Where a quantising package fails, the quantiser is refused in the package's words; a fault of ours stays to be seen."""
+"""Where a quantising package fails, the quantiser is refused in the package's words; an error of our own code is not hidden."""
 
 import traceback
 from collections.abc import Iterator

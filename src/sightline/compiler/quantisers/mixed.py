@@ -30,10 +30,10 @@ from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
 MOST_SAMPLES = 100
-RANKING_BATCHES = 2  # of the guide; noise of tensors needs few pictures, unlike answers
+RANKING_BATCHES = 2  # of the guide: noise can be measured on few pictures, unlike a score
 RANKING_SECONDS = 45.0
-CLEAR_SHARE = 0.5  # of the allowed drop: by less, scores of few pictures tell nothing, and the ranges of less noise are taken
-FLOAT_SHARE = 0.5  # of the convolutions at most; an INT8 Artifact with more in float would be none
+CLEAR_SHARE = 0.5  # of the allowed drop: a smaller gain of score means nothing on few pictures, so the clipped ranges stay
+FLOAT_SHARE = 0.5  # at most so many convolutions stay in float; with more, the Artifact would be INT8 in name only
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class MixedQuantiser(Quantiser):
         return find_fewest(int(total * FLOAT_SHARE), is_good)
 
     def _rank(self, convolutions: Sequence[Convolution], trial: "Trial") -> list[str]:
-        """Names of the convolutions, the one first that disturbs the outputs most.
+        """Names of the convolutions, by how much they disturb the outputs, the worst first.
 
-        Those that time did not suffice for come last: they stay INT8.
+        Those that there was no time for come last, so they stay INT8.
         """
         started, found = self._clock(), {}
         for one in convolutions:

@@ -21,7 +21,7 @@ from sightline.compiler.quantisers.ranges import choose_clipped, collect_statist
 
 
 class NncfWholeQuantiser(Quantiser):
-    """Goes on where `nncf` ended: what is still in float is rounded by its own ranges, biases corrected."""
+    """Goes on from the file of `nncf`: quantises the convolutions still in float, with bias correction."""
 
     name = "nncf-whole"
     description = "as `nncf`, with INT8 also in the convolutions of squeeze-and-excitation blocks, which `nncf` leaves in float"

@@ -1,4 +1,4 @@
-"""All that a network needs to be quantised in any of its convolutions: ranges of what they read, and their rounded weights."""
+"""What it takes to quantise any of a network's convolutions: the ranges of their inputs, and their rounded weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def make_plan(
     convolutions: Sequence[Convolution],
     ranges: Mapping[str, Range],
 ) -> Plan:
-    """Round the weights of every convolution, with the biases that its own inputs on pictures ask for."""
+    """Round the weights of every convolution, and correct its bias by what it reads on pictures."""
     plain: dict[str, np.ndarray] = {}
     after: dict[str, np.ndarray] = {}
     for tensors in run_exposed(model, input_name, samples, list(ranges)):

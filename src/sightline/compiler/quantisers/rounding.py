@@ -1,4 +1,4 @@
-"""Weights rounded filter by filter, and the bias that takes back what rounding shifts on average.
+"""Weights rounded filter by filter, and a bias correction for what rounding shifts on average.
 
 Rounded inputs and weights move the mean of each output channel; the shift, measured on pictures, goes into the bias (bias
 correction: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", §4.2, with measured

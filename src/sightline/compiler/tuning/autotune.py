@@ -23,8 +23,8 @@ from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, Tensors
 
 ROUNDS = 5
-SCREENING_ROUNDS = 2  # all take part in these
-STILL_OPEN = 0.6  # of the best score so far: what is below it is out after the screening, but the best of each candidate
+SCREENING_ROUNDS = 2  # in which every entrant takes part
+STILL_OPEN = 0.6  # of the best score: after the screening only what reaches it goes on, and the best setting of each candidate
 WARM_UPS = 2
 BATCHES = (1, 8)
 MEMORY_FACTOR = 4  # an open session needs about so many times the bytes of its files
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one turn measured: `busy_ms` of each inference, all streams busy; `latency_ms` is None with several of either."""
+    """What one turn measured: `busy_ms` of each inference, all streams busy; `latency_ms` only of one stream and picture."""
 
     throughput: float
     cpu_ms: float
@@ -195,7 +195,7 @@ class OpenSessions:
 
 
 def warm_up(session: Session, entrant: Entrant, input_name: str, inputs: Sequence[np.ndarray]) -> None:
-    """Inferences that do not count: they compile the shape at first, and fill caches that others have used since."""
+    """Inferences that do not count: the first ones compile the shape, later ones refill the caches that others have used."""
     count = (1 if entrant.turns else WARM_UPS) * entrant.setting.streams
     for batch in itertools.islice(itertools.cycle(inputs), count):
         session.infer({input_name: batch})
@@ -211,7 +211,7 @@ def take_turn(
 ) -> Turn:
     """One turn: how many pictures pass, then how long each inference takes.
 
-    Args: is_promised: a latency was asked for: half of the time is for it, as it is with a lone picture; else a quarter.
+    Args: is_promised: a latency was promised, so half of the time goes to it, as with one stream and picture; else a quarter.
     """
     is_alone = setting.streams == 1 and setting.batch == 1
     window = seconds * (0.5 if is_alone or is_promised else 0.75)
@@ -241,7 +241,7 @@ def measure_stream(session: Session, input_name: str, samples: Sequence[np.ndarr
 def measure_busy_ms(
     session: Session, input_name: str, samples: Sequence[np.ndarray], streams: int, seconds: float
 ) -> tuple[float, ...]:
-    """Milliseconds of each inference with every stream busy and nothing waiting, where a batch more would wait as long again.
+    """Milliseconds of each inference with every stream busy and none queued behind them, which would wait as long again.
 
     Args: streams: so many callers, each of whom gives the next batch when it has its answer.
     """

@@ -1,4 +1,4 @@
-"""The desk a Caffe layer is written at: what it reads, with shapes, its weights, and the ONNX graph it adds nodes to.
+"""One Caffe layer while it is written: what it reads, with shapes, its weights, and the ONNX graph it adds nodes to.
 
 Shapes are those of one picture: the batch axis is never counted, so nothing can bake a batch size in. Caffe counts axes with
 the batch as axis 0; `axis` translates and refuses a layer that would mix pictures.

@@ -1,8 +1,8 @@
 """What each converter function of `openvino.graph` works with: the tensors made so far, constants, shapes and names.
 
 A tensor keeps the friendly name of the OpenVINO node that makes it; a node that is made of several ONNX nodes gives them names
-with a suffix. Two facts travel with tensors: that one is another one transposed, so that chains of Transpose cancel, and its
-quantisation step, by which the bias of the layer behind can be quantised.
+with a suffix. Of tensors two facts are kept: which other one it is a transpose of, so that chains of Transpose cancel, and its
+quantisation step, by which the bias of the next layer can be quantised.
 """
 
 from collections.abc import Sequence
