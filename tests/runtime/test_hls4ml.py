@@ -3,6 +3,7 @@
 Whatever needs the C++ compiler is slow: one tiny network, compiled once for all of these tests.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,6 +184,16 @@ def test_a_library_is_kept_under_all_that_shapes_it(tmp_path: Path, monkeypatch:
     assert key != make_key(network, content + b" ")
     monkeypatch.setattr(build, "RECIPE", build.RECIPE + 1)
     assert key != make_key(network, content)
+
+
+def test_what_a_killed_build_left_goes_and_a_build_that_runs_stays(tmp_path: Path) -> None:
+    left, running, whole = (tmp_path / name for name in (".0f3a.left", ".0f3a.running", "0f3a"))
+    for folder in (left / "project", running, whole):
+        folder.mkdir(parents=True)
+    for folder in (left, whole):
+        os.utime(folder, (0, 0))
+    build.remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [running, whole]
 
 
 def test_a_cache_that_others_may_write_to_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from importlib import metadata
@@ -37,6 +38,7 @@ COMPILER = "g++"
 # -O1 emulates as fast as -O3 and compiles three times as fast; without -fno-gnu-unique two networks share their static buffers.
 FLAGS = ("-O1", "-w", "-fPIC", "-shared", "-std=c++17", "-fno-gnu-unique")
 COMPILE_SECONDS = 1800
+LEFTOVER_SECONDS = 2 * COMPILE_SECONDS
 HASHES = "hashes.json"
 
 
@@ -51,9 +53,18 @@ def find_library(network: FixedNetwork, graph: bytes, plan: Plan, cache: Path) -
     make_private_folder(cache)
     entry = cache.absolute() / make_key(network, graph)
     if not _is_whole(entry):
+        remove_leftovers(cache)
         shutil.rmtree(entry, ignore_errors=True)
         _build_entry(network, plan, entry)
     return entry / f"{PROJECT_NAME}.so"
+
+
+def remove_leftovers(cache: Path) -> None:
+    """Remove what killed processes were building; a build that still runs is younger."""
+    for folder in cache.glob(".*"):
+        with contextlib.suppress(FileNotFoundError):  # its build has just ended
+            if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(folder)
 
 
 def make_key(network: FixedNetwork, graph: bytes) -> str:
