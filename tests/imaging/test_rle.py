@@ -63,3 +63,8 @@ def test_a_broken_code_is_refused(counts):
 def test_only_one_mask_at_a_time_is_encoded():
     with pytest.raises(InvalidInput, match=r"\(H, W\)"):
         encode_mask(np.zeros((2, 3, 3), bool))
+
+
+def test_a_code_that_ends_within_a_number_is_refused_though_what_is_there_would_fill_the_mask():
+    with pytest.raises(InvalidInput, match="run-length string"):
+        decode_mask(MaskRle(height=2, width=499, counts="6o"))  # 6 + 31 * 32 = 998, and more was to follow

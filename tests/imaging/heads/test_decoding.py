@@ -64,7 +64,9 @@ def test_sigmoid_gives_every_category_above_the_threshold():
 
 def test_an_argument_overrides_the_threshold_of_the_spec():
     assert decode("sigmoid", [[0.0, 0.0, 0.0]], threshold=0.6) == [[]]
-    assert len(decode("sigmoid", [[0.0, 0.0, 0.0]], threshold=0.4)[0]) == 3
+    for least in (0.4, 0.5):  # each is 1 / 2
+        assert len(decode("sigmoid", [[0.0, 0.0, 0.0]], threshold=least)[0]) == 3
+    assert len(decode("probabilities", [[0.5, 0.25, 0.25]], threshold=0.25)[0]) == 3
 
 
 def one_hot(label_map: np.ndarray, height: float = 8.0) -> np.ndarray:
@@ -137,6 +139,13 @@ def test_classes_left_out_early_never_win(seed):
     labels = sum(corner * weight for corner, weight in zip(corners, weights, strict=True)).argmax(axis=0)
     wrong = sum((decode_mask(one.mask) & (labels != many.index(one.category))).sum() for one in answers)
     assert wrong <= 0.02 * labels.size  # OpenCV interpolates on a grid of 1/32 pixel
+
+
+@pytest.mark.parametrize(("threshold", "found"), [(0.5, 1), (0.51, 0)])
+def test_a_mask_is_kept_from_the_threshold_on(threshold, found):
+    logits = np.full((1, 3, 4, 4), -100.0)
+    logits[:, :2] = 0.0  # two categories are equally likely: 1 / 2, and the first wins
+    assert len(decode("semantic", logits, threshold=threshold)[0]) == found
 
 
 def test_semantic_skips_the_background():
