@@ -92,12 +92,13 @@ def test_half_of_the_arithmetic_must_run_as_the_candidate_is_called(precision: P
 
 
 def test_the_limit_is_on_the_change_and_a_wide_interval_is_said() -> None:
-    assert check_accuracy(make_comparison(-0.005, -0.008, 0.001), 0.01).passed
+    narrow = check_accuracy(make_comparison(-0.005, -0.008, 0.001), 0.01)
+    assert narrow.passed and "cannot exclude" not in narrow.text
     wide = check_accuracy(make_comparison(-0.005, -0.03, 0.02), 0.01)
     assert wide.passed
     assert "cannot exclude a larger drop" in wide.text
     failed = check_accuracy(make_comparison(-0.02, -0.03, 0.01), 0.01)
-    assert not failed.passed
+    assert not failed.passed and "cannot exclude" not in failed.text
     assert "change -2.00 points (95 % interval -3.00 to +1.00), limit -1.00" in failed.text
 
 
@@ -136,6 +137,13 @@ def test_the_error_of_tensors_is_that_of_the_95th_picture_of_a_hundred() -> None
     assert comparison.low <= comparison.change <= comparison.high
     assert check_accuracy(comparison, 0.01).passed
     assert not check_accuracy(comparison, 0.009).passed
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.1, True), (0.1001, False)])
+def test_tensors_may_be_off_by_ten_times_the_drop_that_is_allowed(error: float, passed: bool) -> None:
+    comparison = msgspec.structs.replace(make_comparison(-error, -0.2, -0.05), evidence="tensors")
+    check = check_accuracy(comparison, 0.01)
+    assert (check.name, check.value, check.limit, check.passed) == ("tensors", error, 0.1, passed)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -7,6 +7,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec
 from sightline.imaging.heads.decoding import decode_outputs
+from sightline.imaging.heads.detection import select_candidates
 from sightline.imaging.resizing import letterbox_image, stretch_image
 
 CATEGORIES = Categories(["a", "b"])
@@ -234,3 +235,9 @@ def test_no_regions_give_no_boxes():
     spec = DecodeSpec(head="region_boxes", outputs=("boxes", "logits", "deltas"))
     outputs = {"boxes": np.zeros((1, 0, 4)), "logits": np.zeros((1, 0, 3)), "deltas": np.zeros((1, 0, 12))}
     assert decode_outputs(spec, outputs, [place()], CATEGORIES) == [[]]
+
+
+def test_the_best_candidates_at_or_above_the_threshold_are_chosen_in_their_order() -> None:
+    scores = np.array([0.5, 0.9, 0.1, 0.7, 0.49])
+    chosen = [select_candidates(scores, 0.5, most).tolist() for most in (1, 2, 3, 4)]
+    assert chosen == [[1], [1, 3], [0, 1, 3], [0, 1, 3]]
