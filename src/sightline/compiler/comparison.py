@@ -223,7 +223,7 @@ def compare_judged(
         return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
     agreement = find_agreement(manifest, items, baseline, candidate)
-    change = _widen(_bound(found.change), _count_judged(baseline.evaluator))
+    change = _widen(found.change, _count_judged(baseline.evaluator))
     unlabelled = compare_unlabelled(manifest, items, baseline, candidate, seed)
     comparison = CompiledComparison(
         metric=found.metric,
@@ -252,7 +252,7 @@ def compare_shown_objects(baseline: Evaluator, candidate: Evaluator, seed: int) 
     if not (isinstance(baseline, DetectionEvaluator) and isinstance(candidate, DetectionEvaluator)):
         return None
     found = compare_shown(baseline, candidate, seed=seed)
-    change = _widen(_bound(found.change), baseline.images)
+    change = _widen(found.change, baseline.images)
     before, after = baseline.shown.sum_up(), candidate.shown.sum_up()
     once = np.ones((1, baseline.images), np.int64)
     return ShownChange(
@@ -418,17 +418,12 @@ def _list_categories(
             category=name,
             baseline=float(before.per_category[0, index]),
             candidate=float(after.per_category[0, index]),
-            low=_bound(changes[name]).low,
-            high=_bound(changes[name]).high,
+            low=changes[name].low,
+            high=changes[name].high,
         )
         for index, name in enumerate(names)
         if name in changes
     )
-
-
-def _bound(change: Interval) -> Interval:
-    """A change of a metric in 0..1 lies in -1..1, also where the interval is unbounded for lack of pictures."""
-    return Interval(change.estimate, max(change.low, -1.0), min(change.high, 1.0))
 
 
 def _widen(change: Interval, images: int) -> Interval:
