@@ -9,8 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 from toy import SPEC, write_version
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import CompiledComparison, Judged, compare_judged, predict_items
+from sightline.compiler.comparison import CompiledComparison, Judged, compare_judged, compare_tensors, predict_items
 from sightline.compiler.gate import check_accuracy, check_unlabelled
+from sightline.compiler.importing.packed_outputs import Part
 from sightline.compiler.tuning.autotune import Setting
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -203,6 +204,38 @@ def test_an_interval_that_the_resamples_found_stays_as_it_is() -> None:
     assert lossy.change == pytest.approx(-1 / 3)
     assert -0.75 < lossy.low < -0.55 and -0.2 < lossy.high < 0
     assert [(one.category, one.low, one.high) for one in lossy.per_category] == [("a", lossy.low, lossy.high)]
+
+
+def test_the_error_of_a_part_by_hand_is_that_of_all_pictures_together() -> None:
+    before = [{"y": np.array([[3.0, 100.0]])}, {"y": np.array([[4.0, 100.0]])}]
+    after = [{"y": np.array([[3.3, 100.0]])}, {"y": np.array([[4.0, 100.0]])}]
+    comparison, _ = compare_tensors(before, after, seed=0, parts=[Part("y", 1, (0,)), Part("y", 1, (1,))])
+    # 0.3 of the root of 9 + 16. A quarter of the draws takes the first picture twice, 0.3 of 3, another the second twice.
+    assert (comparison.part, comparison.change) == ("y, channel 0", pytest.approx(-0.06))
+    assert (comparison.low, comparison.high) == pytest.approx((-0.1, 0.0))
+
+
+@pytest.mark.parametrize("labelled", [0, 1])
+def test_one_picture_with_labels_is_enough_to_judge_by_labels(tmp_path: Path, labelled: int) -> None:
+    version = write_version(
+        tmp_path / "data",
+        "few",
+        NAMES,
+        {"val": 2},
+        lambda place: (np.zeros((24, 24, 3), np.uint8), tuple(annotate("multilabel", "a")) if place < labelled else ()),
+    )
+    graph = write_constant(tmp_path / "net.onnx", (0.9, 0.1))
+    manifest = make_manifest("multilabel")
+    decode = msgspec.structs.replace(manifest.decode, head="sigmoid", parameters={"activated": True})
+    judged = predict_items(
+        Candidate("reference", "fp32", None, graph, graph),
+        Setting(1, 1),
+        msgspec.structs.replace(manifest, decode=decode),
+        version,
+        list(version.items("val")),
+    )
+    assert len(judged.predictions) == 2
+    assert (judged.evaluator is not None) is bool(labelled)
 
 
 def test_raw_outputs_are_those_of_each_picture_however_many_are_inferred_together(tmp_path: Path) -> None:
