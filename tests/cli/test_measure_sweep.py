@@ -41,7 +41,7 @@ def test_a_sweep_over_an_lmdb(run: Run, model: Path, lmdb: Path, workspace: Path
     with (tmp_path / "out.csv").open() as file:
         assert [row["batch_size"] for row in csv.DictReader(file)] == ["1", "4", "1", "4"]
     assert len(ran.out.splitlines()) == 1
-    assert "Final Stats" in ran.err and "measuring 100%" in ran.err
+    assert "Final Stats" in ran.err and "measuring 100 %" in ran.err
 
 
 def test_quiet_prints_the_final_stats_only(run: Run, model: Path, lmdb: Path, tmp_path: Path) -> None:

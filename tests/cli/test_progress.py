@@ -15,7 +15,7 @@ def test_plain_progress_prints_a_line_per_tenth() -> None:
         show(ProgressEvent(stage="training", progress=number / 100))
     lines = out.getvalue().splitlines()
     assert len(lines) == 11
-    assert lines[0].startswith("training 0%") and lines[-1].startswith("training 100%")
+    assert lines[0].startswith("training 0 %") and lines[-1].startswith("training 100 %")
 
 
 def test_every_message_is_printed_and_brackets_are_no_markup() -> None:
@@ -72,7 +72,7 @@ def test_name_percent_and_time_left_stay_whole_and_numbers_go_where_the_terminal
     with make_bars(Console(file=out, force_terminal=True, width=width, color_system=None)) as bars:
         LiveProgress(bars)(ProgressEvent(stage="training", progress=0.42, metrics=metrics, remaining_s=200))
     line = next(line for line in out.getvalue().splitlines()[::-1] if "training" in line)
-    assert all(part in line for part in ("training", "━", " 42%", "3 min 20 s left", *shown))
+    assert all(part in line for part in ("training", "━", " 42 %", "3 min 20 s left", *shown))
     assert not any(part in line for part in left_out)
 
 

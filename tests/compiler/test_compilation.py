@@ -85,7 +85,7 @@ def test_without_labels_a_sabotaged_quantisation_fails_too(
     model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_quantiser(monkeypatch, BrokenQuantiser)
-    with pytest.raises(GateFailed, match=r"no labels, so answers were compared with FP32's.* at least 99\.00% must be"):
+    with pytest.raises(GateFailed, match=r"no labels, so answers were compared with FP32's.* at least 99\.00 % must be"):
         compile_model(model, tmp_path / "out", drop_labels(version, tmp_path / "unlabelled"), calibration_images=16)
 
 
@@ -200,7 +200,7 @@ def test_raw_tensors_are_kept_alike(
     assert 0.5 < result.report.comparison.candidate < 1
     assert result.report.comparison.agreement > 0.95  # the cosine
     use_quantiser(monkeypatch, BrokenQuantiser)
-    with pytest.raises(GateFailed, match=r"relative error against FP32 counts: .* at most 10\.00% may be; mean cosine"):
+    with pytest.raises(GateFailed, match=r"relative error against FP32 counts: .* at most 10\.00 % may be; mean cosine"):
         compile_model(raw, tmp_path / "broken", version, calibration_images=16)
 
 

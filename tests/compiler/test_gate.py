@@ -290,7 +290,7 @@ def test_a_loss_of_shown_objects_fails_where_it_is_beyond_doubt_larger_than_the_
 def test_the_line_of_shown_objects_has_both_numbers_what_was_shown_and_the_interval() -> None:
     text = check_shown(make_shown(-0.3, -0.4, -0.2), 0.01).text
     assert "confidence 0.35 and more: FP32 990, of which 900 right, compiled 620, of which 600 right, of 1000 true" in text
-    assert "F1 90.00% FP32, 60.00% compiled: change -30.00 points (95 % interval -40.00 to -20.00)" in text
+    assert "F1 90.00 % FP32, 60.00 % compiled: change -30.00 points (95 % interval -40.00 to -20.00)" in text
 
 
 def test_a_detector_that_keeps_its_map_is_judged_by_what_it_shows_too() -> None:

@@ -19,6 +19,7 @@ from sightline.bench.subjects import BACKGROUND
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import Task, UnlabelledPixels
+from sightline.core.percent import format_percent
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.drawing import draw_annotations, draw_label
@@ -129,7 +130,7 @@ def judge_label_maps(truth: np.ndarray, predicted: np.ndarray, ignored: int) -> 
     counted = truth != ignored
     total = int(counted.sum())
     share = float(((truth != predicted) & counted).sum()) / total if total else 0.0
-    return share, f"{share:.1%} of the labelled pixels differ; truth left, prediction right"
+    return share, f"{format_percent(share, 1)} of the labelled pixels differ; truth left, prediction right"
 
 
 def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:

@@ -15,6 +15,7 @@ from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, l
 from sightline.bench.subjects import BACKGROUND
 from sightline.bench.tables import describe_interval, describe_resources
 from sightline.core.folders import write_file_atomic
+from sightline.core.percent import format_percent
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 MAX_CONFUSED = 12
@@ -93,5 +94,10 @@ def load_templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": format_number, "megabytes": format_megabytes, "metric": format_metric}
+    environment.filters |= {
+        "number": format_number,
+        "megabytes": format_megabytes,
+        "metric": format_metric,
+        "percent": format_percent,
+    }
     return environment

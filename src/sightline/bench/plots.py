@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from sightline.bench.records import STAGE_NAMES, LatencyResult, ReportContent, choose_category_metric, sort_categories
 from sightline.core.categories import shorten
+from sightline.core.percent import format_percent
 
 Content = TypeVar("Content")
 INK, MUTED, GRID, PAPER = "#1c2330", "#667085", "#e3e7ee", "#ffffff"
@@ -149,7 +150,7 @@ def _plot_confusion(axes: Axes, content: ReportContent) -> None:
         )
     if len(names) <= CELL_TEXT_LIMIT:
         for row, column in np.argwhere(shares >= 0.005):
-            axes.text(column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=8, color=INK)
+            axes.text(column, row, format_percent(shares[row, column], 0), ha="center", va="center", fontsize=8, color=INK)
     axes.set(
         xlim=(-0.5, len(names) - 0.5),
         ylim=(len(names) - 0.5, -0.5),

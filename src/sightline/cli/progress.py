@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from sightline.cli.terminal import format_duration, format_value, make_console
+from sightline.core.percent import format_percent
 from sightline.core.progress import OnProgress, ProgressEvent
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def make_bars(console: Console) -> "Progress":
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=max(4, console.width // BAR_SHARE)),
-        TaskProgressColumn(),
+        TaskProgressColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         NumbersColumn(table_column=Column(no_wrap=True, ratio=1)),
         console=console,
@@ -163,7 +164,7 @@ class PlainProgress:
         if line < self._next.get(event.stage, 0):
             return
         self._next[event.stage] = line + 1
-        percent = "" if event.progress is None else f" {event.progress:.0%}"
+        percent = "" if event.progress is None else f" {format_percent(event.progress, 0)}"
         self._print(f"{event.stage}{percent}  {format_numbers(event)}".rstrip())
 
     def _print(self, line: str) -> None:

@@ -17,6 +17,7 @@ from sightline.compiler.comparison import CompiledComparison, ShownChange
 from sightline.compiler.importing.packed_outputs import Part, find_part_error
 from sightline.compiler.report.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
+from sightline.core.percent import format_percent
 from sightline.runtime.backend import LayerRow, Tensors
 from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error, find_rms_error, split_outputs
 
@@ -112,13 +113,18 @@ def check_layers(rows: Sequence[LayerRow], precision: Precision) -> Check:
         value=share,
         limit=MIN_NAMED_SHARE,
         text=f"{count} of {total} convolution and matrix layers run in {precision.upper()}, "
-        f"at least {MIN_NAMED_SHARE:.0%} must",
+        f"at least {format_percent(MIN_NAMED_SHARE, 0)} must",
     )
 
 
 def is_kept(change: float, max_drop: float) -> bool:
     """Whether a change is no larger a drop than `max_drop`; exactly that is allowed, however it was rounded."""
     return change >= -max_drop - ROUNDING
+
+
+def say_points(found: CompiledComparison | ShownChange) -> str:
+    """A change and its interval: `+0.30 points (95 % interval -1.46 to +1.99)`."""
+    return f"{100 * found.change:+.2f} points (95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f})"
 
 
 def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
@@ -131,14 +137,13 @@ def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
         return Check(name="accuracy", passed=False, value=0.0, limit=-max_drop, text=text)
     if comparison.evidence != "labels":
         return check_sameness(comparison, max_drop)
-    change, low, high = comparison.change, comparison.low, comparison.high
+    change = comparison.change
     text = (
-        f"{comparison.metric} {comparison.baseline:.2%} FP32, {comparison.candidate:.2%} compiled on {comparison.images} "
-        f"pictures: change {100 * change:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}), "
-        f"limit {-100 * max_drop:+.2f}"
+        f"{comparison.metric} {format_percent(comparison.baseline)} FP32, {format_percent(comparison.candidate)} compiled on "
+        f"{comparison.images} pictures: change {say_points(comparison)}, limit {-100 * max_drop:+.2f}"
     )
     passed = is_kept(change, max_drop)
-    if passed and -max_drop > low:
+    if passed and -max_drop > comparison.low:
         text += f"; {comparison.images} pictures cannot exclude a larger drop than the limit"
     return Check(name="accuracy", passed=passed, value=change, limit=-max_drop, text=text)
 
@@ -157,9 +162,8 @@ def check_shown(shown: ShownChange, max_drop: float) -> Check:
     text = (
         f"objects shown, those of confidence {shown.threshold:g} and more: FP32 {shown.baseline_shown}, of which "
         f"{shown.baseline_right} right, compiled {shown.candidate_shown}, of which {shown.candidate_right} right, of "
-        f"{shown.objects} true ones; F1 {shown.baseline:.2%} FP32, {shown.candidate:.2%} compiled: change "
-        f"{100 * shown.change:+.2f} points (95 % interval {100 * shown.low:+.2f} to {100 * shown.high:+.2f}), not all of which "
-        f"may lie below {-100 * max_drop:+.2f}"
+        f"{shown.objects} true ones; F1 {format_percent(shown.baseline)} FP32, {format_percent(shown.candidate)} compiled: "
+        f"change {say_points(shown)}, not all of which may lie below {-100 * max_drop:+.2f}"
     )
     return Check(name="shown", passed=not is_beyond_doubt(shown, max_drop), value=shown.high, limit=-max_drop, text=text)
 
@@ -180,9 +184,9 @@ def check_sameness(comparison: CompiledComparison, max_drop: float, baseline: st
         )
         return Check(name="agreement", passed=False, value=0.0, limit=-max_drop, text=text)
     text = (
-        f"no labels, so answers were compared with {baseline}'s: {comparison.metric} {comparison.candidate:.2%} on "
-        f"{comparison.images} pictures (95 % interval {1 + comparison.low:.2%} to {1 + comparison.high:.2%}), at least "
-        f"{1 - max_drop:.2%} must be"
+        f"no labels, so answers were compared with {baseline}'s: {comparison.metric} {format_percent(comparison.candidate)} on "
+        f"{comparison.images} pictures (95 % interval {format_percent(1 + comparison.low)} to "
+        f"{format_percent(1 + comparison.high)}), at least {format_percent(1 - max_drop)} must be"
     )
     passed = is_kept(comparison.change, max_drop)
     return Check(name="agreement", passed=passed, value=comparison.change, limit=-max_drop, text=text)
@@ -204,8 +208,8 @@ def check_unlabelled(
     share = (lost + changed) / max(1, answers + comparison.labelled_answers)
     text = (
         f"{unlabelled.images} of the pictures have no label, so answers were compared with {baseline}'s there: "
-        f"{unlabelled.metric} {unlabelled.candidate:.2%} of {answers}; with what the labels show to be lost, up to {share:.2%} "
-        f"of all answers may be, at most {max_drop:.2%} may"
+        f"{unlabelled.metric} {format_percent(unlabelled.candidate)} of {answers}; with what the labels show to be lost, up to "
+        f"{format_percent(share)} of all answers may be, at most {format_percent(max_drop)} may"
     )
     passed = is_kept(-share, max_drop)
     remedy = "" if passed else "; label them, or leave them out"
@@ -227,9 +231,9 @@ def check_tensors(comparison: CompiledComparison, max_drop: float, baseline: str
     packed = f"{comparison.part}, one of several tensors packed into this output, is off on {images} pictures together by"
     text = (
         "outputs nobody explained, so their relative error against FP32 counts: "
-        f"{packed if comparison.part else f'95 % of {images} pictures stay below'} {error:.2%} "
-        f"(95 % interval {-comparison.high:.2%} to {-comparison.low:.2%}), at most {limit:.2%} may be; "
-        f"{comparison.agreement_name} {comparison.agreement:.4f}"
+        f"{packed if comparison.part else f'95 % of {images} pictures stay below'} {format_percent(error)} "
+        f"(95 % interval {format_percent(-comparison.high)} to {format_percent(-comparison.low)}), at most "
+        f"{format_percent(limit)} may be; {comparison.agreement_name} {comparison.agreement:.4f}"
     )
     return Check(name="tensors", passed=error <= limit, value=error, limit=limit, text=text)
 
@@ -266,7 +270,7 @@ def fail_numbers(reason: str, max_drop: float) -> Check:
 
 def note_agreement(comparison: CompiledComparison) -> Check:
     """How alike the answers are; stated, without a limit of its own."""
-    text = f"{comparison.agreement_name}: {comparison.agreement:.2%}"
+    text = f"{comparison.agreement_name}: {format_percent(comparison.agreement)}"
     return Check(name="agreement", passed=True, value=comparison.agreement, limit=None, text=text)
 
 

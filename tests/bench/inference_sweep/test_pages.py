@@ -59,7 +59,7 @@ def test_final_stats_hold_every_number_of_the_source_s_tool(content: SweepConten
     assert ["fp32", "10", "0.0750", "25.00", "20.00", "30.00", "10.00", "5.000", "25.00", "2.500", "400.0"] in lines
     assert ["int8", "1", "0.0030", "1.000", "1.000", "1.000", "0", "0", "1.000", "1.000", "1000"] in lines
     answers = next(line for line in lines if line[:3] == ["fp32", "10", "30"])
-    assert answers[3:-1] == ["6", "20", "25", "66.67%", "83.33%"]  # 4 and 5 of 6 pictures, five times
+    assert answers[3:-1] == ["6", "20", "25", "66.67", "%", "83.33", "%"]  # 4 and 5 of 6 pictures, five times
     assert "…" not in text + show(content, width=60)
     for words in ("Final Stats", "2026-11-21 08:00:00 UTC", "host a-host", "3 iterations a row", "int8 by ort-minmax"):
         assert words in text
@@ -103,7 +103,7 @@ def test_the_three_plots_are_drawn_and_differ_by_precision(content: SweepContent
         assert image.shape[0] > 400 and len(np.unique(image.reshape(-1, 3), axis=0)) > 20
         texts = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
         assert {"fp32", "int8"} <= set(texts)
-    assert "66.7%" in plots["accuracy"].svg and "83.3%" in plots["accuracy"].svg
+    assert "66.7 %" in plots["accuracy"].svg and "83.3 %" in plots["accuracy"].svg
 
 
 def test_the_whisker_of_the_accuracy_is_that_of_the_labelled_pictures(content: SweepContent) -> None:

@@ -195,7 +195,7 @@ def test_parameters_that_nothing_would_read_are_refused(model: Path, tmp_path: P
 def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:
     corners = np.array([[[0.1, 0.1, 0.4, 0.5], [0.2, 0.3, 0.9, 0.8], [0.5, 0.5, 0.4, 0.6]]])  # one of three is inverted
     check_corners(corners, "xyxy")
-    with pytest.raises(InvalidInput, match=r"got 100% that are inverted.*`head` prior_boxes"):
+    with pytest.raises(InvalidInput, match=r"got 100 % that are inverted.*`head` prior_boxes"):
         check_corners(-corners, "xyxy")
     check_corners(-corners, "cxcywh")
 

@@ -142,7 +142,7 @@ def write_near_tie(first: float) -> onnx.ModelProto:
 
 def test_near_ties_on_generated_pictures_do_not_fail_a_quantised_network(tmp_path: Path) -> None:
     imported = make_import(write_near_tie(101), GraphSource(write_near_tie(100), tmp_path), "int8")
-    with pytest.raises(ImportFailed, match=r"same class at 0\.00% of all places, limit 90%"):
+    with pytest.raises(ImportFailed, match=r"same class at 0\.00 % of all places, limit 90 %"):
         verify_import(imported, draw_batches(), "real pictures", lambda part: None)
     found = verify_import(imported, draw_batches(), "generated pictures", lambda part: None, is_generated=True)
     assert found.top1_agreement == 0

@@ -24,7 +24,7 @@ def test_of_a_segmentation_the_page_says_what_counts_as_changed_and_by_how_much_
     changed = {"task": "semantic", "comparison": comparison, "flips": [flip], "requested": {"objective": "throughput"}}
     page = render_page(msgspec.structs.replace(report, **changed), {})
     assert "On 0 of 25 pictures more than 5 % of the pixels" in page
-    assert "changed: 3.10% of the pixels" in page
+    assert "changed: 3.10 % of the pixels" in page
 
 
 def test_the_pictures_asked_for_and_those_used_have_names_of_their_own() -> None:

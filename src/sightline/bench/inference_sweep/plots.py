@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from sightline.bench.inference_sweep.records import SweepContent, SweepRow, choose_widest_rows
 from sightline.bench.plots import INK, PLOT_HEIGHT, SERIES, Plot, draw_plot
+from sightline.core.percent import format_percent
 from sightline.metrics.intervals import Z_95
 
 
@@ -68,7 +69,7 @@ def _plot_accuracy(axes: Axes, content: SweepContent) -> None:
             axes.bar(x, share * 100, width * 0.92, color=SERIES[lane % len(SERIES)], label=label)
             axes.errorbar(x, share * 100, yerr=[[(share - low) * 100], [(high - share) * 100]], color=INK, lw=1, capsize=3)
             top = (x, high * 100)
-            axes.annotate(f"{share:.1%}", top, (0, 4), textcoords="offset points", ha="center", color=INK, fontsize=8)
+            axes.annotate(format_percent(share, 1), top, (0, 4), textcoords="offset points", ha="center", color=INK, fontsize=8)
     pictures = {row.labelled_pictures for row in widest.values()}
     axes.set_xticks(range(len(kinds)), kinds)
     axes.set(ylim=(0, 124), ylabel=f"% right of {max(pictures):,} labelled pictures (whisker: 95 %)", yticks=range(0, 101, 20))

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from sightline.bench.inference_sweep.records import SweepContent, SweepRow
 from sightline.bench.tables import make_table
+from sightline.core.percent import format_percent
 
 # Short, so that every number fits into a terminal of 80 characters.
 TIME_HEADINGS = ("type", "batch", "total s", "mean", "min", "max", "range", "std", "median", "ms/pic.", "pic./s")
@@ -52,7 +53,7 @@ def format_number(value: float) -> str:
 
 def format_share(value: float | None) -> str:
     """A share 0..1 in percent, a dash for None."""
-    return "–" if value is None else f"{value:.2%}"
+    return "–" if value is None else format_percent(value)
 
 
 def format_count(value: int | None) -> str:

@@ -19,6 +19,7 @@ from sightline.bench.load.records import (
     Moment,
     ServerCost,
 )
+from sightline.core.percent import format_percent
 
 SHORTAGE_REMEDIES = {
     errno.EMFILE: "raise ulimit -Hn, or make load with more processes",
@@ -134,7 +135,10 @@ def describe_generator(results: Sequence[GeneratorResult], plan: LoadPlan, cores
     late_p99 = compute_p99(gather(results, "late_ms"))
     limits = []
     if max(cores) > MOST_CORE_SHARE:
-        limits.append(f"a generator process used {max(cores):.0%} of the one core it can use; make load with more processes")
+        limits.append(
+            f"a generator process used {format_percent(max(cores), 0)} of the one core it can use; make load with more "
+            "processes"
+        )
     if cores_shared is not None and sum(cores) > MOST_MACHINE_SHARE * cores_shared:
         limits.append(
             f"the generator used {sum(cores):.2f} of the {cores_shared} cores that the server needs too; load it from elsewhere"

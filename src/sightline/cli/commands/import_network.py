@@ -7,6 +7,7 @@ import msgspec
 
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, make_table
+from sightline.core.percent import format_percent
 
 if TYPE_CHECKING:
     from sightline.compiler.importers.importer import ImportOptions, StatedInput
@@ -140,7 +141,7 @@ def show_model(terminal: Terminal, result: "ImportResult") -> None:
     manifest = result.manifest
     identity = compute_manifest_id(manifest)
     if result.probe:
-        rows: list[list[object]] = [[row.preset, describe_spec(row.input), f"{row.score:.2%}"] for row in result.probe]
+        rows: list[list[object]] = [[row.preset, describe_spec(row.input), format_percent(row.score)] for row in result.probe]
         terminal.show(make_table(["Way of feeding", "Input", result.probe[0].metric], rows))
     for note in result.notes:
         terminal.note(note)

@@ -36,6 +36,7 @@ from sightline.core.errors import InvalidInput
 from sightline.core.folders import compute_file_hash, explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import InputSpec, ModelManifest, compute_manifest_id
+from sightline.core.percent import format_percent
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace
@@ -301,8 +302,8 @@ def check_corners(boxes: np.ndarray, order: str) -> None:
     inverted = float(np.mean((boxes[..., 2] <= boxes[..., 0]) | (boxes[..., 3] <= boxes[..., 1])))
     if inverted > MOST_INVERTED:
         raise InvalidInput(
-            f"expected boxes with corners in the order {order}, got {inverted:.0%} that are inverted; these may be offsets "
-            "from prior boxes: name `head` prior_boxes with its `head_parameters`, or raw"
+            f"expected boxes with corners in the order {order}, got {format_percent(inverted, 0)} that are inverted; these may "
+            "be offsets from prior boxes: name `head` prior_boxes with its `head_parameters`, or raw"
         )
 
 
@@ -347,8 +348,8 @@ def _complete(
     if imported.precision == "int8" and has_other_classes(verification):
         notes = [
             *notes,
-            f"same class at only {verification.top1_agreement:.2%} of all places, on pictures that show nothing the network "
-            "knows; the numbers agree, but import with `pictures` of its kind to have the classes judged",
+            f"same class at only {format_percent(verification.top1_agreement or 0.0)} of all places, on pictures that show "
+            "nothing the network knows; the numbers agree, but import with `pictures` of its kind to have the classes judged",
         ]
     source: Mapping[str, Any] = manifest.source | {
         "notes": notes,

@@ -20,6 +20,7 @@ from sightline.compiler.importers.importer import ImportedGraph
 from sightline.compiler.importing.output_heads import list_outputs
 from sightline.compiler.importing.packed_outputs import Part, find_part_error, find_parts
 from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.percent import format_percent
 from sightline.runtime.backend import SessionOptions, Tensors
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.output_error import find_index_error
@@ -176,7 +177,8 @@ def find_broken_limit(found: Verification, is_integer: bool, counts_classes: boo
     if not found.rms_relative_error < found.limit:
         return f"root mean square of the difference {found.rms_relative_error:.3g} of the output's, limit {found.limit:g}"
     if counts_classes and has_other_classes(found):
-        return f"same class at {found.top1_agreement:.2%} of all places, limit {MIN_INTEGER_AGREEMENT:.0%}"
+        least = format_percent(MIN_INTEGER_AGREEMENT, 0)
+        return f"same class at {format_percent(found.top1_agreement or 0.0)} of all places, limit {least}"
     return None
 
 
@@ -232,7 +234,7 @@ def run_layers(graph: onnx.ModelProto, batch: np.ndarray, names: Sequence[str]) 
 def describe_verification(found: Verification) -> str:
     """One line for people."""
     kind = "its own framework" if found.is_own_framework else "a second engine"
-    agreement = "" if found.top1_agreement is None else f", same class at {found.top1_agreement:.2%}"
+    agreement = "" if found.top1_agreement is None else f", same class at {format_percent(found.top1_agreement)}"
     return (
         f"agrees with {found.engine} ({kind}) on {found.pictures} {found.picture_source}: largest relative error "
         f"{found.max_relative_error:.1e}{agreement}"

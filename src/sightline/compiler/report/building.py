@@ -19,6 +19,7 @@ from sightline.compiler.stages import Stages
 from sightline.compiler.tuning.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, compute_manifest_id
+from sightline.core.percent import format_percent
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 500  # below it an interval is often wider than a point
@@ -292,8 +293,8 @@ def _warn_of_scores(found: Findings) -> list[str]:
         first, _ = next(iter(found.compared.values()))  # FP32 scores the same in all of them
         if first.per_category and first.baseline <= max(LOW_SCORE, found.request.max_drop):
             warnings.append(
-                f"The FP32 model itself scores {first.metric} {first.baseline:.2%} on the validation pictures: a drop cannot "
-                "show, so passing proves little; train it further."
+                f"The FP32 model itself scores {first.metric} {format_percent(first.baseline)} on the validation pictures: "
+                "a drop cannot show, so passing proves little; train it further."
             )
     if found.chosen and found.chosen.name in found.compared:
         change = found.compared[found.chosen.name][0]
@@ -326,8 +327,8 @@ def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_dro
         )
     if change.agreement < FEW_ALIKE:
         warnings.append(
-            f"Only {change.agreement:.0%} of {where} are found by both, FP32 and compiled; others may be as right: look at the "
-            "pictures that changed."
+            f"Only {format_percent(change.agreement, 0)} of {where} are found by both, FP32 and compiled; others may be "
+            "as right: look at the pictures that changed."
         )
     return warnings
 

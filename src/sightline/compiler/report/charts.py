@@ -14,6 +14,7 @@ from sightline.compiler.comparison import CategoryChange, CompiledComparison
 from sightline.compiler.report.records import SpeedRow
 from sightline.compiler.tuning.goals import Timing
 from sightline.core.categories import shorten
+from sightline.core.percent import format_percent
 from sightline.runtime.backend import LayerRow
 
 INK = "#010203"  # stands for the page's text colour: replaced by `currentColor`
@@ -54,7 +55,7 @@ def draw_layer_chart(layers: Sequence[LayerRow]) -> str:
         axes.set_yticks(range(len(slowest)), [name_layer(row) for row in slowest])
         axes.set_xlabel("µs for one picture, one thread")
         for place, row in enumerate(slowest):
-            axes.text(row.time_us, place, f" {row.share:.1%}", va="center", fontsize=7.5)
+            axes.text(row.time_us, place, f" {format_percent(row.share, 1)}", va="center", fontsize=7.5)
         axes.margins(x=0.09, y=0.01)
         return to_svg(figure, "Time of the slowest layers")
 

@@ -9,6 +9,7 @@ from sightline.compiler.report.records import Flip
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import ModelManifest
+from sightline.core.percent import format_percent
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.drawing import draw_annotations
@@ -105,7 +106,9 @@ def describe_annotations(annotations: Sequence[Annotation], manifest: ModelManif
     if not shown:
         return "nothing"
     if manifest.task in ("classification", "multilabel"):
-        return ", ".join(one.category if one.confidence is None else f"{one.category} {one.confidence:.0%}" for one in shown)
+        return ", ".join(
+            one.category if one.confidence is None else f"{one.category} {format_percent(one.confidence, 0)}" for one in shown
+        )
     counts: dict[str, int] = {}
     for one in shown:
         counts[one.category] = counts.get(one.category, 0) + 1

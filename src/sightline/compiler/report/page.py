@@ -18,6 +18,7 @@ from sightline.compiler.report.charts import (
 )
 from sightline.compiler.report.records import CompileReport
 from sightline.core.categories import shorten
+from sightline.core.percent import format_percent
 from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
@@ -35,7 +36,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
     )
     environment.filters |= {
         "points": lambda change: f"{100 * change:+.2f}",
-        "percent": lambda share: f"{share:.2%}",
+        "percent": format_percent,
         "bytes": format_bytes,
         "shorten": shorten,
         "colour": find_colour,

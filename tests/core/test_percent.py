@@ -1,0 +1,24 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from sightline.core.percent import format_percent
+
+SOURCE = Path(__file__).parents[2] / "src" / "sightline"
+IN_PICTURES = {SOURCE / "imaging" / "drawing.py"}  # where each letter hides pixels
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "text"),
+    [(0.3477, 2, "34.77 %"), (0.84, 0, "84 %"), (1, 1, "100.0 %"), (0, 0, "0 %"), (12.5, 0, "1250 %"), (-0.01, 2, "-1.00 %")],
+)
+def test_a_share_is_written_with_a_space(share: float, digits: int, text: str) -> None:
+    assert format_percent(share, digits) == text
+
+
+def test_nothing_else_writes_percent() -> None:
+    files = {path for pattern in ("*.py", "*.html") for path in SOURCE.rglob(pattern)} - IN_PICTURES
+    written = re.compile(r":[.\d]*%\}|100 \* [^\n]*\}\}? ?%(?!\})|format\(100 \*")
+    assert len(files) > 400
+    assert [path.name for path in files if written.search(path.read_text(encoding="utf-8"))] == ["percent.py"]
