@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.core.percent import format_percent
+from sightline.core.percent import format_percent, format_points
 
 SOURCE = Path(__file__).parents[2] / "src" / "sightline"
 IN_PICTURES = {SOURCE / "imaging" / "drawing.py"}  # where each letter hides pixels
@@ -15,6 +15,22 @@ IN_PICTURES = {SOURCE / "imaging" / "drawing.py"}  # where each letter hides pix
 )
 def test_a_share_is_written_with_a_space(share: float, digits: int, text: str) -> None:
     assert format_percent(share, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (0.003, "+0.30"),
+        (-0.01, "-1.00"),
+        (-1e-6, "+0.00"),
+        (1e-6, "+0.00"),
+        (-0.0, "+0.00"),
+        (-0.00006, "-0.01"),
+        (1.0, "+100.00"),
+    ],
+)
+def test_a_change_is_written_in_points_and_nothing_has_no_minus(change: float, text: str) -> None:
+    assert format_points(change) == text
 
 
 def test_nothing_else_writes_percent() -> None:

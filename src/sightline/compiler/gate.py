@@ -17,7 +17,7 @@ from sightline.compiler.comparison import CompiledComparison, ShownChange
 from sightline.compiler.importing.packed_outputs import Part, find_part_error
 from sightline.compiler.report.layers import count_precisions
 from sightline.core.manifests import DecodeSpec, Precision
-from sightline.core.percent import format_percent
+from sightline.core.percent import format_percent, format_points
 from sightline.runtime.backend import LayerRow, Tensors
 from sightline.runtime.output_error import INDEX_HEADS, find_index_error, find_output_error, find_rms_error, split_outputs
 
@@ -124,7 +124,8 @@ def is_kept(change: float, max_drop: float) -> bool:
 
 def say_points(found: CompiledComparison | ShownChange) -> str:
     """A change and its interval: `+0.30 points (95 % interval -1.46 to +1.99)`."""
-    return f"{100 * found.change:+.2f} points (95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f})"
+    low, high = format_points(found.low), format_points(found.high)
+    return f"{format_points(found.change)} points (95 % interval {low} to {high})"
 
 
 def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
@@ -140,7 +141,7 @@ def check_accuracy(comparison: CompiledComparison, max_drop: float) -> Check:
     change = comparison.change
     text = (
         f"{comparison.metric} {format_percent(comparison.baseline)} FP32, {format_percent(comparison.candidate)} compiled on "
-        f"{comparison.images} pictures: change {say_points(comparison)}, limit {-100 * max_drop:+.2f}"
+        f"{comparison.images} pictures: change {say_points(comparison)}, limit {format_points(-max_drop)}"
     )
     passed = is_kept(change, max_drop)
     if passed and -max_drop > comparison.low:
@@ -163,7 +164,7 @@ def check_shown(shown: ShownChange, max_drop: float) -> Check:
         f"objects shown, those of confidence {shown.threshold:g} and more: FP32 {shown.baseline_shown}, of which "
         f"{shown.baseline_right} right, compiled {shown.candidate_shown}, of which {shown.candidate_right} right, of "
         f"{shown.objects} true ones; F1 {format_percent(shown.baseline)} FP32, {format_percent(shown.candidate)} compiled: "
-        f"change {say_points(shown)}, not all of which may lie below {-100 * max_drop:+.2f}"
+        f"change {say_points(shown)}, not all of which may lie below {format_points(-max_drop)}"
     )
     return Check(name="shown", passed=not is_beyond_doubt(shown, max_drop), value=shown.high, limit=-max_drop, text=text)
 

@@ -2,8 +2,11 @@ import msgspec
 from report_fakes import make_report
 
 from sightline.compiler.comparison import CategoryChange, ShownChange
+from sightline.compiler.passes import PassRow
 from sightline.compiler.report.page import render_page
-from sightline.compiler.report.records import Flip, PeakFacts
+from sightline.compiler.report.records import Flip, PeakFacts, SpeedRow
+from sightline.compiler.tuning.goals import Timing
+from sightline.runtime.backend import LayerRow
 
 
 def test_a_peak_that_no_probe_reached_is_a_lower_bound_and_gives_no_share() -> None:
@@ -43,7 +46,8 @@ def test_where_nothing_changed_the_page_says_so_and_draws_no_change() -> None:
         comparison = msgspec.structs.replace(report.comparison, evidence="labels", metric="map", images=25, per_category=(row,))
         fields = {"comparison": comparison, "flip_count": changed, "requested": {"objective": "throughput"}}
         page = render_page(msgspec.structs.replace(report, task="detection", **fields), {})
-        assert ("None: all 25 pictures are answered as by FP32." in page) == (not changed)
+        told = "None: all 25 pictures are answered as by FP32,\n  where an object may be less sure by 0.1 than what is shown."
+        assert (told in page) == (not changed)
         assert "map: the area under precision over recall" in page
         assert ("3 of 25 pictures." in page) == ('aria-label="Change of accuracy by category"' in page) == bool(changed)
 
@@ -75,3 +79,47 @@ def test_of_a_detector_the_page_tells_what_is_shown_before_and_after() -> None:
     assert "Of 1000 true objects, FP32 shows 900, and 90 false ones; compiled 600, and 20 false ones." in page
     assert '<td class="n">-30.00</td><td class="n">-40.00 to -20.00</td>' in page
     assert 'dent <span class="soft">(F1)</span>' in page
+
+
+def make_timing(batch: int, throughput: float, latency_ms: float | None) -> Timing:
+    return Timing(
+        candidate="openvino int8 nncf",
+        streams=1,
+        threads=2,
+        batch=batch,
+        throughput=throughput,
+        latency_ms=latency_ms,
+        cpu_ms=9.0,
+        throughput_range=(throughput, throughput),
+        noise=0.0,
+    )
+
+
+def test_the_speed_on_top_tells_its_setting_and_one_picture_alone_is_that_of_the_race() -> None:
+    report = make_report(0.25, -0.25)
+    timings = [make_timing(8, 90.9, None), make_timing(1, 40.0, 25.55)]
+    row = msgspec.structs.replace(report.candidates[0], name="openvino int8 nncf", best=timings[0], verdict="chosen")
+    sweep = [SpeedRow(batch=1, streams=1, threads=2, throughput=36.0, latency_ms=27.56, cpu_ms=9.0)]
+    fields = {"chosen": "openvino int8 nncf", "candidates": [row], "timings": timings, "sweep": sweep}
+    page = render_page(msgspec.structs.replace(report, requested={"objective": "throughput"}, **fields), {})
+    assert "<b>90.9</b><span>pictures / s, 1 stream × 2 threads, 8 pictures a batch</span>" in page
+    assert "<b>25.55 ms</b><span>one picture alone</span>" in page
+    assert '<td class="n">1 × 2 × 8</td>' in page
+
+
+def test_the_page_of_a_failure_names_the_candidate_that_was_compared() -> None:
+    report = msgspec.structs.replace(make_report(0.25, -0.25), requested={"objective": "throughput"})
+    assert "which failed" not in render_page(report, {})  # an older report does not tell
+    assert "Compiled: openvino int8 nncf, which failed." in render_page(
+        msgspec.structs.replace(report, compared="openvino int8 nncf"), {}
+    )
+
+
+def test_passes_that_changed_nothing_take_one_line() -> None:
+    report = msgspec.structs.replace(make_report(0.25, -0.25), requested={"objective": "throughput"})
+    layer = LayerRow(name="a", source_layers=(), kind="Conv", primitive="", precision="int8", time_us=0, share=0.0)
+    idle = PassRow(name="constant folding", nodes_before=9, nodes_after=9)
+    for row, told in ((idle, True), (msgspec.structs.replace(idle, nodes_after=7, max_error=0.0), False)):
+        page = render_page(msgspec.structs.replace(report, passes=[row], layers=[layer]), {})
+        assert ("constant folding: none found anything to change." in page) == told
+        assert ("Nodes before" in page) == (not told)

@@ -16,13 +16,14 @@ from sightline.compiler.report.layers import count_precisions, find_refused_laye
 from sightline.compiler.report.page import FlipPictures
 from sightline.compiler.report.records import CandidateRow, CompileReport, Flip, GraphSummary, make_candidate_row
 from sightline.compiler.stages import Stages
+from sightline.compiler.tuning.goals import MOST_NOISE, Timing
 from sightline.compiler.tuning.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, compute_manifest_id
-from sightline.core.percent import format_percent
+from sightline.core.percent import format_percent, format_points
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
-FEW_PICTURES = 500  # below it an interval is often wider than a point
+FEW_PICTURES = 50  # whatever their interval: so few do not show all that a network will see
 FEW_ALIKE = 0.8  # of the objects shown; others may be as right, but they are others
 
 
@@ -80,7 +81,7 @@ def add_comparison(found: Findings, report: CompileReport) -> tuple[CompileRepor
     items, pair = found.pictures.validation, (found.judged[found.baseline.name], found.judged[shown.name])
     flips: list[Flip] = describe_flips(found.manifest, items, *pair, agreement)
     pictures = draw_flips(found.manifest, found.version, items, *pair, flips)
-    changed = {"comparison": comparison, "flips": flips, "flip_count": len(agreement.flipped)}
+    changed = {"compared": shown.name, "comparison": comparison, "flips": flips, "flip_count": len(agreement.flipped)}
     return msgspec.structs.replace(report, **changed), pictures
 
 
@@ -192,7 +193,7 @@ def _say_change(comparison: CompiledComparison) -> str:
 
 
 def _say_points(change: CompiledComparison | ShownChange) -> str:
-    return f"{100 * change.change:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f})"
+    return f"{format_points(change.change)} points ({format_points(change.low)} to {format_points(change.high)})"
 
 
 def _say_emulated(found: Findings, failures: Sequence[str]) -> str:
@@ -216,9 +217,21 @@ def find_warnings(found: Findings, sample_count: int) -> list[str]:
             f"No setting keeps the 99th percentile below {found.request.goal.slo_ms:g} ms; this one comes nearest, with "
             f"{found.chosen_timing.p99_ms:.1f} ms."
         )
+    warnings += warn_of_noise(found.chosen_timing)
     if is_slower_than_float(found):
         warnings.append("INT8 is slower than FP32 for this network on this machine; precision auto takes the faster one.")
     return warnings + _warn_of_old_races(found)
+
+
+def warn_of_noise(timing: Timing | None) -> list[str]:
+    """Rounds so unlike each other that the race may have had another winner on a quiet machine."""
+    if timing is None or timing.noise <= MOST_NOISE:
+        return []
+    slowest, fastest = timing.throughput_range
+    return [
+        f"The rounds of the chosen setting ran at {slowest:.1f} to {fastest:.1f} pictures/s: other programs kept the machine "
+        "busy, so all speeds here are doubtful, and which candidate is fastest; compile again with --fresh when it is quiet."
+    ]
 
 
 def is_slower_than_float(found: Findings) -> bool:
@@ -261,7 +274,7 @@ def _warn_of_pictures(found: Findings) -> list[str]:
             "each repetition for further evidence."
         )
     if different < FEW_PICTURES:
-        warnings.append(f"{different} validation pictures give a wide interval; a drop of 0.3 points needs 5,000.")
+        warnings.append(f"Only {different} validation pictures judge, which do not show all that a network will see; add some.")
     return warnings
 
 
@@ -300,8 +313,9 @@ def _warn_of_scores(found: Findings) -> list[str]:
         change = found.compared[found.chosen.name][0]
         if change.low < -found.request.max_drop:
             warnings.append(
-                f"The interval of the change reaches to {100 * change.low:+.2f} points, below the limit of "
-                f"{-100 * found.request.max_drop:+.2f}: these pictures cannot exclude a larger drop."
+                f"The interval of the change reaches to {format_points(change.low)} points, below the limit of "
+                f"{format_points(-found.request.max_drop)}: these {change.images} pictures cannot exclude a larger drop; four "
+                "times as many halve the interval."
             )
         warnings += _warn_of_unseen(found.manifest, change, found.request.max_drop)
     return warnings
@@ -322,8 +336,8 @@ def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_dro
     where = f"the objects shown at confidence {shown.threshold:g}"
     if not is_kept(shown.change, max_drop):
         warnings.append(
-            f"The f1 of {where} changed by {_say_points(shown)}, beyond the limit of {-100 * max_drop:+.2f}, though on these "
-            "pictures chance may explain that; more of them would tell."
+            f"The f1 of {where} changed by {_say_points(shown)}, beyond the limit of {format_points(-max_drop)}, though on "
+            "these pictures chance may explain that; more of them would tell."
         )
     if change.agreement < FEW_ALIKE:
         warnings.append(

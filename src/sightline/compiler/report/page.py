@@ -18,8 +18,8 @@ from sightline.compiler.report.charts import (
 )
 from sightline.compiler.report.records import CompileReport
 from sightline.core.categories import shorten
-from sightline.core.percent import format_percent
-from sightline.metrics.agreement import FLIPPED_PIXEL_SHARE
+from sightline.core.percent import format_percent, format_points
+from sightline.metrics.agreement import CONFIDENCE_MARGIN, FLIPPED_PIXEL_SHARE
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 TEMPLATE = "report.html"
@@ -35,7 +35,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         trim_blocks=True,
     )
     environment.filters |= {
-        "points": lambda change: f"{100 * change:+.2f}",
+        "points": format_points,
         "percent": format_percent,
         "bytes": format_bytes,
         "shorten": shorten,
@@ -50,6 +50,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         flip_pictures=flip_pictures,
         SHOWN=MOST_CATEGORIES,
         FLIPPED_PIXELS=FLIPPED_PIXEL_SHARE,
+        MARGIN=CONFIDENCE_MARGIN,
         MEANINGS=PRIMARY_MEANINGS,
     )
 

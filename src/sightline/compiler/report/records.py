@@ -113,6 +113,7 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
         command: reproduces it.
         pictures: which pictures calibrated and which checked.
         passes: what each graph pass changed.
+        compared: the candidate whose comparison, flips and layers these are: the chosen one, or the first that was compared.
         flips: the pictures to look at: of a segmentation those that changed most, else the surest of those that flipped.
         flip_count: how many flipped.
         timed_at: when, if the timings come from an earlier compilation of the same files.
@@ -143,6 +144,7 @@ class CompileReport(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[CandidateRefusal]
     timings: list[Timing]
     timed_at: str | None = None
+    compared: str | None = None
     comparison: CompiledComparison | None = None
     flips: list[Flip] = []
     flip_count: int = 0
