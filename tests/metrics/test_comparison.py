@@ -96,7 +96,21 @@ def test_classification_gives_the_interval_of_paired_proportions():
     assert (result.change.low, result.change.high) == pytest.approx(
         (p_gained - p_lost - half, p_gained - p_lost + half), abs=1e-6
     )
-    assert result.per_category["a"].estimate == pytest.approx(-0.1)
+    # Of 20 pictures of each category two were lost: one gained and three lost of 22, by hand.
+    half = 1.959964 * ((1 / 22 + 3 / 22 - (2 / 22) ** 2) / 22) ** 0.5
+    for name in "ab":
+        change = result.per_category[name]
+        assert (change.estimate, change.low, change.high) == pytest.approx((-0.1, -2 / 22 - half, -2 / 22 + half), abs=1e-6)
+
+
+def test_a_category_of_few_pictures_whose_answers_stayed_is_not_exactly_known():
+    pictures = [([label("a")], [label("a", 0.9)])] * 3 + [([label("b")], [label("a", 0.9)])] * 30
+    better = [(truth, [label("b", 0.9)] if index == 3 else said) for index, (truth, said) in enumerate(pictures)]
+    result = compare_evaluators(judge("classification", pictures), judge("classification", better))
+    half = 1.959964 * (2 / 5 / 5) ** 0.5  # one gained and one lost of 5, by hand
+    change = result.per_category["a"]
+    assert (change.estimate, change.low, change.high) == pytest.approx((0.0, -half, half), abs=1e-6)
+    assert set(result.per_category) == {"a", "b"}
 
 
 def test_segmentation_and_multilabel_are_compared_alike(rng):

@@ -436,5 +436,6 @@ def _widen(change: Interval, images: int) -> Interval:
 
 
 def _name_method(task: Task) -> str:
-    bootstrap = f"paired bootstrap over pictures, {RESAMPLES} resamples"
-    return f"matched pairs (Bonett and Price 2012); by category {bootstrap}" if task == "classification" else bootstrap
+    if task == "classification":
+        return "matched pairs (Bonett and Price 2012)"
+    return f"paired bootstrap over pictures, {RESAMPLES} resamples"

@@ -83,9 +83,13 @@ class ClassificationEvaluator:
         truth = np.array(self._truth, int)
         return np.asarray((truth == np.array(self._answers, int)) & (truth >= 0))
 
+    def labels(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """`(N,)` the true category of each picture, its place in `category_names`; -1 for none."""
+        return np.array(self._truth, np.int64)
+
     def labelled(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """`(N,)` which pictures have a true label."""
-        return np.array(self._truth, int) >= 0
+        return self.labels() >= 0
 
     def _count(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """`(C + 1, C + 1)` confusion of the labelled pictures; the last column counts those without an answer."""

@@ -1,7 +1,8 @@
 """Whether a second predictor keeps the accuracy of a first: the change of the primary metric, and how sure it is.
 
-Every task goes the same way: both predictors are judged on the same pictures, the pictures are drawn again with replacement
-(the paired bootstrap: Efron and Tibshirani 1993, §8), and the change is read off each draw.
+Both predictors are judged on the same pictures. Where an answer is right or wrong, matched pairs tell the change. For every
+other task the pictures are drawn again with replacement (the paired bootstrap: Efron and Tibshirani 1993, §8), and the change
+is read off each draw.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class PairedComparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RESAMPLES, seed: int = 0) -> PairedComparison:
     """Compare two evaluators that were given the same pictures in the same order.
 
-    For classification the overall interval is that of a paired proportion, which is not empty when no answer changed.
+    For classification the intervals are those of paired proportions, which are not empty when no answer changed.
 
     Args:
         before, after: of the same task and categories.
@@ -53,13 +54,30 @@ def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RES
             f"expected two evaluators of the same pictures and categories, got {before.images} and {after.images} pictures "
             f"judged by {before.primary_name} and {after.primary_name}; judge the same list twice"
         )
+    if isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator):
+        return _compare_proportions(before, after)
     first, second = (one.resample(_weigh(before.images, resamples, seed)) for one in (before, after))
-    compared = _compare(before.primary_name, before.category_names, first, second)
-    if not (isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator)):
-        return compared
-    labelled = before.labelled()
-    change = paired_proportion_change(before.correct()[labelled], after.correct()[labelled])
-    return msgspec.structs.replace(compared, change=change)
+    return _compare(before.primary_name, before.category_names, first, second)
+
+
+def _compare_proportions(before: ClassificationEvaluator, after: ClassificationEvaluator) -> PairedComparison:
+    """Of answers that are right or wrong: matched pairs, overall and of the pictures of each category.
+
+    A bootstrap would call a category of three pictures, none of which changed, exactly known.
+    """
+    first, second, labels = before.correct(), after.correct(), before.labels()
+    labelled = labels >= 0
+    return PairedComparison(
+        metric=before.primary_name,
+        before=float(first[labelled].mean()) if labelled.any() else 0.0,
+        after=float(second[labelled].mean()) if labelled.any() else 0.0,
+        change=paired_proportion_change(first[labelled], second[labelled]),
+        per_category={
+            name: paired_proportion_change(first[labels == index], second[labels == index])
+            for index, name in enumerate(before.category_names)
+            if (labels == index).any()
+        },
+    )
 
 
 def compare_shown(

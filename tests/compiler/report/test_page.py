@@ -123,3 +123,15 @@ def test_passes_that_changed_nothing_take_one_line() -> None:
         page = render_page(msgspec.structs.replace(report, passes=[row], layers=[layer]), {})
         assert ("constant folding: none found anything to change." in page) == told
         assert ("Nodes before" in page) == (not told)
+
+
+def test_of_a_label_the_picture_is_shown_once_and_of_boxes_before_and_after() -> None:
+    report = make_report(0.25, -0.25)
+    assert report.comparison is not None
+    comparison = msgspec.structs.replace(report.comparison, evidence="labels", images=25)
+    flip = Flip(file_name="a.png", truth="cat", baseline="cat 60 %", candidate="dog 51 %", place=3)
+    fields = {"comparison": comparison, "flips": [flip], "flip_count": 1, "requested": {"objective": "throughput"}}
+    for task, count in (("classification", 1), ("multilabel", 1), ("detection", 2)):
+        page = render_page(msgspec.structs.replace(report, task=task, **fields), {3: (b"before", b"after")})
+        assert page.count("<img") == count
+        assert ("First FP32, then compiled." in page) == (count == 2)

@@ -68,8 +68,8 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
 
 
 def has_changed(row: CategoryChange) -> bool:
-    """Whether a category's accuracy or its interval moved at all: points on zero have no scale worth a chart."""
-    return any((row.candidate != row.baseline, row.low, row.high))
+    """Whether a category's accuracy or its interval moved at all: points on zero are not worth a chart."""
+    return row.candidate != row.baseline or row.low != -row.high
 
 
 def format_bytes(size: int) -> str:
