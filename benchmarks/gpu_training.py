@@ -23,8 +23,8 @@ from sightline.data.importing import import_dataset
 from sightline.data.versions import DatasetVersion
 from sightline.training.arithmetic import choose_arithmetic
 from sightline.training.curve import CurvePoint, read_curve
+from sightline.training.folder import CURVE_NAME
 from sightline.training.loop import TrainingLoop
-from sightline.training.paths import CURVE_NAME
 from sightline.training.recipe import Recipe, make_recipe
 from sightline.training.sampling import BatchSource, ProgressAt
 from sightline.training.tasks.task import Batch

@@ -11,8 +11,8 @@ from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
 from sightline.training import launcher
+from sightline.training.folder import lock_training
 from sightline.training.launcher import launch_training, worker_environment
-from sightline.training.lock import lock_training
 from sightline.training.recipe import make_recipe
 from sightline.training.train import training_folder
 

@@ -23,8 +23,7 @@ from sightline.core.processes import describe_exit
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace
-from sightline.training.lock import lock_training
-from sightline.training.paths import LOG_NAME, training_folder
+from sightline.training.folder import LOG_NAME, lock_training, training_folder
 from sightline.training.recipe import Recipe
 from sightline.training.staging import compute_recipe_id, train_in_workspace
 from sightline.training.worker_messages import Job, WorkerMessage

@@ -7,8 +7,7 @@ import msgspec
 from sightline.core.categories import Categories
 from sightline.core.manifests import DecodeSpec, Task
 from sightline.data.versions import DatasetVersion
-
-BACKGROUND = "background"
+from sightline.metrics.semantic import BACKGROUND
 
 
 class LearnedCategories(NamedTuple):

@@ -23,8 +23,8 @@ from sightline.training.average import WeightAverage
 from sightline.training.budget import Budget, BudgetMeter
 from sightline.training.checkpoint import TrainingState, read_checkpoint, restore_checkpoint, write_checkpoint
 from sightline.training.curve import Curve, CurvePoint
+from sightline.training.folder import CHECKPOINT_NAME, CURVE_NAME
 from sightline.training.optimisers import build_optimiser, set_learning_rate
-from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME
 from sightline.training.recipe import Recipe
 from sightline.training.sample_processes import ForkedBatches, choose_processes
 from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches

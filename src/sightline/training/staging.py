@@ -12,7 +12,7 @@ from sightline.core.manifests import ModelManifest
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import Workspace
-from sightline.training.paths import CHECKPOINT_NAME, training_folder
+from sightline.training.folder import CHECKPOINT_NAME, training_folder
 from sightline.training.recipe import Recipe, read_recipe
 
 # Settings of the augmentation that came later, with the values of what was done before: checkpoints from then go on.

@@ -32,10 +32,16 @@ from sightline.training.arithmetic import EXACT, Arithmetic, choose_arithmetic
 from sightline.training.checkpoint import write_weights
 from sightline.training.curve import draw_curves, read_curve
 from sightline.training.export_check import check_export
+from sightline.training.folder import (
+    CHECKPOINT_NAME,
+    CURVE_NAME,
+    LOG_NAME,
+    STOPPED_NAME,
+    lock_training,
+    training_folder,
+)
 from sightline.training.learned_categories import find_learned_categories, name_background
-from sightline.training.lock import lock_training
 from sightline.training.loop import DivergedLoss, TrainingLoop, Validate
-from sightline.training.paths import CHECKPOINT_NAME, CURVE_NAME, LOG_NAME, STOPPED_NAME, training_folder
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size

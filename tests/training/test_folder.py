@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sightline.core.errors import Conflict
-from sightline.training.lock import lock_training
+from sightline.training.folder import lock_training
 
 
 def test_two_runs_do_not_meet_in_a_folder_and_an_empty_one_goes(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""Where a training keeps its files until the Model is whole."""
+"""The folder where a training keeps its files until the Model is whole, and its lock: one run at a time."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sightline.core.errors import Conflict
+from sightline.core.folder_lock import lock_folder
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
@@ -16,3 +18,8 @@ def training_folder(out: Path) -> Path:
     if not out.name:
         raise Conflict(f"{out} exists already; choose another name, or remove it")
     return out.with_name(out.name + ".training")
+
+
+def lock_training(folder: Path) -> AbstractContextManager[None]:
+    """Hold a training folder as `lock_folder` does. Raises: Conflict, also while a worker ends whose launcher was killed."""
+    return lock_folder(folder, f"another run trains in {folder} now; wait for its end, or choose another name")
