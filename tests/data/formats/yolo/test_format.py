@@ -7,7 +7,7 @@ import yaml
 from format_samples import by_blob, make_version, read, round_trip, write_picture, write_text
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import LossyExport, UnreadableDataset
+from sightline.core.errors import InvalidInput, LossyExport, UnreadableDataset
 from sightline.data.blobs import BlobStore
 from sightline.data.conversion import ConversionReport
 from sightline.data.exporting import export_version
@@ -423,3 +423,9 @@ def test_other_texts_beside_pictures_are_no_labels(tmp_path: Path) -> None:
         write_text(tmp_path / "a.txt", text)
         with pytest.raises(UnreadableDataset, match="name one as `format`"):
             detect_format(tmp_path)
+
+
+def test_a_split_that_is_no_key_of_its_own_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    version = make_version(tmp_path, [("a.png", "names", [])], ["cat"])
+    with pytest.raises(InvalidInput, match="rename the split"):
+        load_format("yolo").check(version)

@@ -108,6 +108,7 @@ class YoloFormat:
 
     def check(self, version: DatasetVersion) -> ConversionReport:
         """What `write` would lose."""
+        check_splits(version)
         report = ConversionReport()
         for _ in format_items(version, None, self.writes_polygons, report):
             pass
@@ -115,6 +116,7 @@ class YoloFormat:
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write data.yaml, images/SPLIT/ and labels/SPLIT/."""
+        check_splits(version)
         for item, path, rows in format_items(version, None, self.writes_polygons, report):
             # Not simply below labels/: readers replace the last `images` of the path, which may be one of the file name's.
             write_labels(target / find_label_path(Path("images") / path, Path()), item, rows)
@@ -372,15 +374,18 @@ def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) 
     return "/".join(parts[1:] if parts[0] == "images" and len(parts) > 1 else parts)
 
 
-def write_yaml(version: DatasetVersion, target: Path) -> None:
-    """Write data.yaml. Ultralytics wants the keys train and val; without a training split the unsplit pictures stand there."""
-    places: dict[str, str | None] = {"train": None, "val": None}
+def check_splits(version: DatasetVersion) -> None:
+    """Raises: InvalidInput for a split whose name means something else in data.yaml: its pictures would not be read again."""
     clash = sorted(set(OTHER_KEYS) & version.splits.keys())
     if clash:
         raise InvalidInput(
             f"expected splits with names that are no keys of data.yaml, got {', '.join(clash)}; rename the split"
         )
-    places |= {split: f"images/{split}" for split in version.splits}
+
+
+def write_yaml(version: DatasetVersion, target: Path) -> None:
+    """Write data.yaml. Ultralytics wants the keys train and val; without a training split the unsplit pictures stand there."""
+    places: dict[str, str | None] = {"train": None, "val": None, **{split: f"images/{split}" for split in version.splits}}
     if places["train"] is None and UNSPLIT in places:
         places["train"] = places[UNSPLIT]
     facts = {**places, "nc": len(version.categories), "names": dict(enumerate(version.categories))}
