@@ -5,7 +5,6 @@ as they are. ONNX Runtime's quantiser also writes operators of its own domain co
 which its documentation defines by dequantise - operator - quantise; that is what they become here. Others are refused by name.
 """
 
-from collections.abc import Callable
 from copy import deepcopy
 
 import numpy as np
@@ -77,41 +76,32 @@ def _write_node(model: onnx.ModelProto, node: onnx.NodeProto) -> Nodes:
         return [node]
     if node.op_type == "QLinearConcat":
         groups = [list(node.input[place : place + 3]) for place in range(2, len(node.input), 3)]
-        return _between(node, groups, node.input[0:2], lambda names: _plain(node, "Concat", names))
+        return _between(node, groups, node.input[0:2], "Concat")
     if node.op_type == "QGemm":
         return _write_gemm(model, node)
     if node.op_type in BINARY:
         groups = [list(node.input[0:3]), list(node.input[3:6])]
-        return _between(node, groups, node.input[6:8], lambda names: _plain(node, BINARY[node.op_type], names))
+        return _between(node, groups, node.input[6:8], BINARY[node.op_type])
     if any(attribute.name == "channels_last" and attribute.i for attribute in node.attribute):
         raise Unsupported(
             f"{node.op_type} {node.name!r} keeps channels last, which no standard operator does; quantise to QDQ instead"
         )
-    return _between(node, [list(node.input[0:3])], node.input[3:5], lambda names: _plain(node, UNARY[node.op_type], names))
+    return _between(node, [list(node.input[0:3])], node.input[3:5], UNARY[node.op_type])
 
 
-def _between(
-    node: onnx.NodeProto, groups: list[list[str]], out: list[str], write: Callable[[list[str]], onnx.NodeProto]
-) -> Nodes:
-    """Dequantise each (tensor, scale, zero), run the operator, quantise with (scale, zero)."""
+def _between(node: onnx.NodeProto, groups: list[list[str]], out: list[str], kind: str) -> Nodes:
+    """Dequantise each (tensor, scale, zero), run the standard operator, quantise with (scale, zero)."""
     nodes, floats = [], []
     for place, group in enumerate(groups):
         floats.append(f"{node.name}_float_{place}")
         nodes.append(helper.make_node("DequantizeLinear", group, [floats[-1]], name=f"{node.name}_dequantise_{place}"))
-    middle = write(floats)
+    middle = helper.make_node(kind, floats, [f"{node.name}_float"], name=node.name)
+    middle.attribute.extend(attribute for attribute in node.attribute if attribute.name not in ("channels_last", "opset"))
     if len(out) == 0 or not out[0]:  # a float result
         middle.output[0] = node.output[0]
         return [*nodes, middle]
     quantise = helper.make_node("QuantizeLinear", [middle.output[0], *out], [node.output[0]], name=f"{node.name}_quantise")
     return [*nodes, middle, quantise]
-
-
-def _plain(
-    node: onnx.NodeProto, kind: str, inputs: list[str], drop: tuple[str, ...] = ("channels_last", "opset")
-) -> onnx.NodeProto:
-    middle = helper.make_node(kind, inputs, [f"{node.name}_float"], name=node.name)
-    middle.attribute.extend(attribute for attribute in node.attribute if attribute.name not in drop)
-    return middle
 
 
 def _write_gemm(model: onnx.ModelProto, node: onnx.NodeProto) -> Nodes:
@@ -128,7 +118,7 @@ def _write_gemm(model: onnx.ModelProto, node: onnx.NodeProto) -> Nodes:
             numpy_helper.from_array(scale.reshape(-1) if scale.size > 1 else scale.reshape(()), name)
         )
         groups.append([inputs[6], name])
-    nodes = _between(node, groups, [name for name in inputs[7:9] if name], lambda names: _plain(node, "Gemm", names))
+    nodes = _between(node, groups, [name for name in inputs[7:9] if name], "Gemm")
     _set_channel_axes(model, nodes[: len(groups)], transposed=any(a.name == "transB" and a.i for a in node.attribute))
     return nodes
 
