@@ -79,9 +79,12 @@ def find_head(graph: onnx.ModelProto, category_count: int | None) -> FoundHead:
         category_count: names the user or the file gives, a background included; None when nobody says.
     """
     outputs = list_outputs(graph)
-    found = [head for rule in RULES if (head := rule(outputs, category_count)) is not None]
-    if found:
-        return found[0]
+    if len(outputs) == 1:
+        found = next((head for rule in RULES if (head := rule(outputs[0], category_count)) is not None), None)
+    else:
+        found = _find_boxes(outputs, category_count)
+    if found is not None:
+        return found
     shapes = ", ".join(f"{one.name} {list(one.shape)}" for one in outputs)
     names = tuple(one.name for one in outputs)
     return FoundHead("raw", DecodeSpec(head=RAW, outputs=names), 0, f"no known head has outputs {shapes}")
@@ -189,11 +192,8 @@ def _count_choices(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) 
     return shape[axis] if -len(shape) <= axis < len(shape) else 0
 
 
-def _find_label(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+def _find_label(only: Output, category_count: int | None) -> FoundHead | None:
     """One output of one number a class: a classifier; its last operator tells logits from probabilities."""
-    if len(outputs) != 1:
-        return None
-    (only,) = outputs
     sizes = [size for size in only.shape if size != 1]
     is_vector = len(only.shape) == 1 or (len(only.shape) == 3 and only.shape[1:] == (1, 1)) or only.shape[:2] == (1, 1)
     if not is_vector or len(sizes) != 1:
@@ -207,22 +207,16 @@ def _find_label(outputs: Sequence[Output], category_count: int | None) -> FoundH
     )
 
 
-def _find_grid(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+def _find_grid(only: Output, category_count: int | None) -> FoundHead | None:
     """One map of an objectness, four sides and a number a class: told from a segmentation by its channels alone."""
-    if len(outputs) != 1 or category_count is None or len(outputs[0].shape) != 3:
-        return None
-    (only,) = outputs
-    if only.shape[0] != 5 + category_count:
+    if category_count is None or len(only.shape) != 3 or only.shape[0] != 5 + category_count:
         return None
     decode = DecodeSpec(head="grid_objects", outputs=(only.name,), **BOX_THRESHOLDS)
     return FoundHead("detection", decode, category_count, f"one map of 5 + {category_count} channels")
 
 
-def _find_map(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+def _find_map(only: Output, category_count: int | None) -> FoundHead | None:
     """One map with a channel a class, or one of class indices: a segmentation."""
-    if len(outputs) != 1:
-        return None
-    (only,) = outputs
     if only.operator == "ArgMax" and len(only.shape) in (2, 3):
         decode = DecodeSpec(head="label_map", outputs=(only.name,))
         return FoundHead("semantic", decode, only.class_count or category_count or 0, "one map of class indices behind ArgMax")
@@ -233,11 +227,10 @@ def _find_map(outputs: Sequence[Output], category_count: int | None) -> FoundHea
     return FoundHead("semantic", decode, only.shape[0], f"one map of {only.shape[0]} channels, one for each category")
 
 
-def _find_joined(outputs: Sequence[Output], category_count: int | None) -> FoundHead | None:
+def _find_joined(only: Output, category_count: int | None) -> FoundHead | None:
     """One output of a box and a number a class over many places, as YOLOv8 and later networks are exported."""
-    if len(outputs) != 1 or category_count is None or len(outputs[0].shape) != 2:
+    if category_count is None or len(only.shape) != 2:
         return None
-    (only,) = outputs
     numbers, places = only.shape
     if numbers != BOX_NUMBERS + category_count or places < LEAST_PLACES:
         return None
@@ -296,8 +289,8 @@ def _count_classes(outputs: Sequence[Output], decode: DecodeSpec) -> int:
     return 0
 
 
-Rule = Callable[[Sequence[Output], int | None], FoundHead | None]
-RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_joined, _find_boxes)
+Rule = Callable[[Output, int | None], FoundHead | None]
+RULES: tuple[Rule, ...] = (_find_label, _find_grid, _find_map, _find_joined)  # for a single output
 
 
 def check_head(decode: DecodeSpec) -> None:
