@@ -128,10 +128,6 @@ class SampleReader:
         sample = next(self._rest, None)
         return None if sample is None else {self._input_name: sample}
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        while (sample := self.get_next()) is not None:
-            yield sample
-
 
 @contextlib.contextmanager
 def quiet_output() -> Iterator[None]:
