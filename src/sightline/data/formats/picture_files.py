@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from sightline.core.errors import InvalidInput, UnreadableImage
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.items import Item
-from sightline.data.versions import UNSPLIT, DatasetVersion
+from sightline.data.versions import SPLIT_ORDER, UNSPLIT, DatasetVersion
 from sightline.imaging.files.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
@@ -25,7 +25,7 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test", "tst": "test",
     "trainval": "trainval", "unsplit": "unsplit",
 }  # fmt: skip
-SPLIT_ORDER = (UNSPLIT, "train", "trainval", "val", "test")
+READING_ORDER = (UNSPLIT, *SPLIT_ORDER)
 
 
 def is_picture(name: str) -> bool:
@@ -59,7 +59,7 @@ def read_split(name: str) -> str | None:
 
 def rank_split(split: str | None) -> int:
     """The place of a split among others: training first, names that nobody knows last."""
-    return SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER)
+    return READING_ORDER.index(split) if split in READING_ORDER else len(READING_ORDER)
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:
