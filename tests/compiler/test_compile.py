@@ -138,6 +138,7 @@ def test_what_is_compiled_into_a_workspace_is_found_by_its_name(
 ) -> None:
     home = Workspace(tmp_path)
     result = compile_model(model, home, precision="fp32", name=name)
+    assert ("--name lowlat" in result.report.command) == ("--name" in result.report.command) == (name is not None)
     assert home.find("artifacts", expected) == result.folder
     assert read_manifest(result.folder, ArtifactManifest) == result.manifest
     assert sorted(path.name for path in result.folder.parent.iterdir()) == sorted([result.folder.name, "latest"])

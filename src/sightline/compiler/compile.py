@@ -163,6 +163,7 @@ def compile_request(
     """
     if isinstance(out, Workspace):
         model = out.find("models", model)
+        said = said if name is None else {**said, "--name": name}
     compile_into = partial(_compile, request, model, calibration, calibrate_on, tuning, said, on_progress)
     if isinstance(out, Workspace):
         name = read_manifest(model, ModelManifest).name if name is None else name

@@ -175,12 +175,14 @@ def describe_command(
 
     Args:
         versions: (option, version) pairs.
-        said: by option, how the user named pictures that are no version of a workspace: a plain folder.
+        said: by option, how the user named pictures that are no version of a workspace: a plain folder; under `--name`, the
+            name that the Artifact was given.
     """
     words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
     for option, version in versions:
         if version is not None:
             words += [option, said.get(option) or f"{version.manifest.name}@{version.id[:ID_LENGTH]}"]
+    words += ["--name", said["--name"]] if "--name" in said else []
     words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
     words += ["--objective", request.goal.objective]
     if request.goal.slo_ms is not None:
