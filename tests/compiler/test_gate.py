@@ -289,8 +289,9 @@ def test_a_loss_of_shown_objects_fails_where_it_is_beyond_doubt_larger_than_the_
 
 def test_the_line_of_shown_objects_has_both_numbers_what_was_shown_and_the_interval() -> None:
     text = check_shown(make_shown(-0.3, -0.4, -0.2), 0.01).text
-    assert "confidence 0.35 and more: FP32 990, of which 900 right, compiled 620, of which 600 right, of 1000 true" in text
-    assert "F1 90.00 % FP32, 60.00 % compiled: change -30.00 points (95 % interval -40.00 to -20.00)" in text
+    assert "f1 of the objects shown (from confidence 0.35) 90.00 % FP32, 60.00 % compiled: change -30.00 points" in text
+    assert "(95 % interval -40.00 to -20.00), whose better end may not lie below -1.00" in text
+    assert "of 1000 true objects FP32 shows 900 and 90 false ones, compiled 600 and 20" in text
 
 
 def test_a_detector_that_keeps_its_map_is_judged_by_what_it_shows_too() -> None:

@@ -160,11 +160,12 @@ def check_shown(shown: ShownChange, max_drop: float) -> Check:
     At one threshold an object more or less decides, so on few pictures the measured F1 jumps by points. A loss fails when it is
     beyond doubt that it is larger than `max_drop`.
     """
+    false = shown.baseline_shown - shown.baseline_right, shown.candidate_shown - shown.candidate_right
     text = (
-        f"objects shown, those of confidence {shown.threshold:g} and more: FP32 {shown.baseline_shown}, of which "
-        f"{shown.baseline_right} right, compiled {shown.candidate_shown}, of which {shown.candidate_right} right, of "
-        f"{shown.objects} true ones; F1 {format_percent(shown.baseline)} FP32, {format_percent(shown.candidate)} compiled: "
-        f"change {say_points(shown)}, not all of which may lie below {format_points(-max_drop)}"
+        f"f1 of the objects shown (from confidence {shown.threshold:g}) {format_percent(shown.baseline)} FP32, "
+        f"{format_percent(shown.candidate)} compiled: change {say_points(shown)}, whose better end may not lie below "
+        f"{format_points(-max_drop)}; of {shown.objects} true objects FP32 shows {shown.baseline_right} and {false[0]} false "
+        f"ones, compiled {shown.candidate_right} and {false[1]}"
     )
     return Check(name="shown", passed=not is_beyond_doubt(shown, max_drop), value=shown.high, limit=-max_drop, text=text)
 

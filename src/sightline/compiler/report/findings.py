@@ -74,8 +74,9 @@ class Findings:
 
     @property
     def shown(self) -> Candidate | None:
-        """The candidate the report is about: the chosen one, or the first that was compared."""
-        return self.chosen or next((one for one in self.candidates if one.name in self.compared), None)
+        """The candidate the report is about: the chosen one, or the first that was compared, which is the fastest."""
+        first = next(iter(self.compared), None)
+        return self.chosen or next((one for one in self.candidates if one.name == first), None)
 
     def add_race(self, candidates: Sequence[Candidate], timings: Sequence[Timing], timed_at: str | None) -> None:
         """Timings of candidates in place of those they had. Args: timed_at: when, if an earlier compilation ran the race."""
