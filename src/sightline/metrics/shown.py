@@ -31,7 +31,7 @@ class ShownObjects:
     def __init__(self, category_count: int, threshold: float) -> None:
         self.threshold = threshold
         self._category_count = category_count
-        self._counts: list[Counts] = []  # (3, C) of each picture: right, shown, true
+        self._pictures: list[tuple[Ints, Counts]] = []  # K categories that occur, and (3, K): right, shown, true
 
     def add(
         self,
@@ -61,7 +61,8 @@ class ShownObjects:
             counts[0, category] += is_right
             counts[1, category] += is_right or not (fits & crowd).any()
         counts[2] = np.bincount(labels[~crowd], minlength=self._category_count)
-        self._counts.append(counts)
+        occurring = np.flatnonzero(counts.any(axis=0))  # few of perhaps a thousand
+        self._pictures.append((occurring, counts[:, occurring]))
 
     def sum_up(self) -> ShownCounts:
         """All that was added."""
@@ -70,7 +71,7 @@ class ShownObjects:
 
     def find_f1(self) -> float:
         """F1 of all that was added, the mean over the categories that occur, 0..1; 0 where none does."""
-        once = np.ones((1, len(self._counts)), np.int64)
+        once = np.ones((1, len(self._pictures)), np.int64)
         return float(np.nan_to_num(self.resample(once).primary[0]))
 
     def resample(self, weights: Weights) -> Resampled:
@@ -84,4 +85,7 @@ class ShownObjects:
 
     def _stack(self) -> Ints:
         """`(N, 3, C)`."""
-        return np.array(self._counts, np.int64).reshape(-1, 3, self._category_count)
+        stacked = np.zeros((len(self._pictures), 3, self._category_count), np.int64)
+        for picture, (occurring, counts) in zip(stacked, self._pictures, strict=True):
+            picture[:, occurring] = counts
+        return stacked
