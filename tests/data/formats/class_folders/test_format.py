@@ -145,6 +145,15 @@ def test_what_lies_beside_the_class_folders_may_be_labels_and_is_told(tmp_path: 
     assert report.count("file", "warned", "folder without a picture is ignored") == 1
 
 
+def test_a_file_beside_pictures_without_a_class_is_told_once(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/1.png", "loose.png"):
+        write_picture(tmp_path / name)
+    write_text(tmp_path / "labels.txt", "x")
+    _, items, report = read("class_folders", tmp_path)
+    assert len(items) == 3
+    assert report.count("file", "warned", "file that is no picture is ignored") == 1
+
+
 def test_a_folder_whose_name_is_no_utf8_is_a_class_all_the_same(tmp_path: Path) -> None:
     write_picture(tmp_path / "cat/1.png")
     folder = tmp_path / os.fsdecode(b"dog\xff")

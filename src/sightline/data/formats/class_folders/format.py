@@ -128,8 +128,8 @@ def report_bystanders(source: Path, root: Path, report: ConversionReport) -> Non
     folder = root
     while True:
         files, _ = list_folder(folder)
-        for name in files:
-            if not is_picture(name) and not name.lower().startswith(EXPECTED_FILES):
+        for name in [] if any(map(is_picture, files)) else files:  # beside pictures they are told with these
+            if not name.lower().startswith(EXPECTED_FILES):
                 report_no_picture(report, name)
         if folder == source:
             return
