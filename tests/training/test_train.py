@@ -105,6 +105,18 @@ def test_pictures_that_nobody_looked_at_are_not_learned_and_it_is_said(make_vers
         train_model(open_version(tmp_path / "none"), recipe, tmp_path / "model-none")
 
 
+def test_a_category_that_no_validation_picture_shows_is_named(make_version, tmp_path: Path) -> None:
+    version = make_version("classification", {"train": 6, "val": 2})  # red and green, none blue
+    messages: list[str] = []
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=2)
+    train_model(version, recipe, tmp_path / "model", on_progress=lambda event: messages.append(event.message))
+    assert "no label in the split 'val' is of blue: the score says nothing of that" in messages
+    messages.clear()
+    whole = make_version("classification", {"train": 6, "val": 3}, name="whole")
+    train_model(whole, recipe, tmp_path / "whole-model", on_progress=lambda event: messages.append(event.message))
+    assert "says nothing" not in "".join(messages)
+
+
 def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:
     torch.manual_seed(77)
     source = build_network("classification", "fast", 3, 32, 32)

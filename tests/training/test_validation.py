@@ -15,29 +15,29 @@ from sightline.training.arithmetic import EXACT
 from sightline.training.recipe import make_recipe
 from sightline.training.tasks.task import find_target_labels
 from sightline.training.train import prepare_loop, train_model
-from sightline.training.validation import check_truth, evaluate_network, has_truth, prepare_groups
+from sightline.training.validation import check_truth, evaluate_network, find_judged, prepare_groups
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])
 def test_pictures_without_labels_can_judge_nothing(task: str, make_version) -> None:
     version = make_version(task, unlabelled=("val",), unlabelled_pixels="ignore")
-    assert has_truth(version, "train", task) and not has_truth(version, "val", task)
+    assert find_judged(version, "train", task) and not find_judged(version, "val", task)
 
 
 def test_background_alone_judges_nothing_either(make_version) -> None:
-    assert not has_truth(make_version("semantic", unlabelled=("val",)), "val", "semantic")
+    assert not find_judged(make_version("semantic", unlabelled=("val",)), "val", "semantic")
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])
 def test_what_a_model_annotated_judges_nothing(task: str, make_version) -> None:
     version = make_version(task, guessed=("val",), unlabelled_pixels="ignore")
-    assert has_truth(version, "train", task) and not has_truth(version, "val", task)
+    assert find_judged(version, "train", task) and not find_judged(version, "val", task)
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel"])
 def test_boxes_name_the_categories_of_their_picture_as_in_training(task: str, make_version) -> None:
     version = make_version("detection", guessed=("train",))
-    assert has_truth(version, "val", task) and not has_truth(version, "train", task)
+    assert find_judged(version, "val", task) and not find_judged(version, "train", task)
     network = build_network(task, "fast", 3, 32, 32).eval()
     scores = evaluate_network(network, version, "val", task, version.categories, EXACT)
     learned = Counter(label for item in version.items("val") for label in find_target_labels(item, version.categories))

@@ -6,7 +6,7 @@ checked against the network on real pictures.
 
 import copy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,9 @@ from sightline.training.staging import compute_recipe_id, train_in_workspace
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
 from sightline.training.tasks.task import TaskContext
-from sightline.training.validation import check_truth, evaluate_network, has_truth
+from sightline.training.validation import check_truth, evaluate_network, find_judged
 
+MOST_NAMES = 10  # of categories in a message
 MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "curves.png"
 
 
@@ -306,17 +307,25 @@ def _make_validate(
         message = f"no split {split!r} to validate on (there is {', '.join(version.splits)}); the last weights are kept"
         on_progress(ProgressEvent(stage="training", message=message))
         return None
-    if not has_truth(version, split, recipe.task):
+    judged = find_judged(version, split, recipe.task)
+    if not judged:
         message = f"the split {split!r} has no labels by people to validate {recipe.task} on; the last weights are kept"
         on_progress(ProgressEvent(stage="training", message=message))
         return None
     check_truth(version, split, recipe.task)
+    if unjudged := [name for name in version.categories if name not in judged]:
+        message = f"no label in the split {split!r} is of {_list_names(unjudged)}: the score says nothing of that"
+        on_progress(ProgressEvent(stage="training", message=message))
     chosen: str = split
 
     def validate(network: Network) -> TaskMetrics:
         return evaluate_network(network, version, chosen, recipe.task, learned, arithmetic)
 
     return validate
+
+
+def _list_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} further" if len(names) > MOST_NAMES else "")
 
 
 def _write_model(made: Path, name: str, network: Network, version: DatasetVersion, recipe: Recipe, loop: TrainingLoop) -> None:

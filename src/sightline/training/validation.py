@@ -39,9 +39,13 @@ def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -
     return {name: output.float().cpu().numpy() for name, output in zip(names, outputs, strict=True)}
 
 
-def has_truth(version: DatasetVersion, split: str, task: Task) -> bool:
-    """Whether people labelled anything in a split for the task. Without, all networks score alike, or who shows least best."""
-    return any(_is_truth(annotation, task) for item in KnownItems(version.items(split)) for annotation in item.annotations)
+def find_judged(version: DatasetVersion, split: str, task: Task) -> set[str]:
+    """Categories that people labelled in a split for the task: of others a score says nothing.
+
+    Without any, all networks score alike, or who shows least best.
+    """
+    said = (annotation for item in KnownItems(version.items(split)) for annotation in item.annotations)
+    return {annotation.category for annotation in said if _is_truth(annotation, task)}
 
 
 def check_truth(version: DatasetVersion, split: str, task: Task) -> None:
