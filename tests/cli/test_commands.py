@@ -53,6 +53,7 @@ def test_pictures_that_nobody_labelled_show_so_before_and_after_a_model_looked(r
     assert run("import", tmp_path / "in", "--name", "bare", "--split", "given").code == 0
     shown = run("show", "bare").out
     assert "only a model looked" in shown and "nobody looked" in shown
+    assert "Category" not in shown  # there is none
     parts = run("show", "bare", "--json").json["statistics"]["splits"]
     assert {name: (part["unseen_images"], part["model_images"]) for name, part in parts.items()} == {"unsplit": (3, 0)}
     assert "nobody looked" not in run("show", run("sample", "parts", "--count", "10", "--json").json["folder"]).out

@@ -78,6 +78,11 @@ def test_percentiles_are_within_one_percent(tmp_path):
         assert values == pytest.approx(expected, rel=0.0101)
 
 
+def test_without_annotations_the_axis_shows_no_numbers_below_zero(tmp_path):
+    (axes,) = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), ())]))).axes
+    assert axes.get_xlim() == (0, 1)
+
+
 def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
     with VersionWriter(Workspace(tmp_path / "w"), "coins", Categories(["$\\frac$"])) as writer:
         item = Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=(box("$\\frac$", 2, 2),))

@@ -138,7 +138,7 @@ def _draw_counts(axes: Axes, statistics: DatasetStatistics, names: Sequence[str]
         values = np.array([part.annotations.get(name, 0) for name in names], float)
         axes.barh(range(len(names)), values, left=left, label=f"{split} ({part.images:,} images)")
         left += values
-    axes.set(xlabel="annotations", ylim=(-0.6, max(len(names), 1) - 0.4))
+    axes.set(xlabel="annotations", xlim=(0, None if left.any() else 1), ylim=(-0.6, max(len(names), 1) - 0.4))
     axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if statistics.splits:

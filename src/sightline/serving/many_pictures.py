@@ -14,6 +14,7 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.errors import AccessDenied, InvalidInput, NotFound, UnreadableVideo
 from sightline.data.conversion import replace_surrogates
+from sightline.data.video.containers import VIDEO_SUFFIXES
 from sightline.data.video.frames import read_video_frames
 from sightline.imaging.files.reading import decode_image, read_image
 from sightline.runtime.ordered import map_in_order
@@ -24,7 +25,6 @@ from sightline.serving.client.in_order import ask_in_order
 from sightline.serving.client.predictor import RemotePredictor
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".webm"})
 READERS = 2
 READ_AHEAD = 4
 ASKERS = 4

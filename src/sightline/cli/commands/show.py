@@ -139,7 +139,8 @@ def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories:
     for name in categories:
         by_split = [part.annotations.get(name, 0) for part in splits.values()]
         counts.append([name, *by_split, sum(by_split)])
-    terminal.show(make_table(["Category", *splits, "all"], counts, title="annotations"))
+    if counts:
+        terminal.show(make_table(["Category", *splits, "all"], counts, title="annotations"))
     if statistics.geometries:
         shapes = ", ".join(f"{count:,} {geometry}" for geometry, count in statistics.geometries.items())
         terminal.say(f"annotations by shape: {shapes}")

@@ -1,3 +1,4 @@
-"""Which containers of video are opened; apart from `frames`, since asking does not need the decoders."""
+"""Which containers of video are opened, and how their files' names end; apart from `frames`, since asking needs no decoders."""
 
 CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,ivf,mjpeg,h264,hevc,m4v,yuv4mpegpipe,mxf,dv"
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".webm"})
