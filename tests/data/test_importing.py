@@ -22,6 +22,7 @@ from sightline.core.errors import (
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
+from sightline.data.formats.format import SourceItem
 from sightline.data.importing import UNKNOWN_TURN, import_dataset
 from sightline.data.samples import generate_samples
 from sightline.data.versions import open_version
@@ -459,3 +460,25 @@ def test_paths_may_be_text(tmp_path):
     assert opened.id == version.id
     export_version(opened, str(tmp_path / "coco"), "coco")
     assert import_dataset(str(tmp_path / "coco"), Workspace(str(tmp_path / "w")), "x")[0].count() == 10
+
+
+def test_a_picture_without_annotations_is_told_unless_it_is_known_who_looked(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, HEIGHT, WIDTH, 3), np.uint8)
+    guess = Annotation(category="cat", confidence=0.5, origin="model")
+    rows = [(None, ()), ("human", ()), ("model", ()), ("nobody", ()), (None, (Annotation(category="cat"),)), (None, (guess,))]
+    items = [
+        SourceItem(file_name=f"{number}.png", content=pixels[number], seen_by=viewer, annotations=annotations)
+        for number, (viewer, annotations) in enumerate(rows)
+    ]
+    version, report = import_dataset(items, Workspace(tmp_path), "x", split="given")
+    (told,) = (finding for finding in report.findings() if "counts as a picture that shows nothing" in finding.reason)
+    assert (told.count, told.examples) == (1, ["0.png"])
+    assert [item.seen_by for item in version.items()] == [None, "human", "model", "nobody", None, None]
+
+
+@pytest.mark.parametrize(("origin", "viewer"), [("human", "human"), ("model", "model")])
+def test_where_no_wanted_category_was_seen_it_is_kept_who_looked(tmp_path, origin, viewer):
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    item = SourceItem(file_name="1.png", content=pixels, annotations=(Annotation(category="dog", origin=origin),))
+    version, _ = import_dataset([item], Workspace(tmp_path), "x", split="given", categories=["cat"])
+    assert [(one.annotations, one.seen_by) for one in version.items()] == [((), viewer)]

@@ -38,6 +38,7 @@ from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, read_file_names, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.truth import find_viewer, note_viewer
+from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
 from sightline.imaging.files.headers import check_pixel_limit
 from sightline.imaging.files.reading import ImageHeader, decode_image, encode_image, limit_pixels, probe_image
@@ -53,6 +54,7 @@ UNKNOWN_TURN = (
     "turned by EXIF, and no size tells whether its labels were drawn before or after: taken as drawn on the upright picture; "
     "look at one"
 )
+UNSAID = "no annotation, and nothing says whether anybody looked: counts as a picture that shows nothing"
 DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 bits are kept as their high byte
 PROGRESS_EVERY = 500
 
@@ -310,7 +312,7 @@ def _stage_items(
     on_progress: OnProgress,
 ) -> list[str] | None:
     """Write all items with the source's splits; returns the drawn split of each, or None when the source's stay."""
-    writer, drawer, names = ItemWriter(staged), SplitDrawer(), _UniqueNames()
+    writer, drawer, names = ItemWriter(staged), SplitDrawer(), UniqueNames()
     any_given = False
     with closing(_prepare_all(dataset.items, blobs, options)) as prepared:
         for count, (source_item, picture) in enumerate(prepared, start=1):
@@ -329,6 +331,8 @@ def _stage_items(
             picture.warn(report, source_item.file_name)
             if source_item.warning is not None:
                 report.warn("image", source_item.warning, source_item.file_name)
+            if not item.annotations and item.seen_by is None:
+                report.warn("image", UNSAID, source_item.file_name)
             report.keep("annotation", len(item.annotations))
             if count % PROGRESS_EVERY == 0:
                 on_progress(ProgressEvent(stage="importing", metrics={"images": count}))
@@ -418,7 +422,7 @@ def _prepare_picture(
 
 
 def _make_item(
-    source: SourceItem, picture: _Picture, categories: Categories, report: ConversionReport, names: "_UniqueNames"
+    source: SourceItem, picture: _Picture, categories: Categories, report: ConversionReport, names: UniqueNames
 ) -> Item:
     header, annotations = picture.header, source.annotations
     upright = (header.width, header.height)
@@ -458,34 +462,6 @@ def _is_turn_known(source: SourceItem, header: ImageHeader) -> bool:
     """Whether it is known how the labels lie: the size they state tells, where EXIF exchanges unequal width and height."""
     tells = source.declared_size is not None and header.orientation >= 5 and header.width != header.height
     return source.is_upright or header.orientation == 1 or tells
-
-
-class _UniqueNames:
-    """Gives each picture a file name of its own: `name`, else `split/name`, else `name~2`; 64 bits are kept of each."""
-
-    def __init__(self) -> None:
-        self._taken: set[int] = set()
-
-    def take(self, file_name: str, split: str | None) -> str:
-        """The first free name for a picture, which is then taken."""
-        if self._try(file_name):
-            return file_name
-        if split is not None and self._try(f"{split}/{file_name}"):
-            return f"{split}/{file_name}"
-        stem, dot, suffix = file_name.rpartition(".")
-        number = 2
-        while True:
-            name = f"{stem}~{number}.{suffix}" if dot else f"{file_name}~{number}"
-            if self._try(name):
-                return name
-            number += 1
-
-    def _try(self, name: str) -> bool:
-        key = hash(name)
-        if key in self._taken:
-            return False
-        self._taken.add(key)
-        return True
 
 
 def _report_duplicates(duplicates: DuplicateFinder, staged: Path, report: ConversionReport) -> None:
