@@ -43,7 +43,7 @@ def compute_file_hash(path: Path) -> FileHash:
 
 @contextmanager
 def explain_full_disk(where: Path, then: str = "run it again") -> Iterator[None]:
-    """As `explain_disk_errors`, but any other error of the system goes on as it is. Raises: Exhausted.
+    """Turn the error of a full disk into one line for a user; any other passes through. Raises: Exhausted.
 
     Args: then: what to do once there is room.
     """
@@ -153,7 +153,7 @@ def put_folder(folder: Path, target: Path, replace: bool = False) -> None:
 
 
 def put_unless_whole(folder: Path, target: Path, manifest: FrozenManifest) -> bool:
-    """Give a complete folder its final name; what lies there damaged gives way. Returns: False where the same lies whole."""
+    """Give a complete folder its final name, in place of a damaged one. Returns: False when the same is there, whole."""
     try:
         put_folder(folder, target)
     except Conflict:

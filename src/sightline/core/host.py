@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def count_cores() -> int:
-    """The cores that this process may use. How many threads shall compute is a setting: `read_settings().threads`."""
+    """The cores that this process may use. How many threads compute is a setting: `read_settings().threads`."""
     return len(os.sched_getaffinity(0))
 
 
@@ -60,7 +60,7 @@ def read_cpu_facts(path: Path = Path("/proc/cpuinfo")) -> dict[str, object]:
 
 
 def read_instruction_sets(path: Path = Path("/proc/cpuinfo")) -> str:
-    """All that the system says of what the first core can run, as one line, to tell machines of other instructions apart."""
+    """The first core's model and instruction sets in one line: they differ between machines that run different instructions."""
     if not path.is_file():
         return f"{platform.machine()} {platform.processor()}"
     core = path.read_text().partition("\n\n")[0]

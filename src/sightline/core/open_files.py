@@ -19,7 +19,7 @@ def allow_more_files() -> int:
 
 
 def are_files_short() -> bool:
-    """Whether hardly a file can be opened now, so that what fails may go well later; engines do not say why they fail."""
+    """Whether this process is about to run out of open files: a failure may then be temporary, which engines do not say."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         return soft != resource.RLIM_INFINITY and len(list(OPEN_FILES.iterdir())) > soft - FEW_FILES

@@ -1,4 +1,4 @@
-"""What processes of ours owe each other: to end with their parent, and to say how one ended."""
+"""Child processes: they end with their parent, and the parent can say how one ended."""
 
 import ctypes
 import signal

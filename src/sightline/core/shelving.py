@@ -55,7 +55,7 @@ def read_whole(folder: Path, manifest_type: type[ModelManifest | ArtifactManifes
 
 
 def remove_leftovers(staging: Path, name: str) -> None:
-    """What runs left that were killed: half made, damaged or failed. Call with the lock; checkpoints stay."""
+    """Remove what killed runs left: half made, damaged or failed. Call while holding the lock; checkpoints stay."""
     for path in staging.iterdir():
         if path.name in (name, f"{name}.failed", f"{name}.old") or path.name.startswith(f".{name}."):
             shutil.rmtree(path, ignore_errors=True)

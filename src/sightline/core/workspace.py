@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from sightline.core.errors import Conflict, CorruptFile, InvalidInput, NotFound
 from sightline.core.folders import MANIFEST_NAME, compute_file_hash, write_file_atomic
 
-StrPath = str | os.PathLike[str]  # what a caller may write a path as; inside, paths are `Path`
+StrPath = str | os.PathLike[str]  # how a caller may give a path; inside, paths are `Path`
 Shelf = Literal["datasets", "models", "artifacts", "reports"]
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' or '-' (at most 100, a letter or a digit first)"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-CONFIDENCE = 0.25  # of who does not say their own: predictions below it are not shown to a user
+CONFIDENCE = 0.25  # of a Model that states none: predictions below it are not shown to a user
 LEAST_IOU = 0.5
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]

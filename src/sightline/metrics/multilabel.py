@@ -8,7 +8,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
 
-DECISION_THRESHOLD = 0.5  # of who does not say their own
+DECISION_THRESHOLD = 0.5  # of a Model that states none
 
 
 class MultilabelEvaluator:

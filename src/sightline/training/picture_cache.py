@@ -34,8 +34,8 @@ class PictureCache:
             end += size
             self._starts[index + 1] = end
         self._starts = np.maximum.accumulate(self._starts)
-        # Excludes nobody elsewhere; but what is done under it is done before what is done when it is next held. So nobody sees
-        # that a picture is there before it sees its bytes, on processors too that put off their writes.
+        # A memory barrier, not mutual exclusion: a forked process has a lock of its own. Whoever sees that a picture is there
+        # sees its bytes, too, even on processors that reorder writes.
         self._order = threading.Lock()
         try:
             self._bytes = np.frombuffer(mmap.mmap(-1, max(1, end)), np.uint8)

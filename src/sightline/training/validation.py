@@ -40,9 +40,9 @@ def infer_network(network: Network, batch: np.ndarray, arithmetic: Arithmetic) -
 
 
 def find_judged(version: DatasetVersion, split: str, task: Task) -> set[str]:
-    """Categories that people labelled in a split for the task: of others a score says nothing.
+    """Categories that people labelled in a split for the task: a score says nothing of others.
 
-    Without any, all networks score alike, or who shows least best.
+    Without any, the network that shows least would score best.
     """
     said = (annotation for item in KnownItems(version.items(split)) for annotation in item.annotations)
     return {annotation.category for annotation in said if _is_truth(annotation, task)}

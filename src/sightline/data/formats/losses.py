@@ -1,4 +1,4 @@
-"""What a format without room for them loses of annotations and items: told to the report in the same words by every writer."""
+"""Report what a format has no room for, in the same words for all writers."""
 
 from collections.abc import Callable
 

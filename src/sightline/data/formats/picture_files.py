@@ -1,4 +1,4 @@
-"""Picture files on disk, as every folder layout needs them: a steady walk, what is no picture, names that are safe and unique.
+"""Picture files on disk: walk folders in a steady order, tell pictures from other files, make names safe and unique.
 
 A walk holds the names of one folder at a time, so a data set of any size streams.
 """

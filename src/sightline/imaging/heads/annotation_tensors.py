@@ -1,4 +1,4 @@
-"""Annotations as a tensor: a row per picture, each the JSON text of its list. What is annotated already travels like outputs.
+"""Annotations as a tensor, a row of JSON per picture: so what is annotated already travels like the outputs of a network.
 
 The head `annotations` reads them. No network has it: it stands for outputs that were decoded before, such as a pipeline's.
 """

@@ -1,7 +1,7 @@
-"""Whether a decode spec can be, and whether it fits the outputs of a graph: both without a picture.
+"""Check a decode spec, by itself and against the outputs of a graph, without a picture.
 
-A graph is never asked what its outputs mean, so a spec that does not fit would show only in requests. So zeros in the shapes of
-its outputs are decoded: a head judges shapes and parameters whatever the values are, and zeros are no values that one refuses.
+A graph never says what its outputs mean, so a spec that does not fit would fail only in requests. Therefore zeros in the shapes
+of the outputs are decoded: a head judges shapes and parameters whatever the values are, and none refuses zeros.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ BLANK = Placement(source_width=64, source_height=64, input_width=64, input_heigh
 
 
 def check_decode_spec(spec: DecodeSpec, where: str) -> None:
-    """What a spec alone does not say right. Args: where: stands before the field in messages. Raises: InvalidInput."""
+    """Check what can be checked of a spec alone. Args: where: stands before the field in messages. Raises: InvalidInput."""
     if spec.head not in TASK_OF_HEAD:
         raise InvalidInput(f"{where}.head: expected one of {', '.join(sorted(TASK_OF_HEAD))}, got {spec.head[:100]!r}")
     for field in ("confidence_threshold", "iou_threshold"):
@@ -53,7 +53,7 @@ def check_decode_spec(spec: DecodeSpec, where: str) -> None:
 
 
 def check_parameter_names(head: str, names: Iterable[str], where: str) -> None:
-    """Whether a head reads all of them. Args: where: stands before the message. Raises: InvalidInput."""
+    """Refuse parameters that a head does not read. Args: where: stands before the message. Raises: InvalidInput."""
     known = PARAMETERS_OF_HEAD[head]
     if unknown := sorted(set(names) - set(known)):
         expected = f"only {', '.join(known)}" if known else "none"
