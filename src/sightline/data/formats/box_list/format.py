@@ -34,12 +34,14 @@ from sightline.data.formats.box_list.rows import BoxColumns, BoxRow, find_box_co
 from sightline.data.formats.class_list.format import (
     CLASSES_NAME,
     LabelTable,
+    TextList,
     choose_lists,
     find_class_names,
     find_list_split,
     find_path,
     name_numbers,
     name_picture,
+    open_given_lists,
 )
 from sightline.data.formats.class_list.pictures import IMAGES_FOLDER, PictureFinder
 from sightline.data.formats.format import SourceDataset, SourceItem
@@ -66,7 +68,7 @@ from sightline.data.formats.picture_files import (
 from sightline.data.formats.text_files import open_text, warn_encoding, write_names
 from sightline.data.formats.yolo.writing import find_box
 from sightline.data.items import Item
-from sightline.data.versions import UNSPLIT, DatasetVersion
+from sightline.data.versions import DatasetVersion
 
 LIST_NAME = "annotations.csv"
 LIST_SUFFIXES = (".csv", ".tsv")
@@ -78,12 +80,7 @@ MACHINE_ID = "/m/"
 HEADER = ("path", "split", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 
 
-class BoxList(msgspec.Struct, frozen=True):
-    """A list file, the split all its rows are of (None: each row's own, or none), and what its columns mean."""
-
-    path: Path
-    split: str | None
-    columns: BoxColumns
+BoxList = TextList[BoxColumns]
 
 
 class ListFacts(msgspec.Struct):
@@ -155,8 +152,7 @@ def find_box_lists(source: Path, options: dict[str, Any], report: ConversionRepo
     """The lists the option names, else all those of the first place that has any. Raises: UnreadableDataset, NotFound."""
     root = source if source.is_dir() else source.parent
     if options.get("lists"):
-        given = [(find_path(root, path), None if split == UNSPLIT else split) for split, path in options["lists"].items()]
-        return [BoxList(path, split, find_box_columns(path)) for path, split in given]
+        return open_given_lists(root, options["lists"], find_box_columns)
     if source.is_file():
         if source.suffix.lower() not in LIST_SUFFIXES:
             raise UnreadableDataset(f"expected a list of boxes ({', '.join(LIST_SUFFIXES)}), got {source.name}")

@@ -21,10 +21,10 @@ those are the lists. Texts are UTF-8, UTF-16 with its mark, or else Windows-1252
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -64,27 +64,18 @@ SPLIT_LIST_NAME = "_classes.csv"  # in train/, valid/ and test/, as Roboflow exp
 LIST_SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
 
 
-class PictureList(msgspec.Struct, frozen=True):
+Columns = TypeVar("Columns")
+
+
+class TextList(msgspec.Struct, Generic[Columns], frozen=True):
     """A list file, the split all its rows are of (None: each row's own, or none), and what its columns mean."""
 
     path: Path
     split: str | None
-    columns: ListColumns
+    columns: Columns
 
 
-class NamedList(Protocol):
-    """A list file and its split, as `choose_lists` looks at them."""
-
-    @property
-    def path(self) -> Path:
-        """The list file."""
-
-    @property
-    def split(self) -> str | None:
-        """The split of all its rows, or None."""
-
-
-List = TypeVar("List", bound=NamedList)
+PictureList = TextList[ListColumns]
 
 
 class LabelTable(msgspec.Struct, frozen=True):
@@ -151,8 +142,7 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
     """The lists the option names, else all those lying in the source folder. Raises: UnreadableDataset, NotFound."""
     root = source if source.is_dir() else source.parent
     if options.get("lists"):
-        given = [(find_path(root, path), None if split == UNSPLIT else split) for split, path in options["lists"].items()]
-        return [PictureList(path, split, find_columns(path)) for path, split in given]
+        return open_given_lists(root, options["lists"], find_columns)
     if source.is_file():
         if source.suffix.lower() not in LIST_SUFFIXES:
             raise UnreadableDataset(f"expected a list ({', '.join(LIST_SUFFIXES)}), got {source.name}")
@@ -171,7 +161,13 @@ def find_lists(source: Path, options: dict[str, Any]) -> list[PictureList]:
     return lists
 
 
-def choose_lists(lists: list[List], own_name: str) -> list[List]:
+def open_given_lists(root: Path, lists: dict[str, Any], find: Callable[[Path], Columns]) -> list[TextList[Columns]]:
+    """The lists of the option, a file by its split. Raises: UnreadableDataset, NotFound."""
+    given = [(find_path(root, path), None if split == UNSPLIT else split) for split, path in lists.items()]
+    return [TextList(path, split, find(path)) for path, split in given]
+
+
+def choose_lists(lists: list[TextList[Columns]], own_name: str) -> list[TextList[Columns]]:
     """One list, or one a split, training first; of several the one that an export of ours writes. Raises: UnreadableDataset."""
     splits = [entry.split for entry in lists]
     if len(lists) > 1 and (None in splits or len(set(splits)) != len(splits)):
