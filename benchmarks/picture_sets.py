@@ -20,7 +20,7 @@ from sightline.core.categories import Categories
 from sightline.data.blobs import BlobStore
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.files.reading import probe_image
+from sightline.imaging.files.headers import probe_image
 
 CALIBRATION_EVERY = 3  # of a set without splits, every third picture calibrates
 CIFAR_SPLITS = {"train": "train", "test": "val"}

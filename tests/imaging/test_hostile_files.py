@@ -14,7 +14,8 @@ from pathlib import Path
 warnings.simplefilter("error")
 import numpy as np
 from sightline.core.errors import SightlineError
-from sightline.imaging.files.reading import probe_image, read_image, read_label_map
+from sightline.imaging.files.headers import probe_image
+from sightline.imaging.files.reading import read_image, read_label_map
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 for path in sorted(Path(sys.argv[1]).rglob("*")):
     if not path.is_file():

@@ -40,8 +40,8 @@ from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawe
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
-from sightline.imaging.files.headers import check_pixel_limit
-from sightline.imaging.files.reading import ImageHeader, decode_image, encode_image, limit_pixels, probe_image
+from sightline.imaging.files.headers import ImageHeader, check_pixel_limit, probe_image
+from sightline.imaging.files.reading import decode_image, encode_image, limit_pixels
 from sightline.imaging.preprocessing import check_picture
 
 Verify = Literal["decode", "header"]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from sightline.core.errors import UnreadableImage
-from sightline.imaging.files.headers import MAX_RUNS, quiet_pillow
-from sightline.imaging.files.reading import decode_image, probe_image, read_label_map
+from sightline.imaging.files.headers import MAX_RUNS, probe_image, quiet_pillow
+from sightline.imaging.files.reading import decode_image, read_label_map
 
 
 def make_bmp(width: int, height: int, body: bytes, compression: int, bits: int) -> bytes:

@@ -7,8 +7,9 @@ import pytest
 
 from sightline.core.errors import UnreadableImage
 from sightline.imaging.files import reading
+from sightline.imaging.files.headers import probe_image
 from sightline.imaging.files.png import MAX_CHUNKS, MAX_UNTRUSTED_BYTES, check_chunks, has_whole_chunks, walk_chunks
-from sightline.imaging.files.reading import decode_image, probe_image
+from sightline.imaging.files.reading import decode_image
 
 IMAGE = np.full((20, 40, 3), 200, np.uint8)
 PNG = bytes(cv2.imencode(".png", IMAGE)[1])

@@ -7,8 +7,9 @@ import pytest
 from PIL import PpmImagePlugin
 
 from sightline.core.errors import UnreadableImage
+from sightline.imaging.files.headers import probe_image
 from sightline.imaging.files.ppm import MAX_HEADER_BYTES
-from sightline.imaging.files.reading import decode_image, probe_image
+from sightline.imaging.files.reading import decode_image
 
 
 @pytest.mark.parametrize("magic", [b"P1", b"P2", b"P3"])

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableImage
 from sightline.imaging.files import reading
-from sightline.imaging.files.reading import decode_image, encode_image, probe_image, read_image, read_label_map, turn_upright
+from sightline.imaging.files.headers import probe_image
+from sightline.imaging.files.reading import decode_image, encode_image, read_image, read_label_map, turn_upright
 
 
 def save(image: Image.Image, format: str, **options) -> bytes:

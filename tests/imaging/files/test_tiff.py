@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from sightline.core.errors import UnreadableImage
-from sightline.imaging.files.reading import decode_image, probe_image
+from sightline.imaging.files.headers import probe_image
+from sightline.imaging.files.reading import decode_image
 from sightline.imaging.files.tiff import MAX_ENTRIES, MAX_VALUES, check_directory, count_pages
 
 BASE = ((256, 4, 1, 20), (257, 4, 1, 10), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1))

@@ -38,8 +38,7 @@ from sightline.data.versions import (
     open_version,
     place_version,
 )
-from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS, check_pixel_limit
-from sightline.imaging.files.reading import probe_image
+from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS, check_pixel_limit, probe_image
 
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_PICTURE_BYTES = 1 << 30

@@ -27,19 +27,15 @@ from sightline.core.errors import InvalidInput, NotFound, UnreadableImage
 from sightline.core.settings import read_settings
 from sightline.imaging.files.headers import (
     DECODER_ERRORS,
-    ImageHeader,
     check_pixel_limit,
     describe_failure,
     find_largest_sample,
     open_picture,
-    probe_image,
     quiet_pillow,
 )
 from sightline.imaging.files.jpeg import check_scans, count_scans, read_jpeg_header
 from sightline.imaging.files.png import has_whole_chunks, is_quickly_inflated
 from sightline.imaging.files.tiff import BITS_TAG
-
-__all__ = ["ImageHeader", "decode_image", "encode_image", "limit_pixels", "probe_image", "read_image", "read_label_map"]
 
 UInt8Image = np.ndarray[Any, np.dtype[np.uint8]]
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from sightline.core.errors import ImageTooLarge, UnreadableImage
+from sightline.imaging.files.headers import probe_image
 from sightline.imaging.files.jpeg import read_jpeg_header
-from sightline.imaging.files.reading import decode_image, probe_image
+from sightline.imaging.files.reading import decode_image
 from sightline.serving.inference.calls import Call, Upload
 from sightline.serving.scheduling.work import Work
 
