@@ -25,9 +25,9 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_folders,
 )
-from sightline.data.formats.text_files import open_text, read_text, write_names
+from sightline.data.formats.text_files import read_text, write_names
 from sightline.data.formats.yolo.facts import has_facts
-from sightline.data.formats.yolo.labels import find_label_path
+from sightline.data.formats.yolo.labels import find_label_path, iterate_list
 from sightline.data.formats.yolo.rows import read_label_file
 from sightline.data.formats.yolo.writing import format_items, write_labels
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -137,7 +137,7 @@ def iterate_items(root: Path, facts: dict[str, str], names: list[str], report: C
             continue
         read_lists.append(place)
         split = read_split(key)
-        for path in iterate_list(place, root, report):
+        for path in iterate_list(place, (root,), report):
             if hash(path) in listed:
                 report.drop("image", "picture is listed twice; the first split keeps it", path.name)
                 continue
@@ -167,18 +167,6 @@ def find_labels(path: Path, root: Path) -> Path:
     """Where the labels of a picture are: beside it, else below `labels` instead of its last `images` or `JPEGImages`."""
     beside = path.with_suffix(".txt")
     return beside if beside.is_file() else find_label_path(path, root, LABELLED_ELSEWHERE)
-
-
-def iterate_list(place: Path, root: Path, report: ConversionReport) -> Iterator[Path]:
-    """Pictures a list file names."""
-    with open_text(place, report) as lines:
-        for line in lines:
-            if line.strip():
-                path = resolve_inside(root, line.strip())
-                if path is None:
-                    report.drop("image", "picture is missing", line.strip())
-                else:
-                    yield path
 
 
 def report_unlisted(root: Path, listed: set[int], report: ConversionReport) -> None:

@@ -37,7 +37,7 @@ from sightline.data.formats.picture_files import (
     walk_files,
     walk_pictures,
 )
-from sightline.data.formats.text_files import open_text, read_text
+from sightline.data.formats.text_files import read_text
 from sightline.data.formats.yolo.facts import has_facts
 from sightline.data.formats.yolo.labels import (
     IMAGES_FOLDER,
@@ -47,6 +47,7 @@ from sightline.data.formats.yolo.labels import (
     find_child,
     find_label_path,
     is_label_file,
+    iterate_list,
     report_orphan_labels,
 )
 from sightline.data.formats.yolo.rows import SMALLEST_POLYGON_VALUES, read_label_file
@@ -354,14 +355,7 @@ def iterate_pictures(place: Path, root: Path, report: ConversionReport) -> Itera
     elif is_picture(place.name):
         yield place
     else:
-        with open_text(place, report) as lines:
-            for line in lines:
-                if line.strip():
-                    path = resolve_inside(place.parent, line.strip()) or resolve_inside(root, line.strip())
-                    if path is None:
-                        report.drop("image", "picture is missing", line.strip())
-                    else:
-                        yield path
+        yield from iterate_list(place, (place.parent, root), report)
 
 
 def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) -> str:

@@ -1,14 +1,16 @@
-"""Where the label file of a YOLO picture lies: `labels` for the last `images` of its path, or else beside it.
+"""Where the files of YOLO lie: labels in `labels` for the last `images` of a picture's path or else beside it; listed pictures.
 
 The exact spelling is tried first. Files that went through Windows or a camera's disk may be called `Labels/` or `x.TXT`, so
 other cases of these two are tried next, and the file beside the picture last.
 """
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.picture_files import list_folder, list_picture_stems, walk_folders
+from sightline.data.formats.picture_files import list_folder, list_picture_stems, resolve_inside, walk_folders
+from sightline.data.formats.text_files import open_text
 
 IMAGES_FOLDER, LABELS_FOLDER = "images", "labels"
 NAMES_FILES = ("classes.txt", "obj.names", "classes.names", "labels.txt", "_darknet.labels")
@@ -51,6 +53,17 @@ def find_label_path(path: Path, root: Path, folders: tuple[str, ...] = (IMAGES_F
         if parts[place] in folders:
             return root.joinpath(*parts[:place], LABELS_FOLDER, *parts[place + 1 :]).with_suffix(".txt")
     return path.with_suffix(".txt")
+
+
+def iterate_list(place: Path, folders: Sequence[Path], report: ConversionReport) -> Iterator[Path]:
+    """The pictures that a list file names, each looked for below one folder after the other."""
+    with open_text(place, report) as lines:
+        for name in filter(None, map(str.strip, lines)):
+            path = next(filter(None, (resolve_inside(folder, name) for folder in folders)), None)
+            if path is None:
+                report.drop("image", "picture is missing", name)
+            else:
+                yield path
 
 
 def find_folder_of_any_case(folder: Path, root: Path) -> Path | None:
