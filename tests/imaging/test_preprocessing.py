@@ -14,7 +14,6 @@ from sightline.imaging.preprocessing import (
     place_batch,
     place_one_by_one,
     prepare_batch,
-    prepare_image,
 )
 from sightline.imaging.resizing import letterbox_image
 
@@ -28,7 +27,7 @@ def picture(rng) -> np.ndarray:
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])
 def test_the_tensor_is_pixel_minus_mean_over_std(picture, layout, colour):
     spec = InputSpec(width=32, height=24, layout=layout, colour=colour, mean=(1.0, 20.0, 300.0), std=(2.0, 50.0, 0.5))
-    tensor, _ = prepare_image(picture, spec)
+    (tensor,), _ = prepare_batch([picture], spec)
     for row, column, channel in ((0, 0, 0), (5, 7, 1), (23, 31, 2)):
         pixel = float(picture[row, column, channel if colour == "RGB" else 2 - channel])
         value = tensor[channel, row, column] if layout == "NCHW" else tensor[row, column, channel]
@@ -39,7 +38,7 @@ def test_the_tensor_is_pixel_minus_mean_over_std(picture, layout, colour):
 
 def test_gray_is_the_weighted_mean_of_the_channels(picture):
     spec = InputSpec(width=32, height=24, colour="GRAY", mean=(0.0,), std=(1.0,))
-    tensor, _ = prepare_image(picture, spec)
+    (tensor,), _ = prepare_batch([picture], spec)
     expected = picture @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
     assert tensor.shape == (1, 24, 32)
     np.testing.assert_allclose(tensor[0], expected, atol=1)
@@ -52,14 +51,14 @@ def test_a_batch_is_its_pictures_one_by_one(rng):
     assert batch.shape == (3, 3, 30, 40)
     assert batch.flags.c_contiguous
     for row, placement, picture in zip(batch, placements, pictures, strict=True):
-        alone, alone_placement = prepare_image(picture, spec)
+        (alone,), (alone_placement,) = prepare_batch([picture], spec)
         np.testing.assert_array_equal(row, alone)
         assert placement == alone_placement
 
 
 def test_letterbox_bands_have_the_pad_value():
     spec = InputSpec(width=20, height=20, pad_value=51)
-    tensor, placement = prepare_image(np.full((10, 20, 3), 255, np.uint8), spec)
+    (tensor,), (placement,) = prepare_batch([np.full((10, 20, 3), 255, np.uint8)], spec)
     np.testing.assert_allclose(tensor[:, :5], 0.2, rtol=1e-6)  # 51 / 255
     np.testing.assert_allclose(tensor[:, 5:15], 1.0)
     assert placement == letterbox_image(np.zeros((10, 20, 3), np.uint8), 20, 20)[1]
@@ -67,7 +66,7 @@ def test_letterbox_bands_have_the_pad_value():
 
 @pytest.mark.parametrize("resize", ["letterbox", "stretch", "centre_crop"])
 def test_every_resize_rule_gives_the_size_of_the_spec(picture, resize):
-    tensor, placement = prepare_image(picture, InputSpec(width=17, height=11, resize=resize, crop_fraction=0.8))
+    (tensor,), (placement,) = prepare_batch([picture], InputSpec(width=17, height=11, resize=resize, crop_fraction=0.8))
     assert tensor.shape == (3, 11, 17)
     assert (placement.input_width, placement.input_height) == (17, 11)
 
@@ -83,13 +82,13 @@ def test_an_empty_batch_is_empty():
 )
 def test_only_rgb_pictures_are_prepared(picture):
     with pytest.raises(InvalidInput, match="uint8"):
-        prepare_image(picture, InputSpec(width=8, height=8))
+        prepare_batch([picture], InputSpec(width=8, height=8))
 
 
 @pytest.mark.parametrize("fields", [{"mean": (0.0,)}, {"std": (1.0, 0.0, 1.0)}, {"colour": "GRAY", "mean": (0.0,) * 3}])
 def test_a_spec_that_contradicts_itself_is_refused(picture, fields):
     with pytest.raises(InvalidInput, match="input spec"):
-        prepare_image(picture, InputSpec(width=8, height=8, **fields))
+        prepare_batch([picture], InputSpec(width=8, height=8, **fields))
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

@@ -19,23 +19,6 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def prepare_image(image: Image, spec: InputSpec) -> tuple[Floats, Placement]:
-    """Prepare one picture.
-
-    Args:
-        image: `(H, W, 3)` uint8 RGB, upright.
-        spec: what the network wants.
-
-    Returns:
-        `(C, H, W)` float32, or `(H, W, C)` when the layout is NHWC; and how the picture lies in it.
-
-    Raises:
-        InvalidInput: not a uint8 RGB picture, or a spec that contradicts itself. ImageTooLarge: only under "pad".
-    """
-    batch, placements = prepare_batch([image], spec)
-    return batch[0], placements[0]
-
-
 def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, list[Placement]]:
     """Prepare pictures of any sizes into one tensor.
 
@@ -47,7 +30,7 @@ def prepare_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Floats, lis
         `(N, C, H, W)` float32, or `(N, H, W, C)` when the layout is NHWC; and N placements.
 
     Raises:
-        InvalidInput: as `prepare_image`.
+        InvalidInput: not uint8 RGB pictures, or a spec that contradicts itself. ImageTooLarge: only under "pad".
     """
     scales, shifts = _read_normalisation(spec)
     batch = np.empty(arrange_axes(spec, len(images), *find_input_size(images, spec)), np.float32)
@@ -70,7 +53,7 @@ def place_batch(images: Sequence[Image], spec: InputSpec) -> tuple[Pixels, list[
         `(N, H, W, 3)` uint8 RGB, or `(N, H, W, 1)` when the spec is GRAY, whatever its layout; and N placements.
 
     Raises:
-        InvalidInput: as `prepare_image`.
+        InvalidInput: as `prepare_batch`.
     """
     return place_one_by_one(images, len(images), spec)
 

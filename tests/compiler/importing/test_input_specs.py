@@ -15,7 +15,7 @@ from sightline.compiler.importing.input_specs import (
     takes_whole_numbers,
 )
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
-from sightline.imaging.preprocessing import prepare_image
+from sightline.imaging.preprocessing import prepare_batch
 
 
 def make_graph(*shape: int | str, inputs: int = 1):  # type: ignore[no-untyped-def]
@@ -47,7 +47,7 @@ def test_a_network_of_one_channel_gets_the_gray_values_mean() -> None:
 def test_the_preset_makes_the_tensor_that_torchvision_makes() -> None:
     spec = make_input_spec(make_graph(3, 4, 4), make_preset_input("imagenet-torch", None, 3), "classification")
     image = np.full((4, 4, 3), (255, 0, 128), np.uint8)
-    tensor, _ = prepare_image(image, spec)
+    (tensor,), _ = prepare_batch([image], spec)
     expected = [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (128 / 255 - 0.406) / 0.225]
     assert tensor[:, 0, 0] == pytest.approx(expected, abs=1e-5)
 
