@@ -13,7 +13,7 @@ from waiting import wait_until
 from sightline.core.errors import QueueFull
 from sightline.serving.http.connections.exchange import NOBODY_WAITS
 from sightline.serving.http.guard import Guard, find_need, is_loopback_address, strip_port
-from sightline.serving.http.keys import Authenticator, create_key
+from sightline.serving.http.keys import Authenticator, create_key, find_caller
 from sightline.serving.http.limits import TokenBucket
 from sightline.serving.http.request_record import RequestRecord
 
@@ -40,7 +40,7 @@ class App:
         self.scope = scope
         if self.gate is not None:
             await self.gate.wait()
-        body = json.dumps({"tenant": scope["state"]["tenant"]}).encode()
+        body = json.dumps({"tenant": find_caller(scope).name}).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})
 

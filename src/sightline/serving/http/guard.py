@@ -85,8 +85,7 @@ class Guard:
     """The ASGI layer. Used on the event loop only.
 
     Args:
-        app: what answers those who come in; finds `tenant` (name of the key, "" without keys) and `caller` (a `Caller`) in
-            `scope["state"]`.
+        app: answers those who come in; who they are, `find_caller` tells from the scope.
         authenticator: knows the keys; None: the server has none.
         allowed_hosts: names that the Host header may hold, as `spell_host` writes them; None: any.
         allowed_origins: origins of other sites' pages that may send requests and read the answers, as "https://name:port".
@@ -192,8 +191,7 @@ class Guard:
         take_turn(caller.quota, None if is_free else self._bucket)
         if need.joins is not None and not scope.get("query_string"):  # which may name another version
             self._look_at_queue(need.joins, caller)
-        state = scope.setdefault("state", {})
-        state["tenant"], state["caller"] = caller.name, caller
+        scope.setdefault("state", {})["caller"] = caller
         return False
 
     def _refuse(self, refusal: Refusal, record: RequestRecord) -> Response:

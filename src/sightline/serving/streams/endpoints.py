@@ -90,7 +90,7 @@ class StreamEndpoints:
 
     async def list_streams(self, request: Request) -> Response:
         """The caller's streams."""
-        streams = self._streams.list_streams(find_tenant(request))
+        streams = self._streams.list_streams(find_caller(request.scope).name)
         return write_json({"streams": [stream.describe() for stream in streams]})
 
     async def read(self, request: Request) -> Response:
@@ -99,7 +99,7 @@ class StreamEndpoints:
 
     async def delete(self, request: Request) -> Response:
         """End and forget one."""
-        await self._streams.delete(request.path_params["id"], find_tenant(request))
+        await self._streams.delete(request.path_params["id"], find_caller(request.scope).name)
         return Response(status_code=NO_CONTENT)
 
     async def events(self, request: Request) -> Response:
@@ -139,7 +139,7 @@ class StreamEndpoints:
             await asyncio.gather(sending, hearing, return_exceptions=True)
 
     def _find(self, connection: HTTPConnection) -> Stream:
-        return self._streams.find(connection.path_params["id"], find_tenant(connection))
+        return self._streams.find(connection.path_params["id"], find_caller(connection.scope).name)
 
     def _check_viewers(self, stream: Stream) -> None:
         if stream.viewers >= self._streams.limits.viewers:
@@ -207,11 +207,6 @@ def make_routes(streams: StreamManager) -> list[BaseRoute]:
     ]
     others = Others([route for route in routes if isinstance(route, Route)])
     return [*routes, Route("/v2/streams", others), Route("/v2/streams/{rest:path}", others)]
-
-
-def find_tenant(connection: HTTPConnection) -> str:
-    """Name of the caller."""
-    return find_caller(connection.scope).name
 
 
 def read_number(connection: HTTPConnection, name: str, header: str | None = None) -> int:

@@ -63,7 +63,8 @@ def read_options(query: Mapping[str, str]) -> StreamOptions:
     try:
         return msgspec.convert(dict(query), StreamOptions, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"the query describes no stream: {error}; it may have {list_options()}") from None
+        options = ", ".join(StreamOptions.__struct_fields__)
+        raise InvalidInput(f"the query describes no stream: {error}; it may have {options}") from None
 
 
 async def receive_video(request: Request, max_bytes: int) -> VideoSource:
@@ -153,8 +154,3 @@ def _say_when_the_disk_is_full() -> Iterator[None]:
         if error.errno not in NO_ROOM:
             raise
         raise Exhausted("the server's disk has no room for this video; send a shorter one, or try again later") from error
-
-
-def list_options() -> str:
-    """Names of the options."""
-    return ", ".join(StreamOptions.__struct_fields__)

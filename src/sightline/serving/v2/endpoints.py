@@ -99,7 +99,7 @@ class V2Endpoints:
         is_large = (len(body) if header_length is None else header_length) > INLINE_JSON_BYTES
         opened = await asyncio.to_thread(open_request, body, header_length) if is_large else open_request(body, header_length)
         write = partial(write_answer, encoding=choose_encoding(head[b"accept-encoding"]))
-        tenant = request.scope.get("state", {}).get("tenant", "")
+        tenant = find_caller(request.scope).name
         answer = await self._inferrer.infer(opened, facts, write, version=version, tenant=tenant, is_large=is_large)
         assert isinstance(answer, Response)
         return answer

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from sightline.core.errors import InvalidInput
 from sightline.serving.http.content_encoding import Decompressor
+from sightline.serving.http.keys import find_caller
 from sightline.serving.http.predict.answers import Answer, DescribedPicture, describe_picture, join_pictures, write_answer
 from sightline.serving.http.predict.requests import (
     DRAWN,
@@ -79,7 +80,7 @@ class PredictEndpoint:
                 f"expected one picture for format={options.format}, got {count}; ask for each, or for format=json"
             )
         name: str = request.path_params["name"]
-        tenant: str = request.scope.get("state", {}).get("tenant", "")
+        tenant = find_caller(request.scope).name
         is_list = pictures.is_list and options.format == "json"
         calls = [
             Call(
