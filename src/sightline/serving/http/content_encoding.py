@@ -19,7 +19,7 @@ DECOMPRESSIONS = 2  # at once, for what each takes is counted only when it is do
 
 
 class Decompressor:
-    """Undoes it on threads, a few bodies at once.
+    """Decompresses bodies on threads, a few at once.
 
     Args:
         max_bytes: largest body when decompressed.

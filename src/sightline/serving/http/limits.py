@@ -1,4 +1,4 @@
-"""How often and how much at once: token buckets for rates, and counts of what runs. Both are told the time, never ask a timer.
+"""How often and how much at once: token buckets for rates, and counts of what runs. Neither needs a timer.
 
 A token bucket (RFC 2697's, in single requests) fills at `rate_per_s` up to `burst`; a request takes one token or learns how
 long until there is one. All of it runs on the event loop, so no counter needs a lock.
@@ -52,8 +52,9 @@ class Quota:
     """What one caller may do: a rate, and requests at once. None: no limit.
 
     Attributes:
-        running: requests. frames: of streams, which give way: they begin only where neither limit is reached, and never keep a
-            request out, for a busy stream would lock out even the request that ends it.
+        running: requests under way.
+        frames: of streams, under way. They give way to requests: a frame begins only where neither limit is reached, but keeps
+            no request out, for a busy stream would lock out even the request that ends it.
     """
 
     def __init__(self, bucket: TokenBucket | None = None, max_concurrent: int | None = None) -> None:
@@ -70,7 +71,7 @@ class Quota:
             raise Refusal(429, f"this key may send {self.bucket.rate_per_s:g} requests a second; slow down", wait_s)
 
     def put_back(self) -> None:
-        """What was spent was for nothing: somebody else refused the request."""
+        """Give back what was spent on a request that was refused for another reason."""
         if self.bucket is not None:
             self.bucket.put_back()
 
@@ -105,7 +106,7 @@ class Quota:
 
     @contextmanager
     def rest(self) -> Iterator[None]:
-        """Take no place meanwhile, in a request that only waits for news, as a stream's viewers do."""
+        """Within the block the request takes no place: it only waits for news, as a stream's viewers do."""
         self.running -= 1
         try:
             yield

@@ -58,7 +58,7 @@ class Histogram:
         self.sum_s = 0.0
 
     def copy(self) -> "Histogram":
-        """One that counts for itself."""
+        """An independent copy."""
         twin = Histogram()
         twin.counts, twin.sum_s = self.counts.copy(), self.sum_s
         return twin
@@ -86,7 +86,7 @@ class ModelCounts:
         self.histograms = {name: Histogram() for name in ("request", "queue", "decode", "infer")}
 
     def copy(self) -> "ModelCounts":
-        """One that counts for itself."""
+        """An independent copy."""
         twin = ModelCounts()
         twin.successes, twin.executions, twin.rows = self.successes, self.executions, self.rows
         twin.failures, twin.output_s = self.failures.copy(), self.output_s

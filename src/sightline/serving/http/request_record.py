@@ -57,7 +57,7 @@ class RequestRecord:
 
 
 class RequestIds:
-    """Names requests: as their clients do, where nothing else could be read into that, or else by numbers of its own."""
+    """Names requests: by the id that their client chose where it is safe in a log line, or else by a number."""
 
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(4)

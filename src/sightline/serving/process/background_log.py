@@ -16,7 +16,7 @@ CLOSE_S = 1.0
 
 
 class BackgroundHandler(logging.Handler):
-    """Writes to a file descriptor from a thread of its own, and past Python's buffers, whose locks an end would wait for.
+    """Writes to a file descriptor from a thread of its own, past Python's buffers: their locks could hold up the process's end.
 
     Args:
         descriptor: where lines go; it stays open.

@@ -10,7 +10,7 @@ YOUNG_OBJECTS = 2_000  # made and not yet freed before the youngest are looked a
 
 
 def spare_lasting_objects() -> None:
-    """Leave all that is there now out of every collection, and collect less often; when a process has started to serve."""
+    """Leave all objects that exist now out of every collection, and collect less often; for a process that begins to serve."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])

@@ -137,7 +137,7 @@ class Stream:
 
     @property
     def decoder_pid(self) -> int | None:
-        """Of the process that decodes it now."""
+        """Process id of the decoder that runs now; None without one."""
         return None if self._decoder is None else self._decoder.pid
 
     def describe(self) -> StreamView:

@@ -9,21 +9,21 @@ from sightline.serving.http.refusals import Refusal
 
 
 class Places:
-    """So many at once, half of them of one caller; who finds them taken is refused.
+    """Places for so many calls, at most half of them for one caller; whoever finds them taken is refused.
 
     Args:
         count: of all callers.
-        taken: what is said then, behind the number.
+        words: what a refusal says behind the number of places that are taken.
     """
 
-    def __init__(self, count: int, taken: str) -> None:
-        self._count, self._share, self._words = count, halve(count), taken
+    def __init__(self, count: int, words: str) -> None:
+        self._count, self._share, self._words = count, halve(count), words
         self._taken = 0
         self._taken_of: Counter[str] = Counter()
 
     @contextmanager
     def take(self, whose: str) -> Iterator[None]:
-        """Take one meanwhile. Args: whose: name of the key, else the address. Raises: Refusal 429, 503."""
+        """Hold a place within the block. Args: whose: name of the key, else the address. Raises: Refusal 429, 503."""
         self.enter(whose)
         try:
             yield
@@ -48,7 +48,10 @@ class Places:
 
 
 class Turns:
-    """So many at once, half of them of one caller; the others wait, in the order in which they came. Args: count: of all."""
+    """Turns for so many at once, at most half of them for one caller; the others wait, in the order in which they came.
+
+    Args: count: of all callers.
+    """
 
     def __init__(self, count: int) -> None:
         self._share = halve(count)

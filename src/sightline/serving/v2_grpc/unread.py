@@ -40,7 +40,7 @@ class Unread:
 
     @contextmanager
     def sending(self, size_bytes: int) -> Iterator[None]:
-        """It is sent meanwhile, and read then; if this takes too long, the connection ends."""
+        """Send an answer within the block, which ends when it is read; where that takes too long, the connection ends."""
         due_s = READ_TIMEOUT_S + size_bytes / MIN_READ_BYTES_PER_S
         timer = asyncio.get_running_loop().call_later(due_s, self.abort)
         try:

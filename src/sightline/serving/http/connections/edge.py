@@ -81,7 +81,7 @@ class Edge:
     def spare_files(self, most_files: int) -> None:
         """Take fewer connections where they would leave too few files for models.
 
-        One address keeps what it may have where that still fits; if it may not have more than half now, then not afterwards.
+        The limit of one address stays as it is where it still fits, and at most half of all where it was at most half.
 
         Args: most_files: of the process; negative: unlimited.
         """

@@ -32,12 +32,12 @@ class ClientGone(OSError):  # noqa: N818 - no error of ours
 
 
 def let_go_of_pieces(scope: Scope) -> None:
-    """Promise that whoever asks for the next piece of this request's body holds nothing any more of the one before."""
+    """Say that the reader of this request's body keeps nothing of a piece once it asks for the next one."""
     scope.setdefault("state", {})[LETS_GO] = True
 
 
 def is_ended_by_server(scope: Scope) -> bool:
-    """Whether it is the server's own end that cancels this request: its client waits still, and is told with 503."""
+    """Whether this request is cancelled because the server ends: its client still waits, and is answered 503."""
     return NOBODY_WAITS not in scope["state"]
 
 
@@ -153,14 +153,14 @@ class Exchange:
         self._wake()
 
     def note_status(self, status: int) -> bool:
-        """Put a status into what the guard will tell of the request, unless the head of an answer has left.
+        """Put a status into the guard's record of the request, unless the head of an answer has left.
 
-        Returns: whether the guard tells of it.
+        Returns: whether the guard reports the request.
         """
         record = self.scope["state"].get("record")
         if record is not None and not self.has_started:
             record.status = status
-        return record is not None or self.is_answered  # at the gate, which has told of it
+        return record is not None or self.is_answered  # at the gate, which has reported it
 
     def drop(self) -> None:
         """Nobody waits for the answer: end the application's task."""
