@@ -4,7 +4,6 @@ The five heads of `core.errors` speak of data and models. Who may ask, how often
 has an exception of its own; gRPC maps the same statuses to its codes.
 """
 
-import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -24,8 +23,6 @@ from sightline.serving.http.problems import (
 
 ROUTES_HINT = "there is POST /predict/NAME, /v2 for the Open Inference Protocol, GET /docs with all paths, and a page at GET /"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
-
-logger = logging.getLogger("sightline.serving")
 
 
 class Refusal(Exception):  # noqa: N818 - it is no defect of ours
@@ -110,8 +107,7 @@ async def answer_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
-    """A defect of ours: the log gets the traceback (the framework raises on after answering), the client one line."""
-    logger.error("internal error at %s %s", request.method, request.url.path)
+    """A defect of ours: the client gets one line. The framework raises on, and the connection logs the traceback."""
     return make_problem(500, INTERNAL_ERROR)
 
 
