@@ -13,7 +13,7 @@ from sightline.compiler.openvino_files import write_ir
 from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, Quantiser, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
 from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, InvalidInput, UnreadableImage, Unsupported
-from sightline.core.manifests import InputSpec, ModelManifest, Precision
+from sightline.core.manifests import ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.graph_files import list_graph_files
@@ -63,10 +63,9 @@ class Candidate:
         """Size of its files."""
         return sum(path.stat().st_size for path in self.files)
 
-    def open(self, streams: int, threads: int, profile: bool = False, pixels: InputSpec | None = None) -> Session:
-        """Open it in its engine; `pixels` as in `SessionOptions`."""
-        options = SessionOptions(self.precision, streams, threads, profile, pixels)
-        return load_backend(self.engine).open(self.graph, options)
+    def open(self, streams: int, threads: int, profile: bool = False) -> Session:
+        """Open it in its engine."""
+        return load_backend(self.engine).open(self.graph, SessionOptions(self.precision, streams, threads, profile))
 
 
 def make_plain_candidates(

@@ -33,6 +33,7 @@ from sightline.metrics.intervals import Interval, draw_weights, summarise_change
 from sightline.metrics.semantic import SemanticEvaluator
 from sightline.metrics.task_metrics import Resampled
 from sightline.runtime.backend import SessionOptions, Tensors
+from sightline.runtime.backends.table import load_backend
 from sightline.runtime.output_error import find_rms_error, split_outputs
 from sightline.runtime.predictor import Predictor, take_groups
 
@@ -172,10 +173,9 @@ def predict_items(
     shown = manifest.decode.confidence_threshold
     evaluator = make_evaluator(manifest.task, Categories(manifest.categories), version.manifest.unlabelled_pixels, shown)
     predictions = []
-    options = SessionOptions(
-        candidate.precision, setting.streams, setting.threads, pixels=manifest.input
-    )  # as `open_predictor` opens the Artifact
-    session = candidate.open(setting.streams, setting.threads, pixels=manifest.input)
+    # as `open_predictor` opens the Artifact
+    options = SessionOptions(candidate.precision, setting.streams, setting.threads, pixels=manifest.input)
+    session = load_backend(candidate.engine).open(candidate.graph, options)
     with Predictor(manifest, session, candidate.engine, options, setting.batch) as predictor:
         threshold = EVALUATION_THRESHOLDS[manifest.task]
         for item, answer in zip(items, predictor.predict_stream(read_contents(version, items), threshold), strict=True):
