@@ -75,11 +75,6 @@ class Peak(NamedTuple):
     probe: str
 
 
-def measure_peak_gflops(engine: str, precisions: Sequence[Precision], threads: int) -> dict[str, float]:
-    """Best sustained rate by precision, GFLOP/s (GOP/s in INT8), with `threads` threads in one stream."""
-    return {precision: peak.gflops for precision, peak in measure_peaks(engine, precisions, threads).items()}
-
-
 def measure_peaks(engine: str, precisions: Sequence[Precision], threads: int) -> dict[str, Peak]:
     """Best sustained rate by precision and the probe that reached it; takes one to two seconds each.
 

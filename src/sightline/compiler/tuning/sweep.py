@@ -9,7 +9,7 @@ import numpy as np
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.report.records import PeakFacts, SpeedRow
 from sightline.compiler.tuning.autotune import OpenSessions, choose_settings, measure_busy_ms, measure_stream
-from sightline.compiler.tuning.probes import PROBES, measure_peak_gflops
+from sightline.compiler.tuning.probes import PROBES, measure_peaks
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session
@@ -70,7 +70,7 @@ def compare_with_peak(
         flops: operations of one picture.
     """
     threads = read_settings().threads
-    peaks = measure_peak_gflops(candidate.engine, precisions, threads)
+    peaks = {precision: peak.gflops for precision, peak in measure_peaks(candidate.engine, precisions, threads).items()}
     reached, own_best = throughput * flops / 1e9, max(throughput, swept) * flops / 1e9
     is_own = own_best > peaks[candidate.precision]
     peaks[candidate.precision] = max(peaks[candidate.precision], own_best)
