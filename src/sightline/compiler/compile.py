@@ -204,17 +204,12 @@ def _compile(
         report, flip_pictures = build_report(found, command, compilation.check_samples, stages)
         stages.begin("writing")
         if not report.passed:
-            write_failure(failed, report, flip_pictures)
+            with new_folder(failed, replace=True) as folder:
+                write_report(folder, report, flip_pictures)
             raise GateFailed(f"{report.verdict}; the report is {failed / 'report.html'}")
         result = write_artifact(out, found, report, flip_pictures)
     stages.finish()
     return result
-
-
-def write_failure(failed: Path, report: CompileReport, flip_pictures: FlipPictures) -> None:
-    """The report of a compilation that no candidate passed; replaces an older one."""
-    with new_folder(failed, replace=True) as folder:
-        write_report(folder, report, flip_pictures)
 
 
 def write_report(folder: Path, report: CompileReport, flip_pictures: FlipPictures) -> None:

@@ -5,7 +5,7 @@ stated by the file, what by the user and what was found out is all kept in the m
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -351,7 +351,7 @@ def _complete(
             f"same class at only {format_percent(verification.top1_agreement or 0.0)} of all places, on pictures that show "
             "nothing the network knows; the numbers agree, but import with `pictures` of its kind to have the classes judged",
         ]
-    source: Mapping[str, Any] = manifest.source | {
+    source = manifest.source | {
         "notes": notes,
         "files": list_source_files(imported.files),
         "input_from": f"probe: {rows[0].preset}" if rows else "stated",
@@ -360,7 +360,7 @@ def _complete(
     return msgspec.structs.replace(
         manifest,
         input=spec,
-        source=dict(source),
+        source=source,
         export_check=msgspec.to_builtins(verification),
         host=describe_host(),
         files=hash_files(folder),
