@@ -14,7 +14,7 @@ from sightline.compiler.importers.caffe.input import choose_shape, read_stated
 from sightline.compiler.importers.caffe.layers import WrittenGraph, check_types, write_graph
 from sightline.compiler.importers.caffe.network import Layer, Network, Value, attach_weights, prune_layers, read_network
 from sightline.compiler.importers.caffe.priors import Detection, list_detections, list_prior_layers, make_decode
-from sightline.compiler.importers.caffe.source import OpencvNetwork
+from sightline.compiler.importers.caffe.source import CaffeSource
 from sightline.compiler.importers.caffe.wire import read_weights
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
 from sightline.core.errors import InvalidInput, NotFound
@@ -75,7 +75,7 @@ class CaffeImporter:
             framework=self.name,
             graph=written.graph,
             stated=stated,
-            source=OpencvNetwork(network, layers, written.tensors, outputs, content),
+            source=CaffeSource(network, layers, written.tensors, outputs, content),
             files=(path, caffemodel if path == prototxt else prototxt),
             decode=decode,
             notes=(*network.notes, *_note_statistics(layers), *input_notes, *notes),

@@ -25,8 +25,8 @@ Params = dict[str, str]
 Shapes = Mapping[Value, Tensor]
 
 
-class OpencvNetwork:
-    """A `SourceNetwork` over cv2.dnn.
+class CaffeSource:
+    """The network in OpenCV.
 
     Args:
         layers: those the graph was made of, before folding.
