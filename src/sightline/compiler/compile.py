@@ -190,7 +190,7 @@ def _compile(
     manifest = read_manifest(model, ModelManifest)
     if calibration is None:
         calibration, calibrate_on = calibrate_on, None
-    check_request(request, manifest, [one for one in (calibration,) if one is not None], out)
+    check_request(request, manifest, calibration, out)
     stages = Stages(STAGE_SHARES, on_progress)
     stages.begin("checking the model")
     verify_files(model, manifest.files)

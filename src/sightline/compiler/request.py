@@ -58,10 +58,10 @@ class CompileRequest(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in {**facts, **goal._asdict()}.items() if value is not None and value is not False}
 
 
-def check_request(request: CompileRequest, manifest: ModelManifest, versions: Sequence[DatasetVersion], out: Path) -> None:
+def check_request(request: CompileRequest, manifest: ModelManifest, version: DatasetVersion | None, out: Path) -> None:
     """Refuse what cannot work before any work.
 
-    Args: versions: pictures to calibrate and to judge with; none when there are none.
+    Args: version: pictures to judge with; None when there are none.
     Raises: InvalidInput, Conflict.
     """
     check_place(out)
@@ -76,13 +76,13 @@ def check_request(request: CompileRequest, manifest: ModelManifest, versions: Se
     check_symmetric(request, manifest)
     is_fixed_point = request.precision == "auto" and not has_speed(request.device)  # what is emulated computes in nothing else
     is_quantised = (is_fixed_point or request.precision in ("int8", "int16")) and manifest.precision == "fp32"
-    if is_quantised and not versions and not request.calibrate_random:
+    if is_quantised and version is None and not request.calibrate_random:
         what = f"precision auto on {request.device}" if is_fixed_point else request.precision.upper()
         raise InvalidInput(
             f"{what} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
             "version or a folder of pictures, or `calibrate_random` for an unverified Artifact"
         )
-    for version in versions:
+    if version is not None:
         check_categories(version, manifest)
 
 
