@@ -28,15 +28,12 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     missed: list[Annotation]
 
 
-def match_objects(
-    truth: Sequence[Annotation], predicted: Sequence[Annotation], iou_threshold: float = IOU_THRESHOLD
-) -> Matches:
+def match_objects(truth: Sequence[Annotation], predicted: Sequence[Annotation]) -> Matches:
     """Match the predictions of one picture by category and box.
 
     Args:
         truth: annotations with boxes; crowds excuse predictions and are never missed.
         predicted: with boxes and confidences, any order.
-        iou_threshold: 0..1, least overlap of a right prediction.
 
     Raises: InvalidInput for an annotation without a box.
     """
@@ -50,10 +47,10 @@ def match_objects(
         for index, candidate in enumerate(candidates):
             scores = np.where(free, overlaps[index], -1.0)
             best = int(scores.argmax()) if len(things) else -1
-            if best >= 0 and scores[best] >= iou_threshold:
+            if best >= 0 and scores[best] >= IOU_THRESHOLD:
                 free[best] = False
                 right.append(candidate)
-            elif not _lies_in_crowd(candidate, crowds, iou_threshold):
+            elif not _lies_in_crowd(candidate, crowds):
                 wrong.append(candidate)
         missed += [thing for thing, is_free in zip(things, free, strict=True) if is_free]
     return Matches(right=right, wrong=wrong, missed=missed)
@@ -117,11 +114,11 @@ def _stack_boxes(annotations: Sequence[Annotation]) -> np.ndarray:
     return np.array([annotation.box_xyxy for annotation in annotations], np.float32).reshape(-1, 4)
 
 
-def _lies_in_crowd(candidate: Annotation, crowds: Sequence[Annotation], threshold: float) -> bool:
+def _lies_in_crowd(candidate: Annotation, crowds: Sequence[Annotation]) -> bool:
     """COCO: for crowds the overlap is counted against the prediction's own area."""
     if not crowds:
         return False
     box, regions = _stack_boxes([candidate])[0], _stack_boxes(crowds)
     sides = np.minimum(box[2:], regions[:, 2:]) - np.maximum(box[:2], regions[:, :2])  # (crowds, 2)
     area = max(float((box[2] - box[0]) * (box[3] - box[1])), 1e-9)
-    return bool((np.clip(sides, 0, None).prod(axis=1) / area).max() >= threshold)
+    return bool((np.clip(sides, 0, None).prod(axis=1) / area).max() >= IOU_THRESHOLD)

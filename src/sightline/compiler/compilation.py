@@ -5,7 +5,7 @@ passes. When no INT8 candidate passes, the rescue quantisers are tried one after
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,6 @@ class Compilation:
         work: folder for files on the way.
         stages: told the progress.
         tuning: folder of kept timings; None times anew.
-        clock: seconds, monotonic.
 
     Attributes:
         check_samples: prepared pictures that compare the engines with the reference, and that timing uses.
@@ -85,11 +84,10 @@ class Compilation:
         work: Path,
         stages: Stages,
         tuning: Path | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.found = found
-        self._work, self._stages, self._tuning, self._clock = work, stages, tuning, clock
-        self._started = clock()
+        self._work, self._stages, self._tuning = work, stages, tuning
+        self._started = time.monotonic()
         self._samples: Sequence[np.ndarray] = ()  # calibration inputs
         self.check_samples: list[np.ndarray] = []
 
@@ -120,7 +118,7 @@ class Compilation:
 
     def _is_late(self) -> bool:
         limit = self.found.request.time_limit_s
-        return limit is not None and self._clock() - self._started > limit
+        return limit is not None and time.monotonic() - self._started > limit
 
     def _read_pictures(self) -> None:
         self._stages.begin("reading pictures")

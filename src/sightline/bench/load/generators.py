@@ -43,7 +43,7 @@ def run_generators(
     clients: int | None,
     rate_per_s: float | None,
     seed: int,
-    on_mark: Callable[[str], None] = lambda word: None,
+    on_mark: Callable[[str], None],
 ) -> list[GeneratorResult]:
     """Make one load, closed with `clients` or open with `rate_per_s`; what each process saw.
 

@@ -49,21 +49,11 @@ class GraphWriter:
 
     def add(self, kind: str, inputs: Sequence[str], *, name: str, output: str | None = None, **attributes: Any) -> str:
         """A node with one output; returns the output's name: `output`, or the node's name, or the next free one."""
-        return self.add_many(kind, inputs, 1, name=name, outputs=None if output is None else [output], **attributes)[0]
+        return self.add_many(kind, inputs, [output or name], name=name, **attributes)[0]
 
-    def add_many(
-        self,
-        kind: str,
-        inputs: Sequence[str],
-        count: int,
-        *,
-        name: str,
-        outputs: Sequence[str] | None = None,
-        **attributes: Any,
-    ) -> list[str]:
-        """A node with `count` outputs; returns their names."""
-        wanted = outputs or ([name] if count == 1 else [f"{name}_{index}" for index in range(count)])
-        used = [self.make_name(one) for one in wanted]
+    def add_many(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str, **attributes: Any) -> list[str]:
+        """A node with these outputs, or the next free names where they are taken; returns the names used."""
+        used = [self.make_name(one) for one in outputs]
         kept = {key: value for key, value in attributes.items() if value is not None}
         self._nodes.append(helper.make_node(kind, list(inputs), used, name=name, **kept))
         return used

@@ -169,7 +169,7 @@ def summarise(
     )
 
 
-def find_broken_limit(found: Verification, is_integer: bool, counts_classes: bool = True) -> str | None:
+def find_broken_limit(found: Verification, is_integer: bool, counts_classes: bool) -> str | None:
     """The limit that the comparison broke, with what was found; None when it passed."""
     if not is_integer:
         within = found.max_relative_error < found.limit

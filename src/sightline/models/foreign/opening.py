@@ -67,7 +67,8 @@ class TorchSource:
         run: Callable[[Tensor], Any],
         layers: Mapping[str, str] | None = None,
         look: Look | None = None,
-        batches: tuple[int, int | None] = (1, None),
+        *,
+        batches: tuple[int, int | None],
     ) -> None:
         self.engine = f"torch {torch.__version__}"
         self.layers = dict(layers or {})
@@ -171,7 +172,7 @@ def export_foreign(
     example, outputs = _run_example(module, example, name)
     exported = export_module(module, example, list(outputs))
     look, largest = partial(look_at_module, module), None if len(example) > 1 else 1
-    return ForeignNetwork(exported.model, TorchSource(module, _keep_real(exported, module), look, (1, largest)), facts)
+    return ForeignNetwork(exported.model, TorchSource(module, _keep_real(exported, module), look, batches=(1, largest)), facts)
 
 
 def _read_program(program: ExportedProgram, name: str, width: int | None, height: int | None) -> ForeignNetwork:
@@ -197,7 +198,7 @@ def _read_program(program: ExportedProgram, name: str, width: int | None, height
     outputs = name_outputs(_try(run, example, name))
     exported = export_program(program, example, list(outputs))
     look = partial(look_at_program, module, kind)
-    return ForeignNetwork(exported.model, TorchSource(run, exported.layers, look, batches), InputFacts())
+    return ForeignNetwork(exported.model, TorchSource(run, exported.layers, look, batches=batches), InputFacts())
 
 
 def _read_batches(program: ExportedProgram, size: Any) -> tuple[int, int | None]:

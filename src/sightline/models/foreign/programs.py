@@ -28,6 +28,7 @@ MAX_BYTES = 4_000_000_000
 MAX_GRAPH_BYTES = 200_000_000
 MAX_ELEMENTS = 1 << 29  # of one weight
 LONGEST_TEXT = 400
+MOST_CHARACTERS = 200  # of an exception's message
 # What torch raises for archives and programs that are damaged or of another version.
 UNREADABLE = (
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OSError, ArithmeticError,
@@ -112,10 +113,10 @@ def load_program(path: Path) -> ExportedProgram:
         ) from error
 
 
-def first_line(error: BaseException, limit: int = 200) -> str:
+def first_line(error: BaseException) -> str:
     """The first line an exception says, of bounded length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:limit]
+    return (lines[0] if lines else type(error).__name__)[:MOST_CHARACTERS]
 
 
 def check_size_expression(text: str) -> None:

@@ -105,7 +105,7 @@ class Step:
         """The node that gives all outputs of a layer with several."""
         for shape in shapes:
             self.check_shape(shape)
-        names = self._writer.add_many(kind, inputs, len(shapes), name=self.layer.name, outputs=self._names, **attributes)
+        names = self._writer.add_many(kind, inputs, self._names, name=self.layer.name, **attributes)
         self.outputs.extend(Tensor(name, tuple(shape)) for name, shape in zip(names, shapes, strict=True))
 
     def check_shape(self, shape: Sequence[int]) -> None:

@@ -64,7 +64,7 @@ def write_prelu(build: GraphBuild, call: LayerCall) -> Tensor:
     """PReLU: a learnt slope for each element, or for each place of the axes that are not shared."""
     tensor = call.tensor()
     shape = list(build.keras_shape(tensor.shape))
-    for axis in call.settings.wholes("shared_axes", least=1):
+    for axis in call.settings.wholes("shared_axes"):
         if axis > len(shape):
             raise Unsupported(f"layer {call.path}: shared axis {axis} is none of a tensor of rank {len(shape) + 1}")
         shape[axis - 1] = 1

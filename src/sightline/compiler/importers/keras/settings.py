@@ -50,18 +50,18 @@ class LayerSettings:
             raise self._refusal(key, "a finite number", value)
         return float(value)
 
-    def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
-        """A whole number of at least `least`."""
-        return self._to_whole(key, self.get(key, default), least)
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number from 1 on."""
+        return self._to_whole(key, self.get(key, default), 1)
 
-    def wholes(self, key: str, least: int = 0) -> list[int]:
-        """A list of whole numbers."""
+    def wholes(self, key: str) -> list[int]:
+        """A list of whole numbers from 1 on."""
         values = self.get(key, [])
         if isinstance(values, int):
             values = [values]
         if not isinstance(values, Sequence) or isinstance(values, str):
             raise self._refusal(key, "a list of whole numbers", values)
-        return [self._to_whole(key, value, least) for value in values]
+        return [self._to_whole(key, value, 1) for value in values]
 
     def pair(self, key: str, default: int | Pair | None = None, least: int = 1) -> Pair:
         """Height and width: `[3, 3]`, or `3` for both."""

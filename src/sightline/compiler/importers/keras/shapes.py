@@ -86,7 +86,7 @@ def _fill(build: GraphBuild, call: LayerCall, name: str, keras_shape: tuple[int,
 def write_permute(build: GraphBuild, call: LayerCall) -> Tensor:
     """Permute: axis `dims[k - 1]` becomes axis k, counted from 1 as Keras does."""
     tensor = build.settle(call, call.tensor())
-    dims, rank = call.settings.wholes("dims", least=1), len(tensor.shape) + 1
+    dims, rank = call.settings.wholes("dims"), len(tensor.shape) + 1
     if sorted(dims) != list(range(1, rank)):
         raise InvalidInput(f"layer {call.path}: expected dims as an order of the axes 1 to {rank - 1}, got {dims}")
     axes = build.list_axes(rank)  # of Keras's axes in the graph

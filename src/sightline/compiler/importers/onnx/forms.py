@@ -127,7 +127,7 @@ def widen_halves(model: onnx.ModelProto) -> bool:
     return widened
 
 
-def fold_constants(model: onnx.ModelProto, keep_kinds: frozenset[str] = frozenset()) -> int:
+def fold_constants(model: onnx.ModelProto, keep_kinds: frozenset[str]) -> int:
     """Compute what does not depend on the picture and store it as weights; returns how many nodes that replaced.
 
     Args:

@@ -62,7 +62,7 @@ def find_picture_input(model: onnx.ModelProto, options: ImportOptions, file_name
     layout = _find_layout(model, value.name, sizes)
     axes = (1, 2, 3) if layout == "NCHW" else (3, 1, 2)
     channels, height, width = (sizes[axis] for axis in axes)
-    channels = channels or _find_conv_channels(model, value.name, layout) or options.channels
+    channels = channels or _find_conv_channels(model) or options.channels
     if channels is None:
         raise InvalidInput(f"{file_name} does not say how many channels its input {value.name} has; give 1 or 3")
     if channels not in CHANNELS:
@@ -134,7 +134,7 @@ def _find_layout(model: onnx.ModelProto, name: str, sizes: Sizes) -> Literal["NC
     return "NCHW"
 
 
-def _find_conv_channels(model: onnx.ModelProto, name: str, layout: str) -> int | None:
+def _find_conv_channels(model: onnx.ModelProto) -> int | None:
     """Channels that the first convolution's weights `(out, in / groups, *kernel)` want."""
     reader = next((node for node in model.graph.node if node.op_type == "Conv"), None)
     if reader is None:

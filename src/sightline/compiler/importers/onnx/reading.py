@@ -16,6 +16,7 @@ from sightline.core.errors import InvalidInput, NotFound, Unsupported
 
 MAX_BYTES = 2_000_000_000  # protobuf's limit for one message; every engine here reads a graph as one message
 MAX_TENSOR_ELEMENTS = 1 << 29  # of one tensor for one picture, 2 GiB of float32: no picture network comes near it
+MOST_CHARACTERS = 240  # of an engine's message
 FIRST_BYTES = frozenset(b"\x08\x12\x1a\x22\x28\x32\x3a\x42")  # fields 1 to 8 of ModelProto with their wire types (onnx.proto)
 
 
@@ -62,10 +63,10 @@ def check_model(model: onnx.ModelProto, file_name: str) -> None:
         raise InvalidInput(f"{file_name} contradicts itself: {one_line(error)}; fetch or export it again") from error
 
 
-def one_line(error: BaseException, limit: int = 240) -> str:
+def one_line(error: BaseException) -> str:
     """What an engine says, on one line of readable characters and bounded length."""
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in str(error)).split())
-    return (words or type(error).__name__)[:limit]
+    return (words or type(error).__name__)[:MOST_CHARACTERS]
 
 
 def iterate_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

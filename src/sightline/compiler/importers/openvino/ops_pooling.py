@@ -105,9 +105,8 @@ def convert_top_k(c: Context, node: Node) -> list[str]:
     return c.writer.add_many(
         "TopK",
         [x, c.weight(node, "k", np.array([count], np.int64))],
-        2,
+        [c.label(node), c.label(node, 1)],
         name=node.get_friendly_name(),
-        outputs=[c.label(node), c.label(node, 1)],
         axis=axis,
         largest=int(largest),
     )

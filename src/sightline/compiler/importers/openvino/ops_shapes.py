@@ -75,9 +75,8 @@ def convert_split(c: Context, node: Node) -> list[str]:
     names = c.writer.add_many(
         "Split",
         [x, c.weight(node, "sizes", np.array(sizes, np.int64))],
-        len(sizes),
+        [c.label(node, index) for index in range(len(sizes))],
         name=node.get_friendly_name(),
-        outputs=[c.label(node, index) for index in range(len(sizes))],
         axis=axis,
     )
     return [c.keep_step(x, name) for name in names]

@@ -143,7 +143,7 @@ def _emit_split(builder: GraphBuilder, operator: OperatorRecord, source: int, ax
     ]
     inputs = [builder.operand(source, layout), builder.add_numbers("sizes", sizes)]
     place = TO_SPATIAL_AXIS[axis] if layout == "spatial" else axis
-    parts = builder.writer.add_many("Split", inputs, len(sizes), name=names[0], outputs=raw, axis=place)
+    parts = builder.writer.add_many("Split", inputs, raw, name=names[0], axis=place)
     for index, part, size in zip(operator.outputs, parts, sizes, strict=True):
         builder.put(index, part, (*shape[:axis], size, *shape[axis + 1 :]), layout)
 
@@ -171,9 +171,7 @@ def convert_unpack(builder: GraphBuilder, operator: OperatorRecord) -> None:
         raise InvalidInput(f"{title} of {builder.file.path.name} unpacks {shape} into {len(operator.outputs)} tensors")
     sizes = builder.add_numbers("sizes", [1] * shape[axis])
     names = [f"{title}/part_{number}" for number in range(shape[axis])]
-    parts = builder.writer.add_many(
-        "Split", [builder.plain(source), sizes], shape[axis], name=f"{title}/split", outputs=names, axis=axis
-    )
+    parts = builder.writer.add_many("Split", [builder.plain(source), sizes], names, name=f"{title}/split", axis=axis)
     for index, part in zip(operator.outputs, parts, strict=True):
         name = builder.tensor(index).name
         output = f"{name}/linear" if builder.quantisation(index) is not None else name
