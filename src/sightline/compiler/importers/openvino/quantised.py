@@ -41,11 +41,10 @@ class QuantisedWeights:
 
 @dataclass(frozen=True)
 class Grid:
-    """Limits that lie on a grid of 8-bit numbers: number = (quantised - zero_point) * step, lowest <= quantised <= highest."""
+    """Limits that lie on a grid of 8-bit numbers: number = (stored + lowest) * step."""
 
     step: np.ndarray
     lowest: np.ndarray
-    levels: int
 
 
 def find_grid(low: np.ndarray, high: np.ndarray, levels: int) -> Grid | None:
@@ -59,7 +58,7 @@ def find_grid(low: np.ndarray, high: np.ndarray, levels: int) -> Grid | None:
     lowest = np.rint(low / step)
     if np.abs(low / step - lowest).max() > GRID_TOLERANCE or (lowest > 0).any() or (lowest < 1 - levels).any():
         return None
-    return Grid(step.astype(np.float32), lowest, levels)
+    return Grid(step.astype(np.float32), lowest)
 
 
 def find_quantised(constants: Constants, output: Output) -> QuantisedWeights | None:
