@@ -90,7 +90,7 @@ def _describe_yolo(heads: Sequence[tuple[Section, Tensor]], picture: Tensor) -> 
                 f"{classes} classes, got {tensor.channels}"
             )
         anchors.append(chosen)
-        scales.append(_read_scale(section))
+        scales.append((section.get_floats("scale_x_y") or [1.0])[0])
         rules.add((classes, "softmax" if section.kind == "region" else "sigmoid", bool(section.get_int("new_coords"))))
     if len(rules) > 1:
         raise Unsupported(f"the detection layers of one network differ in classes, rule or coordinates: {sorted(rules)}")
@@ -117,11 +117,6 @@ def _read_region(section: Section, tensor: Tensor, picture: Tensor) -> list[list
     """Anchors in input pixels; [region] states them in cells."""
     x_stride, y_stride = picture.width / tensor.width, picture.height / tensor.height
     return [[width * x_stride, height * y_stride] for width, height in _read_pairs(section)]
-
-
-def _read_scale(section: Section) -> float:
-    values = section.get_floats("scale_x_y") or [1.0]
-    return values[0]
 
 
 def _read_pairs(section: Section) -> list[list[float]]:

@@ -38,7 +38,7 @@ def find_pads(nodes: Iterable[Node], constants: Constants) -> dict[str, Node]:
         source = node.input_value(0)
         if (
             source.get_node().get_type_name() == "Pad"
-            and _count_readers(source) == 1
+            and len(source.get_target_inputs()) == 1
             and _is_zero_pad(source.get_node(), constants)
         ):
             pads[node.get_name()] = source.get_node()
@@ -130,7 +130,3 @@ def _is_zero_pad(node: Node, constants: Constants) -> bool:
     if begin is None or end is None or fill is None or str(node.get_attributes()["pad_mode"]).lower() != "constant":
         return False
     return not fill.any() and not begin[:2].any() and not end[:2].any() and begin.min() >= 0 and end.min() >= 0
-
-
-def _count_readers(output: Output) -> int:
-    return len(output.get_target_inputs())
