@@ -126,7 +126,6 @@ class KerasFile:
         version: of the Keras that wrote it: (2, 4).
         backend: that Keras's backend, "" when unstated.
         weights: its arrays.
-        weights_root: path under which they are.
         by_path: True for `.keras`, whose arrays lie along the objects' paths; False where each layer lists its arrays.
     """
 
@@ -134,7 +133,6 @@ class KerasFile:
     version: tuple[int, int]
     backend: str
     weights: WeightStore
-    weights_root: str
     by_path: bool
 
 
@@ -150,7 +148,7 @@ def open_keras_file(path: Path) -> Generator[KerasFile, None, None]:
         config, metadata, weights = _read_archive(path)
         with _open_hdf5(io.BytesIO(weights), path.name) as root:
             version = parse_version(str(metadata.get("keras_version", "")))
-            yield KerasFile(config, version, "", WeightStore(root, path.name), "", by_path=True)
+            yield KerasFile(config, version, "", WeightStore(root, path.name), by_path=True)
     elif start == HDF5_SIGNATURE:
         with _open_hdf5(path, path.name) as root:
             yield _read_whole_model(root, path.name)
@@ -182,7 +180,7 @@ def _read_whole_model(root: Any, label: str) -> KerasFile:
         backend = _to_text(read_attribute(root, "backend")) if "backend" in root.attrs else ""
     except DAMAGE as error:
         raise InvalidInput(f"{label}: its attributes cannot be read; the file is damaged ({_one_line(error)})") from error
-    return KerasFile(config, parse_version(version), backend, WeightStore(root, label), "model_weights", by_path=False)
+    return KerasFile(config, parse_version(version), backend, WeightStore(root, label), by_path=False)
 
 
 def _read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Any], bytes]:

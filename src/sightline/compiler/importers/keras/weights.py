@@ -27,7 +27,7 @@ def read_weights(file: KerasFile, model: Model) -> Weights:
     """
     weights: Weights = {}
     if file.by_path:
-        _read_by_path(file, model, file.weights_root, "", weights)
+        _read_by_path(file, model, "", "", weights)
     else:
         _read_by_layer(file, model, weights)
     return {path: _convert_old(file, layer, weights[path]) for path, layer, _ in list_layers(model) if path in weights}
@@ -66,7 +66,7 @@ def _read_by_layer(file: KerasFile, model: Model, weights: Weights) -> None:
         frozen_of = {path: _list_frozen(one, trainable) for path, one, trainable in inside}
         if not any(frozen_of.values()):
             continue
-        group = f"{file.weights_root}/{layer.name}"
+        group = f"model_weights/{layer.name}"
         names = file.weights.names(group, "weight_names")
         arrays = [file.weights.read(f"{group}/{name}") for name in names]
         expected = sum(map(len, frozen_of.values()))
