@@ -97,7 +97,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def generate(workspace: "Workspace", count: int, seed: int) -> "DatasetVersion":
-    """The sample data set."""
+    """The sample dataset."""
     from sightline.data.samples import generate_samples
 
     return generate_samples(workspace, count, seed, "detection", name=NAME)

@@ -181,7 +181,7 @@ def import_pictures(
     categories: Path | None,
     allow_header_only: bool,
 ) -> None:
-    """Import a data set and say what came of it."""
+    """Import a dataset and say what came of it."""
     from sightline.data.importing import import_dataset
 
     name = name or make_name(source)

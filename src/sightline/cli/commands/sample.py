@@ -1,4 +1,4 @@
-"""`sightline sample`: generate the inspection data set, with labels exact by construction."""
+"""`sightline sample`: generate the inspection dataset, with labels exact by construction."""
 
 from typing import Annotated, get_args
 
