@@ -42,6 +42,9 @@ def test_the_measured_time_takes_the_place_of_the_estimate() -> None:
     assert (share.used, share.pending, share.tag) == (0.0, 4.0, 4.0)
     shares.settle(share, charge, 3.0)
     assert (share.used, share.pending, share.tag) == (1.5, 0.0, 1.5)
+    charges = [shares.start(share, 4.0), shares.start(share, 6.0)]
+    shares.settle(share, charges[0], 1.0)
+    assert (share.used, share.pending, share.running) == (2.0, 3.0, 1)  # the other one is still estimated
 
 
 def test_who_may_begin_beside_full_slots() -> None:
@@ -75,16 +78,50 @@ def test_entitlements_follow_who_is_active() -> None:
     assert shares.entitle(a) == 1.0
 
 
+def test_nobody_begins_a_busy_period_with_a_debt_nor_credit() -> None:
+    shares: FairShares[Share] = FairShares()
+    a, b = Share("a", 1.0), Share("b", 1.0)
+    shares.offer(a)
+    shares.offer(b)
+    charge = shares.start(a, 1.0)
+    shares.withdraw(a)
+    shares.withdraw(b)
+    shares.offer(b)
+    assert b.used == 0.0  # something still runs: b has not had its turn
+    shares.withdraw(b)
+    shares.settle(a, charge, 0.5)
+    for share in (b, a):  # nothing waited or ran: both begin where the last period ended
+        shares.offer(share)
+    assert (a.used, b.used) == (0.5, 0.5)
+    assert (shares.entitle(a), shares.entitle(b)) == (0.5, 0.5)
+
+
+def test_time_used_elsewhere_is_charged_by_weight() -> None:
+    shares: FairShares[Share] = FairShares()
+    a, b = Share("a", 1.0), Share("b", 4.0)
+    for share in (a, b):
+        shares.offer(share)
+    shares.charge(a, 2.0)
+    assert shares.first() is b
+    shares.charge(b, 12.0)
+    assert (a.used, b.used) == (2.0, 3.0)
+    assert shares.first() is a
+
+
 def test_dead_entries_do_not_pile_up() -> None:
     shares: FairShares[Share] = FairShares()
-    first, stuck = Share("first", 1.0), Share("stuck", 1e-9)
-    shares.offer(first)
-    shares.offer(stuck)
+    first, stuck, patient = Share("first", 1.0), Share("stuck", 1e-9), Share("patient", 1.0)
+    for share in (first, stuck, patient):
+        shares.offer(share)
+    shares.charge(patient, 1e6)  # the only entry it will ever have
     shares.start(stuck, 1.0)  # from now on never first
     for _ in range(5000):
         shares.settle(first, shares.start(first, 1.0), 0.5)
         shares.settle(stuck, shares.start(stuck, 0.0), 0.0)
     assert len(shares._heap) < 60
+    shares.withdraw(first)
+    shares.withdraw(stuck)
+    assert shares.first() is patient
 
 
 @pytest.mark.parametrize(
