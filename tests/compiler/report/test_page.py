@@ -49,6 +49,8 @@ def test_where_nothing_changed_the_page_says_so_and_draws_no_change() -> None:
         told = "None: all 25 pictures are answered as by FP32,\n  where an object may be less sure by 0.1 than what is shown."
         assert (told in page) == (not changed)
         assert "map: the area under precision over recall" in page
+        assert (">unchanged<" in page) == (not changed)
+        assert "+0.00 to +0.00" not in page
         assert ("3 of 25 pictures." in page) == ('aria-label="Change of accuracy by category"' in page) == bool(changed)
 
 
@@ -118,8 +120,12 @@ def test_the_page_of_a_failure_names_the_candidate_that_was_compared() -> None:
 def test_passes_that_changed_nothing_take_one_line() -> None:
     report = msgspec.structs.replace(make_report(0.25, -0.25), requested={"objective": "throughput"})
     layer = LayerRow(name="a", source_layers=(), kind="Conv", primitive="", precision="int8", time_us=0, share=0.0)
-    idle = PassRow(name="constant folding", nodes_before=9, nodes_after=9)
-    for row, told in ((idle, True), (msgspec.structs.replace(idle, nodes_after=7, max_error=0.0), False)):
+    idle = PassRow(name="constant folding", nodes_before=9, nodes_after=9, max_error=0.0)
+    rows = (
+        (idle, True),
+        *((msgspec.structs.replace(idle, **one), False) for one in ({"nodes_after": 7}, {"dropped": "worse"})),
+    )
+    for row, told in rows:
         page = render_page(msgspec.structs.replace(report, passes=[row], layers=[layer]), {})
         assert ("constant folding: none found anything to change." in page) == told
         assert ("Nodes before" in page) == (not told)

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from sightline.compiler.comparison import CategoryChange
+from sightline.compiler.passes import PassRow
 from sightline.compiler.report.charts import (
     MOST_CATEGORIES,
     draw_category_chart,
@@ -43,6 +44,7 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         "most_changed": sort_by_change,
         "data_uri": lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
     }
+    environment.tests |= {"changed": has_interval, "idle": is_idle}
     template = environment.get_template(TEMPLATE)
     return template.render(
         report=report,
@@ -65,6 +67,17 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
     if report.comparison and any(has_changed(row) for row in report.comparison.per_category):
         charts["categories"] = draw_category_chart(report.comparison)
     return {name: Markup(f'<div class="scroll chart">{svg}</div>') for name, svg in charts.items()}
+
+
+def has_interval(row: CategoryChange) -> bool:
+    """Whether the resamples of the pictures differed at all: an interval from 0 to 0 would claim that the change is known."""
+    return row.candidate != row.baseline or row.low != row.high
+
+
+def is_idle(row: PassRow) -> bool:
+    """Whether a pass left the graph as large as it was and its outputs as they were."""
+    sizes = (row.nodes_before, row.weights_before), (row.nodes_after, row.weights_after)
+    return sizes[0] == sizes[1] and not row.max_error and row.dropped is None
 
 
 def has_changed(row: CategoryChange) -> bool:
