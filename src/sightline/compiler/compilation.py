@@ -57,10 +57,7 @@ from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEA
 
 CHECK_SAMPLES = 32  # pictures that the engines are compared on, and that timing uses
 EMULATED_PICTURES = 200  # validation pictures on an emulated device, which takes up to half a second for each
-PLACED_PRECISIONS: tuple[FixedPrecision, ...] = (
-    "int8",
-    "int16",
-)  # tried in this order on an accelerator: the smallest circuit first
+PLACED_PRECISIONS: tuple[FixedPrecision, ...] = ("int8", "int16")  # of an accelerator, tried in this order
 CPU = "cpu"
 TIMING_SECONDS = 1.0  # for one candidate with one setting, over all rounds
 
@@ -146,7 +143,7 @@ class Compilation:
     def _find_parts(self) -> None:
         """Outputs that pack several tensors are compared part by part, where they are compared as numbers.
 
-        A network that came quantised is left out: what its rounding took from the scores, it took before the import.
+        A network that came quantised is left out: what its rounding did to the scores is not our doing.
         """
         found = self.found
         if not self._is_quantised_already and found.manifest.decode.head not in RANKED_HEADS | CHOSEN_HEADS | INDEX_HEADS:

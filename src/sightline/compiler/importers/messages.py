@@ -16,7 +16,7 @@ Answer = Callable[[dict[str, Any], np.ndarray], Message]  # of a request and its
 
 
 def answer_requests(load: Callable[[], tuple[dict[str, Any], Answer]]) -> None:
-    """Load a network, say what `load` says of it, and answer batches until they end; an error is told and ends nothing more."""
+    """Load a network, send what `load` says of it, then answer batches until they end; an error is an answer, too."""
     replies = open_replies()
     try:
         greeting, answer = load()
