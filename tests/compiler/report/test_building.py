@@ -1,7 +1,13 @@
-import msgspec
+from pathlib import Path
 
-from sightline.compiler.report.building import warn_of_noise
+import msgspec
+from report_fakes import make_report
+
+from sightline.compiler.comparison import CategoryChange, CompiledComparison, ShownChange
+from sightline.compiler.report.building import warn_of_noise, warn_of_unseen
 from sightline.compiler.tuning.goals import Timing
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest
 
 QUIET = Timing(
     candidate="openvino int8 nncf",
@@ -21,3 +27,45 @@ def test_rounds_that_differ_by_more_than_the_race_allows_for_are_told() -> None:
     (warning,) = warn_of_noise(msgspec.structs.replace(QUIET, noise=0.24, throughput_range=(45.0, 104.2)))
     assert "45.0 to 104.2 pictures/s" in warning
     assert "--fresh" in warning
+
+
+def make_comparison(scores: dict[str, float], baseline: float) -> CompiledComparison:
+    comparison = make_report(0.1, -0.1).comparison
+    assert comparison is not None
+    rows = tuple(CategoryChange(category=name, baseline=one, candidate=one, low=0.0, high=0.0) for name, one in scores.items())
+    fields = {"evidence": "labels", "category_metric": "IoU", "baseline": baseline, "agreement": 1.0, "per_category": rows}
+    return msgspec.structs.replace(comparison, **fields)
+
+
+def test_categories_that_fp32_does_not_know_are_told_unless_it_knows_none(model: Path) -> None:
+    manifest = read_manifest(model, ModelManifest)
+    known = make_comparison({"bars": 0.9, "blobs": 0.05, "plain": 0.0}, 0.3)
+    (warning,) = warn_of_unseen(manifest, known, 0.01)
+    assert warning.startswith("FP32 scores IoU 5 % or less on 2 of the Model's 3 categories (blobs, plain): what compiling")
+    assert warn_of_unseen(manifest, make_comparison({"bars": 0.9, "blobs": 0.06, "plain": 0.5}, 0.3), 0.01) == []
+    assert warn_of_unseen(manifest, make_comparison({"bars": 0.05, "blobs": 0.0, "plain": 0.0}, 0.02), 0.01) == []
+
+
+def test_a_drop_of_what_is_shown_that_chance_may_explain_is_told_and_so_are_many_other_objects(model: Path) -> None:
+    manifest = read_manifest(model, ModelManifest)
+    shown = ShownChange(
+        threshold=0.35,
+        baseline=0.9,
+        candidate=0.87,
+        change=-0.03,
+        low=-0.07,
+        high=0.01,
+        objects=100,
+        baseline_shown=99,
+        baseline_right=90,
+        candidate_shown=90,
+        candidate_right=85,
+        per_category=(),
+    )
+    scores = {"bars": 0.9, "blobs": 0.9, "plain": 0.9}
+    comparison = msgspec.structs.replace(make_comparison(scores, 0.9), shown=shown)
+    (warning,) = warn_of_unseen(manifest, comparison, 0.01)
+    assert "-3.00 points (-7.00 to +1.00), beyond the limit of -1.00" in warning
+    assert warn_of_unseen(manifest, comparison, 0.03) == []
+    (warning,) = warn_of_unseen(manifest, msgspec.structs.replace(comparison, agreement=0.79), 0.03)
+    assert warning.startswith("Only 79 % of the objects shown at confidence 0.35 are found by both")

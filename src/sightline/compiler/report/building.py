@@ -317,19 +317,23 @@ def _warn_of_scores(found: Findings) -> list[str]:
                 f"{format_points(-found.request.max_drop)}: these {change.images} pictures cannot exclude a larger drop; four "
                 "times as many halve the interval."
             )
-        warnings += _warn_of_unseen(found.manifest, change, found.request.max_drop)
+        warnings += warn_of_unseen(found.manifest, change, found.request.max_drop)
     return warnings
 
 
-def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_drop: float) -> list[str]:
-    """What the metric cannot see: categories that no picture shows, and other objects that are shown."""
+def warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_drop: float) -> list[str]:
+    """What the metric cannot see: categories that no picture shows or FP32 does not know, and other objects that are shown."""
     warnings = []
     seen = {one.category for one in change.per_category}
     if missing := [name for name in manifest.categories if name not in seen] if seen else []:
-        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         warnings.append(
-            f"No validation picture shows {len(missing)} of the Model's {len(manifest.categories)} categories ({few}): what "
-            "compiling costs them was not measured."
+            f"No validation picture shows {_name_few(missing, manifest)}: what compiling costs them was not measured."
+        )
+    unknown = [one.category for one in change.per_category if one.baseline <= LOW_SCORE]
+    if unknown and change.baseline > LOW_SCORE:  # else the whole Model is said to be so
+        warnings.append(
+            f"FP32 scores {change.category_metric} {format_percent(LOW_SCORE, 0)} or less on {_name_few(unknown, manifest)}: "
+            "what compiling costs them cannot show."
         )
     if (shown := change.shown) is None:
         return warnings
@@ -345,6 +349,11 @@ def _warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_dro
             "as right: look at the pictures that changed."
         )
     return warnings
+
+
+def _name_few(names: Sequence[str], manifest: ModelManifest) -> str:
+    few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} of the Model's {len(manifest.categories)} categories ({few})"
 
 
 def _find_time(found: Findings) -> str | None:
