@@ -88,6 +88,24 @@ def test_labelling_again_replaces_what_an_earlier_model_said(squares_version: Da
     assert [one.category for one in next(second.items("new")).annotations] == ["blue"]
 
 
+def test_a_classifier_says_one_category_a_picture_and_several_of_several_labels(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    class Torn:
+        task = "classification"
+        categories = ("red", "blue")
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            shares = {"red": 0.4, "blue": 0.6}
+            return [[Annotation(category=name, confidence=share) for name, share in shares.items()] for _ in images]
+
+    made = annotate_version(squares_version, Torn(), out=tmp_path / "one")
+    assert [one.category for one in next(made.version.items("new")).annotations] == ["blue"]
+    assert made.annotations == {"blue": 2}
+    Torn.task = "multilabel"
+    assert annotate_version(squares_version, Torn(), out=tmp_path / "several").annotations == {"red": 2, "blue": 2}
+
+
 def test_a_category_only_the_model_knows_is_added(squares_version: DatasetVersion, tmp_path: Path) -> None:
     blobs = squares_version.blobs
     with VersionWriter(tmp_path / "bare", "bare", type(squares_version.categories)(["red"]), blobs) as writer:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sightline.bench.batching import iterate_batches
-from sightline.bench.subjects import Subject, describe_subject, list_answers, predict_pictures, read_pictures
+from sightline.bench.subjects import Subject, describe_subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -63,7 +63,7 @@ def annotate_version(
     folder: StrPath | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> AnnotateResult:
-    """Label pictures with a predictor.
+    """Label pictures with a predictor; of a classifier the surest category alone, for a picture has one.
 
     Args:
         version: pictures, some of them perhaps labelled.
@@ -148,6 +148,8 @@ def _annotate_batch(
     viewers = {item.file_name: find_viewer(item.annotations, item.seen_by) for item in batch}
     wanted = [item for item in batch if not (only_unlabelled and viewers[item.file_name] == "human")]
     answers = predict_pictures(predictor, read_pictures(predictor, version, wanted), threshold) if wanted else []
+    if read_task(predictor) == "classification":  # a picture is of one category: further ones above the threshold are rivals
+        answers = [sorted(answer, key=lambda one: -(one.confidence or 0))[:1] for answer in answers]
     found = {item.file_name: _take_answer(item, answer, report) for item, answer in zip(wanted, answers, strict=True)}
     for item in batch:
         if item.file_name not in found:
