@@ -59,6 +59,20 @@ def test_pictures_that_nobody_labelled_show_so_before_and_after_a_model_looked(r
     assert "nobody looked" not in run("show", run("sample", "parts", "--count", "10", "--json").json["folder"]).out
 
 
+def test_a_version_from_our_own_zip_goes_by_the_name_it_was_imported_under(run: Run, tmp_path: Path) -> None:
+    first = run("sample", "parts", "--count", "10", "--task", "classification", "--json").json
+    assert run("export", "parts", "--format", "sightline", "--out", tmp_path / "parts.zip").code == 0
+    assert run("import", tmp_path / "parts.zip", "--name", "copy").code == 0
+    assert f"dataset copy@{first['id'][:8]}" in run("show", "copy").out
+    assert f"dataset parts@{first['id'][:8]}" in run("show", first["folder"]).out
+    model = write_brightness_model(tmp_path / "model")
+    ran = run("annotate", "copy", "--with", model, "--every-picture", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["dataset"] == "copy"
+    newest = {entry["name"]: entry["id"] for entry in run("show", "--json").json["datasets"]}
+    assert first["id"].startswith(newest["parts"]) and ran.json["id"].startswith(newest["copy"])
+
+
 def test_a_dataset_shows_what_it_holds(run: Run, tmp_path: Path) -> None:
     sample = run("sample", "parts", "--count", "20", "--task", "detection", "--json").json
     plot = tmp_path / "plot.png"

@@ -14,6 +14,7 @@ from sightline.cli.options import (
     JsonOption,
     UrlOption,
     WorkspaceOption,
+    name_dataset,
     open_workspace,
     read_api_key,
 )
@@ -63,7 +64,7 @@ def annotate_command(
         result = annotate_version(
             version,
             predictor,
-            name=name,
+            name=name or name_dataset(dataset),
             confidence_threshold=confidence,
             only_unlabelled=not every_picture,
             out=out or home,
