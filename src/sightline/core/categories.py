@@ -28,9 +28,8 @@ class Categories:
         if "" in self._index:
             raise InvalidInput("category names must not be empty; name the category")
         for name in self.names:
-            if (
-                name.splitlines() != [name] or "\0" in name or name != name.strip()
-            ):  # lists of names, a line each, could not hold it
+            # Lists of names, a line each, could not hold others.
+            if name.splitlines() != [name] or "\0" in name or name != name.strip():
                 raise InvalidInput(
                     f"category names must not hold line breaks nor begin or end with a space, got {name!r}; rename it"
                 )

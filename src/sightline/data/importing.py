@@ -29,7 +29,7 @@ from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, check_name, make_place
 from sightline.data.archives import extract_archive, is_archive
-from sightline.data.blobs import BlobStore, open_blobs
+from sightline.data.blobs import BlobStore
 from sightline.data.cleaning import clean_annotations, turn_annotations
 from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.format import SourceDataset, SourceItem
@@ -39,7 +39,7 @@ from sightline.data.items import Item, ItemWriter, read_file_names, read_items
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.unique_names import UniqueNames
-from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split
+from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split, choose_blobs
 from sightline.imaging.files.headers import ImageHeader, check_pixel_limit, probe_image
 from sightline.imaging.files.reading import decode_image, encode_image, limit_pixels
 from sightline.imaging.preprocessing import check_picture
@@ -123,7 +123,7 @@ def import_dataset(
         format_options=format_options or {},
     )
     _check_request(target, name, options)
-    store = open_blobs(blobs or _blobs_of(target))
+    store = choose_blobs(target, blobs)
     place = target.root if isinstance(target, Workspace) else target
     with explain_disk_errors(place), limit_pixels(options.max_pixels):
         if not isinstance(source, (str, os.PathLike)):
@@ -174,12 +174,6 @@ def _check_request(target: Workspace | Path, name: str, options: DatasetImportOp
         Categories(options.categories)
     if isinstance(target, Path) and target.exists():
         raise Conflict(f"{target} exists already; choose another name or remove it")
-
-
-def _blobs_of(target: Workspace | Path) -> Path:
-    if isinstance(target, Workspace):
-        return target.blobs
-    raise InvalidInput(f"expected a place for the pictures of {target}, got none; pass blobs=FOLDER, or a Workspace as target")
 
 
 def _find_top_folder(folder: Path) -> Path:

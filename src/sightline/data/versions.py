@@ -165,6 +165,17 @@ def check_version(version: object) -> None:
         raise InvalidInput(f"expected a DatasetVersion, got {version!r}; open its folder with sightline.open_version(folder)")
 
 
+def choose_blobs(target: Path | Workspace, blobs: StrPath | BlobStore | None) -> BlobStore:
+    """The store that is given, else a Workspace's own. Raises: InvalidInput where there is neither."""
+    if blobs is not None:
+        return open_blobs(blobs)
+    if not isinstance(target, Workspace):
+        raise InvalidInput(
+            f"expected a place for the pictures of {target}, got none; pass blobs=FOLDER, or a Workspace as target"
+        )
+    return BlobStore(target.blobs)
+
+
 class VersionWriter:
     """Writes a DatasetVersion as a stream: `add` items, then `close`. As a context manager it removes all traces on an error.
 
@@ -190,11 +201,9 @@ class VersionWriter:
         source: dict[str, Any] | None = None,
         seed: int | None = None,
     ) -> None:
-        if blobs is None and not isinstance(target, Workspace):
-            raise InvalidInput(f"expected a place for the pictures of {target}, got none; pass blobs=FOLDER, or a Workspace")
+        self.blobs = choose_blobs(target, blobs)
         if isinstance(target, Path) and target.exists():
             raise Conflict(f"{target} exists already; choose another name or remove it")
-        self.blobs = open_blobs(blobs or (target.blobs if isinstance(target, Workspace) else target))
         self._target, self._name, self._categories = target, check_name(name), categories
         self._unlabelled_pixels, self._source, self._seed = unlabelled_pixels, source or {}, seed
         self._split_counts: dict[str, int] = {}

@@ -89,9 +89,8 @@ def join_outlines(rings: tuple[Ring, ...], size: tuple[int, int], report: Conver
     if not pixels.any() or (draw_polygons([joined], height, width) == pixels).all():
         return joined
     report.change("annotation", "rings that overlap drawn as their common outline, of whole pixels", where)
-    filled = draw_polygons(
-        trace_mask(pixels), height, width
-    )  # a ring inside of another is traced, too, where it lies in a hole
+    # A ring inside of another is traced, too, where it lies in a hole.
+    filled = draw_polygons(trace_mask(pixels), height, width)
     if (filled != pixels).any():
         report.change("annotation", "overlapping rings leave a hole, their outline has none", where)
     return join_rings(tuple(trace_mask(filled)))
