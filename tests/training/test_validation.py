@@ -13,7 +13,7 @@ from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.models.table import build_network
 from sightline.training.arithmetic import EXACT
 from sightline.training.recipe import make_recipe
-from sightline.training.tasks.task import find_target_labels
+from sightline.training.tasks.classification import find_target_labels
 from sightline.training.train import prepare_loop, train_model
 from sightline.training.validation import check_truth, evaluate_network, find_judged, prepare_groups
 

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.data.augmentation import erase_rectangle, jitter_colours, warp_pixels
+from sightline.data.items import Item
 from sightline.models.network import Network
 from sightline.training.schedules import augmentation_factor
-from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp, find_target_labels
+from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
 
 MIXUP_ALPHA = 0.2
 
@@ -109,3 +111,8 @@ def cut_batch(images: Tensor, targets: Tensor, rng: np.random.Generator) -> Batc
     pasted = images.clone()
     pasted[:, y : y + h, x : x + w] = images.roll(1, 0)[:, y : y + h, x : x + w]
     return Batch(pasted, targets.lerp(targets.roll(1, 0), h * w / (height * width)))
+
+
+def find_target_labels(item: Item, categories: Categories) -> list[int]:
+    """Indices of the categories an item is labelled with, in the order of the annotations, each once."""
+    return list(dict.fromkeys(categories.index(annotation.category) for annotation in item.annotations))

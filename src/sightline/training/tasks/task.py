@@ -16,7 +16,6 @@ from torch import Tensor
 from sightline.core.categories import Categories
 from sightline.core.manifests import InputSpec
 from sightline.data.augmentation import AugmentationSettings, Matrix, fit_matrix, random_affine, weaken_geometry
-from sightline.data.items import Item
 from sightline.models.network import Network
 from sightline.training.pictures import CachedPicture, Pictures
 from sightline.training.recipe import Recipe
@@ -110,8 +109,3 @@ def draw_warp(
     fit = fit_matrix(width, height, spec.width, spec.height, spec.resize, spec.crop_fraction)
     calmer = weaken_geometry(settings, augmentation_factor(progress, settings.settle))
     return random_affine(rng, calmer, spec.width, spec.height) @ fit
-
-
-def find_target_labels(item: Item, categories: Categories) -> list[int]:
-    """Indices of the categories an item is labelled with, in the order of the annotations, each once."""
-    return list(dict.fromkeys(categories.index(annotation.category) for annotation in item.annotations))
