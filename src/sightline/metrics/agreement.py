@@ -145,17 +145,11 @@ def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest
     )
 
 
-def _pick_labels(task: Task, annotations: Sequence[Annotation], threshold: float) -> str | frozenset[str] | None:
-    return _pick_first(annotations) if task == "classification" else _pick_sure(annotations, threshold)
-
-
-def _pick_first(annotations: Sequence[Annotation]) -> str | None:
-    best = max(annotations, key=lambda annotation: annotation.confidence or 0.0, default=None)
-    return None if best is None else best.category
-
-
-def _pick_sure(annotations: Sequence[Annotation], threshold: float) -> frozenset[str]:
-    return frozenset(one.category for one in annotations if (one.confidence or 0.0) >= threshold)
+def _pick_labels(task: Task, annotations: Sequence[Annotation], threshold: float) -> set[str]:
+    """The surest category (classification), or all that reach the threshold (multilabel)."""
+    if task == "classification":
+        return {one.category for one in sorted(annotations, key=lambda one: -(one.confidence or 0.0))[:1]}
+    return {one.category for one in annotations if (one.confidence or 0.0) >= threshold}
 
 
 def _pick_shown(annotations: Sequence[Annotation], threshold: float) -> list[Annotation]:
