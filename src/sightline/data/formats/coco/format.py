@@ -174,7 +174,7 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
                 path=path,
                 split=split,
                 annotations=tuple(annotation for annotation in parsed if annotation is not None),
-                declared_size=(image.width, image.height) if image.width and image.height else None,
+                declared_size=size,
                 seen_by=image.seen_by,
             )
     _warn_unlisted(folders, seen, root, report)

@@ -43,9 +43,12 @@ def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) 
         for image_id, item in enumerate(_list_items(version, report), start=1):
             version.blobs.copy_to(item.blob, target / "images" / check_inside(item.file_name))
             writer = writers[item.split or NO_SPLIT_NAME]
-            writer.add_image(image_id, item)
+            facts: dict[str, Any] = {"id": image_id, "file_name": item.file_name, "width": item.width, "height": item.height}
+            if item.seen_by is not None:
+                facts["seen_by"] = item.seen_by
+            writer.append("images", facts)
             for annotation in item.annotations:
-                writer.add_annotation(_make_record(annotation, annotation_id, image_id, version.categories))
+                writer.append("annotations", _make_record(annotation, annotation_id, image_id, version.categories))
                 annotation_id += 1
             report.keep("image")
             report.keep("annotation", len(item.annotations))
@@ -86,14 +89,10 @@ class _SplitWriter:
         }
         self._encode = msgspec.json.Encoder().encode
 
-    def add_image(self, image_id: int, item: Item) -> None:
-        record = {"id": image_id, "file_name": item.file_name, "width": item.width, "height": item.height}
-        if item.seen_by is not None:
-            record["seen_by"] = item.seen_by
-        self._append("images", record)
-
-    def add_annotation(self, record: dict[str, Any]) -> None:
-        self._append("annotations", record)
+    def append(self, key: str, record: dict[str, Any]) -> None:
+        """Write a record of "images" or "annotations"."""
+        part = self._parts[key]
+        part.write((b",\n" if part.tell() else b"") + self._encode(record))
 
     def join(self, folder: Path, version: DatasetVersion) -> None:
         """Write the JSON: info, categories, images, annotations."""
@@ -107,10 +106,6 @@ class _SplitWriter:
                 shutil.copyfileobj(part, file)
                 file.write(b"]")
             file.write(b"}\n")
-
-    def _append(self, key: str, record: dict[str, Any]) -> None:
-        part = self._parts[key]
-        part.write((b",\n" if part.tell() else b"") + self._encode(record))
 
 
 def _make_record(annotation: Annotation, annotation_id: int, image_id: int, categories: Categories) -> dict[str, Any]:
