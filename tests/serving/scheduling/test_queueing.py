@@ -1,4 +1,5 @@
 import weakref
+from math import inf
 
 from scheduling_fakes import Clock, FakeExecutable
 
@@ -36,6 +37,34 @@ def test_tenants_of_a_batch_alternate() -> None:
         queue.push(work, 0.0, number)
     assert [taken.work for taken in queue.take(0.01)] == [works[0], works[4], works[1], works[2]]
     assert queue.list_works() == [works[3]] and queue.rows == 1
+
+
+def test_what_waits_behind_a_request_takes_no_room_from_it() -> None:
+    model = FakeExecutable("m", priority_levels=3, default_priority=2)
+    queue = ExecutableQueue(model, {}, {})
+    for number, priority in enumerate((3, 2, 0)):  # none named is the default
+        work = Work(model, None, lambda work: None, priority=priority)
+        queue.push(work, 0.0, number)
+    room = {priority: [queue.has_room(most, "", priority) for most in (1, 2, 3, 4)] for priority in (1, 2, 3, 4)}
+    assert room[1] == [True, True, True, True]
+    assert room[2] == room[4] == [False, False, True, True]  # there is no fourth level: the default
+    assert room[3] == [False, False, False, True]
+
+
+def test_a_model_that_takes_one_row_at_a_time_waits_for_no_company() -> None:
+    for most, ready_s in ((1, -inf), (2, 3.5)):
+        model = FakeExecutable("m", max_batch=most, max_queue_delay_s=1.5)
+        queue = ExecutableQueue(model, {}, {})
+        queue.push(make_work(model), 2.0, 0)
+        assert queue.find_ready_s() == ready_s
+
+
+def test_preferred_batches_that_are_larger_than_any_count_for_nothing() -> None:
+    model = FakeExecutable("m", max_batch=4, preferred_batches=(8, 2))
+    queue = ExecutableQueue(model, {}, {})
+    for number in range(8):
+        queue.push(make_work(model), 0.0, number)
+    assert queue.find_batch_rows() == 2
 
 
 def test_nothing_of_an_answered_request_is_kept() -> None:

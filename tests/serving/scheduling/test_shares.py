@@ -276,3 +276,13 @@ def test_two_versions_of_a_model_take_turns_and_have_one_share() -> None:
     assert simulation.model_s("m") == pytest.approx(simulation.model_s("other"), rel=0.03)
     count = sum(1 for work, _ in simulation.answers if work.executable is old)
     assert count == pytest.approx(sum(1 for work, _ in simulation.answers if work.executable is new), rel=0.03)
+
+
+def test_a_new_version_brings_its_weight() -> None:
+    simulation = Simulation(2)
+    simulation.send(FakeExecutable("m", 0.01, weight=1.0))
+    simulation.run(1.0)
+    simulation.flood(FakeExecutable("m", 0.01, weight=3.0), FLOOD)
+    simulation.flood(FakeExecutable("other", 0.01), FLOOD)
+    simulation.run(12.0)
+    assert simulation.model_s("m") / (simulation.model_s("m") + simulation.model_s("other")) == pytest.approx(3 / 4, rel=0.05)
