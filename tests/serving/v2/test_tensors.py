@@ -148,7 +148,7 @@ def test_impossible_shapes_are_refused_before_anything_is_allocated(shape):
         count_elements("x", shape)
 
 
-@pytest.mark.parametrize(("shape", "count"), [([], 1), ([0], 0), ([0, 5], 0), ([2, 3], 6)])
+@pytest.mark.parametrize(("shape", "count"), [([], 1), ([0], 0), ([0, 5], 0), ([2, 3], 6), ([1] * 15 + [2], 2)])
 def test_elements_of_a_shape(shape, count):
     assert count_elements("x", shape) == count
 

@@ -111,8 +111,6 @@ def read_bytes_elements(buffer: bytes | bytearray | memoryview, count: int, name
     """
     check_bytes_count(name, count)
     view = memoryview(buffer)
-    if count * LENGTH_BYTES > len(view):
-        raise _wrong_elements(name, count, len(view))
     elements, start = [], 0
     for _ in range(count):
         first = start + LENGTH_BYTES
