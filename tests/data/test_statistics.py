@@ -69,6 +69,13 @@ def test_what_a_model_did_is_counted_by_itself(tmp_path):
     assert (part.images, part.empty_images, part.model_images, part.unseen_images, part.model_annotations) == (6, 3, 2, 1, 4)
 
 
+def test_picture_sizes_beyond_the_most_that_are_told_apart_count_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("sightline.data.statistics.MAX_PICTURE_SIZES", 2)
+    sizes = [(30, 30), (10, 20), (50, 50), (10, 20), (60, 60)]
+    found = compute_statistics(make(tmp_path, [("train", size, ()) for size in sizes])).picture_sizes
+    assert list(found.items()) == [("10 x 20", 2), ("other", 2), ("30 x 30", 1)]
+
+
 def test_percentiles_are_within_one_percent(tmp_path):
     sizes = np.random.default_rng(0).lognormal(4, 1, (2000, 2))
     version = make(tmp_path, [("train", (9999, 9999), tuple(box("cat", *size) for size in sizes))])
