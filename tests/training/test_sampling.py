@@ -39,6 +39,20 @@ def test_a_run_that_starts_later_sees_what_the_whole_run_saw() -> None:
     assert take_all(range(5, 12), 2, 2) == take_all(range(12), 1, 0)[5:]
 
 
+def test_so_many_batches_are_prepared_ahead() -> None:
+    asked: list[int] = []
+
+    def note(later: int) -> float:
+        asked.append(later)
+        return 0.0
+
+    with ThreadedBatches(BatchPlan(NumberTask(), items=7, batch_size=3, seed=4), threads=1, ahead=2) as source:
+        source.take(5, 0.0, note)
+        assert asked == [6, 7]
+        source.take(6, 0.0, note)
+        assert asked == [6, 7, 8]
+
+
 def test_every_epoch_holds_every_picture_once_in_another_order() -> None:
     indices = [index for targets, _ in take_all(range(7), 1, 1) for index, _, _ in targets]  # 21 samples: 3 epochs of 7
     epochs = [indices[:7], indices[7:14], indices[14:]]
