@@ -1,4 +1,4 @@
-"""Import and export a large synthetic data set, each step in a process of its own, and state the peak memory of each.
+"""Import and export a large synthetic dataset, each step in a process of its own, and state the peak memory of each.
 
 Writes COUNT small PNGs of unique content and a COCO JSON with three boxes each, then: COCO -> version, version -> COCO,
 version -> our zip, zip -> version. Does the same with a tenth of COUNT first: what does not grow between the two is bounded.
@@ -22,7 +22,7 @@ NAMES = ("bolt", "nut", "washer")
 
 
 def write_source(folder: Path, count: int) -> None:
-    """A COCO data set of `count` pictures, written as a stream."""
+    """A COCO dataset of `count` pictures, written as a stream."""
     (folder / "annotations").mkdir(parents=True)
     (folder / "images").mkdir()
     rng = np.random.default_rng(0)

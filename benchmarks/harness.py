@@ -23,7 +23,7 @@ PROGRESS_EVERY_S = 20.0
 def make_parser(description: str | None, data: str) -> argparse.ArgumentParser:
     """A parser with the arguments of every benchmark; `data` is the usual place of its pictures below ../shared/data."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=SHARED_DATA / data, help="folder of the data set (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=SHARED_DATA / data, help="folder of the dataset (default: %(default)s)")
     parser.add_argument("--workspace", type=Path, help="where models and reports are kept; a temporary folder by default")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     return parser

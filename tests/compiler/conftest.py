@@ -1,4 +1,4 @@
-"""One small Model and its data set for all tests of the compiler; both are only read."""
+"""One small Model and its dataset for all tests of the compiler; both are only read."""
 
 import errno
 import os

@@ -310,7 +310,7 @@ def test_nothing_there_and_nothing_known_are_clear_errors(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnreadableDataset, match="none of the formats"):
         import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "x")
-    with pytest.raises(NotFound, match="no data set format"):
+    with pytest.raises(NotFound, match="no dataset format"):
         import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "x", format="excel")
     with pytest.raises(InvalidInput, match="a name of letters"):
         import_dataset(tmp_path / "empty", Workspace(tmp_path / "w"), "../x")

@@ -1,4 +1,4 @@
-"""The generated inspection data set: exact, seeded, usable for each task."""
+"""The generated inspection dataset: exact, seeded, usable for each task."""
 
 import numpy as np
 import pytest

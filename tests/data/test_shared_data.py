@@ -1,4 +1,4 @@
-"""Every shared data set of real pictures is recognised and imported; counts from its README, its folders and its lists."""
+"""Every shared dataset of real pictures is recognised and imported; counts from its README, its folders and its lists."""
 
 from collections import Counter
 

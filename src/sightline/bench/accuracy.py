@@ -65,11 +65,11 @@ def merge_categories(answers: Sequence[str], version: Categories) -> tuple[Categ
     unknown = [name for name in version if name not in answers and name != BACKGROUND]
     if len(extra) == len(answers):
         raise InvalidInput(
-            f"expected a data set with any of the subject's {list_few(answers)}, got {list_few(list(version))}; choose another"
+            f"expected a dataset with any of the subject's {list_few(answers)}, got {list_few(list(version))}; choose another"
         )
     notes = [f"the subject cannot answer {list_few(unknown)}: all of these count as missed"] if unknown else []
     if extra:
-        notes.append(f"the data set has no {list_few(extra)}: the subject's answers of these cannot be right")
+        notes.append(f"the dataset has no {list_few(extra)}: the subject's answers of these cannot be right")
     return Categories([*version, *extra]), notes
 
 

@@ -220,4 +220,4 @@ def _name_subject(content: ReportContent) -> str:
 
 def _name_pictures(content: ReportContent) -> str:
     facts = content.dataset
-    return "no data set" if facts is None else f"{facts.name}@{facts.version[:8]} {facts.split}, {facts.images} pictures"
+    return "no dataset" if facts is None else f"{facts.name}@{facts.version[:8]} {facts.split}, {facts.images} pictures"

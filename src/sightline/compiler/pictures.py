@@ -73,7 +73,7 @@ def choose_pictures(
     if not chosen.calibration or not chosen.validation:
         raise InvalidInput(
             f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
-            "import a data set with at least two different pictures outside its test split"
+            "import a dataset with at least two different pictures outside its test split"
         )
     return _keep_truth(chosen)
 
@@ -107,7 +107,7 @@ def _choose_apart(
 
 def _draw_items(version: DatasetVersion, split: str | None, count: int, rng: np.random.Generator) -> list[Item]:
     """So many items of a split, or of all that is no test split, in the order they were drawn: so the first of them are a
-    sample too where a data set is sorted by category."""
+    sample too where a dataset is sorted by category."""
     total = version.count(split) - (version.splits.get(TEST_SPLIT, 0) if split is None else 0)
     places = {place: rank for rank, place in enumerate(rng.permutation(total)[:count].tolist())}
     items = version.items(split) if split else (item for item in version.items() if item.split != TEST_SPLIT)

@@ -79,7 +79,7 @@ def check_request(request: CompileRequest, manifest: ModelManifest, version: Dat
     if is_quantised and version is None and not request.calibrate_random:
         what = f"precision auto on {request.device}" if is_fixed_point else request.precision.upper()
         raise InvalidInput(
-            f"{what} needs pictures to calibrate and to check its accuracy, got none; pass a data set "
+            f"{what} needs pictures to calibrate and to check its accuracy, got none; pass a dataset "
             "version or a folder of pictures, or `calibrate_random` for an unverified Artifact"
         )
     if version is not None:
@@ -163,9 +163,7 @@ def check_categories(version: DatasetVersion, manifest: ModelManifest) -> None:
     """Raises: InvalidInput when pictures are labelled with what the Model cannot name."""
     unknown = sorted(set(version.categories) - set(manifest.categories))
     if unknown and manifest.task not in TENSOR_TASKS:
-        raise InvalidInput(
-            f"expected a data set with the Model's categories, got {unknown[:8]} besides; choose its own data set"
-        )
+        raise InvalidInput(f"expected a dataset with the Model's categories, got {unknown[:8]} besides; choose its own dataset")
 
 
 def describe_command(

@@ -99,7 +99,7 @@ class BlobStore:
         try:
             content = Path(key).read_bytes() if self.local_folder is not None else cast(bytes, self._files.cat_file(key))
         except FileNotFoundError:
-            raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the data set again") from None
+            raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the dataset again") from None
         if verify and hashlib.sha256(content).hexdigest() != sha256:
             raise CorruptFile(f"blob {sha256[:12]} in {self.url} does not match its hash; delete it and import again")
         return content
@@ -110,7 +110,7 @@ class BlobStore:
         try:
             return Path(key).open("rb") if self.local_folder is not None else cast(BinaryIO, self._files.open(key, "rb"))
         except FileNotFoundError:
-            raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the data set again") from None
+            raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the dataset again") from None
 
     def copy_to(self, sha256: str, target: Path) -> None:
         """Write a verified copy of a blob as the file `target`, making its folder. Raises: NotFound, CorruptFile."""

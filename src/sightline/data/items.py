@@ -206,7 +206,7 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
         raise CorruptFile(f"{path} is no readable items.parquet: {str(error).splitlines()[0]}; make it again") from error
     if not any(file.schema_arrow.equals(schema) for schema in (ITEM_SCHEMA, OLDER_SCHEMA)):
         file.close()
-        raise CorruptFile(f"{path} has other columns than items.parquet of this version; import the data set again")
+        raise CorruptFile(f"{path} has other columns than items.parquet of this version; import the dataset again")
     return file
 
 

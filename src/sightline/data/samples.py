@@ -1,6 +1,6 @@
-"""The generated inspection data set: machined parts, good and with defects; boxes and masks exact by construction, seeded.
+"""The generated inspection dataset: machined parts, good and with defects; boxes and masks exact by construction, seeded.
 
-It ships with the project (every other data set has somebody's licence), trains in minutes, and is hard enough that a detector
+It ships with the project (every other dataset has somebody's licence), trains in minutes, and is hard enough that a detector
 beats a threshold: low contrast, uneven light, sensor noise, and drilled holes and grooves that are no defects.
 """
 

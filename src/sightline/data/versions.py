@@ -114,7 +114,7 @@ class DatasetVersion:
                 names += [part for part in ("train", "val") if part in known]
             elif name not in known or name == UNSPLIT:
                 there = ", ".join(self.splits) or "none"
-                raise NotFound(f"no split {name!r} in data set {self.manifest.name!r}; its splits are: {there}")
+                raise NotFound(f"no split {name!r} in dataset {self.manifest.name!r}; its splits are: {there}")
             else:
                 names.append(name)
         return list(dict.fromkeys(names))

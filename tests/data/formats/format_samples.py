@@ -42,7 +42,7 @@ def write_mask(path: Path, values: Sequence[Sequence[int]] | np.ndarray) -> Path
 
 
 def read(name: str, source: Path, **options: Any) -> tuple[SourceDataset, dict[str, SourceItem], ConversionReport]:
-    """Everything a reader gives: the data set, its items by file name, the report."""
+    """Everything a reader gives: the dataset, its items by file name, the report."""
     report = ConversionReport()
     dataset = load_format(name).read(source, report, options)
     items = list(dataset.items)

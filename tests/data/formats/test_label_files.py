@@ -95,7 +95,7 @@ def test_layouts_that_no_reader_knows_are_no_classes(shared_data: Path, tmp_path
 
 @pytest.fixture(params=["class_list", "box_list", "label_masks"])
 def listed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
-    """A data set of a format that looks at its lists or masks alone."""
+    """A dataset of a format that looks at its lists or masks alone."""
     write_picture(tmp_path / "images/img_0001.png")
     if request.param == "label_masks":
         write_mask(tmp_path / "masks/img_0001.png", [[0, 255]])

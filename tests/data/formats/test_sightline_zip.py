@@ -151,7 +151,7 @@ def test_a_split_that_leads_out_is_refused_even_when_its_hash_is_right(tmp_path,
     export_version(evil, tmp_path / "evil.zip", "sightline")
     with pytest.raises(InvalidInput, match="split"):
         import_dataset(tmp_path / "evil.zip", Workspace(tmp_path / "victim"), "x")
-    with pytest.raises(InvalidInput, match="below the data set"):  # opened where it lies, it still cannot write outside
+    with pytest.raises(InvalidInput, match="below the dataset"):  # opened where it lies, it still cannot write outside
         export_version(evil, tmp_path / "deep" / "out", "yolo")
     assert not (tmp_path / "victim" / "datasets").exists() or not list((tmp_path / "victim").rglob("manifest.json"))
 

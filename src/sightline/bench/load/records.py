@@ -153,7 +153,7 @@ class PictureFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Which pictures were sent, in a seeded order, again and again.
 
     Attributes:
-        source, version: a data set's name and id, or a folder's name and None.
+        source, version: a dataset's name and id, or a folder's name and None.
         pictures: that were sent; `available` of the source.
         mean_bytes, median_bytes, largest_bytes: of the encoded pictures.
     """

@@ -123,7 +123,7 @@ def calibrate_fixed_point(
         precision: "int8" or "int16".
     """
     if len(samples) == 0:
-        raise InvalidInput("fixed-point types are chosen from pictures, got none; pass a data set version")
+        raise InvalidInput("fixed-point types are chosen from pictures, got none; pass a dataset version")
     values = record_values(model, samples)
     chooser = TypeChooser(model, values, WIDTHS[precision])
     facts = GraphFacts(model)

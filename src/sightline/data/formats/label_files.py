@@ -58,7 +58,7 @@ def find_label_files(source: Path, with_tables: bool = True) -> list[Path]:
 
 
 def is_harmless(name: str) -> bool:
-    """Whether a file's name says that it is about the data set, its classes or its files, not about its pictures."""
+    """Whether a file's name says that it is about the dataset, its classes or its files, not about its pictures."""
     words = split_words(name)
     return not HARMLESS_WORDS.isdisjoint(words) or (CLASSES_WORD in words and not name.lower().endswith(TABLES))
 

@@ -1,6 +1,6 @@
 """Picture files on disk: walk folders in a steady order, tell pictures from other files, make names safe and unique.
 
-A walk holds the names of one folder at a time, so a data set of any size streams.
+A walk holds the names of one folder at a time, so a dataset of any size streams.
 """
 
 import os
@@ -148,7 +148,7 @@ def check_inside(file_name: str) -> PurePosixPath:
     """A file name as a relative path that stays below its folder. Raises: InvalidInput for one that does not."""
     path = PurePosixPath(file_name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in file_name:
-        raise InvalidInput(f"expected a file name below the data set's folder, got {file_name!r}; import the data set again")
+        raise InvalidInput(f"expected a file name below the dataset's folder, got {file_name!r}; import the dataset again")
     return path
 
 

@@ -37,7 +37,7 @@ PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".rar", ".7z")
 def load_format(name: str) -> "DatasetFormat":
     """The format of this name. Raises: NotFound."""
     if name not in FORMATS:
-        raise NotFound(f"no data set format {name!r}; there are: {', '.join(sorted(FORMATS))}")
+        raise NotFound(f"no dataset format {name!r}; there are: {', '.join(sorted(FORMATS))}")
     module, _, attribute = FORMATS[name].partition(":")
     loaded: DatasetFormat = getattr(importlib.import_module(module), attribute)()
     return loaded

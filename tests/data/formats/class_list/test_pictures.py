@@ -65,7 +65,7 @@ def test_pictures_that_lie_elsewhere_than_the_list_says_are_told(root: Path) -> 
     assert report.count("image", "dropped", "several pictures have the name a list gives") == 1
     write_text(root / "labels.csv", "path,label\nset/cam2/2.png,good\nset/cam1/3.png,bad\n")
     _, items, report = read("class_list", root)
-    assert report.count("image", "warned", ELSEWHERE) == 0 and len(items) == 2  # only the data set's own folder is left out
+    assert report.count("image", "warned", ELSEWHERE) == 0 and len(items) == 2  # only the dataset's own folder is left out
 
 
 def test_a_name_without_a_suffix_is_the_picture_of_that_stem(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which folders of a data set are splits, which are classes, and which are neither: folders of pictures, of masks, and others.
+"""Which folders of a dataset are splits, which are classes, and which are neither: folders of pictures, of masks, and others.
 
 A folder named like pictures or masks is never a class, unless classes.txt names it or it is `mask` beside `no_mask`; where it
 cannot be told apart what the folders mean, the layout is refused.
@@ -79,7 +79,7 @@ def split_words(name: str) -> list[str]:
 
 
 def find_role(name: str) -> Literal["pictures", "masks"] | None:
-    """What a folder of this name holds in data sets with masks or boxes (`image_2`, `train_masks`, too); None for others."""
+    """What a folder of this name holds in datasets with masks or boxes (`image_2`, `train_masks`, too); None for others."""
     plain = name.lower()
     if find_word_split(name) and not find_split(name):
         plain = "_".join(word for word in split_words(name) if not find_split(word))
@@ -209,7 +209,7 @@ def choose_classes(folder: Path, filled: list[str], listed: Sequence[str], repor
 def find_parts(
     folder: Path, name: str, split: str | None, listed: Sequence[str], report: ConversionReport
 ) -> Iterator[ClassPlace]:
-    """The places of one class: its folder, or its splits. Raises: UnreadableDataset for a data set of its own."""
+    """The places of one class: its folder, or its splits. Raises: UnreadableDataset for a dataset of its own."""
     files, inner = list_folder(folder / name)
     category = name_class(name, report)
     splits = [part for part in inner if find_split(part)]
@@ -220,7 +220,7 @@ def find_parts(
     masks = tuple(part for part in inner if find_role(part) == "masks" and has_picture(folder / name / part, MANY_FILES))
     if masks and not any(map(is_picture, files)) and not any(find_role(part) == "pictures" for part in inner):
         raise UnreadableDataset(
-            f"expected a class folder, got {name} in {folder.name}, a data set of its own with {', '.join(inner[:5])}; "
+            f"expected a class folder, got {name} in {folder.name}, a dataset of its own with {', '.join(inner[:5])}; "
             "import it by itself"
         )
     for part in masks:

@@ -338,7 +338,7 @@ def find_annotations(row: ListRow, table: LabelTable, report: ConversionReport) 
 
 
 def name_picture(path: Path, root: Path) -> str:
-    """The path below the data set's folder, without a leading images/; the bare name for a picture that lies elsewhere."""
+    """The path below the dataset's folder, without a leading images/; the bare name for a picture that lies elsewhere."""
     if not path.is_relative_to(root):
         return path.name
     parts = path.relative_to(root).parts

@@ -1,8 +1,8 @@
-"""Find the pictures a list names: by their path from the places a list may mean, or by base name anywhere in the data set.
+"""Find the pictures a list names: by their path from the places a list may mean, or by base name anywhere in the dataset.
 
 Lists travel without their pictures' folders (TrashNet's say `glass12.jpg` for `dataset-resized/glass/glass12.jpg`), so where no
 name has a folder a picture may be anywhere, if only one has the name. Where names have folders they count, else `cam1/1.png`
-would stand for `cam2/1.png`: left out may be only what all names of the lists begin with (the data set's own folder, a path on
+would stand for `cam2/1.png`: left out may be only what all names of the lists begin with (the dataset's own folder, a path on
 another machine). Where that leaves the base name alone, the report is told. The index of base names, some 200 bytes a picture,
 is made when it is first needed. A name without a picture's suffix (`id` columns) stands for the picture of that stem.
 """
@@ -22,7 +22,7 @@ class PictureFinder:
     """Looks pictures up below `root`, or in the folder `images` where one is given.
 
     Args:
-        root: the data set's folder.
+        root: the dataset's folder.
         base: the folder of the list.
         images: the folder of the pictures, when a person named it.
         names: gives all names of all lists, to see what they begin with; asked once, when a name leads nowhere.

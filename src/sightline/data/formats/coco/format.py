@@ -214,7 +214,7 @@ class _PictureFinder:
         return self._folders[0]
 
     def find(self, file_name: str) -> Path | None:
-        """The picture's path, or None. A name that leads out of the data set is looked up by its last parts only."""
+        """The picture's path, or None. A name that leads out of the dataset is looked up by its last parts only."""
         foreign = self._foreign.search(file_name) is not None
         if foreign and len(file_name) > MAX_FOREIGN_NAME:
             return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sightline.data.formats.picture_files import find_split
 
-# Tasks of one data set, richest first; only one of them is read.
+# Tasks of one dataset, richest first; only one of them is read.
 TASKS = ("instances", "", "person_keypoints", "stuff", "labels", "image_info", "captions", "panoptic")
 NO_SPLIT_NAMES = ("", "default", "unsplit")
 TEST_DEV = re.compile(r"(?<![a-z])test[_\-. ]?dev(?![a-z])", re.IGNORECASE)  # COCO's public part of the test pictures

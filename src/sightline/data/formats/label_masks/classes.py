@@ -1,6 +1,6 @@
 """What the values and colours of masks mean: class tables in the files people keep beside their masks, and CamVid's own.
 
-Two meanings of "no class" are kept apart: background (nothing is there) and void (nobody looked, do not count it). A data set
+Two meanings of "no class" are kept apart: background (nothing is there) and void (nobody looked, do not count it). A dataset
 has one of them as its `unlabelled_pixels`; where it has both, the background becomes a category of its own.
 """
 

@@ -46,7 +46,7 @@ class MaskLayout(msgspec.Struct, frozen=True):
 
 
 def find_layout(source: Path) -> MaskLayout | None:
-    """The folders of pictures and masks of a data set, or None; lone folders around it are passed through."""
+    """The folders of pictures and masks of a dataset, or None; lone folders around it are passed through."""
     root = source
     for _ in range(WRAPPER_DEPTH):
         layout = find_layout_at(root)

@@ -1,4 +1,4 @@
-"""Which class table a data set of masks has: the one that is given or lies beside them, CamVid's, or what the values tell."""
+"""Which class table a dataset of masks has: the one that is given or lies beside them, CamVid's, or what the values tell."""
 
 from pathlib import Path
 

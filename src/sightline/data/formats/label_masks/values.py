@@ -1,4 +1,4 @@
-"""What the values of a data set's masks tell: how a list of classes counts them, and whether edges are soft.
+"""What the values of a dataset's masks tell: how a list of classes counts them, and whether edges are soft.
 
 A list names its classes in order. Whether the first of them is value 0, or value 1 beside a background that nobody wrote down,
 or 255 in masks of one class, only the masks know: all of them are looked at once, before any is read for its picture.

@@ -193,7 +193,7 @@ def list_labelled_stems(inside: Path, root: Path) -> set[str]:
 
 
 def name_picture(path: Path, root: Path) -> str:
-    """The path below the data set's folder, without the folder our own export puts all pictures in."""
+    """The path below the dataset's folder, without the folder our own export puts all pictures in."""
     name = PurePosixPath(path.relative_to(root).as_posix())
     return str(name.relative_to(PICTURES_FOLDER)) if name.parts[0] == PICTURES_FOLDER and len(name.parts) > 1 else str(name)
 

@@ -141,7 +141,7 @@ class YoloSegmentFormat(YoloFormat):
 
 
 def find_yaml(source: Path) -> Path | None:
-    """The yaml file that describes the data set, or None."""
+    """The yaml file that describes the dataset, or None."""
     if source.is_file():
         return source if source.suffix in (".yaml", ".yml") else None
     for name in YAML_NAMES:
@@ -359,7 +359,7 @@ def iterate_pictures(place: Path, root: Path, report: ConversionReport) -> Itera
 
 
 def name_picture(path: Path, entry: YoloEntry, earlier: list[Path], root: Path) -> str:
-    """The path below the entry's folder; below the data set's where an earlier split has a picture of that name."""
+    """The path below the entry's folder; below the dataset's where an earlier split has a picture of that name."""
     if entry.path.is_dir():
         name = path.relative_to(entry.path)
         if not any((folder / name).exists() for folder in earlier):
