@@ -73,13 +73,47 @@ def test_the_new_version_names_its_parent_and_keeps_pictures_and_splits(
     assert made.read_image(item).shape == (SIZE, SIZE, 3)
 
 
-def test_beside_a_persons_annotations_predictions_are_added_and_never_replace_them(
+def test_beside_a_persons_annotations_only_what_they_did_not_label_is_added(
     squares_version: DatasetVersion, tmp_path: Path
 ) -> None:
-    result = annotate_version(squares_version, ColourDetector(), only_unlabelled=False, out=tmp_path / "new")
-    old, new = next(squares_version.items()), next(result.version.items())
-    assert new.annotations[: len(old.annotations)] == old.annotations
-    assert [one.origin for one in new.annotations] == ["human", "human", "model", "model"]
+    blobs = squares_version.blobs
+    with VersionWriter(tmp_path / "bare", "bare", squares_version.categories, blobs) as writer:
+        for item in squares_version.items("test"):  # all red squares, and blue ones half a side off: a third of both is shared
+            red, blue = sorted(item.annotations, key=lambda one: one.category, reverse=True)
+            x_min, y_min, x_max, y_max = blue.box_xyxy
+            off = msgspec.structs.replace(blue, box_xyxy=(x_min - 10, y_min, x_max - 10, y_max))
+            writer.add(msgspec.structs.replace(item, annotations=(red, off)))
+        old = writer.close()
+    result = annotate_version(old, ColourDetector(), only_unlabelled=False, out=tmp_path / "new")
+    for before, after in zip(old.items(), result.version.items(), strict=True):
+        assert after.annotations[:2] == before.annotations
+        assert [(one.category, one.origin) for one in after.annotations[2:]] == [("blue", "model")]
+    assert result.annotations == {"blue": 4}
+
+
+def test_a_picture_that_people_classified_gets_no_rival_of_their_category(
+    squares_version: DatasetVersion, tmp_path: Path
+) -> None:
+    class Sure:
+        task = "classification"
+        categories = ("red", "blue")
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            return [[Annotation(category="blue", confidence=0.9)] for _ in images]
+
+    with VersionWriter(tmp_path / "old", "old", squares_version.categories, squares_version.blobs) as writer:
+        for item, category in zip(squares_version.items("test"), ("red", "blue", None, None), strict=True):
+            said = () if category is None else (Annotation(category=category),)
+            writer.add(msgspec.structs.replace(item, annotations=said))
+        old = writer.close()
+    found = {}
+    for Sure.task in ("classification", "multilabel"):
+        made = annotate_version(old, Sure(), only_unlabelled=False, out=tmp_path / Sure.task)
+        found[Sure.task] = [[one.category for one in item.annotations] for item in made.version.items()]
+    assert found == {
+        "classification": [["red"], ["blue"], ["blue"], ["blue"]],
+        "multilabel": [["red", "blue"], ["blue"], ["blue"], ["blue"]],
+    }
 
 
 def test_labelling_again_replaces_what_an_earlier_model_said(squares_version: DatasetVersion, tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ says that a model alone looked at it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from sightline.bench.batching import iterate_batches
 from sightline.bench.subjects import Subject, describe_subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
+from sightline.core.manifests import Task
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.cleaning import clean_annotations
@@ -24,9 +26,12 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.items import Item
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.versions import DatasetVersion, VersionWriter, check_version
+from sightline.imaging.boxes import box_iou
+from sightline.imaging.masks import find_annotation_box
 from sightline.runtime.predictor import check_confidence
 
 BATCH_SIZE = 8
+SAME_OBJECT_IOU = 0.5  # as metrics match objects
 
 
 class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +77,8 @@ def annotate_version(
             of annotations with a confidence.
         name: name of the new Dataset, by default the old one's.
         confidence_threshold: 0..1, predictions below it are dropped; None takes the predictor's own.
-        only_unlabelled: leave alone pictures that a person labelled, or looked at and found nothing in; False adds predictions
-            there, too.
-            Annotations of an earlier model are replaced in every picture that is looked at.
+        only_unlabelled: leave alone pictures that a person labelled, or looked at and found nothing in; False also adds what
+            people did not label there. Annotations of an earlier model are replaced in every picture that is looked at.
         out: new folder of the version, or a Workspace, which shelves it under its name and id.
         folder: folder of the Model or Artifact that the predictor was opened from; its id goes into the new version.
 
@@ -156,7 +160,7 @@ def _annotate_batch(
             yield item, None
             continue
         kept = tuple(annotation for annotation in item.annotations if annotation.origin == "human")
-        new = found[item.file_name]
+        new = [one for one in found[item.file_name] if not _is_labelled(one, kept, read_task(predictor))]
         annotations = (*kept, *new)
         seen_by = note_viewer("human" if viewers[item.file_name] == "human" else "model", annotations)
         yield msgspec.structs.replace(item, annotations=annotations, seen_by=seen_by), new
@@ -167,3 +171,14 @@ def _take_answer(item: Item, answer: list[Annotation], report: ConversionReport)
     marked = [msgspec.structs.replace(one, origin="model") for one in answer]
     named = Categories(dict.fromkeys(one.category for one in answer))  # the writer refuses those that are not declared
     return list(clean_annotations(marked, item.width, item.height, named, report, item.file_name))
+
+
+def _is_labelled(prediction: Annotation, labels: Sequence[Annotation], task: Task) -> bool:
+    """Whether people labelled the same: an object of its category that it overlaps by half, or the picture as a whole."""
+    box = find_annotation_box(prediction)
+    if box is None:
+        whole = [label.category for label in labels if label.geometry == "image"]
+        return bool(whole) if task == "classification" else prediction.category in whole
+    others = [find_annotation_box(label) for label in labels if label.category == prediction.category]
+    boxes = np.array([other for other in others if other is not None], np.float32).reshape(-1, 4)
+    return bool((box_iou(np.array([box], np.float32), boxes) >= SAME_OBJECT_IOU).any())

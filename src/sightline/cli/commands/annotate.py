@@ -31,7 +31,10 @@ def annotate_command(
     confidence: ConfidenceOption = None,
     every_picture: Annotated[
         bool,
-        typer.Option("--every-picture", help="Also add predictions to pictures that people labelled or found empty."),
+        typer.Option(
+            "--every-picture",
+            help="Also look at pictures that people labelled or found empty, and add what they did not label.",
+        ),
     ] = False,
     url: UrlOption = None,
     api_key_env: ApiKeyOption = None,
