@@ -61,6 +61,13 @@ def test_a_rare_category_among_many_labels_reaches_every_split():
     assert rare == {"train": 16, "val": 2, "test": 2}
 
 
+def test_the_two_pictures_of_a_category_are_parted_wherever_they_stand():
+    for seed in range(20):
+        splits = draw([[1], *[[]] * 18, [1]], {"train": 0.5, "val": 0.5}, seed)
+        assert splits[0] != splits[-1]
+        assert Counter(splits) == {"train": 10, "val": 10}
+
+
 def test_categories_of_one_picture_each_fill_all_splits():
     splits = Counter(draw([[number] for number in range(300)]))
     assert splits == {"train": 240, "val": 30, "test": 30}
