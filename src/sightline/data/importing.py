@@ -59,18 +59,6 @@ DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 b
 PROGRESS_EVERY = 500
 
 
-class DatasetImportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to import; `import_dataset` says what each means."""
-
-    format: str
-    split: str
-    seed: int
-    categories: tuple[str, ...] | None
-    verify: Verify
-    max_pixels: int
-    format_options: dict[str, Any]
-
-
 def import_dataset(
     source: StrPath | Iterable[SourceItem],
     target: StrPath | Workspace,
@@ -113,229 +101,244 @@ def import_dataset(
         broken picture or label raises nothing: it is reported.
     """
     target = make_place(target)
-    options = DatasetImportOptions(
+    wanted = None if categories is None else _check_list(categories)
+    _check_request(target, name, split, wanted, verify)
+    running = _Import(
+        target=target,
+        name=name,
+        blobs=choose_blobs(target, blobs),
         format=format,
         split=split,
         seed=seed,
-        categories=None if categories is None else _check_list(categories),
+        categories=wanted,
         verify=verify,
         max_pixels=max_pixels or read_settings().max_image_pixels,
         format_options=format_options or {},
+        on_progress=on_progress,
+        report=ConversionReport(),
     )
-    _check_request(target, name, options)
-    store = choose_blobs(target, blobs)
     place = target.root if isinstance(target, Workspace) else target
-    with explain_disk_errors(place), limit_pixels(options.max_pixels):
-        if not isinstance(source, (str, os.PathLike)):
-            report, dataset = ConversionReport(), gather_items(source, options)
-            return _import_items(dataset, "items", "the list", target, name, store, options, report, on_progress)
-        return _import_path(Path(source), target, name, store, options, on_progress)
+    with explain_disk_errors(place), limit_pixels(running.max_pixels):
+        if isinstance(source, (str, os.PathLike)):
+            return running.read_path(Path(source))
+        return running.write(running.gather(source), "items", "the list")
 
 
-def _import_path(
-    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
-) -> tuple[DatasetVersion, ConversionReport]:
-    if not source.exists():
-        raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
-    unchanged = options.format in ("auto", "sightline") and options.split in ("auto", "given") and options.categories is None
-    if unchanged and is_version_archive(source):
-        return install_archive(source, target, name, store, options.max_pixels)
-    if not is_archive(source) or is_version_archive(source):
-        return _import_folder(source, target, name, store, options, on_progress)
-    return _import_archive(source, target, name, store, options, on_progress)
+class _Import(msgspec.Struct, frozen=True, kw_only=True):
+    """One import: where it goes, the options as `import_dataset` explains them, and what is told of it."""
 
+    target: Workspace | Path
+    name: str
+    blobs: BlobStore
+    format: str
+    split: str
+    seed: int
+    categories: tuple[str, ...] | None
+    verify: Verify
+    max_pixels: int
+    format_options: dict[str, Any]
+    on_progress: OnProgress
+    report: ConversionReport
 
-def _import_archive(
-    source: Path, target: Workspace | Path, name: str, store: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
-) -> tuple[DatasetVersion, ConversionReport]:
-    with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
-        folder = Path(unpacked) / source.name  # messages name the folder: let them name the archive
-        folder.mkdir()
-        extract_archive(source, folder)
-        return _import_folder(_find_top_folder(folder), target, name, store, options, on_progress)
+    def read_path(self, source: Path) -> tuple[DatasetVersion, ConversionReport]:
+        """Import a folder, file or archive."""
+        if not source.exists():
+            raise NotFound(f"expected a folder, file or archive at {source}, got nothing there; check the path")
+        unchanged = self.format in ("auto", "sightline") and self.split in ("auto", "given") and self.categories is None
+        if unchanged and is_version_archive(source):
+            return install_archive(source, self.target, self.name, self.blobs, self.max_pixels)
+        if not is_archive(source) or is_version_archive(source):
+            return self._read_folder(source)
+        with tempfile.TemporaryDirectory(prefix="sightline-import-") as unpacked:
+            folder = Path(unpacked) / source.name  # messages name the folder: let them name the archive
+            folder.mkdir()
+            extract_archive(source, folder)
+            return self._read_folder(_find_top_folder(folder))
 
+    def _read_folder(self, source: Path) -> tuple[DatasetVersion, ConversionReport]:
+        chosen = detect_format(source) if self.format == "auto" else load_format(self.format)
+        dataset = chosen.read(source, self.report, self.format_options)
+        return self.write(dataset, chosen.name, source.resolve().name)
 
-def _check_list(categories: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(categories, str):  # whose letters would be taken for categories
-        raise InvalidInput(f"expected a list of categories, got the text {categories!r}; write [{categories!r}]")
-    return tuple(categories)
+    def gather(self, source: Iterable[SourceItem]) -> SourceDataset:
+        """A program's own pictures as a source; without categories it has all that they name, sorted.
 
+        Raises: InvalidInput for anything but a list or stream of `SourceItem`, and for options of a format.
+        """
+        if not isinstance(source, Iterable):
+            raise InvalidInput(f"expected a path or a list of SourceItem, got {type(source).__name__}; pass one of them")
+        unlabelled, known = self.format_options.get("unlabelled_pixels", "background"), get_args(UnlabelledPixels)
+        if self.format != "auto" or self.format_options.keys() - {"unlabelled_pixels"} or unlabelled not in known:
+            raise InvalidInput(
+                f"expected of SourceItems no format and no option but unlabelled_pixels ({' or '.join(known)}), got "
+                f"{self.format!r} and {self.format_options}; leave them out"
+            )
+        categories: Sequence[str] | None = self.categories
+        if categories is None:
+            source = list(_check_items(source))
+            categories = sorted({annotation.category for item in source for annotation in item.annotations})
+        return SourceDataset(categories=Categories(categories), items=_check_items(source), unlabelled_pixels=unlabelled)
 
-def _check_request(target: Workspace | Path, name: str, options: DatasetImportOptions) -> None:
-    """Find what cannot work before any work is done."""
-    check_name(name)
-    if options.split not in ("auto", "given"):
-        parse_fractions(options.split)
-    if options.verify not in get_args(Verify):
-        raise InvalidInput(f"expected verify {' or '.join(get_args(Verify))}, got {options.verify!r}; choose one of these")
-    if options.categories is not None:
-        if not options.categories:
-            raise InvalidInput("expected at least one category to keep, got none; leave the list out to keep all")
-        Categories(options.categories)
-    if isinstance(target, Path) and target.exists():
-        raise Conflict(f"{target} exists already; choose another name or remove it")
+    def write(self, dataset: SourceDataset, format: str, source: str) -> tuple[DatasetVersion, ConversionReport]:
+        """Write what was read. Args: format, source: what the manifest and messages call it."""
+        categories = self._choose_categories(dataset.categories)
+        with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
+            staged = Path(staging) / ITEMS_NAME
+            splits = self._stage(staged, dataset, categories)
+            _check_kept(source, self.report)
+            with VersionWriter(
+                self.target,
+                self.name,
+                categories,
+                self.blobs,
+                unlabelled_pixels=dataset.unlabelled_pixels,
+                source=self._describe_source(format, drawn=splits is not None),
+                seed=self.seed if splits is not None else None,
+            ) as writer:
+                duplicates = DuplicateFinder()
+                for position, item in enumerate(read_items(staged)):
+                    placed = item if splits is None else replace(item, split=splits[position])
+                    duplicates.add(placed.blob, placed.split)
+                    writer.add(placed)
+                _report_duplicates(duplicates, staged, self.report)
+                return writer.close(), self.report
 
+    def _choose_categories(self, found: Categories) -> Categories:
+        """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
+        if self.categories is None:
+            spelt: dict[str, str] = {}
+            for name in found:
+                other = spelt.setdefault(name.casefold(), name)
+                if other != name:
+                    self.report.warn(
+                        "category", "differs from another only in the case of letters; both are kept", f"{other}, {name}"
+                    )
+            return found
+        for name in self.categories:
+            if name not in found:
+                self.report.warn("category", "asked for, but the source has no such category", name)
+        return Categories(self.categories)
 
-def _find_top_folder(folder: Path) -> Path:
-    """Archives often hold one folder that holds everything."""
-    inside = [path for path in folder.iterdir() if path.name not in ("__MACOSX", ".DS_Store")]
-    return _find_top_folder(inside[0]) if len(inside) == 1 and inside[0].is_dir() and _is_wrapper(inside[0]) else folder
+    def _describe_source(self, format: str, drawn: bool) -> dict[str, Any]:
+        """What the manifest says of where the version came from: no paths and no times, so that the id is the same anywhere."""
+        described: dict[str, Any] = {"format": format}
+        if drawn:
+            described["split"] = DEFAULT_FRACTIONS if self.split == "auto" else self.split
+        if self.format_options:
+            described["options"] = self.format_options
+        return described
 
+    def _stage(self, staged: Path, dataset: SourceDataset, categories: Categories) -> list[str] | None:
+        """Write all items with the source's splits; returns the drawn split of each, or None when the source's stay."""
+        writer, drawer, names = ItemWriter(staged), SplitDrawer(), UniqueNames()
+        any_given = False
+        with closing(self._prepare_all(dataset.items)) as prepared:
+            for count, (source_item, picture) in enumerate(prepared, start=1):
+                if isinstance(picture, _Refusal):
+                    self.report.drop("image", picture.reason, source_item.file_name + picture.found)
+                    if source_item.annotations:
+                        reason = "its picture was dropped"
+                        self.report.drop("annotation", reason, source_item.file_name, count=len(source_item.annotations))
+                    continue
+                item = self._make_item(source_item, picture, categories, names)
+                any_given = any_given or item.split is not None
+                writer.add(item)
+                labels = (categories.index(annotation.category) for annotation in item.annotations)
+                drawer.add(item.blob, labels, item.source_video)
+                self.report.keep("image")
+                picture.warn(self.report, source_item.file_name)
+                if source_item.warning is not None:
+                    self.report.warn("image", source_item.warning, source_item.file_name)
+                if not item.annotations and item.seen_by is None:
+                    self.report.warn("image", UNSAID, source_item.file_name)
+                self.report.keep("annotation", len(item.annotations))
+                if count % PROGRESS_EVERY == 0:
+                    self.on_progress(ProgressEvent(stage="importing", metrics={"images": count}))
+        writer.close()
+        self.on_progress(ProgressEvent(stage="importing", progress=1.0, metrics={"images": self.report.kept.get("image", 0)}))
+        if self.split == "given" or (self.split == "auto" and any_given) or not self.report.kept.get("image"):
+            return None
+        rule = DEFAULT_FRACTIONS if self.split == "auto" else self.split
+        return drawer.draw(parse_fractions(rule), self.seed)
 
-def _is_wrapper(folder: Path) -> bool:
-    """A folder named like a part of a layout is no wrapper around it."""
-    return folder.name.lower() not in ("images", "annotations", "train", "val", "test", "data", "jpegimages")
+    def _prepare_all(self, items: Iterator[SourceItem]) -> Generator[tuple[SourceItem, "_Picture | _Refusal"], None, None]:
+        """Each item with its stored picture, or why it has none; in order, a few pictures ahead."""
+        waiting: deque[tuple[SourceItem, Future[_Picture | _Refusal]]] = deque()
+        decoders = BoundedSemaphore(DECODERS)
+        with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
+            try:
+                for item in items:
+                    waiting.append((item, pool.submit(self._prepare_picture, item, decoders)))
+                    if len(waiting) >= PICTURES_AHEAD:
+                        first, future = waiting.popleft()
+                        yield first, future.result()
+                while waiting:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            finally:
+                for _, future in waiting:
+                    future.cancel()
 
+    def _prepare_picture(self, item: SourceItem, decoders: BoundedSemaphore) -> "_Picture | _Refusal":
+        path = None if item.path is None else Path(item.path)
+        if item.content is None and (path is None or not path.is_file()):
+            return _Refusal("picture is missing")
+        with decoders:
+            try:
+                content = item.content if path is None else path.read_bytes()
+                assert content is not None
+                if isinstance(content, np.ndarray):
+                    content = encode_image(content, "png")
+                header = probe_image(content, item.file_name)
+                check_pixel_limit(header.width, header.height, self.max_pixels, item.file_name)
+                is_dark = False
+                if self.verify == "decode":
+                    pixels = decode_image(content, self.max_pixels, item.file_name)
+                    is_dark = header.is_deep and int(pixels.max()) <= DARK
+            except OSError as error:
+                return _Refusal(f"picture cannot be read: {error.strerror}")
+            except ImageTooLarge:
+                return _Refusal("picture with more pixels than the limit")
+            except SightlineError as error:
+                found = str(error).partition(", got ")[2].partition(";")[0]
+                return _Refusal("broken picture", f": {found}" if found else "")
+            if len(content) >= LARGE_BYTES:
+                return _Picture(self.blobs.put_bytes(content), header, is_dark)
+        return _Picture(self.blobs.put_bytes(content), header, is_dark)
 
-def _import_folder(
-    source: Path, target: Workspace | Path, name: str, blobs: BlobStore, options: DatasetImportOptions, on_progress: OnProgress
-) -> tuple[DatasetVersion, ConversionReport]:
-    report = ConversionReport()
-    chosen = detect_format(source) if options.format == "auto" else load_format(options.format)
-    dataset = chosen.read(source, report, options.format_options)
-    return _import_items(dataset, chosen.name, source.resolve().name, target, name, blobs, options, report, on_progress)
-
-
-def gather_items(source: Iterable[SourceItem], options: DatasetImportOptions) -> SourceDataset:
-    """A program's own pictures as a source; without categories it has all that they name, sorted.
-
-    Raises: InvalidInput for anything but a list or stream of `SourceItem`, and for options of a format.
-    """
-    if not isinstance(source, Iterable):
-        raise InvalidInput(f"expected a path or a list of SourceItem, got {type(source).__name__}; pass one of them")
-    unlabelled, known = options.format_options.get("unlabelled_pixels", "background"), get_args(UnlabelledPixels)
-    if options.format != "auto" or options.format_options.keys() - {"unlabelled_pixels"} or unlabelled not in known:
-        raise InvalidInput(
-            f"expected of SourceItems no format and no option but unlabelled_pixels ({' or '.join(known)}), got "
-            f"{options.format!r} and {options.format_options}; leave them out"
+    def _make_item(self, source: SourceItem, picture: "_Picture", categories: Categories, names: UniqueNames) -> Item:
+        header, annotations = picture.header, source.annotations
+        upright = (header.width, header.height)
+        if source.declared_size is not None and source.declared_size != upright and annotations:
+            example = f"{source.file_name}: {source.declared_size} against {upright}"
+            if header.orientation >= 5 and source.declared_size == upright[::-1]:
+                annotations = turn_annotations(annotations, header.orientation, *source.declared_size)
+                reason = "drawn on the picture as stored, turned upright with it"
+                self.report.change("annotation", reason, source.file_name, count=len(annotations))
+            else:
+                self.report.warn("image", "the labels state another size than the picture has", example)
+        if any(one.geometry != "image" for one in annotations) and not _is_turn_known(source, header):
+            self.report.warn("image", UNKNOWN_TURN, source.file_name)
+        check_split(source.split)
+        readable = replace_surrogates(source.file_name)
+        if readable != source.file_name:
+            self.report.change("image", "file name is no UTF-8, its odd bytes replaced", readable)
+        file_name = names.take(readable, source.split)
+        if file_name != readable:
+            self.report.change("image", "file name used twice, renamed", f"{readable} -> {file_name}")
+        kept = clean_annotations(annotations, header.width, header.height, categories, self.report, file_name)
+        return Item(
+            blob=picture.blob,
+            file_name=file_name,
+            width=header.width,
+            height=header.height,
+            orientation=header.orientation,
+            split=source.split,
+            source_video=source.source_video,
+            frame_pts=source.frame_pts,
+            seen_by=note_viewer(find_viewer(annotations, source.seen_by), kept),
+            annotations=kept,
         )
-    categories: Sequence[str] | None = options.categories
-    if categories is None:
-        source = list(_check_items(source))
-        categories = sorted({annotation.category for item in source for annotation in item.annotations})
-    return SourceDataset(categories=Categories(categories), items=_check_items(source), unlabelled_pixels=unlabelled)
-
-
-def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
-    for item in source:
-        if not isinstance(item, SourceItem):
-            raise InvalidInput(f"expected SourceItems, got {type(item).__name__}; make each with sightline.SourceItem(...)")
-        try:
-            annotations = tuple(read_annotation(one) for one in item.annotations)
-            if isinstance(item.content, np.ndarray):
-                check_picture(item.content)
-        except InvalidInput as error:
-            raise InvalidInput(f"{item.file_name}: {error}") from error
-        yield replace(item, annotations=annotations)
-
-
-def _import_items(
-    dataset: SourceDataset,
-    format: str,
-    source: str,
-    target: Workspace | Path,
-    name: str,
-    blobs: BlobStore,
-    options: DatasetImportOptions,
-    report: ConversionReport,
-    on_progress: OnProgress,
-) -> tuple[DatasetVersion, ConversionReport]:
-    """Write what was read. Args: format, source: what the manifest and messages call it."""
-    categories = _choose_categories(dataset.categories, options, report)
-    with tempfile.TemporaryDirectory(prefix="sightline-staging-") as staging:
-        staged = Path(staging) / ITEMS_NAME
-        splits = _stage_items(staged, dataset, categories, blobs, options, report, on_progress)
-        _check_kept(source, report)
-        with VersionWriter(
-            target,
-            name,
-            categories,
-            blobs,
-            unlabelled_pixels=dataset.unlabelled_pixels,
-            source=_describe_source(format, options, drawn=splits is not None),
-            seed=options.seed if splits is not None else None,
-        ) as writer:
-            duplicates = DuplicateFinder()
-            for position, item in enumerate(read_items(staged)):
-                placed = item if splits is None else replace(item, split=splits[position])
-                duplicates.add(placed.blob, placed.split)
-                writer.add(placed)
-            _report_duplicates(duplicates, staged, report)
-            return writer.close(), report
-
-
-def _check_kept(source: str, report: ConversionReport) -> None:
-    """Raises: UnreadableDataset when no picture was kept: an empty version would stand for the name from then on."""
-    if not report.kept.get("image"):
-        reasons = " ".join((report.reasons("dropped") or "it names none").split())
-        raise UnreadableDataset(f"expected pictures in {source}, got none that can be kept: {reasons}; check the path")
-
-
-def _choose_categories(found: Categories, options: DatasetImportOptions, report: ConversionReport) -> Categories:
-    """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
-    if options.categories is None:
-        spelt: dict[str, str] = {}
-        for name in found:
-            other = spelt.setdefault(name.casefold(), name)
-            if other != name:
-                report.warn("category", "differs from another only in the case of letters; both are kept", f"{other}, {name}")
-        return found
-    for name in options.categories:
-        if name not in found:
-            report.warn("category", "asked for, but the source has no such category", name)
-    return Categories(options.categories)
-
-
-def _describe_source(format: str, options: DatasetImportOptions, drawn: bool) -> dict[str, Any]:
-    """What the manifest says of where the version came from: no paths and no times, so that the id is the same anywhere."""
-    described: dict[str, Any] = {"format": format}
-    if drawn:
-        described["split"] = DEFAULT_FRACTIONS if options.split == "auto" else options.split
-    if options.format_options:
-        described["options"] = options.format_options
-    return described
-
-
-def _stage_items(
-    staged: Path,
-    dataset: SourceDataset,
-    categories: Categories,
-    blobs: BlobStore,
-    options: DatasetImportOptions,
-    report: ConversionReport,
-    on_progress: OnProgress,
-) -> list[str] | None:
-    """Write all items with the source's splits; returns the drawn split of each, or None when the source's stay."""
-    writer, drawer, names = ItemWriter(staged), SplitDrawer(), UniqueNames()
-    any_given = False
-    with closing(_prepare_all(dataset.items, blobs, options)) as prepared:
-        for count, (source_item, picture) in enumerate(prepared, start=1):
-            if isinstance(picture, _Refusal):
-                report.drop("image", picture.reason, source_item.file_name + picture.found)
-                if source_item.annotations:
-                    reason = "its picture was dropped"
-                    report.drop("annotation", reason, source_item.file_name, count=len(source_item.annotations))
-                continue
-            item = _make_item(source_item, picture, categories, report, names)
-            any_given = any_given or item.split is not None
-            writer.add(item)
-            labels = (categories.index(annotation.category) for annotation in item.annotations)
-            drawer.add(item.blob, labels, item.source_video)
-            report.keep("image")
-            picture.warn(report, source_item.file_name)
-            if source_item.warning is not None:
-                report.warn("image", source_item.warning, source_item.file_name)
-            if not item.annotations and item.seen_by is None:
-                report.warn("image", UNSAID, source_item.file_name)
-            report.keep("annotation", len(item.annotations))
-            if count % PROGRESS_EVERY == 0:
-                on_progress(ProgressEvent(stage="importing", metrics={"images": count}))
-    writer.close()
-    on_progress(ProgressEvent(stage="importing", progress=1.0, metrics={"images": report.kept.get("image", 0)}))
-    if options.split == "given" or (options.split == "auto" and any_given) or not report.kept.get("image"):
-        return None
-    rule = DEFAULT_FRACTIONS if options.split == "auto" else options.split
-    return drawer.draw(parse_fractions(rule), options.seed)
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -364,92 +367,56 @@ class _Picture(msgspec.Struct, frozen=True):
             report.warn("image", "only the first frame of an animation is shown to networks", file_name)
 
 
-def _prepare_all(
-    items: Iterator[SourceItem], blobs: BlobStore, options: DatasetImportOptions
-) -> Generator[tuple[SourceItem, _Picture | _Refusal], None, None]:
-    """Each item with its stored picture, or why it has none; in order, a few pictures ahead."""
-    waiting: deque[tuple[SourceItem, Future[_Picture | _Refusal]]] = deque()
-    decoders = BoundedSemaphore(DECODERS)
-    with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
+def _check_list(categories: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(categories, str):  # whose letters would be taken for categories
+        raise InvalidInput(f"expected a list of categories, got the text {categories!r}; write [{categories!r}]")
+    return tuple(categories)
+
+
+def _check_request(target: Workspace | Path, name: str, split: str, categories: tuple[str, ...] | None, verify: Verify) -> None:
+    """Find what cannot work before any work is done."""
+    check_name(name)
+    if split not in ("auto", "given"):
+        parse_fractions(split)
+    if verify not in get_args(Verify):
+        raise InvalidInput(f"expected verify {' or '.join(get_args(Verify))}, got {verify!r}; choose one of these")
+    if categories is not None:
+        if not categories:
+            raise InvalidInput("expected at least one category to keep, got none; leave the list out to keep all")
+        Categories(categories)
+    if isinstance(target, Path) and target.exists():
+        raise Conflict(f"{target} exists already; choose another name or remove it")
+
+
+def _find_top_folder(folder: Path) -> Path:
+    """Archives often hold one folder that holds everything."""
+    inside = [path for path in folder.iterdir() if path.name not in ("__MACOSX", ".DS_Store")]
+    return _find_top_folder(inside[0]) if len(inside) == 1 and inside[0].is_dir() and _is_wrapper(inside[0]) else folder
+
+
+def _is_wrapper(folder: Path) -> bool:
+    """A folder named like a part of a layout is no wrapper around it."""
+    return folder.name.lower() not in ("images", "annotations", "train", "val", "test", "data", "jpegimages")
+
+
+def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
+    for item in source:
+        if not isinstance(item, SourceItem):
+            raise InvalidInput(f"expected SourceItems, got {type(item).__name__}; make each with sightline.SourceItem(...)")
         try:
-            for item in items:
-                waiting.append((item, pool.submit(_prepare_picture, item, blobs, options, decoders)))
-                if len(waiting) >= PICTURES_AHEAD:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+            annotations = tuple(read_annotation(one) for one in item.annotations)
+            if isinstance(item.content, np.ndarray):
+                check_picture(item.content)
+        except InvalidInput as error:
+            raise InvalidInput(f"{item.file_name}: {error}") from error
+        yield replace(item, annotations=annotations)
 
 
-def _prepare_picture(
-    item: SourceItem, blobs: BlobStore, options: DatasetImportOptions, decoders: BoundedSemaphore
-) -> _Picture | _Refusal:
-    path = None if item.path is None else Path(item.path)
-    if item.content is None and (path is None or not path.is_file()):
-        return _Refusal("picture is missing")
-    with decoders:
-        try:
-            content = item.content if path is None else path.read_bytes()
-            assert content is not None
-            if isinstance(content, np.ndarray):
-                content = encode_image(content, "png")
-            header = probe_image(content, item.file_name)
-            check_pixel_limit(header.width, header.height, options.max_pixels, item.file_name)
-            is_dark = False
-            if options.verify == "decode":
-                pixels = decode_image(content, options.max_pixels, item.file_name)
-                is_dark = header.is_deep and int(pixels.max()) <= DARK
-        except OSError as error:
-            return _Refusal(f"picture cannot be read: {error.strerror}")
-        except ImageTooLarge:
-            return _Refusal("picture with more pixels than the limit")
-        except SightlineError as error:
-            found = str(error).partition(", got ")[2].partition(";")[0]
-            return _Refusal("broken picture", f": {found}" if found else "")
-        if len(content) >= LARGE_BYTES:
-            return _Picture(blobs.put_bytes(content), header, is_dark)
-    return _Picture(blobs.put_bytes(content), header, is_dark)
-
-
-def _make_item(
-    source: SourceItem, picture: _Picture, categories: Categories, report: ConversionReport, names: UniqueNames
-) -> Item:
-    header, annotations = picture.header, source.annotations
-    upright = (header.width, header.height)
-    if source.declared_size is not None and source.declared_size != upright and annotations:
-        example = f"{source.file_name}: {source.declared_size} against {upright}"
-        if header.orientation >= 5 and source.declared_size == upright[::-1]:
-            annotations = turn_annotations(annotations, header.orientation, *source.declared_size)
-            reason = "drawn on the picture as stored, turned upright with it"
-            report.change("annotation", reason, source.file_name, count=len(annotations))
-        else:
-            report.warn("image", "the labels state another size than the picture has", example)
-    if any(one.geometry != "image" for one in annotations) and not _is_turn_known(source, header):
-        report.warn("image", UNKNOWN_TURN, source.file_name)
-    check_split(source.split)
-    readable = replace_surrogates(source.file_name)
-    if readable != source.file_name:
-        report.change("image", "file name is no UTF-8, its odd bytes replaced", readable)
-    file_name = names.take(readable, source.split)
-    if file_name != readable:
-        report.change("image", "file name used twice, renamed", f"{readable} -> {file_name}")
-    kept = clean_annotations(annotations, header.width, header.height, categories, report, file_name)
-    return Item(
-        blob=picture.blob,
-        file_name=file_name,
-        width=header.width,
-        height=header.height,
-        orientation=header.orientation,
-        split=source.split,
-        source_video=source.source_video,
-        frame_pts=source.frame_pts,
-        seen_by=note_viewer(find_viewer(annotations, source.seen_by), kept),
-        annotations=kept,
-    )
+def _check_kept(source: str, report: ConversionReport) -> None:
+    """Raises: UnreadableDataset when no picture was kept: an empty version would stand for the name from then on."""
+    if not report.kept.get("image"):
+        reasons = " ".join((report.reasons("dropped") or "it names none").split())
+        raise UnreadableDataset(f"expected pictures in {source}, got none that can be kept: {reasons}; check the path")
 
 
 def _is_turn_known(source: SourceItem, header: ImageHeader) -> bool:
