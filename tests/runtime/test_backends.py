@@ -436,7 +436,7 @@ def test_a_scalar_goes_in_and_comes_out_as_one(name: str, tmp_path: Path) -> Non
 
 
 STOPPED = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
@@ -446,6 +446,8 @@ while sessions:
     sessions.pop(0).close()
 try:
     os.kill(os.getpid(), signal.SIGINT)
+    while True:  # another thread may be the one that gets it
+        time.sleep(0.01)
 except KeyboardInterrupt:
     print("stopped")
 """

@@ -13,7 +13,7 @@ from sightline.serving.v2.requests import InferRequest, RequestedOutput, make_ca
 
 
 def fit(facts: ServedFacts, **request: Any) -> Call:
-    return make_call(InferRequest(**request), facts, lambda facts, inferred: None)
+    return make_call(InferRequest(**request), facts, lambda facts, inferred: None, version="", tenant="")
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,12 @@ from http_server import (
     read_to_end,
     serve_app,
 )
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from waiting import wait_until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
-from sightline.serving.http.refusals import EXCEPTION_HANDLERS
 
 FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
 
@@ -302,16 +297,6 @@ def test_a_defect_is_500_and_the_log_has_it(port: int, caplog: pytest.LogCapture
         detail = check_refusal(ask_raw(port, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"), 500)
         assert "Zero" not in detail
     assert "ZeroDivisionError" in caplog.text and "line break" in caplog.text
-
-
-def test_a_defect_of_a_handler_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    def break_down(request: Request) -> Response:
-        raise ZeroDivisionError
-
-    with serve_app(Starlette(routes=[Route("/", break_down)], exception_handlers=EXCEPTION_HANDLERS)) as port:
-        check_refusal(ask_raw(port, GET + b"Connection: close\r\n\r\n"), 500)
-    (logged,) = (record for record in caplog.records if record.levelname == "ERROR")
-    assert "ZeroDivisionError" in caplog.text and logged.getMessage() == "internal error at GET /"
 
 
 def test_headers_are_bounded_in_bytes_and_number(app: EchoApp) -> None:
