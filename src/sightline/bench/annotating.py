@@ -39,8 +39,8 @@ class AnnotateResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: the new version.
-        images_annotated: pictures in which the model found something.
-        images_without: pictures in which it found nothing.
+        images_annotated: pictures to which the model added something.
+        images_without: pictures in which it found nothing, or only what people had labelled.
         images_left: pictures left as they were, because a person had labelled them, or had looked and found nothing.
         images_bare: of those it looked at, pictures without annotations that did not say who looked: until now they counted as
             showing nothing.

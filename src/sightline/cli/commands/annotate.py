@@ -77,7 +77,7 @@ def annotate_command(
     made = result.version
     counts = ", ".join(f"{category} {count:,}" for category, count in result.annotations.items() if count) or "none"
     terminal.tell(
-        f"annotated {format_count(result.images_annotated, 'picture')}, found nothing in {result.images_without:,}, "
+        f"annotated {format_count(result.images_annotated, 'picture')}, found nothing to add in {result.images_without:,}, "
         f"left {result.images_left:,} that people had labelled; new annotations: {counts}"
     )
     if result.images_bare:
