@@ -1,6 +1,6 @@
-"""A report of a compilation that failed at its only candidate."""
+"""A report of a compilation that failed at its only candidate, and what a detector shows."""
 
-from sightline.compiler.comparison import CompiledComparison
+from sightline.compiler.comparison import CompiledComparison, ShownChange
 from sightline.compiler.gate import Check, GateResult
 from sightline.compiler.report.records import CandidateRow, CompileReport, GraphSummary
 
@@ -53,4 +53,21 @@ def make_report(error: float, change: float, time_limit_s: float | None = None) 
         refusals=[],
         timings=[],
         comparison=comparison,
+    )
+
+
+def make_shown(change: float, low: float, high: float) -> ShownChange:
+    return ShownChange(
+        threshold=0.35,
+        baseline=0.9,
+        candidate=0.9 + change,
+        change=change,
+        low=low,
+        high=high,
+        objects=1000,
+        baseline_shown=990,
+        baseline_right=900,
+        candidate_shown=620,
+        candidate_right=600,
+        per_category=(),
     )

@@ -4,9 +4,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 import pytest
+from report_fakes import make_shown
 
 from sightline.compiler.candidates import Candidate
-from sightline.compiler.comparison import CategoryChange, CompiledComparison, ShownChange, compare_tensors
+from sightline.compiler.comparison import CategoryChange, CompiledComparison, compare_tensors
 from sightline.compiler.gate import (
     GateResult,
     check_accuracy,
@@ -249,23 +250,6 @@ def test_without_labels_an_engine_keeps_nine_tenths_of_the_answers_of_a_network_
     assert gate.passed == passed
     assert "the reference" in gate.checks[-1].text
     assert gate.checks[-1].limit == -max(0.1, max_drop)
-
-
-def make_shown(change: float, low: float, high: float) -> ShownChange:
-    return ShownChange(
-        threshold=0.35,
-        baseline=0.9,
-        candidate=0.9 + change,
-        change=change,
-        low=low,
-        high=high,
-        objects=1000,
-        baseline_shown=990,
-        baseline_right=900,
-        candidate_shown=620,
-        candidate_right=600,
-        per_category=(),
-    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import msgspec
-from report_fakes import make_report
+from report_fakes import make_report, make_shown
 
-from sightline.compiler.comparison import CategoryChange, CompiledComparison, ShownChange
+from sightline.compiler.comparison import CategoryChange, CompiledComparison
 from sightline.compiler.report.building import warn_of_noise, warn_of_unseen
 from sightline.compiler.tuning.goals import Timing
 from sightline.core.folders import read_manifest
@@ -48,20 +48,7 @@ def test_categories_that_fp32_does_not_know_are_told_unless_it_knows_none(model:
 
 def test_a_drop_of_what_is_shown_that_chance_may_explain_is_told_and_so_are_many_other_objects(model: Path) -> None:
     manifest = read_manifest(model, ModelManifest)
-    shown = ShownChange(
-        threshold=0.35,
-        baseline=0.9,
-        candidate=0.87,
-        change=-0.03,
-        low=-0.07,
-        high=0.01,
-        objects=100,
-        baseline_shown=99,
-        baseline_right=90,
-        candidate_shown=90,
-        candidate_right=85,
-        per_category=(),
-    )
+    shown = make_shown(-0.03, -0.07, 0.01)
     scores = {"bars": 0.9, "blobs": 0.9, "plain": 0.9}
     comparison = msgspec.structs.replace(make_comparison(scores, 0.9), shown=shown)
     (warning,) = warn_of_unseen(manifest, comparison, 0.01)

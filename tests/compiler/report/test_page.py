@@ -1,7 +1,7 @@
 import msgspec
-from report_fakes import make_report
+from report_fakes import make_report, make_shown
 
-from sightline.compiler.comparison import CategoryChange, ShownChange
+from sightline.compiler.comparison import CategoryChange
 from sightline.compiler.passes import PassRow
 from sightline.compiler.report.page import render_page
 from sightline.compiler.report.records import Flip, PeakFacts, SpeedRow
@@ -58,20 +58,7 @@ def test_of_a_detector_the_page_tells_what_is_shown_before_and_after() -> None:
     report = make_report(0.25, -0.25)
     assert report.comparison is not None
     row = CategoryChange(category="dent", baseline=0.9, candidate=0.6, low=-0.4, high=-0.2)
-    shown = ShownChange(
-        threshold=0.35,
-        baseline=0.9,
-        candidate=0.6,
-        change=-0.3,
-        low=-0.4,
-        high=-0.2,
-        objects=1000,
-        baseline_shown=990,
-        baseline_right=900,
-        candidate_shown=620,
-        candidate_right=600,
-        per_category=(row,),
-    )
+    shown = msgspec.structs.replace(make_shown(-0.3, -0.4, -0.2), per_category=(row,))
     comparison = msgspec.structs.replace(report.comparison, evidence="labels", metric="map", images=25)
     fields = {"task": "detection", "requested": {"objective": "throughput"}, "comparison": comparison}
     assert "objects shown" not in render_page(msgspec.structs.replace(report, **fields), {})  # an older report
