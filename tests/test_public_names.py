@@ -145,6 +145,16 @@ def test_the_face_loads_nothing_heavy() -> None:
     assert set(ast.literal_eval(ran.stdout)) & {"numpy", "torch", "cv2", "msgspec", "httpx", "openvino", "onnxruntime"} == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("train_model", "torch", "train"), ("compile_model", "onnx", "compile")]
+)
+def test_a_name_whose_packages_are_missing_names_the_extra(name: str, package: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from sightline import {name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    wanted = f"ModuleNotFoundError: sightline.{name} needs {package}; pip install 'sightline[{extra}]'"
+    assert done.stderr.splitlines()[-1] == wanted
+
+
 @pytest.mark.slow
 def test_what_a_user_writes_is_checked_in_full(tmp_path: Path) -> None:
     pytest.importorskip("mypy")

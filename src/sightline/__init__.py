@@ -156,6 +156,8 @@ _LAZY = {
     "Unreachable": "sightline.core.errors",
 }
 
+_EXTRAS = {"training": "train", "compiler": "compile"}  # what installs the packages that a part needs
+
 __all__ = ["__version__", *_LAZY]
 
 
@@ -168,4 +170,12 @@ if not TYPE_CHECKING:  # a type checker would take any name for an attribute
     def __getattr__(name: str) -> object:
         if name not in _LAZY:
             raise AttributeError(f"module 'sightline' has no attribute {name!r}; it has {', '.join(_LAZY)}")
-        return getattr(_import_module(_LAZY[name]), name)
+        try:
+            module = _import_module(_LAZY[name])
+        except ModuleNotFoundError as error:
+            part = _LAZY[name].split(".")[1]
+            if part not in _EXTRAS or (error.name or "").startswith("sightline"):
+                raise
+            remedy = f"pip install 'sightline[{_EXTRAS[part]}]'"
+            raise ModuleNotFoundError(f"sightline.{name} needs {error.name}; {remedy}", name=error.name) from error
+        return getattr(module, name)

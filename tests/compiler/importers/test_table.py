@@ -13,7 +13,7 @@ WITHOUT_ONNX = "import sys; sys.modules['onnx'] = None; from sightline.cli.main 
 
 
 def hide_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.compiler.importers.table.can_read_networks", lambda: False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
 
 
 @pytest.mark.parametrize("suffix", sorted(NETWORK_SUFFIXES))
@@ -21,6 +21,20 @@ def test_without_onnx_a_networks_file_names_the_extra(suffix: str, monkeypatch: 
     hide_onnx(monkeypatch)
     with pytest.raises(MissingPackage, match=r"pip install 'sightline\[compile\]'"):
         find_importer(Path(f"network{suffix}"))
+
+
+def test_without_onnx_networks_are_known_by_what_they_begin_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An OpenVINO IR is XML, as labels are; a SavedModel is a folder, as a dataset is."""
+    hide_onnx(monkeypatch)
+    (tmp_path / "net.xml").write_text('<?xml version="1.0"?><net name="net" version="11"/>')
+    (tmp_path / "net.bin").write_bytes(b"")
+    (tmp_path / "label.xml").write_text("<annotation/>")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    for name in ("net.xml", "net.bin", "saved"):
+        with pytest.raises(MissingPackage, match=r"reading networks needs onnx; pip install 'sightline\[compile\]'"):
+            find_importer(tmp_path / name)
+    assert find_importer(tmp_path / "label.xml") is None
 
 
 def test_without_onnx_anything_else_is_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ here. An Artifact was compiled to one precision and runs in that one.
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,8 @@ import numpy as np
 
 from sightline.bench.inference_sweep.pictures import CalibrationPictures
 from sightline.bench.inference_sweep.records import CalibrationFacts
-from sightline.core.errors import InvalidInput, MissingPackage, Unsupported
+from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.extras import check_packages
 from sightline.core.folders import verify_files
 from sightline.core.manifests import ArtifactManifest, ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
@@ -131,8 +131,7 @@ def quantise_network(
 
     Raises: MissingPackage without the compiler's packages; Unsupported with each quantiser's reason.
     """
-    if find_spec("onnx") is None:
-        raise MissingPackage("INT8 of a Model needs a quantiser; pip install 'sightline[compile]', or measure an INT8 Artifact")
+    check_packages("quantising a Model", ["onnx"], "compile")
     from sightline.compiler.graphs import load_graph, save_graph
     from sightline.compiler.quantisers.table import FIRST_QUANTISERS, load_quantiser
 

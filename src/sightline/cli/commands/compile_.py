@@ -11,6 +11,7 @@ from sightline.cli.commands.import_network import is_plain_folder
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace, refuse_options
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, format_count
+from sightline.core.extras import check_packages
 
 if TYPE_CHECKING:
     from sightline.compiler.compile import CompileResult
@@ -88,7 +89,7 @@ def compile_command(
     folder = home.find("models", model)
     count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None
     refuse_contradictions(count, data, calibrate, calibrate_random, calibration_images, name, out)
-    check_compiler()
+    check_packages("compiling", ("onnx", "onnxslim"), "compile")
     from sightline.compiler.compile import compile_request
 
     request = make_request(
@@ -145,17 +146,6 @@ def refuse_contradictions(
         refuse_options("--calibrate-random", {"--data": data, "--calibrate": calibrate if count is None else None})
     if out is not None:
         refuse_options("--out, whose folder has no name in the workspace", {"--name": name})
-
-
-def check_compiler() -> None:
-    """Raises: MissingPackage on an install without the compiler's packages."""
-    from importlib.util import find_spec
-
-    from sightline.core.errors import MissingPackage
-
-    missing = [name for name in ("onnx", "onnxslim") if find_spec(name) is None]
-    if missing:
-        raise MissingPackage(f"compiling needs {' and '.join(missing)}; pip install 'sightline[compile]'")
 
 
 def open_pictures(home: "Workspace", reference: str | None, temporary: Path, model: Path) -> "DatasetVersion | None":

@@ -13,6 +13,7 @@ from sightline.cli.options import JsonOption, SeedOption
 from sightline.cli.progress import show_progress
 from sightline.cli.server_process import serve_in_child
 from sightline.cli.terminal import Terminal, format_duration, make_table
+from sightline.core.extras import COMPILING_PACKAGES, TRAINING_PACKAGES, check_packages
 
 if TYPE_CHECKING:
     from sightline.bench.records import Spread
@@ -40,6 +41,7 @@ def demo_command(
     from sightline.core.workspace import Workspace
 
     terminal, started = Terminal(as_json), time.monotonic()
+    check_packages("the demo", {*TRAINING_PACKAGES, *COMPILING_PACKAGES}, "train,compile")
     prepare_folder(folder)
     home = Workspace(folder / "workspace")
     seconds: dict[str, float] = {}

@@ -8,14 +8,15 @@ import typer
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, format_size, make_table
+from sightline.core.extras import COMPILING_PACKAGES, TRAINING_PACKAGES, find_missing, tell_remedy
 
 if TYPE_CHECKING:
     from sightline.core.progress import OnProgress
 
 # What each part of Sightline needs beyond the base install: package to look for, and the extra that brings it.
 NEEDS = {
-    "train": (("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript"), "train"),
-    "compile": (("nncf", "onnx", "onnxslim"), "compile"),
+    "train": (TRAINING_PACKAGES, "train"),
+    "compile": (COMPILING_PACKAGES, "compile"),
     "serve, predict, measure": (("openvino", "onnxruntime", "cv2", "starlette", "uvicorn", "httpx"), ""),
     "import video": (("av",), ""),
 }
@@ -55,13 +56,10 @@ def doctor_command(
 
 def check_parts() -> list[dict[str, Any]]:
     """For each part of Sightline, the packages it lacks and the command that installs them."""
-    from importlib.util import find_spec
-
     parts = []
     for part, (packages, extra) in NEEDS.items():
-        missing = [package for package in packages if find_spec(package) is None]
-        remedy = f"pip install 'sightline[{extra}]'" if extra else "pip install sightline"
-        parts.append({"part": part, "missing": missing, "remedy": remedy if missing else None})
+        missing = find_missing(packages)
+        parts.append({"part": part, "missing": missing, "remedy": tell_remedy(extra) if missing else None})
     return parts
 
 

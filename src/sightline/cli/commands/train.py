@@ -8,6 +8,7 @@ import typer
 from sightline.cli.options import JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
 from sightline.cli.terminal import Terminal, format_value, make_table
+from sightline.core.extras import TRAINING_PACKAGES, check_packages
 from sightline.models.table import NETWORKS
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def train_command(
     from sightline.training.launcher import launch_training
 
     terminal, home = Terminal(as_json), open_workspace(workspace)
+    check_packages("training", TRAINING_PACKAGES, "train")
     version = home.find("datasets", dataset)
     recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
     if name is None and out is None:

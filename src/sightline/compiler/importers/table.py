@@ -1,11 +1,13 @@
 """Importers by name, in the order their `detect` is asked. A new framework is a file or folder here and a row."""
 
-import importlib.util
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sightline.compiler.importers.openvino.files import is_ir
+from sightline.compiler.importers.tensorflow.files import find_saved_model
 from sightline.core.errors import MissingPackage, NotFound, Unsupported
+from sightline.core.extras import check_packages, find_missing
 
 if TYPE_CHECKING:
     from sightline.compiler.importers.importer import Importer
@@ -21,12 +23,12 @@ IMPORTERS = {
     "openvino": "sightline.compiler.importers.openvino.importer:OpenvinoImporter",
 }
 
-
-# Endings that only networks have: on an install without onnx they tell what is missing from what is no network.
+NEEDED = ("onnx",)  # what all importers write; the base install, which serves and labels, lacks it
+# Endings that only networks have: on such an install they tell what is missing from what is no network.
 NETWORK_SUFFIXES = {
-    ".onnx", ".pt2", ".pth", ".tflite", ".keras", ".h5", ".hdf5", ".pb", ".prototxt", ".caffemodel", ".cfg", ".weights",
+    ".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".tflite", ".keras", ".h5", ".hdf5", ".pb", ".prototxt", ".caffemodel",
+    ".cfg", ".weights",
 }  # fmt: skip
-MISSING = "reading networks needs onnx; pip install 'sightline[compile]'"
 
 
 def find_importer(path: Path) -> "Importer | None":
@@ -34,9 +36,9 @@ def find_importer(path: Path) -> "Importer | None":
 
     Raises: MissingPackage for a network's file on an install that reads none.
     """
-    if not can_read_networks():
-        if path.suffix.lower() in NETWORK_SUFFIXES:
-            raise MissingPackage(MISSING)
+    if find_missing(NEEDED):
+        if path.suffix.lower() in NETWORK_SUFFIXES or is_ir(path) or find_saved_model(path) is not None:
+            check_packages("reading networks", NEEDED, "compile")
         return None
     return next((importer for importer in map(_make_importer, IMPORTERS) if importer.detect(path)), None)
 
@@ -45,19 +47,13 @@ def choose_importer(path: Path, framework: str = "auto") -> "Importer":
     """The importer for a file. Raises: NotFound, Unsupported when no framework is recognised, MissingPackage."""
     if not path.exists():
         raise NotFound(f"no network file {path}; check the path")
-    if not can_read_networks():
-        raise MissingPackage(MISSING)
+    check_packages("reading networks", NEEDED, "compile")
     importer = find_importer(path) if framework == "auto" else _make_importer(framework)
     if importer is None:
         raise Unsupported(f"{path} is a network of none of {', '.join(IMPORTERS)}; name its framework")
     if missing := importer.missing():
         raise MissingPackage(missing)
     return importer
-
-
-def can_read_networks() -> bool:
-    """Whether this install has what all importers write: ONNX. The base install, which serves and labels, has not."""
-    return importlib.util.find_spec("onnx") is not None
 
 
 def _make_importer(name: str) -> "Importer":

@@ -4,13 +4,13 @@ It runs on that loop, not on threads of its own: a call is a task there, so a cl
 the work, and the only other threads are those that infer.
 """
 
-import importlib.util
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sightline.core.errors import Conflict, MissingPackage
+from sightline.core.errors import Conflict
+from sightline.core.extras import check_packages
 from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.keys import Authenticator
 from sightline.serving.http.limits import TokenBucket
@@ -133,7 +133,7 @@ def create_grpc_server(
 
     Raises: MissingPackage without the extra `grpc`.
     """
-    _check_packages()
+    check_packages("gRPC", ("grpc", "google.protobuf"), "grpc")
     from sightline.serving.v2_grpc.dispatch import CallDispatcher
     from sightline.serving.v2_grpc.endpoints import GrpcEndpoints
 
@@ -191,15 +191,3 @@ def _list_options(max_request_bytes: int, idle_s: float, max_connections: int) -
         ("grpc.max_connection_idle_ms", round(idle_s * 1000)),
         ("grpc.so_reuseport", 0),  # else two servers share a port without a word
     ]
-
-
-def _check_packages() -> None:
-    if missing := [name for name in ("grpc", "google.protobuf") if not _is_installed(name)]:
-        raise MissingPackage(f"gRPC needs the package {missing[0]}; pip install 'sightline[grpc]'")
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # of the package that it would be in
-        return False

@@ -5,19 +5,16 @@ file written by our own `compile` comes back with the preprocessing it was writt
 """
 
 import importlib.util
-import re
 from pathlib import Path
 from typing import Any
 
 from sightline.compiler.importers.importer import ImportedGraph, ImportOptions
+from sightline.compiler.importers.openvino.files import find_files, is_ir
 from sightline.compiler.importers.openvino.graph import convert_model
 from sightline.compiler.importers.openvino.info import state_input
 from sightline.compiler.importers.openvino.source import OpenvinoSource
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import InvalidInput
 from sightline.runtime.telemetry import silence_telemetry
-
-HEAD_BYTES = 2048
-NET_TAG = re.compile(rb"<net[\s>]")
 
 
 class OpenvinoImporter:
@@ -28,11 +25,7 @@ class OpenvinoImporter:
 
     def detect(self, path: Path) -> bool:
         """An `.xml` that opens with a `net` element, or the `.bin` beside one."""
-        xml = path.with_suffix(".xml") if path.suffix == ".bin" else path
-        try:
-            return xml.suffix == ".xml" and xml.is_file() and _starts_with_net(xml)
-        except OSError:
-            return False
+        return is_ir(path)
 
     def missing(self) -> str | None:
         """What must be installed, or None."""
@@ -56,20 +49,6 @@ class OpenvinoImporter:
         )
 
 
-def find_files(path: Path, weights: Path | None) -> tuple[Path, Path]:
-    """The .xml and the .bin. Raises: NotFound for the one that is missing, InvalidInput for an .xml that is no network."""
-    xml = path.with_suffix(".xml") if path.suffix == ".bin" else path
-    weights = weights or (path if path.suffix == ".bin" else path.with_suffix(".bin"))
-    for one in (xml, weights):
-        if not one.is_file():
-            raise NotFound(
-                f"no file {one}; an OpenVINO IR is an .xml and a .bin, which must lie beside it or be named as weights"
-            )
-    if not _starts_with_net(xml):
-        raise InvalidInput(f"expected an OpenVINO network in {xml}, got XML without a <net> element at its start")
-    return xml, weights
-
-
 def read_model(path: Path, weights: Path | None = None) -> Any:
     """An openvino.Model from a file its front ends know. Raises: InvalidInput with OpenVINO's reason in one line."""
     silence_telemetry()
@@ -87,8 +66,3 @@ def shorten(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
     return " ".join(said or lines)[:300]
-
-
-def _starts_with_net(path: Path) -> bool:
-    with path.open("rb") as file:
-        return NET_TAG.search(file.read(HEAD_BYTES)) is not None

@@ -1,0 +1,27 @@
+"""What the command line says on an install without an extra."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from cli_fixtures import Run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("train", "parts", "--task", "detection"), "training needs torch; pip install 'sightline[train]'"),
+        (("train", "parts", "--task", "unknown"), "training needs torch; pip install 'sightline[train]'"),
+        (("demo", "--folder", "demo"), "the demo needs torch; pip install 'sightline[train,compile]'"),
+    ],
+)
+def test_without_torch_what_trains_says_what_to_install_and_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], line: str
+) -> None:
+    run("sample", "parts", "--count", "20")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    refused = run(*arguments)
+    assert (refused.code, refused.err) == (5, f"error: {line}\n")
+    assert sorted(tmp_path.rglob("*")) == before
