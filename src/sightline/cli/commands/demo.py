@@ -41,7 +41,7 @@ def demo_command(
     from sightline.core.workspace import Workspace
 
     terminal, started = Terminal(as_json), time.monotonic()
-    check_packages("the demo", {*TRAINING_PACKAGES, *COMPILING_PACKAGES}, "train,compile")
+    check_packages("the demo", dict.fromkeys((*TRAINING_PACKAGES, *COMPILING_PACKAGES)), "train,compile")
     prepare_folder(folder)
     home = Workspace(folder / "workspace")
     seconds: dict[str, float] = {}
