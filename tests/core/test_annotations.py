@@ -20,6 +20,11 @@ def test_the_richest_geometry_wins(fields, geometry):
     assert Annotation(category="a", **fields).geometry == geometry
 
 
+@pytest.mark.parametrize(("confidence", "certainty"), [(None, 1.0), (0.0, 0.0), (0.25, 0.25)])
+def test_what_states_no_confidence_counts_as_sure(confidence, certainty):
+    assert Annotation(category="a", confidence=confidence).certainty == certainty
+
+
 def test_an_annotation_survives_json():
     annotation = Annotation(
         category="größe", box_xyxy=(0.5, 1, 2, 3), polygons=(RING,), mask=MASK, confidence=0.25, origin="model", is_crowd=True,

@@ -30,6 +30,16 @@ def test_multilabel_flips_when_a_category_crosses_the_threshold():
     assert compare("multilabel", before, after, threshold=0.35).flipped == [0]  # b was shown, from 0.4 to 0.3
 
 
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection"])
+def test_labels_of_another_tool_are_compared_as_sure_predictions(task):
+    place = (0, 0, 10, 10)
+    labels = [[box("a", place)], [box("b", place)]]
+    said = [[box("b", place, confidence=0.2), box("a", place, confidence=0.9)], [box("a", place, confidence=0.9)]]
+    assert compare(task, labels, said).flipped == [1]
+    surest_first = [[box("b", place, confidence=0.2), box("a", place)], [box("a", place)]]  # a label beside a prediction
+    assert compare(task, surest_first, said).flipped == []
+
+
 def test_multilabel_is_compared_as_users_get_it():
     before, after = [[label("a", 0.9), label("b", 0.4)]] * 100, [[label("a", 0.9), label("b", 0.05)]] * 100
     result = compare("multilabel", before, after, threshold=0.25)

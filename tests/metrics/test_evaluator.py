@@ -95,6 +95,17 @@ def test_what_a_user_is_shown_counts_from_the_threshold_on(task, threshold, show
         assert evaluator.compute().per_category["a"]["f1"] == f1
 
 
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance"])
+def test_a_label_of_another_tool_is_a_sure_prediction(task):
+    """What states no confidence comes before what is less sure than 1, and is shown at every threshold."""
+    place = (1, 1, 3, 3)
+    said = [box("a", place, confidence=0.9), box("b", place)] if task == "classification" else [box("b", place)]
+    evaluator = make_evaluator(task, CATEGORIES, threshold=1.0)
+    evaluator.add([box("b", place)], said, 8, 8)
+    metrics = evaluator.compute()
+    assert (metrics.primary, metrics.per_category["b"]["f1"]) == (pytest.approx(1.0), 1.0)
+
+
 def test_unlabelled_pixels_reach_the_evaluator():
     evaluators = [make_evaluator("semantic", CATEGORIES, rule) for rule in ("ignore", "background")]
     for evaluator in evaluators:

@@ -201,7 +201,7 @@ def _find_user_threshold(subject: Subject) -> float | None:
 def _as_shown(task: Task, predicted: Sequence[Annotation], threshold: float) -> list[Annotation]:
     """What a user sees of the answer: the best label, or the labels and objects above the threshold."""
     if task == "classification":
-        return heapq.nlargest(1, predicted, key=lambda one: one.confidence or 0.0)
+        return heapq.nlargest(1, predicted, key=lambda one: one.certainty)
     if task != "semantic":
-        return [one for one in predicted if one.confidence is None or one.confidence >= threshold]
+        return [one for one in predicted if one.certainty >= threshold]
     return list(predicted)

@@ -153,7 +153,7 @@ def _annotate_batch(
     wanted = [item for item in batch if not (only_unlabelled and viewers[item.file_name] == "human")]
     answers = predict_pictures(predictor, read_pictures(predictor, version, wanted), threshold) if wanted else []
     if read_task(predictor) == "classification":  # a picture is of one category: further ones above the threshold are rivals
-        answers = [sorted(answer, key=lambda one: -(one.confidence or 0))[:1] for answer in answers]
+        answers = [sorted(answer, key=lambda one: -one.certainty)[:1] for answer in answers]
     found = {item.file_name: _take_answer(item, answer, report) for item, answer in zip(wanted, answers, strict=True)}
     for item in batch:
         if item.file_name not in found:

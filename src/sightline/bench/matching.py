@@ -39,7 +39,7 @@ def match_objects(truth: Sequence[Annotation], predicted: Sequence[Annotation]) 
     """
     right, wrong, missed = [], [], []
     for category in dict.fromkeys(annotation.category for annotation in (*truth, *predicted)):
-        candidates = sorted((one for one in predicted if one.category == category), key=_confidence, reverse=True)
+        candidates = sorted((one for one in predicted if one.category == category), key=lambda one: one.certainty, reverse=True)
         things = [one for one in truth if one.category == category and not one.is_crowd]
         crowds = [one for one in truth if one.category == category and one.is_crowd]
         overlaps = box_iou(_stack_boxes(candidates), _stack_boxes(things))  # (predictions, things)
@@ -69,7 +69,7 @@ class CurveBuilder:
             self._truths[annotation.category] += not annotation.is_crowd
         for is_right, predictions in ((True, matches.right), (False, matches.wrong)):
             for prediction in predictions:
-                self._scores[prediction.category].append((_confidence(prediction), is_right))
+                self._scores[prediction.category].append((prediction.certainty, is_right))
 
     def build(self) -> tuple[PrecisionRecall, ...]:
         """A curve for each category that has both truth and predictions."""
@@ -99,10 +99,6 @@ def compute_curve(category: str, scores: Sequence[tuple[float, bool]], truths: i
         recall=tuple(round(float(level), 4) for level in levels),
         precision=tuple(round(float(value), 4) for value in envelope[at]),
     )
-
-
-def _confidence(annotation: Annotation) -> float:
-    return annotation.confidence if annotation.confidence is not None else 1.0
 
 
 def _stack_boxes(annotations: Sequence[Annotation]) -> np.ndarray:

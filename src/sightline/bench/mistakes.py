@@ -104,7 +104,7 @@ class WorstPictures:
 
 def judge_objects(matches: Matches) -> tuple[float, str]:
     """Severity and caption of one picture with objects."""
-    severity = len(matches.missed) + sum(one.confidence or 0.0 for one in matches.wrong)
+    severity = len(matches.missed) + sum(one.certainty for one in matches.wrong)
     return severity, f"{len(matches.missed)} missed, {len(matches.wrong)} wrong, {len(matches.right)} right"
 
 
@@ -113,9 +113,9 @@ def judge_label(truth: Sequence[Annotation], predicted: Sequence[Annotation]) ->
     expected = truth[0].category if truth else "no label"
     if not predicted:
         return (1.0 if truth else 0.0), f"{expected}, no answer"
-    best = max(predicted, key=lambda one: one.confidence or 0.0)
-    severity = 0.0 if best.category == expected or not truth else (best.confidence or 0.0)
-    return severity, f"{expected}, taken for {best.category} ({best.confidence or 0.0:.2f})"
+    best = max(predicted, key=lambda one: one.certainty)
+    severity = 0.0 if best.category == expected or not truth else best.certainty
+    return severity, f"{expected}, taken for {best.category} ({best.certainty:.2f})"
 
 
 def judge_labels(truth: Sequence[Annotation], predicted: Sequence[Annotation]) -> tuple[float, str]:

@@ -1,7 +1,9 @@
 """The Annotation: what is seen, where, and who says so. One type serves dataset, metric, response and canvas.
 
-A person's annotation has `confidence=None`; a prediction has a confidence. Without box, polygons and mask it speaks of the
-whole image. Coordinates are absolute pixels of the upright (EXIF-corrected) image, origin at its top left corner.
+A person's annotation has `confidence=None`; a prediction has a confidence. Where metrics and reports rank annotations, or cut
+them off at a threshold, one without a confidence counts as sure (`Annotation.certainty`): labels of a person or of another tool
+may stand where predictions are judged. Without box, polygons and mask it speaks of the whole image. Coordinates are absolute
+pixels of the upright (EXIF-corrected) image, origin at its top left corner.
 """
 
 from typing import Any, Literal
@@ -52,6 +54,11 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     origin: Origin = "human"
     is_crowd: bool = False
     attributes: dict[str, str] = {}
+
+    @property
+    def certainty(self) -> float:
+        """The confidence to rank and to cut off by, 0..1: 1 where none is stated, as of a person's label."""
+        return 1.0 if self.confidence is None else self.confidence
 
     @property
     def geometry(self) -> Geometry:

@@ -148,12 +148,12 @@ def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest
 def _pick_labels(task: Task, annotations: Sequence[Annotation], threshold: float) -> set[str]:
     """The surest category (classification), or all that reach the threshold (multilabel)."""
     if task == "classification":
-        return {one.category for one in sorted(annotations, key=lambda one: -(one.confidence or 0.0))[:1]}
-    return {one.category for one in annotations if (one.confidence or 0.0) >= threshold}
+        return {one.category for one in sorted(annotations, key=lambda one: -one.certainty)[:1]}
+    return {one.category for one in annotations if one.certainty >= threshold}
 
 
 def _pick_shown(annotations: Sequence[Annotation], threshold: float) -> list[Annotation]:
-    return [one for one in annotations if one.geometry != "image" and (one.confidence or 0.0) >= threshold]
+    return [one for one in annotations if one.geometry != "image" and one.certainty >= threshold]
 
 
 def _count_pixels(

@@ -102,5 +102,5 @@ class ClassificationEvaluator:
 
 def rank_categories(predicted: Sequence[Annotation], categories: Categories) -> list[int]:
     """Indices of the predicted categories, the most confident first; of equal ones the earlier prediction."""
-    ordered = sorted(predicted, key=lambda annotation: -(annotation.confidence or 0.0))
+    ordered = sorted(predicted, key=lambda annotation: -annotation.certainty)
     return list(dict.fromkeys(categories.index(annotation.category) for annotation in ordered))

@@ -134,7 +134,7 @@ class DetectionEvaluator:
             "image_id": image_id,
             "category_id": self.categories.index(annotation.category),
             "iscrowd": int(annotation.is_crowd),
-            "score": 1.0 if annotation.confidence is None else annotation.confidence,
+            "score": annotation.certainty,
         }
         if math.isnan(described["score"]):
             raise InvalidInput(

@@ -39,7 +39,7 @@ class MultilabelEvaluator:
             labels[self.categories.index(annotation.category)] = True
         for annotation in predicted:
             index = self.categories.index(annotation.category)
-            confidences[index] = max(confidences[index], 1.0 if annotation.confidence is None else annotation.confidence)
+            confidences[index] = max(confidences[index], annotation.certainty)
         self._truth.append(labels)
         self._confidences.append(confidences)
 

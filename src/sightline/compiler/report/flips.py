@@ -97,7 +97,7 @@ def select_shown(annotations: Sequence[Annotation], manifest: ModelManifest) -> 
     if manifest.task == "classification":
         return list(annotations[:1])
     threshold = manifest.decode.confidence_threshold
-    return [one for one in annotations if one.confidence is None or one.confidence >= threshold]
+    return [one for one in annotations if one.certainty >= threshold]
 
 
 def describe_annotations(annotations: Sequence[Annotation], manifest: ModelManifest) -> str:
@@ -117,4 +117,4 @@ def describe_annotations(annotations: Sequence[Annotation], manifest: ModelManif
 
 
 def _find_confidence(annotations: Sequence[Annotation]) -> float:
-    return max((one.confidence or 0.0 for one in annotations), default=0.0)
+    return max((one.certainty for one in annotations), default=0.0)
