@@ -192,6 +192,25 @@ def test_where_no_shown_object_changed_so_few_pictures_still_leave_room() -> Non
     assert (shown.change, shown.low, shown.high) == pytest.approx((0.0, -0.1, 0.1))  # the rule of three
 
 
+@pytest.mark.parametrize("task", ["multilabel", "detection", "semantic"])
+def test_a_category_that_no_resample_changes_has_no_interval(task: Task) -> None:
+    """Not one from 0 to 0, nor from its change to its change: a category of one picture is there or not."""
+    kept = compare(task, ["a"] * 9 + ["b"], ["a"] * 9 + ["b"], ["a"] * 9 + ["b"])
+    lost = compare(task, ["a"] * 9 + ["b"], ["a"] * 9 + ["b"], ["a"] * 9 + [""])
+    for found, of_b in ((kept, 1.0), (lost, 0.0)):
+        rows = [*found.per_category[:2], *(found.shown.per_category if found.shown else ())]
+        expected = [("a", 1.0, None, None), ("b", of_b, None, None)] * (2 if found.shown else 1)
+        assert [(one.category, one.candidate, one.low, one.high) for one in rows] == expected
+
+
+def test_answers_that_all_stayed_leave_room_as_labels_that_did() -> None:
+    """Of 12 pictures 10 show something: the rule of three, by hand."""
+    items = [Item(blob=str(place), file_name="", width=10, height=10) for place in range(12)]
+    answers = Judged([annotate("multilabel", names, 0.9) for names in ["a"] * 10 + [""] * 2])
+    found, _ = compare_judged(make_manifest("multilabel"), items, answers, answers, seed=0)
+    assert (found.evidence, found.low, found.change, found.high) == ("answers", pytest.approx(-0.3), 0.0, 0.0)
+
+
 @pytest.mark.parametrize(("images", "reach"), [(12, 0.25), (2, 1.0)])
 def test_pictures_without_a_change_exclude_only_changes_in_three_of_them(images: int, reach: float) -> None:
     kept = compare("multilabel", ["a"] * images, ["a"] * images, ["a"] * images)

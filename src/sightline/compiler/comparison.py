@@ -61,13 +61,18 @@ ERROR_PERCENTILE = 95
 
 
 class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Accuracy of one category, FP32 and compiled, 0..1, and the change's 95 % interval."""
+    """Accuracy of one category, FP32 and compiled, 0..1, and the change's 95 % interval.
+
+    Attributes:
+        low, high: both None where no resample of the pictures changes otherwise than another, as where no answer changed: then
+            nothing tells how sure the change is, and 0 to 0 would claim that it is known.
+    """
 
     category: str
     baseline: float
     candidate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class ShownChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,7 +324,7 @@ def compare_answers(
     weights = draw_weights(len(items), RESAMPLES, seed)
     with np.errstate(invalid="ignore"):
         drawn = (weights @ same) / (weights @ total)
-    change = summarise_changes(agreement.label_agreement - 1, drawn - 1)
+    change = _widen(summarise_changes(agreement.label_agreement - 1, drawn - 1), int((total > 0).sum()))
     return _make_unlabelled("answers", manifest.task, len(items), change, agreement), agreement
 
 
@@ -418,8 +423,8 @@ def _list_categories(
             category=name,
             baseline=float(before.per_category[0, index]),
             candidate=float(after.per_category[0, index]),
-            low=changes[name].low,
-            high=changes[name].high,
+            low=None if changes[name].is_empty else changes[name].low,
+            high=None if changes[name].is_empty else changes[name].high,
         )
         for index, name in enumerate(names)
         if name in changes
@@ -429,7 +434,7 @@ def _list_categories(
 def _widen(change: Interval, images: int) -> Interval:
     """An interval that the bootstrap found empty, because no answer changed: N pictures without a change exclude, at 95 %,
     changes in more than 3 / N of all (the rule of three; Hanley and Lippman-Hand 1983)."""
-    if change.low < change.high or not images:
+    if not change.is_empty or not images:
         return change
     reach = min(1.0, 3 / images)
     return Interval(change.estimate, max(-1.0, change.low - reach), min(1.0, change.high + reach))

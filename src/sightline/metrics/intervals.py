@@ -24,6 +24,11 @@ class Interval(msgspec.Struct, frozen=True):
     low: float
     high: float
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no resample differed from another, so that the ends claim to know what nothing tells."""
+        return self.low == self.high
+
 
 def paired_proportion_change(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> Interval:
     """Change of a proportion, `after - before`, over the same pictures, with its 95 % interval.

@@ -32,7 +32,9 @@ def test_rounds_that_differ_by_more_than_the_race_allows_for_are_told() -> None:
 def make_comparison(scores: dict[str, float], baseline: float) -> CompiledComparison:
     comparison = make_report(0.1, -0.1).comparison
     assert comparison is not None
-    rows = tuple(CategoryChange(category=name, baseline=one, candidate=one, low=0.0, high=0.0) for name, one in scores.items())
+    rows = tuple(
+        CategoryChange(category=name, baseline=one, candidate=one, low=None, high=None) for name, one in scores.items()
+    )
     fields = {"evidence": "labels", "category_metric": "IoU", "baseline": baseline, "agreement": 1.0, "per_category": rows}
     return msgspec.structs.replace(comparison, **fields)
 

@@ -4,9 +4,11 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from report_fakes import make_report
 
+from sightline.compiler.comparison import CategoryChange
 from sightline.compiler.report.records import CompileReport, decode_report, encode_report
 from sightline.core.errors import InvalidInput
 
@@ -39,10 +41,22 @@ def test_a_number_that_is_none_is_read_back_as_none() -> None:
 
 def test_other_programs_read_strict_json_with_the_infinities_as_words() -> None:
     fields = read_strictly(encode_report(make_report(math.inf, -math.inf)))
-    assert fields["format_version"] == 2
+    assert fields["format_version"] == 3
     assert fields["candidates"][0]["gate"]["checks"][0]["value"] == "Infinity"
     assert fields["comparison"]["change"] == "-Infinity"
     assert fields["categories"] == ["Infinity", "NaN", "null"]
+
+
+def test_ends_of_an_interval_that_nothing_tells_are_null_and_no_measured_zero() -> None:
+    report = make_report(0.25, -0.25)
+    assert report.comparison is not None
+    same = CategoryChange(category="dent", baseline=0.5, candidate=0.5, low=None, high=None)
+    rows = (same, msgspec.structs.replace(same, low=0.0, high=0.0))
+    report = msgspec.structs.replace(report, comparison=msgspec.structs.replace(report.comparison, per_category=rows))
+    written = read_strictly(encode_report(report))["comparison"]["per_category"]
+    assert [(row["low"], row["high"]) for row in written] == [(None, None), (0.0, 0.0)]
+    assert decode_report(encode_report(report)) == report
+    assert decode_report(encode_report(msgspec.structs.replace(report, format_version=2))) == report
 
 
 def test_format_1_which_wrote_null_for_infinities_is_read_as_what_it_meant() -> None:
@@ -53,7 +67,7 @@ def test_format_1_which_wrote_null_for_infinities_is_read_as_what_it_meant() -> 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"format_version": 3, "name": []}', "format 1 to 2, got 3"),
+        (b'{"format_version": 4, "name": []}', "format 1 to 3, got 4"),
         (b"[]", "compile again"),
         (b'{"name": "net"}', "compile again"),
         (b"{", "compile again"),

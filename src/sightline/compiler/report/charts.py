@@ -123,7 +123,9 @@ def draw_category_chart(comparison: CompiledComparison) -> str:
         axes.axvline(0, color=INK, lw=0.6, alpha=0.6)
         for place, row in enumerate(rows):
             change = 100 * (row.candidate - row.baseline)
-            axes.plot([100 * row.low, 100 * row.high], [place, place], color=LINES[1], lw=2, alpha=0.5, solid_capstyle="butt")
+            if row.low is not None and row.high is not None:
+                ends = [100 * row.low, 100 * row.high]
+                axes.plot(ends, [place, place], color=LINES[1], lw=2, alpha=0.5, solid_capstyle="butt")
             axes.plot(change, place, "o", color=LINES[1], ms=5)
         axes.set_yticks(range(len(rows)), [shorten(row.category) for row in rows])
         axes.set_xlabel(f"change of {comparison.category_metric}, points, with its 95 % interval")

@@ -42,9 +42,10 @@ def render_page(report: CompileReport, flip_pictures: FlipPictures) -> str:
         "shorten": shorten,
         "colour": find_colour,
         "most_changed": sort_by_change,
+        "interval": say_interval,
         "data_uri": lambda jpeg: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
     }
-    environment.tests |= {"changed": has_interval, "idle": is_idle}
+    environment.tests |= {"idle": is_idle}
     template = environment.get_template(TEMPLATE)
     return template.render(
         report=report,
@@ -69,9 +70,11 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
     return {name: Markup(f'<div class="scroll chart">{svg}</div>') for name, svg in charts.items()}
 
 
-def has_interval(row: CategoryChange) -> bool:
-    """Whether the resamples of the pictures differed at all: an interval from 0 to 0 would claim that the change is known."""
-    return row.candidate != row.baseline or row.low != row.high
+def say_interval(row: CategoryChange) -> str:
+    """The interval of a category's change, or why there is none."""
+    if row.low is None or row.high is None:
+        return "unchanged" if row.candidate == row.baseline else "too few pictures"
+    return f"{format_points(row.low)} to {format_points(row.high)}"
 
 
 def is_idle(row: PassRow) -> bool:
@@ -82,6 +85,8 @@ def is_idle(row: PassRow) -> bool:
 
 def has_changed(row: CategoryChange) -> bool:
     """Whether a category's accuracy or its interval moved at all: points on zero are not worth a chart."""
+    if row.low is None or row.high is None:
+        return row.candidate != row.baseline
     return row.candidate != row.baseline or row.low != -row.high
 
 

@@ -1,7 +1,8 @@
 """`report.json`: all that a compilation found out, so that an Artifact carries its own proof; `page` makes `report.html`.
 
 JSON has no infinities, and errors may be infinite: since format 2 such numbers are the texts "Infinity", "-Infinity" and "NaN",
-which Python's `float` and JavaScript's `Number` read.
+which Python's `float` and JavaScript's `Number` read. Since format 3 a category whose change no interval tells, because nothing
+changed, say, has null for both ends; before, both were the change itself.
 """
 
 import math
@@ -20,7 +21,7 @@ from sightline.compiler.tuning.goals import Timing
 from sightline.core.errors import InvalidInput
 from sightline.runtime.backend import LayerRow
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 NON_FINITE = ("Infinity", "-Infinity", "NaN")
 # Format 1 wrote null for infinities. Of the fields that are never null otherwise these could hold one, always of this sign.
 LOST_INFINITIES = {"value": math.inf, "change": -math.inf, "candidate": -math.inf}
@@ -187,15 +188,16 @@ def encode_report(report: CompileReport) -> bytes:
 
 
 def decode_report(content: bytes) -> CompileReport:
-    """Read `report.json` back, also that of format 1. Raises: InvalidInput for anything else."""
+    """Read `report.json` back, also that of an older format. Raises: InvalidInput for anything else."""
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
         written = fields.get("format_version", 1)
-        if written not in (1, FORMAT_VERSION):
+        if written not in range(1, FORMAT_VERSION + 1):
             line = f"expected a report.json of format 1 to {FORMAT_VERSION}, got {written}"
             raise InvalidInput(f"{line}; read it with the Sightline that wrote it")
         if written == 1:
-            fields = _restore_infinities(fields) | {"format_version": FORMAT_VERSION}
+            fields = _restore_infinities(fields)
+        fields["format_version"] = FORMAT_VERSION
         # Not strict: a text where a number belongs is read as that number.
         report = msgspec.convert(fields, CompileReport, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
