@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from sightline.core.categories import Categories
@@ -41,6 +42,17 @@ def test_top_5_looks_at_the_five_surest():
     assert metrics.values["top1"] == 1 / 4
     assert metrics.values["top5"] == 2 / 4
     assert "top5" not in judge([("a", ranked[:5])], "abcde").values
+
+
+def test_resamples_of_top_5_by_hand():
+    evaluator = ClassificationEvaluator(Categories("abcdefg"))
+    for name in ("a", "e", "f", ""):
+        ranked = [label(one, 1 - place / 10) for place, one in enumerate("abcdefg")]
+        evaluator.add([label(name)] if name else [], ranked, 10, 10)
+    found = evaluator.resample_all(np.array([[1, 1, 1, 1], [0, 2, 1, 5], [0, 0, 0, 4]]))
+    assert found.values["top5"].tolist() == pytest.approx([2 / 3, 2 / 3, np.nan], nan_ok=True)
+    assert found.right["top5"].tolist() == [True, True, False, False]
+    assert found.labels.tolist() == [0, 4, 5, -1]
 
 
 def test_a_picture_without_an_answer_is_wrong_and_has_a_column():

@@ -154,7 +154,7 @@ def test_nothing_true_nothing_said_and_nothing_at_all_are_defined(geometry):
     assert judge([(truth, [])], geometry).compute().primary == 0.0
     nothing_true = judge([([], said)], geometry).compute()
     assert nothing_true.primary == 0.0
-    assert nothing_true.per_category["a"] == {"precision": 0.0, "f1": 0.0, "truth": 0}
+    assert nothing_true.per_category["a"] == {"precision": 0.0, "truth": 0}
     assert judge([(truth, said), ([], [])], geometry).compute().primary == pytest.approx(1.0)
 
 
@@ -197,3 +197,13 @@ def test_the_confusion_counts_as_a_user_sees_it():
     assert metrics.confusion == [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
     assert metrics.per_category["a"]["precision"] == pytest.approx(1 / 2)
     assert metrics.per_category["a"]["recall"] == pytest.approx(1 / 2)
+
+
+def test_an_object_that_is_also_taken_for_another_is_found():
+    """The confusion lets the surer "b" take it; precision and recall of "a" are those of the curve over recall."""
+    place = (0, 0, 100, 100)
+    predicted = [box("b", place, confidence=0.9), box("a", place, confidence=0.8)]
+    metrics = judge([([box("a", place)], predicted)], names=("a", "b")).compute()
+    assert metrics.confusion == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert metrics.per_category["a"] == {"ap": 1.0, "ap50": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0, "truth": 1}
+    assert metrics.per_category["b"] == {"precision": 0.0, "truth": 0}

@@ -10,8 +10,9 @@ from sightline.imaging.masks import label_map_to_annotations
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
-from .scenes import NAMES, box, label
+from .scenes import NAMES, SIZE, box, label, make_scenes
 
+SIZES = ("small", "medium", "large")
 CATEGORIES = Categories(["a", "b"])
 
 
@@ -40,6 +41,8 @@ def test_metrics_are_finite_and_fit_into_json(task, truth, predicted):
 
 def make_pictures(task, categories, rng, count=8):
     """(truth, predicted) of pictures; now and then one has nothing of a kind; "d" occurs in no truth."""
+    if task in ("detection", "instance"):
+        return make_scenes(count, int(rng.integers(1000)), ties=False)
     if task == "semantic":
         maps = [rng.choice([0, 1, 2, 9], (2, 3, 3), p=[0.3, 0.3, 0.1, 0.3]) for _ in range(count)]
         return [tuple(label_map_to_annotations(side, categories) for side in pair) for pair in maps]
@@ -54,6 +57,7 @@ def make_pictures(task, categories, rng, count=8):
 @pytest.mark.parametrize(
     ("task", "score", "unlabelled"),
     [
+        ("detection", "ap", "background"),
         ("classification", "recall", "background"),
         ("multilabel", "f1", "background"),
         ("semantic", "iou", "background"),
@@ -69,7 +73,7 @@ def test_weights_are_the_same_as_adding_a_picture_so_often(task, score, unlabell
         evaluator = make_evaluator(task, categories, unlabelled)
         for (truth, predicted), often in zip(pictures, times, strict=True):
             for _ in range(often):
-                evaluator.add(truth, predicted, 3, 3)
+                evaluator.add(truth, predicted, *((SIZE, SIZE) if task == "detection" else (3, 3)))
         return evaluator
 
     once = judge(np.ones(8, int))
@@ -83,6 +87,25 @@ def test_weights_are_the_same_as_adding_a_picture_so_often(task, score, unlabell
         ]
         np.testing.assert_allclose(resampled.per_category[row], expected, atol=1e-12)
         np.testing.assert_allclose(resampled.primary[row], metrics.primary if any(occur) else np.nan, atol=1e-12)
+    compare_all(once.resample_all(weights), [judge(times).compute() for times in weights], once.category_names)
+
+
+def compare_all(found, computed, names):
+    """Every metric of every resample against that of the repeated pictures; none is missing but those by size."""
+    told = {name for metrics in computed for name in metrics.values}
+    assert told - set(found.values) <= {"best_confidence", *(f"{kind}_{size}" for kind in ("map", "ar") for size in SIZES)}
+    for row, metrics in enumerate(computed):
+        has_truth = any(one["truth"] for one in metrics.per_category.values())
+        for name, values in found.values.items():
+            expected = metrics.values.get(name, 0.0)
+            if not has_truth:  # there the metrics are 0, and a resample says nothing
+                assert np.isnan(values[row]) or values[row] == expected, name
+            else:
+                assert values[row] == pytest.approx(expected, abs=1e-12), name
+        for name, values in found.per_category.items():
+            expected = [metrics.per_category.get(category, {}).get(name, np.nan) for category in names]
+            known = [category in metrics.per_category for category in names]  # pixels of no category are no category
+            np.testing.assert_allclose(values[row][known], np.array(expected)[known], atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,18 @@ import numpy as np
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
-from sightline.metrics.task_metrics import Resampled, TaskMetrics, Weights, ratio, score_counts
+from sightline.metrics.task_metrics import (
+    Doubles,
+    Resampled,
+    ResampledMetrics,
+    TaskMetrics,
+    Weights,
+    divide_or_nan,
+    mean_or_nan,
+    ratio,
+    score_counts,
+    score_resamples,
+)
 
 TOP = 5
 
@@ -69,14 +80,22 @@ class ClassificationEvaluator:
 
     def resample(self, weights: Weights) -> Resampled:
         """Top-1, and recall per category, under picture weights `(B, N)`."""
-        truth, correct = np.array(self._truth, int), self.correct()
-        members = np.stack([truth == index for index in range(len(self.categories))], axis=1)  # (N, C)
-        totals = weights @ members
-        hits = weights @ (members & correct[:, None])
-        per_category = np.divide(hits, totals, out=np.full(totals.shape, np.nan), where=totals > 0)
-        labelled, all_hits = totals.sum(axis=1), hits.sum(axis=1)
-        primary = np.divide(all_hits, labelled, out=np.full(labelled.shape, np.nan), where=labelled > 0)
-        return Resampled(primary, per_category)
+        found = self.resample_all(weights)
+        return Resampled(found.values["top1"], found.per_category["recall"])
+
+    def resample_all(self, weights: Weights) -> ResampledMetrics:
+        """All metrics of `compute` under picture weights `(B, N)`, and which answers were right."""
+        labels, labelled, right = self.labels(), self.labelled(), {"top1": self.correct()}
+        answers = np.where(labelled, np.array(self._answers, np.int64), -1)
+        hits, truth, predicted = (
+            self._weigh(weights, places) for places in (np.where(right["top1"], labels, -1), labels, answers)
+        )
+        scores, total = score_resamples(hits, truth, predicted), truth.sum(axis=1)
+        values = {"top1": divide_or_nan(hits.sum(axis=1), total), "macro_f1": mean_or_nan(scores["f1"])}
+        if len(self.categories) > TOP:
+            right["top5"] = np.array(self._in_top, bool)
+            values["top5"] = divide_or_nan((weights @ right["top5"]).astype(np.float64), total)
+        return ResampledMetrics(values, scores, right, labels)
 
     def correct(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """`(N,)` whether each picture's answer was right; False for pictures without a label."""
@@ -90,6 +109,11 @@ class ClassificationEvaluator:
     def labelled(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """`(N,)` which pictures have a true label."""
         return self.labels() >= 0
+
+    def _weigh(self, weights: Weights, places: np.ndarray[Any, np.dtype[np.int64]]) -> Doubles:
+        """`(B, C)` weight of the pictures at each category's place. Args: places: `(N,)`, -1 for none."""
+        there, count = places >= 0, len(self.categories)
+        return np.array([np.bincount(places[there], row[there], count) for row in weights]).reshape(len(weights), count)
 
     def _count(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """`(C + 1, C + 1)` confusion of the labelled pictures; the last column counts those without an answer."""

@@ -13,16 +13,33 @@ from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import count_mask_pixels, draw_annotation, encode_mask, find_annotation_box
 from sightline.metrics.confusion import CONFIDENCE, ObjectConfusion
-from sightline.metrics.matching import CategoryMatches, compute_average_precision, join_matches, match_image
+from sightline.metrics.matching import (
+    IOU_THRESHOLDS,
+    CategoryMatches,
+    compute_average_precision,
+    compute_average_recall,
+    join_matches,
+    match_image,
+)
 from sightline.metrics.shown import ShownObjects
-from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
-from sightline.metrics.thresholds import find_best_confidence
+from sightline.metrics.task_metrics import (
+    Doubles,
+    Resampled,
+    ResampledMetrics,
+    TaskMetrics,
+    Weights,
+    mean_or_nan,
+    ratio,
+    score_counts,
+)
+from sightline.metrics.thresholds import find_best_confidence, resample_best_f1
 
 CocoObject = dict[str, Any]
 _Pair = tuple[int, list[CocoObject], list[CocoObject]]  # a picture, the predictions in it of one category, its true objects
 AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
 NOTHING = match_image(np.zeros((0, 0)), np.zeros(0), np.zeros(0, bool))  # of a category, in a picture
 IOU_50, IOU_75 = 0, 5  # places in COCO's thresholds 0.50, 0.55, ..., 0.95
+RECALL_COUNTS = (1, 10, 100)  # COCO: of the surest so many of a picture
 
 
 class DetectionEvaluator:
@@ -31,7 +48,8 @@ class DetectionEvaluator:
     Annotations without box, polygons or mask name no object and are passed over. Areas are those of the boxes ("box") or of the
     masks ("mask", where a polygon is drawn and a bare box is its whole rectangle).
 
-    Args: threshold: precision, recall, F1 and the confusion count predictions at or above it: the one of the Model.
+    Args: threshold: precision, recall, F1 and the confusion count predictions at or above it: the one of the Model. All but
+        the confusion match within a category: an object that is also found as another is found.
     Attributes: shown: the objects at or above it, judged as a user meets them.
     """
 
@@ -73,11 +91,10 @@ class DetectionEvaluator:
         self.shown.add(labels, crowd, answer_labels, confidences, overlap)
 
     def compute(self) -> TaskMetrics:
-        """mAP, mAP50, mAP75, by size, recall, best F1; per category AP, AP50 and, at the threshold, precision, recall, F1."""
-        counts = self._confusion.counts
+        """mAP, mAP50, mAP75, by size, recall, best F1; per category AP, AP50 and, of what is shown, precision, recall, F1."""
+        counts = self.shown.count_categories().T.tolist()
         per_category = {
-            name: score_counts(int(counts[index, index]), int(counts[index].sum()), int(counts[:, index].sum()))
-            for index, name in enumerate(self.categories)
+            name: score_counts(right, truth, shown) for name, (right, shown, truth) in zip(self.categories, counts, strict=True)
         }
         values = {"map": 0.0, "map50": 0.0, "map75": 0.0}
         if any(not truth["iscrowd"] for objects in self._truth for truth in objects):
@@ -96,15 +113,31 @@ class DetectionEvaluator:
             primary_name=self.primary_name,
             values=values,
             per_category={name: {key: row[key] for key in ordered if key in row} for name, row in per_category.items()},
-            confusion=counts.tolist(),
+            confusion=self._confusion.counts.tolist(),
             images=self.images,
         )
 
     def resample(self, weights: Weights) -> Resampled:
         """mAP, and AP per category, under picture weights `(B, N)`; for equal weights exactly COCO's."""
-        per_category = [compute_average_precision(matches, weights).mean(axis=1) for matches in self.match()]
-        stacked: Doubles = np.stack(per_category, axis=1) if per_category else np.empty((len(weights), 0))
-        return Resampled(mean_or_nan(stacked), stacked)
+        precisions = self._resample_precisions(weights).mean(axis=2)
+        return Resampled(mean_or_nan(precisions), precisions)
+
+    def resample_all(self, weights: Weights) -> ResampledMetrics:
+        """All metrics of `compute` under picture weights `(B, N)`, but those by size, which need matches of their own."""
+        precisions, matches = self._resample_precisions(weights), self.match()
+        values = {"map": mean_or_nan(precisions.mean(axis=2))}
+        values |= {name: mean_or_nan(precisions[:, :, place]) for name, place in (("map50", IOU_50), ("map75", IOU_75))}
+        for most in RECALL_COUNTS:
+            recalls = [compute_average_recall(one, weights, most) for one in matches]
+            values[f"ar{most}"] = mean_or_nan(np.array(recalls).reshape(len(matches), len(weights)).T)
+        values["best_f1"] = resample_best_f1(matches, weights)
+        scores = {"ap": precisions.mean(axis=2), "ap50": precisions[:, :, IOU_50], **self.shown.resample_scores(weights)}
+        return ResampledMetrics(values, scores)
+
+    def _resample_precisions(self, weights: Weights) -> Doubles:
+        """`(B, C, T)` average precision of each category at each IoU threshold."""
+        found = [compute_average_precision(matches, weights) for matches in self.match()]
+        return np.stack(found, axis=1) if found else np.empty((len(weights), 0, len(IOU_THRESHOLDS)))
 
     def match(self) -> list[CategoryMatches]:
         """Matches of each category, in the order of the categories; kept until another picture is added."""
@@ -195,7 +228,7 @@ def _summarise(precision: Doubles, recall: Doubles) -> dict[str, float]:
         "map50": precision[IOU_50, :, :, 0, -1],
         "map75": precision[IOU_75, :, :, 0, -1],
         **{f"map_{area}": precision[:, :, :, index, -1] for index, area in enumerate(AREAS) if index},
-        **{f"ar{count}": recall[:, :, 0, index] for index, count in enumerate((1, 10, 100))},
+        **{f"ar{count}": recall[:, :, 0, index] for index, count in enumerate(RECALL_COUNTS)},
         **{f"ar_{area}": recall[:, :, index, -1] for index, area in enumerate(AREAS) if index},
     }
     known = {name: table[table > -1] for name, table in chosen.items()}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sightline.metrics.task_metrics import Doubles, Weights
+from sightline.metrics.task_metrics import Doubles, Weights, divide_or_nan
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -54,6 +54,14 @@ class CategoryMatches(msgspec.Struct, frozen=True):
     matched: Bools
     ignored: Bools
     truth: Indices
+
+    def rank(self) -> Indices:
+        """`(D,)` the place of each prediction among those of its picture, 0 for the surest."""
+        by_image = np.argsort(self.images, kind="stable")
+        images = self.images[by_image]
+        ranks = np.empty(len(images), np.int64)
+        ranks[by_image] = np.arange(len(images)) - np.searchsorted(images, images)
+        return ranks
 
 
 def match_image(ious: Doubles, confidences: Doubles, crowd: Bools) -> ImageMatches:
@@ -111,6 +119,18 @@ def compute_average_precision(matches: CategoryMatches, weights: Weights) -> Dou
     step = max(1, LARGEST_BLOCK // max(1, len(matches.images)))
     blocks = [_compute_block(matches, weights[start : start + step]) for start in range(0, len(weights), step)]
     return np.concatenate([np.empty((0, len(IOU_THRESHOLDS))), *blocks])
+
+
+def compute_average_recall(matches: CategoryMatches, weights: Weights, most: int) -> Doubles:
+    """COCO's average recall: the share of the true objects that the `most` surest predictions of each picture find.
+
+    Args: matches: of one category; weights: as of `compute_average_precision`; most: predictions of a picture, up to 100.
+
+    Returns: `(B,)` float64, the mean over the IoU thresholds; NaN where a resample holds no true object of the category.
+    """
+    found = (matches.matched & (matches.rank() < most)).sum(axis=0)  # (D,): at how many thresholds
+    hits = weights @ np.bincount(matches.images, found, len(matches.truth))
+    return divide_or_nan(hits / len(IOU_THRESHOLDS), weights @ matches.truth)
 
 
 def _compute_block(matches: CategoryMatches, weights: Weights) -> Doubles:

@@ -6,7 +6,18 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.metrics.task_metrics import Doubles, Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
+from sightline.metrics.task_metrics import (
+    Doubles,
+    Resampled,
+    ResampledMetrics,
+    TaskMetrics,
+    Weights,
+    divide_or_nan,
+    mean_or_nan,
+    ratio,
+    score_counts,
+    score_resamples,
+)
 
 DECISION_THRESHOLD = 0.5  # of a Model that states none
 
@@ -63,11 +74,30 @@ class MultilabelEvaluator:
 
     def resample(self, weights: Weights) -> Resampled:
         """Macro F1, and F1 per category, under picture weights `(B, N)`."""
-        truth, confidences = self._stack()
-        said = confidences >= self.threshold
-        hits, totals, predicted = weights @ (truth & said), weights @ truth, weights @ said
-        f1 = np.divide(2.0 * hits, totals + predicted, out=np.full(totals.shape, np.nan), where=totals > 0)
+        f1 = score_resamples(*self._count_resamples(weights))["f1"]
         return Resampled(mean_or_nan(f1), f1)
+
+    def resample_all(self, weights: Weights) -> ResampledMetrics:
+        """All metrics of `compute` under picture weights `(B, N)`."""
+        truth, confidences = self._stack()
+        hits, totals, predicted = self._count_resamples(weights)
+        scores = score_resamples(hits, totals, predicted)
+        columns = [
+            resample_average_precision(truth[:, index], confidences[:, index], weights) for index in range(len(self.categories))
+        ]
+        scores["ap"] = np.array(columns).reshape(len(columns), len(weights)).T
+        values = {
+            "f1": mean_or_nan(scores["f1"]),
+            "micro_f1": divide_or_nan(2.0 * hits.sum(axis=1), (totals + predicted).sum(axis=1)),
+            "map": mean_or_nan(scores["ap"]),
+        }
+        return ResampledMetrics(values, scores)
+
+    def _count_resamples(self, weights: Weights) -> tuple[Doubles, Doubles, Doubles]:
+        """`(B, C)` each: right, true and predicted; whole numbers, exact in float64."""
+        truth, confidences = self._stack()
+        said, drawn = confidences >= self.threshold, weights.astype(np.float64)
+        return drawn @ (truth & said), drawn @ truth, drawn @ said
 
     def _stack(self) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.bool_]], Doubles]:
         shape = (self.images, len(self.categories))
@@ -87,3 +117,16 @@ def average_precision(truth: np.ndarray[tuple[int], np.dtype[np.bool_]], confide
     hits, counts = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
     recall_steps = np.diff(hits, prepend=0) / hits[-1]
     return float((recall_steps * hits / counts).sum())
+
+
+def resample_average_precision(
+    truth: np.ndarray[tuple[int], np.dtype[np.bool_]], confidences: Doubles, weights: Weights
+) -> Doubles:
+    """`average_precision` when picture n counts `weights[b, n]` times: `(B,)`, NaN where nothing true is drawn."""
+    order = np.argsort(-confidences, kind="stable")
+    last_of_tie = np.append(np.diff(confidences[order]) != 0, True)[: len(order)]
+    drawn = weights[:, order]
+    hits = np.cumsum(drawn * truth[order], axis=1)[:, last_of_tie]
+    precision = hits / np.maximum(np.cumsum(drawn, axis=1)[:, last_of_tie], 1)
+    area = (np.diff(hits, prepend=0, axis=1) * precision).sum(axis=1)
+    return divide_or_nan(area, weights @ truth)

@@ -9,7 +9,17 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import UnlabelledPixels
 from sightline.imaging.masks import annotations_to_label_map
-from sightline.metrics.task_metrics import Resampled, TaskMetrics, Weights, mean_or_nan, ratio, score_counts
+from sightline.metrics.task_metrics import (
+    Resampled,
+    ResampledMetrics,
+    TaskMetrics,
+    Weights,
+    divide_or_nan,
+    mean_or_nan,
+    ratio,
+    score_counts,
+    score_resamples,
+)
 
 BACKGROUND = "background"
 Counts = np.ndarray[Any, np.dtype[np.int64]]
@@ -57,7 +67,7 @@ class SemanticEvaluator:
         for index, name in enumerate(self.category_names):
             scores = score_counts(int(right[index]), int(true[index]), int(predicted[index]))
             union = int(true[index] + predicted[index] - right[index])
-            per_category[name] = {"iou": int(right[index]) / union, **scores} if union else scores
+            per_category[name] = {"iou": int(right[index]) / union, **scores} if true[index] else scores
         if self.ignores and BACKGROUND not in self.categories:
             del per_category[BACKGROUND]  # it is no class here, only "no answer"
         present = [row for row in per_category.values() if row["truth"]]
@@ -76,10 +86,19 @@ class SemanticEvaluator:
 
     def resample(self, weights: Weights) -> Resampled:
         """mIoU, and IoU per class, under picture weights `(B, N)`."""
-        parts = np.array(self._parts, np.int64).reshape(self.images, 3, self._classes)
-        # (B, N) x (N, 3 * K) -> (B, 3, K)
-        sums = (weights @ parts.reshape(self.images, 3 * self._classes)).reshape(len(weights), 3, self._classes)
+        found = self.resample_all(weights)
+        return Resampled(found.values["miou"], found.per_category["iou"])
+
+    def resample_all(self, weights: Weights) -> ResampledMetrics:
+        """All metrics of `compute` under picture weights `(B, N)`."""
+        parts = np.array(self._parts, np.float64).reshape(self.images, 3 * self._classes)
+        # (B, N) x (N, 3 * K) -> (B, 3, K); whole numbers, exact in float64
+        sums = (weights.astype(np.float64) @ parts).reshape(len(weights), 3, self._classes)
         right, true, predicted = sums[:, 0], sums[:, 1], sums[:, 2]
-        iou = np.full(right.shape, np.nan)
-        np.divide(right, true + predicted - right, out=iou, where=true > 0)
-        return Resampled(mean_or_nan(iou), iou)
+        scores = {"iou": divide_or_nan(right, true + predicted - right, true > 0), **score_resamples(right, true, predicted)}
+        values = {
+            "miou": mean_or_nan(scores["iou"]),
+            "pixel_accuracy": divide_or_nan(right.sum(axis=1), true.sum(axis=1)),
+            "mean_accuracy": mean_or_nan(scores["recall"]),
+        }
+        return ResampledMetrics(values, scores)

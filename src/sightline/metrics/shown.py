@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sightline.metrics.confusion import LEAST_IOU
-from sightline.metrics.task_metrics import Doubles, Resampled, Weights, mean_or_nan
+from sightline.metrics.task_metrics import Doubles, Resampled, Weights, mean_or_nan, score_resamples
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Counts = np.ndarray[Any, np.dtype[np.int32]]
@@ -66,8 +66,12 @@ class ShownObjects:
 
     def sum_up(self) -> ShownCounts:
         """All that was added."""
-        right, shown, truth = self._stack().sum(axis=(0, 2)).tolist()
+        right, shown, truth = self.count_categories().sum(axis=1).tolist()
         return ShownCounts(shown, right, truth)
+
+    def count_categories(self) -> Ints:
+        """`(3, C)`: right, shown and true objects of each category, over all pictures."""
+        return np.asarray(self._stack().sum(axis=0))
 
     def find_f1(self) -> float:
         """F1 of all that was added, the mean over the categories that occur, 0..1; 0 where none does."""
@@ -76,12 +80,16 @@ class ShownObjects:
 
     def resample(self, weights: Weights) -> Resampled:
         """F1, the mean over the categories that occur, and that of each, under picture weights `(B, N)`."""
+        f1 = self.resample_scores(weights)["f1"]
+        return Resampled(mean_or_nan(f1), f1)
+
+    def resample_scores(self, weights: Weights) -> dict[str, Doubles]:
+        """Precision, recall and F1 of each category, `(B, C)`, under picture weights `(B, N)`."""
         counts = self._stack()
         flat = counts.reshape(len(counts), 3 * self._category_count).astype(np.float64)
         # (B, N) @ (N, 3 C) -> (B, 3 C) -> (B, 3, C); whole numbers, exact in float64
         right, shown, truth = (weights.astype(np.float64) @ flat).reshape(len(weights), 3, self._category_count).swapaxes(0, 1)
-        f1 = np.divide(2.0 * right, truth + shown, out=np.full(truth.shape, np.nan), where=truth > 0)
-        return Resampled(mean_or_nan(f1), f1)
+        return score_resamples(right, truth, shown)
 
     def _stack(self) -> Ints:
         """`(N, 3, C)`."""

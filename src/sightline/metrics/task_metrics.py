@@ -57,6 +57,23 @@ class Resampled(msgspec.Struct, frozen=True):
     per_category: Doubles
 
 
+class ResampledMetrics(msgspec.Struct, frozen=True):
+    """All metrics of B resamples that weighing the pictures gives; NaN where one has no meaning in a resample.
+
+    Attributes:
+        values: `(B,)` float64 by name, as in `TaskMetrics.values`.
+        per_category: `(B, C)` float64 by the name of the metric.
+        right: `(N,)` bool by name: a metric that is the share of the labelled pictures that are right; none of its resamples
+            is needed to compare it.
+        labels: `(N,)` int64, where `right` has any: place of the true category of each picture, -1 for none.
+    """
+
+    values: dict[str, Doubles]
+    per_category: dict[str, Doubles]
+    right: dict[str, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+    labels: Weights | None = None
+
+
 class Evaluator(Protocol):
     """Takes the truth and the predictions picture by picture, then computes."""
 
@@ -71,6 +88,9 @@ class Evaluator(Protocol):
 
     def resample(self, weights: Weights) -> Resampled:
         """The primary metric when picture n counts `weights[b, n]` times. Args: weights: `(B, N)`, in the order of `add`."""
+
+    def resample_all(self, weights: Weights) -> ResampledMetrics:
+        """As `resample`, of every metric that costs no new look at the pictures."""
 
     @property
     def images(self) -> int:
@@ -95,9 +115,25 @@ def score_counts(correct: int, truth: int, predicted: int) -> dict[str, float]:
         scores["precision"] = correct / predicted
     if truth:
         scores["recall"] = correct / truth
-    if truth + predicted:
         scores["f1"] = 2 * correct / (truth + predicted)
     return scores
+
+
+def score_resamples(correct: Doubles, truth: Doubles, predicted: Doubles) -> dict[str, Doubles]:
+    """Precision, recall and F1 as `score_counts` has them, of counts `(B, C)`; NaN for those without meaning."""
+    return {
+        "precision": divide_or_nan(correct, predicted, predicted > 0),
+        "recall": divide_or_nan(correct, truth, truth > 0),
+        "f1": divide_or_nan(2.0 * correct, truth + predicted, truth > 0),
+    }
+
+
+def divide_or_nan(part: Any, whole: Any, known: Any = True) -> Doubles:
+    """part / whole where it is `known` and there is a whole; NaN elsewhere."""
+    part, whole = np.broadcast_arrays(part, whole)
+    result: Doubles = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=result, where=np.asarray(known) & (whole > 0))
+    return result
 
 
 def mean_or_nan(values: Doubles) -> Doubles:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.metrics.matching import CategoryMatches
+from sightline.metrics.task_metrics import Doubles, Weights, divide_or_nan, mean_or_nan
 
 CANDIDATES = np.round(np.arange(0.05, 0.96, 0.01), 2)
 IOU_50 = 0  # first of `matching.IOU_THRESHOLDS`
@@ -39,3 +40,24 @@ def compute_f1(matches: CategoryMatches) -> np.ndarray:
     predicted = np.concatenate([[0], np.cumsum(counted)])[lengths]
     right = np.concatenate([[0], np.cumsum(matches.matched[IOU_50])])[lengths]
     return np.asarray(2.0 * right / (predicted + matches.truth.sum()))
+
+
+def resample_best_f1(categories: Sequence[CategoryMatches], weights: Weights) -> Doubles:
+    """The F1 of `find_best_confidence` when picture n counts `weights[b, n]` times, `(B,)`; NaN where nothing true is drawn."""
+    drawn = weights.astype(np.float64)
+    scored = np.full((len(categories), len(weights), len(CANDIDATES)), np.nan)  # few categories occur in a resample
+    for place, matches in enumerate(categories):
+        truth = weights @ matches.truth
+        passed = np.searchsorted(CANDIDATES, matches.confidences, side="right")  # so many of the thresholds each reaches
+        counted, right = (
+            drawn @ _count_reaching(matches, passed, which) for which in (~matches.ignored[IOU_50], matches.matched[IOU_50])
+        )
+        scored[place] = divide_or_nan(2.0 * right, counted + truth[:, None], truth[:, None] > 0)
+    return np.asarray(mean_or_nan(np.moveaxis(scored, 0, -1)).max(axis=1))
+
+
+def _count_reaching(matches: CategoryMatches, passed: np.ndarray, which: np.ndarray) -> Doubles:
+    """`(N, thresholds)`: how many of the predictions that `which` marks reach each of `CANDIDATES`, in each picture."""
+    images, bins = len(matches.truth), len(CANDIDATES) + 1
+    counts = np.bincount(matches.images[which] * bins + passed[which], minlength=images * bins).reshape(images, bins)
+    return np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1].astype(np.float64)
