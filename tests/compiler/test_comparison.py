@@ -194,13 +194,24 @@ def test_where_no_shown_object_changed_so_few_pictures_still_leave_room() -> Non
 
 @pytest.mark.parametrize("task", ["multilabel", "detection", "semantic"])
 def test_a_category_that_no_resample_changes_has_no_interval(task: Task) -> None:
-    """Not one from 0 to 0, nor from its change to its change: a category of one picture is there or not."""
-    kept = compare(task, ["a"] * 9 + ["b"], ["a"] * 9 + ["b"], ["a"] * 9 + ["b"])
-    lost = compare(task, ["a"] * 9 + ["b"], ["a"] * 9 + ["b"], ["a"] * 9 + [""])
-    for found, of_b in ((kept, 1.0), (lost, 0.0)):
-        rows = [*found.per_category[:2], *(found.shown.per_category if found.shown else ())]
-        expected = [("a", 1.0, None, None), ("b", of_b, None, None)] * (2 if found.shown else 1)
-        assert [(one.category, one.candidate, one.low, one.high) for one in rows] == expected
+    truth = ["a"] * 9 + ["b"]
+    kept = compare(task, truth, truth, truth)
+    rows = [*kept.per_category[:2], *(kept.shown.per_category if kept.shown else ())]
+    assert [(one.category, one.candidate, one.low, one.high) for one in rows] == [
+        ("a", 1.0, None, None),
+        ("b", 1.0, None, None),
+    ] * (2 if kept.shown else 1)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "detection", "semantic"])
+@pytest.mark.parametrize(("images", "high"), [(1, 0.0), (4, -0.25), (30, -0.9)])
+def test_a_category_lost_in_all_its_pictures_is_as_sure_as_they_are_many(task: Task, images: int, high: float) -> None:
+    """Every resample that shows it loses it: the rule of three, by hand."""
+    truth = ["a"] * 9 + ["b"] * images
+    lost = compare(task, truth, truth, ["a"] * 9 + [""] * images)
+    rows = [lost.per_category[1], *(lost.shown.per_category[1:] if lost.shown else ())]
+    expected = ("b", 0.0, -1.0, pytest.approx(high))
+    assert [(one.category, one.candidate, one.low, one.high) for one in rows] == [expected] * len(rows)
 
 
 def test_answers_that_all_stayed_leave_room_as_labels_that_did() -> None:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from sightline.core.errors import InvalidInput
-from sightline.metrics.intervals import Interval, draw_weights, paired_proportion_change, summarise_changes
+from sightline.metrics.intervals import (
+    Interval,
+    draw_weights,
+    paired_proportion_change,
+    proportion_interval,
+    summarise_changes,
+    widen_empty,
+)
 
 
 def test_the_paired_change_by_hand():
@@ -69,3 +76,24 @@ def test_changes_that_are_not_known_are_left_out():
     assert summarise_changes(0.5, np.array([np.nan, 0.5, 0.5])).low == 0.5
     for estimate, changes in ((math.nan, [np.nan]), (math.nan, [0.5]), (0.5, [np.nan])):
         assert summarise_changes(estimate, np.array(changes)) == Interval(0, -1, 1)
+
+
+def test_a_proportion_is_not_exactly_known_where_all_are_right():
+    """The ends solve |p - share| = 1.96 sqrt(p (1 - p) / n): the score test just accepts them."""
+    perfect = proportion_interval(np.ones(10, bool))
+    assert (perfect.estimate, perfect.high) == (1.0, 1.0)
+    assert perfect.low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
+    nearly = proportion_interval(np.array([True] * 99 + [False]))
+    for end in (nearly.low, nearly.high):
+        assert abs(end - 0.99) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / 100), abs=1e-6)
+    none = proportion_interval(np.zeros(4, bool))
+    assert (none.low, none.high) == (0.0, pytest.approx(1.959964**2 / (4 + 1.959964**2), abs=1e-6))
+    assert proportion_interval(np.zeros(0, bool)) == Interval(0.0, 0.0, 1.0)
+
+
+def test_an_interval_of_no_width_is_widened_by_the_rule_of_three():
+    assert widen_empty(Interval(1.0, 1.0, 1.0), 12, 0.0) == Interval(1.0, 0.75, 1.0)
+    assert widen_empty(Interval(0.0, 0.0, 0.0), 12, -1.0) == Interval(0.0, -0.25, 0.25)
+    assert widen_empty(Interval(0.0, 0.0, 0.0), 2, 0.0) == Interval(0.0, 0.0, 1.0)
+    for same in (Interval(0.5, 0.4, 0.6), Interval(0.5, 0.5, 0.5)):
+        assert widen_empty(same, 0 if same.is_empty else 3, 0.0) == same

@@ -29,7 +29,7 @@ from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import RESAMPLES, compare_evaluators, compare_shown
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
-from sightline.metrics.intervals import Interval, draw_weights, summarise_changes
+from sightline.metrics.intervals import Interval, draw_weights, summarise_changes, widen_empty
 from sightline.metrics.semantic import SemanticEvaluator
 from sightline.metrics.task_metrics import Resampled
 from sightline.runtime.backend import SessionOptions, Tensors
@@ -64,8 +64,7 @@ class CategoryChange(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy of one category, FP32 and compiled, 0..1, and the change's 95 % interval.
 
     Attributes:
-        low, high: both None where no resample of the pictures changes otherwise than another, as where no answer changed: then
-            nothing tells how sure the change is, and 0 to 0 would claim that it is known.
+        low, high: both None where no resample of the pictures changes anything: 0 to 0 would claim that this is known.
     """
 
     category: str
@@ -228,7 +227,7 @@ def compare_judged(
         return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
     agreement = find_agreement(manifest, items, baseline, candidate)
-    change = _widen(found.change, _count_judged(baseline.evaluator))
+    change = widen_empty(found.change, _count_judged(baseline.evaluator), -1.0)
     unlabelled = compare_unlabelled(manifest, items, baseline, candidate, seed)
     comparison = CompiledComparison(
         metric=found.metric,
@@ -257,7 +256,7 @@ def compare_shown_objects(baseline: Evaluator, candidate: Evaluator, seed: int) 
     if not (isinstance(baseline, DetectionEvaluator) and isinstance(candidate, DetectionEvaluator)):
         return None
     found = compare_shown(baseline, candidate, seed=seed)
-    change = _widen(found.change, baseline.images)
+    change = widen_empty(found.change, baseline.images, -1.0)
     before, after = baseline.shown.sum_up(), candidate.shown.sum_up()
     once = np.ones((1, baseline.images), np.int64)
     return ShownChange(
@@ -324,7 +323,7 @@ def compare_answers(
     weights = draw_weights(len(items), RESAMPLES, seed)
     with np.errstate(invalid="ignore"):
         drawn = (weights @ same) / (weights @ total)
-    change = _widen(summarise_changes(agreement.label_agreement - 1, drawn - 1), int((total > 0).sum()))
+    change = widen_empty(summarise_changes(agreement.label_agreement - 1, drawn - 1), int((total > 0).sum()), -1.0)
     return _make_unlabelled("answers", manifest.task, len(items), change, agreement), agreement
 
 
@@ -429,15 +428,6 @@ def _list_categories(
         for index, name in enumerate(names)
         if name in changes
     )
-
-
-def _widen(change: Interval, images: int) -> Interval:
-    """An interval that the bootstrap found empty, because no answer changed: N pictures without a change exclude, at 95 %,
-    changes in more than 3 / N of all (the rule of three; Hanley and Lippman-Hand 1983)."""
-    if not change.is_empty or not images:
-        return change
-    reach = min(1.0, 3 / images)
-    return Interval(change.estimate, max(-1.0, change.low - reach), min(1.0, change.high + reach))
 
 
 def _name_method(task: Task) -> str:

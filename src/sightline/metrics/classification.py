@@ -97,6 +97,10 @@ class ClassificationEvaluator:
             values["top5"] = divide_or_nan((weights @ right["top5"]).astype(np.float64), total)
         return ResampledMetrics(values, scores, right, labels)
 
+    def count_pictures(self) -> Weights:
+        """`(C,)` in the truth of how many pictures each category occurs."""
+        return np.bincount(self.labels()[self.labelled()], minlength=len(self.categories))
+
     def correct(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """`(N,)` whether each picture's answer was right; False for pictures without a label."""
         truth = np.array(self._truth, int)

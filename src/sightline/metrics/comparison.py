@@ -5,15 +5,19 @@ other task the pictures are drawn again with replacement (the paired bootstrap: 
 is read off each draw.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 
 from sightline.core.errors import InvalidInput
 from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.detection import DetectionEvaluator
-from sightline.metrics.intervals import Interval, draw_weights, paired_proportion_change, summarise_changes
+from sightline.metrics.intervals import (
+    Interval,
+    draw_weights,
+    paired_proportion_change,
+    summarise_changes,
+    widen_changed,
+)
 from sightline.metrics.task_metrics import Evaluator, Resampled, Weights
 
 RESAMPLES = 1000
@@ -26,7 +30,7 @@ class PairedComparison(msgspec.Struct, frozen=True, kw_only=True):
         metric: name of the primary metric.
         before, after: its values over all pictures.
         change: after - before, with its 95 % interval.
-        per_category: the same for each category that occurs in the truth.
+        per_category: the same for each category that occurs in the truth; empty, from 0 to 0, where no resample changes it.
     """
 
     metric: str
@@ -57,7 +61,7 @@ def compare_evaluators(before: Evaluator, after: Evaluator, resamples: int = RES
     if isinstance(before, ClassificationEvaluator) and isinstance(after, ClassificationEvaluator):
         return _compare_proportions(before, after)
     first, second = (one.resample(_weigh(before.images, resamples, seed)) for one in (before, after))
-    return _compare(before.primary_name, before.category_names, first, second)
+    return _compare(before.primary_name, before, first, second)
 
 
 def _compare_proportions(before: ClassificationEvaluator, after: ClassificationEvaluator) -> PairedComparison:
@@ -88,7 +92,7 @@ def compare_shown(
     Args: as of `compare_evaluators`, which refuses what does not fit.
     """
     first, second = (one.shown.resample(_weigh(before.images, resamples, seed)) for one in (before, after))
-    return _compare("f1", before.category_names, first, second)
+    return _compare("f1", before, first, second)
 
 
 def _weigh(images: int, resamples: int, seed: int) -> Weights:
@@ -96,8 +100,9 @@ def _weigh(images: int, resamples: int, seed: int) -> Weights:
     return np.concatenate([np.ones((1, images), np.int64), draw_weights(images, resamples, seed)])
 
 
-def _compare(metric: str, names: Sequence[str], first: Resampled, second: Resampled) -> PairedComparison:
-    """Args: first, second: of the pictures as they are and of all resamples."""
+def _compare(metric: str, evaluator: Evaluator, first: Resampled, second: Resampled) -> PairedComparison:
+    """Args: evaluator: knows the categories; first, second: of the pictures as they are and of all resamples."""
+    pictures = evaluator.count_pictures()
     changes, by_category = second.primary - first.primary, second.per_category - first.per_category
     return PairedComparison(
         metric=metric,
@@ -105,8 +110,8 @@ def _compare(metric: str, names: Sequence[str], first: Resampled, second: Resamp
         after=float(np.nan_to_num(second.primary[0])),
         change=summarise_changes(float(changes[0]), changes[1:]),
         per_category={
-            name: summarise_changes(float(by_category[0, index]), by_category[1:, index])
-            for index, name in enumerate(names)
+            name: widen_changed(summarise_changes(float(by_category[0, index]), by_category[1:, index]), int(pictures[index]))
+            for index, name in enumerate(evaluator.category_names)
             if not np.isnan(by_category[0, index])
         },
     )

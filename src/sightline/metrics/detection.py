@@ -134,6 +134,10 @@ class DetectionEvaluator:
         scores = {"ap": precisions.mean(axis=2), "ap50": precisions[:, :, IOU_50], **self.shown.resample_scores(weights)}
         return ResampledMetrics(values, scores)
 
+    def count_pictures(self) -> Weights:
+        """`(C,)` in the truth of how many pictures each category occurs."""
+        return np.array([(matches.truth > 0).sum() for matches in self.match()], np.int64)
+
     def _resample_precisions(self, weights: Weights) -> Doubles:
         """`(B, C, T)` average precision of each category at each IoU threshold."""
         found = [compute_average_precision(matches, weights) for matches in self.match()]

@@ -26,7 +26,7 @@ class Interval(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no resample differed from another, so that the ends claim to know what nothing tells."""
+        """Whether no resample differed from another: the ends would claim to know what nothing tells."""
         return self.low == self.high
 
 
@@ -53,6 +53,45 @@ def paired_proportion_change(before: np.ndarray[Any, Any], after: np.ndarray[Any
     half = Z_95 * math.sqrt((p_gained + p_lost - (p_gained - p_lost) ** 2) / (count + 2))
     centre = p_gained - p_lost
     return Interval((gained - lost) / count, max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def proportion_interval(right: np.ndarray[Any, Any]) -> Interval:
+    """A proportion with its 95 % interval, the score interval of Wilson 1927 (J. Am. Stat. Assoc. 22:209), eq. 1.
+
+    A bootstrap would call it exactly known where all are right.
+
+    Args: right: `(N,)` bool; of none nothing is known.
+    """
+    count = len(right)
+    if count == 0:
+        return Interval(0.0, 0.0, 1.0)
+    share, square = float(np.mean(right)), Z_95**2 / count
+    half = math.sqrt(square * (share * (1 - share) + square / 4))
+    ends = [min(1.0, max(0.0, (share + square / 2 + side * half) / (1 + square))) for side in (-1, 1)]
+    return Interval(share, min(share, ends[0]), max(share, ends[1]))
+
+
+def widen_empty(found: Interval, images: int, lowest: float) -> Interval:
+    """An interval that the bootstrap found empty, because no resample differed from another; any other stays as it is.
+
+    N pictures without an exception exclude, at 95 %, exceptions in more than 3 / N of all (the rule of three; Hanley and
+    Lippman-Hand 1983, J. Am. Med. Assoc. 249:1743).
+
+    Args: lowest: of the unit: 0 of a metric, -1 of a change; the highest is 1.
+    """
+    if not found.is_empty or not images:
+        return found
+    reach = min(1.0, 3 / images)
+    return Interval(found.estimate, max(lowest, found.low - reach), min(1.0, found.high + reach))
+
+
+def widen_changed(change: Interval, images: int) -> Interval:
+    """A change that is the same in all resamples, such as of a category that is lost in each of its pictures, widened by
+    `widen_empty`. What did not change stays from 0 to 0: `is_empty`, not a measured zero.
+
+    Args: images: that show what changed.
+    """
+    return widen_empty(change, images, -1.0) if change.estimate else change
 
 
 def draw_weights(images: int, resamples: int, seed: int) -> Weights:

@@ -93,6 +93,10 @@ class MultilabelEvaluator:
         }
         return ResampledMetrics(values, scores)
 
+    def count_pictures(self) -> Weights:
+        """`(C,)` in the truth of how many pictures each category occurs."""
+        return np.asarray(self._stack()[0].sum(axis=0))
+
     def _count_resamples(self, weights: Weights) -> tuple[Doubles, Doubles, Doubles]:
         """`(B, C)` each: right, true and predicted; whole numbers, exact in float64."""
         truth, confidences = self._stack()

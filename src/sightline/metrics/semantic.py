@@ -102,3 +102,8 @@ class SemanticEvaluator:
             "mean_accuracy": mean_or_nan(scores["recall"]),
         }
         return ResampledMetrics(values, scores)
+
+    def count_pictures(self) -> Weights:
+        """`(K,)` in the truth of how many pictures each class occurs."""
+        true = np.array([part[1] for part in self._parts], np.int64).reshape(self.images, self._classes)
+        return np.asarray((true > 0).sum(axis=0))

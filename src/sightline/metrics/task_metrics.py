@@ -96,6 +96,9 @@ class Evaluator(Protocol):
     def images(self) -> int:
         """How many pictures were added: N."""
 
+    def count_pictures(self) -> Weights:
+        """`(C,)` in the truth of how many pictures each category occurs."""
+
 
 def ratio(part: float, whole: float) -> float:
     """part / whole, and 0 when there is no whole."""

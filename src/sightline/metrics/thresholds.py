@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.metrics.matching import CategoryMatches
-from sightline.metrics.task_metrics import Doubles, Weights, divide_or_nan, mean_or_nan
+from sightline.metrics.task_metrics import Doubles, Weights, divide_or_nan
 
 CANDIDATES = np.round(np.arange(0.05, 0.96, 0.01), 2)
 IOU_50 = 0  # first of `matching.IOU_THRESHOLDS`
@@ -44,20 +44,20 @@ def compute_f1(matches: CategoryMatches) -> np.ndarray:
 
 def resample_best_f1(categories: Sequence[CategoryMatches], weights: Weights) -> Doubles:
     """The F1 of `find_best_confidence` when picture n counts `weights[b, n]` times, `(B,)`; NaN where nothing true is drawn."""
-    drawn = weights.astype(np.float64)
-    scored = np.full((len(categories), len(weights), len(CANDIDATES)), np.nan)  # few categories occur in a resample
-    for place, matches in enumerate(categories):
-        truth = weights @ matches.truth
-        passed = np.searchsorted(CANDIDATES, matches.confidences, side="right")  # so many of the thresholds each reaches
-        counted, right = (
-            drawn @ _count_reaching(matches, passed, which) for which in (~matches.ignored[IOU_50], matches.matched[IOU_50])
-        )
-        scored[place] = divide_or_nan(2.0 * right, counted + truth[:, None], truth[:, None] > 0)
-    return np.asarray(mean_or_nan(np.moveaxis(scored, 0, -1)).max(axis=1))
+    sums, occurring = np.zeros((len(weights), len(CANDIDATES))), np.zeros((len(weights), 1))
+    for matches in categories:
+        truth = (weights @ matches.truth)[:, None].astype(np.float64)
+        predicted, right = (_count_reaching(matches, of, weights) for of in (~matches.ignored[IOU_50], matches.matched[IOU_50]))
+        sums += np.nan_to_num(divide_or_nan(2.0 * right, predicted + truth, truth > 0))
+        occurring += truth > 0
+    return np.asarray(divide_or_nan(sums, occurring).max(axis=1))
 
 
-def _count_reaching(matches: CategoryMatches, passed: np.ndarray, which: np.ndarray) -> Doubles:
-    """`(N, thresholds)`: how many of the predictions that `which` marks reach each of `CANDIDATES`, in each picture."""
-    images, bins = len(matches.truth), len(CANDIDATES) + 1
-    counts = np.bincount(matches.images[which] * bins + passed[which], minlength=images * bins).reshape(images, bins)
-    return np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1].astype(np.float64)
+def _count_reaching(matches: CategoryMatches, which: np.ndarray, weights: Weights) -> Doubles:
+    """`(B, thresholds)`: how many of the predictions that `which` marks reach each of `CANDIDATES`."""
+    images, rows = np.unique(matches.images[which], return_inverse=True)
+    reached = np.searchsorted(CANDIDATES, matches.confidences[which], side="right")  # so many of the thresholds
+    bins = len(CANDIDATES) + 1
+    counts = np.bincount(rows * bins + reached, minlength=len(images) * bins).reshape(len(images), bins)
+    reaching = np.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]  # (pictures, thresholds): those that reach more reach these too
+    return np.asarray(weights[:, images].astype(np.float64) @ reaching)

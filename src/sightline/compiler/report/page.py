@@ -71,9 +71,9 @@ def draw_charts(report: CompileReport) -> dict[str, Markup]:
 
 
 def say_interval(row: CategoryChange) -> str:
-    """The interval of a category's change, or why there is none."""
+    """The interval of a category's change; "unchanged" where there is none."""
     if row.low is None or row.high is None:
-        return "unchanged" if row.candidate == row.baseline else "too few pictures"
+        return "unchanged"
     return f"{format_points(row.low)} to {format_points(row.high)}"
 
 
@@ -85,9 +85,7 @@ def is_idle(row: PassRow) -> bool:
 
 def has_changed(row: CategoryChange) -> bool:
     """Whether a category's accuracy or its interval moved at all: points on zero are not worth a chart."""
-    if row.low is None or row.high is None:
-        return row.candidate != row.baseline
-    return row.candidate != row.baseline or row.low != -row.high
+    return row.low is not None and row.high is not None and (row.candidate != row.baseline or row.low != -row.high)
 
 
 def format_bytes(size: int) -> str:

@@ -1,8 +1,8 @@
 """`report.json`: all that a compilation found out, so that an Artifact carries its own proof; `page` makes `report.html`.
 
 JSON has no infinities, and errors may be infinite: since format 2 such numbers are the texts "Infinity", "-Infinity" and "NaN",
-which Python's `float` and JavaScript's `Number` read. Since format 3 a category whose change no interval tells, because nothing
-changed, say, has null for both ends; before, both were the change itself.
+which Python's `float` and JavaScript's `Number` read. Since format 3 a category that no resample of the pictures
+changes has null for both ends of its interval; before, both were 0.
 """
 
 import math
