@@ -1,10 +1,13 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 import pytest
 
 from sightline.bench.comparing import ComparedNumber, ReportComparison, compare_reports
 from sightline.bench.records import DatasetFacts, LoadResult, ReportContent
+from sightline.bench.resamples import Resamples
+from sightline.metrics.task_metrics import ResampledMetrics
 
 MakeContent = Callable[..., ReportContent]
 
@@ -120,6 +123,52 @@ def test_an_accuracy_is_better_or_worse_only_outside_the_intervals(
     other = msgspec.structs.replace(accuracy, primary=b, values={"map": b}, primary_low=low, primary_high=high)
     number = find(compare_reports(make_content(accuracy=accuracy), make_content(accuracy=other)), "accuracy", "map")
     assert (number.difference, number.verdict) == (pytest.approx(b - 0.5), verdict)
+
+
+def make_resamples(changes: Sequence[float], draws: str = "0") -> tuple[Resamples, Resamples]:
+    """Of two Reports: the mAP50 of the second, and the AP of its "b", are by `changes` higher in the resamples."""
+    first = np.linspace(0.2, 0.6, len(changes))
+    sides = [
+        ResampledMetrics({"map50": values}, {"ap": np.stack([first, values], axis=1)}) for values in (first, first + changes)
+    ]
+    return tuple(
+        Resamples(draws=name, images=10, categories=("a", "b"), pictures=(9, 9), found=side)
+        for name, side in zip("0" + draws, sides, strict=True)
+    )  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference", "verdict"),
+    [((0.02, 0.05), 0.03, "better"), ((-0.05, -0.02), -0.03, "worse"), ((-0.01, 0.05), 0.03, "unclear")],
+)
+def test_an_accuracy_is_better_or_worse_where_its_paired_interval_leaves_out_0(
+    changes: tuple[float, float], difference: float, verdict: str, make_content: MakeContent
+) -> None:
+    accuracy = make_content().accuracy
+    rows = {"a": {"ap": 0.4}, "b": {"ap": 0.6 + difference}}
+    other = msgspec.structs.replace(accuracy, values={"map": 0.5, "map50": 0.8 + difference}, per_category=rows)
+    pair = make_content(), make_content(accuracy=other)
+    comparison = compare_reports(*pair, make_resamples(np.linspace(*changes, 1001).tolist()))
+    spread = changes[1] - changes[0]
+    ends = pytest.approx((changes[0] + 0.025 * spread, changes[1] - 0.025 * spread), abs=1e-6)
+    for name in ("map50", "b: ap"):
+        number = find(comparison, "accuracy", name)
+        assert (number.difference_interval, number.no_interval, number.verdict) == (ends, "", verdict)
+    assert comparison.count_intervals() == 2
+    same = find(comparison, "accuracy", "a: ap")
+    assert (same.difference_interval, same.no_interval, same.verdict) == (None, "unchanged", "same")
+
+
+def test_what_has_no_interval_is_told_with_the_reason(make_content: MakeContent) -> None:
+    comparison = compare_reports(make_content(), make_content(), make_resamples([0.1, 0.2], draws="1"))
+    reasons = {names[0]: (reason, names) for reason, names in comparison.group_reasons().items()}
+    assert reasons["map"] == ("it would need a look at the pictures of its own for each resample", ["map"])
+    assert reasons["map50"][1] == ["map50", "a: ap", "b: ap"] and "different seeds" in reasons["map50"][0]
+    assert {"latency", "throughput", "memory"} <= reasons.keys()
+    assert all((number.difference_interval is None) == bool(number.no_interval) for number in comparison.numbers)
+    elsewhere = make_content(dataset=DatasetFacts(name="p", version="beef" * 16, split="test", images=10, images_in_split=10))
+    number = find(compare_reports(make_content(), elsewhere, make_resamples([0.1, 0.2])), "accuracy", "map50")
+    assert (number.difference_interval, number.no_interval) == (None, "not compared")
 
 
 @pytest.mark.parametrize(("repeats", "verdict"), [((120.0, 130.0, 140.0), "better"), ((90.0, 130.0, 140.0), "unclear")])

@@ -12,9 +12,11 @@ from sweep_fakes import make_pictures, write_artifact
 
 import sightline
 from sightline.bench.annotating import annotate_version
+from sightline.bench.comparing import compare_reports
 from sightline.bench.measure import measure_predictor
 from sightline.bench.records import ReportContent
 from sightline.bench.reports import Report, read_report
+from sightline.bench.resamples import read_resamples
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput
@@ -59,6 +61,14 @@ def test_a_report_holds_all_that_was_asked_for(squares_version: DatasetVersion, 
 def test_what_is_saved_is_what_was_measured(squares_version: DatasetVersion, tmp_path: Path) -> None:
     report = measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", **QUICK)
     assert read_report(tmp_path / "report").content == report.content
+    blind = measure_predictor(ColourDetector(blind_to=["red"]), squares_version, out=tmp_path / "blind", **QUICK)
+    resamples = read_resamples(report.folder), read_resamples(blind.folder)
+    numbers = {one.name: one for one in compare_reports(report.content, blind.content, resamples).numbers}
+    # Four pictures, each with a red and a blue square: all resamples lose all red ones, and the rule of three tells how sure.
+    assert numbers["red: ap"].difference_interval == pytest.approx((-1.0, -0.25))
+    assert numbers["map"].difference_interval == pytest.approx((-1.0, 0.25))
+    assert (numbers["blue: f1"].difference_interval, numbers["blue: f1"].no_interval) == (None, "unchanged")
+    assert "resamples.npz" in report.manifest.files
     raw = msgspec.json.decode((tmp_path / "report" / "report.json").read_bytes())
     assert raw["accuracy"]["primary"] == pytest.approx(1.0)
     assert raw["energy"]["joules_per_image"] is None or raw["energy"]["source"]

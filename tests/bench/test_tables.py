@@ -3,7 +3,8 @@ from collections.abc import Callable
 from msgspec import structs
 from rich.console import Console, RenderableType
 
-from sightline.bench.comparing import compare_reports
+from sightline.bench.comparing import ComparedNumber, compare_reports
+from sightline.bench.pages import render_comparison
 from sightline.bench.records import EnergyResult, LoadResult, ReportContent
 from sightline.bench.tables import build_comparison_table, build_report_table
 from sightline.bench.timing import compute_spread
@@ -74,3 +75,35 @@ def test_the_interval_of_the_accuracy_stands_below_a_comparison(make_content: Ma
     content = make_content(accuracy=structs.replace(make_content().accuracy, primary_low=0.45, primary_high=0.55))
     line = "map: 95 % between 0.4500 and 0.5500 (a), 0.4500 and 0.5500 (b)"
     assert line in render(build_comparison_table(compare_reports(content, content)))
+
+
+def test_the_intervals_of_the_differences_stand_in_the_comparison_and_the_reasons_below_it(make_content: MakeContent) -> None:
+    numbers = [
+        ComparedNumber(
+            group="accuracy",
+            name=name,
+            unit="",
+            better="higher",
+            a=0.5,
+            b=0.6,
+            difference=0.1,
+            ratio=1.2,
+            difference_interval=ends,
+            no_interval=reason,
+        )
+        for name, ends, reason in (
+            *((f"{place}: ap", (0.05, 0.15), "") for place in range(40)),
+            ("map_small", None, "it needs more"),
+            ("map_large", None, "it needs more"),
+            ("rare: ap", None, "unchanged"),
+        )
+    ]
+    comparison = structs.replace(compare_reports(make_content(), make_content()), numbers=tuple(numbers))
+    page = render_comparison(comparison, make_content(), make_content())
+    for text in (" ".join(render(build_comparison_table(comparison)).split()), page):
+        assert "+0.0500 to +0.1500" in text
+        assert "unchanged" in text
+        assert "of 40 about 2 by chance alone" in text
+        assert "o interval of map_small, map_large: it needs more" in text
+    few = structs.replace(comparison, numbers=tuple(numbers[:19]))
+    assert "by chance alone" not in render(build_comparison_table(few))

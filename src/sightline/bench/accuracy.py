@@ -10,6 +10,7 @@ from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
 from sightline.bench.records import Accuracy
+from sightline.bench.resamples import Resamples, name_draws
 from sightline.bench.subjects import BACKGROUND, Subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -19,8 +20,8 @@ from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.data.items import Item
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion
-from sightline.metrics.evaluator import DECISION_THRESHOLDS, EVALUATION_THRESHOLDS, Evaluator, make_evaluator
-from sightline.metrics.intervals import draw_weights
+from sightline.metrics.evaluator import DECISION_THRESHOLDS, EVALUATION_THRESHOLDS, Evaluator, TaskMetrics, make_evaluator
+from sightline.metrics.intervals import Interval, draw_weights, proportion_interval, widen_empty
 
 BATCH_SIZE = 8
 OBJECT_TASKS = ("detection", "instance")
@@ -30,10 +31,11 @@ MOST_NAMES = 10  # categories that a message names
 
 
 class AccuracyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over the pictures gives; `images` of them were judged."""
+    """What one pass over the pictures gives; `images` of them were judged; no resamples of fewer than two."""
 
     images: int
     accuracy: Accuracy
+    resamples: Resamples | None
     worst: WorstPictures
     notes: list[str]
 
@@ -120,17 +122,18 @@ def measure_accuracy(
         done = evaluator.images + known.left_out
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
     notes += note_left_out(known.left_out, labelled, version)
-    accuracy = _describe_accuracy(evaluator, curves, categories, threshold, seed)
+    resamples = resample_metrics(evaluator, seed)
+    accuracy = _describe_accuracy(evaluator, resamples, curves, categories, threshold)
     if task in DECISION_THRESHOLDS:
         accuracy = msgspec.structs.replace(accuracy, shown_threshold=told)
-    return AccuracyResult(images=evaluator.images, accuracy=accuracy, worst=worst, notes=notes)
+    return AccuracyResult(images=evaluator.images, accuracy=accuracy, resamples=resamples, worst=worst, notes=notes)
 
 
 def _describe_accuracy(
-    evaluator: Evaluator, curves: CurveBuilder, categories: Categories, threshold: float, seed: int
+    evaluator: Evaluator, resamples: Resamples | None, curves: CurveBuilder, categories: Categories, threshold: float
 ) -> Accuracy:
     metrics = evaluator.compute()
-    low, high = compute_interval(evaluator, evaluator.images, seed)
+    low, high = compute_interval(metrics, resamples)
     confusion, names = trim_confusion(metrics.confusion, categories)
     return Accuracy(
         primary_name=metrics.primary_name,
@@ -171,17 +174,37 @@ def trim_confusion(confusion: list[list[int]] | None, categories: Categories) ->
     return confusion, (*categories, BACKGROUND)[: len(confusion)]
 
 
-def compute_interval(evaluator: Evaluator, images: int, seed: int) -> tuple[float | None, float | None]:
-    """95 % interval of the primary metric over resamples of the pictures; None twice for fewer than two pictures."""
-    if images < 2:
+def resample_metrics(evaluator: Evaluator, seed: int) -> Resamples | None:
+    """The metrics on resamples of the pictures, drawn with `seed`; None for fewer than two pictures."""
+    if evaluator.images < 2:
+        return None
+    resamples = max(MIN_RESAMPLES, min(RESAMPLES, RESAMPLED_PICTURES // evaluator.images))
+    weights = draw_weights(evaluator.images, resamples, seed)
+    found = evaluator.resample_all(weights)
+    return Resamples(
+        draws=name_draws(weights),
+        images=evaluator.images,
+        categories=evaluator.category_names,
+        pictures=tuple(evaluator.count_pictures().tolist()),
+        found=found,
+    )
+
+
+def compute_interval(metrics: TaskMetrics, resamples: Resamples | None) -> tuple[float | None, float | None]:
+    """95 % interval of the primary metric; None twice without resamples, or where none of them holds anything to judge."""
+    if resamples is None:
         return None, None
-    resamples = max(MIN_RESAMPLES, min(RESAMPLES, RESAMPLED_PICTURES // images))
-    primary = evaluator.resample(draw_weights(images, resamples, seed)).primary
+    found = resamples.found
+    if metrics.primary_name in found.right and found.labels is not None:
+        interval = proportion_interval(found.right[metrics.primary_name][found.labels >= 0])
+        return (interval.low, interval.high) if (found.labels >= 0).any() else (None, None)
+    primary = found.values[metrics.primary_name]
     usable = primary[~np.isnan(primary)]
     if not len(usable):
         return None, None
     low, high = np.percentile(usable, [2.5, 97.5])
-    return float(low), float(high)
+    interval = widen_empty(Interval(metrics.primary, float(low), float(high)), metrics.images, 0.0)
+    return interval.low, interval.high
 
 
 def _pick_truth(task: Task, item: Item) -> list[Annotation]:

@@ -2,8 +2,8 @@
 
 Accuracies compare only on the same pictures; speeds only on the same machine, those of a remote subject at the same server.
 Where that does not hold the numbers still stand side by side, but without difference and ratio. A difference counts as better
-or worse only where chance does not explain it, as far as the Reports tell: by the 95 % interval of their primary metric, and by
-the repeats of a throughput. Of other accuracies they tell nothing.
+or worse only where chance does not explain it, as far as the Reports tell: of an accuracy where its paired 95 % interval leaves
+out 0 (`resamples`), of a throughput by its repeats. What has no interval says why.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,19 @@ from typing import Any, Literal
 import msgspec
 
 from sightline.bench.records import COUNT_METRIC, ReportContent, ThroughputPoint
+from sightline.bench.resamples import METHOD, UNCHANGED, Change, Resamples, find_change
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 Interval = tuple[float, float]
 HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
 THRESHOLD_METRIC = "best_confidence"  # stands among the metrics, but more of it is not better
 BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
+NO_PAIRS: dict[Group, str] = {  # of speeds, between two Reports
+    "latency": "the two were timed one after the other, and how the machine drifted between them is not known",
+    "throughput": "the repeats, in brackets, stand for it",
+    "memory": "measured once",
+    "energy": "measured once",
+}
 
 
 class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +34,8 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
         better: which direction is better.
         a_interval, b_interval: (lowest, highest) that chance explains; None where the Report does not tell.
         difference, ratio: b - a and b / a; None where comparing would mislead or a is 0.
+        difference_interval: of an accuracy the paired 95 % interval of `difference`; None where there is none.
+        no_interval: why there is none, in words: "unchanged" where no resample of the pictures changes anything.
     """
 
     group: Group
@@ -39,6 +48,8 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None
     a_interval: Interval | None = None
     b_interval: Interval | None = None
+    difference_interval: Interval | None = None
+    no_interval: str = ""
 
     @property
     def verdict(self) -> Literal["better", "worse", "unclear", "same", "unknown"]:
@@ -47,7 +58,10 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
             return "unknown"
         if self.difference == 0:
             return "same"
-        if self.a_interval is None or self.b_interval is None:
+        if self.difference_interval is not None:
+            if _is_inside(0.0, self.difference_interval):
+                return "unclear"
+        elif self.a_interval is None or self.b_interval is None:
             if self.group == "accuracy":
                 return "unclear"
         elif _is_inside(self.b, self.a_interval) or _is_inside(self.a, self.b_interval):
@@ -62,6 +76,7 @@ class ReportComparison(msgspec.Struct, frozen=True, kw_only=True):
         a, b: name and kind of what each measured.
         same_pictures, same_host: what decides whether accuracies and speeds may be compared; a server is a host of its own.
         warnings: what differs or disturbs, one sentence each.
+        method: how the intervals of the differences were found.
     """
 
     a: str
@@ -70,10 +85,29 @@ class ReportComparison(msgspec.Struct, frozen=True, kw_only=True):
     same_host: bool
     warnings: tuple[str, ...]
     numbers: tuple[ComparedNumber, ...]
+    method: str = METHOD
+
+    def count_intervals(self) -> int:
+        """How many differences have an interval: by chance alone one of twenty of them leaves out 0."""
+        return sum(number.difference_interval is not None for number in self.numbers)
+
+    def group_reasons(self) -> dict[str, list[str]]:
+        """Why numbers have no interval, those that are compared and not just unchanged: reason -> their names."""
+        groups: dict[str, list[str]] = {}
+        for number in self.numbers:
+            if number.no_interval not in ("", UNCHANGED) and number.difference is not None:
+                named = number.name if number.group == "accuracy" else number.group
+                groups.setdefault(number.no_interval, []).append(named)
+        return {reason: list(dict.fromkeys(names)) for reason, names in groups.items()}
 
 
-def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
-    """Compare two Reports. Numbers that only one holds have None on the other side."""
+def compare_reports(
+    a: ReportContent, b: ReportContent, resamples: tuple[Resamples | None, Resamples | None] = (None, None)
+) -> ReportComparison:
+    """Compare two Reports. Numbers that only one holds have None on the other side.
+
+    Args: resamples: of both, as `read_resamples` finds them: without them accuracies have no interval of their difference.
+    """
     same_pictures = _picture_key(a) == _picture_key(b)
     same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
@@ -85,6 +119,7 @@ def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
         )
         for key in dict.fromkeys((*left, *right))
     ]
+    of_categories = _list_category_metrics(a) | _list_category_metrics(b)
     names = [_name_subject(content) for content in (a, b)]
     if names[0] == names[1]:
         names = [f"{_name_subject(content)}, {content.created_at}" for content in (a, b)]
@@ -94,8 +129,32 @@ def compare_reports(a: ReportContent, b: ReportContent) -> ReportComparison:
         same_pictures=same_pictures,
         same_host=same_host,
         warnings=tuple(_find_warnings(a, b)),
-        numbers=tuple(numbers),
+        numbers=tuple(_add_interval(number, of_categories.get(number.name), resamples) for number in numbers),
     )
+
+
+def _list_category_metrics(content: ReportContent) -> dict[str, tuple[str, str]]:
+    """The metric and the category that the name of a number stands for."""
+    rows = content.accuracy.per_category.items()
+    return {_name_category_metric(category, metric): (metric, category) for category, row in rows for metric in row}
+
+
+def _name_category_metric(category: str, metric: str) -> str:
+    return f"{category}: {metric}"
+
+
+def _add_interval(
+    number: ComparedNumber, of_category: tuple[str, str] | None, resamples: tuple[Resamples | None, Resamples | None]
+) -> ComparedNumber:
+    """How sure a difference is, or why that is not told. Args: of_category: metric and category, where it is one's."""
+    if number.difference is None:
+        change = Change(None, "not compared")
+    elif number.group != "accuracy":
+        change = Change(None, NO_PAIRS[number.group])
+    else:
+        metric, category = of_category or (number.name, None)
+        change = find_change(*resamples, metric, category, number.difference)
+    return msgspec.structs.replace(number, difference_interval=change.interval, no_interval=change.reason)
 
 
 _Key = tuple[Group, str, str, Literal["higher", "lower"]]
@@ -128,7 +187,7 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
         for name, value in metrics.items():
             if name == COUNT_METRIC:
                 continue
-            numbers["accuracy", f"{category}: {name}", "", "higher"] = value
+            numbers["accuracy", _name_category_metric(category, name), "", "higher"] = value
     for result in content.latency:
         label = f"{result.stage.replace('_', ' ')}, batch {result.batch_size}"
         for quantile in ("p50", "p90", "p99"):

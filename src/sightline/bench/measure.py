@@ -143,7 +143,7 @@ def measure_predictor(
         notes=(*judged.notes, *speed.notes, *_note_remote(subject)),
     )
     on_progress(ProgressEvent(stage="report", progress=1.0))
-    return save_report(content, out, lambda target: judged.worst.draw(version, target))
+    return save_report(content, out, lambda target: judged.worst.draw(version, target), judged.resamples)
 
 
 def _refuse_existing(out: Path | Workspace) -> None:

@@ -13,7 +13,7 @@ from sightline.bench.comparing import ReportComparison
 from sightline.bench.plots import CELL_TEXT_LIMIT, Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.subjects import BACKGROUND
-from sightline.bench.tables import describe_interval, describe_resources
+from sightline.bench.tables import describe_interval, describe_resources, explain_intervals, format_interval
 from sightline.core.folders import write_file_atomic
 from sightline.core.percent import format_percent
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
@@ -62,7 +62,11 @@ def render_comparison(comparison: ReportComparison, a: ReportContent, b: ReportC
     """The page of two Reports side by side."""
     groups = dict.fromkeys(number.group for number in comparison.numbers)
     by_group = {group: [number for number in comparison.numbers if number.group == group] for group in groups}
-    return load_templates().get_template("comparison.html").render(comparison=comparison, a=a, b=b, groups=by_group)
+    return (
+        load_templates()
+        .get_template("comparison.html")
+        .render(comparison=comparison, a=a, b=b, groups=by_group, explanations=explain_intervals(comparison))
+    )
 
 
 def write_page(folder: Path, stem: str, content: msgspec.Struct, plots: Sequence[Plot], page: str) -> None:
@@ -99,5 +103,6 @@ def load_templates() -> Environment:
         "megabytes": format_megabytes,
         "metric": format_metric,
         "percent": format_percent,
+        "interval": format_interval,
     }
     return environment

@@ -75,8 +75,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         primary_name, primary: the one number of this task, higher is better.
-        primary_low, primary_high: its 95 % interval over resamples of the pictures (percentile bootstrap, Efron 1979); None for
-            fewer than two pictures.
+        primary_low, primary_high: its 95 % interval: of top1 Wilson's, of all others over resamples of the pictures (percentile
+            bootstrap, Efron 1979), widened by the rule of three where no resample differs; None for fewer than two pictures.
         values: every metric by name.
         per_category: metrics of each category by name.
         confusion: rows truth, columns predicted, named by `confusion_names`; None where the task has none.

@@ -1,6 +1,8 @@
-"""Reports on disk: a folder of `manifest.json`, `report.json`, `report.html` and plots; an incomplete Report is not saved.
+"""Reports on disk: a folder of `manifest.json`, `report.json`, `report.html`, plots and `resamples.npz`; none is saved without
+what others need to repeat it.
 
-Everything shown (terminal table, HTML, plots) is made from `ReportContent` alone, so a Report read back shows the same.
+Everything shown (terminal table, HTML, plots) is made from `ReportContent` alone, so a Report read back shows the same; the
+resamples only tell how sure the difference to another Report is.
 """
 
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import msgspec
 from sightline.bench.pages import render_report, write_page
 from sightline.bench.plots import draw_plots
 from sightline.bench.records import Mistake, ReportContent
+from sightline.bench.resamples import RESAMPLES_NAME, Resamples, write_resamples
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     hash_files,
@@ -71,6 +74,7 @@ def save_report(
     content: ReportContent,
     out: Path | Workspace,
     draw_mistakes: Callable[[Path], tuple[Mistake, ...]] = lambda folder: (),
+    resamples: Resamples | None = None,
 ) -> Report:
     """Write a Report's folder whole or not at all.
 
@@ -78,6 +82,7 @@ def save_report(
         content: what was measured; its `mistakes` are replaced by those drawn.
         out: the folder the Report becomes, or a Workspace: then it is shelved under its name and id.
         draw_mistakes: writes pictures into the folder it is given and describes them.
+        resamples: of its accuracy, to compare it with another.
 
     Raises: InvalidInput when host, versions, seed, precision, batch size or dataset version are missing; Conflict when the
         folder exists.
@@ -93,6 +98,8 @@ def save_report(
     target = shelf / f".new-{content.created_at.replace(':', '')}" if isinstance(out, Workspace) else out
     with new_folder(target) as folder:
         content = msgspec.structs.replace(content, mistakes=draw_mistakes(folder))
+        if resamples is not None:
+            write_resamples(folder / RESAMPLES_NAME, resamples)
         plots = draw_plots(content)
         write_page(folder, "report", content, plots, render_report(content, plots, folder))
         manifest = ReportManifest(

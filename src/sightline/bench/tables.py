@@ -7,11 +7,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sightline.bench.accuracy import list_few
 from sightline.bench.comparing import ComparedNumber, ReportComparison
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
+from sightline.bench.resamples import UNCHANGED
 from sightline.core.fitting_table import FittingTable
 
 MAX_CATEGORIES = 20
+MANY_INTERVALS = 20  # of which one leaves out 0 by chance
 VERDICT_STYLES = {"better": "green", "worse": "red", "unclear": "", "same": "dim", "unknown": "dim"}
 
 
@@ -33,7 +36,7 @@ def build_report_table(content: ReportContent) -> RenderableType:
 
 def build_comparison_table(comparison: ReportComparison) -> RenderableType:
     """Two Reports side by side."""
-    table = make_table(None, ("", "a", "b", "b - a", "b / a"))
+    table = make_table(None, ("", "a", "b", "b - a", "95 %", "b / a"))
     group = ""
     for number in comparison.numbers:
         if number.group != group:
@@ -43,7 +46,7 @@ def build_comparison_table(comparison: ReportComparison) -> RenderableType:
         table.add_row(*_format_row(number))
     warnings = [Text(f"careful: {warning}", style="yellow") for warning in comparison.warnings]
     sides = [Text(f"a: {comparison.a}", style="bold"), Text(f"b: {comparison.b}", style="bold")]
-    return Group(*sides, table, *_list_intervals(comparison), *warnings)
+    return Group(*sides, table, *_list_intervals(comparison), *map(Text, explain_intervals(comparison)), *warnings)
 
 
 def describe_subject_line(content: ReportContent) -> str:
@@ -85,6 +88,24 @@ def describe_resources(content: ReportContent) -> list[str]:
     other = "" if load.other_cores is None else f"; other programs kept {load.other_cores:.1f} cores busy"
     lines.append(f"load average {load.average_before:.1f} before, {load.average_after:.1f} after{other}")
     return lines
+
+
+def explain_intervals(comparison: ReportComparison) -> list[str]:
+    """What the intervals of the differences are, and what has none and why; one sentence each."""
+    lines = []
+    if count := comparison.count_intervals():
+        chance = f", of {count} about {round(count / 20)} by chance alone" if count >= MANY_INTERVALS else ""
+        lines.append(f"95 %: interval of b - a ({comparison.method}); what it leaves out chance hardly explains{chance}")
+    lines += [f"no interval of {list_few(names)}: {reason}" for reason, names in comparison.group_reasons().items()]
+    return lines
+
+
+def format_interval(number: ComparedNumber) -> str:
+    """The interval of a difference, or "unchanged"; a dash where `explain_intervals` tells why there is none."""
+    if number.difference_interval is not None:
+        low, high = number.difference_interval
+        return f"{low:+.4f} to {high:+.4f}"
+    return UNCHANGED if number.no_interval == UNCHANGED else "–"
 
 
 def make_table(title: str | None, headings: Sequence[str]) -> Table:
@@ -174,5 +195,6 @@ def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
         show(number.a, f".{digits}f"),
         show(number.b, f".{digits}f"),
         Text(show(number.difference, f"+.{digits}f"), style=style),
+        Text(format_interval(number), style=style),
         Text(show(number.ratio, ".3f"), style=style),
     )

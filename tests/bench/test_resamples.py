@@ -1,0 +1,104 @@
+"""What Reports keep to be compared: as it was written, and with the intervals of slow loops over repeated pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline.bench.accuracy import resample_metrics
+from sightline.bench.resamples import Resamples, find_change, name_draws, read_resamples, write_resamples
+from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
+from sightline.core.manifests import Task
+from sightline.metrics.evaluator import Evaluator, make_evaluator
+from sightline.metrics.intervals import draw_weights
+
+NAMES = "abcdef"
+
+
+def judge(task: Task, truth: Sequence[str], answers: Sequence[str], times: Sequence[int] | None = None) -> Evaluator:
+    """Args: truth, answers: of each picture, a letter a category; times: how often a picture counts, by default once."""
+    evaluator = make_evaluator(task, Categories(NAMES))
+    for true, said, often in zip(truth, answers, times or [1] * len(truth), strict=True):
+        for _ in range(often):
+            evaluator.add(
+                [Annotation(category=name) for name in true],
+                [Annotation(category=name, confidence=0.9) for name in said],
+                10,
+                10,
+            )
+    return evaluator
+
+
+def keep(task: Task, truth: Sequence[str], answers: Sequence[str], folder: Path, seed: int = 0) -> Resamples:
+    """Written and read back, as a Report's are."""
+    resamples = resample_metrics(judge(task, truth, answers), seed)
+    assert resamples is not None
+    folder.mkdir()
+    write_resamples(folder / "resamples.npz", resamples)
+    found = read_resamples(folder)
+    assert found is not None
+    assert (found.draws, found.categories, list(found.found.values)) == (
+        resamples.draws,
+        resamples.categories,
+        list(resamples.found.values),
+    )
+    for name, table in resamples.found.per_category.items():
+        np.testing.assert_allclose(found.found.per_category[name], table, rtol=1e-6)
+    return found
+
+
+def test_the_interval_of_each_metric_is_that_of_counting_every_resample_anew(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    truth = ["".join(rng.choice(list("abc"), rng.integers(0, 3), replace=False)) for _ in range(12)]
+    before, after = (["".join(rng.choice(list("abcd"), rng.integers(0, 3), replace=False)) for _ in truth] for _ in range(2))
+    first, second = (keep("multilabel", truth, side, tmp_path / name) for side, name in ((before, "a"), (after, "b")))
+    once = [judge("multilabel", truth, side).compute() for side in (before, after)]
+    drawn = [
+        [judge("multilabel", truth, side, row).compute() for side in (before, after)]
+        for row in draw_weights(12, 1000, 0).tolist()
+    ]
+    for metric in ("f1", "micro_f1", "map"):
+        changes = [two.values[metric] - one.values[metric] for one, two in drawn]
+        change = find_change(first, second, metric, None, once[1].values[metric] - once[0].values[metric])
+        assert change.interval == pytest.approx(tuple(np.percentile(changes, [2.5, 97.5])), abs=1e-6)
+        assert change.reason == ""
+    rows = [(one.per_category["a"], two.per_category["a"]) for one, two in drawn]
+    changes = [two["ap"] - one["ap"] for one, two in rows if one["truth"]]
+    change = find_change(first, second, "ap", "a", 0.5)
+    assert change.interval == pytest.approx(tuple(np.percentile(changes, [2.5, 97.5])), abs=1e-6)
+
+
+def test_of_a_classifier_matched_pairs_tell_whatever_the_seeds(tmp_path: Path) -> None:
+    truth = ["a"] * 20 + ["b"] * 20 + [""] * 5
+    first = keep("classification", truth, ["a"] * 20 + ["b"] * 25, tmp_path / "a")
+    second = keep("classification", truth, ["a"] * 18 + ["f"] * 2 + ["b"] * 18 + ["a"] * 7, tmp_path / "b", seed=5)
+    p_gained, p_lost = 1 / 42, 5 / 42  # one more gained (0 + 1) and lost (4 + 1) of 40 + 2, by hand
+    half = 1.959964 * ((p_gained + p_lost - (p_gained - p_lost) ** 2) / 42) ** 0.5
+    ends = (p_gained - p_lost - half, p_gained - p_lost + half)
+    for metric in ("top1", "top5"):
+        assert find_change(first, second, metric, None, -0.1).interval == pytest.approx(ends, abs=1e-6)
+    half = 1.959964 * ((1 / 22 + 3 / 22 - (2 / 22) ** 2) / 22) ** 0.5
+    assert find_change(first, second, "recall", "a", -0.1).interval == pytest.approx((-2 / 22 - half, -2 / 22 + half), abs=1e-6)
+    change = find_change(first, second, "macro_f1", None, -0.1)
+    assert (change.interval, change.reason[:44]) == (None, "the Reports drew their resamples with differ")
+
+
+def test_what_has_no_interval_says_why(tmp_path: Path) -> None:
+    truth = ["a"] * 9 + ["b"]
+    first = keep("multilabel", truth, truth, tmp_path / "a")
+    second = keep("multilabel", truth, ["a"] * 9 + [""], tmp_path / "b")
+    assert find_change(first, first, "f1", None, 0.0) == (None, "unchanged")
+    assert find_change(first, second, "f1", "a", 0.0) == (None, "unchanged")
+    assert find_change(first, second, "f1", "b", -1.0) == ((-1.0, 0.0), "")  # lost in its only picture
+    assert find_change(first, second, "map_small", None, 0.1).reason.startswith("it would need a look at the pictures")
+    assert "keeps no resamples" in find_change(first, None, "f1", None, 0.1).reason
+    assert resample_metrics(judge("multilabel", ["a"], ["a"]), 0) is None
+    assert read_resamples(tmp_path) is None
+
+
+def test_other_draws_have_other_names() -> None:
+    names = {name_draws(draw_weights(*drawn)) for drawn in ((9, 100, 0), (9, 100, 1), (9, 99, 0), (10, 90, 0))}
+    assert len(names) == 4
+    assert name_draws(draw_weights(9, 100, 0)) in names
