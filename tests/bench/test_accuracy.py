@@ -101,6 +101,32 @@ def test_a_label_of_the_whole_picture_is_no_object(squares_version: DatasetVersi
     assert [mistake.caption for mistake in mistakes] == ["1 missed, 0 wrong, 1 right"] * 2
 
 
+def test_a_picture_without_a_label_judges_no_classifier(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    """Of six pictures four have a label, three of them "red": top-1 is 3 / 4, with Wilson's interval of 4."""
+    writer = VersionWriter(tmp_path / "sorted", "sorted", squares_version.categories, squares_version.blobs)
+    for place, item in enumerate(squares_version.items()):
+        label = Annotation(category="red" if place < 3 else "blue")
+        writer.add(msgspec.structs.replace(item, annotations=(label,) if item.annotations else ()))
+    version = writer.close()
+
+    class Sorter(ColourDetector):
+        task = "classification"
+
+        def predict(self, images: Sequence[np.ndarray], confidence_threshold: float | None = None) -> list[list[Annotation]]:
+            return [[Annotation(category="red", confidence=0.9, origin="model")] for _ in images]
+
+    result = judge(Sorter(), version, None)
+    assert (result.images, result.accuracy.primary) == (4, 0.75)
+    assert result.notes == ["2 pictures carry no label, so they judge nothing"]
+    assert (result.accuracy.primary_low, result.accuracy.primary_high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+
+
+def test_an_accuracy_of_nothing_true_is_said_to_say_nothing(squares_version: DatasetVersion) -> None:
+    result = judge(ColourDetector(), squares_version, "new")  # two pictures without annotations
+    assert (result.images, result.accuracy.primary, result.accuracy.primary_low) == (2, 0.0, None)
+    assert result.notes == ["there is nothing true on these pictures, so map is 0 and says nothing"]
+
+
 def test_items_drawn_with_a_seed_are_the_same_each_time_and_in_file_order(squares_version: DatasetVersion) -> None:
     def names(seed: int) -> list[str]:
         return [item.file_name for item in choose_items(squares_version, None, 3, seed)]

@@ -9,7 +9,7 @@ import numpy as np
 from sightline.bench.batching import iterate_batches
 from sightline.bench.matching import CurveBuilder, match_objects
 from sightline.bench.mistakes import WorstPictures
-from sightline.bench.records import Accuracy
+from sightline.bench.records import COUNT_METRIC, Accuracy
 from sightline.bench.resamples import Resamples, name_draws
 from sightline.bench.subjects import BACKGROUND, Subject, list_answers, predict_pictures, read_pictures, read_task
 from sightline.core.annotations import Annotation
@@ -122,11 +122,13 @@ def measure_accuracy(
         done = evaluator.images + known.left_out
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
     notes += note_left_out(known.left_out, labelled, version)
+    images = labelled if _needs_labels(task, version) else evaluator.images
     resamples = resample_metrics(evaluator, seed)
     accuracy = _describe_accuracy(evaluator, resamples, curves, categories, threshold)
+    notes += note_unjudged(evaluator.images - images, accuracy)
     if task in DECISION_THRESHOLDS:
         accuracy = msgspec.structs.replace(accuracy, shown_threshold=told)
-    return AccuracyResult(images=evaluator.images, accuracy=accuracy, resamples=resamples, worst=worst, notes=notes)
+    return AccuracyResult(images=images, accuracy=accuracy, resamples=resamples, worst=worst, notes=notes)
 
 
 def _describe_accuracy(
@@ -162,6 +164,19 @@ def note_left_out(left_out: int, labelled: int, version: DatasetVersion) -> list
             "looked at; label some, or measure on an earlier version, NAME@ID"
         )
     return [f"{left_out} pictures were left out: no person looked at them to label them"] if left_out else []
+
+
+def note_unjudged(unlabelled: int, accuracy: Accuracy) -> list[str]:
+    """What to say of pictures that no label judges, and of truth that holds nothing. Args: unlabelled: so many of them."""
+    notes = [f"{unlabelled} pictures carry no label, so they judge nothing"] if unlabelled else []
+    if not any(row[COUNT_METRIC] for row in accuracy.per_category.values()):
+        notes.append(f"there is nothing true on these pictures, so {accuracy.primary_name} is 0 and says nothing")
+    return notes
+
+
+def _needs_labels(task: Task, version: DatasetVersion) -> bool:
+    """Whether a picture without annotations judges nothing; elsewhere it is one on which there is nothing."""
+    return task == "classification" or (task == "semantic" and version.manifest.unlabelled_pixels == "ignore")
 
 
 def trim_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[list[list[int]] | None, tuple[str, ...]]:

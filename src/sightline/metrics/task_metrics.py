@@ -30,7 +30,7 @@ class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):
             for a category without truth is left out, never guessed.
         confusion: counts, rows truth, columns predicted, in the order of the categories; a last row and column, when there
             is one more, stands for "nothing there" (background). None when the task has none.
-        images: how many pictures were judged.
+        images: how many pictures were added, those without a label that a task needs among them.
     """
 
     primary_name: str
