@@ -222,6 +222,12 @@ def test_answers_that_all_stayed_leave_room_as_labels_that_did() -> None:
     assert (found.evidence, found.low, found.change, found.high) == ("answers", pytest.approx(-0.3), 0.0, 0.0)
 
 
+def test_pictures_whose_pixels_do_not_count_give_no_evidence() -> None:
+    """The rule of three of the 12 that carry a mask."""
+    kept = compare("semantic", ["a"] * 12 + [""] * 40, ["a"] * 52, ["a"] * 52, "ignore")
+    assert (kept.images, kept.low, kept.high) == (12, -0.25, 0.25)
+
+
 @pytest.mark.parametrize(("images", "reach"), [(12, 0.25), (2, 1.0)])
 def test_pictures_without_a_change_exclude_only_changes_in_three_of_them(images: int, reach: float) -> None:
     kept = compare("multilabel", ["a"] * images, ["a"] * images, ["a"] * images)

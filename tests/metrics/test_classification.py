@@ -53,6 +53,7 @@ def test_resamples_of_top_5_by_hand():
     assert found.values["top5"].tolist() == pytest.approx([2 / 3, 2 / 3, np.nan], nan_ok=True)
     assert found.right["top5"].tolist() == [True, True, False, False]
     assert found.labels.tolist() == [0, 4, 5, -1]
+    assert (evaluator.images, evaluator.judged) == (4, 3)
 
 
 def test_a_picture_without_an_answer_is_wrong_and_has_a_column():

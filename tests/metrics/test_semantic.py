@@ -78,6 +78,11 @@ def test_nothing_added_gives_zero():
     assert judge([([[9, 9]], [[0, 0]])], "ignore").compute().primary == 0.0
 
 
+def test_a_picture_without_a_pixel_that_counts_judges_nothing():
+    pairs = [(TRUTH, PREDICTED), ([[9, 9]], [[0, 0]])]
+    assert [judge(pairs, unlabelled).judged for unlabelled in ("background", "ignore")] == [2, 1]
+
+
 def test_unknown_names_are_refused():
     evaluator = SemanticEvaluator(NAMES)
     with pytest.raises(NotFound, match="'zebra'"):

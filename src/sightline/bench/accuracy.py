@@ -122,13 +122,12 @@ def measure_accuracy(
         done = evaluator.images + known.left_out
         on_progress(ProgressEvent(stage="accuracy", progress=min(1.0, done / total), metrics={"images": evaluator.images}))
     notes += note_left_out(known.left_out, labelled, version)
-    images = labelled if _needs_labels(task, version) else evaluator.images
     resamples = resample_metrics(evaluator, seed)
     accuracy = _describe_accuracy(evaluator, resamples, curves, categories, threshold)
-    notes += note_unjudged(evaluator.images - images, accuracy)
+    notes += note_unjudged(evaluator.images - evaluator.judged, accuracy)
     if task in DECISION_THRESHOLDS:
         accuracy = msgspec.structs.replace(accuracy, shown_threshold=told)
-    return AccuracyResult(images=images, accuracy=accuracy, resamples=resamples, worst=worst, notes=notes)
+    return AccuracyResult(images=evaluator.judged, accuracy=accuracy, resamples=resamples, worst=worst, notes=notes)
 
 
 def _describe_accuracy(
@@ -174,11 +173,6 @@ def note_unjudged(unlabelled: int, accuracy: Accuracy) -> list[str]:
     return notes
 
 
-def _needs_labels(task: Task, version: DatasetVersion) -> bool:
-    """Whether a picture without annotations judges nothing; elsewhere it is one on which there is nothing."""
-    return task == "classification" or (task == "semantic" and version.manifest.unlabelled_pixels == "ignore")
-
-
 def trim_confusion(confusion: list[list[int]] | None, categories: Categories) -> tuple[list[list[int]] | None, tuple[str, ...]]:
     """The confusion matrix and the names of its rows; a background beside the categories goes when nothing is in it."""
     if confusion is None:
@@ -198,7 +192,7 @@ def resample_metrics(evaluator: Evaluator, seed: int) -> Resamples | None:
     found = evaluator.resample_all(weights)
     return Resamples(
         draws=name_draws(weights),
-        images=evaluator.images,
+        images=evaluator.judged,
         categories=evaluator.category_names,
         pictures=tuple(evaluator.count_pictures().tolist()),
         found=found,
@@ -218,7 +212,7 @@ def compute_interval(metrics: TaskMetrics, resamples: Resamples | None) -> tuple
     if not len(usable):
         return None, None
     low, high = np.percentile(usable, [2.5, 97.5])
-    interval = widen_empty(Interval(metrics.primary, float(low), float(high)), metrics.images, 0.0)
+    interval = widen_empty(Interval(metrics.primary, float(low), float(high)), resamples.images, 0.0)
     return interval.low, interval.high
 
 

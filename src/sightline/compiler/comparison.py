@@ -25,7 +25,6 @@ from sightline.data.items import Item
 from sightline.data.truth import find_truth
 from sightline.data.versions import DatasetVersion
 from sightline.metrics.agreement import Agreement, compare_predictions
-from sightline.metrics.classification import ClassificationEvaluator
 from sightline.metrics.comparison import RESAMPLES, compare_evaluators, compare_shown
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, Evaluator, make_evaluator
@@ -108,7 +107,7 @@ class CompiledComparison(msgspec.Struct, frozen=True, kw_only=True):
         evidence: what was compared: "labels", or "answers" or "tensors" of FP32 where no labels are.
         metric: the task's primary metric, or what takes its place without labels.
         category_metric: what `per_category` holds.
-        images: pictures judged; in a classification those without a true label are not.
+        images: pictures judged; those without a label that the task needs are not.
         baseline, candidate: the metric, FP32 and compiled, 0..1.
         change, low, high: candidate - baseline with its 95 % paired interval.
         method: how the interval was found.
@@ -227,12 +226,12 @@ def compare_judged(
         return compare_answers(manifest, items, baseline, candidate, seed)
     found = compare_evaluators(baseline.evaluator, candidate.evaluator, seed=seed)
     agreement = find_agreement(manifest, items, baseline, candidate)
-    change = widen_empty(found.change, _count_judged(baseline.evaluator), -1.0)
+    change = widen_empty(found.change, baseline.evaluator.judged, -1.0)
     unlabelled = compare_unlabelled(manifest, items, baseline, candidate, seed)
     comparison = CompiledComparison(
         metric=found.metric,
         category_metric=CATEGORY_METRICS[manifest.task],
-        images=_count_judged(baseline.evaluator),
+        images=baseline.evaluator.judged,
         baseline=found.before,
         candidate=found.after,
         change=change.estimate,
@@ -402,10 +401,6 @@ def _make_unlabelled(evidence: Evidence, task: Task, images: int, change: Interv
         answers=agreement.shown,
         per_category=(),
     )
-
-
-def _count_judged(evaluator: Evaluator) -> int:
-    return int(evaluator.labelled().sum()) if isinstance(evaluator, ClassificationEvaluator) else evaluator.images
 
 
 def _compare_categories(baseline: Evaluator, candidate: Evaluator, changes: dict[str, Interval]) -> tuple[CategoryChange, ...]:

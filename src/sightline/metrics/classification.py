@@ -41,6 +41,11 @@ class ClassificationEvaluator:
         """How many pictures were added."""
         return len(self._truth)
 
+    @property
+    def judged(self) -> int:
+        """How many of them have a true label."""
+        return int(self.labelled().sum())
+
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
         """Judge one picture. Raises: InvalidInput when it has several true categories; NotFound for an unknown one."""
         names = {annotation.category for annotation in truth}

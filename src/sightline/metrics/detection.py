@@ -71,6 +71,11 @@ class DetectionEvaluator:
         """How many pictures were added."""
         return len(self._sizes)
 
+    @property
+    def judged(self) -> int:
+        """All of them: a picture without annotations is one on which there is nothing."""
+        return self.images
+
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
         """Judge one picture.
 

@@ -42,6 +42,11 @@ class MultilabelEvaluator:
         """How many pictures were added."""
         return len(self._truth)
 
+    @property
+    def judged(self) -> int:
+        """All of them: a picture without annotations is one on which there is nothing."""
+        return self.images
+
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
         """Judge one picture. Raises: NotFound for an unknown category."""
         labels = np.zeros(len(self.categories), bool)

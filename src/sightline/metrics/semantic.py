@@ -49,6 +49,11 @@ class SemanticEvaluator:
         """How many pictures were added."""
         return len(self._parts)
 
+    @property
+    def judged(self) -> int:
+        """How many of them have a pixel that counts."""
+        return sum(bool(part[1].any()) for part in self._parts)
+
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
         """Judge one picture. Raises: NotFound for an unknown category; InvalidInput for a mask of another size."""
         rest = self._classes if self.ignores else self._background

@@ -96,6 +96,10 @@ class Evaluator(Protocol):
     def images(self) -> int:
         """How many pictures were added: N."""
 
+    @property
+    def judged(self) -> int:
+        """How many of them the truth judges: not those without a label, where a label is needed."""
+
     def count_pictures(self) -> Weights:
         """`(C,)` in the truth of how many pictures each category occurs."""
 
