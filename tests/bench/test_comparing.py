@@ -7,6 +7,7 @@ import pytest
 from sightline.bench.comparing import ComparedNumber, ReportComparison, compare_reports
 from sightline.bench.records import DatasetFacts, LoadResult, ReportContent
 from sightline.bench.resamples import Resamples
+from sightline.bench.timing import compute_spread
 from sightline.metrics.task_metrics import ResampledMetrics
 
 MakeContent = Callable[..., ReportContent]
@@ -164,7 +165,11 @@ def test_what_has_no_interval_is_told_with_the_reason(make_content: MakeContent)
     reasons = {names[0]: (reason, names) for reason, names in comparison.group_reasons().items()}
     assert reasons["map"] == ("it would need a look at the pictures of its own for each resample", ["map"])
     assert reasons["map50"][1] == ["map50", "a: ap", "b: ap"] and "different seeds" in reasons["map50"][0]
-    assert {"latency", "throughput", "memory"} <= reasons.keys()
+    assert reasons["throughput"] == ("the range of its repeats stands for it", ["throughput"])
+    assert reasons["latency"] == (
+        "it was measured once",  # three calls are too few for fifths of them
+        ["latency", "CPU of latency", "CPU of throughput", "memory"],
+    )
     assert all((number.difference_interval is None) == bool(number.no_interval) for number in comparison.numbers)
     elsewhere = make_content(dataset=DatasetFacts(name="p", version="beef" * 16, split="test", images=10, images_in_split=10))
     number = find(compare_reports(make_content(), elsewhere, make_resamples([0.1, 0.2])), "accuracy", "map50")
@@ -181,6 +186,24 @@ def test_a_throughput_is_better_only_outside_the_repeats(
     )
     comparison = compare_reports(make_content(throughput=(slow,)), make_content(throughput=(fast,)))
     assert find(comparison, "throughput", "batch 1, 1 stream").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "verdict"),
+    [((3.0, 3.1, 3.0, 3.2, 3.1), "better"), ((4.0, 4.1, 5.2, 4.0, 4.1), "unclear"), ((6.1, 6.2, 6.3, 6.2, 6.2), "worse")],
+)
+def test_a_latency_is_better_only_outside_what_its_own_calls_differ_by(
+    milliseconds: tuple[float, ...], verdict: str, make_content: MakeContent
+) -> None:
+    """Ten calls each, two of each time; a's come in the order of a machine that slows down, from 4 to 6 ms."""
+    pair = []
+    for times in ((4.0, 4.5, 5.0, 5.5, 6.0), milliseconds):
+        samples = tuple(np.repeat(times, 2).tolist())
+        latency = msgspec.structs.replace(make_content().latency[0], ms=compute_spread(samples), samples_ms=samples)
+        pair.append(make_content(latency=(latency,)))
+    number = find(compare_reports(*pair), "latency", "end to end, batch 1: p50")
+    assert (number.a_interval, number.b_interval) == ((4.0, 6.0), (min(milliseconds), max(milliseconds)))
+    assert number.verdict == verdict
 
 
 def test_reports_of_one_thing_are_told_apart_by_their_time(make_content: MakeContent) -> None:

@@ -3,28 +3,29 @@
 Accuracies compare only on the same pictures; speeds only on the same machine, those of a remote subject at the same server.
 Where that does not hold the numbers still stand side by side, but without difference and ratio. A difference counts as better
 or worse only where chance does not explain it, as far as the Reports tell: of an accuracy where its paired 95 % interval leaves
-out 0 (`resamples`), of a throughput by its repeats. What has no interval says why.
+out 0 (`resamples`), of a latency by parts of its calls, of a throughput by its repeats. What has no interval says why.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
-from sightline.bench.records import COUNT_METRIC, ReportContent, ThroughputPoint
+from sightline.bench.records import COUNT_METRIC, LatencyResult, ReportContent, ThroughputPoint
 from sightline.bench.resamples import METHOD, UNCHANGED, Change, Resamples, find_change
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 Interval = tuple[float, float]
 HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
 THRESHOLD_METRIC = "best_confidence"  # stands among the metrics, but more of it is not better
+LATENCY_PARTS = 5  # of the calls, as they came: a percentile differs between them by chance, and as the machine drifts
 BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
-NO_PAIRS: dict[Group, str] = {  # of speeds, between two Reports
-    "latency": "the two were timed one after the other, and how the machine drifted between them is not known",
-    "throughput": "the repeats, in brackets, stand for it",
-    "memory": "measured once",
-    "energy": "measured once",
+NO_PAIRS = {  # of speeds, between two Reports
+    "latency": "the range over the fifths of its calls stands for it",
+    "throughput": "the range of its repeats stands for it",
 }
+MEASURED_ONCE = "it was measured once"
 
 
 class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +33,8 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         better: which direction is better.
-        a_interval, b_interval: (lowest, highest) that chance explains; None where the Report does not tell.
+        a_interval, b_interval: (lowest, highest) that chance explains; None where the Report does not tell. Of a latency those
+            of its percentile in each fifth of the calls, of a throughput those of its repeats.
         difference, ratio: b - a and b / a; None where comparing would mislead or a is 0.
         difference_interval: of an accuracy the paired 95 % interval of `difference`; None where there is none.
         no_interval: why there is none, in words: "unchanged" where no resample of the pictures changes anything.
@@ -96,7 +98,7 @@ class ReportComparison(msgspec.Struct, frozen=True, kw_only=True):
         groups: dict[str, list[str]] = {}
         for number in self.numbers:
             if number.no_interval not in ("", UNCHANGED) and number.difference is not None:
-                named = number.name if number.group == "accuracy" else number.group
+                named = number.name if number.group == "accuracy" else _name_kind(number)
                 groups.setdefault(number.no_interval, []).append(named)
         return {reason: list(dict.fromkeys(names)) for reason, names in groups.items()}
 
@@ -139,6 +141,11 @@ def _list_category_metrics(content: ReportContent) -> dict[str, tuple[str, str]]
     return {_name_category_metric(category, metric): (metric, category) for category, row in rows for metric in row}
 
 
+def _name_kind(number: ComparedNumber) -> str:
+    """`latency` or `CPU of latency`: of speeds, whose many points are alike."""
+    return f"CPU of {number.group}" if ": CPU" in number.name else number.group
+
+
 def _name_category_metric(category: str, metric: str) -> str:
     return f"{category}: {metric}"
 
@@ -150,7 +157,8 @@ def _add_interval(
     if number.difference is None:
         change = Change(None, "not compared")
     elif number.group != "accuracy":
-        change = Change(None, NO_PAIRS[number.group])
+        is_ranged = number.a_interval is not None and number.b_interval is not None
+        change = Change(None, NO_PAIRS[number.group] if is_ranged else MEASURED_ONCE)
     else:
         metric, category = of_category or (number.name, None)
         change = find_change(*resamples, metric, category, number.difference)
@@ -189,7 +197,7 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
                 continue
             numbers["accuracy", _name_category_metric(category, name), "", "higher"] = value
     for result in content.latency:
-        label = f"{result.stage.replace('_', ' ')}, batch {result.batch_size}"
+        label = _name_latency(result)
         for quantile in ("p50", "p90", "p99"):
             numbers["latency", f"{label}: {quantile}", "ms", "lower"] = getattr(result.ms, quantile)
         numbers["latency", f"{label}: CPU", "ms", "lower"] = result.cpu_ms
@@ -211,6 +219,12 @@ def _find_intervals(content: ReportContent) -> dict[tuple[Group, str], Interval]
     found: dict[tuple[Group, str], Interval] = {
         ("throughput", _name_point(point)): (min(point.repeats), max(point.repeats)) for point in content.throughput
     }
+    found |= {
+        ("latency", f"{_name_latency(result)}: p{percent}"): _find_range(result.samples_ms, percent)
+        for result in content.latency
+        if len(result.samples_ms) >= 2 * LATENCY_PARTS
+        for percent in (50, 90, 99)
+    }
     if accuracy.primary_low is not None and accuracy.primary_high is not None:
         found["accuracy", accuracy.primary_name] = accuracy.primary_low, accuracy.primary_high
     return found
@@ -218,6 +232,16 @@ def _find_intervals(content: ReportContent) -> dict[tuple[Group, str], Interval]
 
 def _is_inside(value: float | None, interval: Interval) -> bool:
     return value is not None and interval[0] <= value <= interval[1]
+
+
+def _find_range(samples_ms: Sequence[float], percent: int) -> Interval:
+    """The lowest and the highest of a percentile in parts of the calls, one part after the other."""
+    values = [float(np.percentile(part, percent)) for part in np.array_split(np.array(samples_ms), LATENCY_PARTS)]
+    return min(values), max(values)
+
+
+def _name_latency(result: LatencyResult) -> str:
+    return f"{result.stage.replace('_', ' ')}, batch {result.batch_size}"
 
 
 def _name_point(point: ThroughputPoint) -> str:
