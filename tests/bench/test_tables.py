@@ -93,6 +93,7 @@ def test_the_intervals_of_the_differences_stand_in_the_comparison_and_the_reason
         )
         for name, ends, reason in (
             *((f"{place}: ap", (0.05, 0.15), "") for place in range(40)),
+            ("tiny", (-0.00001, 0.00001), ""),
             ("map_small", None, "it needs more"),
             ("map_large", None, "it needs more"),
             ("rare: ap", None, "unchanged"),
@@ -103,7 +104,8 @@ def test_the_intervals_of_the_differences_stand_in_the_comparison_and_the_reason
     for text in (" ".join(render(build_comparison_table(comparison)).split()), page):
         assert "+0.0500 to +0.1500" in text
         assert "unchanged" in text
-        assert "of 40 about 2 by chance alone" in text
+        assert "of 41 about 2 by chance alone" in text
         assert "o interval of map_small, map_large: it needs more" in text
+        assert "+0.0000 to +0.0000" in text and "-0.0000" not in text
     few = structs.replace(comparison, numbers=tuple(numbers[:19]))
     assert "by chance alone" not in render(build_comparison_table(few))

@@ -13,7 +13,7 @@ from sightline.bench.comparing import ReportComparison
 from sightline.bench.plots import CELL_TEXT_LIMIT, Plot
 from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
 from sightline.bench.subjects import BACKGROUND
-from sightline.bench.tables import describe_interval, describe_resources, explain_intervals, format_interval
+from sightline.bench.tables import describe_interval, describe_resources, explain_intervals, format_interval, format_signed
 from sightline.core.folders import write_file_atomic
 from sightline.core.percent import format_percent
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
@@ -104,5 +104,6 @@ def load_templates() -> Environment:
         "metric": format_metric,
         "percent": format_percent,
         "interval": format_interval,
+        "signed": format_signed,
     }
     return environment

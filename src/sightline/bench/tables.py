@@ -104,8 +104,13 @@ def format_interval(number: ComparedNumber) -> str:
     """The interval of a difference, or "unchanged"; a dash where `explain_intervals` tells why there is none."""
     if number.difference_interval is not None:
         low, high = number.difference_interval
-        return f"{low:+.4f} to {high:+.4f}"
+        return f"{format_signed(low, 4)} to {format_signed(high, 4)}"
     return UNCHANGED if number.no_interval == UNCHANGED else "–"
+
+
+def format_signed(change: float, digits: int) -> str:
+    """`+0.0120`; what rounds to nothing is `+0.0000`, not a loss of it."""
+    return f"{round(change, digits) + 0.0:+.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 
 def make_table(title: str | None, headings: Sequence[str]) -> Table:
@@ -194,7 +199,7 @@ def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
         name,
         show(number.a, f".{digits}f"),
         show(number.b, f".{digits}f"),
-        Text(show(number.difference, f"+.{digits}f"), style=style),
+        Text("–" if number.difference is None else format_signed(number.difference, digits), style=style),
         Text(format_interval(number), style=style),
         Text(show(number.ratio, ".3f"), style=style),
     )
