@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 from report_fakes import make_report, make_shown
 
 from sightline.compiler.comparison import CategoryChange, CompiledComparison
-from sightline.compiler.report.building import warn_of_noise, warn_of_unseen
+from sightline.compiler.gate import Check, GateResult
+from sightline.compiler.report.building import warn_of_noise, warn_of_reach, warn_of_unseen
 from sightline.compiler.tuning.goals import Timing
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
@@ -58,3 +60,22 @@ def test_a_drop_of_what_is_shown_that_chance_may_explain_is_told_and_so_are_many
     assert warn_of_unseen(manifest, comparison, 0.03) == []
     (warning,) = warn_of_unseen(manifest, msgspec.structs.replace(comparison, agreement=0.79), 0.03)
     assert warning.startswith("Only 79 % of the objects shown at confidence 0.35 are found by both")
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "low", "words"),
+    [
+        ("accuracy", -0.01, -0.03, "reaches to -3.00 points, below the limit of -1.00"),
+        ("accuracy", -0.01, -0.01, None),
+        ("agreement", -0.1, -0.03, None),  # a network that came quantised: a tenth of the answers may change
+        ("tensors", 0.1, -0.03, None),  # ten times the drop
+        ("tensors", 0.1, -0.12, "reaches to -12.00 points, below the limit of -10.00"),
+        ("agreement", None, -0.5, None),  # stated only
+    ],
+)
+def test_an_interval_is_warned_of_where_it_reaches_beyond_the_limit_of_the_gate(
+    name: str, limit: float | None, low: float, words: str | None
+) -> None:
+    comparison = msgspec.structs.replace(make_comparison({}, 0.9), low=low)
+    gate = GateResult(candidate="int8", checks=(Check(name=name, passed=True, value=0.0, limit=limit, text=""),))
+    assert [words in warning if words else False for warning in warn_of_reach(comparison, gate)] == ([True] if words else [])

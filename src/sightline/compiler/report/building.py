@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from sightline.compiler.comparison import CompiledComparison, ShownChange
-from sightline.compiler.gate import MIN_IMAGES, is_kept
+from sightline.compiler.gate import MIN_IMAGES, GateResult, is_kept
 from sightline.compiler.graphs import count_flops, count_operators, count_weights, find_opset, load_graph
 from sightline.compiler.pictures import ChosenPictures
 from sightline.compiler.placing.placement import list_places
@@ -24,6 +24,7 @@ from sightline.core.percent import format_percent, format_points
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 50  # whatever their interval: so few do not show all that a network will see
+DECISIVE = ("accuracy", "agreement", "tensors")  # checks of the change itself; agreement beside accuracy has no limit
 FEW_ALIKE = 0.8  # of the objects shown; others may be as right, but they are others
 
 
@@ -311,14 +312,21 @@ def _warn_of_scores(found: Findings) -> list[str]:
             )
     if found.chosen and found.chosen.name in found.compared:
         change = found.compared[found.chosen.name][0]
-        if change.low < -found.request.max_drop:
-            warnings.append(
-                f"The interval of the change reaches to {format_points(change.low)} points, below the limit of "
-                f"{format_points(-found.request.max_drop)}: these {change.images} pictures cannot exclude a larger drop; four "
-                "times as many halve the interval."
-            )
+        warnings += warn_of_reach(change, found.gates[found.chosen.name])
         warnings += warn_of_unseen(found.manifest, change, found.request.max_drop)
     return warnings
+
+
+def warn_of_reach(change: CompiledComparison, gate: GateResult) -> list[str]:
+    """An interval that reaches beyond what the gate allowed, which of raw tensors is ten times `max_drop`."""
+    limits = [-abs(check.limit) for check in gate.checks if check.name in DECISIVE and check.limit is not None]
+    if not limits or change.low >= limits[0]:
+        return []
+    return [
+        f"The interval of the change reaches to {format_points(change.low)} points, below the limit of "
+        f"{format_points(limits[0])}: these {change.images} pictures cannot exclude a larger drop; four times as many halve "
+        "the interval."
+    ]
 
 
 def warn_of_unseen(manifest: ModelManifest, change: CompiledComparison, max_drop: float) -> list[str]:
