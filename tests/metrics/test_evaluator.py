@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sightline.core.categories import Categories
-from sightline.core.errors import NotFound
+from sightline.core.errors import InvalidInput, NotFound
 from sightline.imaging.masks import label_map_to_annotations
 from sightline.metrics.evaluator import EVALUATION_THRESHOLDS, make_evaluator
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
@@ -127,6 +127,13 @@ def test_a_label_of_another_tool_is_a_sure_prediction(task):
     evaluator.add([box("b", place)], said, 8, 8)
     metrics = evaluator.compute()
     assert (metrics.primary, metrics.per_category["b"]["f1"]) == (pytest.approx(1.0), 1.0)
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "instance"])
+def test_a_confidence_that_is_no_number_is_refused(task):
+    evaluator = make_evaluator(task, CATEGORIES)
+    with pytest.raises(InvalidInput, match="for 'b', got NaN"):
+        evaluator.add([], [box("a", (1, 1, 3, 3), confidence=0.5), box("b", (1, 1, 3, 3), confidence=float("nan"))], 8, 8)
 
 
 def test_unlabelled_pixels_reach_the_evaluator():

@@ -17,6 +17,7 @@ from sightline.metrics.task_metrics import (
     divide_or_nan,
     mean_or_nan,
     ratio,
+    read_certainty,
     score_counts,
     score_resamples,
 )
@@ -47,7 +48,10 @@ class ClassificationEvaluator:
         return int(self.labelled().sum())
 
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
-        """Judge one picture. Raises: InvalidInput when it has several true categories; NotFound for an unknown one."""
+        """Judge one picture.
+
+        Raises: InvalidInput when it has several true categories, and for a confidence of NaN; NotFound for an unknown category.
+        """
         names = {annotation.category for annotation in truth}
         if len(names) > 1:
             raise InvalidInput(
@@ -135,5 +139,5 @@ class ClassificationEvaluator:
 
 def rank_categories(predicted: Sequence[Annotation], categories: Categories) -> list[int]:
     """Indices of the predicted categories, the most confident first; of equal ones the earlier prediction."""
-    ordered = sorted(predicted, key=lambda annotation: -annotation.certainty)
+    ordered = sorted(predicted, key=lambda annotation: -read_certainty(annotation))
     return list(dict.fromkeys(categories.index(annotation.category) for annotation in ordered))

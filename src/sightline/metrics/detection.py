@@ -1,6 +1,5 @@
 """Objects as boxes or masks: COCO's mAP family through `faster-coco-eval`, and our own matching for resamples and confusion."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from sightline.metrics.task_metrics import (
     Weights,
     mean_or_nan,
     ratio,
+    read_certainty,
     score_counts,
 )
 from sightline.metrics.thresholds import find_best_confidence, resample_best_f1
@@ -176,12 +176,8 @@ class DetectionEvaluator:
             "image_id": image_id,
             "category_id": self.categories.index(annotation.category),
             "iscrowd": int(annotation.is_crowd),
-            "score": annotation.certainty,
+            "score": read_certainty(annotation),
         }
-        if math.isnan(described["score"]):
-            raise InvalidInput(
-                f"expected a confidence of 0..1 for {annotation.category!r}, got NaN; the network fails on a picture"
-            )
         if self._geometry == "mask":
             if annotation.mask is not None and (annotation.mask.width, annotation.mask.height) != (width, height):
                 raise InvalidInput(

@@ -15,6 +15,7 @@ from sightline.metrics.task_metrics import (
     divide_or_nan,
     mean_or_nan,
     ratio,
+    read_certainty,
     score_counts,
     score_resamples,
 )
@@ -48,14 +49,14 @@ class MultilabelEvaluator:
         return self.images
 
     def add(self, truth: Sequence[Annotation], predicted: Sequence[Annotation], width: int, height: int) -> None:
-        """Judge one picture. Raises: NotFound for an unknown category."""
+        """Judge one picture. Raises: NotFound for an unknown category; InvalidInput for a confidence of NaN."""
         labels = np.zeros(len(self.categories), bool)
         confidences = np.zeros(len(self.categories))
         for annotation in truth:
             labels[self.categories.index(annotation.category)] = True
         for annotation in predicted:
             index = self.categories.index(annotation.category)
-            confidences[index] = max(confidences[index], annotation.certainty)
+            confidences[index] = max(confidences[index], read_certainty(annotation))
         self._truth.append(labels)
         self._confidences.append(confidences)
 

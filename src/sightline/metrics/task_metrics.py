@@ -1,5 +1,6 @@
 """What every evaluator gives: TaskMetrics; and how every evaluator is used: the Evaluator protocol."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -7,6 +8,7 @@ import msgspec
 import numpy as np
 
 from sightline.core.annotations import Annotation
+from sightline.core.errors import InvalidInput
 
 Weights = np.ndarray[Any, np.dtype[np.int64]]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -102,6 +104,15 @@ class Evaluator(Protocol):
 
     def count_pictures(self) -> Weights:
         """`(C,)` in the truth of how many pictures each category occurs."""
+
+
+def read_certainty(annotation: Annotation) -> float:
+    """What a prediction is ranked by, 0..1. Raises: InvalidInput for NaN, which has no rank."""
+    if math.isnan(annotation.certainty):
+        raise InvalidInput(
+            f"expected a confidence of 0..1 for {annotation.category!r}, got NaN; the network fails on a picture"
+        )
+    return annotation.certainty
 
 
 def ratio(part: float, whole: float) -> float:
