@@ -27,6 +27,19 @@ def test_equal_weights_give_the_map_of_faster_coco_eval(seed, geometry):
             assert resampled.per_category[0, index] == pytest.approx(metrics.per_category[name]["ap"], abs=1e-12)
         else:
             assert np.isnan(resampled.per_category[0, index])
+    values = {name: value for name, value in metrics.values.items() if name != "best_confidence"}
+    found = evaluator.resample_all(np.ones((1, evaluator.images), np.int64)).values
+    assert {name: found[name][0] for name in values} == pytest.approx(values, abs=1e-12)
+
+
+def test_an_object_of_another_size_excuses_one_prediction_and_a_crowd_any_number():
+    """Two predictions on an object that does not count, two in a crowd, and one of another size that fits nothing."""
+    ious = np.array([[0.9, 0.0], [0.8, 0.0], [0.0, 0.9], [0.0, 0.8], [0.0, 0.0]])
+    confidences = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    crowd, beyond = np.array([False, True]), np.array([True, False])
+    match = match_image(ious, confidences, crowd, beyond, np.array([False] * 4 + [True]))
+    assert (match.truth, match.matched.any()) == (0, False)
+    assert match.ignored[0].tolist() == [True, False, True, True, True]
 
 
 @pytest.mark.parametrize("seed", range(4))

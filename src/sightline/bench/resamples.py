@@ -94,7 +94,7 @@ def find_change(a: Resamples | None, b: Resamples | None, metric: str, category:
         return Change(None, "a Report keeps no resamples: it has one picture, or is of before they were kept; measure again")
     first, second = a.get(metric, category), b.get(metric, category)
     if first is None or second is None:
-        return Change(None, "no resamples of it are kept: by size, objects would have to be matched anew")
+        return Change(None, "no resamples of it are kept")
     pairs = _pair_answers(a, b, metric, category)
     if pairs is not None:
         change = paired_proportion_change(*pairs)

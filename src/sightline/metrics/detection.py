@@ -1,5 +1,6 @@
 """Objects as boxes or masks: COCO's mAP family through `faster-coco-eval`, and our own matching for resamples and confusion."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from sightline.metrics.thresholds import find_best_confidence, resample_best_f1
 CocoObject = dict[str, Any]
 _Pair = tuple[int, list[CocoObject], list[CocoObject]]  # a picture, the predictions in it of one category, its true objects
 AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
+AREA_RANGES = ((0.0, math.inf), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, math.inf))  # px², both ends belong to it
 NOTHING = match_image(np.zeros((0, 0)), np.zeros(0), np.zeros(0, bool))  # of a category, in a picture
 IOU_50, IOU_75 = 0, 5  # places in COCO's thresholds 0.50, 0.55, ..., 0.95
 RECALL_COUNTS = (1, 10, 100)  # COCO: of the surest so many of a picture
@@ -64,7 +66,7 @@ class DetectionEvaluator:
         self._sizes: list[tuple[int, int]] = []
         self._confusion = ObjectConfusion(len(categories), threshold)
         self.shown = ShownObjects(len(categories), threshold)
-        self._matches: list[CategoryMatches] | None = None
+        self._matches: dict[int, list[CategoryMatches]] = {}  # by the place of the size in AREAS
 
     @property
     def images(self) -> int:
@@ -88,7 +90,7 @@ class DetectionEvaluator:
         self._sizes.append((width, height))
         self._truth.append(objects)
         self._predicted.append(answers)
-        self._matches = None
+        self._matches = {}
         crowd, labels = _read(objects, "iscrowd", bool), _read(objects, "category_id", np.int64)
         answer_labels, confidences = _read(answers, "category_id", np.int64), _read(answers, "score", np.float64)
         overlap = self._overlap(answers, objects)
@@ -128,14 +130,16 @@ class DetectionEvaluator:
         return Resampled(mean_or_nan(precisions), precisions)
 
     def resample_all(self, weights: Weights) -> ResampledMetrics:
-        """All metrics of `compute` under picture weights `(B, N)`, but those by size, which need matches of their own."""
-        precisions, matches = self._resample_precisions(weights), self.match()
+        """All metrics of `compute` under picture weights `(B, N)`."""
+        precisions = self._resample_precisions(weights)
         values = {"map": mean_or_nan(precisions.mean(axis=2))}
         values |= {name: mean_or_nan(precisions[:, :, place]) for name, place in (("map50", IOU_50), ("map75", IOU_75))}
-        for most in RECALL_COUNTS:
-            recalls = [compute_average_recall(one, weights, most) for one in matches]
-            values[f"ar{most}"] = mean_or_nan(np.array(recalls).reshape(len(matches), len(weights)).T)
-        values["best_f1"] = resample_best_f1(matches, weights)
+        values |= {f"ar{most}": self._resample_recall(weights, most) for most in RECALL_COUNTS}
+        for place, area in enumerate(AREAS):
+            if place:
+                values[f"map_{area}"] = mean_or_nan(self._resample_precisions(weights, place).mean(axis=2))
+                values[f"ar_{area}"] = self._resample_recall(weights, RECALL_COUNTS[-1], place)
+        values["best_f1"] = resample_best_f1(self.match(), weights)
         scores = {"ap": precisions.mean(axis=2), "ap50": precisions[:, :, IOU_50], **self.shown.resample_scores(weights)}
         return ResampledMetrics(values, scores)
 
@@ -143,28 +147,38 @@ class DetectionEvaluator:
         """`(C,)` in the truth of how many pictures each category occurs."""
         return np.array([(matches.truth > 0).sum() for matches in self.match()], np.int64)
 
-    def _resample_precisions(self, weights: Weights) -> Doubles:
-        """`(B, C, T)` average precision of each category at each IoU threshold."""
-        found = [compute_average_precision(matches, weights) for matches in self.match()]
+    def _resample_precisions(self, weights: Weights, area: int = 0) -> Doubles:
+        """`(B, C, T)` average precision of each category at each IoU threshold. Args: area: place of the size in AREAS."""
+        found = [compute_average_precision(matches, weights) for matches in self.match(area)]
         return np.stack(found, axis=1) if found else np.empty((len(weights), 0, len(IOU_THRESHOLDS)))
 
-    def match(self) -> list[CategoryMatches]:
-        """Matches of each category, in the order of the categories; kept until another picture is added."""
-        if self._matches is None:
+    def _resample_recall(self, weights: Weights, most: int, area: int = 0) -> Doubles:
+        """`(B,)` average recall of the `most` surest of each picture, the mean over the categories."""
+        recalls = [compute_average_recall(matches, weights, most) for matches in self.match(area)]
+        return mean_or_nan(np.array(recalls).reshape(len(recalls), len(weights)).T)
+
+    def match(self, area: int = 0) -> list[CategoryMatches]:
+        """Matches of each category, in the order of the categories; kept until another picture is added.
+
+        Args: area: place in AREAS of the size of the objects that count.
+        """
+        if area not in self._matches:
             pairs: list[list[_Pair]] = [[] for _ in self.category_names]
             for image, (objects, answers) in enumerate(zip(self._truth, self._predicted, strict=True)):
                 mine, said = _group(objects), _group(answers)
                 for index in mine.keys() | said.keys():
                     pairs[index].append((image, said.get(index, []), mine.get(index, [])))
-            self._matches = [self._match_category(of_category) for of_category in pairs]
-        return self._matches
+            self._matches[area] = [self._match_category(of_category, AREA_RANGES[area]) for of_category in pairs]
+        return self._matches[area]
 
-    def _match_category(self, pairs: list[_Pair]) -> CategoryMatches:
-        """Match one category; pictures without a pair have nothing of it, true or said."""
+    def _match_category(self, pairs: list[_Pair], sizes: tuple[float, float]) -> CategoryMatches:
+        """Match one category; pictures without a pair have nothing of it, true or said. Args: sizes: that count, px²."""
         per_image = [NOTHING] * self.images
         for image, said, mine in pairs:
             overlap = self._overlap(said, mine)
-            per_image[image] = match_image(overlap, _read(said, "score", np.float64), _read(mine, "iscrowd", bool))
+            beyond, outside = (_is_outside(_read(side, "area", np.float64), sizes) for side in (mine, said))
+            scores, crowd = _read(said, "score", np.float64), _read(mine, "iscrowd", bool)
+            per_image[image] = match_image(overlap, scores, crowd, beyond, outside)
         return join_matches(per_image)
 
     def _describe(self, annotation: Annotation, image_id: int, width: int, height: int) -> CocoObject:
@@ -254,6 +268,10 @@ def _group(objects: list[CocoObject]) -> dict[int, list[CocoObject]]:
 
 def _read(objects: list[CocoObject], key: str, dtype: Any) -> np.ndarray[Any, Any]:
     return np.array([one[key] for one in objects], dtype)
+
+
+def _is_outside(areas: Doubles, sizes: tuple[float, float]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray((areas < sizes[0]) | (areas > sizes[1]))
 
 
 def _stay_silent(*_: object) -> None:

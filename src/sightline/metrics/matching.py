@@ -2,10 +2,12 @@
 
 The rules are those of the COCO API's `evaluateImg` and `accumulate` (Lin et al. 2014): within a category, predictions in
 falling order of confidence (the first 100 of a picture) each take the free true object they overlap most, if IoU reaches the
-threshold; a prediction that only fits a crowd counts neither way. AP is the mean, over 101 recalls, of the best precision at
-that recall or beyond. Matching does not depend on other pictures, so a bootstrap only weighs pictures and adds up again; the
-tests hold the unweighted result equal to `faster-coco-eval`'s, and the weighted one to that of repeated pictures (where
-predictions of one picture have equal confidences, repeating also shuffles them, and AP may differ in the third digit).
+threshold; a prediction that only fits a crowd counts neither way. Where objects of one size count, one that only fits an object
+of another size counts neither way, nor does one of another size that fits nothing. AP is the mean, over 101 recalls, of the
+best precision at that recall or beyond. Matching does not depend on other pictures, so a bootstrap only weighs pictures and
+adds up again; the tests hold the unweighted result equal to `faster-coco-eval`'s, and the weighted one to that of repeated
+pictures (where predictions of one picture have equal confidences, repeating also shuffles them, and AP may differ in the third
+digit).
 """
 
 from typing import Any
@@ -29,8 +31,8 @@ class ImageMatches(msgspec.Struct, frozen=True):
     Attributes:
         confidences: `(D,)` float64, falling.
         matched: `(T, D)` bool: the prediction found a true object.
-        ignored: `(T, D)` bool: it found a crowd and counts neither way.
-        truth: true objects, crowds not among them.
+        ignored: `(T, D)` bool: it counts neither way.
+        truth: true objects that count.
     """
 
     confidences: Doubles
@@ -64,14 +66,18 @@ class CategoryMatches(msgspec.Struct, frozen=True):
         return ranks
 
 
-def match_image(ious: Doubles, confidences: Doubles, crowd: Bools) -> ImageMatches:
+def match_image(
+    ious: Doubles, confidences: Doubles, crowd: Bools, beyond: Bools | None = None, outside: Bools | None = None
+) -> ImageMatches:
     """Match the predictions of one category in one picture.
 
     Args:
         ious: `(D, G)` float64; against a crowd: the share of the prediction that lies in it.
         confidences: `(D,)`.
         crowd: `(G,)` bool.
+        beyond, outside: `(G,)` and `(D,)` bool: true objects and predictions of a size that does not count; None for none.
     """
+    excused = crowd if beyond is None else crowd | beyond
     order = np.argsort(-confidences, kind="stable")[:MAX_PREDICTIONS]
     ious, thresholds = ious[order], np.minimum(IOU_THRESHOLDS, 1 - 1e-10)[:, None]
     matched = np.zeros((len(IOU_THRESHOLDS), len(order)), bool)
@@ -81,14 +87,24 @@ def match_image(ious: Doubles, confidences: Doubles, crowd: Bools) -> ImageMatch
     near = ious.max(axis=1) >= IOU_THRESHOLDS[0] if len(crowd) else np.zeros(len(order), bool)
     for prediction in np.flatnonzero(near):  # most unsure predictions overlap nothing: they cost nothing here
         fits = (ious[prediction] >= thresholds) & free  # (T, G)
-        scores = np.where(fits & ~crowd, ious[prediction], -1.0)
-        # Of equal overlaps COCO takes the last.
-        best = scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)
-        found = scores[rows, best] >= 0
+        found, best = _find_closest(fits & ~excused, ious[prediction])
         matched[:, prediction] = found
         free[rows[found], best[found]] = False
-        ignored[:, prediction] = ~found & (fits & crowd).any(axis=1)  # a crowd takes any number: it stays free
-    return ImageMatches(confidences[order], matched, ignored, int((~crowd).sum()))
+        if excused.any():
+            fitting, best = _find_closest(fits & excused, ious[prediction])
+            ignored[:, prediction] = fitting & ~found
+            taken = fitting & ~found & ~crowd[best]  # a crowd takes any number: it stays free
+            free[rows[taken], best[taken]] = False
+    if outside is not None:
+        ignored |= ~matched & outside[order]
+    return ImageMatches(confidences[order], matched, ignored, int((~excused).sum()))
+
+
+def _find_closest(fits: Bools, ious: Doubles) -> tuple[Bools, Indices]:
+    """`(T,)` whether any of `fits` `(T, G)` holds, and the place of the largest overlap among them; of equal ones the last."""
+    scores = np.where(fits, ious, -1.0)
+    closest = scores.shape[1] - 1 - scores[:, ::-1].argmax(axis=1)  # COCO takes the last as well
+    return np.asarray(fits.any(axis=1)), np.asarray(closest)
 
 
 def join_matches(matches: list[ImageMatches]) -> CategoryMatches:

@@ -60,7 +60,7 @@ class Resampled(msgspec.Struct, frozen=True):
 
 
 class ResampledMetrics(msgspec.Struct, frozen=True):
-    """All metrics of B resamples that weighing the pictures gives; NaN where one has no meaning in a resample.
+    """All metrics of B resamples; NaN where one has no meaning in a resample.
 
     Attributes:
         values: `(B,)` float64 by name, as in `TaskMetrics.values`.
@@ -92,7 +92,7 @@ class Evaluator(Protocol):
         """The primary metric when picture n counts `weights[b, n]` times. Args: weights: `(B, N)`, in the order of `add`."""
 
     def resample_all(self, weights: Weights) -> ResampledMetrics:
-        """As `resample`, of every metric that costs no new look at the pictures."""
+        """As `resample`, of every metric of `compute` but the best threshold."""
 
     @property
     def images(self) -> int:
