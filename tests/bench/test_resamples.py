@@ -93,6 +93,9 @@ def test_what_has_no_interval_says_why(tmp_path: Path) -> None:
     assert find_change(first, second, "f1", "a", 0.0) == (None, "unchanged")
     assert find_change(first, second, "f1", "b", -1.0) == ((-1.0, 0.0), "")  # lost in its only picture
     assert find_change(first, second, "map_small", None, 0.1) == (None, "no resamples of it are kept")
+    for task, metric in (("multilabel", "f1"), ("classification", "top1")):
+        nothing = keep(task, [""] * 9, ["a"] * 9, tmp_path / task)
+        assert find_change(nothing, nothing, metric, None, 0.0) == (None, "no resample holds anything to judge")
     assert "keeps no resamples" in find_change(first, None, "f1", None, 0.1).reason
     assert resample_metrics(judge("multilabel", ["a"], ["a"]), 0) is None
     assert read_resamples(tmp_path) is None

@@ -96,12 +96,15 @@ def find_change(a: Resamples | None, b: Resamples | None, metric: str, category:
     if first is None or second is None:
         return Change(None, "no resamples of it are kept")
     pairs = _pair_answers(a, b, metric, category)
-    if pairs is not None:
+    if pairs is not None and len(pairs[0]):
         change = paired_proportion_change(*pairs)
         return Change((change.low, change.high), "")
     if a.draws != b.draws:
         return Change(None, "the Reports drew their resamples with different seeds; measure both with one --seed")
-    change = summarise_changes(difference, second.astype(np.float64) - first)
+    changes = second.astype(np.float64) - first
+    if np.isnan(changes).all():
+        return Change(None, "no resample holds anything to judge")
+    change = summarise_changes(difference, changes)
     shown = a.images if category is None else a.pictures[a.categories.index(category)]
     change = widen_changed(change, shown)
     return Change(None, UNCHANGED) if change.is_empty else Change((change.low, change.high), "")
