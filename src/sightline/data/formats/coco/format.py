@@ -14,7 +14,6 @@ export, labels are those of the upright picture, and the report names each pictu
 
 import math
 import mmap
-import os
 import re
 import shutil
 import tempfile
@@ -22,8 +21,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
@@ -33,17 +30,16 @@ from sightline.data.formats.coco.names import TASKS, find_file_split, list_folde
 from sightline.data.formats.coco.scanning import CocoScan
 from sightline.data.formats.coco.writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.listed_pictures import PictureFinder, remove_machine_folders, warn_unlisted
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import resolve_inside, spell, walk_pictures
+from sightline.data.formats.run_lengths import read_rle
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.masks import encode_mask
 
 HEAD_BYTES = 65536
 MAX_FILES_LOOKED_AT = 200
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 IMAGES_LIST = re.compile(rb'"images"\s*:\s*\[\s*[{\]]')
 LABELS_LIST = re.compile(rb'"(annotations|categories)"\s*:\s*\[')
-MAX_FOREIGN_NAME = 250
 UNREADABLE_TASKS = ("panoptic",)
 # What parsing a bbox or segmentation of other types, shapes or sizes than COCO has raises.
 NOT_COCO = (TypeError, ValueError, KeyError, OverflowError, SightlineError)
@@ -161,7 +157,7 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
     folders: set[Path] = set()
     for scan in scans:
         split = find_file_split(scan.path, root)
-        finder = _PictureFinder(scan.path, root, split)
+        finder = PictureFinder(_list_picture_folders(scan.path, root, split))
         for image, records in scan.stream():
             path = finder.find(image.file_name)
             if path is not None:
@@ -170,63 +166,24 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
             size = (image.width, image.height) if image.width and image.height else None
             parsed = (_parse_annotation(record, scan.categories, size, report, image.file_name) for record in records)
             yield SourceItem(
-                file_name=_relative_name(image.file_name),
+                file_name=remove_machine_folders(image.file_name),
                 path=path,
                 split=split,
                 annotations=tuple(annotation for annotation in parsed if annotation is not None),
                 declared_size=size,
                 seen_by=image.seen_by,
             )
-    _warn_unlisted(folders, seen, root, report)
+    warn_unlisted(folders, seen, root, report)
 
 
-def _warn_unlisted(folders: set[Path], seen: set[int], root: Path, report: ConversionReport) -> None:
-    """Tell of pictures that lie among those of the JSON files, but are in none of them."""
-    for folder in sorted(folders):
-        if folders.isdisjoint(folder.parents):  # else it is gone through with the one above
-            for path in walk_pictures(folder):
-                if hash(path) not in seen:
-                    report.warn("image", "picture that no JSON lists is left out", path.relative_to(root).as_posix())
-
-
-def _relative_name(file_name: str) -> str:
-    """The file name without a machine's folders: parts that lead up or to a root are left out."""
-    parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join(part for part in parts if not part.endswith(":")) or "image"
-
-
-class _PictureFinder:
-    """Finds a JSON's pictures in the folders that the layouts in use put them."""
-
-    def __init__(self, path: Path, root: Path, split: str | None) -> None:
-        parents = list(dict.fromkeys((path.parent.parent, path.parent, root)))
-        inside = [folder for folder in parents if folder.is_relative_to(root)]
-        names = list_folder_names(path, split)
-        folders = [parent / part for parent in inside for part in ("images", ".", "data", "JPEGImages")]
-        folders = [parent / "images" / name for parent in inside for name in names] + folders
-        folders += [parent / name for parent in inside for name in names]
-        self._folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-        self._foreign = re.compile(r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)")
-
-    @property
-    def folder(self) -> Path:
-        """Where the last picture was found."""
-        return self._folders[0]
-
-    def find(self, file_name: str) -> Path | None:
-        """The picture's path, or None. A name that leads out of the dataset is looked up by its last parts only."""
-        foreign = self._foreign.search(file_name) is not None
-        if foreign and len(file_name) > MAX_FOREIGN_NAME:
-            return None
-        for number, folder in enumerate(self._folders):
-            paths = [resolve_inside(folder, file_name)] if foreign else [folder / name for name in spell(file_name)]
-            # `os.path.isfile` is False for names the system cannot have; `Path.is_file` raises for some.
-            found = next((path for path in paths if path is not None and os.path.isfile(path)), None)  # noqa: PTH113
-            if found is not None:
-                # Pictures of one JSON lie together: look there first next time.
-                self._folders.insert(0, self._folders.pop(number))
-                return found
-        return None
+def _list_picture_folders(path: Path, root: Path, split: str | None) -> list[Path]:
+    """Where the layouts in use put a JSON's pictures, the likeliest first."""
+    parents = list(dict.fromkeys((path.parent.parent, path.parent, root)))
+    inside = [folder for folder in parents if folder.is_relative_to(root)]
+    names = list_folder_names(path, split)
+    folders = [parent / part for parent in inside for part in ("images", ".", "data", "JPEGImages")]
+    folders = [parent / "images" / name for parent in inside for name in names] + folders
+    return folders + [parent / name for parent in inside for name in names]
 
 
 def _parse_annotation(
@@ -299,26 +256,11 @@ def _parse_segmentation(segmentation: Any, size: tuple[int, int] | None) -> tupl
     if not segmentation:
         return None, None
     if isinstance(segmentation, dict):
-        height, width = (int(value) for value in segmentation["size"])
-        counts = segmentation["counts"]
-        if isinstance(counts, str):
-            return None, MaskRle(height=height, width=width, counts=counts)
-        return None, _encode_runs(counts, height, width, size)
+        return None, read_rle(segmentation, size)
     if not isinstance(segmentation[0], list):  # one ring that was not put into a list
         segmentation = [segmentation]
     rings = tuple(tuple(math.nan if value is None else float(value) for value in ring) for ring in segmentation)
     return tuple(ring for ring in rings if ring) or None, None
-
-
-def _encode_runs(counts: list[Any], height: int, width: int, size: tuple[int, int] | None) -> MaskRle:
-    """Uncompressed RLE: lengths of runs of 0 and 1 down the columns. Raises: ValueError when they do not fill the picture."""
-    runs = np.array(counts, np.int64)
-    if size is not None and (width, height) not in (size, size[::-1]):
-        raise ValueError("RLE of another size than its picture")
-    if runs.ndim != 1 or (runs < 0).any() or int(runs.sum()) != height * width or height * width > 1 << 28:
-        raise ValueError("runs do not fill the picture")
-    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return encode_mask(np.ascontiguousarray(flat.reshape(width, height).T))  # (W, H) columns -> (H, W)
 
 
 def _parse_attributes(record: dict[str, Any]) -> dict[str, str]:
