@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FORMATS: dict[str, str] = {
     "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
     "coco": "sightline.data.formats.coco.format:CocoFormat",
+    "datumaro": "sightline.data.formats.datumaro.format:DatumaroFormat",
     "voc": "sightline.data.formats.voc.format:VocFormat",
     "yolo": "sightline.data.formats.yolo.format:YoloFormat",
     "yolo_segment": "sightline.data.formats.yolo.format:YoloSegmentFormat",

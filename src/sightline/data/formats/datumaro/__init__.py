@@ -1,0 +1,1 @@
+"""Datumaro JSON: a file a subset."""
