@@ -110,6 +110,13 @@ def test_a_picture_is_found_by_its_path_else_by_the_id(tmp_path: Path, place: st
     assert report.is_clean, report.lines()
 
 
+def test_a_picture_of_another_kind_than_the_path_names_is_missing(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/train/1.png")
+    put_json(tmp_path / "annotations/train.json", [item("1", BOX, path="1.jpg")])
+    _, items, _ = read("datumaro", tmp_path)
+    assert items["1.jpg"].path is None
+
+
 def test_a_path_never_leads_out_of_the_folder(tmp_path: Path) -> None:
     write_picture(tmp_path / "secret.png")
     named = ["../secret.png", str(tmp_path / "secret.png"), "a\0b.png", "x" * 5000]

@@ -79,8 +79,10 @@ class ItemReader:
     def _find(self, named: str, item_id: str) -> Path | None:
         """The picture of this path; else the one that has the id for a name, as Datumaro saves them."""
         found = self._finder.find(named) if named else None
+        if found is not None or named.rpartition(".")[0] == item_id:  # then the id names none that the path does not
+            return found
         suffixes = (spelling for suffix in PICTURE_SUFFIXES for spelling in (suffix, suffix.upper()))
-        return found or next(filter(None, (self._finder.find(item_id + suffix) for suffix in suffixes)), None)
+        return next(filter(None, (self._finder.find(item_id + suffix) for suffix in suffixes)), None)
 
 
 def _read_facts(attributes: dict[str, Any]) -> dict[str, Any]:
