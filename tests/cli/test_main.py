@@ -17,7 +17,7 @@ from sightline.cli import main as cli
 from sightline.cli.main import app
 from sightline.compiler.importers.table import IMPORTERS
 from sightline.core.errors import EXIT_CODE, Exhausted, InvalidInput, NotFound
-from sightline.data.formats.table import FORMATS
+from sightline.data.formats.table import FORMATS, WRITTEN
 from sightline.models.table import NETWORKS
 
 
@@ -71,7 +71,7 @@ def test_help_names_every_choice_of_a_table_and_no_file_of_the_repository() -> N
     assert [key for key, text in texts.items() if "docs/" in text] == []
     for key, table in (
         (("import", "format_name"), FORMATS),
-        (("export", "format_name"), FORMATS),
+        (("export", "format_name"), WRITTEN),
         (("import", "framework"), IMPORTERS),
         (("train", "network"), NETWORKS),
     ):

@@ -7,12 +7,12 @@ import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal
-from sightline.data.formats.table import FORMATS
+from sightline.data.formats.table import WRITTEN
 
 
 def export_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version: NAME, NAME@ID, or its folder.")],
-    format_name: Annotated[str, typer.Option("--format", help=f"Format to write: {', '.join(FORMATS)}.")],
+    format_name: Annotated[str, typer.Option("--format", help=f"Format to write: {', '.join(WRITTEN)}.")],
     out: Annotated[Path, typer.Option("--out", help="New folder to write; a new file for formats that are one file.")],
     allow_loss: Annotated[
         bool,

@@ -15,6 +15,7 @@ FORMATS: dict[str, str] = {
     "sightline": "sightline.data.formats.sightline_zip:SightlineZipFormat",
     "coco": "sightline.data.formats.coco.format:CocoFormat",
     "datumaro": "sightline.data.formats.datumaro.format:DatumaroFormat",
+    "supervisely": "sightline.data.formats.supervisely.format:SuperviselyFormat",
     "voc": "sightline.data.formats.voc.format:VocFormat",
     "yolo": "sightline.data.formats.yolo.format:YoloFormat",
     "yolo_segment": "sightline.data.formats.yolo.format:YoloSegmentFormat",
@@ -28,6 +29,8 @@ FORMATS: dict[str, str] = {
     "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
 }
 
+READ_ONLY = ("supervisely",)
+WRITTEN = tuple(name for name in FORMATS if name not in READ_ONLY)
 LOOKS_AT = {"class_folders": "folders", "class_list": "lists", "box_list": "lists", "label_masks": "masks"}
 
 MOST_COUNTED = 10_000
