@@ -151,6 +151,12 @@ def test_a_figure_that_is_not_kept_is_told_and_the_others_are_kept(tmp_path: Pat
     assert report.dropped("annotation") == 1
 
 
+def test_kinds_that_are_not_known_have_one_reason(tmp_path: Path) -> None:
+    _, report = read_objects(tmp_path, *(figure(f"kind {number}") for number in range(9)), figure(["x"]), figure("graph"))
+    assert report.count("annotation", "dropped", "figure of a kind that is not known") == 10
+    assert report.count("annotation", "dropped", "graph is not kept") == 1
+
+
 @pytest.mark.parametrize("size", [None, {"height": 0, "width": 20}, {"height": 10}, {"height": 1 << 20, "width": 1 << 20}])
 def test_a_mask_needs_the_size_of_its_picture(tmp_path: Path, size: Any) -> None:
     annotations, report = read_objects(tmp_path, figure("bitmap"), figure("rectangle"), size=size)

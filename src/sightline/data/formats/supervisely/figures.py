@@ -15,6 +15,7 @@ from sightline.imaging.files.reading import find_pixel_limit
 from sightline.imaging.masks import Mask, draw_polygons, encode_mask
 
 SHAPES = ("rectangle", "polygon", "bitmap")
+NOT_KEPT = ("point", "line", "graph", "cuboid", "cuboid_2d", "cuboid_3d", "alpha_mask", "oriented_bbox", "multichannel_bitmap")
 CONFIDENCE = "confidence"
 MAX_PNG_BYTES = 64 << 20
 # What reading a figure of other types, lengths or content than Supervisely's raises.
@@ -33,7 +34,8 @@ def read_figure(record: Any, size: tuple[int, int] | None, report: ConversionRep
     record = record if isinstance(record, dict) else {}
     title, kind = record.get("classTitle"), find_kind(record)
     if kind not in SHAPES:
-        report.drop("annotation", f"{str(kind)[:40]} is not kept", where)
+        reason = f"{kind} is not kept" if kind in NOT_KEPT else "figure of a kind that is not known"
+        report.drop("annotation", reason, f"{where}: {str(kind)[:40]}")
         return None
     if not isinstance(title, str) or not clean_name(title):
         report.drop("annotation", "object without a class", where)
@@ -63,14 +65,16 @@ def read_figure(record: Any, size: tuple[int, int] | None, report: ConversionRep
 
 
 def find_kind(record: dict[str, Any]) -> Any:
-    """The kind of a figure, which the oldest projects do not state."""
+    """The kind of a figure, which the oldest projects do not state; None where nothing tells."""
     if record.get("geometryType") is not None:
         return record["geometryType"]
     if isinstance(record.get("bitmap"), dict):
         return "bitmap"
     points = record.get("points")
     exterior = points.get("exterior") if isinstance(points, dict) else None
-    return "object without a shape" if not isinstance(exterior, list) else "rectangle" if len(exterior) == 2 else "polygon"
+    if not isinstance(exterior, list):
+        return None
+    return "rectangle" if len(exterior) == 2 else "polygon"
 
 
 def read_tags(record: dict[str, Any]) -> list[Tag]:
