@@ -79,7 +79,7 @@ def test_a_project_is_found_and_imported(tmp_path: Path) -> None:
     (item,) = version.items()
     box, polygon, bitmap = item.annotations
     assert box == Annotation(category="ant", box_xyxy=(1.0, 2.0, 4.0, 6.0))  # pixels 1 to 3 and 2 to 5
-    assert polygon.polygons == ((1.0, 1.0, 9.0, 1.0, 9.0, 9.0, 1.0, 9.0),)
+    assert polygon.polygons == ((1.5, 1.5, 9.5, 1.5, 9.5, 9.5, 1.5, 9.5),)  # through the middles of its pixels
     assert bitmap.box_xyxy == (4.0, 2.0, 7.0, 4.0)
 
 
@@ -94,16 +94,32 @@ def test_a_rectangle_of_fractions_has_edges_and_any_order_of_corners(tmp_path: P
 
 
 def test_a_polygon_with_holes_becomes_a_mask(tmp_path: Path) -> None:
-    points = {
-        "exterior": [[1, 1], [9, 1], [9, 9], [1, 9]],
-        "interior": [[[3, 3], [5, 3], [5, 6], [3, 6]], [[7, 7], [8, 7], [8, 8], [7, 8]]],
-    }
-    (one,), report = read_objects(tmp_path, figure("polygon", points=points))
+    holes = [[[3.0, 3.0], [5.0, 3.0], [5.0, 6.0], [3.0, 6.0]], [[7.0, 7.0], [8.0, 7.0], [8.0, 8.0], [7.0, 8.0]]]
+    exterior = [[1.0, 1.0], [9.0, 1.0], [9.0, 9.0], [1.0, 9.0]]
+    (one, whole), report = read_objects(
+        tmp_path,
+        figure("polygon", points={"exterior": exterior, "interior": holes}),
+        figure(
+            "polygon", points={"exterior": [[0, 0], [19, 0], [19, 9], [0, 9]], "interior": [[[4, 4], [8, 4], [8, 8], [4, 8]]]}
+        ),
+    )
     expected = np.zeros((10, 20), bool)
     expected[1:9, 1:9] = True
     expected[3:6, 3:5] = expected[7, 7] = False
     assert np.array_equal(decode_mask(one.mask), expected)
-    assert report.count("annotation", "changed", "polygon with holes becomes a mask") == 1
+    # 19 x 9 less 4 x 4: between the middles of the pixels at the corners.
+    assert np.count_nonzero(decode_mask(whole.mask)) == 19 * 9 - 4 * 4
+    assert report.count("annotation", "changed", "polygon with holes becomes a mask") == 2
+
+
+def test_a_polygon_may_have_several_parts(tmp_path: Path) -> None:
+    parts = [
+        {"exterior": [[1.0, 1.0], [5.0, 1.0], [5.0, 5.0]], "interior": []},
+        {"exterior": [[7.0, 1.0], [9.0, 1.0], [9.0, 5.0]]},
+    ]
+    (one,), report = read_objects(tmp_path, {"classTitle": "ant", "geometryType": "multipolygon", "parts": parts})
+    assert one.polygons == ((1.0, 1.0, 5.0, 1.0, 5.0, 5.0), (7.0, 1.0, 9.0, 1.0, 9.0, 5.0))
+    assert report.is_clean
 
 
 @pytest.mark.parametrize("mode", ["P", "RGBA", "L", "1", "RGB"])
@@ -134,6 +150,8 @@ BOMB = base64.b64encode(zlib.compress(bytes(65 << 20))).decode()
         figure("polygon", points={"exterior": [[1, 2, 3]]}),
         figure("polygon", points={"exterior": [[1, "x"]]}),
         figure("polygon", points={"exterior": [[1, 1], [9, 1], [9, 9]], "interior": [[[1, 1]]]}),
+        figure("multipolygon"),
+        figure("multipolygon", parts=[{}]),
         figure("point"),
         figure("line"),
         figure("graph"),

@@ -14,7 +14,7 @@ from sightline.imaging.files.headers import DECODER_ERRORS, check_pixel_limit, o
 from sightline.imaging.files.reading import find_pixel_limit
 from sightline.imaging.masks import Mask, draw_polygons, encode_mask
 
-SHAPES = ("rectangle", "polygon", "bitmap")
+SHAPES = ("rectangle", "polygon", "multipolygon", "bitmap")
 NOT_KEPT = ("point", "line", "graph", "cuboid", "cuboid_2d", "cuboid_3d", "alpha_mask", "oriented_bbox", "multichannel_bitmap")
 CONFIDENCE = "confidence"
 MAX_PNG_BYTES = 64 << 20
@@ -95,22 +95,33 @@ def _read_shape(
     if kind == "bitmap":
         bitmap = record["bitmap"]
         return None, None, encode_mask(_read_bitmap(bitmap["data"], bitmap["origin"], _check_size(size)))
-    exterior = _read_ring(record["points"]["exterior"])
     if kind == "rectangle":
-        x0, y0, x1, y1 = exterior
-        last = 1 if all(isinstance(value, int) for point in record["points"]["exterior"] for value in point) else 0
+        corners = record["points"]["exterior"]
+        x0, y0, x1, y1 = _read_ring(corners)
+        last = 1 if _is_whole(corners) else 0
         return (min(x0, x1), min(y0, y1), max(x0, x1) + last, max(y0, y1) + last), None, None
-    holes = [_read_ring(ring) for ring in record["points"].get("interior") or ()]
-    if not holes:
-        return None, (exterior,), None
+    parts = record["parts"] if kind == "multipolygon" else [record["points"]]
+    exteriors = [part["exterior"] for part in parts]
+    interiors = [ring for part in parts for ring in part.get("interior") or ()]
+    shift = 0.5 if all(map(_is_whole, (*exteriors, *interiors))) else 0.0
+    if not interiors:
+        return None, tuple(_read_ring(ring, shift) for ring in exteriors), None
     width, height = _check_size(size)
     report.change("annotation", "polygon with holes becomes a mask", where)
-    mask = draw_polygons([exterior], height, width) & ~draw_polygons(holes, height, width)
-    return None, None, encode_mask(mask)
+    drawn, holes = (
+        draw_polygons([_read_ring(ring, shift) for ring in rings], height, width) for rings in (exteriors, interiors)
+    )
+    return None, None, encode_mask(drawn & ~holes)
 
 
-def _read_ring(points: Any) -> Ring:
-    ring = tuple(float(value) for x, y in points for value in (x, y))
+def _is_whole(points: Any) -> bool:
+    """Whether points name pixels, not places between them."""
+    return all(isinstance(value, int) for point in points for value in point)
+
+
+def _read_ring(points: Any, shift: float = 0.0) -> Ring:
+    """Args: shift: of the middle of a pixel from its edge, where points name pixels."""
+    ring = tuple(float(value) + shift for x, y in points for value in (x, y))
     if not all(map(math.isfinite, ring)):
         raise ValueError("a coordinate is a number")
     return ring

@@ -4,10 +4,10 @@
 A file's name begins with the dataset's. Where a dataset's name is that of a split, or a picture has a tag that is one's name,
 the picture is in that split. Classes come in the order of `meta.json`.
 
-**Figures.** Rectangles become boxes: corners in whole numbers are pixels, as Supervisely counts, so a box ends one behind its
-last; others are edges. Polygons stay; one with holes becomes a mask. Bitmaps become masks. Points, lines, graphs, cuboids and
-all others are not kept and told; a picture that has only such counts as one that nobody looked at. What was drawn later lies
-on top.
+**Figures.** Coordinates in whole numbers name pixels, as Supervisely counts; others are places. So a box in whole numbers ends
+one behind its last pixel, and a polygon goes through the middles of its pixels, half a pixel further. Polygons may have several
+parts; one with holes becomes a mask, as bitmaps do. Points, lines, graphs, cuboids and all others are not kept, and told; a
+picture that has only such counts as one that nobody looked at. What was drawn later lies on top.
 
 **Tags** of an object become attributes; a tag without a value is "true", and `confidence` of 0 to 1 is that of a model. In a
 project without classes, the tags of a picture are its labels: a tag without a value as it is, one of a list of values as
@@ -50,7 +50,7 @@ class SuperviselyFormat:
     """Supervisely projects of images."""
 
     name = "supervisely"
-    description = "Supervisely project: boxes, polygons with holes, bitmaps, tags; read, not written"
+    description = "Supervisely project: boxes, polygons, bitmaps, tags; read, not written"
 
     def detect(self, source: Path) -> float:
         """By `meta.json` with classes, and a folder of `ann` and `img`."""
