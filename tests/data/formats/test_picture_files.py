@@ -9,8 +9,10 @@ from sightline.data.formats.class_list.pictures import PictureFinder
 from sightline.data.formats.picture_files import (
     FileNamer,
     check_inside,
+    find_by_stem,
     find_split,
     make_unique_names,
+    names_the_same,
     read_picture_size,
     resolve_inside,
     walk_files,
@@ -21,6 +23,22 @@ def test_a_walk_is_steady_and_passes_junk_by(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/1.png", "a.txt", ".hidden/x.png", "b/Thumbs.db", "__MACOSX/1.png"):
         write_text(tmp_path / name, "")
     assert [path.relative_to(tmp_path).as_posix() for path in walk_files(tmp_path)] == ["a.txt", "b/1.png", "b/2.png"]
+
+
+def test_a_picture_is_found_by_its_stem_in_its_own_folder(tmp_path: Path) -> None:
+    assert find_by_stem(tmp_path / "nowhere", "a") is None
+    for name in ("a.txt", "below/a.png", "a.PNG"):
+        write_text(tmp_path / name, "")
+    assert find_by_stem(tmp_path, "a") == tmp_path / "a.PNG"
+    assert find_by_stem(tmp_path, "below") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.png", True), ("C:\\x\\A.JPG", True), ("x/a", True), ("a.png.png", False), ("b.png", False), ("a/b.png", False)],
+)
+def test_names_are_the_same_but_for_folders_suffix_and_case(name: str, expected: bool) -> None:
+    assert names_the_same("train/a", name) is expected
 
 
 def test_paths_of_other_machines_are_found_below_the_root_and_nothing_outside(tmp_path: Path) -> None:

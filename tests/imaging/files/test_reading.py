@@ -13,7 +13,14 @@ from PIL import Image, ImageOps
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableImage
 from sightline.imaging.files import reading
 from sightline.imaging.files.headers import probe_image
-from sightline.imaging.files.reading import decode_image, encode_image, read_image, read_label_map, turn_upright
+from sightline.imaging.files.reading import (
+    decode_image,
+    decode_label_map,
+    encode_image,
+    read_image,
+    read_label_map,
+    turn_upright,
+)
 
 
 def save(image: Image.Image, format: str, **options) -> bytes:
@@ -247,6 +254,7 @@ def test_a_label_map_keeps_its_indices(tmp_path):
         image.save(tmp_path / name, **options)
         expected = labels.astype(np.uint16) + 300 if name == "wide.png" else labels
         values = read_label_map(tmp_path / name)
+        assert np.array_equal(decode_label_map((tmp_path / name).read_bytes()), values)
         np.testing.assert_array_equal(values, expected)
         assert values.dtype == expected.dtype
 

@@ -96,6 +96,24 @@ def walk_pictures(folder: Path) -> Iterator[Path]:
     return (path for path in walk_files(folder) if is_picture(path.name))
 
 
+def find_by_stem(folder: Path, stem: str) -> Path | None:
+    """The picture in `folder` that has this name without its suffix, which is in small or in capital letters."""
+    for suffix in PICTURE_SUFFIXES:
+        for spelling in (suffix, suffix.upper()):
+            path = folder / f"{stem}{spelling}"
+            if os.path.isfile(path):  # noqa: PTH113 - never raises
+                return path
+    return None
+
+
+def names_the_same(picture_id: str, file_name: str) -> bool:
+    """Whether a file name, with or without folders and suffix, has the last part of the id; case and composition aside."""
+    name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
+    names = (name, os.path.splitext(name)[0])  # noqa: PTH122 - a million Path objects cost seconds
+    wanted, *given = (unicodedata.normalize("NFC", text).casefold() for text in (Path(picture_id).name, *names))
+    return wanted in given
+
+
 def list_picture_stems(folder: Path) -> set[str]:
     """Stems of the pictures that lie in `folder` itself; none when it is not there."""
     return {Path(name).stem for name in list_folder(folder)[0] if is_picture(name)} if folder.is_dir() else set()

@@ -108,19 +108,29 @@ def decode_image(content: bytes, max_pixels: int | None = None, name: str = "ima
 def read_label_map(path: str | Path) -> np.ndarray[Any, Any]:
     """Decode a picture of class numbers without looking up its palette or stretching its grays.
 
+    Args:
+        path: the file; the rest is as for `decode_label_map`.
+
+    Raises: NotFound: no such file.
+    """
+    return decode_label_map(_read_file(Path(path)), str(path))
+
+
+def decode_label_map(content: bytes, name: str = "image") -> np.ndarray[Any, Any]:
+    """Decode a picture of class numbers without looking up its palette or stretching its grays.
+
     The largest it decodes is that of `limit_pixels`, or else of the settings.
 
     Args:
-        path: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
+        content: a palette or gray picture of 1, 2, 4, 8 or 16 bit, in a lossless format.
 
     Returns:
         `(H, W)` uint8, or uint16 for 16 bit: palette indices or gray values as stored; where a file stores white as 0 (PBM,
         some TIFFs), black is 0.
 
     Raises:
-        NotFound, UnreadableImage, ImageTooLarge: as `read_image`; UnreadableImage also for colour pictures.
+        UnreadableImage, ImageTooLarge: as `read_image`; UnreadableImage also for colour pictures.
     """
-    name, content = str(path), _read_file(Path(path))
     with quiet_pillow():
         picture, header = open_picture(content, name)
         check_pixel_limit(header.width, header.height, find_pixel_limit(), name)

@@ -23,7 +23,6 @@ export, labels are those of the upright picture, and the report names each pictu
 
 import math
 import os
-import unicodedata
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -40,7 +39,15 @@ from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.format import SourceDataset, SourceItem, find_viewer_of_file
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import PICTURE_SUFFIXES, find_split, is_junk, is_picture, resolve_inside, walk_files
+from sightline.data.formats.picture_files import (
+    find_by_stem,
+    find_split,
+    is_junk,
+    is_picture,
+    names_the_same,
+    resolve_inside,
+    walk_files,
+)
 from sightline.data.formats.voc.lists import read_split_lists
 from sightline.data.formats.voc.masks import MASK_INDEX, VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc.writing import check_voc, write_voc
@@ -214,7 +221,7 @@ def _labels_of(layout: _Layout) -> list[str] | None:
 def _read_splits(layout: _Layout, report: ConversionReport) -> dict[str, str]:
     def is_known(picture_id: str) -> bool:
         named = any(os.path.isfile(layout.labels / f"{picture_id}{suffix}") for suffix in (".xml", ".XML"))  # noqa: PTH113
-        return named or _find_by_suffix(layout, picture_id) is not None
+        return named or find_by_stem(layout.pictures, picture_id) is not None
 
     return read_split_lists(layout.root, is_known, lambda: (_id_of(layout, path) for path in _xml_files(layout)), report)
 
@@ -295,12 +302,12 @@ def _stream_unlabelled(
 def _find_picture(layout: _Layout, picture_id: str, file_name: str | None, report: ConversionReport) -> Path | None:
     """The picture with the XML's own name; else that of `filename`, unless it is another XML's."""
     if file_name is None or "\0" in file_name:
-        return _find_by_suffix(layout, picture_id)
-    is_own = _names_the_same(picture_id, file_name)
+        return find_by_stem(layout.pictures, picture_id)
+    is_own = names_the_same(picture_id, file_name)
     # The XML's own folder first: with nested ids `filename` is only the last part.
     beside = str(Path(picture_id).with_name(Path(file_name).name)) if Path(file_name).name else file_name
     found = _find_file(layout, beside) or _find_file(layout, file_name)
-    own = _find_by_suffix(layout, picture_id)
+    own = find_by_stem(layout.pictures, picture_id)
     example = f"{picture_id}.xml: {file_name}"
     if own is not None:
         if is_own and found is not None and found.parent == own.parent:
@@ -321,26 +328,9 @@ def _find_picture(layout: _Layout, picture_id: str, file_name: str | None, repor
     return found
 
 
-def _names_the_same(picture_id: str, file_name: str) -> bool:
-    """Whether a file name, with or without folders and suffix, has the last part of the id; case and composition aside."""
-    name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
-    names = (name, os.path.splitext(name)[0])  # noqa: PTH122 - a million Path objects cost seconds
-    wanted, *given = (unicodedata.normalize("NFC", text).casefold() for text in (Path(picture_id).name, *names))
-    return wanted in given
-
-
 def _find_file(layout: _Layout, name: str) -> Path | None:
     found = resolve_inside(layout.pictures, name)
     return found if found is not None and os.path.isfile(found) else None  # noqa: PTH113 - never raises
-
-
-def _find_by_suffix(layout: _Layout, picture_id: str) -> Path | None:
-    for suffix in PICTURE_SUFFIXES:
-        for spelling in (suffix, suffix.upper()):
-            path = layout.pictures / f"{picture_id}{spelling}"
-            if os.path.isfile(path):  # noqa: PTH113
-                return path
-    return None
 
 
 def _name_picture(layout: _Layout, picture_id: str, picture: Path | None, file_name: str | None) -> str:
