@@ -21,6 +21,7 @@ FORMATS: dict[str, str] = {
     "yolo_segment": "sightline.data.formats.yolo.format:YoloSegmentFormat",
     "darknet": "sightline.data.formats.yolo.darknet:DarknetFormat",
     "cityscapes": "sightline.data.formats.cityscapes.format:CityscapesFormat",
+    "labelme": "sightline.data.formats.labelme.format:LabelmeFormat",
     "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
     "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",
