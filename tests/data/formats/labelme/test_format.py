@@ -68,6 +68,32 @@ def test_listed_labels_come_first_in_their_order(tmp_path: Path) -> None:
     assert read("labelme", tmp_path)[0].categories.names == ("dog", "cat", "ant")
 
 
+def test_a_list_of_something_else_names_no_categories(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_json(tmp_path / "a.json", CAT)
+    write_text(tmp_path / "labels.txt", "0: cat\n1: dog\n")
+    assert read("labelme", tmp_path)[0].categories.names == ("cat",)
+
+
+def test_what_converters_made_of_the_labels_is_left_out(tmp_path: Path) -> None:
+    made = ("masks/a", "a_json/label", "SegmentationClassVisualization/a", "x/SegmentationObject/a")
+    for name in ("a", "x/b", *made):
+        write_picture(tmp_path / f"{name}.png")
+    write_json(tmp_path / "a.json", CAT)
+    _, items, report = read("labelme", tmp_path)
+    assert list(items) == ["a.png", "x/b.png"]
+    assert report.warned("file") == 4
+
+
+def test_a_name_that_ends_twice_like_a_picture_keeps_its_labels(tmp_path: Path) -> None:
+    names = ("x.png", "x.png.jpg", "x.json.png", "x.json.json.png")
+    rows = [(name, "train", [Annotation(category=name, box_xyxy=(1, 1, 5, 5))]) for name in names]
+    version = make_version(tmp_path, rows, names)
+    again, report = round_trip(version, "labelme", tmp_path)
+    assert report.is_clean
+    assert by_blob(again) == by_blob(version)
+
+
 def test_a_picture_that_is_missing_is_taken_from_its_json(tmp_path: Path) -> None:
     content = base64.b64encode(write_picture(tmp_path / "elsewhere/a.png").read_bytes()).decode()
     mask = base64.b64encode(write_mask_png()).decode()
@@ -279,7 +305,8 @@ def test_a_picture_still_to_do_gets_no_json(tmp_path: Path) -> None:
     ]
     seen = {item.file_name: find_viewer(item.annotations, item.seen_by) for item in again.items()}
     expected = {"human.png": "human", "none.png": "human", "seen.png": "human", "nobody.png": "nobody", "model.png": "nobody"}
-    assert seen == {**expected, "night/alone.png": "nobody"}  # told above: no JSON says that "night" is a split
+    # Told above: no JSON says that "night" is a split. Our own export has no masks, so "masks" is a folder like others.
+    assert seen == {**expected, "night/alone.png": "nobody", "masks/late.png": "nobody"}
 
 
 def make_viewed_version(folder: Path) -> DatasetVersion:
@@ -293,6 +320,7 @@ def make_viewed_version(folder: Path) -> DatasetVersion:
         "seen": "human",
         "alone": "nobody",
     }
+    viewers["masks/late"] = "nobody"
     with VersionWriter(folder / "version", "sample", Categories(["cat"]), blobs) as writer:
         for name, viewer in viewers.items():
             blob = blobs.put_bytes(write_picture(folder / f"{name}.png").read_bytes())

@@ -175,6 +175,7 @@ def test_parts_that_say_different_things_are_told() -> None:
         {"label": "edge", "points": [[1, 1], [2, 2]], "shape_type": "line"},
         {"label": "edge", "points": TRIANGLE, "shape_type": "linestrip"},
         {"label": "box", "points": TRIANGLE, "shape_type": "cuboid"},
+        {"label": "a\nb", "points": TRIANGLE, "shape_type": "of\nno kind"},
         {"label": "__ignore__", "points": TRIANGLE},
         {"label": "_background_", "points": TRIANGLE},
         {"label": "", "points": TRIANGLE},
@@ -199,6 +200,7 @@ def test_a_shape_that_cannot_be_kept_is_told_and_spoils_no_other(shape: object) 
     annotations, report = parse(shape, {"label": "dog", "points": TRIANGLE})
     assert [annotation.category for annotation in annotations] == ["dog"]
     assert report.dropped("annotation") == 1
+    assert all("\n" not in line for line in report.lines())
 
 
 def test_only_shapes_that_outline_objects_name_categories() -> None:

@@ -10,7 +10,8 @@ of the whole picture. Shapes called `__ignore__` or `_background_` are no object
 **Which picture a JSON belongs to.** It is the picture beside it that has its name. If there is none, `imagePath` counts,
 which may be a path of another machine but leads nowhere outside of the dataset's folder, and not to a picture that has a JSON
 of its own; then folders such as `images` beside the JSON's. A picture that is missing is taken from `imageData`. Pictures
-without a JSON are those at which nobody looked; one with a JSON without shapes shows nothing.
+without a JSON are those at which nobody looked, but for those in folders of masks and of drawings, which the tool's own
+converters make; one with a JSON without shapes shows nothing.
 
 **Categories** come from `labels.txt` in the dataset's folder, in its order, and then from the shapes and flags, sorted.
 **Splits** are folders that are named like one: `train/`, `val/`, `test/`.
@@ -37,23 +38,23 @@ from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import SourceDataset, SourceItem, find_viewer_of_file
 from sightline.data.formats.labelme.layout import (
-    NAMES_FILE,
     SUFFIX,
     WEB_SUFFIX,
     LabelmeFile,
     PictureFinder,
     find_place,
+    holds_results,
     looks_like_either,
     looks_like_web_tool,
     read_labelme,
+    read_names,
     read_picture_copy,
     walk_json_files,
 )
-from sightline.data.formats.labelme.shapes import NO_CATEGORIES, find_categories, find_flags, parse_shapes
+from sightline.data.formats.labelme.shapes import find_categories, find_flags, parse_shapes
 from sightline.data.formats.labelme.writing import check_labelme, write_labelme
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_by_stem, walk_files, walk_pictures
-from sightline.data.formats.text_files import read_text
 from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.headers import probe_image
@@ -102,10 +103,10 @@ def _find_names(source: Path) -> list[str]:
         found.update(find_flags(labels.flags))
     if not is_readable:
         raise _explain(source, problem)
-    path = (source if source.is_dir() else source.parent) / NAMES_FILE
-    lines = read_text(path).splitlines() if path.is_file() else []
-    listed = dict.fromkeys(name for line in lines if (name := line.strip()) and name not in NO_CATEGORIES)
-    return [*listed, *sorted(found - listed.keys())]
+    listed = read_names(source if source.is_dir() else source.parent)
+    if found.isdisjoint(listed) and found:
+        listed = []  # a list of something else
+    return [*listed, *sorted(found.difference(listed))]
 
 
 def _explain(source: Path, problem: UnreadableDataset | None) -> UnreadableDataset:
@@ -204,7 +205,12 @@ class _Reader:
         for path in walk_pictures(self._source):
             if hash(path) in self._seen:
                 continue
-            name, split = self._take_name(PurePosixPath(path.relative_to(self._root).as_posix()))
+            inside = PurePosixPath(path.relative_to(self._root).as_posix())
+            # A folder that says its splits is our own export, and holds nothing else.
+            if not self._split_folders and holds_results(inside.parent):
+                self._report.warn("file", "picture in a folder of masks or drawings is left out", inside.as_posix())
+                continue
+            name, split = self._take_name(inside)
             self._report.warn("image", "picture without a JSON", name)
             yield SourceItem(file_name=name, path=path, split=split, seen_by="nobody")
 

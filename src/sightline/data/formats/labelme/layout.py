@@ -12,7 +12,8 @@ from urllib.parse import unquote
 import msgspec
 
 from sightline.core.errors import UnreadableDataset
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.formats.label_masks.pairs import MASK_FOLDERS
 from sightline.data.formats.picture_files import (
     find_by_stem,
     find_split,
@@ -21,7 +22,7 @@ from sightline.data.formats.picture_files import (
     resolve_inside,
     walk_files,
 )
-from sightline.data.formats.text_files import UTF_8, find_encoding, open_text, warn_encoding
+from sightline.data.formats.text_files import UTF_8, find_encoding, open_text, read_text, warn_encoding
 from sightline.data.versions import UNSPLIT
 
 SUFFIX = ".json"
@@ -33,6 +34,8 @@ FILES_LOOKED_AT = 40  # JSON and XML files
 FILES_PASSED = 100_000
 OTHER_KEYS = (b'"imagePath"', b'"imageData"', b'"imageHeight"', b'"shape_type"', b'"line_color"')
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+NO_CATEGORIES = ("__ignore__", "_background_")  # what LabelMe's own converters take for no object
+MADE_STARTS, MADE_END = ("segmentation", "visualization"), "_json"
 PICTURE_FOLDERS = ("images", "Images", "imgs", "img", "JPEGImages", "data")
 BEFORE_DATA = "base64,"  # in the "data:" URLs that some programs write
 
@@ -167,6 +170,20 @@ def find_place(inside: PurePosixPath, split_folders: Collection[str]) -> tuple[s
     if not below or split is None:
         return inside.as_posix(), None
     return "/".join(below), None if split == UNSPLIT else split
+
+
+def holds_results(folder: PurePosixPath) -> bool:
+    """Whether a folder is one into which LabelMe's converters, and others, put what they made of the labels."""
+    return any(
+        part in MASK_FOLDERS or part.startswith(MADE_STARTS) or part.endswith(MADE_END) for part in map(str.lower, folder.parts)
+    )
+
+
+def read_names(folder: Path) -> list[str]:
+    """The categories that `labels.txt` lists, in its order; none without it."""
+    path = folder / NAMES_FILE
+    lines = read_text(path).splitlines() if path.is_file() else []
+    return list(dict.fromkeys(name for line in lines if (name := clean_name(line)) and name not in NO_CATEGORIES))
 
 
 class PictureFinder:

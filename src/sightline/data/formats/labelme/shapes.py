@@ -18,13 +18,14 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.formats.labelme.layout import NO_CATEGORIES
 from sightline.imaging.files.reading import decode_label_map, find_pixel_limit
 from sightline.imaging.masks import draw_annotation, encode_mask
 
 # Kinds whose points go around an object. The last two are rectangles that are turned, LabelMe's and X-AnyLabeling's.
 OUTLINES = ("polygon", "oriented_rectangle", "rotation")
 KINDS = (*OUTLINES, "rectangle", "circle", "mask")
-NO_CATEGORIES = ("__ignore__", "_background_")  # what LabelMe's own converters take for no object
+OTHER_KINDS = ("point", "points", "line", "linestrip", "cuboid")
 GROUP = "group_id"
 CIRCLE_ERROR_PX = 0.1
 MOST_CIRCLE_POINTS = 720
@@ -111,7 +112,7 @@ def parse_shapes(
         try:
             annotation = _parse_shape(shape, find_size, report, where)
         except _Unusable as error:
-            report.drop("annotation", str(error), f"{where}: {str(shape.label)[:40]}")
+            report.drop("annotation", str(error), f"{where}: {clean_name(str(shape.label))[:40]}")
             continue
         if is_checked:
             annotation = replace(annotation, confidence=None, origin="human")
@@ -122,7 +123,8 @@ def parse_shapes(
 def _parse_shape(shape: Shape, find_size: FindSize, report: ConversionReport, where: str) -> Annotation:
     """One shape as an annotation of its own. Raises: _Unusable."""
     if shape.kind not in KINDS:
-        raise _Unusable(f"shape of the kind {shape.kind[:40]!r}, which outlines no object, is not kept")
+        kind = f"the kind {shape.kind!r}" if shape.kind in OTHER_KINDS else "an unknown kind"
+        raise _Unusable(f"shape of {kind} is not kept")
     if shape.category is None:
         raise _Unusable("shape without a label" if not shape.label else "region to ignore or of background, by its label")
     box: BoxXyxy | None = None

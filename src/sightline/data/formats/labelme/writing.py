@@ -14,8 +14,8 @@ import numpy as np
 
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.labelme.layout import NAMES_FILE, SUFFIX, find_place
-from sightline.data.formats.labelme.shapes import GROUP, NO_CATEGORIES
+from sightline.data.formats.labelme.layout import NAMES_FILE, NO_CATEGORIES, SUFFIX, find_place
+from sightline.data.formats.labelme.shapes import GROUP
 from sightline.data.formats.losses import (
     report_lost_facts,
     report_lost_ignore,
