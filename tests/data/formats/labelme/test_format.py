@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,17 @@ def test_pictures_of_files_that_cannot_be_read_do_not_count_as_empty(tmp_path: P
     _, items, report = read("labelme", tmp_path)
     assert list(items) == ["a.png"]
     assert (report.dropped("file"), report.dropped("image")) == (2, 2)
+
+
+def test_links_to_themselves_and_pipes_are_passed_by(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_json(tmp_path / "a.json", CAT)
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    assert detect_format(tmp_path).name == "labelme"
+    _, items, report = read("labelme", tmp_path)
+    assert list(items) == ["a.png"]
+    assert report.warned("file") == 2
 
 
 def test_of_two_files_of_one_picture_the_first_counts_and_folders_without_any_are_refused(tmp_path: Path) -> None:
@@ -319,8 +331,8 @@ def make_viewed_version(folder: Path) -> DatasetVersion:
         "model": "model",
         "seen": "human",
         "alone": "nobody",
+        "masks/late": "nobody",
     }
-    viewers["masks/late"] = "nobody"
     with VersionWriter(folder / "version", "sample", Categories(["cat"]), blobs) as writer:
         for name, viewer in viewers.items():
             blob = blobs.put_bytes(write_picture(folder / f"{name}.png").read_bytes())

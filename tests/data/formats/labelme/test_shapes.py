@@ -9,7 +9,7 @@ import pytest
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.labelme.shapes import find_categories, find_flags, parse_shapes
+from sightline.data.formats.labelme.shapes import find_categories, find_flags, parse_flags, parse_shapes
 from sightline.imaging.masks import compute_ring_area, decode_mask
 
 WIDTH, HEIGHT = 20, 10
@@ -220,3 +220,14 @@ def test_only_shapes_that_outline_objects_name_categories() -> None:
 )
 def test_flags_that_are_set_are_classes_of_the_picture(flags: object, expected: list[str]) -> None:
     assert find_flags(flags) == expected
+    report = ConversionReport()
+    assert parse_flags(flags, report, "a.png") == [Annotation(category=name) for name in expected]
+    assert report.is_clean
+
+
+def test_a_flag_to_ignore_the_picture_is_no_class_and_is_told() -> None:
+    report = ConversionReport()
+    assert parse_flags({"__ignore__": True, "_background_": False, "cat": True}, report, "a.png") == [
+        Annotation(category="cat")
+    ]
+    assert report.dropped("annotation") == 1

@@ -32,7 +32,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
@@ -51,7 +50,7 @@ from sightline.data.formats.labelme.layout import (
     read_picture_copy,
     walk_json_files,
 )
-from sightline.data.formats.labelme.shapes import find_categories, find_flags, parse_shapes
+from sightline.data.formats.labelme.shapes import find_categories, find_flags, parse_flags, parse_shapes
 from sightline.data.formats.labelme.writing import check_labelme, write_labelme
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_by_stem, walk_files, walk_pictures
@@ -176,7 +175,7 @@ class _Reader:
             return _measure(picture, content, name)
 
         annotations = parse_shapes(labels.shapes, find_size, labels.checked is True, self._report, name)
-        annotations += [Annotation(category=flag) for flag in find_flags(labels.flags)]
+        annotations += parse_flags(labels.flags, self._report, name)
         return SourceItem(
             file_name=name,
             path=picture,

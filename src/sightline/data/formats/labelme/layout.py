@@ -119,6 +119,8 @@ def walk_json_files(source: Path) -> Iterator[Path]:
 
 def read_labelme(path: Path, report: ConversionReport | None = None) -> LabelmeFile:
     """Read a JSON. Raises: UnreadableDataset when it is none of LabelMe's."""
+    if not os.path.isfile(path):  # noqa: PTH113 - as above
+        raise UnreadableDataset(f"expected {path.name} to be a LabelMe JSON, got no file but a link or pipe; remove it")
     size_bytes = path.stat().st_size
     if size_bytes > MAX_JSON_BYTES:
         raise UnreadableDataset(

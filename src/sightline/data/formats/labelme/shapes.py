@@ -85,9 +85,16 @@ def find_categories(shapes: Sequence[msgspec.Raw]) -> Iterator[str]:
 
 def find_flags(flags: Any) -> list[str]:
     """The classes of a whole picture: its flags that are set."""
-    if not isinstance(flags, Mapping):
-        return []
-    return [name for key, is_set in flags.items() if is_set is True and (name := clean_name(str(key)))]
+    names = [clean_name(str(key)) for key, is_set in flags.items() if is_set is True] if isinstance(flags, Mapping) else []
+    return [name for name in names if name and name not in NO_CATEGORIES]
+
+
+def parse_flags(flags: Any, report: ConversionReport, where: str) -> list[Annotation]:
+    """The labels of a whole picture; told are flags that are set and mean no class."""
+    for name in NO_CATEGORIES:
+        if isinstance(flags, Mapping) and flags.get(name) is True:
+            report.drop("annotation", "flag that asks to ignore a picture or says that it is background", f"{where}: {name}")
+    return [Annotation(category=name) for name in find_flags(flags)]
 
 
 def parse_shapes(
