@@ -17,7 +17,7 @@ from sightline.core.errors import LossyExport, SightlineError
 from sightline.core.workspace import Workspace
 from sightline.data.blobs import BlobStore
 from sightline.data.exporting import export_version
-from sightline.data.formats.table import FORMATS, WRITTEN, load_format
+from sightline.data.formats.table import FORMATS, READ_ONLY, WRITTEN, load_format
 from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.truth import find_truth
@@ -212,6 +212,13 @@ def test_a_lossy_export_that_is_allowed_can_be_read_again(format, content, tmp_p
 def test_every_format_carries_some_content_without_a_loss(format, tmp_path):
     clean = [name for name in CONTENTS if load_format(format).check(make_version(tmp_path / name, name)).is_clean]
     assert clean, f"{format} carries none of {list(CONTENTS)}"
+
+
+@pytest.mark.parametrize("format", READ_ONLY)
+def test_a_format_that_is_only_read_says_so(format, tmp_path):
+    with pytest.raises(LossyExport, match="are read, but not written; export to another format"):
+        export_version(make_version(tmp_path, "boxes"), tmp_path / "export", format, allow_loss=True)
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize("format", WRITTEN)

@@ -22,6 +22,7 @@ FORMATS: dict[str, str] = {
     "darknet": "sightline.data.formats.yolo.darknet:DarknetFormat",
     "cityscapes": "sightline.data.formats.cityscapes.format:CityscapesFormat",
     "labelme": "sightline.data.formats.labelme.format:LabelmeFormat",
+    "via": "sightline.data.formats.via.format:ViaFormat",
     "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
     "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",
@@ -30,8 +31,9 @@ FORMATS: dict[str, str] = {
     "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
 }
 
-READ_ONLY = ("supervisely",)
+READ_ONLY = ("supervisely", "via")
 WRITTEN = tuple(name for name in FORMATS if name not in READ_ONLY)
+
 LOOKS_AT = {"class_folders": "folders", "class_list": "lists", "box_list": "lists", "label_masks": "masks"}
 
 MOST_COUNTED = 10_000

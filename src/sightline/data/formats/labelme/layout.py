@@ -204,7 +204,7 @@ class PictureFinder:
         """
         folder, stem = path.parent, path.name[: -len(SUFFIX)]
         own = folder / stem if is_picture(stem) and os.path.isfile(folder / stem) else find_by_stem(folder, stem)  # noqa: PTH113
-        named = None if name is None else self._find_named(folder, name)
+        named = None if name is None else self.find_named(folder, name)
         is_own = name is not None and names_the_same(stem, name)
         example = f"{path.name}: {name}"
         if own is not None:
@@ -220,7 +220,7 @@ class PictureFinder:
             self._report.warn("image", "picture found by imagePath, the JSON is named otherwise", example)
         return named or next(filter(None, (find_by_stem(place, stem) for place in self._list_places(folder))), None)
 
-    def _find_named(self, folder: Path, name: str) -> Path | None:
+    def find_named(self, folder: Path, name: str) -> Path | None:
         """The file that a name means: as the tool reads it, else by its last part in the folders where pictures lie."""
         for spelling in dict.fromkeys((name, unquote(name))):
             if (found := self._follow(folder, spelling)) is not None:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.formats.ellipses import ERROR_PX, outline_ellipse
 from sightline.data.formats.labelme.layout import NO_CATEGORIES
 from sightline.imaging.files.reading import decode_label_map, find_pixel_limit
 from sightline.imaging.masks import draw_annotation, encode_mask
@@ -27,8 +28,6 @@ OUTLINES = ("polygon", "oriented_rectangle", "rotation")
 KINDS = (*OUTLINES, "rectangle", "circle", "mask")
 OTHER_KINDS = ("point", "points", "line", "linestrip", "cuboid")
 GROUP = "group_id"
-CIRCLE_ERROR_PX = 0.1
-MOST_CIRCLE_POINTS = 720
 
 FindSize = Callable[[], tuple[int, int] | None]
 
@@ -143,7 +142,7 @@ def _parse_shape(shape: Shape, find_size: FindSize, report: ConversionReport, wh
         mask = _read_mask(shape, find_size)
     elif shape.kind == "circle":
         polygons = (_draw_circle(shape.points),)
-        report.change("annotation", f"circle drawn as a polygon that is at most {CIRCLE_ERROR_PX} px off", where)
+        report.change("annotation", f"circle drawn as a polygon that is at most {ERROR_PX} px off", where)
     else:
         polygons = (tuple(value for point in shape.points for value in point),)
     if isinstance(shape.kie_linking, list) and shape.kie_linking:
@@ -171,16 +170,12 @@ def _bound(points: Sequence[tuple[float, float]]) -> BoxXyxy:
 
 
 def _draw_circle(points: Sequence[tuple[float, float]]) -> Ring:
-    """A circle, given by its centre and a point on it, as a polygon with its corners on it."""
+    """A circle, given by its centre and a point on it."""
     if len(points) != 2:
         raise _Unusable("circle without a centre and a point on it")
-    (x, y), on_it = points
-    radius = math.hypot(on_it[0] - x, on_it[1] - y)
-    # The middle of a side is radius * (1 - cos(pi / count)) inside of the circle.
-    angle = math.acos(1 - min(CIRCLE_ERROR_PX / radius, 1)) if radius > 0 else math.pi
-    count = min(max(math.ceil(math.pi / angle), 12), MOST_CIRCLE_POINTS) if angle > 0 else MOST_CIRCLE_POINTS
-    turns = [2 * math.pi * number / count for number in range(count)]
-    return tuple(value for turn in turns for value in (x + radius * math.cos(turn), y + radius * math.sin(turn)))
+    centre, on_it = points
+    radius = math.hypot(on_it[0] - centre[0], on_it[1] - centre[1])
+    return outline_ellipse(centre, (radius, radius))
 
 
 def _read_mask(shape: Shape, find_size: FindSize) -> MaskRle:

@@ -1,0 +1,1 @@
+"""VGG Image Annotator 2: one JSON of many pictures."""
