@@ -16,6 +16,7 @@ EXPECTED = {
     "segmentation/camvid": ("label_masks", 115, 11, {"train": 90, "val": 25}),
     "segmentation/em-membrane": ("label_masks", 30, 1, {"train": 30}),
     "label-formats/cityscapes-style": ("cityscapes", 4, 19, {"val": 4}),
+    "label-formats/labelme-nuts/images": ("labelme", 6, 3, {"train": 5, "val": 1}),  # drawn
     "label-formats/yolo-mark": ("darknet", 9, 2, {"train": 9}),
 }
 

@@ -9,9 +9,9 @@ of the whole picture. Shapes called `__ignore__` or `_background_` are no object
 
 **Which picture a JSON belongs to.** It is the picture beside it that has its name. If there is none, `imagePath` counts,
 which may be a path of another machine but leads nowhere outside of the dataset's folder, and not to a picture that has a JSON
-of its own; then folders such as `images` beside the JSON's. A picture that is missing is taken from `imageData`. Pictures
-without a JSON are those at which nobody looked, but for those in folders of masks and of drawings, which the tool's own
-converters make; one with a JSON without shapes shows nothing.
+of its own; then folders such as `images` beside the JSON's. A picture that is missing is taken from `imageData`. At a picture
+without a JSON nobody looked; one with a JSON without shapes shows nothing. Pictures in folders of masks and of drawings, which
+LabelMe's converters make, are left out.
 
 **Categories** come from `labels.txt` in the dataset's folder, in its order, and then from the shapes and flags, sorted.
 **Splits** are folders that are named like one: `train/`, `val/`, `test/`.
@@ -20,9 +20,9 @@ converters make; one with a JSON without shapes shows nothing.
 them all. Labels of whole pictures are flags. Confidence, origin, crowd marks and attributes go into keys of a shape that the
 tool keeps but does not show (`score`, `origin`, `is_crowd`, `attributes`), attributes whose value is "true" into its flags.
 
-LabelMe shows pictures upright since version 4. Labels of older files that record the size of the stored picture are turned with
-it; where no size tells, labels are taken as upright, and the report warns. While a JSON is read it is held in memory, with
-its `imageData`.
+LabelMe shows pictures upright, since version 4 at the latest. Labels of older files that record the size of the stored picture
+are turned with it; where no size tells, labels are taken as upright, and the report warns. While a JSON is read it is held in
+memory, with its `imageData`.
 
 LabelMe's older web tool writes XML, which is another format. It is not read; CVAT, which exports it as "LabelMe 3.0", also
 exports COCO, which is.
