@@ -105,6 +105,7 @@ def test_a_copy_that_is_none_is_none(tmp_path: Path, data: object) -> None:
         ("labels/x.json", "cam 1/a.png", "D:\\set\\cam 1\\a.png"),
         ("labels/a.json", "a.png", "../a.png"),
         ("ä.json", "ä.png", "ä.png"),
+        ("labels/x.json", "images/sub/ä b.png", "sub/a\u0308%20b.png"),
     ],
 )
 def test_a_picture_is_found(tmp_path: Path, json_file: str, picture: str, name: str | None) -> None:
@@ -126,6 +127,14 @@ def test_nothing_outside_and_no_picture_of_another_folder_is_taken(tmp_path: Pat
     write_picture(tmp_path / "secret/a.png")
     write_picture(tmp_path / "set/deep/down/a.png")
     assert PictureFinder(tmp_path / "set", ConversionReport()).find(path, read_labelme(path).picture_name) is None
+
+
+def test_a_folder_in_image_path_must_be_there(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "x.json")
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "images/a.png")
+    assert PictureFinder(tmp_path, ConversionReport()).find(path, "cam2/a.png") is None
+    assert PictureFinder(tmp_path, ConversionReport()).find(path, "/home/ann/cam2/a.png") == tmp_path / "a.png"
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:

@@ -103,6 +103,16 @@ def test_what_cannot_be_kept_is_told_and_nothing_outside_is_read(tmp_path: Path)
     assert (report.dropped("image"), report.dropped("annotation")) == (4, 5)
 
 
+def test_pictures_of_two_folders_are_not_taken_for_one(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "images/cam2/a.png")
+    write_records(tmp_path / "via.json", record("cam1/a.png", region()), record("cam2/a.png", region({"kind": "dog"})))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    (item,) = version.items()
+    assert (item.file_name, item.annotations[0].category) == ("images/cam2/a.png", "dog")
+    assert report.count("image", "dropped", "picture is missing") == 1
+
+
 def test_labels_of_a_picture_that_exif_turns_are_taken_as_upright_and_told(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

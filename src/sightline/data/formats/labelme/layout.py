@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,7 @@ OTHER_KEYS = (b'"imagePath"', b'"imageData"', b'"imageHeight"', b'"shape_type"',
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 NO_CATEGORIES = ("__ignore__", "_background_")  # what LabelMe's own converters take for no object
 MADE_STARTS, MADE_END = ("segmentation", "visualization"), "_json"
+FOREIGN = re.compile(r"^/|^[A-Za-z][A-Za-z+.-]*:|(^|/)\.\.(/|$)")  # absolute, of Windows, a URL, or leading up
 PICTURE_FOLDERS = ("images", "Images", "imgs", "img", "JPEGImages", "data")
 BEFORE_DATA = "base64,"  # in the "data:" URLs that some programs write
 
@@ -221,18 +223,24 @@ class PictureFinder:
         return named or next(filter(None, (find_by_stem(place, stem) for place in self._list_places(folder))), None)
 
     def find_named(self, folder: Path, name: str) -> Path | None:
-        """The file that a name means: as the tool reads it, else by its last part in the folders where pictures lie."""
+        """The file that a name means: as the tool reads it, else in the folders where pictures lie.
+
+        Of a path of another machine the last part is enough there: in the rest of the dataset a folder must be the same, too.
+        """
         for spelling in dict.fromkeys((name, unquote(name))):
             if (found := self._follow(folder, spelling)) is not None:
                 return found
-        last = name.rpartition("/")[2]
+        is_foreign = FOREIGN.search(name) is not None
+        wanted = name.rpartition("/")[2] if is_foreign else name
         for place in (folder, *self._list_places(folder)):
-            found = resolve_inside(place, last, unquote(last)) if last not in ("", ".", "..") else None
-            if found is not None and os.path.isfile(found):  # noqa: PTH113 - never raises
+            found = resolve_inside(place, wanted, unquote(wanted)) if wanted not in ("", ".", "..") else None
+            # `resolve_inside` gives up folders of a name where it must.
+            is_whole = found is not None and len(found.parts) - len(place.parts) == len(PurePosixPath(wanted).parts)
+            if found is not None and is_whole and os.path.isfile(found):  # noqa: PTH113 - never raises
                 return found
-        found = resolve_inside(self._root, name)
+        found = resolve_inside(self._root, name) if is_foreign else None
         # By its last part alone it might be another picture of that name.
-        is_sure = found is not None and found.parent != self._root and os.path.isfile(found)  # noqa: PTH113
+        is_sure = found is not None and found.parent != self._root and os.path.isfile(found)  # noqa: PTH113 - never raises
         return found if is_sure else None
 
     def _follow(self, folder: Path, name: str) -> Path | None:
