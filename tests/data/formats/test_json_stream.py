@@ -38,6 +38,15 @@ def test_members_come_as_json_reads_them(tmp_path, monkeypatch, chunk, indent):
     assert collect(path) == DOCUMENT
 
 
+@pytest.mark.parametrize("chunk", range(1, 9))
+@pytest.mark.parametrize("number", ["-1e10", "4444.5", "1.25E+3", "7e-1"])
+def test_a_number_is_read_whole_wherever_the_window_cuts_it(tmp_path, monkeypatch, chunk, number):
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", chunk)
+    path = tmp_path / "x.json"
+    path.write_text(f'{{"a": {number}, "b": [{number}]}}')
+    assert collect(path) == {"a": float(number), "b": [float(number)]}
+
+
 def test_an_empty_object_and_a_byte_order_mark_are_fine(tmp_path):
     path = tmp_path / "x.json"
     path.write_bytes(b"\xef\xbb\xbf \n{ }\n ")

@@ -14,6 +14,7 @@ from sightline.core.errors import UnreadableDataset
 
 CHUNK_BYTES = 1 << 20
 MAX_ELEMENT_CHARS = 64 << 20
+MOST_HELD_BACK = 2  # characters that no number ends with: "." or "e+"
 WHITESPACE = " \t\n\r"
 LIST_START = object()  # stands for the opening bracket of a list, so that an empty list is seen too
 
@@ -104,8 +105,9 @@ class _Text:
                 if not self._read_more():
                     raise self.error("a JSON value") from None
                 continue
-            # A number may go on behind the end of the window.
-            if end == len(self._buffer) and self._read_more():
+            # A number may go on behind the end of the window, which can lie within its "e+".
+            if len(self._buffer) - end <= MOST_HELD_BACK and not self._at_end:
+                self._read_more()
                 continue
             self._position = end
             return value
