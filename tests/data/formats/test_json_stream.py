@@ -6,7 +6,7 @@ import pytest
 
 from sightline.core.errors import UnreadableDataset
 from sightline.data.formats import json_stream
-from sightline.data.formats.json_stream import LIST_START, stream_members
+from sightline.data.formats.json_stream import LIST_START, stream_elements, stream_members
 
 DOCUMENT = {
     "info": {"year": 2026, "nested": [[1, [2]], {"a": None}]},
@@ -36,6 +36,24 @@ def test_members_come_as_json_reads_them(tmp_path, monkeypatch, chunk, indent):
     path = tmp_path / "x.json"
     path.write_text(json.dumps(DOCUMENT, indent=indent, ensure_ascii=False), encoding="utf-8")
     assert collect(path) == DOCUMENT
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 100, 1 << 20])
+@pytest.mark.parametrize("elements", [[], DOCUMENT["images"], DOCUMENT["numbers"], [[], [1, [2]], None]])
+def test_elements_come_as_json_reads_them(tmp_path, monkeypatch, chunk, elements):
+    monkeypatch.setattr(json_stream, "CHUNK_BYTES", chunk)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(elements, ensure_ascii=False) + "\n", encoding="utf-8-sig")
+    assert list(stream_elements(path)) == elements
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[", "[1", "[1,", "[1,]", "[1 2]", "[] x", "null", "[" * 100_000])
+def test_what_is_no_json_list_is_an_error_in_one_line(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(UnreadableDataset, match=r"x\.json") as caught:
+        list(stream_elements(path))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("chunk", range(1, 9))

@@ -1,4 +1,4 @@
-"""Read a JSON object of any size member by member: the elements of its lists come one at a time, in bounded memory.
+"""Read a JSON object or list of any size part by part: the elements of lists come one at a time, in bounded memory.
 
 `json` finds the end of each element itself (`raw_decode`), so elements are parsed once, in C; only the outermost braces, commas
 and keys are walked here. More text is read when an element is not complete yet.
@@ -42,17 +42,36 @@ def stream_members(path: Path) -> Iterator[tuple[str, Any]]:
             raise text.error("the end of the file")
 
 
+def stream_elements(path: Path) -> Iterator[Any]:
+    """Yield the elements of the list in `path`.
+
+    Raises: UnreadableDataset when the file is no JSON list, is cut, or holds an element of more than 64 M characters.
+    """
+    with path.open("rb") as file:
+        text = _Text(file, path)
+        text.take("[", "a JSON list")
+        yield from _stream_list(text)
+        if text.peek():
+            raise text.error("the end of the file")
+
+
 def _stream_value(text: "_Text", key: str) -> Iterator[tuple[str, Any]]:
     if text.peek() != "[":
         yield key, text.value()
         return
     text.take("[", "'['")
     yield key, LIST_START
+    for element in _stream_list(text):
+        yield key, element
+
+
+def _stream_list(text: "_Text") -> Iterator[Any]:
+    """The elements of a list whose opening bracket was taken."""
     if text.peek() == "]":
         text.take("]", "']'")
         return
     while True:
-        yield key, text.value()
+        yield text.value()
         if text.take_one_of(",]") == "]":
             return
 
