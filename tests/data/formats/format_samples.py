@@ -2,11 +2,13 @@
 
 import zlib
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -18,6 +20,7 @@ from sightline.data.formats.table import load_format
 from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.imaging.files.reading import decode_image, encode_image
 
 
 def write_picture(path: Path, width: int = 20, height: int = 10) -> Path:
@@ -39,6 +42,20 @@ def write_mask(path: Path, values: Sequence[Sequence[int]] | np.ndarray) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.asarray(values, np.uint8))
     return path
+
+
+def encode_turned(pixels: np.ndarray, orientation: int) -> bytes:
+    """A PNG of an upright picture, stored so that EXIF turns it."""
+    if orientation == 1:
+        return encode_image(pixels, "png")
+    turns = {3: 2, 6: 1, 8: 3}[orientation]  # quarters, against the clock, that the file lies turned by
+    picture = Image.fromarray(np.rot90(pixels, turns))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    content = BytesIO()
+    picture.save(content, "png", exif=exif)
+    assert np.array_equal(decode_image(content.getvalue()), pixels)
+    return content.getvalue()
 
 
 def read(name: str, source: Path, **options: Any) -> tuple[SourceDataset, dict[str, SourceItem], ConversionReport]:

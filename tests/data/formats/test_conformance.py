@@ -3,13 +3,12 @@
 The table finds new formats; each that is written must be able to carry at least one of the contents below without a loss.
 """
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from format_samples import encode_turned
 from msgspec.structs import replace
-from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -22,7 +21,7 @@ from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.truth import find_truth
 from sightline.data.versions import VersionWriter
-from sightline.imaging.files.reading import decode_image, encode_image
+from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import annotations_to_label_map, decode_mask, encode_mask
 
 WIDTH, HEIGHT = 40, 30
@@ -79,20 +78,6 @@ CONTENTS: dict[str, list[tuple[str, tuple[Annotation, ...]]]] = {
     "labels in splits that mean the same": [(split, (Annotation(category="pear"),)) for split in ("val", "dev", "Train")],
     "masks in splits that mean the same": [(split, (outline("pear", 5, 5, 30, 20),)) for split in ("val", "dev", "Train")],
 }
-
-
-def encode_turned(pixels: np.ndarray, orientation: int) -> bytes:
-    """A PNG of an upright picture, stored so that EXIF turns it."""
-    if orientation == 1:
-        return encode_image(pixels, "png")
-    turns = {3: 2, 6: 1, 8: 3}[orientation]  # quarters, against the clock, that the file lies turned by
-    picture = Image.fromarray(np.rot90(pixels, turns))
-    exif = picture.getexif()
-    exif[0x0112] = orientation
-    content = BytesIO()
-    picture.save(content, "png", exif=exif)
-    assert np.array_equal(decode_image(content.getvalue()), pixels)
-    return content.getvalue()
 
 
 def make_version(folder: Path, content: str, orientation: int = 1):
@@ -173,7 +158,9 @@ def test_what_a_format_can_carry_comes_back_the_same_and_what_not_it_says_before
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-@pytest.mark.parametrize("format", ["coco", "datumaro", "voc", "yolo", "yolo_segment", "darknet", "label_masks", "cityscapes"])
+@pytest.mark.parametrize(
+    "format", ["coco", "datumaro", "voc", "yolo", "yolo_segment", "darknet", "label_studio", "label_masks", "cityscapes"]
+)
 def test_a_picture_that_exif_turns_is_told_and_comes_back_the_same(format, orientation, tmp_path):
     content = "masks of each category" if format in ("label_masks", "cityscapes") else "boxes"
     version = make_version(tmp_path, content, orientation)
@@ -273,7 +260,7 @@ def test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unle
 
 
 def test_formats_with_a_place_for_it_carry_who_looked(tmp_path):
-    for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet"):
+    for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet", "label_studio"):
         test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, "boxes", tmp_path / format)
         assert not (tmp_path / format / "refused").exists()
         assert (tmp_path / format / "again").exists()

@@ -113,7 +113,7 @@ def listed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     [
         ("images/img_0001.json", '{"shapes": []}'),  # LabelMe
         ("yolo/img_0001.txt", "0 0.5 0.5 0.2 0.2"),
-        ("export.json", '[{"data": {"image": "img_0001.png"}, "annotations": []}]'),  # Label Studio
+        ("export.json", '[{"image": "img_0001.png", "annotations": []}]'),  # CreateML
         ("cvat.xml", "<annotations><image name='img_0001.png'/></annotations>"),
     ],
 )

@@ -23,6 +23,7 @@ FORMATS: dict[str, str] = {
     "cityscapes": "sightline.data.formats.cityscapes.format:CityscapesFormat",
     "labelme": "sightline.data.formats.labelme.format:LabelmeFormat",
     "via": "sightline.data.formats.via.format:ViaFormat",
+    "label_studio": "sightline.data.formats.label_studio.format:LabelStudioFormat",
     "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
     "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",

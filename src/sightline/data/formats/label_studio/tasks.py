@@ -1,0 +1,171 @@
+"""Tasks of an export: the two kinds of JSON brought to one form, and the annotation of several that counts.
+
+A record of JSON_MIN holds the task's data, its id, then what each control gave under the control's name, then who annotated it
+and when. Each annotation of a task has a record of its own; those of one task follow each other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sightline.data.conversion import ConversionReport
+from sightline.data.formats.json_stream import stream_elements
+from sightline.data.items import Viewer
+
+ANNOTATOR = "annotator"
+VALUE_KEYS = {"choices": "choices", "text": "textarea", "rating": "rating", "number": "number", "taxonomy": "taxonomy"}
+
+OTHERS = "of another annotation of its task: the ground truth counts, else the latest that was not cancelled"
+CANCELLED = "of a cancelled (skipped) annotation"
+SUPERSEDED = "a model's, of a picture that a person looked at"
+OLDER = "a model's, of a prediction that a later one replaces"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task with what counts of it.
+
+    Attributes:
+        data: what is shown, by its key: the picture's address, ...
+        results: regions, classes and other facts that a person or a model gave.
+        viewer: who gave them.
+        score: of the prediction, for those of its results that have none.
+    """
+
+    data: dict[str, Any]
+    results: list[dict[str, Any]]
+    viewer: Viewer
+    score: Any = None
+
+
+def is_small(record: Any) -> bool:
+    """Whether a record is JSON_MIN's."""
+    return (
+        isinstance(record, dict)
+        and not isinstance(record.get("data"), dict)
+        and {ANNOTATOR, "annotation_id"} & record.keys() != set()
+    )
+
+
+def stream_tasks(path: Path, controls: Mapping[str, str], report: ConversionReport) -> Iterator[Task]:
+    """The tasks of a JSON of either kind.
+
+    Args: controls: tag of each control by its name, as the labelling configuration has it; may be empty.
+
+    Raises: UnreadableDataset when the file is no JSON list.
+    """
+    for identity, records in groupby(enumerate(stream_elements(path)), key=_find_group):
+        group = [record for _, record in records]
+        where = f"{path.name}: task {identity}"
+        if all(map(is_small, group)):
+            yield _choose(_unpack_records(group, controls, report), where, report)
+        else:
+            for record in group:
+                if isinstance(record, dict) and isinstance(record.get("data"), dict):
+                    yield _choose(record, f"{path.name}: task {str(record.get('id'))[:20]}", report)
+                else:
+                    report.drop("image", "record that is no task", f"{path.name}: {str(record)[:80]}")
+
+
+def _find_group(numbered: tuple[int, Any]) -> str:
+    """What records of one task share: JSON_MIN's their id; all others stand alone."""
+    number, record = numbered
+    return f"{str(record.get('id', number))[:20]}" if is_small(record) else f"#{number}"
+
+
+def _unpack_records(records: list[dict[str, Any]], controls: Mapping[str, str], report: ConversionReport) -> dict[str, Any]:
+    """JSON_MIN's records of one task as the full JSON has it."""
+    annotations = []
+    data: dict[str, Any] = {}
+    for record in records:
+        names = list(record)
+        first = names.index("id") + 1 if "id" in names else 0
+        last = names.index(ANNOTATOR) if ANNOTATOR in names else len(names)
+        outputs = [name for name in names if name in controls] if controls else names[first:last]
+        data = {name: value for name, value in record.items() if name not in outputs and name != "id"}
+        results = [result for name in outputs for result in _unpack_output(name, record[name], controls, report)]
+        if record.get("annotation_id") is not None:
+            times = {name: record.get(name) for name in ("created_at", "updated_at")}
+            annotations.append({"result": results, **times})
+    return {"data": data, "annotations": annotations}
+
+
+def _unpack_output(name: str, output: Any, controls: Mapping[str, str], report: ConversionReport) -> Iterator[dict[str, Any]]:
+    """The results of one control."""
+    for value in output if isinstance(output, list) else [output]:
+        if isinstance(value, dict):
+            kinds = [key for key in value if key.endswith("labels")] + [VALUE_KEYS[key] for key in VALUE_KEYS if key in value]
+            sizes = {key: value[key] for key in ("original_width", "original_height") if key in value}
+            kind = kinds[0] if kinds else controls.get(name, "result").lower()
+            yield {"from_name": name, "type": kind, "value": value, **sizes}
+        elif isinstance(value, str):
+            if name not in controls:
+                report.warn("category", "text of JSON_MIN is taken for a class; a label_config.xml beside it would tell", name)
+            kind = controls.get(name, "Choices").lower()
+            yield {"from_name": name, "type": kind, "value": {kind: [value]}}
+
+
+def _choose(task: dict[str, Any], where: str, report: ConversionReport) -> Task:
+    """What counts of a task; what does not is told."""
+    annotations = _list_records(task.get("annotations", task.get("completions")))
+    counted = [one for one in annotations if not (one.get("was_cancelled") or one.get("skipped"))]
+    for one in annotations:
+        if one not in counted:
+            _drop_results(one, CANCELLED, where, report)
+    drafts = [one for one in _list_records(task.get("drafts")) if not counted]
+    for draft in drafts:
+        _drop_results(draft, "of a draft that was not submitted", where, report)
+    predictions = _list_records(task.get("predictions"))
+    if counted:
+        chosen = _take_latest(counted, OTHERS, where, report)
+        for one in predictions:
+            _drop_results(one, SUPERSEDED, where, report)
+        return Task(task["data"], list_results(chosen, where, report), "human")
+    if annotations:
+        report.warn("image", "everybody skipped it: counts as a picture that nobody looked at", where)
+    if predictions:
+        chosen = _take_latest(predictions, OLDER, where, report)
+        return Task(task["data"], list_results(chosen, where, report), "model", chosen.get("score"))
+    return Task(task["data"], [], "nobody")
+
+
+def _take_latest(records: list[dict[str, Any]], reason: str, where: str, report: ConversionReport) -> dict[str, Any]:
+    """The ground truth, else the latest of some annotations."""
+
+    def rank(place: int) -> tuple[bool, str, int]:
+        record = records[place]
+        return bool(record.get("ground_truth")), str(record.get("updated_at") or record.get("created_at") or ""), place
+
+    best = max(range(len(records)), key=rank)
+    for place, record in enumerate(records):
+        if place != best:
+            _drop_results(record, reason, where, report)
+    return records[best]
+
+
+def list_results(annotation: dict[str, Any], where: str, report: ConversionReport) -> list[dict[str, Any]]:
+    """The results of an annotation that are objects with a value, or relations."""
+    results = annotation.get("result")
+    if not isinstance(results, list):
+        report.drop("annotation", "result that is no list", where)
+        return []
+    kept = [result for result in results if isinstance(result, dict)]
+    if len(kept) < len(results):
+        report.drop("annotation", "result that is no object", where, count=len(results) - len(kept))
+    return kept
+
+
+def _drop_results(annotation: dict[str, Any], reason: str, where: str, report: ConversionReport) -> None:
+    results = annotation.get("result")
+    if isinstance(results, list) and results:
+        report.drop("annotation", reason, where, count=len(results))
+
+
+def _list_records(records: Any) -> list[dict[str, Any]]:
+    return (
+        [record for record in records if isinstance(record, dict)]
+        if isinstance(records, Iterable) and not isinstance(records, str)
+        else []
+    )
