@@ -90,3 +90,34 @@ def test_several_pictures_of_a_task(tmp_path: Path) -> None:
     pages = task(annotated(rectangle("cat", item_index=1)), image=["1.png", "2.png"])
     _, items, _ = read("label_studio", put(tmp_path / "list", pages, pictures=("1.png", "2.png")))
     assert [len(item.annotations) for item in items.values()] == [0, 1]
+
+
+def test_a_picture_that_two_tasks_show_is_found_by_its_base_name(tmp_path: Path) -> None:
+    twice = [task(annotated(rectangle(name)), image="s3://bucket/set/1.png") for name in ("cat", "dog")]
+    _, items, report = read("label_studio", put(tmp_path, *twice))
+    assert [one.category for one in items["1.png"].annotations] == ["cat"]
+    assert report.count("annotation", "dropped", "of a further task with the same picture") == 1
+
+
+def test_more_of_the_path_counts_before_less(tmp_path: Path) -> None:
+    pictures = ("1.png", "images/1.png", "images/images/1.png", "images/left/1.png")
+    addresses = [f"/data/local-files/?d={name}" for name in ("images/1.png", "images/images/1.png", "left/1.png")]
+    tasks = [task(annotated(rectangle(str(number))), image=address) for number, address in enumerate(addresses)]
+    _, items, _ = read("label_studio", put(tmp_path, *tasks, pictures=pictures))
+    found = {str(item.path): item.annotations[0].category for item in items.values()}
+    assert found == {str(tmp_path / name): str(number) for number, name in enumerate(pictures[1:])}
+
+
+def test_of_several_pictures_without_a_configuration_the_usual_one_if_one_alone_is_labelled(tmp_path: Path) -> None:
+    shown = task(annotated(rectangle()))
+    shown["data"]["before"] = "2.png"
+    _, items, report = read("label_studio", put(tmp_path, shown))
+    assert list(items) == ["1.png"]
+    assert report.is_clean
+
+
+def test_results_about_a_picture_that_is_not_shown_are_told(tmp_path: Path) -> None:
+    pages = task(annotated(rectangle(item_index=5), rectangle(id="b", item_index=0)), image=["1.png"])
+    _, items, report = read("label_studio", put(tmp_path, pages))
+    assert len(items["1.png"].annotations) == 1
+    assert report.count("annotation", "dropped", "of a picture that its task does not show") == 1

@@ -14,6 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.label_studio.brush import encode_brush
 from sightline.data.importing import import_dataset
+from sightline.imaging.files.reading import limit_pixels
 from sightline.imaging.masks import decode_mask
 
 
@@ -160,3 +161,33 @@ def test_a_damaged_result_is_dropped_and_told(tmp_path: Path, bad: dict[str, Any
     version, report = import_dataset(source, tmp_path / "version", "x", blobs=tmp_path / "blobs")
     (item,) = version.items()
     assert (len(item.annotations), report.dropped("annotation")) == (1, 1), report.lines()
+
+
+def test_regions_of_one_id_are_as_many_as_there_are(tmp_path: Path) -> None:
+    annotations, report = read_one(tmp_path, rectangle("cat"), rectangle("dog", x=50))
+    assert [annotation.category for annotation in annotations] == ["cat", "dog"]
+    assert report.is_clean
+
+
+def test_labels_of_a_key_point_are_no_box(tmp_path: Path) -> None:
+    point = {"x": 10, "y": 20, "width": 1}
+    results = region("keypoint", point), region("labels", {**point, "labels": ["eye"]})
+    annotations, report = read_one(tmp_path, *results)
+    assert annotations == ()
+    assert report.count("annotation", "dropped", "keypoint is not kept") == 1
+
+
+def test_a_region_that_belongs_to_another_is_told_and_stays_its_own(tmp_path: Path) -> None:
+    shape = {"points": [[0, 0], [100, 0], [50, 100]], "polygonlabels": ["cat"]}
+    results = region("polygonlabels", shape, "b"), region("polygonlabels", shape, "d", parentID="b")
+    annotations, report = read_one(tmp_path, *results)
+    assert len(annotations) == 2
+    assert report.count("attribute", "dropped", "which region a region belongs to is not kept") == 1
+
+
+def test_a_larger_brush_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
+    value = {"format": "rle", "rle": encode_brush(np.ones((10, 20), bool)), "brushlabels": ["cat"]}
+    with limit_pixels(199):
+        annotations, report = read_one(tmp_path, region("brushlabels", value))
+    assert annotations == ()
+    assert report.count("annotation", "dropped", "mask with more pixels than the limit") == 1

@@ -104,3 +104,16 @@ def test_json_min_of_several_people_and_of_nobody(tmp_path: Path) -> None:
     assert [one.category for one in items["1.png"].annotations] == ["zebra"]
     assert items["2.png"].seen_by == "nobody"
     assert report.dropped("annotation") == 1
+
+
+def test_json_min_keeps_regions_of_controls_that_the_configuration_does_not_know(tmp_path: Path) -> None:
+    record = small(bbox=[small_box()], remark="no class")
+    _, items, report = read("label_studio", put(tmp_path, record, config=CONFIG))
+    assert [one.category for one in items["1.png"].annotations] == ["cat"]
+    assert report.is_clean
+
+
+def test_a_score_of_null_is_that_of_the_prediction(tmp_path: Path) -> None:
+    predictions = [{"result": [rectangle(score=None)], "score": 0.5}]
+    _, items, _ = read("label_studio", put(tmp_path, task(predictions=predictions)))
+    assert items["1.png"].annotations[0].confidence == 0.5

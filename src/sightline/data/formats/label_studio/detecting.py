@@ -18,7 +18,7 @@ def find_json_files(source: Path) -> list[Path]:
     """The files of the first place that has any: the full JSON before JSON_MIN, the later name before the earlier."""
     if not source.is_dir():
         return [source] if source.suffix.lower() == ".json" and _find_kind(source) is not None else []
-    for pattern in ("*.json", "*/*.json"):
+    for pattern in ("*.json", "annotations/*.json"):
         looked_at = heapq.nlargest(MAX_FILES_LOOKED_AT, source.glob(pattern))
         kinds = {path: kind for path in looked_at if (kind := _find_kind(path)) is not None}
         if kinds:

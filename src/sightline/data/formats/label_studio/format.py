@@ -1,25 +1,27 @@
 """Label Studio: a JSON of tasks with annotations and predictions, the pictures, and `label_config.xml`.
 
-**Read:** the export "JSON" and "JSON_MIN", one file or all those of a folder (of two that show the same picture the first
-counts: the full JSON before JSON_MIN, the later name before the earlier). Boxes, polygons and brush masks; a rotated box
-becomes the polygon of its corners, an ellipse a polygon of 64 points. Choices are classes of the whole picture; choices, texts
-and numbers of a region are its attributes. `image_rotation` is only how a picture was shown. Key points, relations, bitmasks,
-texts, sounds, videos and time series are not kept, and the report says so.
+**Read:** the export "JSON" and "JSON_MIN", one file or all those of a folder. If two tasks show the same picture, the first
+counts: the full JSON before JSON_MIN, the later name of a file before the earlier. Boxes, polygons and brush masks; a rotated
+box becomes the polygon of its corners, an ellipse a polygon of 64 points. Choices are classes of the whole picture; choices,
+texts and numbers of a region are its attributes. `image_rotation` is only how a picture was shown. Key points, relations,
+bitmasks, texts, sounds, videos and time series are not kept, and the report says so.
 
 - **Categories** are in the order of the labelling configuration beside the JSON (`label_config.xml`, else the `.xml` that knows
-  most of the results), others behind them by the alphabet. In JSON_MIN only the configuration tells choices from texts.
+  most of the results), others behind them by the alphabet. In JSON_MIN only the configuration tells choices from texts. It also
+  tells the pictures of a task that shows several.
 - **Of several annotations** of a task the ground truth counts, else the latest that was not cancelled. Predictions count where
   no person looked: the latest, as a model's, with its score. A task whose annotations were all cancelled, or that has none,
   counts as not looked at; an empty annotation says that nothing is there.
 - **Pictures** are never fetched. `/data/upload/..`, `/data/local-files/?d=..`, `s3://..` and other addresses are looked for
-  below the folder by their path, then by base name, if one task and one picture alone have it; uploads also without the eight
-  digits before their name. `data.split` is the split.
+  below the folder by their path or its end, then by base name, if one picture and no other task has it; uploads also without
+  the eight digits before their name. The split is that of `data.split`, else of the file's name.
 
 **Written:** `tasks.json`, `label_config.xml` and `images/`, which Label Studio imports again as local files (its document root
 must be the exported folder). People's annotations go into `annotations`, a model's into `predictions`; attributes become texts
-of their region; further parts of a polygon are regions with its id, a dot and a number. Crowds are ordinary objects.
+of their region; further parts of a polygon are regions with its id, a dot and a number. Crowds become ordinary objects.
 
-A task is held at a time, and two numbers a picture. Labels are taken as those of the upright picture, as browsers show it.
+A task is held at a time, and three numbers a picture. Labels are taken as those of the upright picture, as browsers show it;
+if their size is that of the stored picture, they are turned with it.
 """
 
 from collections.abc import Iterator
@@ -30,7 +32,7 @@ from typing import Any
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
-from sightline.data.conversion import ConversionReport, replace_surrogates
+from sightline.data.conversion import ConversionReport, clean_name, replace_surrogates
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.label_studio.detecting import find_json_files
 from sightline.data.formats.label_studio.labelling import Labelling, read_labelling
@@ -111,10 +113,11 @@ def _stream_items(exports: list[_Export], root: Path, report: ConversionReport) 
                 reason = "task without a picture, or with several and no label_config.xml that tells them apart"
                 report.drop("image", reason, str(list(task.data.values()))[:80])
                 _drop(task, report, "its picture was dropped", export.path.name)
+            _report_strays(task, places, report)
             for place in places:
                 path = export.pictures.find(place.address, report)
                 if path is None:
-                    _drop(task, report, "its picture was dropped", place.address[:80], place)
+                    _drop(task, report, "its picture was dropped", clean_name(place.address[:80]), place)
                 elif hash(path) in seen:
                     where = path.relative_to(root).as_posix()
                     report.warn("image", "a further task shows the same picture; its labels are not read", where)
@@ -132,6 +135,13 @@ def _drop(task: Task, report: ConversionReport, reason: str, where: str, place: 
     count = sum(place is None or place.holds(result) for result in task.results)
     if count:
         report.drop("annotation", reason, where, count=count)
+
+
+def _report_strays(task: Task, places: list[Place], report: ConversionReport) -> None:
+    """Tell of results about a picture that the task does not show."""
+    for result in task.results if places else ():
+        if not any(place.holds(result) for place in places):
+            report.drop("annotation", "of a picture that its task does not show", clean_name(places[0].address[:80]))
 
 
 def _make_item(

@@ -13,15 +13,17 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.formats.class_list.pictures import is_inside
 from sightline.data.formats.label_studio.tasks import Task
-from sightline.data.formats.picture_files import MAX_PATH, is_picture, resolve_inside, walk_pictures
+from sightline.data.formats.picture_files import MAX_PATH, is_picture, spell, walk_pictures
 
 UPLOADS = re.compile(r"(^|/)upload/\d+/[^/]+$")
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -44,8 +46,8 @@ class Place(NamedTuple):
     number: int | None = None
 
     def holds(self, result: dict[str, Any]) -> bool:
-        """Whether a result is about this picture."""
-        of_tag = self.tag is None or result.get("to_name") == self.tag
+        """Whether a result is about this picture; relations name none."""
+        of_tag = self.tag is None or result.get("to_name", self.tag) == self.tag
         return of_tag and (self.number is None or (result.get("item_index") or 0) == self.number)
 
 
@@ -64,9 +66,10 @@ def list_places(task: Task, images: Mapping[str, str]) -> list[Place]:
 
 
 def _guess_places(task: Task) -> dict[str | None, Any]:
-    """Without a configuration: the one value that names pictures, else that of a usual key; none where several may be meant."""
+    """Without a configuration: the one value that names pictures, else that of a usual key; none where several are labelled."""
     named = [value for value in task.data.values() if value and _names_pictures(value)]
-    if not named:
+    tags = {str(result["to_name"]) for result in task.results if "to_name" in result}
+    if not named or (len(named) > 1 and len(tags) < 2):
         usual = (task.data.get(key) for key in USUAL_KEYS)
         named = [value for value in usual if value and isinstance(value, str)][:1]
     return {None: named[0]} if len(named) == 1 else {}
@@ -108,14 +111,15 @@ class TaskPictures:
 
     def __init__(self, root: Path, base: Path) -> None:
         self._root = root
-        self._places = list(dict.fromkeys((base / "images", root / "images", base, root)))
+        self._places = list(dict.fromkeys((base, root, base / "images", root / "images")))
         self._names: Any = array("q")
         self._by_name: dict[str, Path | None] | None = None
         self._repeated: Any = None
 
     def add(self, address: str) -> None:
         """Note that a task shows a picture, before any is looked up."""
-        self._names.append(hash(_name_plainly(read_address(address))))
+        path = read_address(address)
+        self._names.extend((hash(_name_plainly(path)), hash(path)))
 
     def find(self, address: str, report: ConversionReport) -> Path | None:
         """The picture's path; None, and told, when there is none or several may be meant."""
@@ -129,18 +133,22 @@ class TaskPictures:
                 return found
         is_ambiguous = self._index().get(_compose(path.rpartition("/")[2]), self._root) is None
         reason = "several pictures have the name a task gives" if is_ambiguous else "picture is missing"
-        report.drop("image", reason, address[:200])
+        report.drop("image", reason, clean_name(address[:200]))
         return None
 
     def _find_by_path(self, path: str) -> Path | None:
-        """By all of the path, or by its end with one folder at least; an upload by its name, which is its own."""
-        wanted = path.rpartition("/")[2] if UPLOADS.search(path) else path
-        for place in self._places:
-            found = resolve_inside(place, wanted) if wanted and place.is_dir() else None
-            if found is None or not os.path.isfile(found):  # noqa: PTH113 - never raises
-                continue
-            if "/" not in wanted.strip("/") or len(found.relative_to(place).parts) > 1 or self._is_unique(path):
-                return found
+        """By all of the path, else by as much of its end as is there; by its last part alone only where that is unique."""
+        parts = (
+            [path.rpartition("/")[2]] if UPLOADS.search(path) else [part for part in path.split("/") if part not in ("", ".")]
+        )
+        for start in range(len(parts)):
+            if 0 < start == len(parts) - 1 and not self._is_unique(path):
+                return None
+            for place, name in product(self._places, spell("/".join(parts[start:]))):
+                found = place / name
+                # `os.path.isfile` never raises; ".." and links must not lead elsewhere.
+                if os.path.isfile(found) and ".." not in parts[start:] and is_inside(found, self._root):  # noqa: PTH113
+                    return found
         return None
 
     def _find_by_name(self, path: str) -> Path | None:
@@ -154,9 +162,10 @@ class TaskPictures:
         return found
 
     def _is_unique(self, path: str) -> bool:
-        """Whether one task alone shows a picture of this base name, uploads' digits left out."""
+        """Whether no task shows another picture of this base name, uploads' digits left out."""
         if self._repeated is None:
-            names, counts = np.unique(np.array(self._names, np.int64), return_counts=True)
+            addresses = np.unique(np.array(self._names, np.int64).reshape(-1, 2), axis=0)
+            names, counts = np.unique(addresses[:, 0], return_counts=True)
             self._repeated = set(names[counts > 1].tolist())
         return hash(_name_plainly(path)) not in self._repeated
 

@@ -15,10 +15,13 @@ from sightline.core.errors import InvalidInput
 from sightline.data.conversion import ConversionReport, clean_name, replace_surrogates
 from sightline.data.formats.label_studio.brush import decode_brush
 from sightline.data.formats.label_studio.tasks import Task
+from sightline.imaging.files.reading import find_pixel_limit
 from sightline.imaging.masks import encode_mask
 
 ELLIPSE_POINTS = 64
 SHAPES = frozenset({"rectangle", "polygon", "ellipse", "brush"})
+LONGEST_KIND = 40
+PLACES = ("height", "points", "radiusX", "rle")
 SHAPE_KINDS = SHAPES | {f"{shape}labels" for shape in SHAPES} | {"labels"}
 FACTS = {"choices": "choices", "textarea": "text", "rating": "rating", "number": "number", "datetime": "datetime"}
 ELLIPSE = f"ellipse, kept as a polygon of {ELLIPSE_POINTS} points"
@@ -29,9 +32,10 @@ Size = tuple[int, int]
 
 
 class Region(msgspec.Struct):
-    """The results that share an id."""
+    """The results that share an id. Two of one kind are two regions all the same: programs give all of them one id."""
 
-    shape: dict[str, Any] | None = None
+    shape: dict[str, Any]
+    kinds: list[str] = []
     labels: list[str] = []
     facts: list[dict[str, Any]] = []
 
@@ -39,32 +43,37 @@ class Region(msgspec.Struct):
 def gather_regions(results: Sequence[dict[str, Any]]) -> tuple[dict[Any, Region], list[dict[str, Any]]]:
     """Regions by their id (or place, where they have none), and the results that are about no region."""
     regions: dict[Any, Region] = {}
-    others = []
+    others: list[tuple[int, dict[str, Any]]] = []
     for place, result in enumerate(results):
         kind, value = find_kind(result), result.get("value")
-        if kind in SHAPE_KINDS and isinstance(value, dict) and is_shape(value):
-            region = regions.setdefault(_identify(result, place), Region())
-            if region.shape is None:
-                region.shape = result
-            region.labels += [label for label in list_labels(value.get(kind)) if label not in region.labels]
-    for place, result in enumerate(results):
-        kind = find_kind(result)
+        if kind not in SHAPE_KINDS or not isinstance(value, dict) or not is_shape(value):
+            others.append((place, result))
+            continue
+        identity = _identify(result, place)
+        if identity in regions and kind in regions[identity].kinds:
+            identity = place
+        region = regions.setdefault(identity, Region(result))
+        region.kinds.append(kind)
+        region.labels += [label for label in list_labels(value.get(kind)) if label not in region.labels]
+    of_none = []
+    for place, result in others:
         region_of_it = regions.get(_identify(result, place))
-        if kind in FACTS and region_of_it is not None and isinstance(result.get("value"), dict):
+        if find_kind(result) in FACTS and region_of_it is not None and isinstance(result.get("value"), dict):
             region_of_it.facts.append(result)
-        elif region_of_it is None or kind not in SHAPE_KINDS:
-            others.append(result)
-    return regions, others
+        else:
+            of_none.append(result)
+    return regions, of_none
 
 
 def find_kind(result: dict[str, Any]) -> str:
-    """What a result says that it is."""
-    return str(result.get("type"))[:40]
+    """What a result says that it is, if that is a word."""
+    kind = str(result.get("type"))
+    return kind if kind.isalnum() and len(kind) <= LONGEST_KIND else "result of no known kind"
 
 
 def is_shape(value: dict[str, Any]) -> bool:
-    """Whether a value holds a place in a picture; labels of texts and sounds do not."""
-    return any(key in value for key in ("x", "points", "rle"))
+    """Whether a value holds a place in a picture; labels of texts, sounds and key points do not."""
+    return any(key in value for key in PLACES) or ("x" in value and "labels" not in value)
 
 
 def list_labels(labels: Any) -> list[str]:
@@ -112,10 +121,13 @@ class ResultReader:
         for identity, region in regions.items():
             made = self._read_region(region)
             whole = _find_whole(region, identity)
-            if whole in found and made and (joined := _join(found[whole], made)) is not None:
+            joined = _join(found.get(whole, []), made)
+            if joined is not None:
                 found[whole] = joined
-            else:
-                found[identity] = made
+                continue
+            found[identity] = made
+            if isinstance(region.shape.get("parentID"), str):
+                self._report.drop("attribute", "which region a region belongs to is not kept", self._where)
         annotations = [annotation for each in found.values() for annotation in each]
         for result in others:
             annotations += self._read_classes(result)
@@ -138,7 +150,6 @@ class ResultReader:
 
     def _read_region(self, region: Region) -> list[Annotation]:
         result = region.shape
-        assert result is not None
         if not region.labels:
             self._report.drop("annotation", "region without a label", self._where)
             return []
@@ -175,8 +186,8 @@ class ResultReader:
         attributes: dict[str, str],
     ) -> Annotation:
         is_model = self._task.viewer == "model"
-        score = result.get("score", self._task.score) if is_model else None
-        confidence = None if score is None else read_number(score)
+        score = self._task.score if result.get("score") is None else result["score"]
+        confidence = None if score is None or not is_model else read_number(score)
         if confidence is not None and not 0 <= confidence <= 1:
             self._report.drop("attribute", "score that is not 0 to 1", self._where)
             confidence = None
@@ -224,6 +235,8 @@ class ResultReader:
     def _read_brush(self, rle: Any, size: Size) -> MaskRle:
         if size not in (self._size, self._size[::-1]):
             raise InvalidInput("mask of another size than its picture")
+        if size[0] * size[1] > find_pixel_limit():
+            raise InvalidInput("mask with more pixels than the limit")
         if not isinstance(rle, list):
             raise InvalidInput(UNDECODED)
         try:
@@ -259,7 +272,7 @@ def _identify(result: dict[str, Any], place: int) -> Any:
 
 def _find_whole(region: Region, identity: Any) -> Any:
     """The id of the region that this one is a further part of, as we write parts: its parent's id with a number."""
-    parent = region.shape.get("parentID") if region.shape is not None else None
+    parent = region.shape.get("parentID")
     is_part = isinstance(parent, str) and isinstance(identity, str) and identity.startswith(f"{parent}.")
     return parent if is_part and identity[len(str(parent)) + 1 :].isdecimal() else None
 

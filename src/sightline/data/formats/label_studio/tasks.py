@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.json_stream import stream_elements
 from sightline.data.items import Viewer
 
@@ -64,15 +64,19 @@ def stream_tasks(path: Path, controls: Mapping[str, str], report: ConversionRepo
         else:
             for record in group:
                 if isinstance(record, dict) and isinstance(record.get("data"), dict):
-                    yield _choose(record, f"{path.name}: task {str(record.get('id'))[:20]}", report)
+                    yield _choose(record, f"{path.name}: task {_name_task(record)}", report)
                 else:
-                    report.drop("image", "record that is no task", f"{path.name}: {str(record)[:80]}")
+                    report.drop("image", "record that is no task", f"{path.name}: {record!r:.80}")
 
 
 def _find_group(numbered: tuple[int, Any]) -> str:
     """What records of one task share: JSON_MIN's their id; all others stand alone."""
     number, record = numbered
-    return f"{str(record.get('id', number))[:20]}" if is_small(record) else f"#{number}"
+    return _name_task(record) if is_small(record) and "id" in record else f"#{number}"
+
+
+def _name_task(record: dict[str, Any]) -> str:
+    return clean_name(str(record.get("id"))[:20])
 
 
 def _unpack_records(records: list[dict[str, Any]], controls: Mapping[str, str], report: ConversionReport) -> dict[str, Any]:
@@ -80,16 +84,29 @@ def _unpack_records(records: list[dict[str, Any]], controls: Mapping[str, str], 
     annotations = []
     data: dict[str, Any] = {}
     for record in records:
-        names = list(record)
-        first = names.index("id") + 1 if "id" in names else 0
-        last = names.index(ANNOTATOR) if ANNOTATOR in names else len(names)
-        outputs = [name for name in names if name in controls] if controls else names[first:last]
+        outputs = _list_outputs(record, controls)
         data = {name: value for name, value in record.items() if name not in outputs and name != "id"}
         results = [result for name in outputs for result in _unpack_output(name, record[name], controls, report)]
         if record.get("annotation_id") is not None:
             times = {name: record.get(name) for name in ("created_at", "updated_at")}
             annotations.append({"result": results, **times})
     return {"data": data, "annotations": annotations}
+
+
+def _list_outputs(record: dict[str, Any], controls: Mapping[str, str]) -> list[str]:
+    """Names of the controls of a record: those that are known, and what lies between the task's id and the annotator.
+
+    Where controls are known, a text under another name is no output but data.
+    """
+    names = list(record)
+    first = names.index("id") + 1 if "id" in names else 0
+    last = names.index(ANNOTATOR) if ANNOTATOR in names else len(names)
+    between = {name for name in names[first:last] if not controls or _has_object(record[name])}
+    return [name for name in names if name in controls or name in between]
+
+
+def _has_object(output: Any) -> bool:
+    return any(isinstance(value, dict) for value in (output if isinstance(output, list) else [output]))
 
 
 def _unpack_output(name: str, output: Any, controls: Mapping[str, str], report: ConversionReport) -> Iterator[dict[str, Any]]:
