@@ -54,3 +54,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert found.categories == names
     assert found.controls == {"boxes": "RectangleLabels", "classes": "Choices", "ripe": "TextArea"}
     assert found.images == {"image": "image"}
+
+
+def test_the_malformed_corpus_is_no_configuration(shared_data: Path, tmp_path: Path) -> None:
+    paths = sorted((shared_data / "malformed/go-fuzz-corpus").rglob("*.xml"))
+    assert len(paths) == 40
+    for path in paths:
+        for content in (path.read_bytes(), b"<View>" + path.read_bytes() + b"</View>"):
+            (tmp_path / "label_config.xml").write_bytes(content)
+            assert read_labelling(tmp_path / "x.json", ["a"], ConversionReport()).categories == []

@@ -121,3 +121,11 @@ def test_results_about_a_picture_that_is_not_shown_are_told(tmp_path: Path) -> N
     _, items, report = read("label_studio", put(tmp_path, pages))
     assert len(items["1.png"].annotations) == 1
     assert report.count("annotation", "dropped", "of a picture that its task does not show") == 1
+
+
+def test_pictures_beside_the_folder_of_the_json(tmp_path: Path) -> None:
+    write_picture(tmp_path / "images/1.png")
+    put(tmp_path / "annotations", task(annotated(rectangle())), pictures=())
+    _, items, report = read("label_studio", tmp_path)
+    assert list(items) == ["1.png"]
+    assert report.is_clean
