@@ -40,8 +40,9 @@ from sightline.data.formats.label_studio.pictures import Place, TaskPictures, li
 from sightline.data.formats.label_studio.results import ResultReader, find_size, list_categories
 from sightline.data.formats.label_studio.tasks import Task, stream_tasks
 from sightline.data.formats.label_studio.writing import check_label_studio, write_label_studio
+from sightline.data.formats.listed_pictures import warn_unlisted
 from sightline.data.formats.options import check_options
-from sightline.data.formats.picture_files import find_split, read_picture_size, read_split, warn_unlisted
+from sightline.data.formats.picture_files import find_split, read_picture_size, read_split
 from sightline.data.versions import DatasetVersion, check_split
 
 TASKS_LOOKED_AT = 200
