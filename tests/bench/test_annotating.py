@@ -15,6 +15,8 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.workspace import Workspace
+from sightline.data.exporting import export_version
+from sightline.data.importing import import_dataset
 from sightline.data.truth import find_truth
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.runtime.predictor import open_predictor
@@ -71,6 +73,14 @@ def test_the_new_version_names_its_parent_and_keeps_pictures_and_splits(
     assert made.splits == squares_version.splits
     item = next(made.items("new"))
     assert made.read_image(item).shape == (SIZE, SIZE, 3)
+
+
+def test_the_new_version_has_the_name_its_parent_has_in_the_workspace(squares_version: DatasetVersion, tmp_path: Path) -> None:
+    home = Workspace(tmp_path / "workspace")
+    export_version(squares_version, tmp_path / "squares.zip", "sightline")
+    parent, _ = import_dataset(tmp_path / "squares.zip", home, "mine")
+    made = annotate_version(parent, ColourDetector(), out=home).version
+    assert (made.name, made.manifest.name, home.names("datasets")) == ("mine", "mine", ["mine"])
 
 
 def test_beside_a_persons_annotations_only_what_they_did_not_label_is_added(

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from sightline.cli.commands.import_ import make_format_options, make_name, read_names
 from sightline.cli.commands.import_network import is_plain_folder
-from sightline.cli.commands.train import make_recipe_of, parse_settings, show_model
+from sightline.cli.commands.train import make_model_name, make_recipe_of, parse_settings, show_model
 from sightline.cli.options import parse_counts
 from sightline.cli.terminal import Terminal, make_table
 from sightline.core.errors import InvalidInput
@@ -62,9 +62,11 @@ def test_pictures_that_nobody_labelled_show_so_before_and_after_a_model_looked(r
 def test_a_version_from_our_own_zip_goes_by_the_name_it_was_imported_under(run: Run, tmp_path: Path) -> None:
     first = run("sample", "parts", "--count", "10", "--task", "classification", "--json").json
     assert run("export", "parts", "--format", "sightline", "--out", tmp_path / "parts.zip").code == 0
-    assert run("import", tmp_path / "parts.zip", "--name", "copy").code == 0
+    copy = run("import", tmp_path / "parts.zip", "--name", "copy", "--json").json
     assert f"dataset copy@{first['id'][:8]}" in run("show", "copy").out
     assert f"dataset parts@{first['id'][:8]}" in run("show", first["folder"]).out
+    assert run("export", "copy", "--format", "sightline", "--out", tmp_path / "copy.zip", "--json").json["dataset"] == "copy"
+    assert make_model_name(Path(copy["folder"]), "timm/resnet18") == "copy-timm-resnet18"
     model = write_brightness_model(tmp_path / "model")
     ran = run("annotate", "copy", "--with", model, "--every-picture", "--json")
     assert ran.code == 0, ran.err

@@ -43,6 +43,19 @@ def test_a_version_in_a_workspace_is_found_by_its_name(tmp_path):
     opened.verify()
 
 
+def test_a_version_goes_by_the_name_a_workspace_has_for_it_and_elsewhere_by_its_own(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path)
+    shelved = make(workspace).folder
+    other = shutil.copytree(shelved, tmp_path / "datasets" / "animals" / shelved.name)
+    outside = shutil.copytree(shelved, tmp_path / "outside" / "animals" / shelved.name)
+    unlike = shutil.copytree(shelved, tmp_path / "datasets" / "animals" / "newest")
+    names = {folder: open_version(folder, workspace.blobs).name for folder in (shelved, other, outside, unlike)}
+    assert names == {shelved: "pets", other: "animals", outside: "pets", unlike: "pets"}
+    monkeypatch.chdir(other)
+    assert repr(open_version(".")).startswith("DatasetVersion('animals', ")
+    assert open_version(".").manifest.name == "pets"
+
+
 def test_the_same_content_has_the_same_id_anywhere(tmp_path):
     first = make(Workspace(tmp_path / "one"))
     second = make(Workspace(tmp_path / "deep" / "two"))

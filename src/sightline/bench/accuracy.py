@@ -44,7 +44,7 @@ def choose_items(version: DatasetVersion, split: str | None, max_images: int | N
     """The split's items, or `max_images` of them drawn with `seed`, in file order. Raises: InvalidInput for an empty split."""
     total = version.count(split)
     if not total:
-        raise InvalidInput(f"expected pictures in split {split!r} of {version.manifest.name!r}, got none; choose another split")
+        raise InvalidInput(f"expected pictures in split {split!r} of {version.name!r}, got none; choose another split")
     if max_images is None or max_images >= total:
         yield from version.items(split)
         return
@@ -159,7 +159,7 @@ def note_left_out(left_out: int, labelled: int, version: DatasetVersion) -> list
     """
     if left_out and not labelled:
         raise InvalidInput(
-            f"expected pictures that people labelled, got {left_out} of {version.manifest.name!r} that no person "
+            f"expected pictures that people labelled, got {left_out} of {version.name!r} that no person "
             "looked at; label some, or measure on an earlier version, NAME@ID"
         )
     return [f"{left_out} pictures were left out: no person looked at them to label them"] if left_out else []

@@ -90,13 +90,13 @@ def annotate_version(
     check_confidence(confidence_threshold)
     total = version.count()
     if not total:
-        raise InvalidInput(f"expected pictures to annotate, got none in {version.manifest.name!r}; import some first")
+        raise InvalidInput(f"expected pictures to annotate, got none in {version.name!r}; import some first")
     settings = {"confidence_threshold": confidence_threshold, "only_unlabelled": only_unlabelled}
     source = _describe_source(version, predictor, folder) | settings
     counts: Counter[str] = Counter()
     annotated = left = bare = done = 0
     report = ConversionReport()
-    with _open_writer(version, predictor, out, name or version.manifest.name, source) as writer:
+    with _open_writer(version, predictor, out, name or version.name, source) as writer:
         for batch in iterate_batches(version.items(), BATCH_SIZE):
             for item, found in _annotate_batch(version, predictor, batch, confidence_threshold, only_unlabelled, report):
                 writer.add(item)

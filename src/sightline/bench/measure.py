@@ -123,7 +123,7 @@ def measure_predictor(
         name=name or subject.name or subject.kind,
         subject=subject,
         dataset=DatasetFacts(
-            name=version.manifest.name,
+            name=version.name,
             version=version.id,
             split=split or "all",
             images=judged.images,

@@ -70,13 +70,6 @@ def open_workspace(root: Path | None) -> "Workspace":
     return Workspace(root if root is not None else read_settings().workspace)
 
 
-def name_dataset(reference: str) -> str | None:
-    """The name a dataset was asked for by; None for a folder. One imported from our own zip has another in its manifest."""
-    from sightline.core.folders import MANIFEST_NAME
-
-    return None if (Path(reference) / MANIFEST_NAME).is_file() else reference.partition("@")[0]
-
-
 def parse_counts(text: str, option: str) -> tuple[int, ...]:
     """Read "1,8" as (1, 8). Raises: InvalidInput."""
     from sightline.core.errors import InvalidInput

@@ -72,7 +72,7 @@ def choose_pictures(
     chosen = replace(chosen, validation=[item for item in chosen.validation if item.blob not in calibrated])
     if not chosen.calibration or not chosen.validation:
         raise InvalidInput(
-            f"expected pictures to calibrate and others to check with, got {splits} in {version.manifest.name!r}; "
+            f"expected pictures to calibrate and others to check with, got {splits} in {version.name!r}; "
             "import a dataset with at least two different pictures outside its test split"
         )
     return _keep_truth(chosen)
@@ -98,10 +98,10 @@ def _choose_apart(
     validated = [item for item in _draw_items(version, held_out, validation + len(blobs), rng) if item.blob not in blobs]
     if not calibrated or not validated:
         raise InvalidInput(
-            f"expected pictures to calibrate in {calibrate_on.manifest.name!r} and others to check with in "
-            f"{version.manifest.name!r}, got {len(calibrated)} and {len(validated)}; import more"
+            f"expected pictures to calibrate in {calibrate_on.name!r} and others to check with in "
+            f"{version.name!r}, got {len(calibrated)} and {len(validated)}; import more"
         )
-    source = f"{training or 'all'} of {calibrate_on.manifest.name}"
+    source = f"{training or 'all'} of {calibrate_on.name}"
     return ChosenPictures(calibrated, validated[:validation], source, held_out or "all but test")
 
 

@@ -179,7 +179,7 @@ def describe_command(
     words = ["sightline", "compile", f"{model.parent.name}@{model.name}" if len(model.name) == ID_LENGTH else model.name]
     for option, version in versions:
         if version is not None:
-            words += [option, said.get(option) or f"{version.manifest.name}@{version.id[:ID_LENGTH]}"]
+            words += [option, said.get(option) or f"{version.name}@{version.id[:ID_LENGTH]}"]
     words += ["--name", said["--name"]] if "--name" in said else []
     words += ["--device", request.device, "--precision", request.precision, "--max-drop", f"{request.max_drop:g}"]
     words += ["--objective", request.goal.objective]

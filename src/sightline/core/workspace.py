@@ -35,6 +35,13 @@ def check_name(name: str) -> str:
     return name
 
 
+def find_shelved_name(folder: Path, shelf: Shelf, manifest_id: str) -> str | None:
+    """The name that the folder with this id has on a workspace's shelf; None for a folder elsewhere."""
+    place = folder.absolute()
+    is_shelved = place.name == manifest_id[:ID_LENGTH] and place.parent.parent.name == shelf
+    return place.parent.name if is_shelved else None
+
+
 def check_identity(folder: Path) -> Path:
     """Return a folder, unless it is named by an id that its manifest no longer has. Raises: CorruptFile."""
     if ID_PATTERN.fullmatch(folder.resolve().name):

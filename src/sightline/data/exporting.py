@@ -31,10 +31,10 @@ def export_version(version: DatasetVersion, target: StrPath, format: str, allow_
     losses = chosen.check(version)
     if not losses.is_clean and not allow_loss:
         found = "; ".join(line for line in losses.lines() if line.startswith(("changed", "dropped")))
-        raise LossyExport(f"{format} cannot carry all of {version.manifest.name!r}: {found}; allow the loss with `allow_loss`")
+        raise LossyExport(f"{format} cannot carry all of {version.name!r}: {found}; allow the loss with `allow_loss`")
     if losses.dropped("image") >= version.count() > 0:
         reasons = losses.reasons("dropped")
-        raise LossyExport(f"{format} can carry no picture of {version.manifest.name!r}: {reasons}; export to another format")
+        raise LossyExport(f"{format} can carry no picture of {version.name!r}: {reasons}; export to another format")
     report = ConversionReport()
     with explain_disk_errors(target):
         _write(chosen, version, target, report)

@@ -94,7 +94,7 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
             geometries[annotation.geometry] += 1
             _measure_box(sizes[annotation.category], annotation)
     return DatasetStatistics(
-        name=version.manifest.name,
+        name=version.name,
         version=version.id,
         splits={name: splits[name] for name in sort_splits(splits)},
         box_sizes={

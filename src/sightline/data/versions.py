@@ -28,7 +28,7 @@ from sightline.core.folders import (
 )
 from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, compute_manifest_id
 from sightline.core.shelving import shelve
-from sightline.core.workspace import StrPath, Workspace, check_name
+from sightline.core.workspace import StrPath, Workspace, check_name, find_shelved_name
 from sightline.data.blobs import BlobStore, open_blobs
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
@@ -51,6 +51,8 @@ class DatasetVersion:
 
     Attributes:
         folder, manifest, id: its folder, its record, and the record's hash of 64 hex digits.
+        name: what a workspace calls it; elsewhere its record's name. They differ for what was imported under another name from
+            our own zip, whose record stays as it is.
         categories: names in order.
         blobs: the store of its pictures, from which `read_image` and `read_bytes` take them.
     """
@@ -60,10 +62,11 @@ class DatasetVersion:
         self.manifest = manifest
         self.blobs = blobs
         self.id = compute_manifest_id(manifest)
+        self.name = find_shelved_name(folder, "datasets", self.id) or manifest.name
         self.categories = Categories(manifest.categories)
 
     def __repr__(self) -> str:
-        return f"DatasetVersion({self.manifest.name!r}, {self.id[:12]}, {self.manifest.item_count} items)"
+        return f"DatasetVersion({self.name!r}, {self.id[:12]}, {self.manifest.item_count} items)"
 
     @property
     def splits(self) -> dict[str, int]:
@@ -114,7 +117,7 @@ class DatasetVersion:
                 names += [part for part in ("train", "val") if part in known]
             elif name not in known or name == UNSPLIT:
                 there = ", ".join(self.splits) or "none"
-                raise NotFound(f"no split {name!r} in dataset {self.manifest.name!r}; its splits are: {there}")
+                raise NotFound(f"no split {name!r} in dataset {self.name!r}; its splits are: {there}")
             else:
                 names.append(name)
         return list(dict.fromkeys(names))

@@ -127,7 +127,7 @@ def sweep_inference(
         name=manifest.name,
         subject=_describe_subject(setting),
         dataset=DatasetFacts(
-            name=version.manifest.name,
+            name=version.name,
             version=version.id,
             split=setting.split or "all",
             images=max(row.pictures for row in rows),

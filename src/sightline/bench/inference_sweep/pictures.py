@@ -120,7 +120,7 @@ def choose_sweep_split(version: DatasetVersion, wanted: str | None) -> str | Non
     else:
         split = None if wanted == "all" else wanted
     if not version.count(split):
-        raise InvalidInput(f"expected pictures in {version.manifest.name!r}, got none in {split or 'it'}; give others")
+        raise InvalidInput(f"expected pictures in {version.name!r}, got none in {split or 'it'}; give others")
     return split
 
 
@@ -216,6 +216,6 @@ def choose_calibration(
     chosen = range(first_batch, min(first_batch + batches, known))
     places = sorted(place for batch in chosen for place in range(batch, len(items), known))
     samples = PreparedSamples(version, [items[place] for place in places], spec)
-    source = f"{version.manifest.name}, {f'split {split}' if split else 'all pictures'}"
+    source = f"{version.name}, {f'split {split}' if split else 'all pictures'}"
     is_measured = not is_other and measured_split in (split, None)
     return CalibrationPictures(samples, source, len(chosen), first_batch, is_measured)

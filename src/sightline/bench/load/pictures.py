@@ -63,7 +63,7 @@ def open_pictures_of_version(reference: str, workspace: Workspace, split: str | 
     def make_reader(blob: str) -> Read:
         return lambda: version.blobs.read(blob)
 
-    return version.manifest.name, version.id, [make_reader(item.blob) for item in version.items(split)]
+    return version.name, version.id, [make_reader(item.blob) for item in version.items(split)]
 
 
 def read_some(readers: Sequence[Read], seed: int, most_bytes: int) -> list[bytes]:

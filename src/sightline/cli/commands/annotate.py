@@ -14,7 +14,6 @@ from sightline.cli.options import (
     JsonOption,
     UrlOption,
     WorkspaceOption,
-    name_dataset,
     open_workspace,
     read_api_key,
 )
@@ -67,7 +66,7 @@ def annotate_command(
         result = annotate_version(
             version,
             predictor,
-            name=name or name_dataset(dataset),
+            name=name,
             confidence_threshold=confidence,
             only_unlabelled=not every_picture,
             out=out or home,
@@ -85,10 +84,10 @@ def annotate_command(
             f"{format_count(result.images_bare, 'picture')} held no annotation and counted as showing nothing; as only a model "
             "has looked at them now, they judge no more"
         )
-    terminal.say(f"dataset {made.manifest.name}@{made.id[:8]}: {made.folder}")
+    terminal.say(f"dataset {made.name}@{made.id[:8]}: {made.folder}")
     terminal.finish(
         {
-            "dataset": made.manifest.name,
+            "dataset": made.name,
             "id": made.id,
             "folder": made.folder,
             "images_annotated": result.images_annotated,

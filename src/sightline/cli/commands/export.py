@@ -31,4 +31,4 @@ def export_command(
     for line in report.lines():
         terminal.tell(line)
     terminal.say(f"written: {out}")
-    terminal.finish({"dataset": version.manifest.name, "id": version.id, "out": out, "report": report.to_dict()})
+    terminal.finish({"dataset": version.name, "id": version.id, "out": out, "report": report.to_dict()})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from sightline.cli.options import JsonOption, WorkspaceOption, name_dataset, open_workspace
+from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal, make_table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def show_one(terminal: Terminal, home: "Workspace", reference: str, plot: Path |
         folder = home.find("datasets", reference)
     kind = read_kind(folder)
     if kind == "dataset_version":
-        show_version(terminal, folder, plot, name_dataset(reference))
+        show_version(terminal, folder, plot)
     elif plot is not None:
         raise InvalidInput(f"expected a dataset version to draw with --plot, got the {kind} {folder}; leave --plot out")
     else:
@@ -101,8 +101,8 @@ def list_workspace(workspace: "Workspace") -> dict[str, list[dict[str, Any]]]:
     return content
 
 
-def show_version(terminal: Terminal, folder: Path, plot: Path | None, name: str | None) -> None:
-    """Count what a version holds; tell it as tables and, when wanted, as a plot. Args: name: it was asked for by."""
+def show_version(terminal: Terminal, folder: Path, plot: Path | None) -> None:
+    """Count what a version holds; tell it as tables and, when wanted, as a plot."""
     from sightline.core.errors import Conflict, InvalidInput
     from sightline.core.folders import MANIFEST_NAME
     from sightline.data.statistics import compute_statistics, draw_statistics
@@ -114,8 +114,7 @@ def show_version(terminal: Terminal, folder: Path, plot: Path | None, name: str 
         raise Conflict(f"{plot} exists already; choose another name or remove it")
     version = open_version(folder)
     statistics = compute_statistics(version)
-    title = f"dataset {name or statistics.name}@{version.id[:SHOWN_ID]}"
-    show_counts(terminal, statistics, version.categories.names, title)
+    show_counts(terminal, statistics, version.categories.names)
     show_sizes(terminal, statistics)
     if plot is not None:
         draw_statistics(statistics, plot)
@@ -125,7 +124,7 @@ def show_version(terminal: Terminal, folder: Path, plot: Path | None, name: str 
     terminal.finish({"folder": folder, "manifest": manifest, "statistics": statistics, "plot": plot})
 
 
-def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories: Sequence[str], title: str) -> None:
+def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories: Sequence[str]) -> None:
     """Pictures by split, and annotations by category and split."""
     splits = statistics.splits
     headings = ["Split", "Pictures", "without annotation"]
@@ -134,6 +133,7 @@ def show_counts(terminal: Terminal, statistics: "DatasetStatistics", categories:
         headings += ["only a model looked", "nobody looked"]
         for row, part in zip(rows, splits.values(), strict=True):
             row += [part.model_images, part.unseen_images]
+    title = f"dataset {statistics.name}@{statistics.version[:SHOWN_ID]}"
     terminal.show(make_table(headings, rows, title=title))
     counts: list[list[object]] = []
     for name in categories:

@@ -124,10 +124,9 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 def make_model_name(version: Path, network: str) -> str:
     """The name of a model when the user gives none: dataset and network."""
-    from sightline.core.folders import read_manifest
-    from sightline.core.manifests import DatasetVersionManifest
+    from sightline.data.versions import open_version
 
-    return f"{read_manifest(version, DatasetVersionManifest).name}-{network.replace('/', '-')}"[:100]
+    return f"{open_version(version).name}-{network.replace('/', '-')}"[:100]
 
 
 def show_model(terminal: Terminal, folder: Path, dataset: str, is_shelved: bool) -> None:

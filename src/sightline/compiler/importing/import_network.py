@@ -198,9 +198,7 @@ def describe_model(
     notes = list(imported.notes)
     if given is None and probe is not None and found.class_count == len(probe.categories) and found.task != "raw":
         given = tuple(probe.categories)
-        notes.append(
-            f"categories taken from {probe.manifest.name!r} in its order: the network names none, and the counts agree"
-        )
+        notes.append(f"categories taken from {probe.name!r} in its order: the network names none, and the counts agree")
     categories, decode = settle_categories(given, found, meaning.background)
     if meaning.confidence is not None:
         decode = msgspec.structs.replace(decode, confidence_threshold=meaning.confidence)

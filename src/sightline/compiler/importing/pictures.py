@@ -34,7 +34,7 @@ def choose_import_pictures(source: DatasetVersion | Path | None, count: int, see
     """
     if isinstance(source, DatasetVersion):
         items = choose_items(source, count, seed)
-        return ImportPictures([source.read_image(item) for item in items], f"pictures of {source.manifest.name}")
+        return ImportPictures([source.read_image(item) for item in items], f"pictures of {source.name}")
     if source is not None:
         paths = sorted(walk_pictures(source))
         if not paths:

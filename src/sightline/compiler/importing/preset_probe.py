@@ -157,4 +157,4 @@ def check_probe_labels(manifest: ModelManifest, version: DatasetVersion, items: 
             f"({', '.join(manifest.categories[:3])}, ...), got {', '.join(unknown[:5])}; give its list as `categories`"
         )
     if not items:
-        raise InvalidInput(f"expected labelled pictures to probe on, got none in {version.manifest.name!r}; label some")
+        raise InvalidInput(f"expected labelled pictures to probe on, got none in {version.name!r}; label some")

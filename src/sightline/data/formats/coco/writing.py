@@ -96,7 +96,7 @@ class _SplitWriter:
 
     def join(self, folder: Path, version: DatasetVersion) -> None:
         """Write the JSON: info, categories, images, annotations."""
-        info = {"description": version.manifest.name, "version": version.id}
+        info = {"description": version.name, "version": version.id}
         categories = [{"id": index, "name": name} for index, name in enumerate(version.categories.names, start=1)]
         with (folder / f"instances_{self._name}.json").open("wb") as file:
             file.write(b'{"info":' + self._encode(info) + b',\n"categories":' + self._encode(categories))
