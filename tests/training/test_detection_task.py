@@ -17,7 +17,7 @@ from sightline.models.csp_detector import CspDetector
 from sightline.models.faster_rcnn import FasterRcnn
 from sightline.models.network import Network, normalise_images
 from sightline.training.arithmetic import EXACT
-from sightline.training.box_assignment import NO_OBJECT
+from sightline.training.box_assignment import NO_OBJECT, Truth
 from sightline.training.optimisers import build_optimiser
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import make_recipe
@@ -140,6 +140,19 @@ def test_crowds_are_no_objects_but_are_carried_along(make_version, tmp_path: Pat
     assert targets.boxes_xyxy.tolist() == [[[8, 8, 24, 24], [0, 0, 64, 64]]]
     with pytest.raises(InvalidInput, match="expected boxes"):
         make_detection_task(relabel(version, tmp_path / "crowds", (crowd,)))
+
+
+def test_a_network_with_a_loss_of_its_own_is_told_objects_and_crowds_apart() -> None:
+    class Network:
+        def compute_box_losses(self, images, boxes_xyxy, labels, crowds_xyxy):
+            return {"boxes": boxes_xyxy, "labels": labels, "crowds": crowds_xyxy}
+
+    boxes = torch.arange(16.0).reshape(1, 4, 4)
+    truth = Truth(boxes, torch.tensor([[0, 1, 1, NO_OBJECT]]), torch.tensor([[False, True, False, False]]))
+    told = DetectionTask.compute_loss(None, Network(), torch.zeros(1, 3, 8, 8), truth)
+    assert [part.tolist() for part in told["boxes"]] == [boxes[0, [0, 2]].tolist()]
+    assert [part.tolist() for part in told["labels"]] == [[0, 1]]
+    assert [part.tolist() for part in told["crowds"]] == [boxes[0, [1]].tolist()]
 
 
 def test_collate_pads_to_the_largest_number_of_objects(make_version, rng) -> None:

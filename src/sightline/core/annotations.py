@@ -41,8 +41,8 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         mask: a binary mask of the size of the picture.
         confidence: 0..1 for a prediction, None for a person's annotation.
         origin: who made it: "human" or "model".
-        is_crowd: the region holds many objects that are not separated (COCO `iscrowd`); metrics ignore it, and so does the
-            loss of the anchor-free detector.
+        is_crowd: the region holds many objects that are not separated (COCO `iscrowd`); metrics ignore it, and so do the
+            losses of detectors.
         attributes: further facts from the source format, text to text ("difficult": "1").
     """
 

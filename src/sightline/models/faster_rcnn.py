@@ -1,9 +1,9 @@
 """Faster R-CNN (Ren et al. 2015) with ResNet-50 and a feature pyramid (`accurate`), as torchvision builds and trains it.
 
-Training uses torchvision's own sampling and losses. The exported graph is static: instead of suppressing overlapping
-proposals it keeps the `PROPOSALS` best of all levels, pools their features and ends at class logits and box deltas; decoding
-and non-maximum suppression are `imaging.heads`' `region_boxes`. Every proposal is pooled from every level and the right one
-is kept, because choosing levels by index has no static shape.
+Training uses torchvision's own sampling and losses; in a crowd nothing is taught to be background. The exported graph is
+static: instead of suppressing overlapping proposals it keeps the `PROPOSALS` best of all levels, pools their features and ends
+at class logits and box deltas; decoding and non-maximum suppression are `imaging.heads`' `region_boxes`. Every proposal is
+pooled from every level and the right one is kept, because choosing levels by index has no static shape.
 """
 
 import math
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import roi_align
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import box_iou, roi_align
 
 from sightline.core.manifests import DecodeSpec, InputSpec, Task
 from sightline.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
@@ -24,6 +25,29 @@ POOLED_SIZE, SAMPLING_RATIO = 7, 2
 CANONICAL_LEVEL, CANONICAL_SIZE_PX = 4, 224  # Lin et al. 2017, Feature Pyramid Networks, eq. 1
 LEAST_SIDE_PX = 0.1
 MAX_LOG_SIZE = math.log(1000.0 / 16)  # as torchvision's BoxCoder
+CROWDED_SHARE = 0.5  # of a box that lies in a crowd: nobody knows what is in the box
+IS_BACKGROUND, IS_UNKNOWN = 0, -1  # torchvision's labels of anchors; it learns nothing from unknown ones
+
+
+def find_crowded(boxes_xyxy: Tensor, crowds_xyxy: Tensor) -> Tensor:
+    """Which boxes lie mostly in one crowd. Args: `(P, 4)` and `(K, 4)` pixels. Returns: `(P,)` bool."""
+    low = torch.max(boxes_xyxy[:, None, :2], crowds_xyxy[:, :2])  # (P, K, 2)
+    high = torch.min(boxes_xyxy[:, None, 2:], crowds_xyxy[:, 2:])
+    areas = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(-1)
+    return ((high - low).clamp(0).prod(-1) >= CROWDED_SHARE * areas[:, None]).any(1)
+
+
+class CrowdAwareRpn(RegionProposalNetwork):
+    """Torchvision's proposals, which learn nothing from background in a crowd. Targets also hold `crowds`, `(K, 4)` xyxy."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Per picture, the label of each anchor and the box that it is to find."""
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, own, target in zip(labels, anchors, targets, strict=True):
+            label[(label == IS_BACKGROUND) & find_crowded(own, target["crowds"])] = IS_UNKNOWN
+        return labels, boxes
 
 
 class FasterRcnn(Network):
@@ -44,6 +68,7 @@ class FasterRcnn(Network):
         self.body = fasterrcnn_resnet50_fpn(
             weights=None, weights_backbone=None, num_classes=category_count + 1, norm_layer=nn.BatchNorm2d
         )
+        self.body.rpn.__class__ = CrowdAwareRpn  # with the parts and settings that torchvision gave it
         self.input_spec = InputSpec(width=width, height=height, mean=IMAGENET_MEAN, std=IMAGENET_STD, resize="letterbox")
         self.decode_spec = DecodeSpec(
             head="region_boxes",
@@ -65,22 +90,32 @@ class FasterRcnn(Network):
         count = proposals.shape[1]
         return proposals, logits.view(-1, count, logits.shape[1]), box_deltas.view(-1, count, box_deltas.shape[1])
 
-    def compute_box_losses(self, images: Tensor, boxes_xyxy: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
-        """The four losses of the paper's two stages, by torchvision.
+    def compute_box_losses(
+        self, images: Tensor, boxes_xyxy: list[Tensor], labels: list[Tensor], crowds_xyxy: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """The four losses of the paper's two stages, by torchvision; the first two where nothing is left for the second.
 
-        Args: images: `(N, 3, H, W)`; per picture boxes `(m, 4)` input pixels and labels `(m,)` category indices.
+        Args: images: `(N, 3, H, W)`; per picture boxes `(m, 4)` input pixels, labels `(m,)` category indices, and the boxes
+            `(k, 4)` of crowds.
         """
         sizes = [(self.input_spec.height, self.input_spec.width)] * len(images)
         targets = []
-        for own, names in zip(boxes_xyxy, labels, strict=True):
+        for own, names, crowds in zip(boxes_xyxy, labels, crowds_xyxy, strict=True):
             solid = (own[:, 2:] - own[:, :2] > LEAST_SIDE_PX).all(1)  # a box without area has an infinite target
-            targets.append({"boxes": own[solid], "labels": names[solid] + 1})
+            targets.append({"boxes": own[solid], "labels": names[solid] + 1, "crowds": crowds})
         features: OrderedDict[str, Tensor] = self.body.backbone(images)
         with torch.autocast(images.device.type, enabled=False):
             plain = OrderedDict((name, feature.float()) for name, feature in features.items())
-            proposals, rpn_losses = self.body.rpn(ImageList(images, sizes), plain, targets)
-            _, box_losses = self.body.roi_heads(plain, proposals, sizes, targets)
-        return {**rpn_losses, **box_losses}
+            proposals, losses = self.body.rpn(ImageList(images, sizes), plain, targets)
+            known = [self._leave_out_crowded(own, target) for own, target in zip(proposals, targets, strict=True)]
+            if any(map(len, known)) or any(len(target["boxes"]) for target in targets):  # a mean over nothing is no number
+                losses |= self.body.roi_heads(plain, known, sizes, targets)[1]
+        return losses
+
+    def _leave_out_crowded(self, proposals: Tensor, target: dict[str, Tensor]) -> Tensor:
+        """The proposals `(P, 4)` that fit an object, or are background outside crowds."""
+        fits = box_iou(proposals, target["boxes"]) >= self.body.roi_heads.proposal_matcher.high_threshold
+        return proposals[fits.any(1) | ~find_crowded(proposals, target["crowds"])]
 
     def _make_anchors(self) -> list[Tensor]:
         """Anchors `(rows columns A, 4)` of each level, in the order in which the heads' maps are flattened."""

@@ -42,8 +42,14 @@ SAME_BOX_PX = 1.0  # as far an outline's bounds may be from its box
 class LearnsBoxes(Protocol):
     """A network with a loss of its own."""
 
-    def compute_box_losses(self, images: Tensor, boxes_xyxy: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
-        """Named parts of the loss. Args: normalised images; per picture `(m, 4)` input pixels and `(m,)` category indices."""
+    def compute_box_losses(
+        self, images: Tensor, boxes_xyxy: list[Tensor], labels: list[Tensor], crowds_xyxy: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Named parts of the loss.
+
+        Args: normalised images; per picture `(m, 4)` input pixels, `(m,)` category indices, and the `(k, 4)` of crowds, in
+            which background is not to be learned.
+        """
 
 
 class DetectionTask:
@@ -98,7 +104,8 @@ class DetectionTask:
         if isinstance(network, LearnsBoxes):
             boxes = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, truth.is_object, strict=True)]
             labels = [labels[here] for labels, here in zip(truth.labels, truth.is_object, strict=True)]
-            return network.compute_box_losses(images, boxes, labels)
+            crowds = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, truth.is_crowd, strict=True)]
+            return network.compute_box_losses(images, boxes, labels, crowds)
         loss = _make_anchor_free_loss(network, images.device)
         outputs = network(images)
         with torch.autocast(images.device.type, enabled=False):
