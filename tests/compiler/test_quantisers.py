@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from toy import make_version
 from toy_quantisers import ChannelQuantiser
@@ -59,6 +60,23 @@ def test_the_same_samples_give_the_same_file(model: Path, version: DatasetVersio
     for name in ("a", "b"):
         load_quantiser("ort-minmax").quantise(model / "model.onnx", tmp_path / name, "images", samples)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["ort-minmax", "ort-percentile", "ort-symmetric", "nncf"])
+def test_packages_calibrate_with_as_many_threads_as_the_setting_says(
+    name: str, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTLINE_THREADS", "3")
+    usual, opened, options = onnxruntime.InferenceSession.__init__, [], onnxruntime.SessionOptions
+
+    def open_session(self, path, sess_options=None, *others, **named):
+        opened.append(sess_options.intra_op_num_threads)
+        usual(self, path, sess_options, *others, **named)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", open_session)
+    load_quantiser(name).quantise(model / "model.onnx", tmp_path / "int8.onnx", "images", make_samples(version, model, 4))
+    assert opened and set(opened) == {3}
+    assert onnxruntime.SessionOptions is options
 
 
 def test_a_graph_that_cannot_be_quantised_is_refused_in_one_line(tmp_path: Path, model: Path, version: DatasetVersion) -> None:

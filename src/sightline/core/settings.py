@@ -37,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="CPU threads for training, compiling and inference.",
+            description="CPU threads for training, compiling and inference. Importing a network also runs it in its own "
+            "framework, which chooses for itself.",
         ),
     ] = field(default_factory=count_cores)
     host: Annotated[str, Meta(description="Address that `sightline serve` listens on.")] = "127.0.0.1"

@@ -13,6 +13,7 @@ import numpy as np
 from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.quantisers.failures import refuse_failures
 from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
+from sightline.compiler.quantisers.threads import bound_threads
 from sightline.runtime.telemetry import silence_telemetry
 
 # Its statistics are settled by then: on a residual network of 56.8 % top-1, 10, 100 and 300 pictures cost 0.33, 0.29 and 0.30
@@ -57,7 +58,7 @@ def quiet_nncf(name: str, graph: Path) -> Iterator[Any]:
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)  # its own `set_log_level` sets whoever listens as well
-    with contextlib.redirect_stdout(io.StringIO()), refuse_failures(name, graph, "nncf"):
+    with bound_threads(), contextlib.redirect_stdout(io.StringIO()), refuse_failures(name, graph, "nncf"):
         yield nncf
 
 

@@ -15,6 +15,7 @@ from sightline.compiler.graphs import load_graph, save_graph
 from sightline.compiler.importing.packed_outputs import list_joins
 from sightline.compiler.quantisers.failures import refuse_failures
 from sightline.compiler.quantisers.quantiser import Guide, Quantiser, QuantiserFacts
+from sightline.compiler.quantisers.threads import bound_threads
 from sightline.core.host import read_cpu_facts
 
 STRIDE = 4  # samples whose intermediate tensors are held at once
@@ -43,7 +44,7 @@ class MinMaxQuantiser(Quantiser):
         used = used[: len(used) - len(used) % stride]
         activations = "QInt8" if self.is_symmetric else "QUInt8"
         reduce_range = not VNNI_FLAGS & set(read_cpu_facts()["flags"])  # type: ignore[call-overload]
-        with tempfile.TemporaryDirectory(prefix="sightline-quantise-") as folder, quiet_output():
+        with tempfile.TemporaryDirectory(prefix="sightline-quantise-") as folder, quiet_output(), bound_threads():
             prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "quantised.onnx"
             with refuse_failures(self.name, graph, "onnxruntime"):
                 quant_pre_process(graph, prepared, skip_symbolic_shape=True)
