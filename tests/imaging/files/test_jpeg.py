@@ -137,3 +137,43 @@ def test_a_header_without_end_is_refused_before_pillow_reads_it(filling: bytes) 
     for read in (decode_image, probe_image):
         with pytest.raises(UnreadableImage, match="at most"):
             read(content[:2] + filling + content[2:])
+
+
+def change_frame(marker: int, precision: int) -> bytes:
+    """A JPEG whose frame header says another kind; behind metadata with a thumbnail that is an ordinary one."""
+    content, thumbnail = make_jpeg(), make_jpeg(size=(8, 8))
+    frame = content.index(b"\xff\xc0")
+    metadata = b"\xff\xe2" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    changed = bytes((0xFF, marker)) + content[frame + 2 : frame + 4] + bytes((precision,))
+    return content[:2] + metadata + content[2:frame] + changed + content[frame + 5 :]
+
+
+@pytest.mark.parametrize("read", [decode_image, probe_image])
+@pytest.mark.parametrize(
+    ("marker", "precision", "says"),
+    [
+        (0xC1, 12, "got a JPEG of 12 bits, which is not supported; save it with 8 bits"),
+        (0xC2, 12, "got a JPEG of 12 bits"),
+        (0xC9, 12, "got a JPEG of 12 bits"),
+        (0xC3, 8, "got a lossless one, which is not supported; save it as PNG"),
+        (0xC3, 16, "got a lossless one"),
+        (0xCB, 8, "got a lossless one"),
+        (0xDE, 8, "got a hierarchical one"),
+        (0xF7, 8, "got a JPEG-LS one"),
+        (0xC1, 7, "got a damaged one"),
+    ],
+)
+def test_kinds_that_are_sound_but_not_read_are_told_as_such(
+    read: Callable[[bytes], object], marker: int, precision: int, says: str
+) -> None:
+    with pytest.raises(UnreadableImage, match=says):
+        read(change_frame(marker, precision))
+
+
+def test_eight_bits_of_the_extended_kind_are_read_and_twelve_of_a_real_file_are_told() -> None:
+    assert decode_image(change_frame(0xC1, 8)).shape == (30, 40, 3)
+    path = SHARED / "unusual-images" / "libjpeg-turbo" / "monkey12.jpg"
+    if not path.is_file():
+        pytest.skip("no shared data")
+    with pytest.raises(UnreadableImage, match="got a JPEG of 12 bits"):
+        decode_image(path.read_bytes())

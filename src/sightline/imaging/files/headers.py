@@ -21,7 +21,7 @@ from PIL import WebPImagePlugin as WebpImagePlugin
 from PIL.ImageFile import ImageFile
 
 from sightline.core.errors import ImageTooLarge, UnreadableImage
-from sightline.imaging.files.jpeg import ORIENTATION_TAG, check_scans, count_scans
+from sightline.imaging.files.jpeg import ORIENTATION_TAG, check_kind, check_scans, count_scans
 from sightline.imaging.files.png import check_chunks
 from sightline.imaging.files.ppm import check_ppm_header, use_quick_codec
 from sightline.imaging.files.tiff import BITS_TAG, check_directory, count_pages
@@ -130,7 +130,10 @@ def open_picture(content: bytes, name: str) -> tuple[ImageFile, ImageHeader]:
             )
     if kind == "ppm":
         check_ppm_header(content, name)
-    scans = count_scans(content, name) if kind == "jpeg" else 0
+    scans = 0
+    if kind == "jpeg":
+        scans = count_scans(content, name)
+        check_kind(content, name)
     try:
         image = PLUGINS[kind](io.BytesIO(content), "")
         orientation = _read_orientation(image, kind, content)

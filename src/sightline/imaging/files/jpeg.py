@@ -17,6 +17,10 @@ from sightline.core.errors import UnreadableImage
 ORIENTATION_TAG = 0x0112
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, APP1, PROGRESSIVE, TEMPORARY = 0xD8, 0xD9, 0xDA, 0xE1, 0xC2, 0x01
 BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)  # SOF0-2: Huffman-coded; 12-bit, lossless and arithmetic frames are left to others
+UNREAD_KINDS = {0xC3: "lossless", 0xCB: "lossless", 0xDE: "hierarchical", 0xF7: "JPEG-LS"}  # T.81, table B.1; T.87, C.2.2
+FRAMES_OF_SAMPLES = (*BASELINE_TO_PROGRESSIVE, 0xC9, 0xCA)  # the last two: arithmetic-coded
+TWELVE_BITS = b"\x0c"
+WITHOUT_LENGTH = (TEMPORARY, START_OF_IMAGE, END_OF_IMAGE)
 EXIF_NAME = b"Exif\0\0"
 MAX_SEGMENTS = 256
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in a scan FF is followed by 00 or a restart marker (T.81, B.1.1.5)
@@ -89,7 +93,7 @@ def count_scans(content: bytes, name: str) -> int:
         marker, position = content[start + 1], start + 2
         if marker == END_OF_IMAGE and scans:
             return scans
-        if marker not in (TEMPORARY, START_OF_IMAGE, END_OF_IMAGE):
+        if marker not in WITHOUT_LENGTH:
             scans += marker == START_OF_SCAN
             position += max(2, int.from_bytes(content[position : position + 2], "big"))
     raise UnreadableImage(f"expected {name} to have at most {MAX_ALL_SEGMENTS:,} JPEG segments, got more; save it again")
@@ -103,6 +107,23 @@ def check_scans(scans: int, width: int, height: int, name: str) -> None:
         raise UnreadableImage(
             f"expected {name} to have at most {most} scans for a JPEG of {width} x {height}, got {got}; save it again"
         )
+
+
+def check_kind(content: bytes, name: str) -> None:
+    """Refuse a sound JPEG of a kind that no decoder here reads. Call after `count_scans`. Raises: UnreadableImage."""
+    position, marker = 2, START_OF_IMAGE
+    while marker not in (START_OF_SCAN, *FRAMES_OF_SAMPLES) and (found := MARKER.search(content, position)) is not None:
+        marker, position = content[found.start() + 1], found.start() + 2
+        if kind := UNREAD_KINDS.get(marker):
+            raise UnreadableImage(
+                f"expected {name} to be an ordinary JPEG, got a {kind} one, which is not supported; save it as PNG"
+            )
+        if marker in FRAMES_OF_SAMPLES and content[position + 2 : position + 3] == TWELVE_BITS:
+            raise UnreadableImage(
+                f"expected {name} to have 8 bits a sample, got a JPEG of 12 bits, which is not supported; save it with 8 bits"
+            )
+        if marker not in WITHOUT_LENGTH:
+            position += max(2, int.from_bytes(content[position : position + 2], "big"))
 
 
 def _read_frame(segment: bytes) -> tuple[int, int, int] | None:

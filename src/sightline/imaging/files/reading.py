@@ -9,7 +9,8 @@ The header is read first and its size held against the limit; only then are pixe
 - Gray becomes three equal channels; palettes are looked up; CMYK and YCCK become RGB by (1 - ink)(1 - black), no profile.
 - Transparency is laid on white, as a browser shows it on an empty page.
 - The first frame of an animation and the first page of a TIFF stand for the whole file; an import tells of the other pages.
-- 32-bit and floating-point pictures, and 12-bit JPEG, are refused: no fixed range says what their values look like.
+- 32-bit and floating-point pictures are refused: no fixed range says what their values look like. So is JPEG of 12 bits a
+  sample, lossless or hierarchical JPEG, and JPEG-LS, which the decoders do not read.
 """
 
 from collections.abc import Iterator
