@@ -24,6 +24,7 @@ from sightline.core.errors import (
     SightlineError,
     Unsupported,
 )
+from sightline.core.folders import hash_files
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.hls4ml import build
 from sightline.runtime.backends.hls4ml.backend import EmulatedSession, Hls4mlBackend
@@ -194,6 +195,31 @@ def test_what_a_killed_build_left_goes_and_a_build_that_runs_stays(tmp_path: Pat
         os.utime(folder, (0, 0))
     build.remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == [running, whole]
+
+
+def test_a_new_library_makes_the_longest_unused_go_but_no_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, content = read_network(write_fixed_network(tmp_path))
+    cache = tmp_path / "cache"
+
+    def build_entry(network: object, plan: object, entry: Path) -> None:
+        entry.mkdir()
+        (entry / "network.so").write_bytes(bytes(100_000))
+        (entry / build.HASHES).write_bytes(msgspec.json.encode(hash_files(entry)))
+
+    monkeypatch.setattr(build, "_build_entry", build_entry)
+    monkeypatch.setattr(build, "MOST_BYTES", 350_000)
+    found = []
+    for number in range(3):
+        library = build.find_library(network, content + bytes(number), None, cache)
+        os.utime(library.parent, (1000.0 + number,) * 2)
+        found.append(library)
+    (cache / ".running").mkdir()
+    assert build.find_library(network, content, None, cache) == found[0]  # used again: now the second is the oldest
+    found.append(build.find_library(network, content + bytes(3), None, cache))
+    assert [library.is_file() for library in found] == [True, False, True, True]
+    monkeypatch.setattr(build, "MOST_BYTES", 50_000)  # too little for the new one itself, which stays
+    last = build.find_library(network, content + bytes(4), None, cache)
+    assert sorted(path.name for path in cache.iterdir()) == sorted([".running", last.parent.name])
 
 
 def test_a_cache_that_others_may_write_to_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path,
         Meta(
             description="Folder, private to its owner, of what can be made again at any time: networks that OpenVINO compiled "
-            "for this machine (512 MiB at most), and FPGA emulations."
+            "for this machine, and FPGA emulations; 512 MiB of each at most."
         ),
     ] = Path("~/.cache/sightline")
     max_image_pixels: Annotated[

@@ -20,10 +20,10 @@ from weakref import WeakValueDictionary
 
 from sightline.core.errors import Conflict
 from sightline.core.folders import make_private_folder, write_file_atomic
+from sightline.runtime.cache_room import MOST_BYTES, make_room
 
 FOLDER_NAME = "plans"
 SUFFIX = ".plan"
-MOST_BYTES = 512 * 1024**2  # of all plans; those that were not used for the longest time go first
 MOST_PLAN_BYTES = MOST_BYTES // 16
 DIGEST_BYTES = hashlib.sha256().digest_size  # behind the plan in its file
 
@@ -94,7 +94,7 @@ class PlanStore:
         except (Conflict, OSError) as error:
             logger.info("compiled plans are not kept: %s", error)
             return False
-        self._make_room()
+        make_room(self._folder.iterdir(), self._most_bytes)  # also what a process left that was killed while it wrote
         return True
 
     def drop(self, key: str) -> None:
@@ -104,21 +104,6 @@ class PlanStore:
 
     def _locate(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
-
-    def _make_room(self) -> None:
-        used = []
-        with suppress(OSError):
-            for path in self._folder.iterdir():  # also what a process left that was killed while it wrote
-                with suppress(OSError):  # another process has just removed it
-                    facts = path.lstat()
-                    used.append((facts.st_mtime_ns, facts.st_size, path))
-        total_bytes = sum(size_bytes for _, size_bytes, _ in used)
-        for _, size_bytes, path in sorted(used):
-            if total_bytes <= self._most_bytes:
-                return
-            with suppress(OSError):  # no file of ours
-                path.unlink()
-                total_bytes -= size_bytes
 
 
 def _sign(key: str, plan: bytes) -> bytes:

@@ -28,6 +28,7 @@ from sightline.core.folders import hash_files, make_private_folder
 from sightline.core.manifests import FileHash
 from sightline.runtime.backends.hls4ml.layers import Plan
 from sightline.runtime.backends.hls4ml.network import FixedNetwork
+from sightline.runtime.cache_room import MOST_BYTES, make_room, measure_bytes
 
 RECIPE = 1  # raise it when the same network would give other C++
 PROJECT_NAME = "network"  # of the top function
@@ -52,10 +53,14 @@ def find_library(network: FixedNetwork, graph: bytes, plan: Plan, cache: Path) -
     """
     make_private_folder(cache)
     entry = cache.absolute() / make_key(network, graph)
+    with contextlib.suppress(OSError):  # not built yet, or a disk that is read only
+        os.utime(entry)  # before it is looked at: what is in use is not removed
     if not _is_whole(entry):
         remove_leftovers(cache)
         shutil.rmtree(entry, ignore_errors=True)
         _build_entry(network, plan, entry)
+        others = (path for path in cache.absolute().iterdir() if path != entry and not path.name.startswith("."))
+        make_room(others, MOST_BYTES - measure_bytes(entry), shutil.rmtree)
     return entry / f"{PROJECT_NAME}.so"
 
 
