@@ -3,6 +3,7 @@ import pytest
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.imaging import drawing
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.masks import encode_mask
 
@@ -64,6 +65,16 @@ def test_nothing_to_draw_is_a_copy(rng):
     drawn = draw_annotations(image, [], CATEGORIES)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
+
+
+def test_a_name_that_no_font_has_is_drawn_as_its_number(monkeypatch):
+    monkeypatch.setattr(drawing, "find_font", lambda text: None)
+    blank, box = np.zeros((240, 320, 3), np.uint8), (20.0, 40.0, 200.0, 200.0)
+    names = Categories(["cat", "猫"])
+    numbered = draw_annotations(blank, [Annotation(category="猫", box_xyxy=box, confidence=0.5)], names)
+    named = Categories(["cat", "category 1"])
+    expected = draw_annotations(blank, [Annotation(category="category 1", box_xyxy=box, confidence=0.5)], named)
+    np.testing.assert_array_equal(numbered, expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (9, 300, 3), (240, 320, 3)])

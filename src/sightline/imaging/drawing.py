@@ -6,25 +6,20 @@ and in black or white, whichever is easier to read on it.
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.imaging.fonts import find_font, find_usual_font, open_font
 from sightline.imaging.masks import draw_annotation, find_polygons_box
-
-if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Colour = tuple[int, int, int]
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-FONT_FILE = "fonts/ttf/DejaVuSans.ttf"  # of matplotlib, which every install has
-CAPITAL_HEIGHT = 0.73  # of that font, in parts of its size
+CAPITAL_HEIGHT = 0.73  # of DejaVu Sans, in parts of its size
 MASK_OPACITY = 0.45
 DARK: Colour = (16, 16, 16)
 LIGHT: Colour = (255, 255, 255)
@@ -35,7 +30,8 @@ def draw_annotations(image: Image, annotations: Sequence[Annotation], categories
 
     Args:
         image: `(H, W, 3)` uint8 RGB; not changed.
-        annotations: of this picture; categories that are not in the table are drawn in gray.
+        annotations: of this picture; categories that are not in the table are drawn in gray. A name whose letters no font of
+            the system has is drawn as "category 3", the place in the table.
         categories: where the colours come from.
 
     Returns:
@@ -47,7 +43,7 @@ def draw_annotations(image: Image, annotations: Sequence[Annotation], categories
         _draw_region(drawn, annotation, _find_colour(annotation, categories), thickness)
     image_label_top = 0
     for annotation in annotations:
-        text = _label_text(annotation)
+        text = _label_text(annotation, categories)
         box = find_polygons_box(annotation.polygons) if annotation.polygons else annotation.box_xyxy
         if box is not None:
             anchor = (round(box[0]), round(box[1]))
@@ -98,12 +94,11 @@ def draw_label(image: Image, text: str, anchor: tuple[int, int], colour: Colour,
 
 
 def _render_letters(text: str, letter_height: float, longest: int) -> Image:
-    """`(h, w)` uint8, 255 where a letter is: what OpenCV's font, ASCII alone, lacks; a box for what DejaVu Sans lacks too."""
+    """`(h, w)` uint8, 255 where a letter is: what OpenCV's font, ASCII alone, lacks; a box for what every font lacks."""
     from PIL import Image as Picture
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
-    package = cast("ModuleSpec", find_spec("matplotlib"))  # not imported for this: that takes a second
-    font = ImageFont.truetype(Path(str(package.origin)).with_name("mpl-data") / FONT_FILE, letter_height / CAPITAL_HEIGHT)
+    font = open_font(find_font(text) or find_usual_font(), letter_height / CAPITAL_HEIGHT)
     x_min, y_min, x_max, y_max = font.getbbox(text, anchor="ls")
     letters = Picture.new("L", (max(1, math.ceil(x_max - x_min)), max(1, math.ceil(y_max - y_min))))  # 0 for invisible letters
     ImageDraw.Draw(letters).text((-x_min, -y_min), text, fill=255, font=font, anchor="ls")
@@ -112,9 +107,11 @@ def _render_letters(text: str, letter_height: float, longest: int) -> Image:
     return cv2.resize(np.asarray(letters), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _label_text(annotation: Annotation) -> str:
-    """Name and confidence."""
+def _label_text(annotation: Annotation, categories: Categories) -> str:
+    """Name, or number where no font has the name's letters, and confidence."""
     name = annotation.category
+    if name in categories and not name.isascii() and find_font(name) is None:
+        name = f"category {categories.index(name)}"
     return name if annotation.confidence is None else f"{name} {annotation.confidence:.0%}"
 
 
