@@ -9,9 +9,13 @@ from PIL import Image
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.workspace import Workspace
+from sightline.data import statistics as module
 from sightline.data.items import Item
 from sightline.data.statistics import build_figure, compute_statistics, draw_statistics
 from sightline.data.versions import VersionWriter
+from sightline.imaging.fonts import FontFile, find_usual_font
+
+LABELS = {"cat": "cat", "dog": "dog"}  # by category
 
 
 def make(folder, rows):
@@ -86,7 +90,7 @@ def test_percentiles_are_within_one_percent(tmp_path):
 
 
 def test_without_annotations_the_axis_shows_no_numbers_below_zero(tmp_path):
-    (axes,) = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), ())]))).axes
+    (axes,) = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), ())])), LABELS).axes
     assert axes.get_xlim() == (0, 1)
 
 
@@ -95,7 +99,7 @@ def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
         item = Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=(box("$\\frac$", 2, 2),))
         writer.add(item)
         version = writer.close()
-    draw_statistics(compute_statistics(version), tmp_path / "plot.png")
+    draw_statistics(compute_statistics(version), tmp_path / "plot.png", version.categories.names)
     assert (tmp_path / "plot.png").stat().st_size
 
 
@@ -103,7 +107,7 @@ def test_an_empty_version_has_statistics_and_a_picture(tmp_path):
     statistics = compute_statistics(make(tmp_path / "w", []))
     assert statistics.splits == {}
     assert statistics.box_sizes == {}
-    draw_statistics(statistics, tmp_path / "plot.png")
+    draw_statistics(statistics, tmp_path / "plot.png", ["cat", "dog"])
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.size[0] > 500
 
@@ -118,7 +122,7 @@ def test_no_percentile_lies_beyond_the_sizes_there_are(tmp_path):
 @pytest.mark.parametrize(("smallest", "largest"), [(3, 480), (30, 40), (1, 5000)])
 def test_the_labels_of_box_sizes_have_room(tmp_path, smallest, largest):
     rows = [("train", (9999, 9999), (box("cat", smallest, largest),))]
-    figure = build_figure(compute_statistics(make(tmp_path, rows)))
+    figure = build_figure(compute_statistics(make(tmp_path, rows)), LABELS)
     figure.canvas.draw()
     axis = figure.axes[1].xaxis
     low, high = figure.axes[1].get_xlim()
@@ -130,7 +134,7 @@ def test_the_labels_of_box_sizes_have_room(tmp_path, smallest, largest):
 
 
 def test_without_boxes_there_is_one_panel_whose_ticks_are_whole(tmp_path):
-    figure = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), (Annotation(category="dog"),))])))
+    figure = build_figure(compute_statistics(make(tmp_path, [("train", (9, 9), (Annotation(category="dog"),))])), LABELS)
     (axes,) = figure.axes
     assert all(tick == round(tick) for tick in axes.get_xticks())
 
@@ -141,7 +145,10 @@ def test_categories_that_are_left_out_are_counted(tmp_path):
         annotations = tuple(Annotation(category=name) for name in names[:45])  # five have none
         writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
         statistics = compute_statistics(writer.close())
-    assert build_figure(statistics).get_suptitle() == "many: the 40 most frequent of 45 categories"
+    assert (
+        build_figure(statistics, dict(zip(names, names, strict=True))).get_suptitle()
+        == "many: the 40 most frequent of 45 categories"
+    )
 
 
 def test_long_names_leave_room_for_the_bars_and_foreign_scripts_warn_of_nothing(tmp_path):
@@ -150,5 +157,23 @@ def test_long_names_leave_room_for_the_bars_and_foreign_scripts_warn_of_nothing(
     with VersionWriter(Workspace(tmp_path), "many", Categories(names)) as writer:
         annotations = tuple(box(name, 9, 9) for name in names)
         writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
-        draw_statistics(compute_statistics(writer.close()), tmp_path / "plot.png")
+        draw_statistics(compute_statistics(writer.close()), tmp_path / "plot.png", names)
+    assert (tmp_path / "plot.png").is_file()
+
+
+def test_names_are_plotted_with_a_font_that_has_their_letters_else_as_numbers(tmp_path, monkeypatch):
+    formulas = FontFile(find_usual_font().path.with_name("STIXNonUni.ttf"))  # has letters for private use
+    names = ["cat", "\ue000\ue001", "猫"]
+    with VersionWriter(Workspace(tmp_path), "pets", Categories(names)) as writer:
+        annotations = tuple(Annotation(category=name) for name in names)
+        writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9, annotations=annotations))
+        statistics = compute_statistics(writer.close())
+    found = dict(zip(names, (find_usual_font(), formulas, None), strict=True))
+    monkeypatch.setattr(module, "find_font", found.get)
+    monkeypatch.setattr(module, "filterwarnings", lambda *_, **__: None)  # warnings are errors: a letter would be missing
+    shown = []
+    build = module.build_figure
+    monkeypatch.setattr(module, "build_figure", lambda statistics, labels: shown.append(labels) or build(statistics, labels))
+    draw_statistics(statistics, tmp_path / "plot.png", names)
+    assert shown == [{"cat": "cat", names[1]: names[1], "猫": "category 2"}]
     assert (tmp_path / "plot.png").is_file()

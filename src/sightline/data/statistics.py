@@ -5,7 +5,7 @@ Percentiles come from histograms with bins 2 % wide, so a million boxes cost no 
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -16,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from sightline.core.annotations import Annotation
@@ -23,6 +24,7 @@ from sightline.core.categories import shorten
 from sightline.data.items import Item
 from sightline.data.truth import find_viewer
 from sightline.data.versions import UNSPLIT, DatasetVersion, sort_splits
+from sightline.imaging.fonts import FontFile, find_font, find_usual_font
 
 PERCENTILES = (5, 25, 50, 75, 95)
 BIN_RATIO = 1.02
@@ -107,15 +109,31 @@ def compute_statistics(version: DatasetVersion, split: str | Sequence[str] | Non
     )
 
 
-def draw_statistics(statistics: DatasetStatistics, path: Path) -> None:
-    """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories)."""
-    with rc_context({"text.parse_math": False}), catch_warnings():  # a category may be called "$"
-        filterwarnings("ignore", message="Glyph .* missing from font")  # of a script the font lacks; boxes stand for it
-        build_figure(statistics).savefig(path, dpi=110)
+def draw_statistics(statistics: DatasetStatistics, path: Path, categories: Sequence[str]) -> None:
+    """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories).
+
+    Args: categories: of the version, in order: one whose name no font can write is called by its number.
+    """
+    fonts = [find_font(name) for name in categories]
+    labels = {
+        name: name if font is not None else f"category {number}"
+        for number, (name, font) in enumerate(zip(categories, fonts, strict=True))
+    }
+    found = {font for font in fonts if font is not None and font != find_usual_font()}
+    families = ["DejaVu Sans", *sorted(map(_add_family, found))]
+    with rc_context({"text.parse_math": False, "font.family": families}), catch_warnings():  # a category may be called "$"
+        filterwarnings("ignore", message="Glyph .* missing from font")  # matplotlib takes but one face of a file
+        build_figure(statistics, labels).savefig(path, dpi=110)
 
 
-def build_figure(statistics: DatasetStatistics) -> Figure:
-    """The plot; without the sizes where no annotation has a box."""
+def _add_family(font: FontFile) -> str:
+    """Name by which matplotlib knows a font from now on."""
+    fontManager.addfont(font.path)
+    return FontProperties(fname=font.path).get_name()
+
+
+def build_figure(statistics: DatasetStatistics, labels: Mapping[str, str]) -> Figure:
+    """The plot; without the sizes where no annotation has a box. Args: labels: of the categories."""
     totals: Counter[str] = Counter()
     for part in statistics.splits.values():
         totals.update(part.annotations)
@@ -127,6 +145,7 @@ def build_figure(statistics: DatasetStatistics) -> Figure:
     figure.suptitle(f"{shorten(statistics.name, 60)}{left_out}")
     axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     _draw_counts(axes[0], statistics, names)
+    axes[0].set_yticks(range(len(names)), [shorten(labels[name]) for name in names])
     if statistics.box_sizes:
         _draw_box_sizes(axes[1], statistics, names)
     return figure
@@ -139,7 +158,6 @@ def _draw_counts(axes: Axes, statistics: DatasetStatistics, names: Sequence[str]
         axes.barh(range(len(names)), values, left=left, label=f"{split} ({part.images:,} images)")
         left += values
     axes.set(xlabel="annotations", xlim=(0, None if left.any() else 1), ylim=(-0.6, max(len(names), 1) - 0.4))
-    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     if statistics.splits:
         axes.legend(**ABOVE)

@@ -117,7 +117,7 @@ def show_version(terminal: Terminal, folder: Path, plot: Path | None) -> None:
     show_counts(terminal, statistics, version.categories.names)
     show_sizes(terminal, statistics)
     if plot is not None:
-        draw_statistics(statistics, plot)
+        draw_statistics(statistics, plot, version.categories.names)
         terminal.say(f"plot: {plot}")
     terminal.say(f"manifest: {folder / MANIFEST_NAME}")
     manifest = read_manifest_object(folder)
