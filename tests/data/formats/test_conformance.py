@@ -159,7 +159,8 @@ def test_what_a_format_can_carry_comes_back_the_same_and_what_not_it_says_before
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize(
-    "format", ["coco", "datumaro", "voc", "yolo", "yolo_segment", "darknet", "label_studio", "label_masks", "cityscapes"]
+    "format",
+    ["coco", "datumaro", "voc", "yolo", "yolo_segment", "darknet", "cvat", "label_studio", "label_masks", "cityscapes"],
 )
 def test_a_picture_that_exif_turns_is_told_and_comes_back_the_same(format, orientation, tmp_path):
     content = "masks of each category" if format in ("label_masks", "cityscapes") else "boxes"
@@ -260,7 +261,7 @@ def test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unle
 
 
 def test_formats_with_a_place_for_it_carry_who_looked(tmp_path):
-    for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet", "label_studio"):
+    for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet", "cvat", "label_studio"):
         test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, "boxes", tmp_path / format)
         assert not (tmp_path / format / "refused").exists()
         assert (tmp_path / format / "again").exists()

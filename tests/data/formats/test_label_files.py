@@ -82,7 +82,7 @@ def test_yolo_without_its_yaml_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("ade20k2020_dataset/dataset", "celeba_dataset/dataset", "cvat_dataset/for_images", "cvat_dataset/for_video"),
+        *("ade20k2020_dataset/dataset", "celeba_dataset/dataset"),
         *("icdar_dataset/word_recognition", "kitti_dataset/kitti_detection", "mot_dataset/mot_seq", "mots_dataset"),
         *("lfw_dataset", "mpii_json_dataset", "open_images_dataset/v5", "vott_csv_dataset", "vott_json_dataset"),
         *("widerface_dataset", "synthia_dataset/color_segm_dataset", "kitti_dataset/kitti_segmentation"),
@@ -114,7 +114,7 @@ def listed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
         ("images/img_0001.json", '{"shapes": []}'),  # LabelMe
         ("yolo/img_0001.txt", "0 0.5 0.5 0.2 0.2"),
         ("export.json", '[{"image": "img_0001.png", "annotations": []}]'),  # CreateML
-        ("cvat.xml", "<annotations><image name='img_0001.png'/></annotations>"),
+        ("dlib.xml", "<dataset><images><image file='img_0001.png'/></images></dataset>"),
     ],
 )
 def test_annotations_beside_lists_and_masks_are_found(listed: tuple[str, Path], name: str, text: str) -> None:

@@ -45,10 +45,10 @@ def remove_machine_folders(file_name: str) -> str:
     return "/".join(part for part in parts if not part.endswith(":")) or "image"
 
 
-def warn_unlisted(folders: set[Path], seen: set[int], root: Path, report: ConversionReport) -> None:
-    """Tell of pictures in `folders` that no JSON file lists. Args: seen: hashes of the paths of those that one does."""
+def warn_unlisted(folders: set[Path], seen: set[int], root: Path, report: ConversionReport, kind: str = "JSON") -> None:
+    """Tell of pictures in `folders` that no file of this kind lists. Args: seen: hashes of the paths of those that one does."""
     for folder in sorted(folders):
         if folders.isdisjoint(folder.parents):  # else it is gone through with the one above
             for path in walk_pictures(folder):
                 if hash(path) not in seen:
-                    report.warn("image", "picture that no JSON lists is left out", path.relative_to(root).as_posix())
+                    report.warn("image", f"picture that no {kind} lists is left out", path.relative_to(root).as_posix())

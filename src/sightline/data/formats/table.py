@@ -24,6 +24,7 @@ FORMATS: dict[str, str] = {
     "labelme": "sightline.data.formats.labelme.format:LabelmeFormat",
     "via": "sightline.data.formats.via.format:ViaFormat",
     "label_studio": "sightline.data.formats.label_studio.format:LabelStudioFormat",
+    "cvat": "sightline.data.formats.cvat.format:CvatFormat",
     "lmdb": "sightline.data.formats.lmdb.format:LmdbFormat",
     "lmdb_raw": "sightline.data.formats.lmdb.format:LmdbRawFormat",
     "label_masks": "sightline.data.formats.label_masks.format:LabelMasksFormat",
