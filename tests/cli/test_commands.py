@@ -362,17 +362,6 @@ def test_reports_are_measured_and_compared(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").is_file()
 
 
-def test_the_doctor_names_what_is_missing_and_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline.cli.commands import doctor
-
-    monkeypatch.setattr(doctor, "NEEDS", {"train": (("absent_package",), "train")})
-    ran = run("doctor", "--quick", "--json")
-    assert ran.code == 0
-    assert ran.json["healthy"] is False
-    assert "train needs absent_package: pip install 'sightline[train]'" in ran.json["advice"]
-    assert [engine["engine"] for engine in ran.json["engines"]] == ["reference", "onnxruntime", "openvino", "hls4ml", "hetero"]
-
-
 @pytest.mark.parametrize(
     ("text", "name"), [("My Parts.tar.gz", "My-Parts"), ("a.zip", "a"), ("ünïts.zip", "n-ts"), ("___.zip", "dataset")]
 )

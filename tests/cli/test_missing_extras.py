@@ -25,3 +25,14 @@ def test_without_torch_what_trains_says_what_to_install_and_leaves_nothing(
     refused = run(*arguments)
     assert (refused.code, refused.err) == (5, f"error: {line}\n")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_doctor_names_what_is_missing_and_the_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.cli.commands import doctor
+
+    monkeypatch.setattr(doctor, "NEEDS", {"train": (("absent_package",), "train")})
+    ran = run("doctor", "--quick", "--json")
+    assert ran.code == 0
+    assert ran.json["healthy"] is False
+    assert "train needs absent_package: pip install 'sightline[train]'" in ran.json["advice"]
+    assert [engine["engine"] for engine in ran.json["engines"]] == ["reference", "onnxruntime", "openvino", "hls4ml", "hetero"]

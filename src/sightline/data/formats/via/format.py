@@ -52,7 +52,7 @@ FILES_LOOKED_AT = 200
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 IMAGES, ATTRIBUTES, SETTINGS = "_via_img_metadata", "_via_attributes", "_via_settings"
 RECORD_KEYS = (b'"filename"', b'"regions"', b'"file_attributes"')
-NOT_WRITTEN = "VIA's files are read, but not written"
+NOT_WRITTEN = "VIA's files are read, not written"
 
 
 class ViaFile(msgspec.Struct, frozen=True):
