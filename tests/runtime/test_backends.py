@@ -441,6 +441,7 @@ from pathlib import Path
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.table import load_backend
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sessions = [load_backend("openvino").open(Path(sys.argv[1]), SessionOptions()) for _ in range(2)]
 while sessions:
     sessions.pop(0).close()
