@@ -18,6 +18,8 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.items import Viewer
 from sightline.data.versions import DatasetVersion
 
+NONE_KEPT = "none of its annotations is kept: it comes as a picture that nobody looked at"
+
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     """One picture with its labels, read from a format or made by a program: what `import_dataset` takes.

@@ -11,6 +11,7 @@ from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.format import CvatFormat
+from sightline.data.formats.format import NONE_KEPT
 from sightline.data.formats.table import FORMATS, detect_format, load_format
 from sightline.data.importing import import_dataset
 from sightline.data.versions import DatasetVersion
@@ -238,6 +239,19 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "annotations.xml").write_bytes(text.encode(encoding))
     assert detect_format(tmp_path).name == "cvat"
     assert read("cvat", tmp_path)[0].categories.names == ("Schlüssel",)
+
+
+def test_a_picture_of_which_no_shape_is_kept_counts_as_one_that_nobody_looked_at(tmp_path: Path) -> None:
+    points = '<points label="dog" points="1,2"/>'
+    pictures = {"points.png": points, "both.png": points + BOX.format("dog"), "none.png": ""}
+    for name in pictures:
+        write_picture(tmp_path / "images" / name)
+    put(tmp_path / "annotations.xml", *(f'<image id="0" name="{name}">{each}</image>' for name, each in pictures.items()))
+    version, report = load(tmp_path, tmp_path)
+    assert {item.file_name: item.seen_by for item in version.items()} == {
+        "points.png": "nobody", "both.png": None, "none.png": None,
+    }  # fmt: skip
+    assert report.count("image", "warned", NONE_KEPT) == 1
 
 
 def test_a_million_points_are_read(tmp_path: Path) -> None:

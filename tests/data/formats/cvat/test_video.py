@@ -14,7 +14,9 @@ from sightline.core.workspace import Workspace
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.format import CvatFormat
 from sightline.data.formats.cvat.video import GAP, LABELLED_ONLY, SAME_PICTURE
+from sightline.data.formats.format import NONE_KEPT
 from sightline.data.importing import import_dataset
+from sightline.imaging.masks import decode_mask
 
 LABELS = "<labels><label><name>car</name></label></labels>"
 SIZE = "<original_size><width>32</width><height>16</height></original_size>"
@@ -185,6 +187,88 @@ def test_two_videos_of_one_subset_whose_frames_share_names_are_not_mixed(tmp_pat
     assert [len(item.annotations) for item in items.values()] == [0, 1]
     assert report.count("image", "dropped", SAME_PICTURE) == 1
     assert report.count("annotation", "dropped", "its picture was dropped") == 1
+
+
+def number_tasks(*tasks: tuple[int, str, str, int], mode: str = "interpolation") -> str:
+    """The head of a project, as CVAT writes it. Args: tasks: id, subset, source and count of frames of each."""
+    one = (
+        "<task><id>{0}</id><name>t{0}</name><size>{3}</size><mode>{4}</mode><subset>{1}</subset><start_frame>{5}</start_frame>"
+        "<frame_filter>{6}</frame_filter>{7}<source>{2}</source></task>"
+    )
+    texts = "".join(one.format(*task, mode, 0, "", SIZE) for task in tasks)
+    return f"<meta><project>{LABELS}<tasks>{texts}</tasks></project></meta>"
+
+
+def test_frames_of_a_subsets_tasks_are_numbered_on(tmp_path: Path) -> None:
+    put_frames(tmp_path / "images/default", *range(5))
+    put_frames(tmp_path / "images/Test", 0)
+    put(
+        tmp_path,
+        track(box(1), more='task_id="7" subset="default"'),
+        track(box(2), box(4), number=1, more='task_id="8" subset="default"'),  # frames 0 and 2 of b.mp4
+        track(box(0), number=2, more='task_id="9" subset="Test"'),
+        meta=number_tasks((7, "default", "a.mp4", 2), (8, "default", "b.mp4", 3), (9, "Test", "c.mp4", 1)),
+    )
+    report = ConversionReport()
+    items = list(CvatFormat().read(tmp_path, report, {}).items)
+    assert [(item.file_name, item.source_video, len(item.annotations)) for item in items] == [
+        ("frame_000000.PNG", "a.mp4", 0),
+        ("frame_000001.PNG", "a.mp4", 1),
+        ("frame_000002.PNG", "b.mp4", 1),
+        ("frame_000003.PNG", "b.mp4", 0),
+        ("frame_000004.PNG", "b.mp4", 1),
+        ("frame_000000.PNG", "c.mp4", 1),
+    ]
+    assert report.count("image", "dropped", SAME_PICTURE) == 0
+
+
+def test_numbers_go_on_behind_the_start_and_the_steps_of_a_task(tmp_path: Path) -> None:
+    put_frames(tmp_path / "images/default", 10, 15, 20)
+    meta = number_tasks((7, "default", "a.mp4", 2), (8, "default", "b.mp4", 1))
+    cut = meta.replace("<start_frame>0</start_frame><frame_filter>", "<start_frame>10</start_frame><frame_filter>step=5", 1)
+    put(tmp_path, track(box(15), more='task_id="7"'), track(box(20), number=1, more='task_id="8"'), meta=cut)
+    _, items, _ = read("cvat", tmp_path)
+    assert [(item.source_video, len(item.annotations)) for item in items.values()] == [("a.mp4", 0), ("a.mp4", 1), ("b.mp4", 1)]
+
+
+def test_a_number_that_goes_on_is_that_of_the_tasks_own_video(tmp_path: Path) -> None:
+    put_video(tmp_path / "b.mp4", 8)
+    tracks = (track(box(1), more='task_id="7"'), track(box(4), box(6), number=1, more='task_id="8"'))
+    put(tmp_path, *tracks, meta=number_tasks((7, "default", "a.mp4", 4), (8, "default", "b.mp4", 8)))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    items = list(version.items())
+    assert [item.file_name for item in items] == ["frame_000004.png", "frame_000006.png"]
+    assert [round(version.read_image(item).mean()) for item in items] == pytest.approx([0, 40], abs=4)  # its frames 0 and 2
+    assert report.count("image", "dropped", "picture is missing") == 1  # of a.mp4, for which b.mp4 must not stand
+
+
+def test_pictures_that_have_names_are_not_taken_for_frames_by_their_numbers(tmp_path: Path) -> None:
+    for number in (1, 2):  # CVAT's frames 0 and 1
+        write_picture(tmp_path / f"images/frame_{number:06d}.png", 32, 16)
+    task = f"<task><mode>annotation</mode>{LABELS}</task>"
+    put(tmp_path, track(box(1)), meta=f"<meta>{task}</meta>")
+    with pytest.raises(UnreadableDataset, match="a task of pictures 'for images'"):
+        import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+
+
+def test_a_jobs_size_stands_beside_it(tmp_path: Path) -> None:
+    put_frames(tmp_path / "images", 3)
+    mask = '<mask frame="3" outside="0" rle="0, 4" left="30" top="2" width="2" height="2"/>'
+    job = f"<job><id>12</id><mode>interpolation</mode>{LABELS}</job>"
+    put(tmp_path, track(mask), meta=f"<meta>{job}{SIZE}</meta>")
+    _, items, report = read("cvat", tmp_path)
+    (item,) = items.values()
+    assert item.source_video == "job 12"  # which keeps its frames together where a split is drawn
+    assert decode_mask(item.annotations[0].mask).nonzero()[1].tolist() == [30, 31] * 2
+    assert report.is_clean
+
+
+def test_a_frame_of_which_no_shape_is_kept_counts_as_one_that_nobody_looked_at(tmp_path: Path) -> None:
+    put_frames(tmp_path / "images", 0, 1, 2)
+    put(tmp_path, track('<points frame="1" outside="0" points="1,2"/><points frame="2" outside="1" points="1,2"/>'))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    assert [item.seen_by for item in version.items()] == [None, "nobody", None]
+    assert report.count("image", "warned", NONE_KEPT) == 1
 
 
 def test_a_video_without_a_track_is_its_frames(tmp_path: Path) -> None:

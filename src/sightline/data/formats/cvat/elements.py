@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree as SafeElementTree
 import msgspec
 from defusedxml import DefusedXmlException
+from msgspec.structs import replace
 
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import clean_name
@@ -31,9 +32,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         subset: its subset, as the file spells it.
         size: width and height of a video's frames.
-        video: the video's file name, or else the task's own name.
+        video: the video's file name, or else the task's own name, or the job's number.
         is_video: its pictures are frames of a video.
         step: every so many frames of the video are in the task.
+        has_names: its pictures have names of their own, by which only an export "for images" tells them.
+        first: what the file calls frame 0 of its video: in a project, tasks of one subset are numbered on.
+        end: the number behind its last frame; None where the file does not say, or holds no other task.
     """
 
     subset: str | None = None
@@ -41,6 +45,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     video: str | None = None
     is_video: bool = False
     step: int = 1
+    has_names: bool = False
+    first: int = 0
+    end: int | None = None
+
+    def holds(self, number: int) -> bool:
+        """Whether the frame of a number in the file can be one of its."""
+        return number >= self.first and (self.end is None or number < self.end)
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,11 +106,9 @@ def read_meta(meta: Element) -> Meta:
         for label in meta.iter("label")
         if label.find("parent") is None and label.findtext("type") not in SHAPELESS_TYPES
     ]
-    source = meta.findtext("source")
-    tasks = {(task.findtext("id") or "").strip(): _read_task(task, source) for task in meta.iterfind("project/tasks/task")}
     alone = next((head for head in map(meta.find, ("task", "job")) if head is not None), None)
-    only = Task() if alone is None else _read_task(alone, source)
-    return Meta(labels=tuple(dict.fromkeys(filter(None, labels))), only=only, by_id=tasks)
+    only = Task() if alone is None else _read_task(alone, meta)
+    return Meta(labels=tuple(dict.fromkeys(filter(None, labels))), only=only, by_id=_read_tasks(meta))
 
 
 def read_subset(subset: str | None) -> str | None:
@@ -128,14 +137,35 @@ def read_count(text: str | None, usual: int) -> int:
     return int(number) if abs(number) < 2**53 else usual
 
 
-def _read_task(task: Element, source: str | None) -> Task:
+def _read_tasks(meta: Element) -> dict[str, Task]:
+    """The tasks of a project by their ids. CVAT numbers the frames of a subset's tasks on from one task to the next."""
+    tasks: dict[str, Task] = {}
+    ends: dict[str | None, int | None] = {}
+    for element in meta.iterfind("project/tasks/task"):
+        task = _read_task(element, meta)
+        first, size = ends.get(task.subset, 0), read_count(element.findtext("size"), 0)
+        if first is not None and size > 0:
+            end = first + max(read_count(element.findtext("start_frame"), 0), 0) + task.step * size
+            task, ends[task.subset] = replace(task, first=first, end=end), end
+        else:
+            ends[task.subset] = None
+        tasks[(element.findtext("id") or "").strip()] = task
+    return tasks
+
+
+def _read_task(task: Element, meta: Element) -> Task:
+    """What a task or a job says; the size of a job's video stands beside it."""
     frames = (task.findtext("frame_filter") or "").strip()
     step = read_count(frames.removeprefix(FRAME_STEP), 1) if frames.startswith(FRAME_STEP) else 1
-    video = clean_name(task.findtext("source") or source or task.findtext("name") or "")
+    number = (task.findtext("id") or "").strip()
+    video = task.findtext("source") or meta.findtext("source") or task.findtext("name") or (number and f"{task.tag} {number}")
+    sized = task if task.find("original_size") is not None else meta
+    mode = task.findtext("mode")
     return Task(
         subset=(task.findtext("subset") or "").strip() or None,
-        size=read_size(task.findtext("original_size/width"), task.findtext("original_size/height")),
-        video=video or None,
-        is_video=task.findtext("mode") == "interpolation",
+        size=read_size(sized.findtext("original_size/width"), sized.findtext("original_size/height")),
+        video=clean_name(video) or None,
+        is_video=mode == "interpolation",
         step=max(step, 1),
+        has_names=mode == "annotation",
     )

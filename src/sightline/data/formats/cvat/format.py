@@ -9,13 +9,16 @@ and not kept, nor are labels made for them alone. A label that the head does not
 
 **For video,** frames are the pictures `frame_000000.PNG` and so on, which CVAT exports on request ("save images"): all of
 them, with shapes or without. Where there are none, the frames with shapes are taken from the video that the XML names as its
-source, or the only one beside it. A shape is in each frame where it is not `outside`. CVAT writes every frame of a track;
-where another tool wrote key frames alone, nothing is made up in between, and the report tells. The shapes of a video are held
-in memory until their frame's turn, 0.2 KB a box; of pictures, one picture's at a time.
+source, or, of one task, the only one beside it. Of a project, the numbers of a subset's frames go on from task to task. Tasks
+of pictures are read from an export "for images" only: this one leaves out their names. A shape is in each frame where it is
+not `outside`. CVAT writes every frame of a track that was not deleted; where another tool wrote key frames alone, nothing is
+made up in between, and the report tells. The shapes of a video are held in memory until their frame's turn, 0.2 KB a box; of
+pictures, one picture's at a time.
 
 **Splits** are CVAT's subsets ("default" is none), else the name of the XML or of its folder when it is a split's. Names that
 are paths of another machine or addresses are looked up by their last parts. Pictures that no XML lists are left out and told.
-CVAT does not tell a picture that shows nothing from one that nobody looked at: the report counts those without shapes.
+CVAT does not tell a picture that shows nothing from one that nobody looked at: the report counts those without shapes. A
+picture that has only shapes that are not kept counts as one that nobody looked at.
 
 **Written:** a project "for images": `annotations.xml` and `images/<subset>/`, with all labels and their attributes (as text).
 CVAT passes over what it does not know: `seen_by`, `source_video` and `frame_pts` of a picture, and `part_of`, by which the
@@ -43,7 +46,7 @@ from sightline.data.formats.cvat.pictures import Folders
 from sightline.data.formats.cvat.shapes import WITH_LABEL, parse_shapes, read_label
 from sightline.data.formats.cvat.video import SAME_PICTURE, check_frames, stream_frames
 from sightline.data.formats.cvat.writing import check_cvat, write_cvat
-from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem
 from sightline.data.formats.listed_pictures import remove_machine_folders, warn_unlisted
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_split
@@ -172,6 +175,7 @@ def _stream_images(
                 continue
             seen.add(hash(path))
             listed.add(folders.folder)
+        is_lost = len(image) > 0 and not annotations
         frame_pts = image.get("frame_pts")
         yield SourceItem(
             file_name=file_name,
@@ -179,7 +183,8 @@ def _stream_images(
             split=read_subset(subset) or named,
             annotations=annotations,
             declared_size=size,
-            seen_by=read_viewer(image.get("seen_by")),
+            seen_by=read_viewer(image.get("seen_by")) or ("nobody" if is_lost else None),
+            warning=NONE_KEPT if is_lost else None,
             source_video=image.get("source_video") or (task.video if task.is_video else None),
             frame_pts=None if frame_pts is None else read_count(frame_pts, 0),
         )

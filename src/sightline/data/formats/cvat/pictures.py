@@ -52,12 +52,14 @@ class Folders:
                 return dict(sorted(found.items()))
         return {}
 
-    def find_video(self, name: str | None) -> Path | None:
-        """The video of this name, else the only one that lies there."""
+    def find_video(self, name: str | None, is_alone: bool) -> Path | None:
+        """The video of this name; for the one task of a file else the only one that lies there."""
         for folder in self.list_folders(None):
             found = resolve_inside(folder, name) if name else None
             if found is not None and found.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(found):  # noqa: PTH113
                 return found
+        if not is_alone:
+            return None
         videos = [folder / each for folder in self.list_folders(None) for each in list_folder(folder)[0] if _is_video(each)]
         return videos[0] if len(videos) == 1 else None
 

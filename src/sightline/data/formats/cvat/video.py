@@ -14,13 +14,13 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.elements import NO_SUBSET, Meta, Task, read_count, read_subset, walk_elements
 from sightline.data.formats.cvat.pictures import Folders
 from sightline.data.formats.cvat.shapes import parse_shape, read_order
-from sightline.data.formats.format import SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceItem
 from sightline.imaging.files.reading import encode_image
 
-Packed = dict[int, list[tuple[int, bytes]]]  # by frame: where in the order of painting, and the annotation
+Packed = dict[int, list[tuple[int, bytes]]]  # by frame: where in the order of painting, and the annotation; [] if none is kept
 
 SAME_PICTURE = "its file is that of a picture before it: tasks of a project whose pictures share names; export each by itself"
-GAP = "track leaves out frames between two shapes, as CVAT's export does not: nothing is made up for them"
+GAP = "track leaves out frames between two shapes, as CVAT's export does deleted ones: nothing is made up for them"
 LABELLED_ONLY = "of a video only the frames with labels are taken"
 
 
@@ -34,7 +34,7 @@ class Clip(msgspec.Struct, frozen=True):
 def check_frames(path: Path, folders: Folders, meta: Meta) -> None:
     """Raises: UnreadableDataset when there are neither pictures of frames nor a video for any task of the file."""
     for clip in _list_clips(meta):
-        if folders.find_frames(clip.subset) or folders.find_video(meta.find_task(clip.task_id).video):
+        if any(_find_source(folders, meta, clip)):
             return
     video = meta.only.video or "its video"
     raise UnreadableDataset(
@@ -56,8 +56,9 @@ def stream_frames(
     for clip in dict.fromkeys([*_list_clips(meta), *gathered]):
         task, shapes = meta.find_task(clip.task_id), gathered.pop(clip, {})
         split = read_subset(clip.subset) or named
-        pictures = folders.find_frames(clip.subset)
-        video = None if pictures else folders.find_video(task.video)
+        pictures, video = _find_source(folders, meta, clip)
+        empty = {number for number, each in shapes.items() if not each}  # frames with shapes of which none is kept
+        shapes = {number: each for number, each in shapes.items() if each}
         if video is not None:
             yield from _stream_video(video, shapes, task, split, report)
             continue
@@ -77,7 +78,18 @@ def stream_frames(
                 annotations=annotations,
                 declared_size=task.size,
                 source_video=task.video,
+                seen_by="nobody" if number in empty else None,
+                warning=NONE_KEPT if number in empty else None,
             )
+
+
+def _find_source(folders: Folders, meta: Meta, clip: Clip) -> tuple[dict[int, Path], Path | None]:
+    """The pictures of a clip's frames by number, else its video; none of pictures, which no number tells."""
+    task = meta.find_task(clip.task_id)
+    if task.has_names:
+        return {}, None
+    pictures = {number: path for number, path in folders.find_frames(clip.subset).items() if task.holds(number)}
+    return pictures, None if pictures else folders.find_video(task.video, is_alone=len(meta.by_id) < 2)
 
 
 def _list_clips(meta: Meta) -> list[Clip]:
@@ -107,10 +119,12 @@ def _gather_shapes(path: Path, meta: Meta, report: ConversionReport) -> dict[Cli
             report.warn("annotation", GAP, example, count=(frame - shown) // task.step - 1)
         is_outside = shape.get("outside") == "1"
         shown = None if is_outside else frame
-        annotation = None if is_outside else parse_shape(shape, track, task.size, report, f"frame_{frame:06d}")
+        if is_outside:
+            continue
+        clip = Clip(task_id, track.get("subset") or task.subset or NO_SUBSET)
+        shapes = gathered.setdefault(clip, {}).setdefault(frame, [])
+        annotation = parse_shape(shape, track, task.size, report, f"frame_{frame:06d}")
         if annotation is not None:
-            clip = Clip(task_id, track.get("subset") or task.subset or NO_SUBSET)
-            shapes = gathered.setdefault(clip, {}).setdefault(frame, [])
             shapes.append((read_order(shape), pack(annotation)))
     return gathered
 
@@ -129,13 +143,14 @@ def _stream_video(video: Path, shapes: Packed, task: Task, split: str | None, re
     left = sorted(shapes, reverse=True)
     try:
         for frame in read_video_frames(video) if left else ():
-            if frame.index == left[-1]:
+            number = task.first + frame.index
+            if number == left[-1]:
                 left.pop()
                 yield SourceItem(
-                    file_name=f"frame_{frame.index:06d}.png",
+                    file_name=f"frame_{number:06d}.png",
                     content=encode_image(frame.image, "png"),
                     split=split,
-                    annotations=_unpack(shapes.pop(frame.index)),
+                    annotations=_unpack(shapes.pop(number)),
                     declared_size=task.size,
                     source_video=video.name,
                     frame_pts=frame.pts,

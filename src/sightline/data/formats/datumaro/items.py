@@ -7,13 +7,12 @@ from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.datumaro.attributes import is_whole
 from sightline.data.formats.datumaro.labels import LabelTable
 from sightline.data.formats.datumaro.objects import read_objects
-from sightline.data.formats.format import SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceItem
 from sightline.data.formats.listed_pictures import PictureFinder, remove_machine_folders
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, read_split
 from sightline.data.items import read_viewer
 
 NO_SPLIT = "default"
-NONE_KEPT = "none of its annotations is kept: it comes as a picture that nobody looked at"
 NO_PICTURE = {
     "point_cloud": "point cloud is no picture",
     "video": "video is no picture; save the frames you need as JPEG or PNG",

@@ -6,12 +6,10 @@ from typing import Any
 from sightline.core.annotations import Annotation
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.format import SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceItem
 from sightline.data.formats.picture_files import find_split
 from sightline.data.formats.supervisely.figures import Tag, read_figure, read_tags
 from sightline.data.formats.supervisely.project import Dataset, Meta, read_json
-
-NONE_KEPT = "none of its annotations is kept: it comes as a picture that nobody looked at"
 
 
 def read_item(
