@@ -12,6 +12,7 @@ from label_studio_samples import SIZE, annotated, choice, put, rectangle, region
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import NONE_KEPT
 from sightline.data.formats.label_studio.brush import encode_brush
 from sightline.data.importing import import_dataset
 from sightline.imaging.files.reading import limit_pixels
@@ -191,3 +192,30 @@ def test_a_larger_brush_than_the_limit_is_not_decoded(tmp_path: Path) -> None:
         annotations, report = read_one(tmp_path, region("brushlabels", value))
     assert annotations == ()
     assert report.count("annotation", "dropped", "mask with more pixels than the limit") == 1
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        region("keypointlabels", {"x": 1, "y": 1, "width": 1, "keypointlabels": ["eye"]}),
+        region("brushlabels", {"format": "rle", "rle": [1, 2], "brushlabels": ["cat"]}),
+        region("rectangle", {"x": 1, "y": 1, "width": 5, "height": 5}),
+        region("bitmasklabels", {"imageDataURL": "data:image/png;base64,AA==", "bitmasklabels": ["cat"]}),
+        region("taxonomy", {"taxonomy": [["animal", "cat"]]}),
+    ],
+)
+def test_a_picture_of_which_nothing_that_was_drawn_is_kept_is_not_an_empty_one(tmp_path: Path, result: dict[str, Any]) -> None:
+    _, items, report = read("label_studio", put(tmp_path, task(annotated(result))))
+    assert (items["1.png"].annotations, items["1.png"].seen_by, items["1.png"].warning) == ((), "nobody", NONE_KEPT)
+    assert report.dropped("annotation") == 1
+
+
+def test_a_remark_on_a_picture_with_nothing_drawn_leaves_it_empty(tmp_path: Path) -> None:
+    _, items, _ = read("label_studio", put(tmp_path, task(annotated(region("textarea", {"text": ["nothing here"]})))))
+    assert (items["1.png"].annotations, items["1.png"].seen_by, items["1.png"].warning) == ((), "human", None)
+
+
+def test_a_label_that_is_named_twice_is_one_object(tmp_path: Path) -> None:
+    _, items, report = read("label_studio", put(tmp_path, task(annotated(rectangle(rectanglelabels=["cat", "cat"])))))
+    assert len(items["1.png"].annotations) == 1
+    assert report.is_clean

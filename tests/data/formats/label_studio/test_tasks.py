@@ -8,6 +8,7 @@ from format_samples import read
 from label_studio_samples import CONFIG, annotated, choice, put, rectangle, small, small_box, task
 
 from sightline.core.annotations import Annotation
+from sightline.data.formats.label_studio.tasks import OF_SOME_REGION
 from sightline.data.formats.table import detect_format
 
 
@@ -111,6 +112,37 @@ def test_json_min_keeps_regions_of_controls_that_the_configuration_does_not_know
     _, items, report = read("label_studio", put(tmp_path, record, config=CONFIG))
     assert [one.category for one in items["1.png"].annotations] == ["cat"]
     assert report.is_clean
+
+
+def test_json_min_says_by_its_control_which_picture_a_region_is_in(tmp_path: Path) -> None:
+    config = "".join(
+        f'<Image name="{side}" value="${side}_url"/><RectangleLabels name="{side}_box" toName="{side}"><Label value="cat"/>'
+        "</RectangleLabels>"
+        for side in ("left", "right")
+    )
+    record = {"left_url": "1.png", "right_url": "2.png", **small(left_box=[small_box()], right_box=[small_box()] * 2)}
+    del record["image"]
+    source = put(tmp_path, record, config=f"<View>{config}</View>", pictures=("1.png", "2.png"))
+    _, items, report = read("label_studio", source)
+    assert {name: len(item.annotations) for name, item in items.items()} == {"1.png": 1, "2.png": 2}
+    assert report.is_clean
+
+
+def test_json_min_does_not_say_which_picture_of_a_list_a_region_is_in(tmp_path: Path) -> None:
+    config = CONFIG.replace('value="$image"', 'valueList="$image"')
+    source = put(
+        tmp_path, {**small(box=[small_box()]), "image": ["1.png", "2.png"]}, config=config, pictures=("1.png", "2.png")
+    )
+    _, items, report = read("label_studio", source)
+    assert not items
+    assert report.dropped("image") == report.dropped("annotation") == 1
+
+
+def test_json_min_does_not_say_of_which_region_a_choice_is(tmp_path: Path) -> None:
+    dataset, items, report = read("label_studio", put(tmp_path, small(box=[small_box()], pose="sits"), config=CONFIG))
+    assert [one.category for one in items["1.png"].annotations] == ["cat"]
+    assert "sits" not in dataset.categories.names
+    assert report.count("attribute", "dropped", OF_SOME_REGION) == 1
 
 
 def test_a_score_of_null_is_that_of_the_prediction(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ bitmasks, texts, sounds, videos and time series are not kept, and the report say
 
 - **Categories** are in the order of the labelling configuration beside the JSON (`label_config.xml`, else the `.xml` that knows
   most of the results), others behind them by the alphabet. In JSON_MIN only the configuration tells choices from texts. It also
-  tells the pictures of a task that shows several.
+  tells the pictures of a task that shows several. JSON_MIN does not say which picture of a list, nor which region, is meant.
 - **Of several annotations** of a task the ground truth counts, else the latest that was not cancelled. Predictions count where
   no person looked: the latest, as a model's, with its score. A task whose annotations were all cancelled, or that has none,
-  counts as not looked at; an empty annotation says that nothing is there.
+  counts as not looked at, and so does a picture of which nothing that was drawn is kept; an empty annotation says that nothing
+  is there.
 - **Pictures** are never fetched. `/data/upload/..`, `/data/local-files/?d=..`, `s3://..` and other addresses are looked for
   below the folder by their path or its end, then by base name, if one picture and no other task has it; uploads also without
   the eight digits before their name. The split is that of `data.split`, else of the file's name.
@@ -33,11 +34,11 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, UnreadableDataset
 from sightline.data.conversion import ConversionReport, clean_name, replace_surrogates
-from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem
 from sightline.data.formats.label_studio.detecting import find_json_files
 from sightline.data.formats.label_studio.labelling import Labelling, read_labelling
 from sightline.data.formats.label_studio.pictures import Place, TaskPictures, list_places
-from sightline.data.formats.label_studio.results import ResultReader, find_size, list_categories
+from sightline.data.formats.label_studio.results import ResultReader, find_size, is_object, list_categories
 from sightline.data.formats.label_studio.tasks import Task, stream_tasks
 from sightline.data.formats.label_studio.writing import check_label_studio, write_label_studio
 from sightline.data.formats.listed_pictures import warn_unlisted
@@ -91,12 +92,12 @@ class _Export:
         self.path, self.split = path, find_split(path.stem)
         untold = ConversionReport()  # what is lost is told when the tasks are read
         names: set[str] = set()
-        for task in islice(stream_tasks(path, {}, untold), TASKS_LOOKED_AT):
+        for task in islice(stream_tasks(path, Labelling(), untold), TASKS_LOOKED_AT):
             names.update(list_categories(task), (str(result.get("from_name")) for result in task.results))
         self.labelling: Labelling = read_labelling(path, names, report)
         self.pictures = TaskPictures(root, path.parent)
         found: set[str] = set()
-        for task in stream_tasks(path, self.labelling.controls, untold):
+        for task in stream_tasks(path, self.labelling, untold):
             found.update(list_categories(task))
             for place in list_places(task, self.labelling.images):
                 self.pictures.add(place.address)
@@ -108,7 +109,7 @@ def _stream_items(exports: list[_Export], root: Path, report: ConversionReport) 
     seen: set[int] = set()  # 64 bits a picture
     folders: set[Path] = set()
     for export in exports:
-        for task in stream_tasks(export.path, export.labelling.controls, report):
+        for task in stream_tasks(export.path, export.labelling, report):
             places = list_places(task, export.labelling.images)
             if not places:
                 reason = "task without a picture, or with several and no label_config.xml that tells them apart"
@@ -159,6 +160,7 @@ def _make_item(
         report.warn("image", OTHER_SIZE, f"{name}: {stated} against {size}")
         stated = None
     annotations: list[Annotation] = ResultReader(task, stated or size, report, name).read(results)
+    is_lost = not annotations and any(map(is_object, results))
     return SourceItem(
         file_name=name,
         path=path,
@@ -166,7 +168,8 @@ def _make_item(
         annotations=tuple(annotations),
         declared_size=stated,
         is_upright=True,
-        seen_by=task.viewer,
+        seen_by="nobody" if is_lost else task.viewer,
+        warning=NONE_KEPT if is_lost else None,
     )
 
 

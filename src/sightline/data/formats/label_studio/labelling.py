@@ -26,11 +26,15 @@ class Labelling(msgspec.Struct, frozen=True):
     Attributes:
         images: key of the tasks' data by the name of the Image tag that shows it.
         controls: tag by the name that results know it by: {"label": "RectangleLabels"}.
+        targets: what each control is about, by its name: {"label": "image"}.
+        of_regions: names of the controls that tell of a region, not of the whole picture.
         categories: labels of boxes, outlines and whole pictures, in order.
     """
 
     images: dict[str, str] = {}
     controls: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    of_regions: frozenset[str] = frozenset()
     categories: list[str] = []
 
 
@@ -64,17 +68,23 @@ def parse_labelling(root: Element) -> Labelling:
         value = tag.get("valueList") or tag.get("value") or ""
         if value.startswith("$"):
             images[tag.get("name", "")] = value[1:]
-    controls, categories = {}, []
+    controls: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    of_regions: set[str] = set()
+    categories: list[str] = []
     for tag in root.iter():
         if tag.get("toName") is None or not isinstance(tag.tag, str):
             continue
-        controls[tag.get("name", "")] = tag.tag
-        of_pictures = tag.tag == "Choices" and tag.get("perRegion") != "true" and tag.get("perItem") != "true"
+        name = tag.get("name", "")
+        controls[name], targets[name] = tag.tag, tag.get("toName", "")
+        if tag.get("perRegion") == "true":
+            of_regions.add(name)
+        of_pictures = tag.tag == "Choices" and name not in of_regions and tag.get("perItem") != "true"
         if tag.get("toName") in images and (of_pictures or tag.tag in SHAPE_TAGS):
             labels = [*tag.iter("Label"), *tag.iter("Choice")]
             names = (clean_name(label.get("alias") or label.get("value") or "") for label in labels)
             categories += [name for name in names if name]
-    return Labelling(images, controls, list(dict.fromkeys(categories)))
+    return Labelling(images, controls, targets, frozenset(of_regions), list(dict.fromkeys(categories)))
 
 
 def write_labelling(path: Path, controls: dict[str, str], categories: Iterable[str], attributes: Iterable[str]) -> None:

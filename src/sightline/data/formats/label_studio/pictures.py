@@ -47,7 +47,8 @@ class Place(NamedTuple):
 
     def holds(self, result: dict[str, Any]) -> bool:
         """Whether a result is about this picture; relations name none."""
-        of_tag = self.tag is None or result.get("to_name", self.tag) == self.tag
+        usual = self.tag if result.get("type") == "relation" else None
+        of_tag = self.tag is None or result.get("to_name", usual) == self.tag
         return of_tag and (self.number is None or (result.get("item_index") or 0) == self.number)
 
 

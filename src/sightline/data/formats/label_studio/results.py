@@ -54,7 +54,7 @@ def gather_regions(results: Sequence[dict[str, Any]]) -> tuple[dict[Any, Region]
             identity = place
         region = regions.setdefault(identity, Region(result))
         region.kinds.append(kind)
-        region.labels += [label for label in list_labels(value.get(kind)) if label not in region.labels]
+        region.labels = list(dict.fromkeys([*region.labels, *list_labels(value.get(kind))]))
     of_none = []
     for place, result in others:
         region_of_it = regions.get(_identify(result, place))
@@ -74,6 +74,11 @@ def find_kind(result: dict[str, Any]) -> str:
 def is_shape(value: dict[str, Any]) -> bool:
     """Whether a value holds a place in a picture; labels of texts, sounds and key points do not."""
     return any(key in value for key in PLACES) or ("x" in value and "labels" not in value)
+
+
+def is_object(result: dict[str, Any]) -> bool:
+    """Whether a result says that something is there: no remark on a picture, and no relation."""
+    return find_kind(result) not in FACTS and find_kind(result) != "relation"
 
 
 def list_labels(labels: Any) -> list[str]:

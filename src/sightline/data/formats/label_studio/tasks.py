@@ -13,11 +13,13 @@ import msgspec
 
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.formats.json_stream import stream_elements
+from sightline.data.formats.label_studio.labelling import Labelling
 from sightline.data.items import Viewer
 
 ANNOTATOR = "annotator"
 VALUE_KEYS = {"choices": "choices", "text": "textarea", "rating": "rating", "number": "number", "taxonomy": "taxonomy"}
 
+OF_SOME_REGION = "choice or text of a region: JSON_MIN does not say of which; export JSON"
 OTHERS = "of another annotation of its task: the ground truth counts, else the latest that was not cancelled"
 CANCELLED = "of a cancelled (skipped) annotation"
 SUPERSEDED = "a model's, of a picture that a person looked at"
@@ -49,10 +51,10 @@ def is_small(record: Any) -> bool:
     )
 
 
-def stream_tasks(path: Path, controls: Mapping[str, str], report: ConversionReport) -> Iterator[Task]:
+def stream_tasks(path: Path, labelling: Labelling, report: ConversionReport) -> Iterator[Task]:
     """The tasks of a JSON of either kind.
 
-    Args: controls: tag of each control by its name, as the labelling configuration has it; may be empty.
+    Args: labelling: what the labelling configuration says; may be empty.
 
     Raises: UnreadableDataset when the file is no JSON list.
     """
@@ -60,7 +62,7 @@ def stream_tasks(path: Path, controls: Mapping[str, str], report: ConversionRepo
         group = [record for _, record in records]
         where = f"{path.name}: task {identity}"
         if all(map(is_small, group)):
-            yield _choose(_unpack_records(group, controls, report), where, report)
+            yield _choose(_unpack_records(group, labelling, report), where, report)
         else:
             for record in group:
                 if isinstance(record, dict) and isinstance(record.get("data"), dict):
@@ -79,14 +81,14 @@ def _name_task(record: dict[str, Any]) -> str:
     return clean_name(str(record.get("id"))[:20])
 
 
-def _unpack_records(records: list[dict[str, Any]], controls: Mapping[str, str], report: ConversionReport) -> dict[str, Any]:
-    """JSON_MIN's records of one task as the full JSON has it."""
+def _unpack_records(records: list[dict[str, Any]], labelling: Labelling, report: ConversionReport) -> dict[str, Any]:
+    """JSON_MIN's records of one task as the full JSON has it; lists of pictures, which it does not tell apart, are left out."""
     annotations = []
     data: dict[str, Any] = {}
     for record in records:
-        outputs = _list_outputs(record, controls)
-        data = {name: value for name, value in record.items() if name not in outputs and name != "id"}
-        results = [result for name in outputs for result in _unpack_output(name, record[name], controls, report)]
+        outputs = _list_outputs(record, labelling.controls)
+        data = {name: value for name, value in record.items() if name not in outputs and name != "id" and not _is_list(value)}
+        results = [result for name in outputs for result in _unpack_output(name, record[name], labelling, report)]
         if record.get("annotation_id") is not None:
             times = {name: record.get(name) for name in ("created_at", "updated_at")}
             annotations.append({"result": results, **times})
@@ -105,23 +107,32 @@ def _list_outputs(record: dict[str, Any], controls: Mapping[str, str]) -> list[s
     return [name for name in names if name in controls or name in between]
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1
+
+
 def _has_object(output: Any) -> bool:
     return any(isinstance(value, dict) for value in (output if isinstance(output, list) else [output]))
 
 
-def _unpack_output(name: str, output: Any, controls: Mapping[str, str], report: ConversionReport) -> Iterator[dict[str, Any]]:
+def _unpack_output(name: str, output: Any, labelling: Labelling, report: ConversionReport) -> Iterator[dict[str, Any]]:
     """The results of one control."""
+    control = {"from_name": name}
+    if name in labelling.targets:
+        control["to_name"] = labelling.targets[name]
     for value in output if isinstance(output, list) else [output]:
         if isinstance(value, dict):
             kinds = [key for key in value if key.endswith("labels")] + [VALUE_KEYS[key] for key in VALUE_KEYS if key in value]
             sizes = {key: value[key] for key in ("original_width", "original_height") if key in value}
-            kind = kinds[0] if kinds else controls.get(name, "result").lower()
-            yield {"from_name": name, "type": kind, "value": value, **sizes}
+            kind = kinds[0] if kinds else labelling.controls.get(name, "result").lower()
+            yield {**control, "type": kind, "value": value, **sizes}
+        elif isinstance(value, str) and name in labelling.of_regions:
+            report.drop("attribute", OF_SOME_REGION, name)
         elif isinstance(value, str):
-            if name not in controls:
+            if name not in labelling.controls:
                 report.warn("category", "text of JSON_MIN is taken for a class; a label_config.xml beside it would tell", name)
-            kind = controls.get(name, "Choices").lower()
-            yield {"from_name": name, "type": kind, "value": {kind: [value]}}
+            kind = labelling.controls.get(name, "Choices").lower()
+            yield {**control, "type": kind, "value": {kind: [value]}}
 
 
 def _choose(task: dict[str, Any], where: str, report: ConversionReport) -> Task:
