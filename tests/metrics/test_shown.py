@@ -1,5 +1,7 @@
 """The F1 of what is shown, against slow loops over pictures, objects and predictions that are written here."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.metrics.detection import DetectionEvaluator
 from sightline.metrics.intervals import draw_weights
+from sightline.metrics.shown import ShownObjects
 
 from .scenes import NAMES, SIZE, Scene, box, make_scenes
 
@@ -112,3 +115,19 @@ def test_nothing_added_is_nothing() -> None:
     evaluator = judge([])
     assert (evaluator.shown.find_f1(), evaluator.shown.sum_up()) == (0.0, (0, 0, 0))
     assert judge([([], [])]).shown.find_f1() == 0.0
+
+
+def test_a_thousand_categories_of_which_each_picture_shows_one_cost_no_table_of_all() -> None:
+    pictures, categories = 300, 1000
+    shown = ShownObjects(categories, 0.5)
+    for picture in range(pictures):
+        labels = np.array([picture % 7], np.int64)
+        shown.add(labels, np.zeros(1, bool), labels, np.full(1, 0.9), np.ones((1, 1)))
+    weights = draw_weights(pictures, 10, 0)
+    tracemalloc.start()
+    f1 = shown.resample_scores(weights)["f1"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pictures * 3 * categories * 8  # 7.2 MB: the table of all pictures and categories
+    assert np.array_equal(~np.isnan(f1), np.tile(np.arange(categories) < 7, (10, 1)))
+    assert np.nanmin(f1) == np.nanmax(f1) == 1

@@ -6,6 +6,7 @@ each take the free true object they overlap most, from IoU 0.5 on; one that only
 are kept by picture, so that a bootstrap only weighs them.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +72,10 @@ class ShownObjects:
 
     def count_categories(self) -> Ints:
         """`(3, C)`: right, shown and true objects of each category, over all pictures."""
-        return np.asarray(self._stack().sum(axis=0))
+        found = np.zeros((3, self._category_count), np.int64)
+        for occurring, counts in self._pictures:
+            found[:, occurring] += counts
+        return found
 
     def find_f1(self) -> float:
         """F1 of all that was added, the mean over the categories that occur, 0..1; 0 where none does."""
@@ -85,15 +89,21 @@ class ShownObjects:
 
     def resample_scores(self, weights: Weights) -> dict[str, Doubles]:
         """Precision, recall and F1 of each category, `(B, C)`, under picture weights `(B, N)`."""
-        counts = self._stack()
-        flat = counts.reshape(len(counts), 3 * self._category_count).astype(np.float64)
-        # (B, N) @ (N, 3 C) -> (B, 3 C) -> (B, 3, C); whole numbers, exact in float64
-        right, shown, truth = (weights.astype(np.float64) @ flat).reshape(len(weights), 3, self._category_count).swapaxes(0, 1)
+        sums = np.zeros((3, len(weights), self._category_count))
+        for category, pictures, counts in self._list_categories():
+            # (3, K) @ (K, B); whole numbers, exact in float64
+            sums[:, :, category] = counts @ weights[:, pictures].T.astype(np.float64)
+        right, shown, truth = sums
         return score_resamples(right, truth, shown)
 
-    def _stack(self) -> Ints:
-        """`(N, 3, C)`."""
-        stacked = np.zeros((len(self._pictures), 3, self._category_count), np.int64)
-        for picture, (occurring, counts) in zip(stacked, self._pictures, strict=True):
-            picture[:, occurring] = counts
-        return stacked
+    def _list_categories(self) -> Iterator[tuple[int, Ints, Doubles]]:
+        """Each category that occurs, the K pictures where it does, and `(3, K)`: a table of all would hold mostly zeros."""
+        if not self._pictures:
+            return
+        pictures = np.repeat(np.arange(len(self._pictures)), [len(occurring) for occurring, _ in self._pictures])
+        categories = np.concatenate([occurring for occurring, _ in self._pictures])
+        counts = np.concatenate([counts for _, counts in self._pictures], axis=1).astype(np.float64)
+        order = np.argsort(categories, kind="stable")
+        for category, start, count in zip(*np.unique(categories[order], return_index=True, return_counts=True), strict=True):
+            here = order[start : start + count]
+            yield int(category), pictures[here], counts[:, here]
