@@ -18,6 +18,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.items import Viewer
 from sightline.data.versions import DatasetVersion
 
+# Whoever drew what is not kept did not say that nothing is there.
 NONE_KEPT = "none of its annotations is kept: it comes as a picture that nobody looked at"
 
 

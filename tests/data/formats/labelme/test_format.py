@@ -133,6 +133,16 @@ def test_pictures_of_files_that_cannot_be_read_do_not_count_as_empty(tmp_path: P
     assert (report.dropped("file"), report.dropped("image")) == (2, 2)
 
 
+def test_a_picture_of_whose_shapes_none_is_kept_does_not_count_as_empty(tmp_path: Path) -> None:
+    line = {"label": "cat", "points": [[1, 1], [9, 2.5]], "shape_type": "line"}
+    for name, shapes, flags in (("a", [line], {}), ("b", [line, CAT], {}), ("c", [line], {"night": True}), ("d", [], {})):
+        write_picture(tmp_path / f"{name}.png")
+        write_json(tmp_path / f"{name}.json", *shapes, flags=flags)
+    _, items, _ = read("labelme", tmp_path)
+    assert {name: item.seen_by for name, item in items.items() if item.warning} == {"a.png": "nobody"}
+    assert {item.seen_by for item in items.values() if not item.warning} == {"human"}
+
+
 def test_links_to_themselves_and_pipes_are_passed_by(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     write_json(tmp_path / "a.json", CAT)

@@ -144,6 +144,22 @@ def test_what_is_no_via_json_is_refused_in_one_line(tmp_path: Path, text: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_picture_of_whose_regions_none_is_kept_does_not_count_as_empty(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        write_picture(tmp_path / f"{name}.png")
+    point = region(shape={"name": "point", "cx": 3, "cy": 4})
+    write_records(
+        tmp_path / "via.json",
+        record("a.png", point),
+        record("b.png", region({})),  # nobody said of which class
+        record("c.png", point, region()),
+        record("d.png"),
+    )
+    _, items, _ = read("via", tmp_path)
+    seen = {name: (item.seen_by, item.warning is None) for name, item in items.items()}
+    assert seen == {"a.png": ("nobody", False), "b.png": ("nobody", False), "c.png": (None, True), "d.png": (None, True)}
+
+
 def test_cut_and_mutated_files_are_errors_in_one_line_or_read(shared_data: Path, tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     path = write_project(tmp_path / "via.json", record("a.png", region()), options={"cat": ""})

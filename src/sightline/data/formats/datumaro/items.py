@@ -64,7 +64,7 @@ class ItemReader:
         records = record["annotations"] if isinstance(record.get("annotations"), list) else []
         annotations = read_objects(records, self._labels, size, self._report, where)
         if records and not annotations:
-            kept.setdefault("seen_by", "nobody")  # who drew what is not kept did not say that nothing is there
+            kept.setdefault("seen_by", "nobody")
         return SourceItem(
             file_name=remove_machine_folders(named or where) if path is None else path.relative_to(self.folder).as_posix(),
             path=path,

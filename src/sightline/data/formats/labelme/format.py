@@ -10,8 +10,8 @@ of the whole picture. Shapes called `__ignore__` or `_background_` are no object
 **Which picture a JSON belongs to.** It is the picture beside it that has its name. If there is none, `imagePath` counts,
 which may be a path of another machine but leads nowhere outside of the dataset's folder, and not to a picture that has a JSON
 of its own; then folders such as `images` beside the JSON's. A picture that is missing is taken from `imageData`. At a picture
-without a JSON nobody looked; one with a JSON without shapes shows nothing. Pictures in folders of masks and of drawings, which
-LabelMe's converters make, are left out.
+without a JSON, and at one of whose shapes none is kept, nobody looked; one with a JSON without shapes shows nothing. Pictures
+in folders of masks and of drawings, which LabelMe's converters make, are left out.
 
 **Categories** come from `labels.txt` in the dataset's folder, in its order, and then from the shapes and flags, sorted.
 **Splits** are folders that are named like one: `train/`, `val/`, `test/`.
@@ -28,14 +28,15 @@ LabelMe's older web tool writes XML, which is another format. It is not read; CV
 exports COCO, which is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.format import SourceDataset, SourceItem, find_viewer_of_file
+from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem, find_viewer_of_file
 from sightline.data.formats.labelme.layout import (
     SUFFIX,
     WEB_SUFFIX,
@@ -54,6 +55,7 @@ from sightline.data.formats.labelme.shapes import find_categories, find_flags, p
 from sightline.data.formats.labelme.writing import check_labelme, write_labelme
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import find_by_stem, walk_files, walk_pictures
+from sightline.data.items import Viewer
 from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.headers import probe_image
@@ -176,6 +178,7 @@ class _Reader:
 
         annotations = parse_shapes(labels.shapes, find_size, labels.checked is True, self._report, name)
         annotations += parse_flags(labels.flags, self._report, name)
+        is_lost = bool(labels.shapes) and not annotations
         return SourceItem(
             file_name=name,
             path=picture,
@@ -184,7 +187,8 @@ class _Reader:
             annotations=tuple(annotations),
             declared_size=labels.size,
             is_upright=labels.is_upright,
-            seen_by="human" if labels.seen_by == "human" else find_viewer_of_file(annotations),
+            warning=NONE_KEPT if is_lost else None,
+            seen_by=_find_viewer(labels, annotations, is_lost),
         )
 
     def _find_path(self, path: Path, picture: Path | None, stated: str | None) -> PurePosixPath:
@@ -212,6 +216,12 @@ class _Reader:
             name, split = self._take_name(inside)
             self._report.warn("image", "picture without a JSON", name)
             yield SourceItem(file_name=name, path=path, split=split, seen_by="nobody")
+
+
+def _find_viewer(labels: LabelmeFile, annotations: Sequence[Annotation], is_lost: bool) -> Viewer | None:
+    if labels.seen_by == "human":
+        return "human"
+    return "nobody" if is_lost else find_viewer_of_file(annotations)
 
 
 def _measure(path: Path | None, content: bytes | None, name: str) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ attributes are kept as text; those of whole pictures are not.
 
 **Categories** are the options that the project lists, in its order, then others, sorted. **Splits** are folders that are named
 like one, else the JSON's name tells (`via_train.json`). A picture without regions counts as one that shows nothing, as the
-report says; pictures that no JSON lists are left out.
+report says; one of whose regions none is kept, as one that nobody looked at; pictures that no JSON lists are left out.
 
 VIA does not record the size of a picture, so labels of pictures that EXIF turns are taken as upright, and the report warns.
 A JSON is held in memory, with some 0.3 KB for each picture beside.
@@ -30,7 +30,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import UnreadableDataset, Unsupported
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco.names import WORD_ENDS, find_last_split
-from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem
 from sightline.data.formats.labelme.layout import PictureFinder, find_place
 from sightline.data.formats.listed_pictures import warn_unlisted
 from sightline.data.formats.options import check_options
@@ -214,7 +214,15 @@ def stream_items(files: list[ViaFile], attribute: str | None, root: Path, report
             split = split or find_last_split(WORD_ENDS.split(file.path.stem))
             name = names.take(place, split)
             annotations = read_regions(record, attribute, report, name)
-            yield SourceItem(file_name=name, path=picture, split=split, annotations=tuple(annotations))
+            is_lost = bool(record.raw_regions) and not annotations
+            yield SourceItem(
+                file_name=name,
+                path=picture,
+                split=split,
+                annotations=tuple(annotations),
+                warning=NONE_KEPT if is_lost else None,
+                seen_by="nobody" if is_lost else None,
+            )
     warn_unlisted(folders, seen, root, report)
 
 
