@@ -46,6 +46,17 @@ def test_a_drawn_subset_compares_only_with_the_same_seed(make_content: MakeConte
     assert not compare_reports(make_content(dataset=part, seed=1), make_content(dataset=part, seed=2)).same_pictures
 
 
+@pytest.mark.parametrize(("drawn", "same"), [((10, 10), True), ((10, 9), False), ((10, None), False), ((None, None), False)])
+def test_pictures_without_a_label_that_an_older_report_counts_as_judged_make_no_difference(
+    drawn: tuple[int | None, int | None], same: bool, make_content: MakeContent
+) -> None:
+    older, newer = (
+        DatasetFacts(name="parts", version="c0ffee" * 10, split="test", images=images, images_in_split=10, drawn=told)
+        for images, told in zip((10, 8), drawn, strict=True)
+    )
+    assert compare_reports(make_content(dataset=older), make_content(dataset=newer)).same_pictures is same
+
+
 @pytest.mark.parametrize(("drawn", "same"), [(10, True), (9, False), (None, False)])
 def test_pictures_that_were_left_out_of_a_whole_split_are_the_same_whatever_the_seed(
     drawn: int | None, same: bool, make_content: MakeContent

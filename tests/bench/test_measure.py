@@ -16,7 +16,6 @@ from sightline.bench.comparing import compare_reports
 from sightline.bench.measure import measure_predictor
 from sightline.bench.records import ReportContent
 from sightline.bench.reports import Report, read_report
-from sightline.bench.resamples import read_resamples
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput
@@ -62,7 +61,7 @@ def test_what_is_saved_is_what_was_measured(squares_version: DatasetVersion, tmp
     report = measure_predictor(ColourDetector(), squares_version, out=tmp_path / "report", **QUICK)
     assert read_report(tmp_path / "report").content == report.content
     blind = measure_predictor(ColourDetector(blind_to=["red"]), squares_version, out=tmp_path / "blind", **QUICK)
-    resamples = read_resamples(report.folder), read_resamples(blind.folder)
+    resamples = report.read_resamples(), blind.read_resamples()
     numbers = {one.name: one for one in compare_reports(report.content, blind.content, resamples).numbers}
     # Four pictures, each with a red and a blue square: all resamples lose all red ones, and the rule of three tells how sure.
     assert numbers["red: ap"].difference_interval == pytest.approx((-1.0, -0.25))

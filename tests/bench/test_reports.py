@@ -28,6 +28,12 @@ def test_a_saved_report_reads_back_equal(make_content: MakeContent, tmp_path: Pa
     assert {"report.json", "report.html", "plots/latency.png", "plots/throughput.png"} <= saved.manifest.files.keys()
 
 
+def test_resamples_that_the_manifest_does_not_name_are_none_of_the_report(make_content: MakeContent, tmp_path: Path) -> None:
+    report = save_report(make_content(), tmp_path / "report")
+    (report.folder / "resamples.npz").write_bytes(b"of another")
+    assert read_report(tmp_path / "report").read_resamples() is None
+
+
 @pytest.mark.parametrize(
     ("field", "value", "missing"),
     [

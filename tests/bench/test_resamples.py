@@ -1,7 +1,9 @@
 """What Reports keep to be compared: as it was written, and with the intervals of slow loops over repeated pictures."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sightline.bench.accuracy import resample_metrics
 from sightline.bench.resamples import Resamples, find_change, name_draws, read_resamples, write_resamples
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import InvalidInput
 from sightline.core.manifests import Task
 from sightline.metrics.evaluator import Evaluator, make_evaluator
 from sightline.metrics.intervals import draw_weights
@@ -37,8 +40,7 @@ def keep(task: Task, truth: Sequence[str], answers: Sequence[str], folder: Path,
     assert resamples is not None
     folder.mkdir()
     write_resamples(folder / "resamples.npz", resamples)
-    found = read_resamples(folder)
-    assert found is not None
+    found = read_resamples(folder / "resamples.npz")
     assert (found.draws, found.categories, list(found.found.values)) == (
         resamples.draws,
         resamples.categories,
@@ -98,10 +100,66 @@ def test_what_has_no_interval_says_why(tmp_path: Path) -> None:
         assert find_change(nothing, nothing, metric, None, 0.0) == (None, "no resample holds anything to judge")
     assert "keeps no resamples" in find_change(first, None, "f1", None, 0.1).reason
     assert resample_metrics(judge("multilabel", ["a"], ["a"]), 0) is None
-    assert read_resamples(tmp_path) is None
 
 
 def test_other_draws_have_other_names() -> None:
     names = {name_draws(draw_weights(*drawn)) for drawn in ((9, 100, 0), (9, 100, 1), (9, 99, 0), (10, 90, 0))}
     assert len(names) == 4
     assert name_draws(draw_weights(9, 100, 0)) in names
+
+
+def spoil(path: Path, **changed: Any) -> None:
+    """Write the archive again with other arrays; None leaves one out."""
+    with np.load(path) as archive:
+        arrays = {name: array for name, array in {**archive, **changed}.items() if array is not None}
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"header": None},
+        {"header": np.frombuffer(b"{}", np.uint8)},
+        {"header": np.frombuffer(b"no JSON", np.uint8)},
+        {"other/f1": np.zeros(1000)},
+        {"values/f1": np.zeros(999)},
+        {"values/f1": np.float64(1)},
+        {"values/f1": np.zeros((1000, 6))},
+        {"per_category/f1": np.zeros((1000, 5))},
+        {"labels": np.zeros(3, np.int64), "right/top1": np.zeros(4, bool)},
+    ],
+)
+def test_another_archive_is_refused_in_one_line(changed: dict[str, Any], tmp_path: Path) -> None:
+    keep("multilabel", ["a"] * 9, ["a"] * 9, tmp_path / "a")
+    path = tmp_path / "a/resamples.npz"
+    spoil(path, **changed)
+    with pytest.raises(InvalidInput, match=r"measure again$"):
+        read_resamples(path)
+
+
+class Trap:
+    """Leaves a mark when a pickle of it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def test_pickles_are_not_loaded_and_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    keep("multilabel", ["a"] * 9, ["a"] * 9, tmp_path / "a")
+    path = tmp_path / "a/resamples.npz"
+    whole = path.read_bytes()
+    plain, pickled = io.BytesIO(), io.BytesIO()
+    np.save(plain, np.zeros(3))
+    np.save(pickled, np.array([Trap(tmp_path / "mark")], object), allow_pickle=True)
+    spoil(path, **{"values/f1": np.array([Trap(tmp_path / "mark")], object)})
+    broken = bytearray(whole)
+    broken[len(whole) // 3] ^= 255
+    contents = [path.read_bytes(), plain.getvalue(), pickled.getvalue(), bytes(broken), b"", b"PK\3\4"]
+    for content in (*contents, *(whole[:cut] for cut in range(1, len(whole), len(whole) // 9))):
+        path.write_bytes(content)
+        with pytest.raises(InvalidInput, match=r"measure again$"):
+            read_resamples(path)
+    assert not (tmp_path / "mark").exists()

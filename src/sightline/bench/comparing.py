@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from sightline.bench.records import COUNT_METRIC, LatencyResult, ReportContent, ThroughputPoint
+from sightline.bench.records import COUNT_METRIC, DatasetFacts, LatencyResult, ReportContent, ThroughputPoint
 from sightline.bench.resamples import METHOD, UNCHANGED, Change, Resamples, find_change
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
@@ -108,9 +108,9 @@ def compare_reports(
 ) -> ReportComparison:
     """Compare two Reports. Numbers that only one holds have None on the other side.
 
-    Args: resamples: of both, as `read_resamples` finds them: without them accuracies have no interval of their difference.
+    Args: resamples: of both, from `Report.read_resamples`: without them accuracies have no interval of their difference.
     """
-    same_pictures = _picture_key(a) == _picture_key(b)
+    same_pictures = _have_same_pictures(a, b)
     same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
     left, right = _flatten(a), _flatten(b)
@@ -248,14 +248,20 @@ def _name_point(point: ThroughputPoint) -> str:
     return f"batch {point.batch_size}, {point.streams} stream{'s' if point.streams > 1 else ''}"
 
 
-def _picture_key(content: ReportContent) -> tuple[Any, ...]:
-    """What must be equal for two accuracies to speak of the same pictures."""
-    facts = content.dataset
-    if facts is None:
-        return (content.name, content.created_at)
-    drawn = facts.images if facts.drawn is None else facts.drawn  # an older Report tells only how many were judged
+def _have_same_pictures(a: ReportContent, b: ReportContent) -> bool:
+    """Whether two accuracies speak of the same pictures: of those that were drawn the truth decides which are judged."""
+    if a.dataset is None or b.dataset is None:
+        return (a.name, a.created_at) == (b.name, b.created_at)
+    # An older Report tells only how many were judged.
+    is_told = a.dataset.drawn is not None and b.dataset.drawn is not None
+    return _picture_key(a, a.dataset, is_told) == _picture_key(b, b.dataset, is_told)
+
+
+def _picture_key(content: ReportContent, facts: DatasetFacts, is_told: bool) -> tuple[Any, ...]:
+    """What must be equal. Args: is_told: both Reports tell how many were drawn."""
+    drawn = facts.images if facts.drawn is None else facts.drawn
     is_part = drawn < facts.images_in_split
-    return facts.version, facts.split, facts.images, content.seed if is_part else None
+    return facts.version, facts.split, drawn if is_told else facts.images, content.seed if is_part else None
 
 
 def _server_of(content: ReportContent) -> str | None:
@@ -266,7 +272,7 @@ def _server_of(content: ReportContent) -> str | None:
 def _find_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
     if a.subject.task != b.subject.task:
         yield f"different tasks ({a.subject.task} and {b.subject.task}): accuracies are not compared"
-    if _picture_key(a) != _picture_key(b):
+    if not _have_same_pictures(a, b):
         yield f"different pictures ({_name_pictures(a)} and {_name_pictures(b)}): accuracies are not compared"
     for field, name in HOST_FIELDS.items():
         if a.host.get(field) != b.host.get(field):

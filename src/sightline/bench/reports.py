@@ -13,7 +13,7 @@ import msgspec
 from sightline.bench.pages import render_report, write_page
 from sightline.bench.plots import draw_plots
 from sightline.bench.records import Mistake, ReportContent
-from sightline.bench.resamples import RESAMPLES_NAME, Resamples, write_resamples
+from sightline.bench.resamples import RESAMPLES_NAME, Resamples, read_resamples, write_resamples
 from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import (
     hash_files,
@@ -54,6 +54,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def page(self) -> Path:
         """The HTML page: one file that needs nothing else."""
         return self.folder / "report.html"
+
+    def read_resamples(self) -> Resamples | None:
+        """What it keeps to be compared with another; None for a Report that keeps none. Raises: InvalidInput."""
+        # A file that its manifest does not name was not checked, and is none of it.
+        return read_resamples(self.folder / RESAMPLES_NAME) if RESAMPLES_NAME in self.manifest.files else None
 
 
 def find_missing(content: ReportContent) -> list[str]:

@@ -6,12 +6,15 @@ is the share of pictures that are right, which those are is kept too, and matche
 """
 
 import hashlib
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from sightline.core.errors import InvalidInput
 from sightline.metrics.intervals import paired_proportion_change, summarise_changes, widen_changed
 from sightline.metrics.task_metrics import ResampledMetrics, Weights
 
@@ -20,6 +23,8 @@ PROPORTIONS = {"top1": "top1", "top5": "top5", "recall": "top1"}  # metric -> wh
 HEADER = ("draws", "images", "categories", "pictures")  # what is kept beside the arrays
 METHOD = "paired bootstrap over pictures; of top1, top5 and the recall of a classifier matched pairs (Bonett and Price 2012)"
 UNCHANGED = "unchanged"
+# What reading another file raises; msgspec's errors are ValueErrors.
+NO_RESAMPLES = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Resamples(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,21 +76,39 @@ def write_resamples(path: Path, resamples: Resamples) -> None:
         np.savez_compressed(file, header=np.frombuffer(header, np.uint8), **arrays)
 
 
-def read_resamples(folder: Path) -> Resamples | None:
-    """Of the folder of a Report, whose files were checked; None for a Report that keeps none."""
-    path = folder / RESAMPLES_NAME
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
-    header = msgspec.json.decode(arrays["header"].tobytes(), type=dict[str, Any])
-    parts: dict[str, dict[str, np.ndarray]] = {"values": {}, "per_category": {}, "right": {}}
-    for name, array in arrays.items():
-        kind, _, metric = name.partition("/")
-        if metric:
-            parts[kind][metric] = array
-    found = ResampledMetrics(**parts, labels=arrays.get("labels"))
-    return msgspec.convert({**header, "found": found}, Resamples)
+def read_resamples(path: Path) -> Resamples:
+    """Read an archive back. Raises: InvalidInput for anything else, of which nothing is executed."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        header = msgspec.json.decode(arrays.pop("header").tobytes(), type=dict[str, Any])
+        parts: dict[str, dict[str, np.ndarray]] = {"values": {}, "per_category": {}, "right": {}}
+        for name, array in arrays.items():
+            kind, _, metric = name.partition("/")
+            if metric:
+                parts[kind][metric] = array
+        resamples = msgspec.convert({**header, "found": ResampledMetrics(**parts, labels=arrays.get("labels"))}, Resamples)
+        _check_shapes(resamples)
+    except NO_RESAMPLES as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InvalidInput(f"expected {path} to hold resamples of this version, got: {reason}; measure again") from error
+    return resamples
+
+
+def _check_shapes(resamples: Resamples) -> None:
+    """Raises: ValueError where arrays do not fit each other."""
+    found, categories = resamples.found, len(resamples.categories)
+    counts = {len(values) for values in (*found.values.values(), *found.per_category.values())}
+    pictures = {side.shape for side in found.right.values()} | ({found.labels.shape} if found.labels is not None else set())
+    fits = (
+        len(counts) <= 1,
+        len(pictures) <= 1,
+        len(resamples.pictures) == categories,
+        all(values.ndim == 1 for values in found.values.values()),
+        all(table.ndim == 2 and table.shape[1] == categories for table in found.per_category.values()),
+    )
+    if not all(fits):
+        raise ValueError("arrays that do not fit each other")
 
 
 def find_change(a: Resamples | None, b: Resamples | None, metric: str, category: str | None, difference: float) -> Change:

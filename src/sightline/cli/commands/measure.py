@@ -350,7 +350,6 @@ def compare_reports_of(terminal: Terminal, workspace: "Workspace", references: t
     from sightline.bench.comparing import compare_reports
     from sightline.bench.pages import render_comparison
     from sightline.bench.reports import read_report
-    from sightline.bench.resamples import read_resamples
     from sightline.bench.tables import build_comparison_table
     from sightline.core.errors import Conflict
     from sightline.core.folders import write_file_atomic
@@ -358,8 +357,7 @@ def compare_reports_of(terminal: Terminal, workspace: "Workspace", references: t
     if out is not None and out.exists():
         raise Conflict(f"{out} exists already; choose another name or remove it")
     first, second = (read_report(workspace.find("reports", reference)) for reference in references)
-    resamples = read_resamples(first.folder), read_resamples(second.folder)
-    comparison = compare_reports(first.content, second.content, resamples)
+    comparison = compare_reports(first.content, second.content, (first.read_resamples(), second.read_resamples()))
     page = (
         out
         or workspace.root / "comparisons" / f"{first.manifest.name}-{first.id[:8]}-{second.manifest.name}-{second.id[:8]}.html"
