@@ -32,6 +32,12 @@ def export(version: DatasetVersion, folder: Path) -> tuple[ElementTree.Element, 
     return ElementTree.parse(folder / "export/annotations.xml").getroot(), report
 
 
+def test_the_project_is_called_as_the_workspace_calls_the_dataset(tmp_path: Path) -> None:
+    version = make_version(tmp_path, [("a.png", None, [])], ["day"])
+    version.name = "renamed"  # of a version that was imported under another name than its record has
+    assert export(version, tmp_path)[0].findtext("meta/project/name") == "renamed"
+
+
 def test_labels_subsets_and_pictures_lie_where_cvat_looks(tmp_path: Path) -> None:
     dent = Annotation(category="dent", box_xyxy=(1.0, 2.0, 3.5, 4.0), attributes={"depth": "2", "occluded": "1"})
     day = Annotation(category="day", attributes={"group_id": "12", "occluded": "1"})

@@ -61,6 +61,13 @@ def test_the_file_is_as_datumaro_writes_it(tmp_path: Path) -> None:
     assert (tmp_path / "out/images/train/a/b.png").is_file()
 
 
+def test_the_dataset_is_called_as_the_workspace_calls_it(tmp_path: Path) -> None:
+    version = make_version(tmp_path, [("a.png", None, ())], NAMES)
+    version.name = "renamed"  # of a version that was imported under another name than its record has
+    export_version(version, tmp_path / "out", "datumaro")
+    assert json.loads((tmp_path / "out/annotations/default.json").read_text())["infos"]["name"] == "renamed"
+
+
 def test_several_pieces_of_an_annotation_are_a_group_of_their_own(tmp_path: Path) -> None:
     document = write(
         tmp_path,

@@ -97,7 +97,7 @@ class _Labels:
         """The head: a project with its labels and subsets."""
         meta = Element("meta")
         project = SubElement(meta, "project")
-        _add(project, "name", version.manifest.name)
+        _add(project, "name", version.name)
         labels = SubElement(project, "labels")
         for index, name in enumerate(version.categories):
             label = SubElement(labels, "label")

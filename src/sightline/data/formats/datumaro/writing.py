@@ -79,7 +79,7 @@ def _make_head(version: DatasetVersion) -> dict[str, Any]:
     return {
         "dm_format_version": FORMAT_VERSION,
         "media_type": IMAGE_MEDIA,
-        "infos": {"name": version.manifest.name, "version": version.id},
+        "infos": {"name": version.name, "version": version.id},
         "categories": {"label": {"labels": labels, "label_groups": [], "attributes": sorted(attributes)}},
     }
 
