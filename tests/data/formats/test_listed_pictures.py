@@ -4,7 +4,7 @@ import pytest
 from format_samples import write_picture
 
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.listed_pictures import PictureFinder, remove_machine_folders, warn_unlisted
+from sightline.data.formats.listed_pictures import ListedPictures, remove_machine_folders, warn_unlisted
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from sightline.data.formats.listed_pictures import PictureFinder, remove_machine
 def test_a_name_of_any_machine_is_found_below_the_folders(tmp_path: Path, name: str, found: str | None) -> None:
     for place in ("set/images/cam/1.png", "set/2.png", "outside/3.png"):
         write_picture(tmp_path / place)
-    finder = PictureFinder([tmp_path / "set/images", tmp_path / "set/none", tmp_path / "set"])
+    finder = ListedPictures([tmp_path / "set/images", tmp_path / "set/none", tmp_path / "set"])
     path = finder.find(name)
     assert (None if path is None else path.relative_to(tmp_path / "set").as_posix()) == found
 
@@ -31,7 +31,7 @@ def test_a_name_of_any_machine_is_found_below_the_folders(tmp_path: Path, name: 
 def test_a_name_never_leads_out_of_the_folders(tmp_path: Path) -> None:
     write_picture(tmp_path / "outside/3.png")
     (tmp_path / "set").mkdir()
-    finder = PictureFinder([tmp_path / "set"])
+    finder = ListedPictures([tmp_path / "set"])
     assert finder.find("../outside/3.png") is None
     assert finder.find(str(tmp_path / "outside/3.png")) is None
 

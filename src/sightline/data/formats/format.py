@@ -12,6 +12,7 @@ import numpy as np
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import Unsupported
 from sightline.core.manifests import UnlabelledPixels
 from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
@@ -76,6 +77,28 @@ class DatasetFormat(Protocol):
 
     def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
         """Write the version below the new folder (or as the new file) `target`."""
+
+
+class ReadOnlyFormat:
+    """What a format that is read, but not written, says of an export: everything would be lost.
+
+    Attributes:
+        not_written: the reason, as the beginning of a line.
+        instead: what to export to.
+    """
+
+    not_written: str
+    instead = "another format"
+
+    def check(self, version: DatasetVersion) -> ConversionReport:
+        """Everything would be lost."""
+        report = ConversionReport()
+        report.drop("image", self.not_written, count=version.count())
+        return report
+
+    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
+        """Raises: Unsupported."""
+        raise Unsupported(f"{self.not_written}; export to {self.instead}")
 
 
 def find_viewer_of_file(annotations: Sequence[Annotation]) -> Viewer | None:

@@ -12,7 +12,7 @@ MAX_FOREIGN_NAME = 250
 FOREIGN = re.compile(r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)")
 
 
-class PictureFinder:
+class ListedPictures:
     """Finds pictures by the names that a file gives them. Args: folders: where they may lie, the likeliest first."""
 
     def __init__(self, folders: Iterable[Path]) -> None:

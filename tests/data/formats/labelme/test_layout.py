@@ -8,7 +8,7 @@ from format_samples import write_picture, write_text
 from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.labelme.layout import (
-    PictureFinder,
+    LabelmePictures,
     find_place,
     looks_like_either,
     looks_like_labelme,
@@ -114,7 +114,7 @@ def test_a_picture_is_found(tmp_path: Path, json_file: str, picture: str, name: 
     write_picture(tmp_path / "a.png")  # outside
     expected = write_picture(tmp_path / "set" / picture)
     report = ConversionReport()
-    assert PictureFinder(tmp_path / "set", report).find(path, read_labelme(path).picture_name) == expected
+    assert LabelmePictures(tmp_path / "set", report).find(path, read_labelme(path).picture_name) == expected
     assert report.is_clean
 
 
@@ -126,26 +126,26 @@ def test_nothing_outside_and_no_picture_of_another_folder_is_taken(tmp_path: Pat
     write_picture(tmp_path / "a.png")
     write_picture(tmp_path / "secret/a.png")
     write_picture(tmp_path / "set/deep/down/a.png")
-    assert PictureFinder(tmp_path / "set", ConversionReport()).find(path, read_labelme(path).picture_name) is None
+    assert LabelmePictures(tmp_path / "set", ConversionReport()).find(path, read_labelme(path).picture_name) is None
 
 
 def test_a_folder_in_image_path_must_be_there(tmp_path: Path) -> None:
     path = write_json(tmp_path / "x.json")
     write_picture(tmp_path / "a.png")
     write_picture(tmp_path / "images/a.png")
-    assert PictureFinder(tmp_path, ConversionReport()).find(path, "cam2/a.png") is None
-    assert PictureFinder(tmp_path, ConversionReport()).find(path, "/home/ann/cam2/a.png") == tmp_path / "a.png"
+    assert LabelmePictures(tmp_path, ConversionReport()).find(path, "cam2/a.png") is None
+    assert LabelmePictures(tmp_path, ConversionReport()).find(path, "/home/ann/cam2/a.png") == tmp_path / "a.png"
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     outside = write_picture(tmp_path / "secret/b.png")
     path = write_json(tmp_path / "set/a.json", imagePath="link/b.png")
     (tmp_path / "set/link").symlink_to(outside.parent)
-    assert PictureFinder(tmp_path / "set", ConversionReport()).find(path, "link/b.png") is None
+    assert LabelmePictures(tmp_path / "set", ConversionReport()).find(path, "link/b.png") is None
 
 
 def test_image_path_left_over_from_a_copied_file_moves_no_labels(tmp_path: Path) -> None:
-    finder = PictureFinder(tmp_path, report := ConversionReport())
+    finder = LabelmePictures(tmp_path, report := ConversionReport())
     own, other = write_picture(tmp_path / "1.png"), write_picture(tmp_path / "2.png")
     first = write_json(tmp_path / "1.json", imagePath="2.png")
     assert finder.find(first, "2.png") == own
@@ -160,9 +160,9 @@ def test_image_path_left_over_from_a_copied_file_moves_no_labels(tmp_path: Path)
 def test_of_two_pictures_of_one_name_the_named_one_is_taken(tmp_path: Path) -> None:
     path = write_json(tmp_path / "a.json", imagePath="a.png")
     write_picture(tmp_path / "a.jpg")
-    assert PictureFinder(tmp_path, ConversionReport()).find(path, "a.png") == tmp_path / "a.jpg"
+    assert LabelmePictures(tmp_path, ConversionReport()).find(path, "a.png") == tmp_path / "a.jpg"
     write_picture(tmp_path / "a.png")
-    assert PictureFinder(tmp_path, ConversionReport()).find(path, "a.png") == tmp_path / "a.png"
+    assert LabelmePictures(tmp_path, ConversionReport()).find(path, "a.png") == tmp_path / "a.png"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from sightline.data.formats.coco.names import TASKS, find_file_split, list_folde
 from sightline.data.formats.coco.scanning import CocoScan
 from sightline.data.formats.coco.writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
-from sightline.data.formats.listed_pictures import PictureFinder, remove_machine_folders, warn_unlisted
+from sightline.data.formats.listed_pictures import ListedPictures, remove_machine_folders, warn_unlisted
 from sightline.data.formats.options import check_options
 from sightline.data.formats.run_lengths import read_rle
 from sightline.data.versions import DatasetVersion
@@ -157,7 +157,7 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
     folders: set[Path] = set()
     for scan in scans:
         split = find_file_split(scan.path, root)
-        finder = PictureFinder(_list_picture_folders(scan.path, root, split))
+        finder = ListedPictures(_list_picture_folders(scan.path, root, split))
         for image, records in scan.stream():
             path = finder.find(image.file_name)
             if path is not None:

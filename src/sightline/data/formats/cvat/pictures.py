@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from sightline.data.formats.cvat.elements import NO_SUBSET
-from sightline.data.formats.listed_pictures import PictureFinder
+from sightline.data.formats.listed_pictures import ListedPictures
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, is_picture, list_folder, resolve_inside
 from sightline.data.video.containers import VIDEO_SUFFIXES
 
@@ -20,7 +20,7 @@ class Folders:
     def __init__(self, path: Path, root: Path) -> None:
         parents = dict.fromkeys((path.parent, path.parent.parent, root))
         self._parents = [folder for folder in parents if folder.is_relative_to(root)]
-        self._finders: dict[str, PictureFinder] = {}
+        self._finders: dict[str, ListedPictures] = {}
         self.folder = root  # where the last picture was found
 
     def list_folders(self, subset: str | None) -> list[Path]:
@@ -35,7 +35,7 @@ class Folders:
         """The picture of a name, which may be a path of another machine or an address, or lack its suffix."""
         finder = self._finders.get(subset or "")
         if finder is None:
-            finder = self._finders[subset or ""] = PictureFinder(self.list_folders(subset))
+            finder = self._finders[subset or ""] = ListedPictures(self.list_folders(subset))
         for spelling in _spell(name):
             path = finder.find(spelling)
             if path is not None and is_picture(path.name):

@@ -8,7 +8,7 @@ from sightline.data.formats.datumaro.attributes import is_whole
 from sightline.data.formats.datumaro.labels import LabelTable
 from sightline.data.formats.datumaro.objects import read_objects
 from sightline.data.formats.format import NONE_KEPT, SourceItem
-from sightline.data.formats.listed_pictures import PictureFinder, remove_machine_folders
+from sightline.data.formats.listed_pictures import ListedPictures, remove_machine_folders
 from sightline.data.formats.picture_files import PICTURE_SUFFIXES, read_split
 from sightline.data.items import read_viewer
 
@@ -32,7 +32,7 @@ class ItemReader:
         subset = path.stem
         self._split, self._labels, self._report = find_split(subset), labels, report
         top = path.parent.parent if path.parent.name == "annotations" else path.parent
-        self._finder = PictureFinder([top / "images" / subset, top / "images", top / subset, top, root])
+        self._finder = ListedPictures([top / "images" / subset, top / "images", top / subset, top, root])
 
     @property
     def folder(self) -> Path:

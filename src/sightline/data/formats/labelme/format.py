@@ -41,7 +41,7 @@ from sightline.data.formats.labelme.layout import (
     SUFFIX,
     WEB_SUFFIX,
     LabelmeFile,
-    PictureFinder,
+    LabelmePictures,
     find_place,
     holds_results,
     looks_like_either,
@@ -129,7 +129,7 @@ class _Reader:
     def __init__(self, source: Path, report: ConversionReport) -> None:
         self._source, self._report = source, report
         self._root = source if source.is_dir() else source.parent
-        self._finder = PictureFinder(self._root, report)
+        self._finder = LabelmePictures(self._root, report)
         self._names = UniqueNames()
         self._seen: set[int] = set()  # 64 bits a picture that a JSON describes, or would if it could be read
         self._split_folders: set[str] = set()

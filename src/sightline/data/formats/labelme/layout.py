@@ -190,7 +190,7 @@ def read_names(folder: Path) -> list[str]:
     return list(dict.fromkeys(name for line in lines if (name := clean_name(line)) and name not in NO_CATEGORIES))
 
 
-class PictureFinder:
+class LabelmePictures:
     """Finds the picture of each JSON below `root`; remembers the folders where those of one folder may lie."""
 
     def __init__(self, root: Path, report: ConversionReport) -> None:

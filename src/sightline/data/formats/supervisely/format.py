@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset, Unsupported
+from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
-from sightline.data.formats.format import SourceDataset, SourceItem
+from sightline.data.formats.format import ReadOnlyFormat, SourceDataset, SourceItem
 from sightline.data.formats.options import check_options
 from sightline.data.formats.picture_files import is_picture, list_folder, report_no_picture
 from sightline.data.formats.supervisely.items import read_item
@@ -40,17 +40,17 @@ from sightline.data.formats.supervisely.project import (
     find_datasets,
     read_meta,
 )
-from sightline.data.versions import DatasetVersion
 
 HEAD_BYTES = 1 << 20
-NOT_WRITTEN = "Supervisely projects are read, not written"
 
 
-class SuperviselyFormat:
+class SuperviselyFormat(ReadOnlyFormat):
     """Supervisely projects of images."""
 
     name = "supervisely"
     description = "Supervisely project: boxes, polygons, bitmaps, tags; read, not written"
+    not_written = "Supervisely projects are read, not written"
+    instead = "coco, which Supervisely imports"
 
     def detect(self, source: Path) -> float:
         """By `meta.json` with classes, and a folder of `ann` and `img`."""
@@ -77,16 +77,6 @@ class SuperviselyFormat:
             )
         items = (item for dataset in datasets for item in _stream_dataset(dataset, meta, report))
         return SourceDataset(categories=Categories(meta.categories), items=items)
-
-    def check(self, version: DatasetVersion) -> ConversionReport:
-        """Everything would be lost."""
-        report = ConversionReport()
-        report.drop("image", NOT_WRITTEN, count=version.count())
-        return report
-
-    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
-        """Raises: Unsupported."""
-        raise Unsupported(f"{NOT_WRITTEN}; export to coco, which Supervisely imports")
 
 
 def _stream_dataset(dataset: Dataset, meta: Meta, report: ConversionReport) -> Iterator[SourceItem]:

@@ -27,11 +27,11 @@ import msgspec
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import UnreadableDataset, Unsupported
+from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco.names import WORD_ENDS, find_last_split
-from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem
-from sightline.data.formats.labelme.layout import PictureFinder, find_place
+from sightline.data.formats.format import NONE_KEPT, ReadOnlyFormat, SourceDataset, SourceItem
+from sightline.data.formats.labelme.layout import LabelmePictures, find_place
 from sightline.data.formats.listed_pictures import warn_unlisted
 from sightline.data.formats.options import check_options
 from sightline.data.formats.via.regions import (
@@ -44,7 +44,6 @@ from sightline.data.formats.via.regions import (
     read_values,
 )
 from sightline.data.unique_names import UniqueNames
-from sightline.data.versions import DatasetVersion
 
 HEAD_BYTES = 65536
 MAX_JSON_BYTES = 2 << 30
@@ -52,7 +51,6 @@ FILES_LOOKED_AT = 200
 BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 IMAGES, ATTRIBUTES, SETTINGS = "_via_img_metadata", "_via_attributes", "_via_settings"
 RECORD_KEYS = (b'"filename"', b'"regions"', b'"file_attributes"')
-NOT_WRITTEN = "VIA's files are read, not written"
 
 
 class ViaFile(msgspec.Struct, frozen=True):
@@ -64,11 +62,12 @@ class ViaFile(msgspec.Struct, frozen=True):
     default_folder: str
 
 
-class ViaFormat:
+class ViaFormat(ReadOnlyFormat):
     """VIA 2 JSON with its pictures."""
 
     name = "via"
     description = "VGG Image Annotator 2 JSON: boxes, polygons, circles, ellipses; read only"
+    not_written = "VIA's files are read, not written"
 
     def detect(self, source: Path) -> float:
         """By the keys in the first bytes of JSON files."""
@@ -88,16 +87,6 @@ class ViaFormat:
             report.warn("category", f"no region says of which class it is; all are of one category, {ONLY_CATEGORY!r}")
         root = source if source.is_dir() else source.parent
         return SourceDataset(categories=Categories(names), items=stream_items(files, attribute, root, report))
-
-    def check(self, version: DatasetVersion) -> ConversionReport:
-        """Everything would be lost."""
-        report = ConversionReport()
-        report.drop("image", NOT_WRITTEN, count=version.count())
-        return report
-
-    def write(self, version: DatasetVersion, target: Path, report: ConversionReport) -> None:
-        """Raises: Unsupported."""
-        raise Unsupported(f"{NOT_WRITTEN}; export to another format")
 
 
 def find_files(source: Path) -> list[Path]:
@@ -188,7 +177,7 @@ def find_names(files: list[ViaFile], wanted: str | None) -> tuple[list[str], str
 
 def stream_items(files: list[ViaFile], attribute: str | None, root: Path, report: ConversionReport) -> Iterator[SourceItem]:
     """Every picture of every JSON; one that two list has the regions of the first."""
-    finder, names = PictureFinder(root, report), UniqueNames()
+    finder, names = LabelmePictures(root, report), UniqueNames()
     seen: set[int] = set()  # 64 bits a picture
     folders: set[Path] = set()
     for file in files:
@@ -226,7 +215,7 @@ def stream_items(files: list[ViaFile], attribute: str | None, root: Path, report
     warn_unlisted(folders, seen, root, report)
 
 
-def find_picture(finder: PictureFinder, file: ViaFile, name: str) -> Path | None:
+def find_picture(finder: LabelmePictures, file: ViaFile, name: str) -> Path | None:
     """Where a record's picture lies."""
     name = name.replace("\\", "/")
     if not name or "\0" in name:
