@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: an ONNX graph as PyTorch operators, captured in CUDA graphs."""

@@ -1,0 +1,1 @@
+"""ONNX operators in PyTorch, a file for each kind; `table` joins them."""
