@@ -37,6 +37,11 @@ def test_integers_become_numbers(dtype: type, zero: int, opset: int) -> None:
     check_node("DequantizeLinear", x, SCALE, np.asarray(dtype(zero)), opset=opset)
 
 
+@pytest.mark.parametrize("values", [(-3, 5, 1.5), (2, 5, 0), (-2, -5, -0.5), (0, 0, 0)])
+def test_numbers_choose_their_scale(values: tuple[float, ...]) -> None:
+    check_node("DynamicQuantizeLinear", np.array(values, np.float32), outputs=3)
+
+
 def test_one_number_is_quantised_and_back() -> None:
     check_node("QuantizeLinear", np.asarray(np.float32(3.3)), SCALE, np.asarray(np.uint8(1)))
     check_node("DequantizeLinear", np.asarray(np.uint8(9)), SCALE, np.asarray(np.uint8(1)))

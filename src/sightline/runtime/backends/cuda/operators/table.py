@@ -5,6 +5,7 @@ from sightline.runtime.backends.cuda.operators.activations import ACTIVATIONS
 from sightline.runtime.backends.cuda.operators.arithmetic import ARITHMETIC
 from sightline.runtime.backends.cuda.operators.convolutions import CONVOLUTIONS
 from sightline.runtime.backends.cuda.operators.indexing import INDEXING
+from sightline.runtime.backends.cuda.operators.integer_products import INTEGER_PRODUCTS
 from sightline.runtime.backends.cuda.operators.normalising import NORMALISATIONS
 from sightline.runtime.backends.cuda.operators.operator import Node, Operator
 from sightline.runtime.backends.cuda.operators.pooling import POOLS
@@ -24,6 +25,7 @@ OPERATORS: dict[str, Operator] = {
     **REDUCTIONS,
     **NORMALISATIONS,
     **QUANTISATION,
+    **INTEGER_PRODUCTS,
 }
 UNSIZED = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
 BRANCHING = ("If", "Loop", "Scan", "SequenceMap")
