@@ -10,6 +10,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sightline.runtime.backend import SessionOptions
 from sightline.runtime.backends.cuda.operators.operator import Node
@@ -18,6 +20,17 @@ from sightline.runtime.backends.table import load_backend
 
 RNG = np.random.default_rng(11)
 Array = np.ndarray | None  # None: an input left out
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses what would have a number of the host's memory copied to the device, which waits for it."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
+        devices = {tensor.device for tensor in tensors}
+        assert len(devices) <= 1, f"{function} has operands or results on {devices}"
+        return result
 
 
 def numbers(*shape: int) -> np.ndarray:
@@ -118,7 +131,8 @@ def _check_asks_no_numbers(node: Node, operands: Sequence[torch.Tensor | None], 
         operand.to("meta") if operand is not None and place not in operator.parameters else operand
         for place, operand in enumerate(operands)
     ]
-    shapes = [tuple(result.shape) for result in _as_tuple(operator.run(node, *bare))]
+    with OneDevice():
+        shapes = [tuple(result.shape) for result in _as_tuple(operator.run(node, *bare))]
     assert shapes == [tuple(result.shape) for result in results]
 
 

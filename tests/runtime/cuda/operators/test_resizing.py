@@ -119,6 +119,8 @@ def test_other_words_are_refused(word: str, value: object) -> None:
 def test_neither_scales_nor_sizes_are_refused() -> None:
     with pytest.raises(Unsupported, match="expected scales or sizes, got neither"):
         run_node("Resize", X, None, floats(), opset=13)
+    with pytest.raises(Unsupported, match="expected scales or sizes, got neither"):
+        run_node("Resize", X, opset=13)
 
 
 @pytest.mark.parametrize(

@@ -60,14 +60,14 @@ def run_resize(
     axes = _scale_axes(node, x, first if node.opset <= FIRST_RESIZE else scales, sizes)
     if all(axis.before == axis.after for axis in axes):
         return x  # also between scales that make a part of a number, as ONNX Runtime has it
-    return _resize(node, x, [axis for axis in axes if axis.before != axis.after or axis.scale != 1], form)
+    return _resize(node, x, [axis for axis in axes if axis.scale != 1], form)
 
 
 def run_upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Tensor:
     """`x` with each axis longer by its scale, an attribute before opset 9."""
     if scales is None:
         scales = torch.tensor(node.attributes["scales"], dtype=torch.float32)
-    return run_resize(node, x, scales) if node.opset <= FIRST_RESIZE else run_resize(node, x, None, scales)
+    return run_resize(node, x, scales)  # no opset after that of the first Resize has an Upsample
 
 
 def _read_form(node: Node) -> Form:
@@ -86,7 +86,7 @@ def _scale_axes(node: Node, x: Tensor, scales: Tensor | None, sizes: Tensor | No
     places = count_from_front(read_integers(node, "axes", None) or range(x.ndim), x.ndim)
     before = [x.shape[place] for place in places]
     lengths = torch.tensor(before, dtype=torch.float32)
-    if sizes is not None and sizes.numel():
+    if sizes is not None:
         scales, after = sizes / lengths, sizes.tolist()
     elif scales is not None and scales.numel():
         after = (scales * lengths).long().tolist()
