@@ -1,6 +1,7 @@
 """Graphs of one node, computed by an operator in PyTorch and by the reference."""
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def check_node(
     """Hold an operator against ONNX Runtime without optimisation, or against onnx's own evaluator; returns what it gives.
 
     It must also leave its operands alone, and run on tensors that hold no numbers: a GPU's may not be asked for theirs either.
+    Where there is a GPU, it must run there, captured in a CUDA graph.
     """
     model = make_model(kind, arrays, outputs, opset, attributes)
     node = read_node(model)
@@ -108,6 +110,8 @@ def check_node(
         if operand is not None and array is not None:
             np.testing.assert_array_equal(operand.numpy(), array)
     _check_asks_no_numbers(node, operands, results)
+    if torch.cuda.is_available():
+        _check_captured(node, operands, results)
     return [result.numpy() for result in results]
 
 
@@ -134,6 +138,24 @@ def _check_asks_no_numbers(node: Node, operands: Sequence[torch.Tensor | None], 
     with OneDevice():
         shapes = [tuple(result.shape) for result in _as_tuple(operator.run(node, *bare))]
     assert shapes == [tuple(result.shape) for result in results]
+
+
+def _check_captured(node: Node, operands: Sequence[torch.Tensor | None], results: Sequence[torch.Tensor]) -> None:
+    operator = find_operator(node)
+    placed = [
+        operand.cuda() if operand is not None and place not in operator.parameters else operand
+        for place, operand in enumerate(operands)
+    ]
+    graph = torch.cuda.CUDAGraph()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False), torch.no_grad():
+        operator.run(node, *placed)  # libraries make their plans the first time, which no capture takes
+        torch.cuda.synchronize()
+        with warnings.catch_warnings(action="ignore"), torch.cuda.graph(graph):  # one without a kernel, as of views, is told
+            captured = _as_tuple(operator.run(node, *placed))
+    graph.replay()
+    torch.cuda.synchronize()
+    for value, expected in zip(captured, results, strict=True):
+        torch.testing.assert_close(value.cpu(), expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
 def _as_tuple(results: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

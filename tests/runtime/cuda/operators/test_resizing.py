@@ -66,6 +66,10 @@ def test_other_ranks(mode: str, placing: str) -> None:
     check_node("Resize", numbers(1, 2, 7), None, floats(1, 1, 2), judge="onnx", **attributes)
 
 
+def test_four_spatial_axes() -> None:
+    check_node("Resize", numbers(1, 2, 3, 2, 2, 3), None, floats(1, 1, 2, 2, 2, 3))
+
+
 @pytest.mark.parametrize("placing", PLACINGS)
 def test_axes_in_front_of_the_pixels(placing: str) -> None:
     attributes = {"mode": "nearest", "coordinate_transformation_mode": placing}

@@ -3,6 +3,7 @@
 Places are computed as ONNX Runtime computes them, in float32, since which number is nearest hangs on their last bit.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -122,7 +123,9 @@ def _fits_torch(x: Tensor, axes: list[ResizedAxis], form: Form) -> bool:
         return False
     is_centred = form.placing in ("half_pixel", "pytorch_half_pixel") and all(axis.after > 1 for axis in axes)
     if form.mode == "linear":
-        return form.placing == "align_corners" or (is_centred and all(axis.after == axis.before * axis.scale for axis in axes))
+        return form.placing == "align_corners" or (
+            is_centred and all(math.isclose(axis.after, axis.before * axis.scale, rel_tol=1e-6) for axis in axes)
+        )
     copies = all(axis.scale.is_integer() and axis.after == axis.before * axis.scale for axis in axes)
     repeats = form.placing == "asymmetric" and form.nearest in ("floor", "cut")
     return form.mode == "nearest" and copies and (repeats or (is_centred and form.nearest.startswith("round")))
