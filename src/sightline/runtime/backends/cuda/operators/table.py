@@ -11,12 +11,14 @@ from sightline.runtime.backends.cuda.operators.operator import Node, Operator
 from sightline.runtime.backends.cuda.operators.pooling import POOLS
 from sightline.runtime.backends.cuda.operators.quantising import QUANTISATION
 from sightline.runtime.backends.cuda.operators.reductions import REDUCTIONS
+from sightline.runtime.backends.cuda.operators.regions import REGIONS
 from sightline.runtime.backends.cuda.operators.resizing import RESIZING
 from sightline.runtime.backends.cuda.operators.shapes import SHAPES
 
 OPERATORS: dict[str, Operator] = {
     **CONVOLUTIONS,
     **POOLS,
+    **REGIONS,
     **ACTIVATIONS,
     **ARITHMETIC,
     **SHAPES,
