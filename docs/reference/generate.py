@@ -143,11 +143,11 @@ def render_networks() -> str:
 
 def render_backends() -> str:
     """Every back end with its device and precisions."""
-    from sightline.runtime.backends.table import BACKENDS, load_backend
+    from sightline.runtime.backends.table import BACKENDS, make_backend
 
     rows = []
     for name in BACKENDS:
-        backend = load_backend(name)
+        backend = make_backend(name)
         about = (type(backend).__doc__ or "").strip().splitlines()[0]
         rows.append([f"`{name}`", backend.device, ", ".join(backend.precisions), about])
     return (

@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from toy import make_model, make_version
 
 from sightline.data.versions import DatasetVersion
+from sightline.runtime.devices import DEVICES
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,6 @@ QUICK = {
     "tuning.probes.PROBES": ("conv1x1",),
     "tuning.probes.REPETITIONS": 1,
     "tuning.probes.REPETITION_SECONDS": 0.01,
-    "tuning.sweep.BATCHES": (1, 2),
     "tuning.sweep.ROUNDS": 1,
     "tuning.sweep.ROUND_SECONDS": 0.002,
 }
@@ -51,4 +52,6 @@ def quick_timing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in QUICK.items():
             patch.setattr(f"sightline.compiler.{name}", value)
+        for name in ("cpu", "cuda"):
+            patch.setitem(DEVICES, name, msgspec.structs.replace(DEVICES[name], swept_batches=(1, 2)))
         yield

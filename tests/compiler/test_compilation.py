@@ -251,7 +251,7 @@ def test_int8_that_is_wrong_in_the_batches_it_would_run_fails_the_gate(
     task: Task, model: Path, version: DatasetVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn_batches_round(monkeypatch, only="int8")
-    monkeypatch.setattr("sightline.compiler.compilation.choose_batches", lambda goal: (8,))
+    monkeypatch.setattr("sightline.compiler.compilation.choose_batches", lambda goal, device: (8,))
     monkeypatch.setattr("sightline.compiler.compilation.RESCUE_QUANTISERS", ())
     network = make_raw(model, tmp_path / "raw") if task == "raw" else model
     with pytest.raises(GateFailed, match="limit -5.00" if task == "classification" else "relative error against FP32 counts"):

@@ -1,6 +1,7 @@
 """The conformance suite: every back end in the table against `reference`, on every graph.
 
-`hetero` runs each graph as a list of one segment. `hls4ml` computes in fixed point and has a suite of its own, `test_hls4ml`.
+`hetero` runs each graph as a list of one segment. `torch` runs its steps on the CPU where there is no GPU. `hls4ml` computes
+in fixed point and has a suite of its own, `test_hls4ml`; so has `inductor`, which compiles for each graph: `cuda/test_joining`.
 """
 
 import subprocess
@@ -13,27 +14,33 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from graphs import FLOAT_GRAPHS, node, write_conv_chain, write_graph, write_pyramid, write_quantised_conv
 from onnx import TensorProto, helper
 
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.manifests import InputSpec
 from sightline.imaging.preprocessing import place_batch, prepare_batch
-from sightline.runtime.backend import Session, SessionOptions, TensorType
+from sightline.runtime.backend import Session, SessionOptions, TensorType, check_openable
+from sightline.runtime.backends.cuda.session import TorchSession
 from sightline.runtime.backends.hetero import HeteroNetwork, Segment, write_hetero
-from sightline.runtime.backends.table import BACKENDS, load_backend
+from sightline.runtime.backends.table import BACKENDS, load_backend, make_backend
 
-ENGINES = [name for name in BACKENDS if name != "hls4ml"]
+ENGINES = [name for name in BACKENDS if name not in ("hls4ml", "inductor")]
 OTHERS = [name for name in ENGINES if name != "reference"]
-READERS = [name for name in ENGINES if ".onnx" in load_backend(name).graph_suffixes]
+READERS = [name for name in ENGINES if ".onnx" in make_backend(name).graph_suffixes]
+INT8_ENGINES = ["onnxruntime", "openvino", "hetero"]
 
-
-SESSIONS_OF_THEIR_OWN = ["onnxruntime", "openvino"]  # the other engines run in these
+SESSIONS_OF_THEIR_OWN = ["onnxruntime", "openvino", "torch"]  # the other engines run in these
 
 
 def open_graph(name: str, graph: Path, **options: object) -> Session:
     settings = SessionOptions(**options)  # type: ignore[arg-type]
-    return load_backend(name).open(list_as_segment(graph, settings) if name == "hetero" else graph, settings)
+    backend = make_backend(name)
+    if name == "torch" and backend.absent():
+        check_openable(backend, graph, settings)
+        return TorchSession(graph, settings, torch.device("cpu"))
+    return backend.open(list_as_segment(graph, settings) if name == "hetero" else graph, settings)
 
 
 def list_as_segment(path: Path, settings: SessionOptions) -> Path:
@@ -95,7 +102,7 @@ def test_the_reference_follows_the_operators_definition(tmp_path: Path, rng: np.
             np.testing.assert_allclose(out[0, :, row, column], powers, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", INT8_ENGINES)
 def test_a_quantised_graph_runs_in_int8_within_one_step_of_the_reference(
     name: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:

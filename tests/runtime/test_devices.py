@@ -160,7 +160,7 @@ def test_a_device_is_named_alone_or_in_a_list() -> None:
     assert find_device("cpu") is DEVICES["cpu"]
     assert [device.name for device in parse_devices("cpu")] == ["cpu"]
     assert [device.name for device in parse_devices("hetero:fpga-emulator, cpu")] == ["fpga-emulator", "cpu"]
-    with pytest.raises(NotFound, match="cpu, fpga-emulator, reference"):
+    with pytest.raises(NotFound, match="cpu, cuda, fpga-emulator, reference"):
         parse_devices("hetero:fpga,cpu")
     for wrong in ("hetero:cpu", "hetero:cpu,cpu"):
         with pytest.raises(InvalidInput, match="different devices"):
@@ -170,6 +170,8 @@ def test_a_device_is_named_alone_or_in_a_list() -> None:
 def test_the_cpu_stands_last_and_an_emulated_device_has_no_speed() -> None:
     with pytest.raises(InvalidInput, match="the cpu last"):
         parse_devices("hetero:cpu,fpga-emulator")
+    with pytest.raises(InvalidInput, match="the cpu last"):
+        parse_devices("hetero:fpga-emulator,cuda")
     assert has_speed("cpu")
     assert not has_speed("fpga-emulator")
     assert not has_speed("hetero:fpga-emulator,cpu")

@@ -35,6 +35,7 @@ from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.truth import KnownItems
 from sightline.data.versions import DatasetVersion, check_version
+from sightline.runtime.backends.table import BACKENDS, describe_devices
 from sightline.runtime.devices import has_speed
 from sightline.runtime.predictor import Predictor, open_predictor
 
@@ -131,7 +132,7 @@ def measure_predictor(
             drawn=images,
         ),
         seed=seed,
-        host=describe_host(),
+        host={**describe_host(), **_describe_device(subject)},
         created_at=now_utc(),
         plan=plan,
         accuracy=judged.accuracy,
@@ -177,6 +178,11 @@ def _check_plan(batch_sizes: Sequence[int], streams: Sequence[int], point_s: flo
             raise InvalidInput(f"expected {name} of 1 or more, each once, got {tuple(values)}; give for example (1, 8)")
     if point_s <= 0 or repeats < 1:
         raise InvalidInput(f"expected some seconds per point and 1 repeat or more, got {point_s} s and {repeats}; give both")
+
+
+def _describe_device(subject: SubjectFacts) -> dict[str, object]:
+    """The GPU that it runs on, where it does."""
+    return describe_devices([subject.engine]) if subject.engine in BACKENDS and subject.url is None else {}
 
 
 def _refuse_unknown_precision(subject: SubjectFacts) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 from sightline.compiler.openvino_files import write_ir
 from sightline.compiler.quantisers.quantiser import Guide, NothingToAdd, Quantiser, QuantiserFacts
 from sightline.compiler.quantisers.table import load_quantiser
-from sightline.core.errors import CorruptFile, Exhausted, ImageTooLarge, InvalidInput, UnreadableImage, Unsupported
+from sightline.core.errors import (
+    CorruptFile,
+    Exhausted,
+    ImageTooLarge,
+    InvalidInput,
+    MissingPackage,
+    UnreadableImage,
+    Unsupported,
+)
 from sightline.core.manifests import ModelManifest, Precision
 from sightline.runtime.backend import Session, SessionOptions
 from sightline.runtime.backends.table import load_backend
@@ -71,19 +79,19 @@ class Candidate:
 def make_plain_candidates(
     source: Path, manifest: ModelManifest, engines: Sequence[str]
 ) -> tuple[list[Candidate], list[CandidateRefusal]]:
-    """The network as it is on each engine: in FP32 and, where the machine has it, BF16; or in INT8 when it came quantised.
+    """The network as it is on each engine: in FP32 and, where the machine has it, FP16 and BF16; or in INT8 when it came so.
 
-    An engine that cannot read the graph is refused.
+    An engine that is not here or cannot read the graph is refused.
     """
     candidates, refusals = [], []
     for engine in engines:
         try:
             graph = make_engine_file(engine, source, manifest)
-        except InvalidInput as error:
+        except (InvalidInput, MissingPackage, Unsupported) as error:
             refusals.append(CandidateRefusal(name=engine, reason=str(error)))
             continue
         known = load_backend(engine).precisions
-        wanted: tuple[Precision, ...] = ("int8",) if manifest.precision == "int8" else ("bf16", "fp32")
+        wanted: tuple[Precision, ...] = ("int8",) if manifest.precision == "int8" else ("fp16", "bf16", "fp32")
         candidates += [Candidate(engine, precision, None, graph, source) for precision in wanted if precision in known]
     return candidates, refusals
 

@@ -52,7 +52,8 @@ from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
 from sightline.imaging.heads.decoding import NotANumber
 from sightline.runtime.backend import Tensors
-from sightline.runtime.devices import DEVICES, parse_devices
+from sightline.runtime.backends.table import load_backend
+from sightline.runtime.devices import DEVICES, Device, parse_devices
 from sightline.runtime.output_error import CHOSEN_HEADS, INDEX_HEADS, RANKED_HEADS
 
 CHECK_SAMPLES = 32  # pictures that the engines are compared on, and that timing uses
@@ -95,8 +96,8 @@ class Compilation:
         check_opset(found.graph, found.graph_file.name)
         self._read_pictures()
         self._find_parts()
-        self._make_plain(DEVICES[CPU].engines)
-        if [device.name for device in found.devices] == [CPU]:
+        self._make_plain(found.devices[0] if self._is_raced else DEVICES[CPU])
+        if self._is_raced:
             self._quantise_first()
             self._check_engines()
             self._time(found.candidates)
@@ -108,6 +109,12 @@ class Compilation:
     @property
     def _input_name(self) -> str:
         return self.found.manifest.input.name
+
+    @property
+    def _is_raced(self) -> bool:
+        """Whether it is for one device whose engines run all layers and can be timed."""
+        devices = self.found.devices
+        return len(devices) == 1 and devices[0].operators is None and devices[0].has_speed
 
     @property
     def _is_quantised_already(self) -> bool:
@@ -149,30 +156,33 @@ class Compilation:
         if not self._is_quantised_already and found.manifest.decode.head not in RANKED_HEADS | CHOSEN_HEADS | INDEX_HEADS:
             found.parts = find_parts(found.graph, {self._input_name: self.check_samples[0]})
 
-    def _make_plain(self, engines: Sequence[str]) -> None:
+    def _make_plain(self, device: Device) -> None:
         """The candidates that need no quantiser; each graph pass is told."""
         self._stages.begin("simplifying")
         found = self.found
         found.simplified, found.passes = simplify_graph(found.graph)
         source = self._work / ("int8.onnx" if self._is_quantised_already else "fp32.onnx")
         save_graph(found.simplified, source)
-        candidates, found.refusals = make_plain_candidates(source, found.manifest, engines)
+        candidates, found.refusals = make_plain_candidates(source, found.manifest, device.engines)
         found.candidates = self._keep_runnable(candidates)
         if not any(candidate.precision == found.manifest.precision for candidate in found.candidates):
             reasons = " | ".join(refusal.reason for refusal in found.refusals)
             precision = found.manifest.precision.upper()
-            raise Unsupported(f"no engine of {CPU} runs {found.manifest.name!r} in {precision}: {reasons}")
+            raise Unsupported(f"no engine of {device.name} runs {found.manifest.name!r} in {precision}: {reasons}")
 
     def _quantise_first(self) -> None:
         self._stages.begin("quantising")
         request = self.found.request
         can_calibrate = self.found.version is not None or request.calibrate_random
-        if self._is_quantised_already or not request.wants("int8") or not can_calibrate:
+        if self._is_quantised_already or not request.wants("int8") or not can_calibrate or not self._runs_int8():
             return
         quantisers = SYMMETRIC_QUANTISERS if request.symmetric else FIRST_QUANTISERS
         for place, quantiser in enumerate(quantisers):
             self._stages.update(place / len(quantisers), f"quantising with {quantiser}")
             self._add_int8(quantiser)
+
+    def _runs_int8(self) -> bool:
+        return any("int8" in load_backend(engine).precisions for engine in self.found.devices[0].engines)
 
     def _add_int8(self, quantiser: str) -> list[Candidate]:
         """Quantise for every engine that runs the unquantised network; returns the candidates that were added."""
@@ -248,8 +258,9 @@ class Compilation:
 
     def _check_batch(self, candidate: Candidate, expected: Sequence[Tensors]) -> None:
         """Compare a full batch with the same pictures run alone in the reference; an engine that differs gets no batches."""
-        found, batch = self.found, max(choose_batches(self.found.request.goal))
-        if batch == 1 or [device.name for device in found.devices] != [CPU]:
+        found = self.found
+        batch = max(choose_batches(found.request.goal, found.devices[0]))
+        if batch == 1 or not self._is_raced:
             return
         (first, *_) = make_batches(self.check_samples, batch)
         alone = [expected[place % len(expected)] for place in range(batch)]
@@ -273,7 +284,8 @@ class Compilation:
         """Time candidates, unless the same ones were timed here before."""
         self._stages.begin("timing candidates")
         found, goal = self.found, self.found.request.goal
-        settings = choose_settings(batches=choose_batches(goal))
+        device = found.devices[0]
+        settings = choose_settings(batches=choose_batches(goal, device), on_cores=device.on_cores)
         key = make_race_key(candidates, settings, TIMING_SECONDS, goal) if self._tuning else ""
         if self._tuning and (kept := find_race(self._tuning, key)):
             found.add_race(candidates, self._keep_right(kept[0]), kept[1])

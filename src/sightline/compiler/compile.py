@@ -18,7 +18,7 @@ from sightline.compiler.report.building import build_report, describe_calibratio
 from sightline.compiler.report.findings import Findings
 from sightline.compiler.report.page import FlipPictures, render_page
 from sightline.compiler.report.records import CompileReport, encode_report
-from sightline.compiler.request import CompileRequest, WantedPrecision, check_request, describe_command
+from sightline.compiler.request import CompileRequest, WantedPrecision, check_request, choose_precision, describe_command
 from sightline.compiler.stages import Stages
 from sightline.compiler.tuning.goals import Goal, Objective
 from sightline.core.errors import GateFailed, InvalidInput
@@ -29,6 +29,7 @@ from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.shelving import shelve, stage
 from sightline.core.workspace import StrPath, Workspace, make_place
 from sightline.data.versions import DatasetVersion, check_version
+from sightline.runtime.backends.table import describe_devices
 from sightline.runtime.predictor import MODEL_GRAPH
 
 PORTABLE_GRAPH = "model.qdq.onnx"  # what another engine than those here can be given
@@ -73,7 +74,7 @@ def compile_model(
     out: StrPath | Workspace,
     calibration: DatasetVersion | None = None,
     device: str = "cpu",
-    precision: WantedPrecision = "int8",
+    precision: WantedPrecision | None = None,
     max_drop: float = 0.01,
     objective: Objective = "throughput",
     calibration_images: int = 300,
@@ -97,7 +98,8 @@ def compile_model(
         calibration: pictures. The training split calibrates; the validation split decides, by its labels or, if it has none, by
             the answers of FP32. Without pictures the Artifact is marked unverified, and INT8 needs `calibrate_random`.
         device: kind of device, or several, first choice first: "hetero:fpga-emulator,cpu".
-        precision: "int8", "int16", "bf16", "fp32", or "auto": the best of them that passes.
+        precision: "int8", "int16", "fp16", "bf16", "fp32", or "auto": the best of them that passes. None is "int8" where the
+            device has it, else "auto".
         max_drop: largest loss of accuracy to accept, 0..1; 0.01 is one point.
         objective: "throughput", "latency" or "efficiency" (least processor time per picture).
         calibration_images, validation_images: how many pictures to use at most.
@@ -121,7 +123,7 @@ def compile_model(
             check_version(given)
     request = CompileRequest(
         device=device,
-        precision=precision,
+        precision=precision or choose_precision(device),
         max_drop=max_drop,
         goal=Goal(objective, slo_ms),
         calibration_images=calibration_images,
@@ -242,7 +244,7 @@ def write_artifact(out: Path, found: Findings, report: CompileReport, flip_pictu
             streams=streams,
             threads=threads,
             batch=batch,
-            tuned_on=read_cpu_facts(),
+            tuned_on={**read_cpu_facts(), **describe_devices([chosen.engine])},
             calibration=describe_calibration(found),
             verified=found.version is not None,
             host=describe_host(),

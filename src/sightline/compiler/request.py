@@ -10,14 +10,14 @@ import msgspec
 
 from sightline.compiler.candidates import REFERENCE
 from sightline.compiler.tuning.goals import Goal, Objective
-from sightline.core.errors import Conflict, InvalidInput, Unsupported
+from sightline.core.errors import Conflict, InvalidInput, MissingPackage, SightlineError, Unsupported
 from sightline.core.manifests import TENSOR_TASKS, ModelManifest, Precision
 from sightline.core.workspace import ID_LENGTH
 from sightline.data.versions import DatasetVersion
 from sightline.runtime.backends.table import load_backend, make_backend
-from sightline.runtime.devices import DEVICES, has_speed, parse_devices
+from sightline.runtime.devices import DEVICES, Device, has_speed, parse_devices
 
-WantedPrecision = Literal["auto", "int8", "int16", "bf16", "fp32"]
+WantedPrecision = Literal["auto", "int8", "int16", "fp16", "bf16", "fp32"]
 
 
 class CompileRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,11 @@ class CompileRequest(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in {**facts, **goal._asdict()}.items() if value is not None and value is not False}
 
 
+def choose_precision(device: str) -> WantedPrecision:
+    """What is asked for by default: INT8 where the device declares it, else the fastest that passes. Raises: NotFound."""
+    return "int8" if "int8" in parse_devices(device)[0].precisions else "auto"
+
+
 def check_request(request: CompileRequest, manifest: ModelManifest, version: DatasetVersion | None, out: Path) -> None:
     """Refuse what cannot work before any work.
 
@@ -67,11 +72,7 @@ def check_request(request: CompileRequest, manifest: ModelManifest, version: Dat
     check_place(out)
     check_numbers(request)
     check_precision(request)
-    if manifest.precision == "int8" and request.precision not in ("int8", "auto"):
-        raise InvalidInput(
-            f"{manifest.name} was quantised to INT8 before it was imported and stays so, got precision {request.precision!r}; "
-            "compile it with int8, or import the float network"
-        )
+    check_quantised(request, manifest)
     check_goal(request)
     check_symmetric(request, manifest)
     is_fixed_point = request.precision == "auto" and not has_speed(request.device)  # what is emulated computes in nothing else
@@ -121,6 +122,17 @@ def check_goal(request: CompileRequest) -> None:
         )
 
 
+def check_quantised(request: CompileRequest, manifest: ModelManifest) -> None:
+    """Raises: InvalidInput, Unsupported where a network that came in INT8 could not stay so."""
+    if manifest.precision != "int8":
+        return
+    came = f"{manifest.name} was quantised to INT8 before it was imported and stays so"
+    if request.precision not in ("int8", "auto"):
+        raise InvalidInput(f"{came}, got precision {request.precision!r}; compile it with int8, or import the float network")
+    if "int8" not in parse_devices(request.device)[0].precisions:
+        raise Unsupported(f"{came}, got the device {request.device}, which has no INT8; compile it for cpu")
+
+
 def check_symmetric(request: CompileRequest, manifest: ModelManifest) -> None:
     """Raises: InvalidInput where symmetric INT8 for other engines cannot come out."""
     if not request.symmetric:
@@ -142,15 +154,27 @@ def check_precision(request: CompileRequest) -> None:
         )
     first = devices[0]
     for device in devices:
-        for engine in device.engines:
-            load_backend(engine)  # says what must be installed, before any work
+        check_engines(device)
     known = {precision for engine in first.engines for precision in make_backend(engine).precisions}
     if request.precision != "auto" and request.precision not in known:
-        others = [device.name for device in DEVICES.values() if request.precision in device.precisions and device != first]
+        able = [device for device in DEVICES.values() if request.precision in device.precisions and device != first]
+        others = [device.name for device in able if REFERENCE not in device.engines]
         hint = f"; {' and '.join(others)} may" if others else ""
         raise Unsupported(
             f"expected a precision that {first.name} computes here ({', '.join(sorted(known))}), got {request.precision}{hint}"
         )
+
+
+def check_engines(device: Device) -> None:
+    """Raises: MissingPackage, Unsupported when no engine of a device can be used; what the first one lacks is said."""
+    errors: list[SightlineError] = []
+    for engine in device.engines:
+        try:
+            load_backend(engine)
+        except (MissingPackage, Unsupported) as error:
+            errors.append(error)
+    if len(errors) == len(device.engines):
+        raise errors[0]
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

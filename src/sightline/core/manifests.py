@@ -14,7 +14,7 @@ from sightline.core.errors import InvalidInput
 # image: a picture for a picture (super-resolution, style, denoising); raw: tensors nobody explained
 Task = Literal["classification", "multilabel", "detection", "instance", "semantic", "image", "raw"]
 TENSOR_TASKS: tuple[Task, ...] = ("image", "raw")  # give no annotations; judged by the error of their tensors
-Precision = Literal["int8", "int16", "bf16", "fp32"]
+Precision = Literal["int8", "int16", "fp16", "bf16", "fp32"]
 ResizeRule = Literal["letterbox", "stretch", "centre_crop", "pad"]
 ShrinkRule = Literal["area", "bilinear"]
 UnlabelledPixels = Literal["ignore", "background"]
@@ -156,7 +156,7 @@ class ArtifactManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         graph_file: the file that the engine opens.
         streams, threads: inferences in flight for best throughput, and threads for each of them.
         batch: pictures in one inference for best throughput.
-        tuned_on: CPU model and flags that the tuning holds for.
+        tuned_on: CPU model and flags, and the GPU where it is for one, that the tuning holds for.
         verified: False if it was calibrated or gated without real pictures.
     """
 

@@ -67,7 +67,7 @@ class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
         source_layers: names of the graph's nodes that were fused into it.
         kind: operator: "Convolution", "QLinearConv", ...
         primitive: the kernel that ran, in the engine's words: "brgemm_avx512_I8", "CPUExecutionProvider".
-        precision: arithmetic it ran in: "int8", "bf16", "fp32", or another type's name.
+        precision: arithmetic it ran in: "int8", "fp16", "bf16", "fp32", or another type's name.
         time_us: typical time of one inference since the session was opened, microseconds.
         share: part of the sum over all layers, 0..1.
         device: where it ran, in a network that several devices share; else None.
@@ -123,8 +123,26 @@ class Backend(Protocol):
     def missing(self) -> str | None:
         """What must be installed before `open` can work, as one line, or None when nothing is missing."""
 
+    def absent(self) -> str | None:
+        """The device that this machine lacks, as one line, or None. Asked only when nothing is missing."""
+
+    def describe_device(self) -> dict[str, object]:
+        """What tells this machine's device from others of its kind, beside the facts of the host."""
+
     def open(self, graph: Path, options: SessionOptions) -> Session:
         """Open a graph file. Raises: NotFound, Unsupported, InvalidInput."""
+
+
+class RunsOnCpu:
+    """A part of back ends that run on the CPU, be it to emulate another device."""
+
+    def absent(self) -> str | None:
+        """Nothing is."""
+        return None
+
+    def describe_device(self) -> dict[str, object]:
+        """Nothing: the host's facts describe the CPU."""
+        return {}
 
 
 def check_openable(backend: Backend, graph: Path, options: SessionOptions) -> None:

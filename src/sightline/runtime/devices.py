@@ -51,6 +51,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         max_multiplications: of one picture, None for no limit.
         max_tensor: numbers in one picture's largest tensor, None for no limit.
         has_speed: False where running says what the numbers will be and nothing about how fast.
+        batches, swept_batches: pictures in an inference that are worth trying, and that the report's sweep shows.
+        on_cores: whether inferences run on the machine's cores; elsewhere these only prepare pictures.
     """
 
     name: str
@@ -61,6 +63,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     max_multiplications: int | None = None
     max_tensor: int | None = None
     has_speed: bool = True
+    batches: tuple[int, ...] = (1, 8)
+    swept_batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    on_cores: bool = True
 
 
 _POOL = OperatorRule(
@@ -95,6 +100,14 @@ FPGA_OPERATORS: dict[str, OperatorRule] = {
 
 DEVICES: dict[str, Device] = {
     "cpu": Device(name="cpu", engines=("onnxruntime", "openvino"), precisions=("int8", "bf16", "fp32")),
+    "cuda": Device(
+        name="cuda",
+        engines=("torch", "inductor"),
+        precisions=("fp16", "bf16", "fp32"),
+        batches=(1, 8, 64),
+        swept_batches=(1, 4, 16, 64),
+        on_cores=False,
+    ),
     "fpga-emulator": Device(
         name="fpga-emulator",
         engines=("hls4ml",),
@@ -128,7 +141,7 @@ def parse_devices(name: str) -> list[Device]:
     if len(names) < 2 or len(set(names)) < len(names):
         raise InvalidInput(f"expected different devices, first choice first, as in hetero:fpga-emulator,cpu, got {name!r}")
     devices = [find_device(part) for part in names]
-    if any(device.operators is None for device in devices[:-1]) or devices[-1].operators is not None:
+    if any(device.operators is None for device in devices[:-1]) or devices[-1].name != "cpu":
         raise InvalidInput(
             f"expected the cpu last, as in hetero:fpga-emulator,cpu: it runs what the others do not, got {name!r}"
         )

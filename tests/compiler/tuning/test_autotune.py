@@ -25,6 +25,7 @@ from sightline.compiler.tuning.autotune import (
     warm_up,
 )
 from sightline.compiler.tuning.goals import Goal, Timing, rank_timings
+from sightline.runtime.devices import DEVICES
 
 
 def make_timing(
@@ -51,6 +52,8 @@ def test_settings_use_all_cores_in_every_way() -> None:
     assert choose_settings(1) == [(1, 1, 1)]
     assert choose_settings(2) == [(1, 2, 1), (2, 1, 1)]
     assert choose_settings(8) == [(1, 8, 1), (8, 1, 1), (4, 2, 1)]
+    assert choose_settings(8, on_cores=False) == [(1, 8, 1), (2, 4, 1)]  # the cores prepare pictures
+    assert choose_settings(1, (8,), on_cores=False) == [(1, 1, 8), (2, 1, 8)]
     assert choose_settings(2, (1, 8)) == [(1, 2, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8)]
 
 
@@ -142,8 +145,9 @@ def test_a_session_is_warmed_up_twice_at_first_and_once_before_each_further_turn
 
 
 def test_latency_is_asked_for_with_single_pictures_only() -> None:
-    assert choose_batches(Goal("latency")) == (1,)
-    assert choose_batches(Goal("throughput")) == (1, 8)
+    for device, batches in (("cpu", (1, 8)), ("cuda", (1, 8, 64))):
+        assert choose_batches(Goal("latency"), DEVICES[device]) == (1,)
+        assert choose_batches(Goal("throughput"), DEVICES[device]) == batches
 
 
 def test_efficiency_takes_the_least_cpu_time() -> None:

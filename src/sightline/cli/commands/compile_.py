@@ -41,14 +41,16 @@ def compile_command(
         typer.Option("--calibrate-random", help="Without pictures: calibrate INT8 on noise; the artifact is NOT verified."),
     ] = False,
     device: Annotated[
-        str, typer.Option("--device", help="Device: cpu, fpga-emulator, or several, as in hetero:fpga-emulator,cpu.")
+        str, typer.Option("--device", help="Device: cpu, cuda, fpga-emulator, or several, as in hetero:fpga-emulator,cpu.")
     ] = "cpu",
     precision: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--precision", help="Precision: int8, int16, bf16 or fp32; auto takes the best one that keeps its accuracy."
+            "--precision",
+            help="Precision: int8, int16, fp16, bf16 or fp32; auto takes the best that keeps its accuracy. By default int8, "
+            "and auto on a device without it.",
         ),
-    ] = "int8",
+    ] = None,
     max_drop: Annotated[
         float, typer.Option("--max-drop", min=0.0, max=1.0, help="Largest loss of accuracy to accept: 0.01 is one point.")
     ] = 0.01,
@@ -93,10 +95,10 @@ def compile_command(
     from sightline.compiler.compile import compile_request
 
     request = make_request(
+        device,
+        precision,
         objective,
         slo_ms,
-        device=device,
-        precision=precision,
         max_drop=max_drop,
         calibration_images=calibration_images or (CALIBRATION_IMAGES if count is None else count),
         validation_images=validation_images,
@@ -122,12 +124,13 @@ def compile_command(
     show_artifact(terminal, result, is_shelved=out is None)
 
 
-def make_request(objective: Any, slo_ms: float | None, **options: Any) -> "CompileRequest":
-    """What the compiler is asked for; it checks what the words mean."""
-    from sightline.compiler.request import CompileRequest
+def make_request(device: str, precision: Any, objective: Any, slo_ms: float | None, **options: Any) -> "CompileRequest":
+    """What the compiler is asked for; it checks what the words mean. Raises: NotFound for an unknown device."""
+    from sightline.compiler.request import CompileRequest, choose_precision
     from sightline.compiler.tuning.goals import Goal
 
-    return CompileRequest(goal=Goal(objective, slo_ms), **options)
+    wanted = precision or choose_precision(device)
+    return CompileRequest(device=device, precision=wanted, goal=Goal(objective, slo_ms), **options)
 
 
 def refuse_contradictions(

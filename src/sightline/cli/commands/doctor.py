@@ -64,17 +64,21 @@ def check_parts() -> list[dict[str, Any]]:
 
 
 def check_engines() -> list[dict[str, Any]]:
-    """Engines with their device and precisions, or what they miss."""
-    from sightline.core.errors import SightlineError
+    """Engines with their device and precisions, or what they miss; `absent` is a device that is not here, which is no fault."""
+    from sightline.core.errors import SightlineError, Unsupported
     from sightline.runtime.backends.table import BACKENDS, load_backend
 
     engines: list[dict[str, Any]] = []
     for name in BACKENDS:
+        found: dict[str, Any] = {"engine": name, "device": None, "precisions": [], "missing": None, "absent": None}
         try:
             backend = load_backend(name)
-            engines.append({"engine": name, "device": backend.device, "precisions": list(backend.precisions), "missing": None})
+            found |= {"device": backend.device, "precisions": list(backend.precisions)}
+        except Unsupported as error:
+            found["absent"] = str(error)
         except SightlineError as error:
-            engines.append({"engine": name, "device": None, "precisions": [], "missing": str(error)})
+            found["missing"] = str(error)
+        engines.append(found)
     return engines
 
 
@@ -237,7 +241,9 @@ def show_facts(terminal: Terminal, facts: dict[str, Any]) -> None:
     )
     terminal.say(f"CPU flags that matter: {', '.join(host['cpu_flags']) or 'none of AVX2, AVX-512, VNNI, AMX'}")
     terminal.show(make_table(["Package", "Version"], [[name, version] for name, version in host["packages"].items()]))
-    rows = [[e["engine"], e["device"], ", ".join(e["precisions"]), e["missing"] or "ready"] for e in facts["engines"]]
+    rows = [
+        [e["engine"], e["device"], ", ".join(e["precisions"]), e["missing"] or e["absent"] or "ready"] for e in facts["engines"]
+    ]
     terminal.show(make_table(["Engine", "Device", "Precisions", "State"], rows))
     show_importers(terminal, facts)
     state = "exists" if workspace["exists"] else "is made when first needed"

@@ -21,6 +21,7 @@ from sightline.compiler.tuning.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.percent import format_percent, format_points
+from sightline.runtime.backends.table import describe_devices
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
 FEW_PICTURES = 50  # whatever their interval: so few do not show all that a network will see
@@ -54,7 +55,7 @@ def build_report(
         seed=request.seed,
         dataset_version=found.version.id if found.version else None,
         pictures=describe_pictures(found),
-        host=describe_host(),
+        host={**describe_host(), **describe_devices(one.engine for one in found.candidates)},
         graph=describe_graph(found),
         passes=found.passes,
         candidates=_make_rows(found),

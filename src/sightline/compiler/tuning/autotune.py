@@ -21,12 +21,12 @@ from sightline.compiler.candidates import Candidate
 from sightline.compiler.tuning.goals import Goal, Timing
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, Tensors
+from sightline.runtime.devices import Device
 
 ROUNDS = 5
 SCREENING_ROUNDS = 2  # in which every entrant takes part
 STILL_OPEN = 0.6  # of the best score: after the screening only what reaches it goes on, and the best setting of each candidate
 WARM_UPS = 2
-BATCHES = (1, 8)
 MEMORY_FACTOR = 4  # an open session needs about so many times the bytes of its files
 PERCENTILE = 99
 
@@ -77,16 +77,21 @@ class Entrant:
         )
 
 
-def choose_settings(cores: int | None = None, batches: Sequence[int] = (1,)) -> list[Setting]:
-    """Settings worth trying: all threads on one inference, an inference a core, and in between on many cores."""
+def choose_settings(cores: int | None = None, batches: Sequence[int] = (1,), on_cores: bool = True) -> list[Setting]:
+    """Settings worth trying: all threads on one inference, an inference a core, and in between on many cores.
+
+    Args: on_cores: False for a device that is not the CPU: two inferences in flight hide the way to it and back.
+    """
     cores = cores or read_settings().threads
+    if not on_cores:
+        return [Setting(*pair, batch) for pair in ((1, cores), (2, max(1, cores // 2))) for batch in batches]
     pairs = [(1, cores), (cores, 1)] + ([(cores // 2, 2)] if cores >= 4 else [])
     return [Setting(*pair, batch) for pair in dict.fromkeys(pairs) for batch in batches]
 
 
-def choose_batches(goal: Goal) -> tuple[int, ...]:
-    """Batches worth trying: one picture when it is latency that counts."""
-    return (1,) if goal.objective == "latency" else BATCHES
+def choose_batches(goal: Goal, device: Device) -> tuple[int, ...]:
+    """Batches worth trying on a device: one picture when it is latency that counts."""
+    return (1,) if goal.objective == "latency" else device.batches
 
 
 def time_candidates(

@@ -14,9 +14,10 @@ from sightline.compiler.tuning.autotune import Setting
 from sightline.compiler.tuning.goals import Goal, Timing
 from sightline.core.folders import compute_file_hash, write_file_atomic
 from sightline.core.host import describe_host
+from sightline.runtime.backends.table import describe_devices
 
-FORMAT = 3  # raised when timings change their meaning
-ENGINE_PACKAGES = ("openvino", "onnxruntime", "hls4ml")
+FORMAT = 4  # raised when timings change their meaning
+ENGINE_PACKAGES = ("openvino", "onnxruntime", "hls4ml", "torch")
 
 
 class _Race(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ def make_race_key(candidates: Sequence[Candidate], settings: Sequence[Setting], 
         "goal": list(goal),
         "engines": {name: packages.get(name) for name in ENGINE_PACKAGES},
         "cpu": [host["cpu"], host["cpu_flags"], host["cores"]],
+        "devices": describe_devices(one.engine for one in candidates),
     }
     return hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()
 

@@ -20,20 +20,22 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sightline.core.manifests import Precision
 from sightline.runtime.backend import Session, SessionOptions
-from sightline.runtime.backends.table import load_backend
+from sightline.runtime.backends.table import load_backend, make_backend
 
 REPETITIONS = 4
 REPETITION_SECONDS = 0.03
 LAYERS = 4  # of one shape in a row: in a network, too, results go from one layer to the next
+GPU_LAYERS = 256  # with the same weights: the way to the device and back must be short beside them
 
 
 class ProbeShape(NamedTuple):
-    """A dense layer from `channels` to `channels` over `batch` squares of `side`; a matrix product when it has no kernel."""
+    """Dense layers from `channels` to `channels` over `batch` squares of `side`; matrix products when it has no kernel."""
 
     kernel: int | None
     channels: int
     side: int
     batch: int = 1
+    layers: int = LAYERS
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -51,7 +53,7 @@ class ProbeShape(NamedTuple):
     @property
     def flops(self) -> int:
         """Operations of all layers: two for each multiply-add."""
-        return LAYERS * 2 * self.batch * self.side * self.side * int(np.prod(self.weight_shape))
+        return self.layers * 2 * self.batch * self.side * self.side * int(np.prod(self.weight_shape))
 
 
 SHAPES = {
@@ -65,7 +67,13 @@ SHAPES = {
     "conv3x3 batch 8": ProbeShape(3, 128, 14, 8),
 }
 PROBES = tuple(SHAPES)
-PROBED_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+GPU_SHAPES = {
+    "gemm 2048": ProbeShape(None, 2048, 32, 2, GPU_LAYERS),
+    "gemm 4096": ProbeShape(None, 4096, 32, 2, GPU_LAYERS),
+    "conv3x3 256 batch 16": ProbeShape(3, 256, 28, 16, GPU_LAYERS),
+    "conv3x3 512 batch 32": ProbeShape(3, 512, 14, 32, GPU_LAYERS),
+}
+PROBED_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16", "int8")
 
 
 class Peak(NamedTuple):
@@ -73,6 +81,11 @@ class Peak(NamedTuple):
 
     gflops: float
     probe: str
+
+
+def list_probes(engine: str) -> tuple[str, ...]:
+    """Names of the probes for an engine's device."""
+    return PROBES if make_backend(engine).device != "cuda" else tuple(GPU_SHAPES)
 
 
 def measure_peaks(engine: str, precisions: Sequence[Precision], threads: int) -> dict[str, Peak]:
@@ -88,10 +101,11 @@ def measure_peaks(engine: str, precisions: Sequence[Precision], threads: int) ->
 
 
 def _measure_precision(engine: str, precision: Precision, threads: int, folder: Path) -> Peak:
-    rates = dict.fromkeys(PROBES, 0.0)
+    probes = list_probes(engine)
+    rates = dict.fromkeys(probes, 0.0)
     with ExitStack() as stack:
         opened: dict[str, tuple[Session, dict[str, np.ndarray], int]] = {}
-        for probe in PROBES:
+        for probe in probes:
             graph = folder / f"{probe}.{precision}.onnx"
             shape, flops = write_probe(graph, probe, quantised=precision == "int8")
             session = load_backend(engine).open(graph, SessionOptions(precision, 1, threads))
@@ -117,18 +131,19 @@ def _measure_rate(session: Session, inputs: dict[str, np.ndarray], flops: int) -
 
 def write_probe(path: Path, probe: str, quantised: bool) -> tuple[tuple[int, ...], int]:
     """Write a graph of four equal dense layers; returns the input's shape and the operations of one inference."""
-    shape = SHAPES[probe]
+    shape = {**SHAPES, **GPU_SHAPES}[probe]
     rng = np.random.default_rng(0)
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, np.ndarray] = {}
     name = "x"
-    for layer in range(LAYERS):
-        fan_in = np.prod(shape.weight_shape[1:])
-        values = rng.normal(0, 1 / np.sqrt(fan_in), shape.weight_shape).astype(np.float32)
+    for layer in range(shape.layers):
         if quantised:
             name = _quantise_tensor(nodes, weights, name, layer)
-        weight_name = _add_weight(nodes, weights, values, layer, quantised)
-        out = "y" if layer == LAYERS - 1 else f"layer{layer}"
+        if layer < LAYERS:
+            fan_in = np.prod(shape.weight_shape[1:])
+            values = rng.normal(0, 1 / np.sqrt(fan_in), shape.weight_shape).astype(np.float32)
+            weight_name = _add_weight(nodes, weights, values, layer, quantised)
+        out = "y" if layer == shape.layers - 1 else f"layer{layer}"
         nodes.append(_make_layer(shape, name, weight_name, out))
         name = out
     graph = helper.make_graph(

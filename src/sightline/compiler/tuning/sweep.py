@@ -9,19 +9,22 @@ import numpy as np
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.report.records import PeakFacts, SpeedRow
 from sightline.compiler.tuning.autotune import OpenSessions, choose_settings, measure_busy_ms, measure_stream
-from sightline.compiler.tuning.probes import PROBES, measure_peaks
+from sightline.compiler.tuning.probes import list_probes, measure_peaks
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session
+from sightline.runtime.backends.table import load_backend
+from sightline.runtime.devices import DEVICES
 
-BATCHES = (1, 2, 4, 8, 16)
 ROUNDS = 3
 ROUND_SECONDS = 0.15
 
 
 def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SpeedRow]:
     """Time every batch size with every setting, in interleaved rounds; medians over them."""
-    points = [(batch, streams, threads) for streams, threads, _ in choose_settings() for batch in BATCHES]
+    device = DEVICES[load_backend(candidate.engine).device]
+    settings = choose_settings(batches=device.swept_batches, on_cores=device.on_cores)
+    points = [(batch, streams, threads) for streams, threads, batch in settings]
     measured: list[list[tuple[float, float, float]]] = [[] for _ in points]
 
     def make_batch(place: int) -> np.ndarray:
@@ -71,6 +74,7 @@ def compare_with_peak(
     """
     threads = read_settings().threads
     peaks = {precision: peak.gflops for precision, peak in measure_peaks(candidate.engine, precisions, threads).items()}
+    probes = list_probes(candidate.engine)
     reached, own_best = throughput * flops / 1e9, max(throughput, swept) * flops / 1e9
     is_own = own_best > peaks[candidate.precision]
     peaks[candidate.precision] = max(peaks[candidate.precision], own_best)
@@ -79,6 +83,6 @@ def compare_with_peak(
         reached_gflops=reached,
         share=reached / peaks[candidate.precision],
         is_own=is_own,
-        method=f"The peak is the best rate of {len(PROBES)} probes ({', '.join(PROBES)}) and of this network itself at any "
+        method=f"The peak is the best rate of {len(probes)} probes ({', '.join(probes)}) and of this network itself at any "
         f"batch and setting, in {candidate.engine} with {threads} threads.",
     )

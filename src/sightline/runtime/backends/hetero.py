@@ -17,6 +17,7 @@ from sightline.core.manifests import Precision
 from sightline.runtime.backend import (
     Backend,
     LayerRow,
+    RunsOnCpu,
     Session,
     SessionOptions,
     Tensors,
@@ -173,7 +174,7 @@ class HeteroSession:
         return {name for segment in later for name in segment.inputs} | set(self._network.outputs)
 
 
-class HeteroBackend:
+class HeteroBackend(RunsOnCpu):
     """Segments of a network on several devices, one after the other."""
 
     name = "hetero"

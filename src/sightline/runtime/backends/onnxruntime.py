@@ -21,6 +21,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import Precision
 from sightline.runtime.backend import (
     LayerRow,
+    RunsOnCpu,
     SessionOptions,
     Tensors,
     TensorType,
@@ -122,7 +123,7 @@ class OnnxRuntimeSession:
         self._remove_profile()
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(RunsOnCpu):
     """ONNX Runtime with its own graph optimisations."""
 
     name = "onnxruntime"

@@ -25,6 +25,7 @@ from sightline.core.manifests import InputSpec, Precision
 from sightline.imaging.preprocessing import is_identity
 from sightline.runtime.backend import (
     LayerRow,
+    RunsOnCpu,
     SessionOptions,
     Tensors,
     TensorType,
@@ -291,7 +292,7 @@ class OpenVinoSession:
             raise InvalidInput(f"OpenVINO cannot run inputs of {wanted}: {' '.join(str(error).split())}") from error
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(RunsOnCpu):
     """OpenVINO's CPU plug-in."""
 
     name = "openvino"

@@ -19,6 +19,7 @@ from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import (
     LayerRow,
+    RunsOnCpu,
     SessionOptions,
     Tensors,
     TensorType,
@@ -116,7 +117,7 @@ class EmulatedSession:
         return results
 
 
-class Hls4mlBackend:
+class Hls4mlBackend(RunsOnCpu):
     """hls4ml's bit-accurate emulation of an FPGA, on the CPU."""
 
     name = "hls4ml"
