@@ -20,6 +20,7 @@ PLACED = [
     {"kernel_shape": [2, 2], "auto_pad": "SAME_UPPER"},
     {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER"},
     {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "VALID"},
+    {"kernel_shape": [3, 3], "auto_pad": "VALID", "pads": [1, 1, 1, 1]},
 ]
 CEILED = [
     {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1},
@@ -27,6 +28,8 @@ CEILED = [
     {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [1, 1, 0, 0], "ceil_mode": 1},
     {"kernel_shape": [2, 2], "strides": [3, 3], "pads": [0, 0, 1, 1], "ceil_mode": 1},
     {"kernel_shape": [1, 1], "strides": [2, 2], "pads": [0, 0, 0, 0], "ceil_mode": 1},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER", "ceil_mode": 1},
+    {"kernel_shape": [1, 2], "strides": [3, 3], "auto_pad": "SAME_LOWER", "ceil_mode": 1},
 ]
 
 
@@ -57,6 +60,7 @@ def test_dilated_max_pools() -> None:
 def test_max_pools_of_integers(dtype: type) -> None:
     x = np.random.default_rng(1).integers(-100 if dtype is np.int8 else 0, 100, (1, 2, 6, 6)).astype(dtype)
     check_node("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    check_node("MaxPool", x, kernel_shape=[3, 3], pads=[1, 0, 0, 1])
 
 
 def test_places_of_maxima_are_refused() -> None:
@@ -69,6 +73,16 @@ def test_places_of_maxima_are_refused() -> None:
 @pytest.mark.parametrize("opset", [7, 11])
 def test_average_pools(attributes: dict[str, object], counts_pads: int, opset: int) -> None:
     check_node("AveragePool", numbers(2, 3, 9, 8), opset=opset, count_include_pad=counts_pads, **attributes)
+
+
+def test_padding_does_not_count_unless_stated() -> None:
+    check_node("AveragePool", numbers(2, 3, 9, 8), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("counts_pads", [0, 1])
+def test_what_the_last_window_reaches_beyond_the_padding_never_counts(counts_pads: int) -> None:
+    windows = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 0], "ceil_mode": 1}  # as far out as before
+    check_node("AveragePool", numbers(2, 3, 9, 9), count_include_pad=counts_pads, **windows)
 
 
 @pytest.mark.parametrize("counts_pads", [0, 1])

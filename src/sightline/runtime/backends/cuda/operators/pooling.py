@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from sightline.runtime.backends.cuda.operators.operator import Node, Operator, refuse
-from sightline.runtime.backends.cuda.operators.windows import Window, fits_size, pad_spatially, read_window
+from sightline.runtime.backends.cuda.operators.windows import Window, pad_spatially, read_window
 
 MAX_POOLS: dict[int, Callable[..., torch.Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE_POOLS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -15,7 +15,7 @@ AVERAGE_POOLS: dict[int, Callable[..., torch.Tensor]] = {1: F.avg_pool1d, 2: F.a
 
 def run_max_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
     """Greatest number of each window of `x` `(N, C, *spatial)`; padding never is the greatest."""
-    if len(node.outputs) > 1 and node.outputs[1]:
+    if any(node.outputs[1:]):
         raise refuse(node, "one output", "a second one, of places")
     if not x.is_floating_point():  # PyTorch pools no integers on a GPU; float32 holds those of 8 bits
         return run_max_pool(node, x.float()).to(x.dtype)
@@ -60,7 +60,7 @@ def run_lp_pool(node: Node, x: torch.Tensor) -> torch.Tensor:
 
 def _reach_last_window(node: Node, window: Window, sizes: torch.Size) -> Window:
     """With `ceil_mode`, the last window may reach beyond the padding, unless it would begin there: pads up to its end."""
-    if not node.attributes.get("ceil_mode", 0) or fits_size(node):
+    if not node.attributes.get("ceil_mode", 0):
         return window
     pads = []
     for size, (before, behind), extent, stride in zip(sizes, window.pads, window.extents, window.strides, strict=True):
