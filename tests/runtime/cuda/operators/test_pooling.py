@@ -29,7 +29,7 @@ CEILED = [
     {"kernel_shape": [2, 2], "strides": [3, 3], "pads": [0, 0, 1, 1], "ceil_mode": 1},
     {"kernel_shape": [1, 1], "strides": [2, 2], "pads": [0, 0, 0, 0], "ceil_mode": 1},
     {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER", "ceil_mode": 1},
-    {"kernel_shape": [1, 2], "strides": [3, 3], "auto_pad": "SAME_LOWER", "ceil_mode": 1},
+    {"kernel_shape": [2, 3], "strides": [2, 3], "auto_pad": "SAME_LOWER", "ceil_mode": 1},
 ]
 
 
