@@ -77,6 +77,7 @@ def test_transposed_convolutions_of_each_rank(rank: int, bias: bool) -> None:
         {"strides": [2, 2], "output_padding": [1, 0]},
         {"dilations": [2, 2], "pads": [1, 1, 1, 1]},
         {"strides": [2, 2], "output_shape": [12, 11]},
+        {"strides": [4, 5], "auto_pad": "SAME_UPPER"},  # further than the windows reach
         {"strides": [2, 2], "output_shape": [12, 11], "auto_pad": "SAME_UPPER"},
         {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
         {"strides": [2, 2], "auto_pad": "SAME_LOWER"},

@@ -42,8 +42,7 @@ def run_conv_transpose(node: Node, x: torch.Tensor, weight: torch.Tensor, bias: 
     extra = tuple(node.attributes.get("output_padding", (0,) * rank))
     window = _read_transposed_window(node, x.shape[2:], weight.shape[2:], extra)
     options: Any = {"stride": window.strides, "dilation": window.dilations, "groups": node.attributes.get("group", 1)}
-    limits = map(max, window.strides, window.dilations)  # PyTorch refuses more output padding
-    if window.is_even and min(window.befores) >= 0 and all(one < limit for one, limit in zip(extra, limits, strict=True)):
+    if window.is_even:
         return convolve(x, weight, bias, padding=window.befores, output_padding=extra, **options)
     cuts = tuple((-before, more - behind) for (before, behind), more in zip(window.pads, extra, strict=True))
     y = pad_spatially(convolve(x, weight, None, **options), cuts)
@@ -65,10 +64,8 @@ def _read_transposed_window(node: Node, sizes: torch.Size, kernel: torch.Size, e
     if outputs is None:
         outputs = [size * stride for size, stride in zip(sizes, window.strides, strict=True)]
     full = [(size - 1) * stride + extent for size, stride, extent in zip(sizes, window.strides, window.extents, strict=True)]
-    totals = [whole + more - size for whole, more, size in zip(full, extra, outputs[-rank:], strict=True)]
-    shared = share_pads([max(total, 0) for total in totals], more_behind=node.attributes.get("auto_pad") == "SAME_UPPER")
-    pads = tuple(pair if total >= 0 else (0, total) for pair, total in zip(shared, totals, strict=True))
-    return window._replace(pads=pads)
+    totals = [max(whole + more - size, 0) for whole, more, size in zip(full, extra, outputs[-rank:], strict=True)]
+    return window._replace(pads=share_pads(totals, more_behind=node.attributes.get("auto_pad") == "SAME_UPPER"))
 
 
 def _find_by_rank(node: Node, table: dict[int, Callable[..., torch.Tensor]], rank: int) -> Callable[..., torch.Tensor]:
