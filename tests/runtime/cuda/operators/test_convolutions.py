@@ -109,7 +109,7 @@ def test_gemm_without_factors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 5)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (6, 4, 5))]
+    ("first", "second"), [((9,), (9,)), ((3, 4), (4,)), ((4,), (4, 5)), ((2, 3, 4), (4, 5)), ((2, 1, 3, 4), (6, 4, 5))]
 )
 def test_matrix_products(first: tuple[int, ...], second: tuple[int, ...]) -> None:
     check_node("MatMul", numbers(*first), numbers(*second))
