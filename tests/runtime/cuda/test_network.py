@@ -56,16 +56,18 @@ def test_everything_behind_the_last_layer_with_weights_is_fp32(precision: str, t
     assert [bound.step.dtype for bound in network.steps] == [half, half, half, torch.float32]
 
 
-def test_operators_that_half_precision_would_overflow_are_fp32(tmp_path: Path) -> None:
+def test_operators_that_half_precision_would_overflow_and_what_leads_to_them_alone_are_fp32(tmp_path: Path) -> None:
     nodes = [
-        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("Conv", ["images", "w"], "n", kernel_shape=[1, 1]),
+        node("Neg", ["n"], "m"),
+        node("Neg", ["m"], "a"),
         node("Exp", ["a"], "b"),
         node("Log", ["b"], "c"),
         node("Conv", ["c", "v"], "out", kernel_shape=[1, 1]),
     ]
     weights = {"w": 30 * np.ones((4, 3, 1, 1), np.float32), "v": weight(4, 4, 1, 1)}
     network, outputs = bind(write_graph(tmp_path / "graph.onnx", nodes, weights, {"out": 4}), "fp16")
-    assert [bound.step.dtype for bound in network.steps][1:3] == [torch.float32] * 2
+    assert [bound.step.dtype for bound in network.steps] == [torch.float16, *[torch.float32] * 4, torch.float16]
     assert torch.isfinite(outputs["out"]).all()  # e to the 45 is beyond FP16
 
 

@@ -5,8 +5,8 @@ computed when the network is bound, on the CPU; the steps that are left read pic
 many shapes are bound.
 
 In FP16 and BF16 the layers that hold the weights, and all between them, run in half precision; operators that lose or overflow
-it (`Operator.wide`) and everything behind the last of those layers run in FP32: boxes of 640 pixels are half a pixel coarse in
-FP16.
+it (`Operator.wide`), what leads to these alone, and everything behind the last of those layers run in FP32: boxes of 640 pixels
+are half a pixel coarse in FP16.
 """
 
 from collections.abc import Mapping, Sequence
@@ -194,7 +194,7 @@ def find_known(nodes: Sequence[Node], constants: set[str]) -> set[str]:
 
 
 def choose_steps(nodes: Sequence[Node], wanted: torch.dtype) -> list[Step]:
-    """Steps in order, each with its type of floats: the wanted one up to the last layer with weights. Raises: Unsupported."""
+    """Steps in order, each with its type of floats: the wanted one for layers with weights and between. Raises: Unsupported."""
     operators, refused = [], []
     for node in nodes:
         try:
@@ -203,12 +203,13 @@ def choose_steps(nodes: Sequence[Node], wanted: torch.dtype) -> list[Step]:
             refused.append(str(error))
     if refused:
         raise Unsupported("; ".join(refused))
-    needed: set[str] = set()  # tensors that a layer with weights reads, or what leads to it
+    needed: set[str] = set()  # tensors that a step of the wanted type reads
     steps = []
     for node, operator in zip(reversed(nodes), reversed(operators), strict=True):
         is_inside = node.kind in {*HEAVY_OPERATORS, FUSED_CONV} or any(name in needed for name in node.outputs)
-        needed.update(node.inputs if is_inside else ())
-        steps.append(Step(node, operator, wanted if is_inside and not operator.wide else torch.float32))
+        is_wanted = is_inside and not operator.wide
+        needed.update(node.inputs if is_wanted else ())
+        steps.append(Step(node, operator, wanted if is_wanted else torch.float32))
     return steps[::-1]
 
 

@@ -94,9 +94,8 @@ class TorchSession:
         """Wait for what is in flight and free memory, the device's too."""
         self._pool.shutdown()
         self._in_flight.close()
-        for slots in self._slots.values():
-            slots.close()
-        self._slots.clear()
+        while self._slots:
+            self._slots.popitem()[1].close()
         self._network = None  # type: ignore[assignment] # what is in flight has ended, and `check_open` tells later callers
         if self._device.type == "cuda":
             with SETTINGS:  # not while another session captures
