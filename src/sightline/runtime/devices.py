@@ -148,6 +148,11 @@ def parse_devices(name: str) -> list[Device]:
     return devices
 
 
+def runs_on_cores(name: str) -> bool:
+    """Whether inferences on a device, or on several, run on the machine's cores."""
+    return name not in DEVICES or DEVICES[name].on_cores
+
+
 def has_speed(name: str) -> bool:
     """Whether running on a device, or on several, says how fast it is; emulation only says what the numbers will be."""
     if name == "hetero":  # what the manifest of an older Artifact says

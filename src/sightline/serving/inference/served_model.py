@@ -23,6 +23,7 @@ from sightline.imaging.heads.checks import check_decoding
 from sightline.imaging.preprocessing import place_batch, place_one_by_one
 from sightline.imaging.resizing import Placement
 from sightline.runtime.backend import Session, SessionOptions, Tensors
+from sightline.runtime.devices import runs_on_cores
 from sightline.serving.inference.answering import answer_work, execute_together, prepare_work
 from sightline.serving.inference.calls import Call, ServedFacts
 from sightline.serving.inference.pictures import decode_pictures
@@ -137,7 +138,8 @@ class ServedModel:
         """Open the sessions. Blocking. Raises: SightlineError saying what is wrong with the graph."""
         source = self.source
         planned = source.planned_batches
-        pools = min(source.streams, MOST_POOLS)
+        on_cores = runs_on_cores(source.device)
+        pools = min(source.streams, MOST_POOLS) if on_cores else 1  # elsewhere a session's streams share its weights
         many = SessionOptions(
             source.precision,
             -(-source.streams // pools),  # rounded up
@@ -148,7 +150,7 @@ class ServedModel:
             plan_folder=self._plan_folder,
         )
         wanted = [many] * pools
-        if source.streams > 1 or source.threads < self._all_threads:
+        if on_cores and (source.streams > 1 or source.threads < self._all_threads):
             wanted.append(msgspec.structs.replace(many, streams=1, threads=self._all_threads, fixed_shapes=1))
         sessions = open_together(self._open_session, source, wanted)
         try:
