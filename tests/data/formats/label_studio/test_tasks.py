@@ -54,6 +54,20 @@ def test_who_looked_at_a_picture(tmp_path: Path, facts: dict[str, Any], viewer: 
     assert len(items["1.png"].annotations) + report.dropped("annotation") == sum(map(len, results))
 
 
+@pytest.mark.parametrize("result", [None, 5, {"value": {}}, [None], [5, "cat"]])
+def test_an_annotation_without_results_that_can_be_read_is_nobodys_answer(tmp_path: Path, result: Any) -> None:
+    bare = {**annotated(), "result": result, "ground_truth": True}
+    _, items, report = read("label_studio", put(tmp_path / "alone", task(bare)))
+    assert (items["1.png"].seen_by, items["1.png"].annotations) == ("nobody", ())
+    assert report.dropped("annotation") == (2 if result == [5, "cat"] else 1)
+    _, items, _ = read("label_studio", put(tmp_path / "model", task(bare, predictions=[{"result": [rectangle()]}])))
+    assert [one.origin for one in items["1.png"].annotations] == ["model"]
+    _, items, _ = read("label_studio", put(tmp_path / "other", task(bare, annotated(rectangle()))))
+    assert [one.category for one in items["1.png"].annotations] == ["cat"]
+    _, items, _ = read("label_studio", put(tmp_path / "prediction", task(predictions=[{"result": result}])))
+    assert items["1.png"].seen_by == "nobody"
+
+
 def test_predictions_are_a_models_with_its_scores(tmp_path: Path) -> None:
     results = [rectangle(score=0.25), rectangle(id="d"), rectangle(id="e", score=95), choice("day", score=0.75)]
     predictions = [

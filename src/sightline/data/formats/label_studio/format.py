@@ -10,9 +10,9 @@ bitmasks, texts, sounds, videos and time series are not kept, and the report say
   most of the results), others behind them by the alphabet. In JSON_MIN only the configuration tells choices from texts. It also
   tells the pictures of a task that shows several. JSON_MIN does not say which picture of a list, nor which region, is meant.
 - **Of several annotations** of a task the ground truth counts, else the latest that was not cancelled. Predictions count where
-  no person looked: the latest, as a model's, with its score. A task whose annotations were all cancelled, or that has none,
-  counts as not looked at, and so does a picture of which nothing that was drawn is kept; an empty annotation says that nothing
-  is there.
+  no person looked: the latest, as a model's, with its score. A task whose annotations were all cancelled or hold no list of
+  results, or that has none, counts as not looked at, and so does a picture of which nothing that was drawn is kept; an empty
+  annotation says that nothing is there.
 - **Pictures** are never fetched. `/data/upload/..`, `/data/local-files/?d=..`, `s3://..` and other addresses are looked for
   below the folder by their path or its end, then by base name, if one picture and no other task has it; uploads also without
   the eight digits before their name. The split is that of `data.split`, else of the file's name.

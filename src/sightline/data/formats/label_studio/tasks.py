@@ -138,10 +138,13 @@ def _unpack_output(name: str, output: Any, labelling: Labelling, report: Convers
 def _choose(task: dict[str, Any], where: str, report: ConversionReport) -> Task:
     """What counts of a task; what does not is told."""
     annotations = _list_records(task.get("annotations", task.get("completions")))
-    counted = [one for one in annotations if not (one.get("was_cancelled") or one.get("skipped"))]
+    submitted = []
     for one in annotations:
-        if one not in counted:
+        if one.get("was_cancelled") or one.get("skipped"):
             _drop_results(one, CANCELLED, where, report)
+        else:
+            submitted.append(one)
+    counted = [one for one in submitted if _is_answer(one, where, report)]
     drafts = [one for one in _list_records(task.get("drafts")) if not counted]
     for draft in drafts:
         _drop_results(draft, "of a draft that was not submitted", where, report)
@@ -150,13 +153,26 @@ def _choose(task: dict[str, Any], where: str, report: ConversionReport) -> Task:
         chosen = _take_latest(counted, OTHERS, where, report)
         for one in predictions:
             _drop_results(one, SUPERSEDED, where, report)
-        return Task(task["data"], list_results(chosen, where, report), "human")
-    if annotations:
+        return Task(task["data"], _list_objects(chosen["result"], where, report), "human")
+    if annotations and not submitted:
         report.warn("image", "everybody skipped it: counts as a picture that nobody looked at", where)
-    if predictions:
-        chosen = _take_latest(predictions, OLDER, where, report)
-        return Task(task["data"], list_results(chosen, where, report), "model", chosen.get("score"))
+    answers = [one for one in predictions if _is_answer(one, where, report)]
+    if answers:
+        chosen = _take_latest(answers, OLDER, where, report)
+        return Task(task["data"], _list_objects(chosen["result"], where, report), "model", chosen.get("score"))
     return Task(task["data"], [], "nobody")
+
+
+def _is_answer(annotation: dict[str, Any], where: str, report: ConversionReport) -> bool:
+    """Whether an annotation or prediction says anything, be it that nothing is there; null and lists of odd things do not."""
+    results = annotation.get("result")
+    if not isinstance(results, list):
+        report.drop("annotation", "result that is no list: counts as nobody's answer", where)
+        return False
+    if results and not any(isinstance(result, dict) for result in results):
+        _list_objects(results, where, report)
+        return False
+    return True
 
 
 def _take_latest(records: list[dict[str, Any]], reason: str, where: str, report: ConversionReport) -> dict[str, Any]:
@@ -173,12 +189,8 @@ def _take_latest(records: list[dict[str, Any]], reason: str, where: str, report:
     return records[best]
 
 
-def list_results(annotation: dict[str, Any], where: str, report: ConversionReport) -> list[dict[str, Any]]:
-    """The results of an annotation that are objects with a value, or relations."""
-    results = annotation.get("result")
-    if not isinstance(results, list):
-        report.drop("annotation", "result that is no list", where)
-        return []
+def _list_objects(results: list[Any], where: str, report: ConversionReport) -> list[dict[str, Any]]:
+    """The results that are objects with a value, or relations."""
     kept = [result for result in results if isinstance(result, dict)]
     if len(kept) < len(results):
         report.drop("annotation", "result that is no object", where, count=len(results) - len(kept))
