@@ -1,13 +1,14 @@
 """Small pictures and versions for the tests of the formats; every picture is different, so that blobs tell them apart."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 from PIL import Image
 
 from sightline.core.annotations import Annotation
@@ -18,7 +19,7 @@ from sightline.data.exporting import export_version
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.table import load_format
 from sightline.data.importing import import_dataset
-from sightline.data.items import Item
+from sightline.data.items import Item, Viewer
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.imaging.files.reading import decode_image, encode_image
 
@@ -73,8 +74,9 @@ def make_version(
     categories: Sequence[str],
     size: tuple[int, int] = (20, 10),
     unlabelled_pixels: Any = "background",
+    viewers: Mapping[str, Viewer | None] = {},
 ) -> DatasetVersion:
-    """A version of the given (file name, split, annotations)."""
+    """A version of the given (file name, split, annotations). Args: viewers: who looked at a picture, by its name."""
     blobs = BlobStore(folder / "blobs")
     with VersionWriter(
         folder / "version", "sample", Categories(categories), blobs, unlabelled_pixels=unlabelled_pixels
@@ -83,10 +85,8 @@ def make_version(
             suffix = Path(file_name).suffix or ".png"
             content = write_picture(folder / f"source-{number}{suffix}", *size).read_bytes()
             blob = blobs.put_bytes(content)
-            item = Item(
-                blob=blob, file_name=file_name, width=size[0], height=size[1], split=split, annotations=tuple(annotations)
-            )
-            writer.add(item)
+            item = Item(blob=blob, file_name=file_name, width=size[0], height=size[1], split=split)
+            writer.add(replace(item, annotations=tuple(annotations), seen_by=viewers.get(file_name)))
         return writer.close()
 
 

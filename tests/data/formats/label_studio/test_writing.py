@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from format_samples import by_blob, make_version, round_trip
+from format_samples import by_blob, make_version, read, round_trip
 from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation
 from sightline.data.exporting import export_version
 from sightline.data.formats.table import load_format
 from sightline.data.importing import import_dataset
-from sightline.data.items import Item
+from sightline.data.items import Item, Viewer
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.masks import decode_mask, encode_mask, find_mask_box, find_polygons_box
 
@@ -132,7 +132,24 @@ def test_numbers_worked_by_hand(tmp_path: Path) -> None:
     assert prediction["result"][0]["value"]["points"] == [[0, 0], [100, 0], [50, 100]]
     assert (prediction["score"], prediction["result"][0]["score"]) == (0.25, 0.25)
     assert tasks[1]["annotations"] == []
-    assert tasks[2]["annotations"][0]["result"] == []
+    assert tasks[2]["annotations"] == tasks[2]["predictions"] == []
+
+
+def test_who_looked_comes_back_until_somebody_looks(tmp_path: Path) -> None:
+    box = Annotation(category="cat", box_xyxy=(1.0, 1.0, 9.0, 9.0))
+    rows = [(f"{number}.png", "train", [box] if number == 0 else []) for number in range(5)]
+    viewers: dict[str, Viewer | None] = {"0.png": None, "1.png": None, "2.png": "human", "3.png": "model", "4.png": "nobody"}
+    again, report = round_trip(make_version(tmp_path, rows, NAMES, viewers=viewers), "label_studio", tmp_path)
+    assert {item.file_name: item.seen_by for item in again.items()} == viewers
+    assert report.is_clean
+    path = tmp_path / "export-label_studio" / "tasks.json"
+    tasks = json.loads(path.read_text())
+    assert tasks[1]["data"]["seen_by"] == "unknown"
+    for annotation, viewer in (({"result": []}, "human"), ({"result": [], "was_cancelled": True}, "nobody")):
+        tasks[1]["annotations"] = [annotation]
+        path.write_text(json.dumps(tasks))
+        _, items, _ = read("label_studio", path.parent)
+        assert items["1.png"].seen_by == viewer
 
 
 @pytest.mark.parametrize(

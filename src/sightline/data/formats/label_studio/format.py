@@ -18,8 +18,9 @@ bitmasks, texts, sounds, videos and time series are not kept, and the report say
   the eight digits before their name. The split is that of `data.split`, else of the file's name.
 
 **Written:** `tasks.json`, `label_config.xml` and `images/`, which Label Studio imports again as local files (its document root
-must be the exported folder). People's annotations go into `annotations`, a model's into `predictions`; attributes become texts
-of their region; further parts of a polygon are regions with its id, a dot and a number. Crowds become ordinary objects.
+must be the exported folder). People's annotations go into `annotations`, a model's into `predictions`. A picture without any,
+of which nobody says who looked, is a task to be done; `data.seen_by` says "unknown". Attributes become texts of their region;
+further parts of a polygon are regions with its id, a dot and a number. Crowds become ordinary objects.
 
 A task is held at a time, and three numbers a picture. Labels are taken as those of the upright picture, as browsers show it;
 if their size is that of the stored picture, they are turned with it.

@@ -17,6 +17,7 @@ from sightline.data.formats.label_studio.labelling import Labelling
 from sightline.data.items import Viewer
 
 ANNOTATOR = "annotator"
+SEEN_BY, UNKNOWN = "seen_by", "unknown"  # our own, in the data of a task without annotations: who looked at it nobody says
 VALUE_KEYS = {"choices": "choices", "text": "textarea", "rating": "rating", "number": "number", "taxonomy": "taxonomy"}
 
 OF_SOME_REGION = "choice or text of a region: JSON_MIN does not say of which; export JSON"
@@ -32,13 +33,13 @@ class Task(msgspec.Struct, frozen=True):
     Attributes:
         data: what is shown, by its key: the picture's address, ...
         results: regions, classes and other facts that a person or a model gave.
-        viewer: who gave them.
+        viewer: who gave them; None where our own export says that nobody knows who looked.
         score: of the prediction, for those of its results that have none.
     """
 
     data: dict[str, Any]
     results: list[dict[str, Any]]
-    viewer: Viewer
+    viewer: Viewer | None
     score: Any = None
 
 
@@ -160,7 +161,7 @@ def _choose(task: dict[str, Any], where: str, report: ConversionReport) -> Task:
     if answers:
         chosen = _take_latest(answers, OLDER, where, report)
         return Task(task["data"], _list_objects(chosen["result"], where, report), "model", chosen.get("score"))
-    return Task(task["data"], [], "nobody")
+    return Task(task["data"], [], None if not annotations and task["data"].get(SEEN_BY) == UNKNOWN else "nobody")
 
 
 def _is_answer(annotation: dict[str, Any], where: str, report: ConversionReport) -> bool:

@@ -11,6 +11,7 @@ from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.label_studio.brush import encode_brush
 from sightline.data.formats.label_studio.labelling import CONFIG_NAME, is_writable, write_labelling
+from sightline.data.formats.label_studio.tasks import SEEN_BY, UNKNOWN
 from sightline.data.formats.losses import (
     report_lost_ignore,
     report_lost_item_facts,
@@ -118,14 +119,16 @@ def _report_classes(annotations: Sequence[Annotation], where: str, report: Conve
 
 
 def _make_task(item: Item, number: int, names: dict[str, str]) -> dict[str, Any]:
-    """The task of an item. Args: names: of the control of each geometry."""
+    """The task of an item, without an annotation where nobody says who looked. Args: names: of the control of each geometry."""
     data = {"image": LOCAL_FILES + quote(item.file_name, safe="/")}
     if item.split is not None:
         data["split"] = item.split
     task: dict[str, Any] = {"id": number, "data": data, "annotations": [], "predictions": []}
     viewer = find_viewer(item.annotations, item.seen_by)
     people, models = ([one for one in item.annotations if one.origin == origin] for origin in ("human", "model"))
-    if viewer in ("human", None):
+    if viewer is None:
+        data[SEEN_BY] = UNKNOWN
+    if viewer == "human":
         task["annotations"] = [{"result": _make_results(item, people, names), "was_cancelled": False, "ground_truth": False}]
     if models or viewer == "model":
         prediction: dict[str, Any] = {"model_version": MODEL, "result": _make_results(item, models, names)}
