@@ -260,6 +260,23 @@ def test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unle
     assert judged[0] == judged[1]
 
 
+@pytest.mark.parametrize("format", ["sightline", "coco", "datumaro", "voc", "yolo", "yolo_segment", "darknet", "cvat"])
+def test_formats_with_a_place_for_it_carry_every_word_on_who_looked(format, tmp_path):
+    model = (replace(BOXES[0], origin="model", confidence=0.5),)
+    rows = [("train", BOXES, None), ("train", model, None), ("train", model, "human")]
+    rows += [(split, (), viewer) for split in ("train", "val") for viewer in (None, "human", "model", "nobody")]
+    blobs = BlobStore(tmp_path / "blobs")
+    with VersionWriter(tmp_path / "version", "fruit", Categories(NAMES), blobs) as writer:
+        for number, (split, annotations, viewer) in enumerate(rows):
+            blob = blobs.put_bytes(encode_image(np.full((HEIGHT, WIDTH, 3), number, np.uint8), "png"))
+            item = Item(blob=blob, file_name=f"{number}.png", width=WIDTH, height=HEIGHT, split=split)
+            writer.add(replace(item, annotations=annotations, seen_by=viewer))
+        version = writer.close()
+    again, written, read = export_and_import(version, format, tmp_path, allow_loss=False)
+    assert written.is_clean and read.is_clean
+    assert {item.blob: item.seen_by for item in again.items()} == {item.blob: item.seen_by for item in version.items()}
+
+
 def test_formats_with_a_place_for_it_carry_who_looked(tmp_path):
     for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet", "cvat", "label_studio"):
         test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, "boxes", tmp_path / format)

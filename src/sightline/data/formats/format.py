@@ -16,11 +16,12 @@ from sightline.core.errors import Unsupported
 from sightline.core.manifests import UnlabelledPixels
 from sightline.core.workspace import StrPath
 from sightline.data.conversion import ConversionReport
-from sightline.data.items import Viewer
+from sightline.data.items import Item, Viewer, read_viewer
 from sightline.data.versions import DatasetVersion
 
 # Whoever drew what is not kept did not say that nothing is there.
 NONE_KEPT = "none of its annotations is kept: it comes as a picture that nobody looked at"
+UNKNOWN = "unknown"  # what our own exports say where nobody says who looked, in formats whose empty file means a person
 
 
 class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,16 @@ class ReadOnlyFormat:
         raise Unsupported(f"{self.not_written}; export to {self.instead}")
 
 
-def find_viewer_of_file(annotations: Sequence[Annotation]) -> Viewer | None:
-    """Who looked at a picture that has a label file of its own: a person, even if it is empty, unless it holds a model's."""
-    return None if any(annotation.origin == "model" for annotation in annotations) else "human"
+def find_viewer_of_file(annotations: Sequence[Annotation], told: str | None = None) -> Viewer | None:
+    """Who looked at a picture that has a label file of its own: a person, even if it is empty, unless it holds a model's.
+
+    Args: told: what the file itself says, as `name_viewer` gave it; it counts first.
+    """
+    if told == UNKNOWN and not annotations:
+        return None
+    return read_viewer(told) or (None if any(annotation.origin == "model" for annotation in annotations) else "human")
+
+
+def name_viewer(item: Item) -> str | None:
+    """What a label file of its own must say of who looked at a picture; None where its annotations tell."""
+    return item.seen_by if item.seen_by is not None or item.annotations else UNKNOWN

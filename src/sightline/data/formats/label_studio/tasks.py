@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from sightline.data.conversion import ConversionReport, clean_name
+from sightline.data.formats.format import UNKNOWN
 from sightline.data.formats.json_stream import stream_elements
 from sightline.data.formats.label_studio.labelling import Labelling
 from sightline.data.items import Viewer
 
 ANNOTATOR = "annotator"
-SEEN_BY, UNKNOWN = "seen_by", "unknown"  # our own, in the data of a task without annotations: who looked at it nobody says
+SEEN_BY = "seen_by"  # our own, in the data of a task without annotations
 VALUE_KEYS = {"choices": "choices", "text": "textarea", "rating": "rating", "number": "number", "taxonomy": "taxonomy"}
 
 OF_SOME_REGION = "choice or text of a region: JSON_MIN does not say of which; export JSON"

@@ -9,9 +9,10 @@ import msgspec
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import UNKNOWN
 from sightline.data.formats.label_studio.brush import encode_brush
 from sightline.data.formats.label_studio.labelling import CONFIG_NAME, is_writable, write_labelling
-from sightline.data.formats.label_studio.tasks import SEEN_BY, UNKNOWN
+from sightline.data.formats.label_studio.tasks import SEEN_BY
 from sightline.data.formats.losses import (
     report_lost_ignore,
     report_lost_item_facts,

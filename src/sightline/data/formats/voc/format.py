@@ -51,7 +51,7 @@ from sightline.data.formats.picture_files import (
 from sightline.data.formats.voc.lists import read_split_lists
 from sightline.data.formats.voc.masks import MASK_INDEX, VOC_CLASSES, LabelMap, read_label_names, read_segmentation
 from sightline.data.formats.voc.writing import check_voc, write_voc
-from sightline.data.items import Viewer, read_viewer
+from sightline.data.items import Viewer
 from sightline.data.versions import DatasetVersion
 
 MAX_XML_BYTES = 32 << 20
@@ -125,7 +125,7 @@ class VocXml(msgspec.Struct, frozen=True):
     file_name: str | None
     size: tuple[int, int] | None
     objects: tuple[Element, ...]
-    seen_by: Viewer | None
+    seen_by: str | None
 
 
 def read_voc_xml(path: Path) -> VocXml:
@@ -147,7 +147,7 @@ def read_voc_xml(path: Path) -> VocXml:
         (root.findtext("filename") or "").strip() or None,
         (int(size[0]), int(size[1])) if whole else None,
         tuple(root.iter("object")),
-        read_viewer(root.findtext("seen_by")),
+        root.findtext("seen_by"),
     )
 
 
@@ -270,7 +270,7 @@ def _stream_layout(layout: _Layout, splits: dict[str, str], report: ConversionRe
             split=_split_of(layout, splits, picture_id),
             annotations=read_segmentation(layout.root, picture_id, objects, numbers, labels, report),
             declared_size=facts.size,
-            seen_by=facts.seen_by or find_viewer_of_file(objects),
+            seen_by=find_viewer_of_file(objects, facts.seen_by),
         )
     if layout.only is None:
         yield from _stream_unlabelled(layout, splits, labels, seen, report)

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from sightline.core.annotations import Annotation
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import name_viewer
 from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import FileNamer
 from sightline.data.formats.voc.masks import (
@@ -129,8 +130,9 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
     for tag, side in (("width", item.width), ("height", item.height), ("depth", 3)):
         _add(size, tag, str(side))
     _add(root, "segmented", str(int(segmented)))
-    if item.seen_by is not None:
-        _add(root, "seen_by", item.seen_by)
+    viewer = name_viewer(item)
+    if viewer is not None:
+        _add(root, "seen_by", viewer)
     for annotation, number in numbered:
         thing = SubElement(root, "object")
         _add(thing, "name", annotation.category)

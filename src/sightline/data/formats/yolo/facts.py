@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, Origin
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import find_viewer_of_file
-from sightline.data.items import Viewer, read_viewer
+from sightline.data.items import Viewer
 
 SUFFIX = ".facts.json"
 
@@ -33,12 +33,17 @@ PLAIN = RowFacts()
 SEEN_BY = "seen_by"
 
 
-def write_facts(label_path: Path, rows: Iterable[tuple[str, Annotation]], is_turned: bool, seen_by: Viewer | None) -> None:
-    """Write the facts of a label file's rows beside it, if there are any, or the picture is turned by EXIF."""
-    facts = {} if seen_by in ("human", None) else {"": [RowFacts(attributes={SEEN_BY: seen_by})]}
+def write_facts(label_path: Path, rows: Iterable[tuple[str, Annotation]], is_turned: bool, seen_by: str | None) -> None:
+    """Write the facts of a label file's rows beside it, if there are any, or the picture is turned by EXIF.
+
+    Args: seen_by: as `name_viewer` gives it.
+    """
+    facts: dict[str, list[RowFacts]] = {}
     for row, annotation in rows:
         own = RowFacts(annotation.attributes, annotation.confidence, annotation.origin, annotation.is_crowd)
         facts.setdefault(row, []).append(own)
+    if seen_by is not None and (facts or seen_by != "human"):  # an empty file says by itself that a person looked
+        facts[""] = [RowFacts(attributes={SEEN_BY: seen_by})]
     if is_turned or any(own != PLAIN for several in facts.values() for own in several):
         told = {row: several for row, several in facts.items() if any(own != PLAIN for own in several)}
         label_path.with_suffix(SUFFIX).write_bytes(msgspec.json.encode(told))
@@ -46,8 +51,7 @@ def write_facts(label_path: Path, rows: Iterable[tuple[str, Annotation]], is_tur
 
 def find_label_viewer(facts: dict[str, list[RowFacts]], annotations: Sequence[Annotation]) -> Viewer | None:
     """Who looked at the picture of a label file."""
-    told = read_viewer(facts[""][0].attributes.get(SEEN_BY)) if facts.get("") else None
-    return told or find_viewer_of_file(annotations)
+    return find_viewer_of_file(annotations, facts[""][0].attributes.get(SEEN_BY) if facts.get("") else None)
 
 
 def has_facts(label_path: Path | None) -> bool:

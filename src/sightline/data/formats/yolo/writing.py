@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.format import name_viewer
 from sightline.data.formats.losses import (
     report_lost_ignore,
     report_lost_item_facts,
@@ -46,7 +47,7 @@ def write_labels(path: Path, item: Item, rows: Rows) -> None:
     """Write a picture's label file, and its facts beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(row + "\n" for row, _ in rows))
-    write_facts(path, rows, item.orientation != 1, item.seen_by)
+    write_facts(path, rows, item.orientation != 1, name_viewer(item))
 
 
 def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> Rows:
