@@ -158,6 +158,31 @@ def test_only_unusual_attributes_are_kept(tmp_path):
     assert items["a.png"].annotations[0].attributes == {"pose": "Left", "difficult": "1", "ripe": "yes"}
 
 
+def test_marks_of_true_and_false_are_read_and_written_as_1_and_0(tmp_path):
+    for name, words in {"a": ("true", "False", "TRUE"), "b": ("1", "0", "some")}.items():
+        put_picture(tmp_path / f"in/{name}.png", ord(name))
+        more = "".join(
+            f"<{tag}>{word}</{tag}>" for tag, word in zip(("truncated", "difficult", "occluded"), words, strict=True)
+        )
+        put_xml(tmp_path / f"in/{name}.xml", "pear", more=more)
+    items, _, _ = read(tmp_path / "in", tmp_path)
+    assert items["a.png"].annotations[0].attributes == {"truncated": "1", "occluded": "1"}
+    assert items["b.png"].annotations[0].attributes == {"truncated": "1", "occluded": "some"}
+
+    blobs = BlobStore(tmp_path / "blobs")
+    with VersionWriter(tmp_path / "version", "x", Categories(["pear"]), blobs) as writer:
+        blob = blobs.put_bytes((tmp_path / "in/a.png").read_bytes())
+        attributes = {"truncated": "true", "difficult": "false", "ripe": "true"}  # as Datumaro's JSON gives them
+        pear = Annotation(category="pear", box_xyxy=(1, 2, 11, 22), attributes=attributes)
+        writer.add(Item(blob=blob, file_name="a.png", width=40, height=30, split="train", annotations=(pear,)))
+        version = writer.close()
+    report = export_version(version, tmp_path / "out", "voc")
+    assert (report.is_clean, report.warned("attribute")) == (True, 2)
+    thing = ElementTree.parse(tmp_path / "out/Annotations/a.xml").find("object")
+    assert [thing.findtext(tag) for tag in ("truncated", "difficult", "occluded")] == ["1", "0", "0"]
+    assert thing.findtext("attributes/attribute/value") == "true"
+
+
 @pytest.mark.parametrize(
     "folders", [("data", "labels"), ("images", "xmls"), ("Images", "annots"), ("images", "annotations/xmls")]
 )

@@ -3,7 +3,7 @@
 **Also read:** `labels`, `xmls` or `annots` beside `images` or `data`; flat folders with the XML beside the pictures; `train/`,
 `valid/`, `test/` folders of them; and IBM's dialect, without `filename` and with `segment_polygons`. `trainval` is the union
 of train and val. `difficult`, `truncated`, `occluded` and `pose` become attributes unless they have their usual value (0,
-Unspecified).
+Unspecified); true and false are 1 and 0.
 
 **Coordinates** are taken as they are, as edges in pixels from 0. VOC itself counted from 1 and included the last pixel, but
 nearly all tools since write plain corners, and reading those must not move a box.
@@ -50,7 +50,7 @@ from sightline.data.formats.picture_files import (
 )
 from sightline.data.formats.voc.lists import read_split_lists
 from sightline.data.formats.voc.masks import MASK_INDEX, VOC_CLASSES, LabelMap, read_label_names, read_segmentation
-from sightline.data.formats.voc.writing import check_voc, write_voc
+from sightline.data.formats.voc.writing import FLAGS, check_voc, read_flag, write_voc
 from sightline.data.items import Viewer
 from sightline.data.versions import DatasetVersion
 
@@ -386,6 +386,7 @@ def _parse_attributes(thing: Element) -> dict[str, str]:
     attributes = {}
     for tag, usual in USUAL_VALUES.items():
         value = (thing.findtext(tag) or "").strip()
+        value = read_flag(value) if tag in FLAGS else value
         if value not in usual:
             attributes[tag] = value
     for attribute in thing.iterfind("attributes/attribute"):

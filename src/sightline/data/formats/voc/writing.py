@@ -23,6 +23,8 @@ from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 
 USUAL = {"pose": "Unspecified", "truncated": "0", "difficult": "0", "occluded": "0"}
+FLAGS = frozenset(USUAL) - {"pose"}
+NUMBERS = {"true": "1", "false": "0"}
 
 
 def check_voc(version: DatasetVersion) -> ConversionReport:
@@ -113,12 +115,22 @@ def _report_losses(item: Item, report: ConversionReport) -> None:
     report_lost_item_facts(report, item)
     warn_turned(report, item)
     for annotation in item.annotations:
+        for name in sorted(FLAGS & annotation.attributes.keys()):
+            if read_flag(annotation.attributes[name]) != annotation.attributes[name]:
+                report.warn(
+                    "attribute", "true and false of VOC's own marks are written as 1 and 0", f"{item.file_name}: {name}"
+                )
         if annotation.geometry == "image":
             report.drop(
                 "annotation", "a label of the whole image has no place in VOC", f"{item.file_name}: {annotation.category}"
             )
         if annotation.is_crowd:
             report.drop("attribute", "the format has no mark for crowds: the region becomes an ordinary object", item.file_name)
+
+
+def read_flag(text: str) -> str:
+    """A mark as VOC has it, 0 or 1, where it says true or false; any other text as it is."""
+    return NUMBERS.get(text.lower(), text)
 
 
 def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation, int | None]], segmented: bool) -> bytes:
@@ -137,7 +149,8 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
         thing = SubElement(root, "object")
         _add(thing, "name", annotation.category)
         for name, usual in USUAL.items():
-            _add(thing, name, annotation.attributes.get(name, usual))
+            value = annotation.attributes.get(name, usual)
+            _add(thing, name, read_flag(value) if name in FLAGS else value)
         if annotation.confidence is not None:
             _add(thing, "confidence", repr(annotation.confidence))
         if annotation.origin != "human":
