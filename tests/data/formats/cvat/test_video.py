@@ -13,7 +13,7 @@ from sightline.core.errors import UnreadableDataset
 from sightline.core.workspace import Workspace
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.format import CvatFormat
-from sightline.data.formats.cvat.video import GAP, LABELLED_ONLY, SAME_PICTURE
+from sightline.data.formats.cvat.video import GAP, LABELLED_ONLY, NO_FRAMES, SAME_PICTURE
 from sightline.data.formats.format import NONE_KEPT
 from sightline.data.importing import import_dataset
 from sightline.imaging.masks import decode_mask
@@ -172,6 +172,46 @@ def test_a_project_of_two_videos(tmp_path: Path) -> None:
         ("frame_000001.PNG", "train", "a.mp4", 1),
         ("frame_000000.PNG", None, "b.mp4", 2),
     ]
+
+
+def image(number: int, *labels: str, more: str = "") -> str:
+    boxes = "".join(f'<box label="{label}" xtl="1" ytl="1" xbr="5" ybr="4"/>' for label in labels)
+    return f'<image id="{number}" name="frame_{number:06d}" width="32" height="16" {more}>{boxes}</image>'
+
+
+def test_frames_that_an_export_for_images_lists_without_pictures_are_taken_from_the_video(tmp_path: Path) -> None:
+    put_video(tmp_path / "clip.mp4", 10)
+    put_frames(tmp_path / "images", 8)
+    point = '<image id="4" name="frame_000004" width="32" height="16"><points label="car" points="1,1"/></image>'
+    put(tmp_path, image(2, "car", "car"), image(3), point, image(6, "car"), image(8, "car"), image(12, "car"))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    found = {item.file_name: (item.source_video, len(item.annotations)) for item in version.items()}
+    assert found == {
+        "frame_000008.PNG": ("clip.mp4", 1),
+        "frame_000002.png": ("clip.mp4", 2),
+        "frame_000006.png": ("clip.mp4", 1),
+    }
+    means = [round(version.read_image(item).mean()) for item in version.items()]
+    assert means[1:] == pytest.approx([40, 120], abs=4)
+    assert report.count("image", "dropped", "picture is missing") == 1  # frame 12, which the video does not have
+    assert report.count("file", "warned", LABELLED_ONLY) == 1
+
+
+def test_frames_listed_of_a_projects_videos_are_those_of_their_own_video(tmp_path: Path) -> None:
+    put_video(tmp_path / "b.mp4", 8)
+    images = (image(1, "car", more='task_id="7" subset="default"'), image(6, "car", more='task_id="8" subset="default"'))
+    put(tmp_path, *images, meta=number_tasks((7, "default", "a.mp4", 4), (8, "default", "b.mp4", 8)))
+    version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
+    (item,) = version.items()
+    assert (item.file_name, item.source_video) == ("frame_000006.png", "b.mp4")
+    assert round(version.read_image(item).mean()) == pytest.approx(40, abs=4)  # its frame 2
+    assert report.count("file", "dropped", NO_FRAMES) == report.count("image", "dropped", "picture is missing") == 1
+
+
+def test_frames_listed_without_pictures_and_video_are_told_with_what_to_do(tmp_path: Path) -> None:
+    put(tmp_path, image(2, "car"), image(3))
+    with pytest.raises(UnreadableDataset, match=r"export with 'save images', or put the video beside it.*clip\.mp4"):
+        import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
 
 
 def test_two_videos_of_one_subset_whose_frames_share_names_are_not_mixed(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ source, or, of one task, the only one beside it. Of a project, the numbers of a 
 of pictures are read from an export "for images" only: this one leaves out their names. A shape is in each frame where it is
 not `outside`. CVAT writes every frame of a track that was not deleted; where another tool wrote key frames alone, nothing is
 made up in between, and the report tells. The shapes of a video are held in memory until their frame's turn, 0.2 KB a box; of
-pictures, one picture's at a time.
+pictures, one picture's at a time. An export "for images" of a video calls its frames by their numbers, too: those whose
+pictures are not in it are taken from the video in the same way.
 
 **Splits** are CVAT's subsets ("default" is none), else the name of the XML or of its folder when it is a split's. Names that
 are paths of another machine or addresses are looked up by their last parts. Pictures that no XML lists are left out and told.
@@ -44,7 +45,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.elements import Meta, read_count, read_meta, read_size, read_subset, walk_elements
 from sightline.data.formats.cvat.pictures import Folders
 from sightline.data.formats.cvat.shapes import WITH_LABEL, parse_shapes, read_label
-from sightline.data.formats.cvat.video import SAME_PICTURE, check_frames, stream_frames
+from sightline.data.formats.cvat.video import SAME_PICTURE, MissingFrames, check_frames, stream_frames
 from sightline.data.formats.cvat.writing import check_cvat, write_cvat
 from sightline.data.formats.format import NONE_KEPT, SourceDataset, SourceItem
 from sightline.data.formats.listed_pictures import remove_machine_folders, warn_unlisted
@@ -157,6 +158,7 @@ def _find_named_split(path: Path, root: Path) -> str | None:
 def _stream_images(
     scan: _Scan, folders: Folders, named: str | None, seen: set[int], listed: set[Path], report: ConversionReport
 ) -> Iterator[SourceItem]:
+    missing = MissingFrames(scan.path, folders, scan.meta)
     for image, track in walk_elements(scan.path):
         if track is not None:
             report.drop("annotation", "track in a file that lists pictures", scan.path.name)
@@ -168,6 +170,8 @@ def _stream_images(
         size = read_size(image.get("width"), image.get("height"))
         file_name = remove_machine_folders(name) if path is None else path.relative_to(folders.folder).as_posix()
         annotations = parse_shapes(image, size, report, file_name)
+        if path is None and missing.take(image, subset, annotations, report):
+            continue
         if path is not None:
             if hash(path) in seen:
                 report.drop("image", SAME_PICTURE, file_name)
@@ -188,3 +192,4 @@ def _stream_images(
             source_video=image.get("source_video") or (task.video if task.is_video else None),
             frame_pts=None if frame_pts is None else read_count(frame_pts, 0),
         )
+    yield from missing.stream(named, report)

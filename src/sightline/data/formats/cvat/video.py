@@ -1,10 +1,13 @@
 """Tracks of a video as frames: CVAT writes them object by object, so they are gathered by frame before the first picture comes.
 
-What is held of a shape is its annotation as packed bytes.
+So are frames of a video that an export "for images" lists without their pictures. What is held of a shape is its annotation as
+packed bytes.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import msgspec
 
@@ -22,6 +25,10 @@ Packed = dict[int, list[tuple[int, bytes]]]  # by frame: where in the order of p
 SAME_PICTURE = "its file is that of a picture before it: tasks of a project whose pictures share names; export each by itself"
 GAP = "track leaves out frames between two shapes, as CVAT's export does deleted ones: nothing is made up for them"
 LABELLED_ONLY = "of a video only the frames with labels are taken"
+NO_FRAMES = (
+    "frames of which neither the pictures nor the video are there: export with 'save images', or put the video beside it"
+)
+FRAME = re.compile(r"frame_(\d{6,9})(\.\w+)?")
 
 
 class Clip(msgspec.Struct, frozen=True):
@@ -81,6 +88,42 @@ def stream_frames(
                 seen_by="nobody" if number in empty else None,
                 warning=NONE_KEPT if number in empty else None,
             )
+
+
+class MissingFrames:
+    """Frames of videos that an export "for images" lists without their pictures: those with shapes come from the video.
+
+    CVAT calls such a frame `frame_` and its number in the video, as its exports "for video" do.
+    """
+
+    def __init__(self, path: Path, folders: Folders, meta: Meta) -> None:
+        self._path, self._folders, self._meta = path, folders, meta
+        self._videos: dict[Clip, Path | None] = {}
+        self._shapes: dict[Clip, Packed] = {}
+
+    def take(self, image: Element, subset: str | None, annotations: Sequence[Annotation], report: ConversionReport) -> bool:
+        """Whether the video of a frame is there, which then gives its picture."""
+        task_id = image.get("task_id") if image.get("task_id") in self._meta.by_id else None
+        task, match = self._meta.find_task(task_id), FRAME.fullmatch(image.get("name", ""))
+        if not task.is_video or match is None:
+            return False
+        clip = Clip(task_id, subset or NO_SUBSET)
+        if clip not in self._videos:
+            self._videos[clip] = self._folders.find_video(task.video, is_alone=len(self._meta.by_id) < 2)
+            if self._videos[clip] is None:
+                report.drop("file", NO_FRAMES, f"{self._path.name}: {task.video}")
+        if self._videos[clip] is not None and annotations:
+            pack = msgspec.msgpack.Encoder().encode
+            shapes = self._shapes.setdefault(clip, {}).setdefault(int(match[1]), [])
+            shapes += [(place, pack(annotation)) for place, annotation in enumerate(annotations)]
+        return self._videos[clip] is not None
+
+    def stream(self, named: str | None, report: ConversionReport) -> Iterator[SourceItem]:
+        """The frames that were taken. Args: named: the split where no subset tells one."""
+        for clip, video in self._videos.items():
+            if video is not None:
+                split = read_subset(clip.subset) or named
+                yield from _stream_video(video, self._shapes.get(clip, {}), self._meta.find_task(clip.task_id), split, report)
 
 
 def _find_source(folders: Folders, meta: Meta, clip: Clip) -> tuple[dict[int, Path], Path | None]:
