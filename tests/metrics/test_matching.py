@@ -87,7 +87,7 @@ def test_an_overlap_of_exactly_a_threshold_is_enough(iou, thresholds):
 def test_a_resample_without_truth_is_not_known():
     match = match_image(np.array([[0.9]]), np.array([0.5]), np.zeros(1, bool))
     empty = match_image(np.zeros((1, 0)), np.array([0.6]), np.zeros(0, bool))
-    joined = join_matches([match, empty])
+    joined = join_matches([match, empty], [0, 1])
     precision = compute_average_precision(joined, np.array([[1, 0], [0, 1], [1, 1]]))
     assert precision[0, 0] == pytest.approx(1.0)
     assert np.isnan(precision[1]).all()
@@ -95,6 +95,19 @@ def test_a_resample_without_truth_is_not_known():
 
 
 def test_no_pictures_and_no_resamples_are_fine():
-    joined = join_matches([])
+    joined = join_matches([], [])
     assert compute_average_precision(joined, np.zeros((0, 0), int)).shape == (0, 10)
     assert np.isnan(compute_average_precision(joined, np.zeros((2, 0), int))).all()
+
+
+def test_a_category_costs_only_the_pictures_that_have_any_of_it(monkeypatch):
+    scenes = make_scenes(30, 9)
+    evaluator = judge(scenes)
+    pairs = sum(len({one.category for one in (*truth, *predicted)}) for truth, predicted in scenes)
+    both = sum(len({one.category for one in truth} & {one.category for one in predicted}) for truth, predicted in scenes)
+    measured = []
+    overlap = evaluator._overlap
+    monkeypatch.setattr(evaluator, "_overlap", lambda said, mine: measured.append(bool(said and mine)) or overlap(said, mine))
+    evaluator.resample_all(np.ones((2, 30), np.int64))
+    assert sum(len(matches.pictures) for matches in evaluator.match()) == pairs < 30 * len(NAMES)
+    assert sum(measured) == both  # once for all four sizes of objects

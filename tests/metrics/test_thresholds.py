@@ -35,7 +35,9 @@ def make_matches(confidences: list[float], right: list[int], ignored: list[int],
     matched, passed_over = np.zeros((2, len(IOU_THRESHOLDS), len(confidences)), bool)
     matched[0], passed_over[0] = right, ignored
     places = np.zeros(len(confidences), np.int64)
-    return CategoryMatches(places, np.array(confidences), matched, passed_over, np.array(truth, np.int64))
+    return CategoryMatches(
+        places, np.array(confidences), matched, passed_over, np.arange(len(truth)), np.array(truth, np.int64)
+    )
 
 
 def test_f1_by_hand_changes_at_the_confidence_of_each_prediction_itself() -> None:

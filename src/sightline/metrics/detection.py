@@ -1,7 +1,7 @@
 """Objects as boxes or masks: COCO's mAP family through `faster-coco-eval`, and our own matching for resamples and confusion."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from sightline.metrics.confusion import CONFIDENCE, ObjectConfusion
 from sightline.metrics.matching import (
     IOU_THRESHOLDS,
     CategoryMatches,
+    ImageMatches,
     compute_average_precision,
     compute_average_recall,
     join_matches,
@@ -39,7 +40,6 @@ CocoObject = dict[str, Any]
 _Pair = tuple[int, list[CocoObject], list[CocoObject]]  # a picture, the predictions in it of one category, its true objects
 AREAS = ("all", "small", "medium", "large")  # COCO: below 32², 32²..96², above 96² px²
 AREA_RANGES = ((0.0, math.inf), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, math.inf))  # px², both ends belong to it
-NOTHING = match_image(np.zeros((0, 0)), np.zeros(0), np.zeros(0, bool))  # of a category, in a picture
 IOU_50, IOU_75 = 0, 5  # places in COCO's thresholds 0.50, 0.55, ..., 0.95
 RECALL_COUNTS = (1, 10, 100)  # COCO: of the surest so many of a picture
 
@@ -131,6 +131,7 @@ class DetectionEvaluator:
 
     def resample_all(self, weights: Weights) -> ResampledMetrics:
         """All metrics of `compute` under picture weights `(B, N)`."""
+        self._match_sizes(range(len(AREAS)))
         precisions = self._resample_precisions(weights)
         values = {"map": mean_or_nan(precisions.mean(axis=2))}
         values |= {name: mean_or_nan(precisions[:, :, place]) for name, place in (("map50", IOU_50), ("map75", IOU_75))}
@@ -162,24 +163,34 @@ class DetectionEvaluator:
 
         Args: area: place in AREAS of the size of the objects that count.
         """
-        if area not in self._matches:
-            pairs: list[list[_Pair]] = [[] for _ in self.category_names]
-            for image, (objects, answers) in enumerate(zip(self._truth, self._predicted, strict=True)):
-                mine, said = _group(objects), _group(answers)
-                for index in mine.keys() | said.keys():
-                    pairs[index].append((image, said.get(index, []), mine.get(index, [])))
-            self._matches[area] = [self._match_category(of_category, AREA_RANGES[area]) for of_category in pairs]
+        self._match_sizes([area])
         return self._matches[area]
 
-    def _match_category(self, pairs: list[_Pair], sizes: tuple[float, float]) -> CategoryMatches:
-        """Match one category; pictures without a pair have nothing of it, true or said. Args: sizes: that count, px²."""
-        per_image = [NOTHING] * self.images
-        for image, said, mine in pairs:
+    def _match_sizes(self, areas: Iterable[int]) -> None:
+        """Match for those of the sizes that were not matched yet; overlaps are measured once for all of them."""
+        left = [area for area in areas if area not in self._matches]
+        if not left:
+            return
+        pairs: list[list[_Pair]] = [[] for _ in self.category_names]
+        for image, (objects, answers) in enumerate(zip(self._truth, self._predicted, strict=True)):
+            mine, said = _group(objects), _group(answers)
+            for index in mine.keys() | said.keys():
+                pairs[index].append((image, said.get(index, []), mine.get(index, [])))
+        found = [self._match_category(of_category, [AREA_RANGES[area] for area in left]) for of_category in pairs]
+        for place, area in enumerate(left):
+            self._matches[area] = [by_size[place] for by_size in found]
+
+    def _match_category(self, pairs: list[_Pair], ranges: list[tuple[float, float]]) -> list[CategoryMatches]:
+        """Match one category for each range of sizes, px²; pictures without a pair have nothing of it, true or said."""
+        matches: list[list[ImageMatches]] = [[] for _ in ranges]
+        for _, said, mine in pairs:
             overlap = self._overlap(said, mine)
-            beyond, outside = (_is_outside(_read(side, "area", np.float64), sizes) for side in (mine, said))
             scores, crowd = _read(said, "score", np.float64), _read(mine, "iscrowd", bool)
-            per_image[image] = match_image(overlap, scores, crowd, beyond, outside)
-        return join_matches(per_image)
+            true_areas, areas = (_read(side, "area", np.float64) for side in (mine, said))
+            for sizes, found in zip(ranges, matches, strict=True):
+                found.append(match_image(overlap, scores, crowd, _is_outside(true_areas, sizes), _is_outside(areas, sizes)))
+        pictures = [image for image, _, _ in pairs]
+        return [join_matches(found, pictures) for found in matches]
 
     def _describe(self, annotation: Annotation, image_id: int, width: int, height: int) -> CocoObject:
         """A COCO annotation, true or predicted; `category_id` is the category's index.

@@ -10,6 +10,7 @@ pictures (where predictions of one picture have equal confidences, repeating als
 digit).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -48,14 +49,20 @@ class CategoryMatches(msgspec.Struct, frozen=True):
         images: `(D,)` int64, the picture each prediction belongs to.
         confidences: `(D,)` float64, falling.
         matched, ignored: `(T, D)` bool.
-        truth: `(N,)` int64, true objects in each picture.
+        pictures, truth: `(K,)` int64, the pictures that have anything of it, and the true objects in each. Of a thousand
+            categories most occur in few.
     """
 
     images: Indices
     confidences: Doubles
     matched: Bools
     ignored: Bools
+    pictures: Indices
     truth: Indices
+
+    def count_truth(self, weights: Weights) -> Indices:
+        """`(B,)` true objects under picture weights `(B, N)`."""
+        return np.asarray(np.take(weights, self.pictures, axis=1) @ self.truth)
 
     def rank(self) -> Indices:
         """`(D,)` the place of each prediction among those of its picture, 0 for the surest."""
@@ -107,17 +114,19 @@ def _find_closest(fits: Bools, ious: Doubles) -> tuple[Bools, Indices]:
     return np.asarray(fits.any(axis=1)), np.asarray(closest)
 
 
-def join_matches(matches: list[ImageMatches]) -> CategoryMatches:
-    """One category over all pictures, in their order."""
+def join_matches(matches: list[ImageMatches], pictures: Sequence[int]) -> CategoryMatches:
+    """One category over all pictures. Args: pictures: the number of each match's picture, rising; others have nothing of it."""
     confidences = np.concatenate([np.empty(0), *(match.confidences for match in matches)])
-    images = np.repeat(np.arange(len(matches)), [len(match.confidences) for match in matches])
+    places = np.array(pictures, np.int64)
+    images = np.repeat(places, [len(match.confidences) for match in matches])
     order = np.argsort(-confidences, kind="stable")
     empty = np.zeros((len(IOU_THRESHOLDS), 0), bool)
     return CategoryMatches(
-        images=images[order].astype(np.int64),
+        images=images[order],
         confidences=confidences[order],
         matched=np.concatenate([empty, *(match.matched for match in matches)], axis=1)[:, order],
         ignored=np.concatenate([empty, *(match.ignored for match in matches)], axis=1)[:, order],
+        pictures=places,
         truth=np.array([match.truth for match in matches], np.int64),
     )
 
@@ -145,13 +154,15 @@ def compute_average_recall(matches: CategoryMatches, weights: Weights, most: int
     Returns: `(B,)` float64, the mean over the IoU thresholds; NaN where a resample holds no true object of the category.
     """
     found = (matches.matched & (matches.rank() < most)).sum(axis=0)  # (D,): at how many thresholds
-    hits = weights @ np.bincount(matches.images, found, len(matches.truth))
-    return divide_or_nan(hits / len(IOU_THRESHOLDS), weights @ matches.truth)
+    by_picture = np.bincount(matches.images, found)
+    pictures = np.flatnonzero(by_picture)
+    hits = np.take(weights, pictures, axis=1).astype(np.float64) @ by_picture[pictures]
+    return divide_or_nan(hits / len(IOU_THRESHOLDS), matches.count_truth(weights))
 
 
 def _compute_block(matches: CategoryMatches, weights: Weights) -> Doubles:
-    truth = weights @ matches.truth  # (B,)
-    per_prediction = np.take(weights.astype(np.int32), matches.images, axis=1)  # (B, D)
+    truth = matches.count_truth(weights)  # (B,)
+    per_prediction = np.take(weights, matches.images, axis=1).astype(np.int32)  # (B, D)
     counted = np.cumsum(per_prediction, axis=1, dtype=np.int32)
     needed = _count_needed_hits(truth)
     result = np.zeros((len(weights), len(IOU_THRESHOLDS)))

@@ -46,7 +46,7 @@ def resample_best_f1(categories: Sequence[CategoryMatches], weights: Weights) ->
     """The F1 of `find_best_confidence` when picture n counts `weights[b, n]` times, `(B,)`; NaN where nothing true is drawn."""
     sums, occurring = np.zeros((len(weights), len(CANDIDATES))), np.zeros((len(weights), 1))
     for matches in categories:
-        truth = (weights @ matches.truth)[:, None].astype(np.float64)
+        truth = matches.count_truth(weights)[:, None].astype(np.float64)
         predicted, right = (_count_reaching(matches, of, weights) for of in (~matches.ignored[IOU_50], matches.matched[IOU_50]))
         sums += np.nan_to_num(divide_or_nan(2.0 * right, predicted + truth, truth > 0))
         occurring += truth > 0
