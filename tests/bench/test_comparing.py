@@ -7,6 +7,7 @@ import pytest
 from sightline.bench.comparing import ComparedNumber, ReportComparison, compare_reports
 from sightline.bench.records import DatasetFacts, LoadResult, ReportContent
 from sightline.bench.resamples import Resamples
+from sightline.bench.tables import explain_intervals
 from sightline.bench.timing import compute_spread
 from sightline.metrics.task_metrics import ResampledMetrics
 
@@ -24,11 +25,11 @@ def test_a_report_compared_with_itself_has_no_differences(make_content: MakeCont
     assert {number.ratio for number in comparison.numbers if number.a} == {1.0}
 
 
-def test_difference_and_ratio_are_b_against_a_and_lower_latency_is_better(make_content: MakeContent) -> None:
+def test_difference_and_ratio_are_b_against_a(make_content: MakeContent) -> None:
     a = make_content()
     latency = msgspec.structs.replace(a.latency[0], ms=msgspec.structs.replace(a.latency[0].ms, p50=2.5))
     number = find(compare_reports(a, make_content(latency=(latency,))), "latency", "end to end, batch 1: p50")
-    assert (number.difference, number.ratio, number.verdict) == (-2.5, 0.5, "better")
+    assert (number.difference, number.ratio) == (-2.5, 0.5)
 
 
 def test_accuracies_on_other_pictures_are_shown_but_not_compared(make_content: MakeContent) -> None:
@@ -215,6 +216,22 @@ def test_a_latency_is_better_only_outside_what_its_own_calls_differ_by(
     number = find(compare_reports(*pair), "latency", "end to end, batch 1: p50")
     assert (number.a_interval, number.b_interval) == ((4.0, 6.0), (min(milliseconds), max(milliseconds)))
     assert number.verdict == verdict
+
+
+def test_what_was_measured_once_is_neither_better_nor_worse(make_content: MakeContent) -> None:
+    a = make_content()
+    assert a.memory is not None
+    b = make_content(
+        memory=msgspec.structs.replace(a.memory, after_bytes=a.memory.after_bytes * 2, opening_bytes=1),
+        energy=msgspec.structs.replace(a.energy, joules_per_image=1.0),
+        latency=(msgspec.structs.replace(a.latency[0], ms=compute_spread([1.0, 1.0, 1.0]), samples_ms=(1.0,) * 3, cpu_ms=1.0),),
+        throughput=(msgspec.structs.replace(a.throughput[0], images_per_s=1e6, repeats=(1e6,), cpu_ms_per_image=0.1),),
+    )
+    comparison = compare_reports(msgspec.structs.replace(a, energy=msgspec.structs.replace(b.energy, joules_per_image=2.0)), b)
+    changed = [number for number in comparison.numbers if number.difference]
+    assert {number.group for number in changed} == {"memory", "energy", "latency", "throughput"}
+    assert {number.verdict for number in changed} == {"unclear"}
+    assert any("measured once" in line for line in explain_intervals(comparison))
 
 
 def test_reports_of_one_thing_are_told_apart_by_their_time(make_content: MakeContent) -> None:

@@ -3,7 +3,8 @@
 Accuracies compare only on the same pictures; speeds only on the same machine, those of a remote subject at the same server.
 Where that does not hold the numbers still stand side by side, but without difference and ratio. A difference counts as better
 or worse only where chance does not explain it, as far as the Reports tell: of an accuracy where its paired 95 % interval leaves
-out 0 (`resamples`), of a latency by parts of its calls, of a throughput by its repeats. What has no interval says why.
+out 0 (`resamples`), of a latency by parts of its calls, of a throughput by its repeats; of memory, CPU time and energy, which
+are measured once, nothing tells. What has no interval says why.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,8 +65,7 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
             if _is_inside(0.0, self.difference_interval):
                 return "unclear"
         elif self.a_interval is None or self.b_interval is None:
-            if self.group == "accuracy":
-                return "unclear"
+            return "unclear"  # measured once: nothing says what chance does
         elif _is_inside(self.b, self.a_interval) or _is_inside(self.a, self.b_interval):
             return "unclear"
         return "better" if (self.difference > 0) == (self.better == "higher") else "worse"
@@ -217,7 +217,9 @@ def _find_intervals(content: ReportContent) -> dict[tuple[Group, str], Interval]
     """What chance explains, by group and name of the number."""
     accuracy = content.accuracy
     found: dict[tuple[Group, str], Interval] = {
-        ("throughput", _name_point(point)): (min(point.repeats), max(point.repeats)) for point in content.throughput
+        ("throughput", _name_point(point)): (min(point.repeats), max(point.repeats))
+        for point in content.throughput
+        if len(point.repeats) > 1
     }
     found |= {
         ("latency", f"{_name_latency(result)}: p{percent}"): _find_range(result.samples_ms, percent)
