@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -14,7 +15,9 @@ from sightline.bench.pages import list_confused, render_comparison
 from sightline.bench.plots import STYLE, _plot_categories, _plot_curves, _plot_latency
 from sightline.bench.records import Accuracy, DatasetFacts, PrecisionRecall, ReportContent
 from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
+from sightline.bench.timing import compute_spread
 from sightline.core.errors import Conflict, CorruptFile, InvalidInput
+from sightline.core.percentiles import FEW_MEANING
 from sightline.core.workspace import Workspace
 
 MakeContent = Callable[..., ReportContent]
@@ -107,6 +110,20 @@ def test_the_page_needs_nothing_but_itself(make_content: MakeContent, tmp_path: 
         assert outside not in page.replace('href="#', "").replace('xlink:href="#', "")
     assert page.count("<svg") == 4  # categories, precision over recall, latency, throughput
     assert "map: the area under precision over recall" in page
+
+
+def test_the_page_marks_percentiles_of_too_few_calls(make_content: MakeContent, tmp_path: Path) -> None:
+    for count in (99, 100):
+        spread = compute_spread(np.linspace(1, 9, count).tolist())
+        latency = structs.replace(make_content().latency[0], ms=spread)
+        page = save_report(make_content(latency=(latency,)), tmp_path / f"{count}").page.read_text()
+        shown = f"{spread.p99:.2f}"
+        assert (f"<td>{shown}*</td>" in page, f"<td>{shown}</td>" in page) == (count < 100, count == 100)
+        assert (f"p99 {spread.p99:.1f} ms*" in page, FEW_MEANING in page) == (count < 100,) * 2
+        assert ("batch 1*" in page, "* too few for a p99" in page) == (count < 100,) * 2  # in the plot
+        axes = Figure().add_subplot()
+        _plot_latency(axes, make_content(latency=(latency,)))
+        assert axes.lines[-1].get_ydata().tolist() == [0.5, 0.9, 0.99][: 3 if count == 100 else 2]
 
 
 def test_names_from_outside_are_escaped_in_page_and_plots(make_content: MakeContent, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import numpy as np
 from msgspec import structs
 from rich.console import Console, RenderableType
 
@@ -38,6 +39,22 @@ def test_no_number_is_cut_in_a_narrow_terminal(make_content: MakeContent) -> Non
     assert "1190.0–1220.0" in text and "0.250" in text and "pictures/s" in text
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "…" not in text + render(build_report_table(content), width=60)
+
+
+def test_a_percentile_that_was_read_from_too_few_calls_is_marked(make_content: MakeContent) -> None:
+    rows = {count: compute_spread(np.linspace(1, 9, count).tolist()) for count in (9, 99, 100)}
+    for count, marks in {9: ["", "*", "*"], 99: ["", "", "*"], 100: ["", "", ""]}.items():
+        latency = (structs.replace(make_content().latency[0], ms=rows[count]),)
+        content = make_content(latency=latency)
+        text = render(build_report_table(content))
+        line = next(line for line in text.splitlines() if "end to end" in line).split()
+        assert [cell[4:] for cell in line[4:7]] == marks
+        assert ("too few" in text) == ("*" in marks)
+        other = make_content(latency=(structs.replace(latency[0], ms=rows[100]),))
+        compared = render(build_comparison_table(compare_reports(other, content)))
+        found = {name: f"{name}*" in compared for name in ("p50", "p90", "p99")}
+        assert list(found.values()) == [mark == "*" for mark in marks]
+        assert ("too few" in compared) == ("*" in marks)
 
 
 def test_known_energy_and_other_load_stand_in_the_table(make_content: MakeContent) -> None:

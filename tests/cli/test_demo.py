@@ -1,9 +1,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sightline.bench.timing import compute_spread
 from sightline.cli.commands import demo
 from sightline.cli.commands.demo import prepare_folder, size_mb
 from sightline.core.errors import Conflict
@@ -45,6 +48,25 @@ def test_ctrl_c_in_the_training_ends_the_demo(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         demo.train(home, version, "100000it", seed=0)
     assert interrupts == 1 and home.names("models") == []
+
+
+@pytest.mark.parametrize(("calls", "words"), [(99, " (of 99 calls)"), (100, "")])
+def test_a_99th_percentile_of_few_calls_is_told_with_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int, words: str
+) -> None:
+    result = SimpleNamespace(stage="end_to_end", batch_size=1, ms=compute_spread([2.0] * calls))
+    content = SimpleNamespace(
+        accuracy=SimpleNamespace(primary_name="map", primary=0.5),
+        latency=[result],
+        throughput=[SimpleNamespace(images_per_s=9.0)],
+        subject=SimpleNamespace(engine="openvino"),
+    )
+    manifest = SimpleNamespace(precision="int8", engine="openvino", graph_file="model.xml")
+    monkeypatch.setattr("sightline.core.folders.read_manifest", lambda folder, kind: manifest)
+    monkeypatch.setattr(demo, "size_mb", lambda folder, graph_file: 1.0)
+    reports: list[Any] = [SimpleNamespace(content=content)] * 2
+    rows = {row[0]: row[1:] for row in demo.compare(*reports, tmp_path, tmp_path)}
+    assert rows[f"latency p99 of one picture, ms{words}"] == [2.0, 2.0, 1.0]
 
 
 def test_the_size_of_a_graph_counts_its_weights_file(tmp_path: Path) -> None:

@@ -13,8 +13,16 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from sightline.bench.records import COUNT_METRIC, DatasetFacts, LatencyResult, ReportContent, ThroughputPoint
+from sightline.bench.records import (
+    COUNT_METRIC,
+    SPREAD_PERCENTILES,
+    DatasetFacts,
+    LatencyResult,
+    ReportContent,
+    ThroughputPoint,
+)
 from sightline.bench.resamples import METHOD, UNCHANGED, Change, Resamples, find_change
+from sightline.core.percentiles import has_percentile
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 Interval = tuple[float, float]
@@ -39,6 +47,7 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
         difference, ratio: b - a and b / a; None where comparing would mislead or a is 0.
         difference_interval: of an accuracy the paired 95 % interval of `difference`; None where there is none.
         no_interval: why there is none, in words: "unchanged" where no resample of the pictures changes anything.
+        is_of_few: a percentile that a side read from too few calls to have it.
     """
 
     group: Group
@@ -53,6 +62,7 @@ class ComparedNumber(msgspec.Struct, frozen=True, kw_only=True):
     b_interval: Interval | None = None
     difference_interval: Interval | None = None
     no_interval: str = ""
+    is_of_few: bool = False
 
     @property
     def verdict(self) -> Literal["better", "worse", "unclear", "same", "unknown"]:
@@ -121,6 +131,8 @@ def compare_reports(
         )
         for key in dict.fromkeys((*left, *right))
     ]
+    few = _list_few(a) | _list_few(b)
+    numbers = [msgspec.structs.replace(number, is_of_few=(number.group, number.name) in few) for number in numbers]
     of_categories = _list_category_metrics(a) | _list_category_metrics(b)
     names = [_name_subject(content) for content in (a, b)]
     if names[0] == names[1]:
@@ -198,7 +210,7 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
             numbers["accuracy", _name_category_metric(category, name), "", "higher"] = value
     for result in content.latency:
         label = _name_latency(result)
-        for quantile in ("p50", "p90", "p99"):
+        for quantile in SPREAD_PERCENTILES:
             numbers["latency", f"{label}: {quantile}", "ms", "lower"] = getattr(result.ms, quantile)
         numbers["latency", f"{label}: CPU", "ms", "lower"] = result.cpu_ms
     for point in content.throughput:
@@ -211,6 +223,16 @@ def _flatten(content: ReportContent) -> dict[_Key, float | None]:
     numbers["memory", "to open it", "MB", "lower"] = opening / 1e6 if opening is not None else None
     numbers["energy", "per picture", "J", "lower"] = content.energy.joules_per_image
     return numbers
+
+
+def _list_few(content: ReportContent) -> set[tuple[Group, str]]:
+    """Percentiles that were read from too few calls to be ones, by group and name of the number."""
+    return {
+        ("latency", f"{_name_latency(result)}: {name}")
+        for result in content.latency
+        for name in SPREAD_PERCENTILES
+        if not has_percentile(name, result.ms.count)
+    }
 
 
 def _find_intervals(content: ReportContent) -> dict[tuple[Group, str], Interval]:

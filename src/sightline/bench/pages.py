@@ -16,6 +16,7 @@ from sightline.bench.subjects import BACKGROUND
 from sightline.bench.tables import describe_interval, describe_resources, explain_intervals, format_interval, format_signed
 from sightline.core.folders import write_file_atomic
 from sightline.core.percent import format_percent
+from sightline.core.percentiles import FEW_MARK, FEW_MEANING, mark_few
 from sightline.metrics.task_metrics import PRIMARY_MEANINGS
 
 MAX_CONFUSED = 12
@@ -98,6 +99,7 @@ def load_templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals |= {"few_mark": FEW_MARK, "few_meaning": FEW_MEANING}
     environment.filters |= {
         "number": format_number,
         "megabytes": format_megabytes,
@@ -105,5 +107,6 @@ def load_templates() -> Environment:
         "percent": format_percent,
         "interval": format_interval,
         "signed": format_signed,
+        "few": lambda spread, name: mark_few(name, spread.count),
     }
     return environment

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from sightline.bench.records import STAGE_NAMES, LatencyResult, ReportContent, choose_category_metric, sort_categories
 from sightline.core.categories import shorten
 from sightline.core.percent import format_percent
+from sightline.core.percentiles import FEW_MARK, has_percentile, mark_few
 
 Content = TypeVar("Content")
 INK, MUTED, GRID, PAPER = "#1c2330", "#667085", "#e3e7ee", "#ffffff"
@@ -52,6 +53,7 @@ STYLE: Any = {  # matplotlib types the keys as one long Literal
 }
 PLOT_WIDTH, PLOT_HEIGHT = 5.4, 3.2  # inches; the page shows them at about 90 pixels an inch
 MAX_BARS = 40
+DOTS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}  # where on a curve of shares
 MAX_CONFUSION = 40
 CELL_TEXT_LIMIT = 12  # categories up to which a confusion cell has room for its number
 
@@ -168,14 +170,22 @@ def _plot_latency(axes: Axes, content: ReportContent) -> None:
         samples = np.sort(result.samples_ms)
         colour = SERIES[index % len(SERIES)]
         axes.step(samples, np.arange(1, len(samples) + 1) / len(samples), where="post", color=colour, linewidth=1.8)
-        marks = (result.ms.p50, result.ms.p90, result.ms.p99)
-        axes.plot(marks, (0.5, 0.9, 0.99), "o", color=colour, markersize=4, label=_name_latency(result))
+        marks = [(getattr(result.ms, name), share) for name, share in DOTS.items() if has_percentile(name, result.ms.count)]
+        label = _name_latency(result) + mark_few("p99", result.ms.count)
+        axes.plot(*np.reshape(marks, (-1, 2)).T, "o", color=colour, markersize=4, label=label)
     axes.set_xscale("log")
     ticks = _log_ticks(content.latency)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set(ylim=(0, 1.03), xlabel="milliseconds per call (log scale; dots: p50, p90, p99)", ylabel="share of calls done")
+    dots = name_dots([result.ms.count for result in content.latency])
+    axes.set(ylim=(0, 1.03), xlabel=f"milliseconds per call (log scale; {dots})", ylabel="share of calls done")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)  # above, as well
+
+
+def name_dots(counts: Sequence[int]) -> str:
+    """What the dots on curves of so many times each are: percentiles, but none that there are too few for."""
+    few = f"; {FEW_MARK} too few for a p99" if any(mark_few("p99", count) for count in counts) else ""
+    return f"dots: {', '.join(DOTS)}{few}"
 
 
 def _log_ticks(latency: Sequence[LatencyResult]) -> list[float]:

@@ -114,6 +114,9 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     severity: float
 
 
+SPREAD_PERCENTILES = ("p50", "p90", "p99")
+
+
 class Spread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a quantity scatters over `count` samples; `std` is the sample standard deviation, 0 for a single sample."""
 

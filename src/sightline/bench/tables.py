@@ -9,9 +9,17 @@ from rich.text import Text
 
 from sightline.bench.accuracy import list_few
 from sightline.bench.comparing import ComparedNumber, ReportComparison
-from sightline.bench.records import STAGE_NAMES, ReportContent, format_metric, list_category_metrics, sort_categories
+from sightline.bench.records import (
+    SPREAD_PERCENTILES,
+    STAGE_NAMES,
+    ReportContent,
+    format_metric,
+    list_category_metrics,
+    sort_categories,
+)
 from sightline.bench.resamples import UNCHANGED
 from sightline.core.fitting_table import FittingTable
+from sightline.core.percentiles import FEW_MARK, FEW_MEANING, mark_few
 
 MAX_CATEGORIES = 20
 MANY_INTERVALS = 20  # of which one leaves out 0 by chance
@@ -97,7 +105,7 @@ def explain_intervals(comparison: ReportComparison) -> list[str]:
         chance = f", of {count} about {round(count / 20)} by chance alone" if count >= MANY_INTERVALS else ""
         lines.append(f"95 %: interval of b - a ({comparison.method}); what it leaves out chance hardly explains{chance}")
     lines += [f"no interval of {list_few(names)}: {reason}" for reason, names in comparison.group_reasons().items()]
-    return lines
+    return lines + [FEW_MEANING] * any(number.is_of_few for number in comparison.numbers)
 
 
 def format_interval(number: ComparedNumber) -> str:
@@ -152,8 +160,11 @@ def _build_latency(content: ReportContent) -> Table:
     table = make_table("latency of one call, ms", ("", "batch", "p50", "p90", "p99", "mean", "std", "CPU", "calls"))
     for result in content.latency:
         ms = result.ms
-        numbers = [format_ms(value) for value in (ms.p50, ms.p90, ms.p99, ms.mean, ms.std, result.cpu_ms)]
-        table.add_row(STAGE_NAMES[result.stage], str(result.batch_size), *numbers, str(ms.count))
+        shares = [format_ms(getattr(ms, name)) + mark_few(name, ms.count) for name in SPREAD_PERCENTILES]
+        numbers = [format_ms(value) for value in (ms.mean, ms.std, result.cpu_ms)]
+        table.add_row(STAGE_NAMES[result.stage], str(result.batch_size), *shares, *numbers, str(ms.count))
+    if any(mark_few(name, result.ms.count) for result in content.latency for name in SPREAD_PERCENTILES):
+        table.caption = FEW_MEANING
     return table
 
 
@@ -194,7 +205,7 @@ def _format_row(number: ComparedNumber) -> tuple[Text | str, ...]:
     def show(value: float | None, pattern: str) -> str:
         return "–" if value is None else format(value, pattern)
 
-    name = Text(f"  {number.name}" + (f" ({number.unit})" if number.unit else ""))
+    name = Text(f"  {number.name}{FEW_MARK * number.is_of_few}" + (f" ({number.unit})" if number.unit else ""))
     return (
         name,
         show(number.a, f".{digits}f"),

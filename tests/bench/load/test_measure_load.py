@@ -22,9 +22,11 @@ from sightline.bench.load.measure import check_plan, compute_rate, is_local, mea
 from sightline.bench.load.pages import render_load, save_load
 from sightline.bench.load.plots import draw_load_plots
 from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts
+from sightline.bench.load.summaries import compute_latency
 from sightline.bench.load.tables import build_load_table, format_latency, list_warnings
 from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.core.percentiles import FEW_MEANING
 
 PICTURES = [b"a" * 100, b"b" * 5000]
 FACTS = PictureFacts(
@@ -146,6 +148,22 @@ def test_a_point_the_generator_spoilt_is_marked_and_is_not_the_best(content: Loa
     assert "4 clients !" in page and "it was slow" in page
     tile = page[page.index("most answers") :]
     assert "1 client<" in tile[:300]
+
+
+def test_percentiles_of_too_few_answers_are_marked(content: LoadContent) -> None:
+    outcome = compute_latency(np.linspace(1.0, 9.0, 99))
+    few = msgspec.structs.replace(content.points[0], outcome=outcome, answered=outcome, refusal=None)
+    changed = msgspec.structs.replace(content, points=(few,))
+    assert format_latency(few)[2:9] == ["5.00", "8.20", "8.60", "8.92*", "–", "9.00", "5.00"]
+    assert FEW_MEANING.split()[-1] in show(changed, 200)
+    plots = draw_load_plots(changed)
+    page = render_load(changed, plots)
+    assert "p99 8.9 ms*" in page and FEW_MEANING in page
+    assert [text in plot.svg for plot in plots for text in ("too few for a p99", "read from too few")].count(True) == 2
+    outcome = compute_latency(np.linspace(1.0, 9.0, 1000))
+    enough = msgspec.structs.replace(few, outcome=outcome, answered=outcome, planned=1000)
+    changed = msgspec.structs.replace(content, points=(enough,))
+    assert "*" not in "".join(format_latency(enough)) and FEW_MEANING not in render_load(changed, draw_load_plots(changed))
 
 
 def test_a_point_shorter_than_every_answer_is_told(content: LoadContent) -> None:

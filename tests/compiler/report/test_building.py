@@ -6,7 +6,7 @@ from report_fakes import make_report, make_shown
 
 from sightline.compiler.comparison import CategoryChange, CompiledComparison
 from sightline.compiler.gate import Check, GateResult
-from sightline.compiler.report.building import warn_of_noise, warn_of_reach, warn_of_unseen
+from sightline.compiler.report.building import _say_few, warn_of_noise, warn_of_reach, warn_of_unseen
 from sightline.compiler.tuning.goals import Timing
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
@@ -29,6 +29,11 @@ def test_rounds_that_differ_by_more_than_the_race_allows_for_are_told() -> None:
     (warning,) = warn_of_noise(msgspec.structs.replace(QUIET, noise=0.24, throughput_range=(45.0, 104.2)))
     assert "45.0 to 104.2 pictures/s" in warning
     assert "--fresh" in warning
+
+
+def test_a_99th_percentile_of_few_inferences_is_told_with_their_number() -> None:
+    few, enough = (_say_few(msgspec.structs.replace(QUIET, p99_ms=9.0, p99_count=count)) for count in (99, 100))
+    assert (few, enough) == (" (of 99 inferences, too few for a p99)", "")
 
 
 def make_comparison(scores: dict[str, float], baseline: float) -> CompiledComparison:

@@ -13,6 +13,7 @@ from sightline.bench.load.tables import (
     LATENCY_HEADINGS,
     count_failed,
     describe_load,
+    explain_marks,
     format_cost,
     format_counts,
     format_latency,
@@ -54,6 +55,7 @@ def render_load(content: LoadContent, plots: Sequence[Plot]) -> str:
                 ("Cost", COST_HEADINGS, [format_cost(point) for point in content.points]),
             ],
             model_facts=list_model_facts(content),
+            marks=explain_marks(content),
         )
     )
 

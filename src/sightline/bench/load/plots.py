@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from sightline.bench.load.records import QUANTILES, LoadContent, LoadPoint
-from sightline.bench.plots import INK, MUTED, PLOT_HEIGHT, SERIES, Plot, draw_plot
-
-MARKED = (0.5, 0.9, 0.99)
-CURVES = ("p50", "p90", "p99")
+from sightline.bench.plots import DOTS, INK, MUTED, PLOT_HEIGHT, SERIES, Plot, draw_plot, name_dots
+from sightline.core.percentiles import has_percentile, mark_few
 
 
 def draw_load_plots(content: LoadContent) -> list[Plot]:
@@ -59,14 +58,16 @@ def _plot_throughput(axes: Axes, closed: Sequence[LoadPoint]) -> None:
 
 def _plot_latency_clients(axes: Axes, closed: Sequence[LoadPoint]) -> None:
     shown = [(place, point.answered) for place, point in enumerate(closed) if point.answered is not None]
-    for colour, name in zip(SERIES, CURVES, strict=False):
-        values = [getattr(latency, name) for _, latency in shown]
-        axes.plot([place for place, _ in shown], values, "o-", color=colour, linewidth=1.8, markersize=4, label=name)
+    for colour, name in zip(SERIES, DOTS, strict=False):
+        axes.plot([place for place, _ in shown], [getattr(latency, name) for _, latency in shown], color=colour, linewidth=1.8)
+        known = [(place, getattr(latency, name)) for place, latency in shown if has_percentile(name, latency.count)]
+        axes.plot(*np.reshape(known, (-1, 2)).T, "o", color=colour, markersize=4, label=name)
     axes.set_yscale("log")
-    set_log_ticks(axes.yaxis, [getattr(latency, name) for _, latency in shown for name in CURVES])
+    set_log_ticks(axes.yaxis, [getattr(latency, name) for _, latency in shown for name in DOTS])
     axes.set_xticks(range(len(closed)), [str(point.clients) for point in closed])
     axes.set_xlim(-0.3, len(closed) - 0.7)
-    axes.set(xlabel="clients", ylabel="milliseconds (log scale)")
+    few = " (without a dot: read from too few answers)" if any(mark_few("p99", latency.count) for _, latency in shown) else ""
+    axes.set(xlabel=f"clients{few}", ylabel="milliseconds (log scale)")
     axes.legend(loc="upper left", fontsize=8)
 
 
@@ -75,11 +76,14 @@ def _plot_distribution(axes: Axes, points: Sequence[LoadPoint]) -> None:
     for index, point in enumerate(points):
         colour = SERIES[index % len(SERIES)]
         axes.plot(point.quantiles_ms, QUANTILES, color=colour, linewidth=1.8)
-        marks = [point.quantiles_ms[QUANTILES.index(share)] for share in MARKED]
-        axes.plot(marks, MARKED, "o", color=colour, markersize=4, label=point.label)
+        count = 0 if point.outcome is None else point.outcome.count
+        shares = [share for name, share in DOTS.items() if has_percentile(name, count)]
+        marks = [point.quantiles_ms[QUANTILES.index(share)] for share in shares]
+        axes.plot(marks, shares, "o", color=colour, markersize=4, label=point.label + mark_few("p99", count))
     axes.set_xscale("log")
     set_log_ticks(axes.xaxis, [ms for point in points for ms in (point.quantiles_ms[0], point.quantiles_ms[-1])])
-    axes.set(ylim=(0, 1.03), xlabel="milliseconds (log scale; dots: p50, p90, p99)", ylabel="share of answers")
+    dots = name_dots([point.outcome.count for point in points if point.outcome is not None])
+    axes.set(ylim=(0, 1.03), xlabel=f"milliseconds (log scale; {dots})", ylabel="share of answers")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)  # beside the axes: the slowest curve ends at their edge
 
 
@@ -91,7 +95,8 @@ def _plot_timeline(axes: Axes, point: LoadPoint) -> None:
         axes.plot([at for at, _ in shown], [ms for _, ms in shown], "-", color=colour, linewidth=1.6, label=label)
     latency = point.outcome
     if latency is not None:
-        axes.axhline(latency.p99, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="p99 of all")
+        label = "p99 of all" if has_percentile("p99", latency.count) else f"p99 of all, too few for one: {latency.count}"
+        axes.axhline(latency.p99, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=label)
     axes.set_xlim(0, point.duration_s)
     axes.set_ylim(0, 1.25 * max(moment.max_ms or 0.0 for moment in point.timeline))  # room for the legend
     axes.set(xlabel="seconds; each request at the moment it was due", ylabel="milliseconds")

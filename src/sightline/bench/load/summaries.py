@@ -20,13 +20,13 @@ from sightline.bench.load.records import (
     ServerCost,
 )
 from sightline.core.percent import format_percent
+from sightline.core.percentiles import has_percentile
 
 SHORTAGE_REMEDIES = {
     errno.EMFILE: "raise ulimit -Hn, or make load with more processes",
     errno.ENFILE: "raise fs.file-max of this machine, or load the server from several",
     errno.EADDRNOTAVAIL: "make load with fewer clients, or from several machines",
 }
-ENOUGH_FOR_P999 = 1000
 TIMELINE_PARTS = 60
 MOST_CORE_SHARE = 0.7  # of its one core: above, a generator process has no time left to be on time
 MOST_MACHINE_SHARE = 0.15  # of all cores, when the server runs on the same machine: that much is taken from it
@@ -105,7 +105,7 @@ def compute_latency(samples_ms: np.ndarray) -> LatencyMs | None:
         p90=p90,
         p95=p95,
         p99=p99,
-        p999=p999 if len(samples_ms) >= ENOUGH_FOR_P999 else None,
+        p999=p999 if has_percentile("p999", len(samples_ms)) else None,
         maximum=float(samples_ms.max()),
     )
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sightline.bench.load.records import LoadContent, LoadPoint
+from sightline.bench.load.records import LatencyMs, LoadContent, LoadPoint
 from sightline.bench.tables import format_ms, make_table
+from sightline.core.percentiles import FEW_MARK, FEW_MEANING, mark_few
 
 LATENCY_HEADINGS = ("load", "answers/s", "p50", "p90", "p95", "p99", "p99.9", "max", "mean", "refused", "failed")
 COST_HEADINGS = ("load", "server cores", "CPU s", "MB start", "MB end", "own cores", "µs each", "late p99", "others' cores")
@@ -33,6 +34,7 @@ def build_load_table(content: LoadContent) -> RenderableType:
         *(Text(line, style="dim") for line in describe_load(content)),
         _build_table("latency, ms", LATENCY_HEADINGS, format_latency, content),
         _build_table("cost", COST_HEADINGS, format_cost, content),
+        *(Text(line, style="dim") for line in explain_marks(content)),
         *(Text(line, style="yellow") for line in careful),
     )
 
@@ -54,10 +56,17 @@ def format_latency(point: LoadPoint) -> list[str]:
     return [
         mark_label(point),
         f"{point.answered_per_s:.1f}",
-        *(format_ms(getattr(latency, name) if latency is not None else None) for name in names),
+        *(format_latency_of(latency, name) for name in names),
         format_count(point.refused),
         format_count(count_failed(point)),
     ]
+
+
+def format_latency_of(latency: LatencyMs | None, name: str) -> str:
+    """Milliseconds of a percentile, marked where it is of too few; of the mean or the maximum."""
+    if latency is None or (value := getattr(latency, name)) is None:
+        return format_ms(None)
+    return format_ms(value) + mark_few(name, latency.count)
 
 
 def format_cost(point: LoadPoint) -> list[str]:
@@ -72,7 +81,7 @@ def format_cost(point: LoadPoint) -> list[str]:
         *costs,
         f"{generator.cores:.2f}",
         f"{generator.us_per_request:.0f}" if generator.us_per_request is not None else "–",
-        format_ms(generator.late_p99_ms),
+        format_ms(generator.late_p99_ms) + mark_few("p99", point.planned) * (generator.late_p99_ms is not None),
         f"{point.other_cores:.2f}" if point.other_cores is not None else "–",
     ]
 
@@ -84,12 +93,18 @@ def format_counts(point: LoadPoint) -> list[str]:
         mark_label(point),
         f"{point.planned:,}",
         ", ".join(f"{status}: {count:,}" for status, count in point.statuses.items()) or "–",
-        f"{format_ms(refusal.p50)} / {format_ms(refusal.p99)}" if refusal is not None else "–",
+        f"{format_latency_of(refusal, 'p50')} / {format_latency_of(refusal, 'p99')}" if refusal is not None else "–",
         *(format_count(count) for count in (point.broken, point.unfinished, point.max_backlog)),
         f"{point.connections_opened:,}",
         f"{point.sent_bytes / 1e6:,.1f}",
         f"{point.received_bytes / 1e6:,.1f}",
     ]
+
+
+def explain_marks(content: LoadContent) -> list[str]:
+    """What the mark behind percentiles means, if there is one."""
+    cells = [cell for point in content.points for cell in (*format_latency(point), *format_cost(point), *format_counts(point))]
+    return [FEW_MEANING] if any(cell.endswith(FEW_MARK) for cell in cells) else []
 
 
 def mark_label(point: LoadPoint) -> str:

@@ -21,6 +21,7 @@ from sightline.compiler.tuning.sweep import compare_with_peak, sweep_candidate
 from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ModelManifest, compute_manifest_id
 from sightline.core.percent import format_percent, format_points
+from sightline.core.percentiles import has_percentile
 from sightline.runtime.backends.table import describe_devices
 
 LOW_SCORE = 0.05  # of FP32 on the validation pictures, 0..1; from there down a lost point is lost among chance hits
@@ -177,7 +178,7 @@ def say_verdict(found: Findings) -> str:
     if timing.latency_ms is not None and found.request.goal.objective == "latency":
         words += f", {timing.latency_ms:.2f} ms alone"
     if found.request.goal.slo_ms is not None and timing.p99_ms is not None:
-        words += f", p99 {timing.p99_ms:.1f} ms of at most {found.request.goal.slo_ms:g}"
+        words += f", p99 {timing.p99_ms:.1f} ms{_say_few(timing)} of at most {found.request.goal.slo_ms:g}"
     if baseline is not None and (plain := found.find_best(baseline)) and baseline is not chosen:
         words += f", {timing.throughput / plain.throughput:.2f}x {baseline.name}"
     if chosen.name in found.compared:
@@ -186,6 +187,11 @@ def say_verdict(found: Findings) -> str:
         if change.evidence == "labels" and change.low < -found.request.max_drop:
             words += ", so a larger drop than the limit is not excluded"
     return words + (f". Tried first, but failed: {' | '.join(failures)}" if failures else "")
+
+
+def _say_few(timing: Timing) -> str:
+    """How many inferences a 99th percentile was read from, where they are too few to have one."""
+    return "" if has_percentile("p99", timing.p99_count) else f" (of {timing.p99_count} inferences, too few for a p99)"
 
 
 def _say_change(comparison: CompiledComparison) -> str:
@@ -217,7 +223,7 @@ def find_warnings(found: Findings, sample_count: int) -> list[str]:
     if found.chosen_timing is not None and not found.request.goal.is_kept(found.chosen_timing):
         warnings.append(
             f"No setting keeps the 99th percentile below {found.request.goal.slo_ms:g} ms; this one comes nearest, with "
-            f"{found.chosen_timing.p99_ms:.1f} ms."
+            f"{found.chosen_timing.p99_ms:.1f} ms{_say_few(found.chosen_timing)}."
         )
     warnings += warn_of_noise(found.chosen_timing)
     if is_slower_than_float(found):
