@@ -18,6 +18,7 @@ from sightline.bench.mistakes import (
     shrink_image,
 )
 from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.reading import read_image
 
@@ -60,9 +61,21 @@ def test_right_wrong_and_missed_boxes_have_their_colours() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     truth = [box("a", 10, 40, 30, 60), box("a", 40, 40, 60, 60)]
     predicted = [box("a", 10, 40, 30, 60, confidence=0.9), box("a", 70, 40, 90, 60, confidence=0.8)]
-    drawn = draw_matches(image, match_objects(truth, predicted))
+    drawn = draw_matches(image, match_objects(truth, predicted), Categories(["a"]))
     assert (tuple(drawn[50, 10]), tuple(drawn[50, 40]), tuple(drawn[50, 70])) == (RIGHT_RGB, MISSED_RGB, WRONG_RGB)
     assert not image.any(), "the caller's picture is not drawn on"
+
+
+def test_a_name_that_no_font_can_write_is_drawn_as_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.imaging.drawing.find_font", lambda text: None)
+    image, categories = np.zeros((200, 300, 3), np.uint8), Categories(["a", "猫", "category 1"])
+
+    def draw(name: str) -> np.ndarray:
+        matches = match_objects([box(name, 10, 40, 90, 90)], [box(name, 150, 140, 250, 190, confidence=0.8)])
+        return draw_matches(image, matches, categories)
+
+    assert np.array_equal(draw("猫"), draw("category 1"))
+    assert not np.array_equal(draw("猫"), draw("a"))
 
 
 def test_large_pictures_are_shrunk_and_small_ones_are_not_enlarged() -> None:

@@ -22,7 +22,7 @@ from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.core.percent import format_percent
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.drawing import draw_annotations, draw_label
+from sightline.imaging.drawing import draw_annotations, draw_label, name_category
 from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import annotations_to_label_map
 from sightline.imaging.resizing import resize_image
@@ -95,7 +95,7 @@ class WorstPictures:
 
     def _draw_one(self, image: np.ndarray, judged: Judged) -> np.ndarray:
         if self._task in ("detection", "instance"):
-            return draw_matches(image, match_objects(judged.truth, judged.predicted))
+            return draw_matches(image, match_objects(judged.truth, judged.predicted), self._categories)
         if self._task == "semantic":
             panels = [draw_annotations(image, list(side), self._categories) for side in (judged.truth, judged.predicted)]
             return np.concatenate([shrink_image(panel)[0] for panel in panels], axis=1)  # truth left, prediction right
@@ -133,7 +133,7 @@ def judge_label_maps(truth: np.ndarray, predicted: np.ndarray, ignored: int) -> 
     return share, f"{format_percent(share, 1)} of the labelled pixels differ; truth left, prediction right"
 
 
-def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
+def draw_matches(image: np.ndarray, matches: Matches, categories: Categories) -> np.ndarray:
     """The picture, at most 640 pixels wide or high: right predictions green, wrong ones red, missed things amber."""
     drawn, scale = shrink_image(image)
     is_named = len(matches.wrong) + len(matches.missed) <= MAX_NAMED  # more names would hide the picture
@@ -146,7 +146,9 @@ def draw_matches(image: np.ndarray, matches: Matches) -> np.ndarray:
             x0, y0, x1, y1 = (round(value * scale) for value in annotation.box_xyxy or (0, 0, 0, 0))
             cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness)
             if thickness > 1 and is_named:
-                text = annotation.category + (f" {annotation.confidence:.2f}" if annotation.confidence is not None else "")
+                text = name_category(annotation.category, categories) + (
+                    f" {annotation.confidence:.2f}" if annotation.confidence is not None else ""
+                )
                 draw_label(drawn, text, (x0, y0), colour, above=True)
     return drawn
 

@@ -107,11 +107,16 @@ def _render_letters(text: str, letter_height: float, longest: int) -> Image:
     return cv2.resize(np.asarray(letters), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _label_text(annotation: Annotation, categories: Categories) -> str:
-    """Name, or number where no font has the name's letters, and confidence."""
-    name = annotation.category
+def name_category(name: str, categories: Categories) -> str:
+    """The name to draw: the category's number where no font has the letters of its name."""
     if name in categories and not name.isascii() and find_font(name) is None:
-        name = f"category {categories.index(name)}"
+        return f"category {categories.index(name)}"
+    return name
+
+
+def _label_text(annotation: Annotation, categories: Categories) -> str:
+    """Name or number, and confidence."""
+    name = name_category(annotation.category, categories)
     return name if annotation.confidence is None else f"{name} {annotation.confidence:.0%}"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 DEJAVU = "fonts/ttf/DejaVuSans.ttf"  # of matplotlib, which every install has
-BESIDE = string.ascii_letters + string.digits + "%"  # what may stand in one label with a name
+BESIDE = string.ascii_letters + string.digits + "%."  # what may stand in one label with a name
 NO_CHARACTER = "\U0010ffff"  # drawn as what a font has for letters it lacks
 TRIED_SIZE = 24
 MOST_FONTCONFIG_S = 5.0
