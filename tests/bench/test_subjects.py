@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from bench_fakes import ColourDetector
 from sweep_fakes import make_pictures, write_artifact, write_model
 
 from sightline.bench.annotating import annotate_version
+from sightline.bench.inference_sweep.measure import SweepRequest, sweep_inference
 from sightline.bench.measure import measure_predictor
 from sightline.bench.subjects import describe_subject, predict_contents, read_pictures
 from sightline.core.annotations import Annotation
@@ -14,6 +16,7 @@ from sightline.core.errors import ImageTooLarge, InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.imaging.files.reading import encode_image
 from sightline.runtime.predictor import open_predictor
+from sightline.serving.deployments import deploy_artifact
 
 
 def test_a_plain_predictor_is_described_by_what_it_says() -> None:
@@ -46,6 +49,20 @@ def test_a_predictor_tells_what_it_was_opened_from(kind: str, tmp_path: Path) ->
         assert facts == describe_subject(predictor, folder)
     assert (facts.kind, facts.name, facts.precision) == (kind, "colours", "fp32")
     assert facts.id == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+
+
+def test_a_subject_is_called_what_its_workspace_or_repository_calls_it(tmp_path: Path) -> None:
+    made = write_artifact(tmp_path / "made")
+    shelved = tmp_path / "artifacts" / "colours-int8" / hashlib.sha256((made / "manifest.json").read_bytes()).hexdigest()[:16]
+    shutil.copytree(made, shelved)
+    deployed = deploy_artifact(made, "line-3", tmp_path / "repository")
+    for folder, name in ((made, "colours"), (shelved, "colours-int8"), (deployed, "line-3")):
+        with open_predictor(folder) as predictor:
+            assert describe_subject(predictor).name == name
+    request = SweepRequest(batch_sizes=(1,), iterations=1)
+    version = make_pictures(tmp_path / "pictures", [("test", "red", "red")])
+    swept = sweep_inference(shelved, version, request, threads=1)
+    assert (swept.name, swept.subject.name) == ("colours-int8", "colours-int8")
 
 
 def test_a_predictor_gets_no_picture_of_a_version_beyond_its_limit(tmp_path: Path) -> None:

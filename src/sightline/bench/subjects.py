@@ -13,7 +13,9 @@ import numpy as np
 from sightline.bench.records import SubjectFacts
 from sightline.core.annotations import Annotation, read_annotation
 from sightline.core.errors import InvalidInput
+from sightline.core.folders import MANIFEST_NAME, read_kind
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Task, compute_manifest_id
+from sightline.core.workspace import find_shelved_name
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
 from sightline.imaging.files.headers import check_pixel_limit
@@ -141,8 +143,9 @@ def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFac
         raise InvalidInput(
             f"expected a predictor with task and categories, got {type(subject).__name__} without; give it both attributes"
         )
-    own = subject.manifest if isinstance(subject, Predictor) else None
-    manifest = read_runnable_manifest(folder) if folder is not None else own
+    own = subject if isinstance(subject, Predictor) else None
+    manifest = read_runnable_manifest(folder) if folder is not None else own.manifest if own else None
+    place = folder if folder is not None else own.folder if own else None
     url = getattr(subject, "url", None)
     spec, decode = getattr(subject, "input", None), getattr(subject, "decode", None)
 
@@ -154,7 +157,7 @@ def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFac
         kind="deployment" if url else _name_kind(subject, manifest),
         task=read_task(subject),
         categories=tuple(categories),
-        name=find("name"),
+        name=name_subject(place, manifest) if place is not None and manifest is not None else find("name"),
         id=compute_manifest_id(manifest) if manifest is not None else find("id"),
         model_id=find("model_id"),
         network=find("network"),
@@ -168,6 +171,15 @@ def describe_subject(subject: Subject, folder: Path | None = None) -> SubjectFac
         confidence_threshold=decode.confidence_threshold if decode else None,
         url=str(url) if url else None,
     )
+
+
+def name_subject(folder: Path, manifest: ModelManifest | ArtifactManifest) -> str:
+    """What a workspace calls a Model or an Artifact, or a repository its Deployment; elsewhere, its manifest's name."""
+    place, identity = folder.absolute(), compute_manifest_id(manifest)
+    if place.name.isdigit() and (place.parent / MANIFEST_NAME).is_file() and read_kind(place.parent) == "deployment":
+        return place.parent.name
+    names = (find_shelved_name(place, "artifacts", identity), find_shelved_name(place, "models", identity))
+    return names[0] or names[1] or manifest.name
 
 
 def _name_kind(subject: object, manifest: ModelManifest | ArtifactManifest | None) -> str:

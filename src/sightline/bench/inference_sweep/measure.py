@@ -31,6 +31,7 @@ from sightline.bench.inference_sweep.records import SweepContent, SweepPlan
 from sightline.bench.inference_sweep.timing import TURN_WARM_UPS, WARM_UPS, Judge, measure_rows
 from sightline.bench.process import LoadWatch
 from sightline.bench.records import DatasetFacts, LoadResult, SubjectFacts
+from sightline.bench.subjects import name_subject
 from sightline.bench.timing import Stopwatch
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
@@ -124,7 +125,7 @@ def sweep_inference(
     host, load = describe_host(), watch.close()
     told += _tell_load(load, int(str(host["cores"])))
     return SweepContent(
-        name=manifest.name,
+        name=setting.name,
         subject=_describe_subject(setting),
         dataset=DatasetFacts(
             name=version.name,
@@ -150,6 +151,7 @@ def sweep_inference(
 class SweepSetting:
     """A request with nothing left open: what runs, how pictures are fed, which pictures."""
 
+    name: str
     manifest: Manifest
     engine: str
     precisions: tuple[Precision, ...]
@@ -165,6 +167,7 @@ def settle(folder: Path, version: DatasetVersion, request: SweepRequest, threads
     manifest = read_runnable_manifest(folder)
     engine, precisions = settle_precisions(manifest, request.engine, request.precisions)
     return SweepSetting(
+        name=name_subject(folder, manifest),
         manifest=manifest,
         engine=engine,
         precisions=precisions,
@@ -288,7 +291,7 @@ def _describe_subject(setting: SweepSetting) -> SubjectFacts:
         kind="model" if isinstance(manifest, ModelManifest) else "artifact",
         task=manifest.task,
         categories=setting.categories.names,
-        name=manifest.name,
+        name=setting.name,
         id=compute_manifest_id(manifest),
         model_id=manifest.model_id if isinstance(manifest, ArtifactManifest) else None,
         network=manifest.network if isinstance(manifest, ModelManifest) else None,
