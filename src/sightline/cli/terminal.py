@@ -1,7 +1,9 @@
 """Where a command writes: results for people or one JSON object on stdout, everything else on stderr."""
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ class Terminal:
 
     Args:
         as_json: `finish` prints its result as one JSON line on stdout, and what people read goes to stderr.
+        workspace: as --workspace names it, None where that was left out.
     """
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, workspace: Path | None = None) -> None:
         self.as_json = as_json
+        self.workspace = workspace
         self.console = make_console(to_stderr=as_json)
 
     def say(self, line: str) -> None:
@@ -41,6 +45,12 @@ class Terminal:
         from sightline.data.conversion import replace_surrogates
 
         self.console.print(replace_surrogates(sentence), markup=False, style=style)
+
+    def say_next(self, *commands: Sequence[str | Path]) -> None:
+        """The commands that usually follow, to be copied into a shell; they work in the workspace that this one worked in."""
+        place = () if self.workspace is None else ("--workspace", self.workspace)
+        lines = (shlex.join(map(str, ("sightline", *command, *place))) for command in commands)
+        self.say(f"next: {'   or   '.join(lines)}")
 
     def show(self, renderable: RenderableType) -> None:
         """A table or panel for people."""

@@ -87,7 +87,7 @@ def compile_command(
     as_json: JsonOption = False,
 ) -> None:
     """Quantise, verify and tune a model for a device; a report shows the accuracy it cost and the speed it gained."""
-    terminal, home = Terminal(as_json), open_workspace(workspace)
+    terminal, home = Terminal(as_json, workspace), open_workspace(workspace)
     folder = home.find("models", model)
     count = int(calibrate) if calibrate is not None and calibrate.isdecimal() else None
     refuse_contradictions(count, data, calibrate, calibrate_random, calibration_images, name, out)
@@ -193,5 +193,5 @@ def show_artifact(terminal: Terminal, result: "CompileResult", is_shelved: bool)
         terminal.tell(f"careful: {warning}", style="yellow")
     terminal.say(f"folder: {folder}")
     terminal.say(f"report: {folder / 'report.html'}")
-    terminal.say(f"next: sightline deploy {name if is_shelved else folder} --name {name}")
+    terminal.say_next(["deploy", name if is_shelved else folder, "--name", name])
     terminal.finish({"artifact": name, "id": identity, "folder": folder, "manifest": manifest, "report": result.report})

@@ -27,13 +27,14 @@ def deploy_command(
     from sightline.serving.deployments import deploy_artifact
     from sightline.serving.loading import find_artifact
 
-    terminal, home = Terminal(as_json), open_workspace(workspace)
+    terminal, home = Terminal(as_json, workspace), open_workspace(workspace)
     folder = find_artifact(artifact, home)
     target = repository or home.deployments
     version_folder = deploy_artifact(folder, name or find_name(folder, home), target)
     name, version = version_folder.parent.name, int(version_folder.name)
     terminal.say(f"deployed {name} version {version}: {version_folder}")
-    terminal.say(f"next: sightline predict {name} PICTURE   or   sightline serve {target}")
+    found_as = name if repository is None else target / name
+    terminal.say_next(["predict", found_as, "PICTURE"], ["serve", target])
     terminal.finish({"deployment": name, "version": version, "folder": version_folder, "artifact": folder})
 
 

@@ -109,7 +109,7 @@ def import_command(
     """Import pictures and labels, or a network trained elsewhere; says what was kept, changed and dropped, and why."""
     from sightline.cli.commands.import_network import NetworkArguments, import_network_file, is_network
 
-    terminal = Terminal(as_json)
+    terminal = Terminal(as_json, workspace)
     asked = NetworkArguments(
         framework=framework,
         weights=weights,
@@ -210,7 +210,7 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
     terminal.say(f"dataset {name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
-    terminal.say(f"next: sightline show {name}")
+    terminal.say_next(["show", name])
     terminal.finish(
         {
             "dataset": name,

@@ -152,7 +152,7 @@ def show_model(terminal: Terminal, result: "ImportResult") -> None:
         f"{manifest.parameter_count:,} parameters, fed {describe_spec(manifest.input)}{kept}"
     )
     terminal.say(f"folder: {result.folder}")
-    terminal.say(f"next: sightline compile {manifest.name} --data DATASET")
+    terminal.say_next(["compile", manifest.name, "--data", "DATASET"])
     terminal.finish(
         {
             "model": manifest.name,

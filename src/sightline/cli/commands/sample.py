@@ -24,7 +24,7 @@ def sample_command(
     from sightline.core.manifests import Task
     from sightline.data.samples import generate_samples
 
-    terminal = Terminal(as_json)
+    terminal = Terminal(as_json, workspace)
     if task not in get_args(Task):
         raise InvalidInput(f"expected a task of {', '.join(get_args(Task))}, got {task!r}")
     version = generate_samples(open_workspace(workspace), count, seed, task, name=name)  # type: ignore[arg-type] # checked
@@ -32,5 +32,5 @@ def sample_command(
     terminal.say(f"dataset {name}@{version.id[:8]}: {version.manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
     learned = "detection" if task == "instance" else task  # none learns masks of instances, but their boxes can be learned
-    terminal.say(f"next: sightline train {name} --task {learned} --budget 2min")
+    terminal.say_next(["train", name, "--task", learned, "--budget", "2min"])
     terminal.finish({"dataset": name, "id": version.id, "folder": version.folder, "splits": version.splits})

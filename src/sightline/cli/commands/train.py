@@ -56,7 +56,7 @@ def train_command(
     """Train a network; Ctrl-C stops and keeps the best weights so far."""
     from sightline.training.launcher import launch_training
 
-    terminal, home = Terminal(as_json), open_workspace(workspace)
+    terminal, home = Terminal(as_json, workspace), open_workspace(workspace)
     check_packages("training", TRAINING_PACKAGES, "train")
     version = home.find("datasets", dataset)
     recipe = make_recipe_of(task, network, settings or [], budget, seed, weights, train_splits, val_split)
@@ -145,7 +145,7 @@ def show_model(terminal: Terminal, folder: Path, dataset: str, is_shelved: bool)
     )
     terminal.say(f"folder: {folder}")
     terminal.say(f"curves: {folder / 'curves.png'}")
-    terminal.say(f"next: sightline compile {manifest.name if is_shelved else folder} --data {dataset}")
+    terminal.say_next(["compile", manifest.name if is_shelved else folder, "--data", dataset])
     terminal.finish(
         {
             "model": manifest.name,
