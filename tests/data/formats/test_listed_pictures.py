@@ -28,6 +28,17 @@ def test_a_name_of_any_machine_is_found_below_the_folders(tmp_path: Path, name: 
     assert (None if path is None else path.relative_to(tmp_path / "set").as_posix()) == found
 
 
+def test_the_folder_with_the_most_of_the_names_counts_and_the_likeliest_of_equals(tmp_path: Path) -> None:
+    for place in ("train/1.png", "train/2.png", "1.png", "train/train/1.png"):
+        write_picture(tmp_path / place)
+    folders = [tmp_path / "train", tmp_path]
+    for names, where in ((("1.png", "train/1.png"), "train"), (("1.png", "train/2.png"), "."), (("1.png", "2.png"), "train")):
+        finder = ListedPictures(folders)
+        finder.prefer_fullest(names)
+        assert finder.find("2.png") == tmp_path / "train/2.png"  # lies in one of them only, and changes no later answer
+        assert finder.find("1.png") == tmp_path / where / "1.png"
+
+
 def test_a_name_never_leads_out_of_the_folders(tmp_path: Path) -> None:
     write_picture(tmp_path / "outside/3.png")
     (tmp_path / "set").mkdir()

@@ -17,26 +17,45 @@ class ListedPictures:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+        self._latest: Path | None = None
+        self._is_settled = False
 
     @property
     def folder(self) -> Path:
-        """Where the last picture was found."""
-        return self._folders[0]
+        """Where the last picture was found; only after one was."""
+        assert self._latest is not None
+        return self._latest
+
+    def prefer_fullest(self, file_names: Iterable[str]) -> None:
+        """Look first where the most of these names are: one may be in several folders, and then not be the same picture."""
+        if len(self._folders) < 2:
+            return
+        counts = dict.fromkeys(self._folders, 0)
+        for file_name in file_names:
+            for folder in self._folders:
+                counts[folder] += _find_in(folder, file_name) is not None
+        self._folders.sort(key=counts.__getitem__, reverse=True)  # stable: of equal counts the likeliest stays first
+        self._is_settled = True
 
     def find(self, file_name: str) -> Path | None:
         """The picture's path, or None. A name that leads out of the dataset is looked up by its last parts only."""
-        foreign = FOREIGN.search(file_name) is not None
-        if foreign and len(file_name) > MAX_FOREIGN_NAME:
-            return None
         for number, folder in enumerate(self._folders):
-            paths = [resolve_inside(folder, file_name)] if foreign else [folder / name for name in spell(file_name)]
-            # `os.path.isfile` is False for names the system cannot have; `Path.is_file` raises for some.
-            found = next((path for path in paths if path is not None and os.path.isfile(path)), None)  # noqa: PTH113
+            found = _find_in(folder, file_name)
             if found is not None:
-                # Pictures of one file lie together: look there first next time.
-                self._folders.insert(0, self._folders.pop(number))
+                self._latest = folder
+                if not self._is_settled:  # pictures of one file lie together: look there first next time
+                    self._folders.insert(0, self._folders.pop(number))
                 return found
         return None
+
+
+def _find_in(folder: Path, file_name: str) -> Path | None:
+    foreign = FOREIGN.search(file_name) is not None
+    if foreign and len(file_name) > MAX_FOREIGN_NAME:
+        return None
+    paths = [resolve_inside(folder, file_name)] if foreign else [folder / name for name in spell(file_name)]
+    # `os.path.isfile` is False for names the system cannot have; `Path.is_file` raises for some.
+    return next((path for path in paths if path is not None and os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def remove_machine_folders(file_name: str) -> str:

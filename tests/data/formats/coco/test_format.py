@@ -172,6 +172,17 @@ def test_a_split_that_would_be_read_as_another_is_said_before(tmp_path):
     assert sorted(finding.examples) == ["default -> none", "dev -> val", "train2 -> train"]
 
 
+@pytest.mark.parametrize("names", [("a.png", "train/a.png", "b.png"), ("b.png", "train/a.png", "a.png")])
+def test_a_picture_in_a_folder_named_as_its_split_is_not_taken_for_the_one_above(tmp_path, names):
+    for name in names:
+        put_picture(tmp_path / "set/images" / name, seed=len(name))
+    listed = [image(number, name) for number, name in enumerate(names)]
+    put_json(tmp_path / "set/annotations/instances_train.json", listed, [box(number) for number in range(3)])
+    items, _, version = read(tmp_path / "set", tmp_path)
+    for name in names:
+        assert version.read_bytes(items[name]) == (tmp_path / "set/images" / name).read_bytes()
+
+
 def test_masks_are_read_from_both_kinds_of_rle(tmp_path):
     pixels = np.random.default_rng(0).random((HEIGHT, WIDTH)) > 0.6
     compressed = coco_masks.encode(np.asfortranarray(pixels.astype(np.uint8)))

@@ -2,7 +2,8 @@
 
 **Read:** `annotations/instances_<split>.json` with `images/` or `<split>/`, Roboflow's `<split>/_annotations.coco.json`, or a
 single JSON. It may hold polygons of several parts, RLE (compressed or not), crowd regions, boxes, and whole-image labels (no
-bbox). Ids may be sparse, and keys may be in any order. Keypoints and captions are not kept, and the report says so.
+bbox). Ids may be sparse, and keys may be in any order. Of several folders that hold a picture of the listed name, the one
+counts that holds the most of the JSON's pictures. Keypoints and captions are not kept, and the report says so.
 
 **Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin, attributes and who looked at a picture go
 into keys of their own ("score", "origin", "attributes", "seen_by"), which other readers ignore.
@@ -158,6 +159,7 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
     for scan in scans:
         split = find_file_split(scan.path, root)
         finder = ListedPictures(_list_picture_folders(scan.path, root, split))
+        finder.prefer_fullest(image.file_name for image in scan.stream_images())
         for image, records in scan.stream():
             path = finder.find(image.file_name)
             if path is not None:

@@ -47,6 +47,13 @@ class CocoScan:
         self._blocks = _Blocks(spill)
         self._scan()
 
+    def stream_images(self) -> Iterator[CocoImage]:
+        """Each image in the file's order, also those whose id another has."""
+        decode = msgspec.json.Decoder(CocoImage).decode
+        with (self._spill / "images").open("rb") as lines:
+            for line in lines:
+                yield decode(line)
+
     def stream(self) -> Iterator[tuple[CocoImage, list[dict[str, Any]]]]:
         """Each image in the file's order with its annotations in the file's order."""
         decode = msgspec.json.Decoder(CocoImage).decode
