@@ -1,5 +1,6 @@
 import ast
 import errno
+import io
 import json
 import os
 import re
@@ -192,6 +193,18 @@ def test_a_full_disk_is_no_internal_error_where_the_system_names_no_file(run: Ru
     assert ran.err == (
         "error: cannot use the workspace or temporary files: no space left on device; make room, or use another disk\n"
     )
+
+
+def test_a_full_disk_behind_stdout_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTLINE_WORKSPACE", str(tmp_path))
+
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    for arguments, error in ((["show", "--json"], Exhausted), (["show", "nobody", "--json"], NotFound)):
+        assert cli.run_arguments(arguments) == EXIT_CODE[error]
 
 
 def test_a_usage_error_names_the_command_whose_help_to_read(run: Run) -> None:

@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -183,5 +184,6 @@ def report_failure(error: BaseException, message: str, code: int, debug: bool, a
     line = " ".join(message.split())
     make_console(to_stderr=True).print(f"error: {line}", style="red", markup=False)
     if "--json" in arguments:
-        write_json_line({"error": {"type": type(error).__name__, "detail": line, "exit_code": code}})
+        with suppress(OSError):  # a full disk or a reader that left: stderr has said what failed
+            write_json_line({"error": {"type": type(error).__name__, "detail": line, "exit_code": code}})
     return code
