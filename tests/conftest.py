@@ -1,7 +1,9 @@
 """Fixtures every test may use: the shared real data, and a generator with a fixed seed."""
 
+import errno
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         slow_files = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow_files)
+
+
+class HalfAFile(io.FileIO):
+    """Takes half of what is written to it."""
+
+    def write(self, content: bytes) -> int:  # type: ignore[override] # bytes are all that is written here
+        super().write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the call on, the disk fills up halfway through each file that is written whole or not at all."""
+    return lambda: monkeypatch.setattr(os, "fdopen", HalfAFile)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
+from sightline.core.errors import Exhausted
 from sightline.core.workspace import Workspace
 from sightline.data import statistics as module
 from sightline.data.items import Item
@@ -110,6 +111,15 @@ def test_an_empty_version_has_statistics_and_a_picture(tmp_path):
     draw_statistics(statistics, tmp_path / "plot.png", ["cat", "dog"])
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.size[0] > 500
+
+
+def test_a_plot_that_the_disk_has_no_room_for_leaves_nothing_behind(tmp_path, fill_disk):
+    statistics = compute_statistics(make(tmp_path / "w", []))
+    (tmp_path / "plots").mkdir()
+    fill_disk()
+    with pytest.raises(Exhausted, match=r"no room left on the disk while writing .*plot\.png"):
+        draw_statistics(statistics, tmp_path / "plots" / "plot.png", ["cat", "dog"])
+    assert not list((tmp_path / "plots").iterdir())
 
 
 def test_no_percentile_lies_beyond_the_sizes_there_are(tmp_path):

@@ -1,7 +1,7 @@
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ from serving_fakes import CATEGORIES
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
-from sightline.core.errors import NotFound
+from sightline.core.errors import Exhausted, NotFound
 from sightline.serving.client.predictor import RemotePredictor
 from sightline.serving.many_pictures import Outcome, Source, find_sources, predict_sources
 from sightline.serving.saving import KEPT_RESULTS, OutcomeWriter
@@ -198,3 +198,24 @@ def test_everything_is_written_and_the_summary_stays_small(tmp_path: Path) -> No
     assert len(list((tmp_path / "drawn").iterdir())) == KEPT_RESULTS + 5  # equal names do not overwrite each other
     summary = writer.summary
     assert (summary["answered"], summary["failed"], summary["pictures_left_out"]) == (KEPT_RESULTS + 5, 1, 6)
+
+
+def test_the_longest_name_there_may_be_is_drawn(tmp_path: Path) -> None:
+    image, name = np.zeros((8, 8, 3), np.uint8), "ä" * 125 + "n.png"  # 255 bytes
+    with OutcomeWriter(Categories(CATEGORIES), tmp_path / "drawn") as writer:
+        writer.write(Outcome(Source(name, tmp_path / name), image, []))
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == [f"000001-{'ä' * 100}.jpg"]
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_picture(tmp_path: Path, fill_disk: Callable[[], None]) -> None:
+    outcome = Outcome(Source("a.png", Path("a.png")), np.zeros((8, 8, 3), np.uint8), [])
+    to_full = OutcomeWriter(Categories(CATEGORIES), None, Path("/dev/full"))
+    with pytest.raises(Exhausted, match="writing /dev/full"), to_full:
+        to_full.write(outcome)
+    fill_disk()
+    with (
+        pytest.raises(Exhausted, match=r"writing .*drawn"),
+        OutcomeWriter(Categories(CATEGORIES), tmp_path / "drawn") as writer,
+    ):
+        writer.write(outcome)
+    assert not list((tmp_path / "drawn").iterdir())

@@ -6,6 +6,7 @@ Percentiles come from histograms with bins 2 % wide, so a million boxes cost no 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -21,6 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import shorten
+from sightline.core.folders import explain_disk_errors, write_file_atomic
 from sightline.data.items import Item
 from sightline.data.truth import find_viewer
 from sightline.data.versions import UNSPLIT, DatasetVersion, sort_splits
@@ -113,6 +115,8 @@ def draw_statistics(statistics: DatasetStatistics, path: Path, categories: Seque
     """Write a PNG: annotations by category and split, and box sizes by category (at most 40 categories).
 
     Args: categories: of the version, in order: one whose name no font can write is called by its number.
+
+    Raises: Exhausted when the disk is full; InvalidInput for a path that cannot be written.
     """
     fonts = [find_font(name) for name in categories]
     labels = {
@@ -123,7 +127,10 @@ def draw_statistics(statistics: DatasetStatistics, path: Path, categories: Seque
     families = ["DejaVu Sans", *sorted(map(_add_family, found))]
     with rc_context({"text.parse_math": False, "font.family": families}), catch_warnings():  # a category may be called "$"
         filterwarnings("ignore", message="Glyph .* missing from font")  # matplotlib takes but one face of a file
-        build_figure(statistics, labels).savefig(path, dpi=110)
+        plot = BytesIO()
+        build_figure(statistics, labels).savefig(plot, format="png", dpi=110)
+    with explain_disk_errors(path):
+        write_file_atomic(path, plot.getvalue())
 
 
 def _add_family(font: FontFile) -> str:

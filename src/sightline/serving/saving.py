@@ -1,5 +1,6 @@
 """Keep what was predicted over many pictures: a line of JSON each, drawn pictures, and a summary; memory stays bounded."""
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -8,11 +9,13 @@ import msgspec
 
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict
+from sightline.core.folders import explain_full_disk, write_file_atomic
 from sightline.data.conversion import replace_surrogates
 from sightline.imaging.drawing import draw_annotations
 from sightline.imaging.files.reading import encode_image
 from sightline.serving.many_pictures import Outcome
 
+MAX_STEM_BYTES = 200  # of a drawn picture's name: with what stands around it, file systems take 255
 KEPT_RESULTS = 100  # results held in the summary; `--jsonl` has them all
 
 
@@ -56,8 +59,9 @@ class OutcomeWriter:
             result["annotations"] = msgspec.to_builtins(outcome.annotations)
             if self._drawn_folder is not None:
                 result["drawn"] = replace_surrogates(str(self._draw(outcome, self._drawn_folder)))
-        if self._file is not None:
-            self._file.write(msgspec.json.encode(result) + b"\n")
+        if self._file is not None and self._jsonl is not None:
+            with explain_full_disk(self._jsonl):
+                self._file.write(msgspec.json.encode(result) + b"\n")
         if len(self._results) < KEPT_RESULTS:
             self._results.append(result)
 
@@ -89,13 +93,16 @@ class OutcomeWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._file is not None and self._jsonl is not None:
-            self._file.close()
+            with explain_full_disk(self._jsonl):
+                self._file.close()
             if not self.answered and self._jsonl.is_file():
                 self._jsonl.unlink()  # else the next try would be refused
 
     def _draw(self, outcome: Outcome, folder: Path) -> Path:
         assert outcome.image is not None
-        target = folder / f"{self.answered:06d}-{Path(outcome.source.name).stem}.jpg"
+        stem = os.fsencode(Path(outcome.source.name).stem)[:MAX_STEM_BYTES].decode(errors="ignore")
+        target = folder / f"{self.answered:06d}-{stem}.jpg"
         drawn = draw_annotations(outcome.image, outcome.annotations, self._categories)
-        target.write_bytes(encode_image(drawn, "jpeg"))
+        with explain_full_disk(folder):
+            write_file_atomic(target, encode_image(drawn, "jpeg"), durable=False)
         return target
