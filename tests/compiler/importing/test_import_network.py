@@ -9,7 +9,7 @@ import onnx
 import pytest
 from toy import NAMES, SPEC, write_version
 
-from sightline.compiler.importers.importer import StatedInput
+from sightline.compiler.importers.importer import ImportOptions, StatedInput
 from sightline.compiler.importing import preset_probe
 from sightline.compiler.importing.import_network import Meaning, check_corners, import_network
 from sightline.compiler.importing.pictures import choose_items
@@ -190,6 +190,14 @@ def test_a_probe_turns_what_the_user_says_round_with_the_channels(model: Path, v
 def test_parameters_that_nothing_would_read_are_refused(model: Path, tmp_path: Path, meaning: Meaning, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         import_network(model / "model.onnx", tmp_path / "out", "net", meaning=meaning)
+
+
+def test_weights_and_an_architecture_that_nothing_would_read_are_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "tuned.pth").touch()
+    for options in (ImportOptions(weights=tmp_path / "tuned.pth"), ImportOptions(architecture="torchvision/resnet18")):
+        with pytest.raises(InvalidInput, match=r"expected no `\w+` for model\.onnx of onnx"):
+            import_network(model / "model.onnx", tmp_path / "out", "x", options=options, meaning=Meaning(preset="0-1"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_offsets_that_pose_as_corners_are_refused_with_the_remedy() -> None:

@@ -102,6 +102,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_OPTIONS, NO_MEANING = ImportOptions(), Meaning()
+# Options that only these frameworks read.
+OWN_OPTIONS = {"caffe": ("weights",), "darknet": ("weights",), "openvino": ("weights",), "pytorch": ("architecture",)}
 
 
 def import_network(
@@ -180,10 +182,21 @@ def import_network(
 def read_source(source: Path | Any, framework: str, options: ImportOptions) -> ImportedGraph:
     """The network by its importer. Raises: as `import_network`."""
     if isinstance(source, (str, os.PathLike)):
-        return choose_importer(Path(source), framework).read(Path(source), options)
+        importer = choose_importer(Path(source), framework)
+        _refuse_unread(options, f"{Path(source).name} of {importer.name}", OWN_OPTIONS.get(importer.name, ()))
+        return importer.read(Path(source), options)
     from sightline.compiler.importers.pytorch import read_module
 
+    _refuse_unread(options, "a module", ())
     return read_module(source, options.width, options.height, options.channels, options.outputs)
+
+
+def _refuse_unread(options: ImportOptions, what: str, read: Sequence[str]) -> None:
+    """Refuse options that would change nothing: weights that are not read are not those that were asked for."""
+    for option in ("weights", "architecture"):
+        value = getattr(options, option)
+        if value is not None and option not in read:
+            raise InvalidInput(f"expected no `{option}` for {what}, which holds its own, got {value}; leave it out")
 
 
 def describe_model(
