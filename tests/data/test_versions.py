@@ -174,6 +174,19 @@ def test_an_error_while_writing_leaves_no_version(tmp_path):
     assert list((tmp_path / "datasets" / "pets").iterdir()) == []
 
 
+@pytest.mark.parametrize("read", ["items", "load_items"])
+def test_labels_that_the_disk_changed_are_not_read(tmp_path, read):
+    version = make(Workspace(tmp_path))
+    content = bytearray((version.folder / "items.parquet").read_bytes())
+    content[len(content) // 3] ^= 1
+    (version.folder / "items.parquet").chmod(0o644)
+    (version.folder / "items.parquet").write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"items\.parquet does not match"):
+        getattr(open_version(version.folder), read)()
+    make(Workspace(tmp_path))  # puts a whole one in its place
+    assert len(list(getattr(open_version(version.folder), read)())) == 4
+
+
 def test_an_empty_version_is_a_version(tmp_path):
     version = make(Workspace(tmp_path), splits=())
     assert version.count() == 0
