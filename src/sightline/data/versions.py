@@ -109,7 +109,7 @@ class DatasetVersion:
 
     @cached_property
     def _verified_items(self) -> Path:
-        """`items.parquet`, verified once: a disk turns bits, and more than half of its bits would give other labels unnoticed."""
+        """`items.parquet`, verified once: of the bits that a disk may turn, more than half would give other labels in silence."""
         self.verify()
         return self.folder / ITEMS_NAME
 

@@ -165,17 +165,9 @@ def test_many_streams_share_a_few_sessions_and_none_is_lost(streams: int, each: 
     assert [session.options.streams for session in opened.sessions if session.options.threads == 1] == [each] * 4
 
 
-@pytest.mark.parametrize(
-    ("device", "sessions"), [("cpu", 3), ("fpga-emulator", 3), ("hetero:fpga-emulator,cpu", 3), ("cuda", 1)]
-)
-def test_a_gpu_holds_the_weights_once_and_runs_them_in_as_many_streams(device: str, sessions: int) -> None:
-    opened = Opened(streams=2, device=device)
-    assert len(opened.sessions) == sessions
-    if device == "cuda":
-        assert opened.sessions[0].options.streams == 2
-        work = make_work(opened.model, [], **picture(3))
-        opened.model.execute([work], alone=True)
-        assert work.result == [3.0]
+@pytest.mark.parametrize(("device", "sessions"), [("cpu", 3), ("hetero:fpga-emulator,cpu", 3), ("cuda", 1)])
+def test_a_gpu_holds_the_weights_once(device: str, sessions: int) -> None:
+    assert len(Opened(streams=2, device=device).sessions) == sessions
 
 
 def test_a_session_that_cannot_be_opened_closes_those_that_were() -> None:
