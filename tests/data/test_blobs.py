@@ -51,9 +51,9 @@ def test_changed_bytes_are_found_when_read(tmp_path):
     path = tmp_path / "sha256" / sha256[:2] / sha256
     path.chmod(0o644)
     path.write_bytes(b"evil")
-    with pytest.raises(CorruptFile, match="does not match its hash"):
+    with pytest.raises(CorruptFile, match=rf"{path} does not match its hash"):
         store.read(sha256)
-    with pytest.raises(CorruptFile, match="does not match its hash"):
+    with pytest.raises(CorruptFile, match=rf"{path} does not match its hash"):
         store.copy_to(sha256, tmp_path / "out" / "copy")
     assert not (tmp_path / "out" / "copy").exists()
     assert store.read(sha256, verify=False) == b"evil"

@@ -101,7 +101,7 @@ class BlobStore:
         except FileNotFoundError:
             raise NotFound(f"blob {sha256[:12]} is not in {self.url}; import the dataset again") from None
         if verify and hashlib.sha256(content).hexdigest() != sha256:
-            raise CorruptFile(f"blob {sha256[:12]} in {self.url} does not match its hash; delete it and import again")
+            raise CorruptFile(f"{self._key(sha256)} does not match its hash, its name; delete it and import the dataset again")
         return content
 
     def open(self, sha256: str) -> BinaryIO:
@@ -122,7 +122,7 @@ class BlobStore:
                 file.write(chunk)
         if digest.hexdigest() != sha256:
             target.unlink()
-            raise CorruptFile(f"blob {sha256[:12]} in {self.url} does not match its hash; delete it and import again")
+            raise CorruptFile(f"{self._key(sha256)} does not match its hash, its name; delete it and import the dataset again")
 
     def _key(self, sha256: str) -> str:
         if len(sha256) != SHA256_LENGTH or not HEX_DIGITS.issuperset(sha256):

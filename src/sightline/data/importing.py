@@ -298,7 +298,7 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
             except OSError as error:
                 return _Refusal(f"picture cannot be read: {error.strerror}")
             except ImageTooLarge:
-                return _Refusal("picture with more pixels than the limit")
+                return _Refusal("picture with more pixels than SIGHTLINE_MAX_IMAGE_PIXELS allows")
             except SightlineError as error:
                 found = str(error).partition(", got ")[2].partition(";")[0]
                 return _Refusal("broken picture", f": {found}" if found else "")
