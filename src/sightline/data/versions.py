@@ -109,7 +109,7 @@ class DatasetVersion:
 
     @cached_property
     def _verified_items(self) -> Path:
-        """`items.parquet`, verified once: of the bits that a disk may turn, more than half would give other labels in silence."""
+        """`items.parquet`, verified once: most bits that a disk may turn in it would give other labels in silence."""
         self.verify()
         return self.folder / ITEMS_NAME
 
