@@ -46,12 +46,20 @@ def gpu() -> "pytest.MonkeyPatch":  # type: ignore[misc]
 def compiled(
     model: Path, version: DatasetVersion, gpu: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> CompileResult:
-    return compile_model(model, tmp_path_factory.mktemp("artifacts") / "gpu", version, device="cuda", max_drop=0.03)
+    out = tmp_path_factory.mktemp("artifacts") / "gpu"
+    return compile_model(model, out, version, device="cuda", precision="fp16", max_drop=0.03)
 
 
-def test_the_fastest_precision_that_passes_is_taken_by_default(compiled: CompileResult) -> None:
+def test_the_fastest_precision_that_passes_is_taken_by_default(model: Path, version: DatasetVersion, tmp_path: Path) -> None:
+    report = compile_model(model, tmp_path / "out", version, device="cuda", max_drop=0.03).report
+    assert report.requested["precision"] == "auto"
+    assert [row.verdict for row in report.candidates].count("chosen") == 1
+    assert "not asked for" not in {row.verdict for row in report.candidates}
+
+
+def test_every_precision_and_batch_is_timed(compiled: CompileResult) -> None:
     manifest = compiled.manifest
-    assert (manifest.device, manifest.engine, manifest.verified) == ("cuda", "torch", True)
+    assert (manifest.device, manifest.engine, manifest.precision, manifest.verified) == ("cuda", "torch", "fp16", True)
     assert {timing.candidate for timing in compiled.report.timings} == {"torch fp16", "torch bf16", "torch fp32"}
     assert {timing.batch for timing in compiled.report.timings} == {1, 4}
     assert {(timing.streams >= 1, timing.threads >= 1) for timing in compiled.report.timings} == {(True, True)}

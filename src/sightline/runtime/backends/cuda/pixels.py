@@ -11,19 +11,16 @@ class PixelInput:
     Args:
         spec: what the network wants.
         device: that it runs on.
-        dtype: of the result.
     """
 
-    def __init__(self, spec: InputSpec, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, spec: InputSpec, device: torch.device) -> None:
         mean, std = torch.tensor(spec.mean, dtype=torch.float64), torch.tensor(spec.std, dtype=torch.float64)
         self._scales = (1.0 / std).to(device, torch.float32)
         self._shifts = (-mean / std).to(device, torch.float32)
-        self._spec, self._dtype = spec, dtype
+        self._spec = spec
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The tensor in the spec's layout, as `imaging.preprocessing.normalise_batch` makes it, in `dtype`."""
-        values = pixels.float()
-        if self._spec.colour == "BGR":
-            values = values.flip(-1)
-        values = (values * self._scales + self._shifts).to(self._dtype)
-        return values if self._spec.layout == "NHWC" else values.permute(0, 3, 1, 2)
+        """The tensor in the spec's layout, as `imaging.preprocessing.normalise_batch` makes it."""
+        values = pixels.flip(-1) if self._spec.colour == "BGR" else pixels
+        values = values.float() * self._scales + self._shifts
+        return values if self._spec.layout == "NHWC" else values.permute(0, 3, 1, 2).contiguous()

@@ -21,7 +21,7 @@ from sightline.runtime.backend import (
 )
 from sightline.runtime.backends.cuda.joining import join_kernels
 from sightline.runtime.backends.cuda.layer_times import LayerTimes
-from sightline.runtime.backends.cuda.network import FLOATS, TorchNetwork, Values
+from sightline.runtime.backends.cuda.network import TorchNetwork, Values
 from sightline.runtime.backends.cuda.pixels import PixelInput
 from sightline.runtime.backends.cuda.slots import CapturedSlot, Slots, view_array
 from sightline.runtime.in_flight import InFlight
@@ -106,7 +106,7 @@ class TorchSession:
         spec = self._options.pixels
         if spec is None or self.input_names != (spec.name,) or np.dtype(self._types[spec.name]).kind != "f":
             return None
-        return PixelInput(spec, self._device, FLOATS[self._options.precision])
+        return PixelInput(spec, self._device)
 
     def _is_pixels(self, inputs: Mapping[str, np.ndarray]) -> bool:
         return tuple(inputs) == self.input_names and inputs[self.input_names[0]].dtype == np.uint8
@@ -142,13 +142,11 @@ class TorchSession:
 
     def _capture(self, arrays: Tensors, is_pixels: bool) -> CapturedSlot:
         with self._settings():
-            examples = self._move(arrays)
-            network, _ = self._network.bind(self._prepare(examples, is_pixels))
-
-            def run(values: Values) -> Values:
-                return network.run(self._prepare(values, is_pixels))
-
-            return CapturedSlot(join_kernels(run, examples) if self._joins else run, arrays, self._device)
+            prepared = self._prepare(self._move(arrays), is_pixels)
+            network, _ = self._network.bind(prepared)
+            # Joined without what prepares pictures: tensors and pictures then need the same kernels, compiled once.
+            run = join_kernels(network.run, prepared) if self._joins else network.run
+            return CapturedSlot(lambda values: run(self._prepare(values, is_pixels)), arrays, self._device)
 
     def _launch(self, arrays: Tensors, is_pixels: bool) -> Tensors:
         """Launch every kernel anew."""
