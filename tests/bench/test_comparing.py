@@ -85,6 +85,18 @@ def test_servers_are_hosts_of_their_own(first: str, second: str | None, same: bo
     assert [("speeds are not compared" in warning) for warning in comparison.warnings] == ([] if same else [True])
 
 
+@pytest.mark.parametrize(("first", "second", "same"), [("A", None, True), ("A", "A", True), ("A", "B", False)])
+def test_a_gpu_and_the_cpu_beside_it_are_compared_and_two_kinds_of_gpu_are_not(
+    first: str | None, second: str | None, same: bool, make_content: MakeContent
+) -> None:
+    host = make_content().host
+    pair = [make_content(host=host | ({"gpu": gpu} if gpu else {})) for gpu in (first, second)]
+    for a, b in (pair, pair[::-1]):
+        comparison = compare_reports(a, b)
+        assert find(comparison, "throughput", "batch 1, 1 stream").ratio == (1.0 if same else None)
+        assert any("different GPU" in warning for warning in comparison.warnings) is not same
+
+
 def test_speeds_on_another_machine_are_shown_but_not_compared(make_content: MakeContent) -> None:
     host = make_content().host | {"cpu": "Another CPU"}
     comparison = compare_reports(make_content(), make_content(host=host))

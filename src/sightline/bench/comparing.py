@@ -26,7 +26,8 @@ from sightline.core.percentiles import has_percentile
 
 Group = Literal["accuracy", "latency", "throughput", "memory", "energy"]
 Interval = tuple[float, float]
-HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system"}
+GPU = "gpu"  # stands in the host of a Report whose subject ran on one
+HOST_FIELDS = {"cpu": "CPU", "cores": "number of cores", "memory_bytes": "memory", "system": "system", GPU: "GPU"}
 THRESHOLD_METRIC = "best_confidence"  # stands among the metrics, but more of it is not better
 LATENCY_PARTS = 5  # of the calls, as they came: a percentile differs between them by chance, and as the machine drifts
 BUSY_CORES = 0.3  # other programs' share from which a speed is doubtful
@@ -113,6 +114,16 @@ class ReportComparison(msgspec.Struct, frozen=True, kw_only=True):
         return {reason: list(dict.fromkeys(names)) for reason, names in groups.items()}
 
 
+def _find_host_differences(a: ReportContent, b: ReportContent) -> list[str]:
+    """Facts of the host that differ. A GPU and the CPU beside it are of one host; two kinds of GPU are not."""
+    hosts = a.host, b.host
+    return [
+        field
+        for field in HOST_FIELDS
+        if hosts[0].get(field) != hosts[1].get(field) and (field != GPU or all(field in host for host in hosts))
+    ]
+
+
 def compare_reports(
     a: ReportContent, b: ReportContent, resamples: tuple[Resamples | None, Resamples | None] = (None, None)
 ) -> ReportComparison:
@@ -121,7 +132,7 @@ def compare_reports(
     Args: resamples: of both, from `Report.read_resamples`: without them accuracies have no interval of their difference.
     """
     same_pictures = _have_same_pictures(a, b)
-    same_host = all(a.host.get(field) == b.host.get(field) for field in HOST_FIELDS) and _server_of(a) == _server_of(b)
+    same_host = not _find_host_differences(a, b) and _server_of(a) == _server_of(b)
     is_fair = {"accuracy": same_pictures and a.subject.task == b.subject.task}
     left, right = _flatten(a), _flatten(b)
     intervals = _find_intervals(a), _find_intervals(b)
@@ -298,9 +309,8 @@ def _find_warnings(a: ReportContent, b: ReportContent) -> Iterator[str]:
         yield f"different tasks ({a.subject.task} and {b.subject.task}): accuracies are not compared"
     if not _have_same_pictures(a, b):
         yield f"different pictures ({_name_pictures(a)} and {_name_pictures(b)}): accuracies are not compared"
-    for field, name in HOST_FIELDS.items():
-        if a.host.get(field) != b.host.get(field):
-            yield f"different {name} ({a.host.get(field)} and {b.host.get(field)}): speeds are not compared"
+    for field in _find_host_differences(a, b):
+        yield f"different {HOST_FIELDS[field]} ({a.host.get(field)} and {b.host.get(field)}): speeds are not compared"
     if (a.subject.url is None) != (b.subject.url is None):
         yield "one was measured over HTTP and the other in its process: speeds are not compared"
     elif _server_of(a) != _server_of(b):
