@@ -19,11 +19,11 @@ from scripted_server import Asked, ScriptedServer, serve_script, write_answer
 
 from sightline.bench.load import measure
 from sightline.bench.load.measure import check_plan, compute_rate, is_local, measure_load
-from sightline.bench.load.pages import render_load, save_load
+from sightline.bench.load.pages import list_model_facts, render_load, save_load
 from sightline.bench.load.plots import draw_load_plots
 from sightline.bench.load.records import LoadContent, LoadPlan, LoadPoint, PictureFacts
 from sightline.bench.load.summaries import compute_latency
-from sightline.bench.load.tables import build_load_table, format_latency, list_warnings
+from sightline.bench.load.tables import build_load_table, describe_load, format_latency, list_warnings
 from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.percentiles import FEW_MEANING
@@ -180,6 +180,48 @@ def test_pages_without_numbers_are_made_too(content: LoadContent) -> None:
     )
     changed = msgspec.structs.replace(content, points=(nothing,), server=None, model_facts={})
     assert "under load" in render_load(changed, draw_load_plots(changed))
+
+
+def test_the_page_tells_what_a_server_says_of_a_model_in_words(content: LoadContent) -> None:
+    facts = {
+        "name": "parts",
+        "task": "detection",
+        "categories": ["a", "b"],
+        "engine": "openvino",
+        "platform": "openvino",
+        "model_id": "abc",
+        "deployed_at": "2026-01-02",
+        "is_resident": True,
+        "memory_bytes": 12_345_678,
+        "threads": 2,
+        "failed_version": None,
+        "detail": "",
+        "page_in_count": 0,
+        "last_page_in_s": 0.25,
+        "decode": {"head": "x"},
+        "input_width": 320,
+        "inputs": [{"name": "i", "datatype": "FP32", "shape": [1]}],
+        "versions": [1, 2],
+    }
+    changed = msgspec.structs.replace(content, model_facts=facts)
+    assert list_model_facts(changed) == [
+        ("name", "parts"),
+        ("task", "detection"),
+        ("categories", "2"),
+        ("engine", "openvino"),
+        ("of Model", "abc"),
+        ("deployed at", "2026-01-02"),
+        ("in memory", "yes"),
+        ("memory", "12 MB"),
+        ("threads", "2"),
+        ("times read back into memory", "0"),
+        ("the last time took", "0.25 s"),
+        ("input width", "320"),
+        ("inputs", "i FP32 [1]"),
+    ]
+    page = render_load(changed, draw_load_plots(changed))
+    assert "memory_bytes" not in page and "<dt>memory</dt><dd>12 MB</dd>" in page
+    assert describe_load(changed)[0].endswith(" · detection · openvino")
 
 
 def test_a_wrong_name_is_told_before_anything_is_measured(server: ScriptedServer) -> None:

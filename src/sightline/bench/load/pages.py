@@ -19,9 +19,20 @@ from sightline.bench.load.tables import (
     format_latency,
     list_warnings,
 )
-from sightline.bench.pages import load_templates, write_page
+from sightline.bench.pages import format_megabytes, load_templates, write_page
 from sightline.bench.plots import Plot
 from sightline.core.folders import new_folder
+
+FACT_NAMES = {
+    "model_id": "of Model",
+    "artifact_id": "of Artifact",
+    "failed_version": "version that failed",
+    "detail": "why it failed",
+    "is_resident": "in memory",
+    "memory_bytes": "memory",
+    "page_in_count": "times read back into memory",
+    "last_page_in_s": "the last time took",
+}
 
 
 def save_load(content: LoadContent, target: Path) -> Path:
@@ -61,16 +72,28 @@ def render_load(content: LoadContent, plots: Sequence[Plot]) -> str:
 
 
 def list_model_facts(content: LoadContent) -> list[tuple[str, str]]:
-    """What the server says of the model, as far as it fits on a line."""
+    """What the server says of the model, as far as it fits on a line; in words, as servers have names of fields."""
     shown = []
     for name, value in content.model_facts.items():
-        if name == "categories" and isinstance(value, list):
-            shown.append((name, f"{len(value)}"))
-        elif isinstance(value, (str, int, float)) and value != "":
-            shown.append((name, str(value)))
-        elif name in ("inputs", "outputs") and isinstance(value, list):
-            shown.append((name, ", ".join(describe_tensor(tensor) for tensor in value)))
+        text = describe_fact(name, value)
+        if text and not (name == "platform" and value == content.model_facts.get("engine")):  # V2's word for the same
+            shown.append((FACT_NAMES.get(name, name.replace("_", " ")), text))
     return shown
+
+
+def describe_fact(name: str, value: object) -> str:
+    """A fact as text; empty where it says nothing, or does not fit on a line."""
+    if isinstance(value, list):
+        if name in ("inputs", "outputs"):
+            return ", ".join(describe_tensor(tensor) for tensor in value)
+        return f"{len(value)}" if name == "categories" else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        if name.endswith("_bytes"):
+            return format_megabytes(int(value)) if value else ""
+        return f"{value:g} s" if name.endswith("_s") else str(value)
+    return value if isinstance(value, str) else ""
 
 
 def describe_tensor(tensor: object) -> str:

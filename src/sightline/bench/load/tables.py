@@ -126,7 +126,8 @@ def describe_load(content: LoadContent) -> list[str]:
     pictures = f"{data.pictures} of {data.available} pictures of {data.source}" + (
         f"@{data.version[:8]}" if data.version else ""
     )
-    known = [str(facts[key]) for key in ("task", "engine", "precision", "device", "platform") if facts.get(key)]
+    named = ("task", "engine", "precision", "device", "platform")
+    known = dict.fromkeys(str(facts[key]) for key in named if facts.get(key))  # the platform is often the engine
     return [
         " · ".join([content.url, name, f"protocol {content.protocol}", *known]),
         f"{pictures}, mean {data.mean_bytes / 1e3:.1f} kB · {plan.duration_s:g} s a point after {plan.warm_up_s:g} s"
