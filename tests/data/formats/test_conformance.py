@@ -277,6 +277,23 @@ def test_formats_with_a_place_for_it_carry_every_word_on_who_looked(format, tmp_
     assert {item.blob: item.seen_by for item in again.items()} == {item.blob: item.seen_by for item in version.items()}
 
 
+@pytest.mark.parametrize("origin", ["human", "model"])
+@pytest.mark.parametrize("format", ["voc", "yolo", "yolo_segment", "darknet"])
+def test_a_picture_of_which_no_annotation_is_written_is_one_that_nobody_looked_at(format, origin, tmp_path):
+    blobs = BlobStore(tmp_path / "blobs")
+    whole = Annotation(category="apple", origin=origin)
+    with VersionWriter(tmp_path / "version", "fruit", Categories(NAMES), blobs) as writer:
+        rows = [(None, BOXES), (None, (whole,)), ("human", (replace(whole, origin="model"),)), (None, (whole, *BOXES))]
+        for number, (viewer, annotations) in enumerate(rows):
+            blob = blobs.put_bytes(encode_image(np.full((HEIGHT, WIDTH, 3), number, np.uint8), "png"))
+            item = Item(blob=blob, file_name=f"{number}.png", width=WIDTH, height=HEIGHT, split="train", seen_by=viewer)
+            writer.add(replace(item, annotations=annotations))
+        version = writer.close()
+    again, _, _ = export_and_import(version, format, tmp_path, allow_loss=True)
+    found = {item.file_name: (len(item.annotations), item.seen_by) for item in again.items()}
+    assert list(found.values()) == [(3, None), (0, "nobody"), (0, "human"), (3, None)]
+
+
 def test_formats_with_a_place_for_it_carry_who_looked(tmp_path):
     for format in ("sightline", "coco", "datumaro", "voc", "yolo", "darknet", "cvat", "label_studio"):
         test_a_picture_that_no_person_looked_at_becomes_none_that_shows_nothing_unless_told(format, "boxes", tmp_path / format)

@@ -112,6 +112,11 @@ def find_viewer_of_file(annotations: Sequence[Annotation], told: str | None = No
     return read_viewer(told) or (None if any(annotation.origin == "model" for annotation in annotations) else "human")
 
 
-def name_viewer(item: Item) -> str | None:
-    """What a label file of its own must say of who looked at a picture; None where its annotations tell."""
-    return item.seen_by if item.seen_by is not None or item.annotations else UNKNOWN
+def name_viewer(item: Item, is_empty: bool) -> str | None:
+    """What a label file of its own must say of who looked at a picture; None where its annotations tell.
+
+    Args: is_empty: it holds no annotation: of those that are not written nobody will know.
+    """
+    if item.seen_by is not None or not is_empty:
+        return item.seen_by
+    return "nobody" if item.annotations else UNKNOWN

@@ -142,7 +142,7 @@ def _make_xml(item: Item, place: PurePosixPath, numbered: list[tuple[Annotation,
     for tag, side in (("width", item.width), ("height", item.height), ("depth", 3)):
         _add(size, tag, str(side))
     _add(root, "segmented", str(int(segmented)))
-    viewer = name_viewer(item)
+    viewer = name_viewer(item, not numbered)
     if viewer is not None:
         _add(root, "seen_by", viewer)
     for annotation, number in numbered:

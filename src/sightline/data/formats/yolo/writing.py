@@ -47,7 +47,7 @@ def write_labels(path: Path, item: Item, rows: Rows) -> None:
     """Write a picture's label file, and its facts beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(row + "\n" for row, _ in rows))
-    write_facts(path, rows, item.orientation != 1, name_viewer(item))
+    write_facts(path, rows, item.orientation != 1, name_viewer(item, not rows))
 
 
 def format_rows(item: Item, categories: Categories, writes_polygons: bool, report: ConversionReport) -> Rows:
