@@ -161,3 +161,13 @@ def test_the_list_of_a_split_names_pictures_of_its_folder(tmp_path: Path) -> Non
         "validation/data/0a1b.jpg": ("val", "Dog"),
     }
     assert not list(report.findings())
+
+
+def test_marks_are_1_or_true(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png")
+    rows = ("1,0,0", "0,True,0", "False,TRUE,true", "-1,false,2")
+    text = "filename,class,xmin,ymin,xmax,ymax,truncated,difficult,IsGroupOf\n"
+    write_text(tmp_path / "list.csv", text + "".join(f"a.png,cat,1,1,{9 + place},9,{row}\n" for place, row in enumerate(rows)))
+    _, items, _ = read("box_list", tmp_path)
+    found = [(sorted(one.attributes.items()), one.is_crowd) for one in items["a.png"].annotations]
+    assert found == [([("truncated", "1")], False), ([("difficult", "1")], False), ([("difficult", "1")], True), ([], False)]

@@ -56,7 +56,7 @@ class BoxColumns(msgspec.Struct, frozen=True, kw_only=True):
         size: of the picture's width and height.
         confidence: of a prediction's confidence.
         crowd: of the mark of a box around many objects.
-        attributes: by name, kept where the cell is 1.
+        attributes: by name, kept where the cell is 1 or true.
         is_share: coordinates are shares of the picture's size by definition.
     """
 
@@ -149,6 +149,11 @@ def read_number(cell: str) -> float:
         return math.nan
 
 
+def is_set(cell: str) -> bool:
+    """Whether a mark is set: 1, or true as tables of Python write it."""
+    return cell == "1" or cell.lower() == "true"
+
+
 def read_box_rows(path: Path, columns: BoxColumns) -> Iterator[BoxRow]:
     """Every row of a list, as a stream. Raises: UnreadableDataset naming the row that has too few cells."""
     with path.open(encoding=columns.encoding, newline="") as file:
@@ -176,6 +181,6 @@ def read_box_row(cells: list[str], columns: BoxColumns) -> BoxRow:
         split=(cells[columns.split] or None) if columns.split is not None else None,
         size=(int(width), int(height)) if 1 <= width < math.inf and 1 <= height < math.inf else None,
         confidence=None if math.isnan(confidence) else confidence,
-        is_crowd=columns.crowd is not None and cells[columns.crowd] == "1",
-        attributes={name: "1" for name, place in columns.attributes.items() if cells[place] == "1"},
+        is_crowd=columns.crowd is not None and is_set(cells[columns.crowd]),
+        attributes={name: "1" for name, place in columns.attributes.items() if is_set(cells[place])},
     )
