@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,11 @@ def test_the_exported_graph_computes_what_the_network_computes(name: str, tmp_pa
             expected = [output.numpy() for output in network(torch.from_numpy(images))]
         for want, got in zip(expected, session.run(None, {"images": images}), strict=True):
             assert np.abs(want - got).max() <= 1e-3 * np.abs(want).max()
+
+
+def test_threads_export_one_after_another(tmp_path: Path) -> None:
+    networks = [build_network("classification", "small_classifier", 3, 32, 32) for _ in range(3)]
+    paths = [tmp_path / f"{number}.onnx" for number in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(export_onnx, networks, paths))
+    assert all(len(onnx.load(path).graph.node) > 10 for path in paths)

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from sightline.models.network import Network
 
 OPSET = 18
 IR_VERSION = 10
+# torch's exporters change state of the whole process meanwhile: of two at once in two threads, each fails or spoils the other.
+EXPORTING = threading.Lock()
 
 
 def export_onnx(network: Network, path: Path) -> None:
@@ -46,7 +49,7 @@ def trace_onnx(
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     shapes = ({0: torch.export.Dim("batch", min=1)},) if free_batch and isinstance(module, nn.Module) else None
-    with warnings.catch_warnings():
+    with EXPORTING, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own internals; the exported graph is verified against the network
         program = torch.onnx.export(
             module,

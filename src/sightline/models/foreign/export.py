@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from sightline.core.errors import Unsupported
-from sightline.models.export import OPSET, clean_onnx, trace_onnx
+from sightline.models.export import EXPORTING, OPSET, clean_onnx, trace_onnx
 from sightline.models.foreign.programs import UNREADABLE, first_line
 
 INPUT_NAME = "images"
@@ -77,7 +77,7 @@ def export_script(module: torch.jit.ScriptModule, example: Tensor, outputs: Sequ
     """Export TorchScript through torch's older exporter, the only one that reads it. Raises: Unsupported with its reason."""
     axes = {name: {0: "batch"} for name in (INPUT_NAME, *outputs)}
     try:
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="sightline-export-") as folder:
+        with EXPORTING, warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="sightline-export-") as folder:
             warnings.simplefilter("ignore")
             file = Path(folder) / "graph.onnx"
             torch.onnx.export(
