@@ -118,6 +118,19 @@ def test_an_array_that_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> N
         import_dataset([item], Workspace(tmp_path / "w"), "parts", categories=["dent"])
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seen_by": "noone"}, r"^c\.png: expected seen_by None, human, model, nobody, got 'noone'"),
+        ({"file_name": None}, "expected a file name as text, got None"),
+    ],
+)
+def test_a_picture_with_facts_that_there_are_not_is_refused(fields: dict[str, Any], words: str, tmp_path: Path) -> None:
+    item = SourceItem(**{"file_name": "c.png", "content": paint(3), **fields})
+    with pytest.raises(InvalidInput, match=words):
+        import_dataset([item], Workspace(tmp_path / "w"), "parts", categories=["dent"])
+
+
 def test_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
     ring = np.array([[1, 1], [9, 1], [9, 8]], np.float32).ravel()
     made = Annotation(category="dent", box_xyxy=np.array([1, 1, 9, 8]), polygons=[ring])  # type: ignore[arg-type]

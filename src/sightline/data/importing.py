@@ -35,7 +35,7 @@ from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
 from sightline.data.formats.table import detect_format, load_format
-from sightline.data.items import Item, ItemWriter, read_file_names, read_items
+from sightline.data.items import Item, ItemWriter, Viewer, read_file_names, read_items, read_viewer
 from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.unique_names import UniqueNames
@@ -403,6 +403,12 @@ def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
     for item in source:
         if not isinstance(item, SourceItem):
             raise InvalidInput(f"expected SourceItems, got {type(item).__name__}; make each with sightline.SourceItem(...)")
+        if not isinstance(item.file_name, str):
+            raise InvalidInput(f"expected a file name as text, got {item.file_name!r}; set file_name")
+        if item.seen_by is not None and read_viewer(item.seen_by) is None:
+            raise InvalidInput(
+                f"{item.file_name}: expected seen_by None, {', '.join(get_args(Viewer))}, got {item.seen_by!r}; choose one of these"
+            )
         try:
             annotations = tuple(read_annotation(one) for one in item.annotations)
             if isinstance(item.content, np.ndarray):
