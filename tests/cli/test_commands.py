@@ -387,8 +387,16 @@ def test_counts_and_settings_are_parsed() -> None:
         parse_settings(["batch_size"])
 
 
-@pytest.mark.parametrize(("setting", "option"), [("network=resnet18", "--model"), ("task=semantic", "--task")])
-def test_a_field_that_chooses_the_defaults_has_an_option_and_is_no_setting(setting: str, option: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "option"),
+    [
+        ("network=resnet18", "--model"),
+        ("task=semantic", "--task"),
+        ("budget=9it", "--budget"),
+        ("validation_split=x", "--val-split"),
+    ],
+)
+def test_a_field_that_has_an_option_is_no_setting(setting: str, option: str) -> None:
     with pytest.raises(InvalidInput, match=f"as {option}, got --set {setting}"):
         make_recipe_of("classification", "fast", [setting], "1it", 0, None, "train", "val")
 

@@ -14,7 +14,15 @@ from sightline.models.table import NETWORKS
 if TYPE_CHECKING:
     from sightline.training.recipe import Recipe
 
-OPTIONS = {"task": "--task", "network": "--model"}  # of the fields of a recipe that choose its defaults
+OPTIONS = {  # of the fields of a recipe that have one
+    "task": "--task",
+    "network": "--model",
+    "budget": "--budget",
+    "seed": "--seed",
+    "weights": "--weights",
+    "train_splits": "--train-splits",
+    "validation_split": "--val-split",
+}
 
 
 def train_command(
