@@ -406,9 +406,8 @@ def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
         if not isinstance(item.file_name, str):
             raise InvalidInput(f"expected a file name as text, got {item.file_name!r}; set file_name")
         if item.seen_by is not None and read_viewer(item.seen_by) is None:
-            raise InvalidInput(
-                f"{item.file_name}: expected seen_by None, {', '.join(get_args(Viewer))}, got {item.seen_by!r}; choose one of these"
-            )
+            known = ", ".join(get_args(Viewer))
+            raise InvalidInput(f"{item.file_name}: expected seen_by None, {known}, got {item.seen_by!r}; choose one of these")
         try:
             annotations = tuple(read_annotation(one) for one in item.annotations)
             if isinstance(item.content, np.ndarray):
