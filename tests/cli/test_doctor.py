@@ -75,3 +75,21 @@ def test_extras_are_checked_against_what_is_installed(monkeypatch: pytest.Monkey
 def test_a_missing_extra_is_named_with_its_remedy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "check_extras", lambda: [{"extra": "fpga", "missing": ["hls4ml"]}])
     assert "extras not installed: fpga; pip install 'sightline[fpga]'" in run("doctor", "--quick").out
+
+
+def test_an_engine_that_is_not_installed_is_missing_and_one_without_its_device_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.core.errors import MissingPackage, Unsupported
+    from sightline.runtime.backends import table
+
+    errors = {"torch": Unsupported("there is no GPU"), "hls4ml": MissingPackage("hls4ml is not installed")}
+
+    def load(name: str) -> object:
+        if name in errors:
+            raise errors[name]
+        return table.make_backend(name)
+
+    monkeypatch.setattr(table, "load_backend", load)
+    found = {row["engine"]: (row["missing"], row["absent"]) for row in doctor.check_engines()}
+    assert found["torch"] == (None, "there is no GPU")
+    assert found["hls4ml"] == ("hls4ml is not installed", None)
+    assert found["reference"] == (None, None)

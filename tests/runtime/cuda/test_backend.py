@@ -38,6 +38,9 @@ def test_without_pytorch_it_names_the_extra(name: str, monkeypatch: pytest.Monke
 def test_inductor_needs_triton_and_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = make_backend("inductor")
     monkeypatch.setattr(module, "find_missing", lambda packages: [one for one in packages if one == "triton"])
+    monkeypatch.setattr(module, "_sees_gpu", lambda: False)
+    assert backend.missing() is None  # nothing to install would make it run
+    monkeypatch.setattr(module, "_sees_gpu", lambda: True)
     assert "needs triton" in str(backend.missing())
     monkeypatch.setattr(module, "find_missing", lambda packages: [])
     monkeypatch.setattr(module.shutil, "which", lambda name: None)

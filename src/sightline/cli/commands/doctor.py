@@ -65,7 +65,7 @@ def check_parts() -> list[dict[str, Any]]:
 
 def check_engines() -> list[dict[str, Any]]:
     """Engines with their device and precisions, or what they miss; `absent` is a device that is not here, which is no fault."""
-    from sightline.core.errors import SightlineError, Unsupported
+    from sightline.core.errors import MissingPackage, Unsupported
     from sightline.runtime.backends.table import BACKENDS, load_backend
 
     engines: list[dict[str, Any]] = []
@@ -74,10 +74,10 @@ def check_engines() -> list[dict[str, Any]]:
         try:
             backend = load_backend(name)
             found |= {"device": backend.device, "precisions": list(backend.precisions)}
+        except MissingPackage as error:
+            found["missing"] = str(error)
         except Unsupported as error:
             found["absent"] = str(error)
-        except SightlineError as error:
-            found["missing"] = str(error)
         engines.append(found)
     return engines
 

@@ -57,8 +57,8 @@ class InductorBackend(TorchBackend):
     joins = True
 
     def missing(self) -> str | None:
-        """What must be installed, or None: Triton, and a compiler for what launches its kernels."""
-        if missing := super().missing():
+        """What must be installed, or None: beside a GPU Triton, and a compiler for what launches its kernels."""
+        if (missing := super().missing()) or self.absent():
             return missing
         if find_missing(["triton"]):
             return "TorchInductor needs triton, which comes with PyTorch for NVIDIA GPUs; install that PyTorch"
