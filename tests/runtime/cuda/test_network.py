@@ -71,6 +71,73 @@ def test_operators_that_half_precision_would_overflow_and_what_leads_to_them_alo
     assert torch.isfinite(outputs["out"]).all()  # e to the 45 is beyond FP16
 
 
+def write_layer_norm(path: Path) -> Path:
+    """Normalised over the channels, written out as exporters do; the variance is above 65504."""
+    nodes = [
+        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("ReduceMean", ["a"], "mean", axes=[1]),
+        node("Sub", ["a", "mean"], "centred"),
+        node("Pow", ["centred", "two"], "squares"),
+        node("ReduceMean", ["squares"], "variance", axes=[1]),
+        node("Add", ["variance", "epsilon"], "b"),
+        node("Sqrt", ["b"], "spread"),
+        node("Div", ["centred", "spread"], "c"),
+        node("Conv", ["c", "v"], "out", kernel_shape=[1, 1]),
+    ]
+    weights = {"w": 1000 * weight(4, 3, 1, 1), "v": weight(4, 4, 1, 1), "two": np.float32(2), "epsilon": np.float32(1e-12)}
+    return write_graph(path, nodes, weights, {"out": 4})
+
+
+def write_l2_normalisation(path: Path) -> Path:
+    """`x / max(|x|, 1e-12)`, as PyTorch's `normalize` is exported, of vectors some of which are 0."""
+    nodes = [
+        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("Relu", ["a"], "b"),
+        node("ReduceL2", ["b"], "norm", axes=[1]),
+        node("Clip", ["norm", "least"], "c"),
+        node("Div", ["b", "c"], "d"),
+        node("Conv", ["d", "v"], "out", kernel_shape=[1, 1]),
+    ]
+    weights = {"w": -(weight(4, 3, 1, 1) ** 2), "v": weight(4, 4, 1, 1), "least": np.float32(1e-12)}
+    return write_graph(path, nodes, weights, {"out": 4})
+
+
+def write_far_places(path: Path) -> Path:
+    """Rows of a table by their places, of which half precision knows each second or less."""
+    nodes = [
+        node("Mul", ["images", "count"], "a"),
+        node("Cast", ["a"], "places", to=TensorProto.INT64),
+        node("Gather", ["table", "places"], "rows"),
+        node("MatMul", ["rows", "w"], "out"),
+    ]
+    weights = {"count": np.float32(4095), "table": weight(4096, 8), "w": weight(8, 4)}
+    return write_graph(path, nodes, weights, {"out": 5})
+
+
+def write_loose_bounds(path: Path) -> Path:
+    """A bound that stands for none, and lies beyond FP16."""
+    nodes = [
+        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("Clip", ["a", "zero", "most"], "b"),
+        node("Conv", ["b", "v"], "out", kernel_shape=[1, 1]),
+    ]
+    weights = {"w": weight(4, 3, 1, 1), "v": weight(4, 4, 1, 1), "zero": np.float32(0), "most": np.float32(3e38)}
+    return write_graph(path, nodes, weights, {"out": 4})
+
+
+WIDE_GRAPHS = {
+    write.__name__: write for write in (write_layer_norm, write_l2_normalisation, write_far_places, write_loose_bounds)
+}
+
+
+@pytest.mark.parametrize("name", WIDE_GRAPHS)
+def test_what_fp16_would_overflow_or_lose_between_layers_is_fp32(name: str, tmp_path: Path) -> None:
+    graph = WIDE_GRAPHS[name](tmp_path / "graph.onnx")
+    images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    expected = load_backend("reference").open(graph, SessionOptions()).infer({"images": images.numpy()})["out"]
+    np.testing.assert_allclose(bind(graph, "fp16")[1]["out"], expected, atol=1e-2 * max(1e-3, np.abs(expected).max()))
+
+
 def write_shape_arithmetic(path: Path) -> Path:
     """Flattens all but the batch, as exporters write it: the target of the Reshape follows from the input's shape."""
     nodes = [

@@ -4,11 +4,12 @@ What follows from the weights and from the shapes alone (the target of a Reshape
 computed when the network is bound, on the CPU; the steps that are left read pictures. Constants lie on the device once, however
 many shapes are bound.
 
-In FP16 and BF16 the layers that hold the weights, and all between them, run in half precision; operators that lose or overflow
-it (`Operator.wide`), what leads to these alone, and everything behind the last of those layers run in FP32: boxes of 640 pixels
-are half a pixel coarse in FP16.
+In FP16 and BF16 the layers that hold the weights, and all between them, run in half precision; what loses or overflows it
+(`is_wide`), what leads to that alone, and everything behind the last of those layers run in FP32: boxes of 640 pixels are half
+a pixel coarse in FP16.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.manifests import Precision
 from sightline.runtime.backend import TensorType
 from sightline.runtime.backends.cuda.fusing import FUSED_CONV, FUSED_OPERATORS, FusedNode, fuse_nodes
+from sightline.runtime.backends.cuda.operators.arithmetic import TYPES
 from sightline.runtime.backends.cuda.operators.operator import Node, Operator
 from sightline.runtime.backends.cuda.operators.table import find_operator
 from sightline.runtime.devices import HEAVY_OPERATORS
@@ -125,7 +127,7 @@ class TorchNetwork:
         self.outputs = tuple(describe_value(value) for value in model.graph.output)
         nodes = fuse_nodes(read_nodes(model), {value.name for value in self.outputs})
         self._known_names = find_known(nodes, set(self._constants))
-        self._steps = choose_steps(nodes, self._float)
+        self._steps = choose_steps(nodes, self._float, self._constants)
         self._last_readers = find_last_readers(nodes, {value.name for value in self.outputs})
         self._placed: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
@@ -193,7 +195,7 @@ def find_known(nodes: Sequence[Node], constants: set[str]) -> set[str]:
     return known
 
 
-def choose_steps(nodes: Sequence[Node], wanted: torch.dtype) -> list[Step]:
+def choose_steps(nodes: Sequence[Node], wanted: torch.dtype, constants: Values) -> list[Step]:
     """Steps in order, each with its type of floats: the wanted one for layers with weights and between. Raises: Unsupported."""
     operators, refused = [], []
     for node in nodes:
@@ -206,11 +208,21 @@ def choose_steps(nodes: Sequence[Node], wanted: torch.dtype) -> list[Step]:
     needed: set[str] = set()  # tensors that a step of the wanted type reads
     steps = []
     for node, operator in zip(reversed(nodes), reversed(operators), strict=True):
-        is_inside = node.kind in {*HEAVY_OPERATORS, FUSED_CONV} or any(name in needed for name in node.outputs)
-        is_wanted = is_inside and not operator.wide
+        is_heavy = node.kind in {*HEAVY_OPERATORS, FUSED_CONV}
+        is_wanted = is_heavy or (
+            any(name in needed for name in node.outputs) and not is_wide(node, operator, wanted, constants)
+        )
         needed.update(node.inputs if is_wanted else ())
         steps.append(Step(node, operator, wanted if is_wanted else torch.float32))
     return steps[::-1]
+
+
+def is_wide(node: Node, operator: Operator, wanted: torch.dtype, constants: Values) -> bool:
+    """Whether a node computes in FP32 in any case: its operator does, it makes whole numbers, or a constant overflows."""
+    if operator.wide or (node.kind == "Cast" and TYPES.get(node.attributes["to"]) not in FLOATS.values()):
+        return True
+    known = [constants[name] for name in node.inputs if name in constants]
+    return any(convert_float(value, wanted).isinf().ne(value.isinf()).any() for value in known)
 
 
 def find_last_readers(nodes: Sequence[Node], kept: set[str]) -> dict[int, tuple[str, ...]]:
@@ -235,14 +247,18 @@ def read_model(graph: Path) -> Any:
 
 
 def read_nodes(model: Any) -> list[Node]:
-    """The nodes in the graph's order, attributes as Python values. Raises: Unsupported for operators of other domains."""
+    """The nodes in the graph's order, attributes as Python values; one without a name of its own is named by its first output.
+
+    Raises: Unsupported for operators of other domains.
+    """
     opset = next((int(entry.version) for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), 1)
     others = sorted({f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in STANDARD_DOMAINS})
     if others:
         raise Unsupported(f"expected operators of ONNX, got {', '.join(others)}; compile this network for the cpu")
+    named = Counter(node.name for node in model.graph.node if node.name)
     return [
         Node(
-            name=node.name or node.output[0],
+            name=node.name if named[node.name] == 1 else node.output[0],
             kind=node.op_type,
             inputs=tuple(node.input),
             outputs=tuple(node.output),

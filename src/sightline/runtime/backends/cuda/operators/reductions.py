@@ -93,8 +93,8 @@ REDUCTIONS: dict[str, Operator] = {
     "ReduceSumSquare": Operator(_reduce(lambda x, axes: _sum(x.square(), axes)), parameters=(1,), wide=True),
     "ReduceLogSum": Operator(_reduce(lambda x, axes: _sum(x, axes).log()), parameters=(1,), wide=True),
     "ReduceLogSumExp": Operator(_reduce(lambda x, axes: x.logsumexp(axes, keepdim=True)), parameters=(1,), wide=True),
-    "ArgMax": Operator(run_arg_max),
-    "ArgMin": Operator(run_arg_min),
-    "TopK": Operator(run_top_k, parameters=(1,)),
+    "ArgMax": Operator(run_arg_max, wide=True),
+    "ArgMin": Operator(run_arg_min, wide=True),
+    "TopK": Operator(run_top_k, parameters=(1,), wide=True),
     "CumSum": Operator(run_cum_sum, parameters=(1,), wide=True),
 }
