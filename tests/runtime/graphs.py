@@ -18,7 +18,7 @@ def weight(*shape: int) -> np.ndarray:
 
 
 def write_graph(
-    path: Path, nodes: Nodes, weights: Weights, outputs: dict[str, int], shape: tuple[int, ...] = (3, 16, 16)
+    path: Path, nodes: Nodes, weights: Weights, outputs: dict[str, int], shape: tuple[int | str, ...] = (3, 16, 16)
 ) -> Path:
     """A graph with input `images` `(N, *shape)` and outputs named with their rank."""
     graph = helper.make_graph(

@@ -1,5 +1,6 @@
 """A session of PyTorch: kernels are captured for the first few shapes of the inputs, and launched anew for all others."""
 
+import functools
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from sightline.runtime.backends.cuda.joining import join_kernels
 from sightline.runtime.backends.cuda.layer_times import LayerTimes
 from sightline.runtime.backends.cuda.network import TorchNetwork, Values
 from sightline.runtime.backends.cuda.pixels import PixelInput
-from sightline.runtime.backends.cuda.slots import CapturedSlot, Slots, view_array
+from sightline.runtime.backends.cuda.slots import Arrays, Body, CapturedSlot, Slots, view_array
 from sightline.runtime.in_flight import InFlight
 from sightline.runtime.ordered import map_in_order
 
@@ -78,7 +79,7 @@ class TorchSession:
                 slots = self._find_slots(arrays, is_pixels)
                 if slots is None:
                     return self._launch(arrays, is_pixels)
-                with slots.use() as slot:
+                with slots.use(arrays) as slot:
                     return slot.run(arrays)
 
     def stream(self, inputs: Iterable[Mapping[str, np.ndarray]]) -> Generator[Tensors, None, None]:
@@ -94,11 +95,11 @@ class TorchSession:
         """Wait for what is in flight and free memory, the device's too."""
         self._pool.shutdown()
         self._in_flight.close()
-        while self._slots:
-            self._slots.popitem()[1].close()
-        self._network = None  # type: ignore[assignment] # what is in flight has ended, and `check_open` tells later callers
-        if self._device.type == "cuda":
-            with SETTINGS:  # not while another session captures
+        with SETTINGS:  # not while another session captures
+            while self._slots:
+                self._slots.popitem()[1].close()
+            self._network = None  # type: ignore[assignment] # what is in flight has ended, and `check_open` tells later callers
+            if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _make_pixels(self) -> PixelInput | None:
@@ -127,11 +128,13 @@ class TorchSession:
                 )
 
     def _find_slots(self, arrays: Tensors, is_pixels: bool) -> Slots | None:
-        """The slots for these shapes; None for shapes that come after the first few."""
+        """The slots for these shapes; None for what comes after the first few. What the network refuses counts as none."""
         key = tuple(array.shape for array in arrays.values()), is_pixels
         with self._lock:
+            self._slots = {shapes: slots for shapes, slots in self._slots.items() if not slots.has_failed}
             if key not in self._slots and len(self._slots) < self._captured_shapes:
-                self._slots[key] = Slots(lambda: self._capture(arrays, is_pixels), self._options.streams)
+                write = functools.partial(self._write, is_pixels=is_pixels)
+                self._slots[key] = Slots(write, self._capture, self._options.streams)
             return self._slots.get(key)
 
     def _prepare(self, values: Values, is_pixels: bool) -> Values:
@@ -140,15 +143,20 @@ class TorchSession:
         assert self._pixels is not None
         return {name: self._pixels.normalise(value) for name, value in values.items()}
 
-    def _capture(self, arrays: Tensors, is_pixels: bool) -> CapturedSlot:
+    def _write(self, arrays: Arrays, is_pixels: bool) -> Body:
+        """What launches the kernels for inputs of these shapes."""
         with self._settings():
             prepared = self._prepare(self._move(arrays), is_pixels)
             network, _ = self._network.bind(prepared)
             # Joined without what prepares pictures: tensors and pictures then need the same kernels, compiled once.
             run = join_kernels(network.run, prepared) if self._joins else network.run
-            return CapturedSlot(lambda values: run(self._prepare(values, is_pixels)), arrays, self._device)
+        return lambda values: run(self._prepare(values, is_pixels))
 
-    def _launch(self, arrays: Tensors, is_pixels: bool) -> Tensors:
+    def _capture(self, body: Body, arrays: Arrays) -> CapturedSlot:
+        with self._settings():
+            return CapturedSlot(body, arrays, self._device)
+
+    def _launch(self, arrays: Arrays, is_pixels: bool) -> Tensors:
         """Launch every kernel anew."""
         with self._settings():
             prepared = self._prepare(self._move(arrays), is_pixels)
@@ -157,7 +165,7 @@ class TorchSession:
                 outputs = self._times.run(network, prepared)
             return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
-    def _move(self, arrays: Tensors) -> Values:
+    def _move(self, arrays: Arrays) -> Values:
         return {name: view_array(array).to(self._device) for name, array in arrays.items()}
 
     @contextmanager

@@ -16,24 +16,26 @@ import torch
 from sightline.runtime.backends.cuda.network import Values
 
 Body = Callable[[Values], Values]
+Arrays = Mapping[str, np.ndarray]
 WARM_UPS = 2  # cuDNN chooses its kernels in the first run; nothing may be chosen while kernels are captured
 
 
 def view_array(array: np.ndarray) -> torch.Tensor:
-    """A tensor over the array's memory, or over a copy where it may not be written, which PyTorch's tensors always may."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    """A tensor over the array's memory, or over a copy: PyTorch has none that may not be written or that run backwards."""
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
 class CapturedSlot:
     """Replays the kernels that one inference launched.
 
     Args:
-        body: launches the kernels; it may neither wait for the device nor read CPU memory.
+        body: launches the kernels; it may neither wait for the device nor read CPU memory. Whoever has it keeps it as long as
+            the slot: the kernels go on reading its constants.
         examples: inputs of the shapes and types that it is captured for.
         device: a CUDA GPU.
     """
 
-    def __init__(self, body: Body, examples: Mapping[str, np.ndarray], device: torch.device) -> None:
+    def __init__(self, body: Body, examples: Arrays, device: torch.device) -> None:
         self._stream = _take_stream(device)
         # A thread that waits leaves its core to those that decode pictures.
         self._ready = torch.cuda.Event(blocking=True)
@@ -50,7 +52,7 @@ class CapturedSlot:
                 self._outputs = body(self._inputs)
             self._results = {name: torch.empty_like(value, device="cpu").pin_memory() for name, value in self._outputs.items()}
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """The outputs, which are the caller's to keep; one inference at a time."""
         for name, staged in self._staged.items():
             staged.copy_(view_array(inputs[name]))
@@ -95,33 +97,47 @@ class Slots:
     """The slots of one set of shapes: as many as there are streams, captured when they are needed.
 
     Args:
-        capture: makes a slot.
+        write: makes what launches the kernels for inputs such as these, once; it is kept, and with it the constants that the
+            captured kernels read.
+        capture: makes a slot of it.
         most: inferences in flight.
+
+    Attributes:
+        has_failed: whether none could be made.
     """
 
-    def __init__(self, capture: Callable[[], CapturedSlot], most: int) -> None:
-        self._capture, self._most = capture, most
+    def __init__(self, write: Callable[[Arrays], Body], capture: Callable[[Body, Arrays], CapturedSlot], most: int) -> None:
+        self._write, self._capture, self._most = write, capture, most
+        self._body: Body | None = None
         self._free: queue.SimpleQueue[CapturedSlot] = queue.SimpleQueue()
         self._made: list[CapturedSlot] = []
         self._lock = threading.Lock()
+        self.has_failed = False
 
     @contextmanager
-    def use(self) -> Iterator[CapturedSlot]:
+    def use(self, inputs: Arrays) -> Iterator[CapturedSlot]:
         """A slot that nobody else uses meanwhile; waits for one while all are in use."""
-        slot = self._take()
+        slot = self._take(inputs)
         try:
             yield slot
         finally:
             self._free.put(slot)
 
-    def _take(self) -> CapturedSlot:
+    def _take(self, inputs: Arrays) -> CapturedSlot:
         with suppress(queue.Empty):
             return self._free.get_nowait()
         with self._lock:  # whoever finds too few makes one, and others wait for it rather than capture beside it
             if len(self._made) < self._most:
-                self._made.append(self._capture())
-                return self._made[-1]
+                return self._make(inputs)
         return self._free.get()
+
+    def _make(self, inputs: Arrays) -> CapturedSlot:
+        try:
+            self._body = self._body or self._write(inputs)
+            self._made.append(self._capture(self._body, inputs))
+        finally:
+            self.has_failed = not self._made
+        return self._made[-1]
 
     def close(self) -> None:
         """Close all slots, none of which is in use."""
