@@ -225,6 +225,35 @@ def test_operators_of_other_domains_are_refused(tmp_path: Path) -> None:
         TorchNetwork(tmp_path / "g.onnx", "fp32", CPU)
 
 
+def save_graph(path: Path, nodes: list[onnx.NodeProto], inputs: list[onnx.ValueInfoProto], output: str) -> Path:
+    graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)])
+    sparse = helper.make_sparse_tensor(
+        onnx.numpy_helper.from_array(np.ones(1, np.float32), "sparse"),
+        helper.make_tensor("i", TensorProto.INT64, [1], [0]),
+        [4],
+    )
+    graph.sparse_initializer.append(sparse)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "output"), [("absent", "a"), ("sparse", "a"), ("later", "a"), ("images", "absent")])
+def test_a_tensor_that_nobody_gives_is_refused_by_name(name: str, output: str, tmp_path: Path) -> None:
+    nodes = [node("Add", ["images", name], "a"), node("Relu", ["a"], "later")]
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [4])
+    graph = save_graph(tmp_path / "graph.onnx", nodes, [images], output)
+    wrong = name if output == "a" else output
+    with pytest.raises(InvalidInput, match=f"expected {wrong!r}, which .* from an input, a dense weight or an earlier node"):
+        TorchNetwork(graph, "fp32", CPU)
+
+
+def test_an_input_that_is_no_tensor_is_refused(tmp_path: Path) -> None:
+    images = helper.make_tensor_sequence_value_info("images", TensorProto.FLOAT, None)
+    graph = save_graph(tmp_path / "graph.onnx", [node("Relu", ["images"], "a")], [images], "a")
+    with pytest.raises(Unsupported, match="expected tensors, got 'images'"):
+        TorchNetwork(graph, "fp32", CPU)
+
+
 def test_operands_that_pytorch_refuses_are_an_error_with_the_node(tmp_path: Path) -> None:
     nodes = [node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]), node("Add", ["a", "wrong"], "out")]
     graph = write_graph(tmp_path / "graph.onnx", nodes[:1], {"w": weight(4, 3, 1, 1)}, {"a": 4})

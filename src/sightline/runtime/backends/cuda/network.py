@@ -125,7 +125,9 @@ class TorchNetwork:
         stated = [value for value in model.graph.input if value.name not in self._constants]
         self.inputs = tuple(describe_value(value) for value in stated)
         self.outputs = tuple(describe_value(value) for value in model.graph.output)
-        nodes = fuse_nodes(read_nodes(model), {value.name for value in self.outputs})
+        nodes = read_nodes(model)
+        check_made(nodes, {*self._constants, *(value.name for value in self.inputs)}, [value.name for value in self.outputs])
+        nodes = fuse_nodes(nodes, {value.name for value in self.outputs})
         self._known_names = find_known(nodes, set(self._constants))
         self._steps = choose_steps(nodes, self._float, self._constants)
         self._last_readers = find_last_readers(nodes, {value.name for value in self.outputs})
@@ -269,6 +271,18 @@ def read_nodes(model: Any) -> list[Node]:
     ]
 
 
+def check_made(nodes: Sequence[Node], given: set[str], wanted: Sequence[str]) -> None:
+    """Raises: InvalidInput where a tensor is read, or is an output, that no input, weight or earlier node gives."""
+    made = {*given, ""}
+    for reader, names, outputs in [*((node.name, node.inputs, node.outputs) for node in nodes), ("the graph", wanted, ())]:
+        if missing := [name for name in names if name not in made]:
+            raise InvalidInput(
+                f"expected {missing[0]!r}, which {reader} takes, from an input, a dense weight or an earlier node, got none; "
+                "export the network again"
+            )
+        made.update(outputs)
+
+
 def read_attribute(attribute: Any) -> Any:
     """Its value: number, text, list, or a tensor on the CPU."""
     import onnx
@@ -290,9 +304,11 @@ def read_tensor(tensor: Any) -> torch.Tensor:
 
 
 def describe_value(value: Any) -> TensorType:
-    """Element type and shape of an input or output."""
+    """Element type and shape of an input or output. Raises: Unsupported for what is no tensor."""
     import onnx
 
+    if not value.type.HasField("tensor_type"):
+        raise Unsupported(f"expected tensors, got {value.name!r}, which is none; run this network on the CPU")
     kind = value.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
     shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
