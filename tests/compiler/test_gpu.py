@@ -11,7 +11,7 @@ import torch
 from sightline.compiler.compile import CompileResult, compile_model
 from sightline.compiler.request import choose_precision
 from sightline.compiler.tuning import probes
-from sightline.core.errors import MissingPackage, NotFound, Unsupported
+from sightline.core.errors import Exhausted, MissingPackage, NotFound, Unsupported
 from sightline.core.folders import read_manifest, write_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.data.versions import DatasetVersion
@@ -159,3 +159,22 @@ def test_an_engine_that_lacks_something_is_refused_and_the_others_compile(
     monkeypatch.setattr(TorchBackend, "missing", lambda self: "torch is not installed")
     with pytest.raises(MissingPackage, match="torch is not installed"):
         compile_model(model, tmp_path / "other", device="cuda", precision="fp32")
+
+
+def test_batches_that_the_memory_does_not_suffice_for_are_left_out_and_the_rest_compiles(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer = TorchSession.infer
+
+    def infer_few(session: TorchSession, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if any(array.ndim == 4 and len(array) > 1 for array in inputs.values()):
+            raise Exhausted("PyTorch cannot run this input: the GPU's memory is used up")
+        return infer(session, inputs)
+
+    monkeypatch.setattr(TorchSession, "infer", infer_few)
+    result = compile_model(model, tmp_path / "out", device="cuda", precision="fp32")
+    assert result.manifest.batch == 1
+    assert {row.batch for row in result.report.sweep} == {1}
+    assert [refusal.name for refusal in result.report.refusals] == [
+        f"torch {precision}, batches of 4" for precision in ("fp16", "bf16", "fp32")
+    ]

@@ -146,7 +146,7 @@ def find_start(source: Path, quantiser: Quantiser) -> Path:
 def split_runnable(
     candidates: Sequence[Candidate], input_name: str, sample: np.ndarray
 ) -> tuple[list[Candidate], list[CandidateRefusal]]:
-    """Run each candidate once; one that its engine cannot open or run is refused with the engine's reason.
+    """Run each candidate once; one that its engine cannot open or run, or has no memory for, is refused with its reason.
 
     For example, ONNX Runtime has no kernel for the activations that NNCF quantises channel by channel before a depthwise
     convolution, and says so only when it runs.
@@ -156,7 +156,7 @@ def split_runnable(
         try:
             with closing(candidate.open(1, 1)) as session:
                 session.infer({input_name: sample})
-        except (InvalidInput, Unsupported) as error:
+        except (Exhausted, InvalidInput, Unsupported) as error:
             refusals.append(CandidateRefusal(name=candidate.name, reason=str(error)))
         else:
             runnable.append(candidate)

@@ -6,7 +6,7 @@ passes. When no INT8 candidate passes, the rescue quantisers are tried one after
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ from sightline.compiler.stages import Stages
 from sightline.compiler.tuning.autotune import Setting, choose_batches, choose_settings, make_batches, time_candidates
 from sightline.compiler.tuning.cache import find_race, keep_race, make_race_key
 from sightline.compiler.tuning.goals import Timing
-from sightline.core.errors import SightlineError, Unsupported
+from sightline.core.errors import Exhausted, SightlineError, Unsupported
 from sightline.core.host import now_utc
 from sightline.core.settings import read_settings
 from sightline.data.truth import has_human_label
@@ -257,16 +257,20 @@ class Compilation:
         return check_fp32(engine, expected, actual, decode, self.found.parts)
 
     def _check_batch(self, candidate: Candidate, expected: Sequence[Tensors]) -> None:
-        """Compare a full batch with the same pictures run alone in the reference; an engine that differs gets no batches."""
+        """Compare a full batch with the same pictures run alone in the reference; an engine that differs gets no batches.
+
+        The largest batch that there is memory for is taken.
+        """
         found = self.found
-        batch = max(choose_batches(found.request.goal, found.devices[0]))
-        if batch == 1 or not self._is_raced:
-            return
-        (first, *_) = make_batches(self.check_samples, batch)
+        for batch in sorted(choose_batches(found.request.goal, found.devices[0]), reverse=True):
+            if batch == 1 or not self._is_raced:
+                return
+            (first, *_) = make_batches(self.check_samples, batch)
+            with suppress(Exhausted):
+                together = infer_batch(candidate, self._input_name, first)
+                break
         alone = [expected[place % len(expected)] for place in range(batch)]
-        check = self._check_engine(
-            f"{candidate.engine} in batches of {batch},", alone, infer_batch(candidate, self._input_name, first)
-        )
+        check = self._check_engine(f"{candidate.engine} in batches of {batch},", alone, together)
         if not check.passed:
             found.alone.add(candidate.engine)
             found.refusals.append(CandidateRefusal(name=f"{candidate.name}, batches of {batch}", reason=check.text))
@@ -294,6 +298,13 @@ class Compilation:
             candidates, self._input_name, self.check_samples, settings, TIMING_SECONDS, goal, on_turn=self._stages.update
         )
         found.add_race(candidates, self._keep_right(timings), None)
+        timed = {(timing.candidate, timing.batch) for timing in timings}
+        found.refusals += [
+            CandidateRefusal(name=f"{one.name}, batches of {batch}", reason="the memory of the device does not suffice")
+            for one in candidates
+            for batch in dict.fromkeys(setting.batch for setting in settings)
+            if (one.name, batch) not in timed
+        ]
         if self._tuning:
             keep_race(self._tuning, key, timings, now_utc())
 

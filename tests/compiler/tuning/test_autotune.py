@@ -2,6 +2,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from sightline.compiler.tuning.autotune import (
     warm_up,
 )
 from sightline.compiler.tuning.goals import Goal, Timing, rank_timings
+from sightline.core.errors import Exhausted
 from sightline.runtime.devices import DEVICES
 
 
@@ -210,6 +212,43 @@ def test_sessions_too_large_to_be_open_together_are_opened_for_each_turn(availab
             with sessions.use(place):
                 assert CountedSession.open_now == 1 or opened == 2
     assert (CountedSession.opened, CountedSession.open_now) == (opened, 0)
+
+
+class SmallDevice:
+    """Holds `SPACE` pictures: of each open session those of its largest inference so far."""
+
+    SPACE = 10
+    held: ClassVar["dict[SmallDevice, int]"] = {}
+
+    def __init__(self, *_: object) -> None:
+        self.held[self] = 0
+
+    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.held[self] = max(self.held[self], len(inputs["images"]))
+        if sum(self.held.values()) > self.SPACE:
+            raise Exhausted("the GPU's memory is used up")
+        return inputs
+
+    def stream(self, inputs: Iterable[dict[str, np.ndarray]]) -> Generator[dict[str, np.ndarray], None, None]:
+        return (self.infer(one) for one in inputs)
+
+    def close(self) -> None:
+        del self.held[self]
+
+
+def test_what_lacks_memory_is_tried_alone_and_left_out_if_that_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Candidate, "open", SmallDevice)
+    monkeypatch.setattr(Candidate, "size_bytes", 1)
+    candidates = [Candidate("torch", precision, None, Path("a"), Path("a")) for precision in ("fp16", "fp32")]  # type: ignore[arg-type]
+    settings = [Setting(1, 1), Setting(1, 1, 8), Setting(1, 1, 64)]
+    timings = time_candidates(candidates, "images", [np.zeros((1, 1), np.float32)], settings, 0.001)
+    assert {(timing.candidate, timing.batch) for timing in timings} == {
+        ("torch fp16", 1),
+        ("torch fp16", 8),
+        ("torch fp32", 1),
+        ("torch fp32", 8),
+    }
+    assert SmallDevice.held == {}
 
 
 def test_noise_never_gives_away_more_than_a_tenth_of_the_speed() -> None:

@@ -19,6 +19,7 @@ import psutil
 
 from sightline.compiler.candidates import Candidate
 from sightline.compiler.tuning.goals import Goal, Timing
+from sightline.core.errors import Exhausted
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session, Tensors
 from sightline.runtime.devices import Device
@@ -111,6 +112,8 @@ def time_candidates(
         seconds: in all for one candidate with one setting, when it goes through all rounds.
         goal: tells after the screening which may still win.
         on_turn: told the progress 0..1 after each turn.
+
+    Returns: a timing of each, but those that lack memory, even with no other session open.
     """
     entrants = [Entrant(candidate, setting) for candidate in candidates for setting in settings]
     groups = group_sessions(entrants)
@@ -121,12 +124,22 @@ def time_candidates(
         return first.candidate.open(first.setting.streams, first.setting.threads)
 
     with OpenSessions([group[0].candidate.size_bytes for group in groups], open_group) as sessions:
+
+        def take_turns(place: int, going: Sequence[Entrant]) -> list[Entrant]:
+            try:
+                with sessions.use(place) as session:
+                    return _take_turns(session, going, input_name, batches, seconds / ROUNDS, goal)
+            except Exhausted:  # already on opening
+                return list(going)
+
         for round_index in range(ROUNDS):
             racing = set(entrants if round_index < SCREENING_ROUNDS else choose_racing(entrants, goal))
             for place, group in enumerate(groups):
-                if going := [entrant for entrant in group if entrant in racing]:
-                    with sessions.use(place) as session:
-                        _take_turns(session, going, input_name, batches, seconds / ROUNDS, goal)
+                going = [entrant for entrant in group if entrant in racing]
+                if going and (lacking := take_turns(place, going)):
+                    sessions.close()
+                    alone = [entrant for entrant in lacking if not take_turns(place, [entrant])]
+                    entrants = [entrant for entrant in entrants if entrant not in lacking or entrant in alone]
                 on_turn((round_index + (place + 1) / len(groups)) / ROUNDS)
     return [entrant.sum_up() for entrant in entrants]
 
@@ -164,7 +177,7 @@ def make_batches(samples: Sequence[np.ndarray], batch: int) -> list[np.ndarray]:
 
 
 class OpenSessions:
-    """Sessions that take turns: kept open while the memory suffices for all, else opened anew for each turn.
+    """Sessions that take turns: kept open while the memory suffices for all, else opened anew for each turn, so after `close`.
 
     Args:
         sizes_bytes: of the files of each session.
@@ -194,9 +207,14 @@ class OpenSessions:
     def __enter__(self) -> Self:
         return self
 
+    def close(self) -> None:
+        """Close them all; whoever comes next has the memory for itself."""
+        self._keep = False
+        while self._opened:
+            self._opened.popitem()[1].close()
+
     def __exit__(self, *_: object) -> None:
-        for session in self._opened.values():
-            session.close()
+        self.close()
 
 
 def warm_up(session: Session, entrant: Entrant, input_name: str, inputs: Sequence[np.ndarray]) -> None:
@@ -275,9 +293,14 @@ def _take_turns(
     batches: Mapping[int, Sequence[np.ndarray]],
     seconds: float,
     goal: Goal,
-) -> None:
-    """A turn of each, in the session that they share."""
+) -> list[Entrant]:
+    """A turn of each, in the session that they share; gives those that lack memory for it."""
+    lacking = []
     for entrant in entrants:
         inputs = batches[entrant.setting.batch]
-        warm_up(session, entrant, input_name, inputs)
-        entrant.turns.append(take_turn(session, entrant.setting, input_name, inputs, seconds, goal.slo_ms is not None))
+        try:
+            warm_up(session, entrant, input_name, inputs)
+            entrant.turns.append(take_turn(session, entrant.setting, input_name, inputs, seconds, goal.slo_ms is not None))
+        except Exhausted:
+            lacking.append(entrant)
+    return lacking

@@ -10,6 +10,7 @@ from sightline.compiler.candidates import Candidate
 from sightline.compiler.report.records import PeakFacts, SpeedRow
 from sightline.compiler.tuning.autotune import OpenSessions, choose_settings, measure_busy_ms, measure_stream
 from sightline.compiler.tuning.probes import list_probes, measure_peaks
+from sightline.core.errors import Exhausted
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session
@@ -21,7 +22,7 @@ ROUND_SECONDS = 0.15
 
 
 def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.ndarray]) -> list[SpeedRow]:
-    """Time every batch size with every setting, in interleaved rounds; medians over them."""
+    """Time every batch size with every setting, in interleaved rounds; medians over them. What lacks memory is left out."""
     device = DEVICES[load_backend(candidate.engine).device]
     settings = choose_settings(batches=device.swept_batches, on_cores=device.on_cores)
     points = [(batch, streams, threads) for streams, threads, batch in settings]
@@ -36,14 +37,25 @@ def sweep_candidate(candidate: Candidate, input_name: str, samples: Sequence[np.
         return session
 
     with OpenSessions([candidate.size_bytes] * len(points), open_warm) as sessions:
-        for _, place in itertools.product(range(ROUNDS), range(len(points))):
+
+        def take_turn(place: int) -> bool:
+            """Whether the memory sufficed."""
             inputs = [make_batch(place)]
-            with sessions.use(place) as session:
-                throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
-                is_alone = points[place][1] == 1
-                busy_ms = measure_busy_ms(session, input_name, inputs, 1, ROUND_SECONDS) if is_alone else (0.0,)
+            try:
+                with sessions.use(place) as session:
+                    throughput, cpu_ms = measure_stream(session, input_name, inputs, ROUND_SECONDS)
+                    is_alone = points[place][1] == 1
+                    busy_ms = measure_busy_ms(session, input_name, inputs, 1, ROUND_SECONDS) if is_alone else (0.0,)
+            except Exhausted:
+                return False
             measured[place].append((throughput, cpu_ms, statistics.median(busy_ms)))
-    return [_sum_up(point, turns) for point, turns in zip(points, measured, strict=True)]
+            return True
+
+        for _, place in itertools.product(range(ROUNDS), range(len(points))):
+            if not take_turn(place):
+                sessions.close()
+                take_turn(place)
+    return [_sum_up(point, turns) for point, turns in zip(points, measured, strict=True) if turns]
 
 
 def _sum_up(point: tuple[int, int, int], turns: Sequence[tuple[float, float, float]]) -> SpeedRow:
