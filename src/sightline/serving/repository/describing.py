@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from sightline.core.manifests import DecodeSpec, InputSpec, Precision, Task
+from sightline.runtime.devices import runs_on_cores
 from sightline.serving.inference.calls import ServedFacts, TensorFacts
 from sightline.serving.inference.source import ModelSource
 from sightline.serving.repository.configuration import MICROSECONDS, ModelConfiguration, name_data_type
@@ -267,7 +268,7 @@ def _describe_output(tensor: TensorFacts, facts: ServedFacts, configuration: Mod
 def _describe_instances(facts: ServedFacts) -> dict[str, Any]:
     return {
         "name": f"{facts.name}_0",
-        "kind": "KIND_CPU",
+        "kind": "KIND_CPU" if runs_on_cores(facts.device) else "KIND_MODEL",
         "count": facts.streams,
         "gpus": [],
         "profile": [],
