@@ -124,3 +124,18 @@ def test_pictures_are_normalised_in_fp32_whatever_the_layers_run_in(tmp_path: Pa
     found = TorchSession(graph, SessionOptions(precision="fp16", pixels=spec), CPU).infer({"images": pixels})["out"]
     expected = weights["table"][16 * pixels.transpose(0, 3, 1, 2).astype(int)] @ weights["w"]
     np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+def test_a_failure_of_the_device_is_not_called_a_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = TorchSession(
+        write_graph(tmp_path / "graph.onnx", [node("Sin", ["images"], "out")], {}, {"out": 4}), SessionOptions(), CPU
+    )
+
+    def fail(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    step = session._network._steps[0]
+    failing = step._replace(operator=step.operator._replace(run=fail))
+    monkeypatch.setattr(session._network, "_steps", [failing])
+    with pytest.raises(torch.AcceleratorError, match="illegal memory access"):
+        session.infer(make_images())

@@ -89,7 +89,7 @@ def call(node: Node, operator: Operator, operands: Sequence[torch.Tensor | None]
     """The outputs of a node by name. Raises: InvalidInput when PyTorch refuses the operands."""
     try:
         found = operator.run(node, *operands)
-    except torch.cuda.OutOfMemoryError:
+    except (torch.cuda.OutOfMemoryError, torch.AcceleratorError):
         raise
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())

@@ -187,12 +187,17 @@ def read_dtype(value: TensorType) -> np.dtype[np.generic]:
 
 @contextmanager
 def explain_errors(what: str) -> Iterator[None]:
-    """Raises: Exhausted when the device's memory is; InvalidInput for what else the device refuses."""
+    """Raises: Exhausted when the device's memory is; InvalidInput for what else PyTorch refuses.
+
+    A failure of the device itself is nobody's input, and no later call in this process succeeds: it stays as it is.
+    """
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise Exhausted(
             f"PyTorch cannot {what}: the GPU's memory is used up; use smaller batches or fewer streams, or free it from others"
         ) from error
+    except torch.AcceleratorError:
+        raise
     except RuntimeError as error:
         raise InvalidInput(f"PyTorch cannot {what}: {' '.join(str(error).split())}") from error
