@@ -385,7 +385,7 @@ def _warn_of_old_races(found: Findings) -> list[str]:
     warnings = []
     for when, those in names.items():
         whose = "Timings" if timed <= set(those) else f"Timings of {', '.join(those)}"
-        warnings.append(f"{whose} are those of {when}: the same files, engines and CPU were timed then.")
+        warnings.append(f"{whose} are those of {when}: the same files and engines were timed on such a machine then.")
     return warnings
 
 

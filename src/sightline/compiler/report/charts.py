@@ -53,7 +53,7 @@ def draw_layer_chart(layers: Sequence[LayerRow]) -> str:
         axes = figure.add_subplot()
         axes.barh(range(len(slowest)), [row.time_us for row in slowest], color=[find_colour(row.precision) for row in slowest])
         axes.set_yticks(range(len(slowest)), [name_layer(row) for row in slowest])
-        axes.set_xlabel("µs for one picture, one thread")
+        axes.set_xlabel("µs for one picture alone")
         for place, row in enumerate(slowest):
             axes.text(row.time_us, place, f" {format_percent(row.share, 1)}", va="center", fontsize=7.5)
         axes.margins(x=0.09, y=0.01)

@@ -1,4 +1,4 @@
-"""Timings kept from one compilation to the next: the same files in the same engines on the same CPU are not timed twice.
+"""Timings kept from one compilation to the next: the same files in the same engines on such a machine are not timed twice.
 
 Absolute times drift, so a race is kept and found as a whole: timings of different hours are never compared with each other.
 """
@@ -17,7 +17,7 @@ from sightline.core.host import describe_host
 from sightline.runtime.backends.table import describe_devices
 
 FORMAT = 4  # raised when timings change their meaning
-ENGINE_PACKAGES = ("openvino", "onnxruntime", "hls4ml", "torch")
+ENGINE_PACKAGES = ("sightline", "openvino", "onnxruntime", "hls4ml", "torch")  # those for GPUs are our own
 
 
 class _Race(msgspec.Struct, frozen=True, kw_only=True):

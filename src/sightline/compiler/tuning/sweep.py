@@ -14,7 +14,7 @@ from sightline.core.errors import Exhausted
 from sightline.core.manifests import Precision
 from sightline.core.settings import read_settings
 from sightline.runtime.backend import Session
-from sightline.runtime.backends.table import load_backend
+from sightline.runtime.backends.table import load_backend, make_backend
 from sightline.runtime.devices import DEVICES
 
 ROUNDS = 3
@@ -84,7 +84,7 @@ def compare_with_peak(
         swept: the most pictures a second of any batch and setting.
         flops: operations of one picture.
     """
-    threads = read_settings().threads
+    threads, device = read_settings().threads, DEVICES[make_backend(candidate.engine).device]
     peaks = {precision: peak.gflops for precision, peak in measure_peaks(candidate.engine, precisions, threads).items()}
     probes = list_probes(candidate.engine)
     reached, own_best = throughput * flops / 1e9, max(throughput, swept) * flops / 1e9
@@ -96,5 +96,5 @@ def compare_with_peak(
         share=reached / peaks[candidate.precision],
         is_own=is_own,
         method=f"The peak is the best rate of {len(probes)} probes ({', '.join(probes)}) and of this network itself at any "
-        f"batch and setting, in {candidate.engine} with {threads} threads.",
+        f"batch and setting, in {candidate.engine}" + (f" with {threads} threads." if device.on_cores else "."),
     )
