@@ -158,6 +158,18 @@ def test_what_follows_from_shapes_is_computed_when_it_is_bound(count: int, tmp_p
     assert outputs["out"].shape == (count, 4 * 16 * 16)
 
 
+def test_a_tensor_whose_shape_is_asked_for_last_is_let_go(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("GlobalAveragePool", ["a"], "b"),
+        node("Shape", ["a"], "shape"),
+        node("Expand", ["b", "shape"], "out"),
+    ]
+    network, _ = bind(write_graph(tmp_path / "graph.onnx", nodes, {"w": weight(4, 3, 1, 1)}, {"out": 4}))
+    assert "a" in network.steps[1].dropped
+    assert network.run({"images": torch.rand(1, 3, 16, 16)})["out"].shape == (1, 4, 16, 16)
+
+
 def test_a_network_bound_for_one_shape_runs_again_and_again(tmp_path: Path) -> None:
     graph = write_conv_chain(tmp_path / "graph.onnx")
     reference = load_backend("reference").open(graph, SessionOptions())

@@ -146,7 +146,11 @@ class TorchNetwork:
             if set(node.outputs) <= self._known_names:
                 operands = [None if not name else known.get(name, values.get(name)) for name in node.inputs]
                 known.update(call(node, step.operator, operands))
-                self._drop(place, values)
+                unread = self._last_readers.get(place, ())
+                for name in unread:
+                    values.pop(name, None)
+                if bound:  # what asks for shapes does not run again
+                    bound[-1] = bound[-1]._replace(dropped=(*bound[-1].dropped, *unread))
                 continue
             constants = tuple(self._bind_operand(step, index, name, known) for index, name in enumerate(node.inputs))
             bound.append(BoundStep(step, constants, self._last_readers.get(place, ())))
@@ -154,10 +158,6 @@ class TorchNetwork:
         types = {value.name: OUTPUT_TYPES.get(value.dtype, torch.float32) for value in self.outputs}
         values |= (placed := {name: known[name].to(self.device) for name in types if name in known})
         return BoundNetwork(bound, types, placed), {name: convert_float(values[name], kind) for name, kind in types.items()}
-
-    def _drop(self, place: int, values: Values) -> None:
-        for name in self._last_readers.get(place, ()):
-            values.pop(name, None)
 
     def _bind_operand(self, step: Step, index: int, name: str, known: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """A known operand as its operator wants it: on the CPU where it is read, else on the device; None: read by name."""
