@@ -20,8 +20,9 @@ def test_every_engine_and_precision_gets_a_measured_ceiling(run: Run) -> None:
     assert ran.code == 0, ran.err
     precisions = {engine["engine"]: engine["precisions"] for engine in ran.json["engines"]}
     measured = {(row["engine"], row["precision"]) for row in ran.json["ceilings"]}
-    assert measured == {(engine, one) for engine in ("onnxruntime", "openvino") for one in precisions[engine] if one != "int16"}
-    assert all(row["gflops"] > 0 and row["device"] == "cpu" and row["probe"] == "gemm" for row in ran.json["ceilings"])
+    assert measured == {(engine, one) for engine in ("onnxruntime", "openvino", "torch") for one in precisions[engine]}
+    assert all(row["gflops"] > 0 for row in ran.json["ceilings"])
+    assert {row["probe"] for row in ran.json["ceilings"] if row["device"] == "cpu"} == {"gemm"}
 
 
 def test_the_ceilings_are_shown_as_a_table(run: Run) -> None:
@@ -93,3 +94,8 @@ def test_an_engine_that_is_not_installed_is_missing_and_one_without_its_device_i
     assert found["torch"] == (None, "there is no GPU")
     assert found["hls4ml"] == ("hls4ml is not installed", None)
     assert found["reference"] == (None, None)
+
+
+def test_what_compiles_for_minutes_is_not_probed() -> None:
+    engines = [{"engine": "inductor", "device": "cuda", "precisions": ["fp16"]}]
+    assert doctor.probe_ceilings(engines, lambda event: None) == []

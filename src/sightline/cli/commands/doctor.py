@@ -21,7 +21,7 @@ NEEDS = {
     "import video": (("av",), ""),
 }
 LITTLE_SPACE_BYTES = 2_000_000_000
-UNTIMED_ENGINES = ("reference", "hls4ml", "hetero")
+UNTIMED_ENGINES = ("reference", "inductor", "hls4ml", "hetero")
 EXTRAS_OF_OTHERS = ("all", "dev")  # all of them together; what work on Sightline itself needs
 
 
@@ -179,7 +179,7 @@ def probe_speed() -> dict[str, float]:
 def probe_ceilings(engines: list[dict[str, Any]], on_progress: "OnProgress") -> list[dict[str, Any]] | None:
     """The best rate of every engine in every precision, GFLOP/s; None without the packages that make the probes.
 
-    Engines that are not meant to be fast, emulate a device or are made of others are left out.
+    Engines that are not meant to be fast, compile for minutes, emulate a device or are made of others are left out.
     """
     from importlib.util import find_spec
 
