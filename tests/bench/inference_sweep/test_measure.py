@@ -16,11 +16,13 @@ from sightline.bench.inference_sweep.measure import (
 )
 from sightline.bench.inference_sweep.networks import settle_precisions
 from sightline.bench.inference_sweep.records import SweepContent, choose_widest_rows, flatten_row
+from sightline.bench.inference_sweep.tables import describe_sweep
 from sightline.bench.records import LoadResult
 from sightline.core.errors import InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest
 from sightline.core.progress import ProgressEvent
+from sightline.runtime.backends.openvino import OpenVinoBackend
 from sightline.runtime.backends.table import load_backend
 
 COLOURS = ("red", "green", "blue", "dark")
@@ -78,6 +80,13 @@ def test_every_precision_at_every_batch_size_is_a_row_and_the_same_pictures_are_
     assert content.notes == ()
     assert msgspec.json.decode(msgspec.json.encode(content), type=SweepContent) == content
     assert {precision: row.batch_size for precision, row in choose_widest_rows(content).items()} == {"fp32": 3, "int8": 3}
+
+
+def test_the_device_of_the_engine_is_named_with_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenVinoBackend, "describe_device", lambda self: {"gpu": "A GPU"})
+    content = sweep(write_model(tmp_path / "model"), make_pictures(tmp_path / "data", RIGHT))
+    assert content.host["gpu"] == "A GPU"
+    assert describe_sweep(content)[0].endswith(" cores, A GPU")
 
 
 def test_pictures_that_are_gone_through_twice_count_twice_and_it_is_said(tmp_path: Path) -> None:

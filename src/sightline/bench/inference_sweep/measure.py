@@ -39,7 +39,7 @@ from sightline.core.host import describe_host, now_utc
 from sightline.core.manifests import ArtifactManifest, InputSpec, ModelManifest, Precision, compute_manifest_id
 from sightline.core.progress import OnProgress, ProgressEvent, ignore_progress
 from sightline.data.versions import DatasetVersion
-from sightline.runtime.backends.table import load_backend
+from sightline.runtime.backends.table import describe_devices, load_backend
 from sightline.runtime.predictor import read_runnable_manifest
 
 QUIET_SHARE = 0.1  # of the cores: what other programs may take before times are called disturbed
@@ -122,7 +122,7 @@ def sweep_inference(
             iterations=request.iterations,
             on_done=on_done,
         )
-    host, load = describe_host(), watch.close()
+    host, load = {**describe_host(), **describe_devices([setting.engine])}, watch.close()
     told += _tell_load(load, int(str(host["cores"])))
     return SweepContent(
         name=setting.name,

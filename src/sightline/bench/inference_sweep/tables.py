@@ -67,7 +67,8 @@ def describe_sweep(content: SweepContent) -> list[str]:
     date, _, time = content.created_at.partition("T")
     threads = "1 thread" if subject.threads == 1 else f"{subject.threads} threads"
     lines = [
-        f"{date} {time.partition('+')[0]} UTC · host {content.host_name} · {host.get('cpu')}, {host.get('cores')} cores",
+        f"{date} {time.partition('+')[0]} UTC · host {content.host_name} · {host.get('cpu')}, {host.get('cores')} cores"
+        + (f", {host['gpu']}" if "gpu" in host else ""),
         f"{subject.kind} {content.name} · {subject.engine}, {threads}, one batch at a time · "
         f"input {subject.input_width}x{subject.input_height} {content.input.colour}",
         f"{content.plan.iterations} iterations a row · total run time {content.total_run_s:.1f} s · pictures: "
