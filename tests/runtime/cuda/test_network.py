@@ -125,8 +125,20 @@ def write_loose_bounds(path: Path) -> Path:
     return write_graph(path, nodes, weights, {"out": 4})
 
 
+def write_large_mean(path: Path) -> Path:
+    """Three numbers that FP16 has, and their mean, but not their sum."""
+    nodes = [
+        node("Conv", ["images", "w"], "a", kernel_shape=[1, 1]),
+        node("Mean", ["a", "a", "a"], "b"),
+        node("Conv", ["b", "v"], "out", kernel_shape=[1, 1]),
+    ]
+    weights = {"w": np.full((4, 3, 1, 1), 15000, np.float32), "v": 1e-3 * weight(4, 4, 1, 1)}
+    return write_graph(path, nodes, weights, {"out": 4})
+
+
 WIDE_GRAPHS = {
-    write.__name__: write for write in (write_layer_norm, write_l2_normalisation, write_far_places, write_loose_bounds)
+    write.__name__: write
+    for write in (write_layer_norm, write_l2_normalisation, write_far_places, write_loose_bounds, write_large_mean)
 }
 
 

@@ -122,7 +122,7 @@ ARITHMETIC: dict[str, Operator] = {
     "Min": Operator(run_min),
     "Max": Operator(run_max),
     "Sum": Operator(run_sum),
-    "Mean": Operator(run_mean),
+    "Mean": Operator(run_mean, wide=True),
     "Neg": Operator(_each(torch.neg)),
     "Abs": Operator(_each(torch.abs)),
     "Sqrt": Operator(_each(torch.sqrt), wide=True),
