@@ -115,8 +115,8 @@ def test_labels_and_mean_reach_the_network(run: Run, model: Path, lmdb: Path, tm
 
 
 def test_precisions_are_parsed() -> None:
-    assert parse_precisions("fp32, INT8") == ("fp32", "int8")
-    for text in ("", "fp16", "fp32,fp32", "fp32,"):
+    assert parse_precisions("fp32, INT8,fp16") == ("fp32", "int8", "fp16")
+    for text in ("", "fp8", "fp32,fp32", "fp32,"):
         with pytest.raises(InvalidInput, match="--dtype"):
             parse_precisions(text)
 

@@ -35,4 +35,12 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(run: Run, monkeypatch: 
     assert ran.code == 0
     assert ran.json["healthy"] is False
     assert "train needs absent_package: pip install 'sightline[train]'" in ran.json["advice"]
-    assert [engine["engine"] for engine in ran.json["engines"]] == ["reference", "onnxruntime", "openvino", "hls4ml", "hetero"]
+    assert [engine["engine"] for engine in ran.json["engines"]] == [
+        "reference",
+        "onnxruntime",
+        "openvino",
+        "torch",
+        "inductor",
+        "hls4ml",
+        "hetero",
+    ]

@@ -475,5 +475,5 @@ def test_masks_keep_to_the_limit_of_pixels(tmp_path: Path) -> None:
     (item,) = version.items()
     assert item.annotations[0].mask is not None
     assert decode_mask(item.annotations[0].mask).sum() == 2
-    with pytest.raises(UnreadableDataset, match="more pixels than the limit"):
+    with pytest.raises(UnreadableDataset, match="more pixels than SIGHTLINE_MAX_IMAGE_PIXELS"):
         import_dataset(tmp_path, Workspace(tmp_path / "w2"), "x", max_pixels=199)
