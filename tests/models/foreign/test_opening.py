@@ -309,6 +309,12 @@ def test_torchscript_that_touches_files_is_refused(tmp_path: Path) -> None:
         load_torchscript(tmp_path / "saver.pt")
 
 
+def test_an_architecture_for_a_file_that_holds_its_own_network_is_refused(program_file: Path, script_file: Path) -> None:
+    for path in (program_file, script_file):
+        with pytest.raises(InvalidInput, match=rf"no `architecture` for {path.name}, which holds its own network, got timm/x"):
+            read_foreign(path, "timm/x", 8, 8, None)
+
+
 def test_pickled_module_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     torch.save(tiny, tmp_path / "whole.pth")
     with pytest.raises(InvalidInput, match="without executing code"):

@@ -133,6 +133,10 @@ def read_foreign(
     if not path.is_file():
         raise NotFound(f"no PyTorch file {path}; check the path")
     kind = find_kind(path)
+    if kind in ("program", "torchscript") and architecture is not None:
+        raise InvalidInput(
+            f"expected no `architecture` for {path.name}, which holds its own network, got {architecture}; leave it out"
+        )
     if kind == "program":
         return _read_program(load_program(path), path.name, width, height)
     if kind == "torchscript":
