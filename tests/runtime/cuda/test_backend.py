@@ -31,7 +31,7 @@ def test_without_a_gpu_it_says_so_and_what_to_do(name: str, monkeypatch: pytest.
 @pytest.mark.parametrize("name", ENGINES)
 def test_without_pytorch_it_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_missing", lambda packages: [one for one in packages if one == "torch"])
-    with pytest.raises(MissingPackage, match=r"torch is not installed; pip install 'sightline\[train\]'"):
+    with pytest.raises(MissingPackage, match=r"engines for GPUs need torch; pip install 'sightline\[train\]'"):
         load_backend(name)
 
 

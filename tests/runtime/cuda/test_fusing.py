@@ -101,6 +101,7 @@ def test_a_fused_step_names_all_its_sources(tmp_path: Path, rng: np.random.Gener
     session.infer({"images": rng.normal(size=(1, 3, 16, 16)).astype(np.float32)})
     (row,) = session.layers()
     assert (row.name, row.source_layers) == ("a_Conv", ("a_Conv", "s_Add", "out_Relu"))
+    assert row.primitive == "torch FusedConv"
 
 
 @pytest.mark.parametrize(("name", "inner"), [("conv and relu", "a"), ("residual", "a"), ("residual", "s"), ("silu", "g")])

@@ -28,7 +28,7 @@ class TorchBackend:
     def missing(self) -> str | None:
         """What must be installed, or None."""
         missing = find_missing(PACKAGES)
-        return f"{' and '.join(missing)} is not installed; {tell_remedy('train')}" if missing else None
+        return f"engines for GPUs need {', '.join(missing)}; {tell_remedy('train')}" if missing else None
 
     def absent(self) -> str | None:
         """The GPU, where PyTorch sees none."""

@@ -2,16 +2,15 @@
 
 import statistics
 import time
+from typing import Any
 
 import torch
 
 from sightline.runtime.backend import LayerRow
 from sightline.runtime.backends.cuda.fusing import list_sources
-from sightline.runtime.backends.cuda.network import BoundNetwork, BoundStep, Values, convert_float, run_step
+from sightline.runtime.backends.cuda.network import BoundNetwork, BoundStep, Values
 
-CYCLES_A_STEP = (
-    40_000  # that the device first waits, about 20 microseconds: all is launched by then, and no step waits for the CPU
-)
+CYCLES_A_STEP = 40_000  # about 20 microseconds, which the device waits first: when it begins all is launched, and no step waits
 NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
@@ -26,20 +25,17 @@ class LayerTimes:
 
     def run(self, network: BoundNetwork, inputs: Values) -> Values:
         """As `BoundNetwork.run`, taking the time of each step."""
-        values = {**inputs, **network.known}
         if self._device.type == "cuda":
             torch.cuda._sleep(CYCLES_A_STEP * len(network.steps))
         marks = [self._mark()]
-        for bound in network.steps:
-            run_step(bound, values)
-            marks.append(self._mark())
+        outputs = network.run(inputs, lambda: marks.append(self._mark()))
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         for bound, before, after in zip(network.steps, marks, marks[1:], strict=False):
             self._times_us.setdefault(bound.step.node.name, []).append(_measure_us(before, after))
         self._steps = network.steps
         self.inference_count += 1
-        return {name: convert_float(values[name], dtype) for name, dtype in network.outputs.items()}
+        return outputs
 
     def list_rows(self) -> list[LayerRow]:
         """A row for each step, in order. The first inference, which loads kernels, counts only when it is the only one."""
@@ -50,7 +46,7 @@ class LayerTimes:
                 name=step.node.name,
                 source_layers=list_sources(step.node),
                 kind=step.node.kind,
-                primitive=f"torch {step.operator.run.__name__}",
+                primitive=f"torch {step.node.kind}",
                 precision=NAMES[step.dtype],
                 time_us=medians[step.node.name],
                 share=medians[step.node.name] / total,
@@ -58,7 +54,8 @@ class LayerTimes:
             for step in (bound.step for bound in self._steps)
         ]
 
-    def _mark(self) -> "torch.cuda.Event | float":
+    def _mark(self) -> Any:
+        """A moment of the device's clock."""
         if self._device.type != "cuda":
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
@@ -66,9 +63,6 @@ class LayerTimes:
         return event
 
 
-def _measure_us(before: "torch.cuda.Event | float", after: "torch.cuda.Event | float") -> float:
-    if isinstance(before, float) or isinstance(after, float):
-        assert isinstance(before, float)
-        assert isinstance(after, float)
-        return (after - before) * 1e6
-    return 1e3 * float(before.elapsed_time(after))
+def _measure_us(before: Any, after: Any) -> float:
+    """Microseconds from one mark to the next."""
+    return (after - before) * 1e6 if isinstance(before, float) else 1e3 * float(before.elapsed_time(after))

@@ -10,7 +10,7 @@ a pixel coarse in FP16.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,11 +65,12 @@ class BoundNetwork:
     outputs: Mapping[str, torch.dtype]
     known: Values
 
-    def run(self, inputs: Values) -> Values:
-        """The outputs, on the device, in the types that the graph states."""
+    def run(self, inputs: Values, on_step: Callable[[], object] = lambda: None) -> Values:
+        """The outputs, on the device, in the types that the graph states. Args: on_step: called after each step."""
         values = {**inputs, **self.known}
         for bound in self.steps:
             run_step(bound, values)
+            on_step()
         return {name: convert_float(values[name], dtype) for name, dtype in self.outputs.items()}
 
 
