@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from sightline.runtime.backends.cuda.operators.activations import ACTIVATIONS
 from sightline.runtime.backends.cuda.operators.convolutions import run_conv
 from sightline.runtime.backends.cuda.operators.operator import Node, Operator
 from sightline.runtime.backends.cuda.operators.windows import read_window
@@ -127,13 +128,8 @@ def run_silu(node: Node, x: torch.Tensor) -> torch.Tensor:
     return F.silu(x)
 
 
-def run_hard_swish(node: Node, x: torch.Tensor) -> torch.Tensor:
-    """`x * clip(x / 6 + 0.5, 0, 1)`."""
-    return F.hardswish(x)
-
-
 FUSED_OPERATORS: dict[str, Operator] = {
     FUSED_CONV: Operator(run_fused_conv),
     "Silu": Operator(run_silu),
-    "HardSwish": Operator(run_hard_swish),
+    "HardSwish": ACTIVATIONS["HardSwish"],
 }
