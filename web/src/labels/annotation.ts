@@ -1,0 +1,41 @@
+/** The Annotation as the server has it, and the operations that change a picture's labels: the same words on both sides. */
+import type { BoxXyxy, Ring } from "../geometry/points";
+
+/** COCO's compressed run-length encoding, down the columns, of a mask of the picture's size. */
+export type MaskRle = { readonly height: number; readonly width: number; readonly counts: string };
+
+/** One labelled thing, or the label of a whole picture: then it has neither box nor polygons nor mask. */
+export type Annotation = {
+  readonly category: string;
+  readonly box_xyxy?: BoxXyxy | null;
+  readonly polygons?: readonly Ring[] | null;
+  readonly mask?: MaskRle | null;
+  /** 0..1 for a prediction, null or absent for a person's annotation. */
+  readonly confidence?: number | null;
+  readonly origin?: "human" | "model";
+  readonly is_crowd?: boolean;
+  readonly attributes?: Readonly<Record<string, string>>;
+};
+
+export type Viewer = "human" | "model" | "nobody";
+
+/** An annotation and the name by which operations speak of it; it stays the same as long as the annotation lives. */
+export type Label = { readonly id: string; readonly annotation: Annotation };
+
+/** Adds an annotation, or replaces the one of this id. `place` is its index in the list; null: where it was, or last. */
+export type Put = {
+  readonly kind: "put";
+  readonly id: string;
+  readonly annotation: Annotation;
+  readonly place?: number | null;
+};
+export type Remove = { readonly kind: "remove"; readonly id: string };
+/** Says who looked at the picture; null where its annotations alone shall tell. */
+export type Review = { readonly kind: "review"; readonly seen_by: Viewer | null };
+export type Operation = Put | Remove | Review;
+
+/** A picture's labels, as one revision of the journal has them. Later labels lie above earlier ones. */
+export type LabelDocument = {
+  readonly labels: readonly Label[];
+  readonly seenBy: Viewer | null;
+};
