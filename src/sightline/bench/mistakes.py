@@ -22,9 +22,10 @@ from sightline.core.manifests import Task, UnlabelledPixels
 from sightline.core.percent import format_percent
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
-from sightline.imaging.drawing import draw_annotations, draw_label, name_category
+from sightline.imaging.drawing import draw_annotations, name_category
 from sightline.imaging.files.reading import encode_image
 from sightline.imaging.masks import annotations_to_label_map
+from sightline.imaging.plates import draw_plate, measure_plate, place_plates
 from sightline.imaging.resizing import resize_image
 
 MISTAKES_FOLDER = "mistakes"
@@ -145,12 +146,23 @@ def draw_matches(image: np.ndarray, matches: Matches, categories: Categories) ->
         for annotation in annotations:
             x0, y0, x1, y1 = (round(value * scale) for value in annotation.box_xyxy or (0, 0, 0, 0))
             cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, thickness)
-            if thickness > 1 and is_named:
-                text = name_category(annotation.category, categories) + (
-                    f" {annotation.confidence:.2f}" if annotation.confidence is not None else ""
-                )
-                draw_label(drawn, text, (x0, y0), colour, above=True)
+    if is_named:
+        _draw_names(drawn, matches, scale, categories)
     return drawn
+
+
+def _draw_names(image: np.ndarray, matches: Matches, scale: float, categories: Categories) -> None:
+    """Name what was missed and what is wrong, beside its box."""
+    named = [(one, MISSED_RGB) for one in matches.missed] + [(one, WRONG_RGB) for one in matches.wrong]
+    texts = [
+        name_category(one.category, categories) + (f" {one.confidence:.2f}" if one.confidence is not None else "")
+        for one, _ in named
+    ]
+    plates = [measure_plate(text, *image.shape[:2]) for text in texts]
+    boxes = np.array([one.box_xyxy or (0, 0, 0, 0) for one, _ in named], np.float64).reshape(-1, 4) * scale
+    corners = place_plates(plates, boxes, [False] * len(plates), *image.shape[:2])
+    for plate, corner, (_, colour) in zip(plates, corners, named, strict=True):
+        draw_plate(image, plate, corner, colour)
 
 
 def shrink_image(image: np.ndarray) -> tuple[np.ndarray, float]:
