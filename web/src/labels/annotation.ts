@@ -39,3 +39,29 @@ export type LabelDocument = {
   readonly labels: readonly Label[];
   readonly seenBy: Viewer | null;
 };
+
+export const EMPTY_DOCUMENT: LabelDocument = { labels: [], seenBy: null };
+
+/** What the server answers of a picture, as far as its labels go. */
+export type LabelledItem = {
+  readonly position: number;
+  readonly file_name: string;
+  readonly width: number;
+  readonly height: number;
+  readonly blob: string;
+  /** The number of edits that the picture ever had. */
+  readonly revision: number;
+  readonly labels: readonly Label[];
+  readonly seen_by: Viewer | null;
+};
+
+export type Category = { readonly id: number; readonly name: string; readonly colour: string };
+
+export function isProposal(annotation: Annotation): boolean {
+  return annotation.origin === "model";
+}
+
+/** The annotation as a person's own: what a person accepted or corrected is no longer a prediction. */
+export function asHuman(annotation: Annotation): Annotation {
+  return { ...annotation, origin: "human", confidence: null };
+}

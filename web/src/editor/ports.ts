@@ -1,0 +1,65 @@
+/** What the editor needs from outside: the server, storage, clocks and chance. A browser gives them, or a test. */
+import type { LabelledItem, Operation } from "../labels/annotation";
+
+/** One step on the way to the server; `edit_id` is its name for ever, so that sending it twice writes it once. */
+export type Edit = {
+  readonly dataset: string;
+  readonly position: number;
+  readonly edit_id: string;
+  /** The revision that it was made on. */
+  readonly revision: number;
+  readonly operations: readonly Operation[];
+};
+
+/** What became of an edit that was sent. */
+export type SendOutcome =
+  /** 200/201: it is in the journal; the picture as it is now. */
+  | { readonly kind: "written"; readonly item: LabelledItem }
+  /** 409 with "present": the picture has another revision. */
+  | { readonly kind: "stale"; readonly present: LabelledItem }
+  /** 4xx for good (not 401, 408, 409 with "present", 429): the server's line. */
+  | { readonly kind: "refused"; readonly message: string }
+  /** No answer, 401, 408, 429 or 5xx: to be tried again; why, in words. */
+  | { readonly kind: "unreachable"; readonly message: string };
+
+/** Sends an edit. It may also reject: that counts as unreachable. */
+export type SendEdit = (edit: Edit) => Promise<SendOutcome>;
+
+export type LoadItem = (dataset: string, position: number) => Promise<LabelledItem>;
+
+/** The part of the browser's localStorage that is used. */
+export type KeptTexts = Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
+
+export type Scheduler = {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Calls back once after so many milliseconds; returns what cancels it. */
+  readonly after: (milliseconds: number, callBack: () => void) => () => void;
+};
+
+export type EditorPorts = {
+  readonly dataset: string;
+  readonly send: SendEdit;
+  readonly load: LoadItem;
+  readonly storage: KeptTexts;
+  readonly scheduler: Scheduler;
+  /** 0 up to, not including, 1. */
+  readonly random: () => number;
+};
+
+const ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/** A new name for an annotation, an edit or a tab: 16 of 64 characters are 96 bits. */
+export function makeRandomId(random: () => number): string {
+  return Array.from({ length: 16 }, () => ID_CHARACTERS[Math.floor(random() * ID_CHARACTERS.length)]).join("");
+}
+
+/** Sorts an answer of the server; `body` is what its JSON says, problem or item. */
+export function readOutcome(status: number, body: unknown): SendOutcome {
+  const problem = (body ?? {}) as { detail?: string; title?: string; present?: LabelledItem };
+  const message = problem.detail ?? problem.title ?? `the server answered ${status}`;
+  if (status >= 200 && status < 300) return { kind: "written", item: body as LabelledItem };
+  if (status === 409 && problem.present) return { kind: "stale", present: problem.present };
+  const mayPass = status === 401 || status === 408 || status === 429 || status >= 500;
+  return mayPass ? { kind: "unreachable", message } : { kind: "refused", message };
+}

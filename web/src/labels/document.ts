@@ -1,0 +1,171 @@
+/**
+ * Operations on a picture's labels, and their exact inverse. Only changed labels get new objects; a step copies the list of
+ * references once. Undo, journal and the answer to a conflict all are lists of operations.
+ */
+import {
+  type Annotation,
+  isProposal,
+  type Label,
+  type LabelDocument,
+  type Operation,
+  type Put,
+  type Viewer,
+} from "./annotation";
+
+const indices = new WeakMap<readonly Label[], Map<string, number>>();
+
+/** Where each label stands in the list; found once per list. */
+export function placesOf(labels: readonly Label[]): ReadonlyMap<string, number> {
+  let places = indices.get(labels);
+  if (!places) {
+    places = new Map(labels.map((label, place) => [label.id, place]));
+    indices.set(labels, places);
+  }
+  return places;
+}
+
+export function findLabel(document: LabelDocument, id: string): Label | undefined {
+  const place = placesOf(document.labels).get(id);
+  return place === undefined ? undefined : document.labels[place];
+}
+
+/** The labels of a document while operations change it: places are looked up in a map as long as no label moved. */
+class Draft {
+  readonly labels: Label[];
+  seenBy: Viewer | null;
+  #places: ReadonlyMap<string, number> | null;
+
+  constructor(document: LabelDocument) {
+    this.labels = [...document.labels];
+    this.seenBy = document.seenBy;
+    this.#places = placesOf(document.labels);
+  }
+
+  placeOf(id: string): number {
+    return this.#places ? (this.#places.get(id) ?? -1) : this.labels.findIndex((label) => label.id === id);
+  }
+
+  put({ id, annotation, place }: Put): void {
+    const from = this.placeOf(id);
+    const to = place ?? (from < 0 ? this.labels.length : from);
+    if (from === to) {
+      this.labels[from] = { id, annotation };
+      return;
+    }
+    this.#places = null;
+    if (from >= 0) this.labels.splice(from, 1);
+    this.labels.splice(to, 0, { id, annotation });
+  }
+
+  remove(id: string): void {
+    const place = this.placeOf(id);
+    if (place < 0) return;
+    this.#places = null;
+    this.labels.splice(place, 1);
+  }
+}
+
+/**
+ * The document after operations, in their order. Removing an id that is not there changes nothing. As on the server, a person's
+ * put or remove makes the picture seen by a human, unless the operations themselves say who saw it.
+ */
+export function applyOperations(document: LabelDocument, operations: readonly Operation[]): LabelDocument {
+  if (operations.length === 0) return document;
+  const draft = new Draft(document);
+  for (const operation of operations) {
+    if (operation.kind === "put") draft.put(operation);
+    else if (operation.kind === "remove") draft.remove(operation.id);
+  }
+  return { labels: draft.labels, seenBy: viewerAfter(document.seenBy, operations) };
+}
+
+function viewerAfter(before: Viewer | null, operations: readonly Operation[]): Viewer | null {
+  const review = operations.findLast((operation) => operation.kind === "review");
+  if (review) return review.seen_by;
+  return operations.some(isPersonsWork) ? "human" : before;
+}
+
+function isPersonsWork(operation: Operation): boolean {
+  return operation.kind === "remove" || (operation.kind === "put" && !isProposal(operation.annotation));
+}
+
+/** Operations that lead from the document after `operations` back to this one, exactly: labels, their places and who saw it. */
+export function invertOperations(document: LabelDocument, operations: readonly Operation[]): Operation[] {
+  const draft = new Draft(document);
+  const inverse: Operation[] = [];
+  for (const operation of operations) {
+    if (operation.kind === "review") continue;
+    const place = draft.placeOf(operation.id);
+    const before = draft.labels[place];
+    if (before) inverse.push({ kind: "put", id: before.id, annotation: before.annotation, place });
+    else if (operation.kind === "put") inverse.push({ kind: "remove", id: operation.id });
+    if (operation.kind === "put") draft.put(operation);
+    else draft.remove(operation.id);
+  }
+  inverse.reverse();
+  const after = viewerAfter(document.seenBy, operations);
+  if (viewerAfter(after, inverse) !== document.seenBy) inverse.push({ kind: "review", seen_by: document.seenBy });
+  return inverse;
+}
+
+/** Ids that operations bring into a document that does not have them. */
+export function findAdded(document: LabelDocument, operations: readonly Operation[]): string[] {
+  const places = placesOf(document.labels);
+  const added = operations.filter((operation) => operation.kind === "put" && !places.has(operation.id)) as Put[];
+  return [...new Set(added.map((operation) => operation.id))];
+}
+
+/** What of an edit still makes sense on another state of the picture: nothing that speaks of a label which is no longer there. */
+export function rebaseOperations(
+  document: LabelDocument,
+  operations: readonly Operation[],
+  adds: readonly string[],
+): Operation[] {
+  const present = new Set(placesOf(document.labels).keys());
+  const added = new Set(adds);
+  return operations.filter((operation) => {
+    if (operation.kind === "review") return true;
+    const sensible = present.has(operation.id) || (operation.kind === "put" && added.has(operation.id));
+    if (sensible && operation.kind === "put") present.add(operation.id);
+    if (operation.kind === "remove") present.delete(operation.id);
+    return sensible;
+  });
+}
+
+/** The newer document with the older one's objects wherever both say the same: what is unchanged stays identical to painters. */
+export function shareLabels(older: LabelDocument, newer: LabelDocument): LabelDocument {
+  const places = placesOf(older.labels);
+  const labels = newer.labels.map((label) => {
+    const before = older.labels[places.get(label.id) ?? -1];
+    return before && sameAnnotation(before.annotation, label.annotation) ? before : label;
+  });
+  const same = labels.length === older.labels.length && labels.every((label, i) => label === older.labels[i]);
+  if (same && newer.seenBy === older.seenBy) return older;
+  return { labels: same ? older.labels : labels, seenBy: newer.seenBy };
+}
+
+const UNSAID: Required<Annotation> = {
+  category: "",
+  box_xyxy: null,
+  polygons: null,
+  mask: null,
+  confidence: null,
+  origin: "human",
+  is_crowd: false,
+  attributes: {},
+};
+
+/** Whether two annotations say the same; what is left out has its default, as on the wire. */
+export function sameAnnotation(a: Annotation, b: Annotation): boolean {
+  return (Object.keys(UNSAID) as (keyof Annotation)[]).every((key) =>
+    sameValue(a[key] ?? UNSAID[key], b[key] ?? UNSAID[key]),
+  );
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  const keys = Object.keys(left);
+  return keys.length === Object.keys(right).length && keys.every((key) => sameValue(left[key], right[key]));
+}
