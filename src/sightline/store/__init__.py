@@ -1,0 +1,1 @@
+"""What changes, in SQL: the journal of edits, and Datasets, which are a frozen version and the edits made on it since."""
