@@ -5,7 +5,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from sightline.core.annotations import MaskRle
 from sightline.core.errors import InvalidInput
-from sightline.imaging.rle import count_mask_pixels, decode_mask, encode_mask, unpack_runs
+from sightline.imaging.rle import count_mask_pixels, decode_mask, encode_mask, pack_runs, unpack_runs
 
 
 def draw_mask(seed: int) -> np.ndarray:
@@ -68,3 +68,15 @@ def test_only_one_mask_at_a_time_is_encoded():
 def test_a_code_that_ends_within_a_number_is_refused_though_what_is_there_would_fill_the_mask():
     with pytest.raises(InvalidInput, match="run-length string"):
         decode_mask(MaskRle(height=2, width=499, counts="6o"))  # 6 + 31 * 32 = 998, and more was to follow
+
+
+def test_runs_whose_sum_comes_round_to_the_masks_size_are_refused():
+    step, size = 1 << 37, 50 * 100
+    count = next(n for n in range(16_000, 20_000) if step * n * (n + 1) // 2 >= (1 << 64) + size)
+    excess = step * count * (count + 1) // 2 - (1 << 64) - size
+    runs = [step * number - excess // count for number in range(1, count + 1)]
+    runs[-1] -= excess % count
+    assert sum(runs) == (1 << 64) + size
+    assert min(runs) >= 0
+    with pytest.raises(InvalidInput, match="expected runs that fill 50 x 100"):
+        decode_mask(pack_runs(np.array(runs), 50, 100))

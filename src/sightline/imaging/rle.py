@@ -60,7 +60,8 @@ def unpack_runs(rle: MaskRle) -> Runs:
     # Undo the differences: odd runs add up from the second on, even runs from the third on.
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
-    if (runs < 0).any() or runs.sum() != rle.height * rle.width:
+    # Each by itself, too: long runs can add up to any number once their sum is beyond 64 bits.
+    if (runs < 0).any() or (runs > rle.height * rle.width).any() or runs.sum() != rle.height * rle.width:
         raise InvalidInput(
             f"expected runs that fill {rle.height} x {rle.width} = {rle.height * rle.width} pixels, got {runs.sum()}; "
             "encode the mask again"
