@@ -1,0 +1,72 @@
+/** Mounts the canvases and the overlay, keeps them as large as their place, and joins them to the editor: none of it renders again. */
+import { useEffect, useRef, useState } from "react";
+import type { Editor } from "../editor/editor";
+import type { Size } from "../geometry/points";
+import { useColours } from "./colours";
+import { Hand } from "./hand";
+import { liftShapes } from "./lifting";
+import { Overlay } from "./overlay";
+import { Painter } from "./painter";
+import type { Picture } from "./picture";
+import styles from "./stage.module.css";
+import { watchSize } from "./watch-size";
+
+type Props = {
+  editor: Editor;
+  /** The pixels of the editor's picture; null while there are none yet. */
+  picture: Picture | null;
+  /** What is shown is about to be replaced. */
+  isDimmed: boolean;
+  label: string;
+};
+
+export function Stage({ editor, picture, isDimmed, label }: Props) {
+  const stage = useRef<HTMLElement>(null);
+  const [canvas, setCanvas] = useState<Size>({ width: 0, height: 0 });
+  const [painter, setPainter] = useState<Painter | null>(null);
+  const colours = useColours(editor);
+
+  useEffect(() => {
+    const element = stage.current;
+    const [bottom, middle, top] = element?.querySelectorAll("canvas") ?? [];
+    if (!element || !bottom || !middle || !top) return;
+    const painter = new Painter(bottom, middle, top);
+    const hand = new Hand(element, editor);
+    const stopWatching = watchSize(element, (size, ratio) => {
+      painter.resize(size, ratio);
+      editor.setCanvas(size);
+      setCanvas(size);
+    });
+    setPainter(painter);
+    return () => {
+      stopWatching();
+      hand.close();
+      painter.close();
+    };
+  }, [editor]);
+
+  useEffect(() => painter?.showPicture(picture), [painter, picture]);
+
+  useEffect(() => {
+    if (!painter) return;
+    const show = () => {
+      const snapshot = editor.getSnapshot();
+      const { labels, absent } = liftShapes(snapshot);
+      painter.showScene({ labels, absent, hidden: snapshot.hidden, selected: snapshot.selection, colours });
+      painter.showMask(snapshot.preview?.mask ?? null, colours);
+      painter.showView(snapshot.view);
+    };
+    show();
+    return editor.subscribe(show);
+  }, [editor, painter, colours]);
+
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys of the editor go to what has the focus, and a click focuses this
+    <section ref={stage} className={`${styles.stage} ${isDimmed ? styles.dimmed : ""}`} tabIndex={0} aria-label={label}>
+      <canvas className={styles.canvas} />
+      <canvas className={styles.canvas} />
+      <canvas className={styles.canvas} />
+      <Overlay editor={editor} colours={colours} canvas={canvas} />
+    </section>
+  );
+}

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { lookOf, luminance, parseColour, tagText } from "../../src/canvas/style";
+
+test("letters are black on light colours and white on dark ones", () => {
+  expect(lookOf("#ffe119").letters).toBe("#101010");
+  expect(lookOf("#000075").letters).toBe("#ffffff");
+});
+
+test("an unknown colour is drawn gray", () => {
+  expect(lookOf(undefined).stroke).toBe("rgb(138,143,152)");
+  expect(parseColour("red")).toBeNull();
+});
+
+test("white has luminance 1, black 0", () => {
+  expect(luminance([255, 255, 255])).toBeCloseTo(1);
+  expect(luminance([0, 0, 0])).toBe(0);
+});
+
+test("a proposal's name says how sure the model is", () => {
+  expect(tagText("dent", 0.874)).toBe("dent 87 %");
+  expect(tagText("dent", null)).toBe("dent");
+});
