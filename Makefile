@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check format docs bench bench-soak clean
+.PHONY: help install web demo test check format docs bench bench-soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,22 +15,28 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
 
+web: $(INSTALLED) ## build the web app into the package; nothing where its sources did not change
+	$(BIN)/python web/build.py
+
 demo: $(INSTALLED) ## sample data -> train -> INT8 -> deploy -> measure, at most 4 minutes on 2 cores
 	$(BIN)/sightline demo --folder demo
 
-check: $(INSTALLED) ## format, lint, types, layers, documents
+check: $(INSTALLED) ## format, lint, types, layers, documents, also of the web app
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/docs -m 'not slow'
+	$(BIN)/python web/build.py check
 
-test: check ## everything CI runs; the files of tests go to two processes
+test: check web ## everything CI runs; the files of tests go to two processes
+	$(BIN)/python web/build.py test
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 format: $(INSTALLED) ## rewrite the code in the agreed format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python web/build.py format
 
 docs: $(INSTALLED) ## regenerate docs/reference from the code
 	$(BIN)/python docs/reference/generate.py
@@ -43,4 +49,4 @@ bench-soak: $(INSTALLED) ## an hour of load on the server; WORK=folder of the pe
 	$(BIN)/python benchmarks/serving/soak.py $(WORK)
 
 clean: ## remove what the targets made, but not your workspace
-	rm -rf $(VENV) demo benchmarks/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) web/node_modules src/sightline/api/pages demo benchmarks/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
