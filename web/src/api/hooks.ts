@@ -1,0 +1,127 @@
+/** What pages read from the server and change there, through react-query. */
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { answer, api } from "./client";
+import type { ItemState } from "./types";
+
+/** Which pictures of a dataset; what is absent lets all through. */
+export type ItemFilter = {
+  state?: ItemState | undefined;
+  category?: string | undefined;
+  split?: string | undefined;
+  search?: string | undefined;
+};
+
+const PAGE = 200;
+
+export const keys = {
+  session: ["session"] as const,
+  datasets: ["datasets"] as const,
+  dataset: (name: string) => ["dataset", name] as const,
+  items: (name: string, filter: ItemFilter) => ["items", name, filter] as const,
+  versions: (name: string) => ["versions", name] as const,
+};
+
+export function useSession() {
+  return useQuery({
+    queryKey: keys.session,
+    queryFn: () => answer(api.GET("/v1/session")),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function useDatasets() {
+  return useQuery({ queryKey: keys.datasets, queryFn: () => answer(api.GET("/v1/datasets")) });
+}
+
+export function useDataset(name: string) {
+  const path = { name };
+  return useQuery({
+    queryKey: keys.dataset(name),
+    queryFn: () => answer(api.GET("/v1/datasets/{name}", { params: { path } })),
+  });
+}
+
+/** The words of the request: what lets all through is not sent. */
+function toQuery({ state, category, split, search }: ItemFilter) {
+  return { ...(state && { state }), ...(category && { category }), ...(split && { split }), ...(search && { search }) };
+}
+
+/** The pictures that a filter lets through, page by page. */
+export function useItems(name: string, filter: ItemFilter) {
+  return useInfiniteQuery({
+    queryKey: keys.items(name, filter),
+    initialPageParam: 0,
+    queryFn: ({ pageParam, signal }) => {
+      const query = { ...toQuery(filter), cursor: pageParam, limit: PAGE };
+      return answer(api.GET("/v1/datasets/{name}/items", { params: { path: { name }, query }, signal }));
+    },
+    getNextPageParam: (page) => page.next_cursor,
+  });
+}
+
+/** The first picture that a filter lets through, or null. */
+export function useFirstItem(name: string, filter: ItemFilter) {
+  return useQuery({
+    queryKey: ["items", name, "first", filter],
+    queryFn: async () => {
+      const query = { ...toQuery(filter), limit: 1 };
+      const page = await answer(api.GET("/v1/datasets/{name}/items", { params: { path: { name }, query } }));
+      return page.items[0] ?? null;
+    },
+  });
+}
+
+export function useVersions(name: string) {
+  const path = { name };
+  return useQuery({
+    queryKey: keys.versions(name),
+    queryFn: () => answer(api.GET("/v1/datasets/{name}/versions", { params: { path } })),
+  });
+}
+
+/** Everything that is known of a dataset is asked for again: something changed it. */
+export function useRefreshDataset(name: string) {
+  const client = useQueryClient();
+  return () =>
+    Promise.all([
+      client.invalidateQueries({ queryKey: keys.datasets }),
+      client.invalidateQueries({ queryKey: keys.dataset(name) }),
+      client.invalidateQueries({ queryKey: ["items", name] }),
+      client.invalidateQueries({ queryKey: keys.versions(name) }),
+    ]);
+}
+
+export function useFreeze(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: () => answer(api.POST("/v1/datasets/{name}/versions", { params: { path: { name } } })),
+    onSuccess: refresh,
+  });
+}
+
+export function useAddCategory(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: (category: string) =>
+      answer(api.POST("/v1/datasets/{name}/categories", { params: { path: { name } }, body: { name: category } })),
+    onSuccess: refresh,
+  });
+}
+
+export function useRenameCategory(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: ({ id, to }: { id: number; to: string }) =>
+      answer(api.PATCH("/v1/datasets/{name}/categories/{id}", { params: { path: { name, id } }, body: { name: to } })),
+    onSuccess: refresh,
+  });
+}
+
+export function useRemoveCategory(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: (id: number) =>
+      answer(api.DELETE("/v1/datasets/{name}/categories/{id}", { params: { path: { name, id } } })),
+    onSuccess: refresh,
+  });
+}

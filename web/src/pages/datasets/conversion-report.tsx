@@ -1,0 +1,44 @@
+import { countOf } from "../../ui/format";
+import styles from "./conversion-report.module.css";
+import { readReport } from "./report";
+
+/** What an import kept, changed and dropped, and why. */
+export function ConversionReport({ report }: { report: Readonly<Record<string, unknown>> }) {
+  const { rows, findings } = readReport(report);
+  return (
+    <section className={styles.report} aria-label="What became of the files">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Of the files</th>
+            <th scope="col">kept</th>
+            <th scope="col">changed</th>
+            <th scope="col">dropped</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ kind, kept, changed, dropped }) => (
+            <tr key={kind}>
+              <th scope="row">{kind}</th>
+              <td>{kept}</td>
+              <td>{changed}</td>
+              <td>{dropped}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {findings.length === 0 && <p className={styles.clean}>Nothing was changed or lost.</p>}
+      <ul className={styles.findings}>
+        {findings.map(({ kind, outcome, reason, count, examples }) => (
+          <li key={`${kind} ${outcome} ${reason}`}>
+            <b>
+              {outcome} {countOf(count, kind, kind === "category" ? "categories" : `${kind}s`)}
+            </b>
+            : {reason}
+            {examples.length > 0 && <span className={styles.examples}>{examples.join("; ")}</span>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

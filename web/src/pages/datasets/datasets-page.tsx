@@ -1,0 +1,54 @@
+import { useState } from "react";
+import { useDatasets, useSession } from "../../api/hooks";
+import { Button } from "../../ui/button";
+import { countOf } from "../../ui/format";
+import { Frame } from "../../ui/frame";
+import { ErrorNotice, Notice } from "../../ui/notice";
+import { Skeleton } from "../../ui/skeleton";
+import { CreateDataset } from "./create-dataset";
+import { DatasetCard } from "./dataset-card";
+import styles from "./datasets-page.module.css";
+import { Welcome } from "./welcome";
+
+/** Every dataset of the workspace, and how to make one. */
+export function DatasetsPage() {
+  const session = useSession();
+  const datasets = useDatasets();
+  const [creating, setCreating] = useState(false);
+  const found = datasets.data?.datasets ?? [];
+  const broken = Object.entries(datasets.data?.broken ?? {});
+  const isEmpty = datasets.isSuccess && found.length === 0 && broken.length === 0;
+  return (
+    <Frame title="Data sets" author={session.data?.author}>
+      <div className={styles.page}>
+        {!isEmpty && (
+          <header className={styles.head}>
+            <div>
+              <h1>Data sets</h1>
+              <p>{datasets.data ? countOf(found.length, "data set") : "\u00a0"}</p>
+            </div>
+            <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
+              New data set
+            </Button>
+          </header>
+        )}
+        {datasets.error && (
+          <ErrorNotice error={datasets.error} action={<Button onClick={() => datasets.refetch()}>Try again</Button>} />
+        )}
+        {broken.map(([name, reason]) => (
+          <Notice key={name} kind="warning">
+            <b>{name}</b> cannot be opened: {reason}
+          </Notice>
+        ))}
+        {isEmpty && <Welcome onCreate={() => setCreating(true)} />}
+        <ul className={styles.cards}>
+          {datasets.isPending && <Skeleton label="Loading data sets" count={3} className={styles.placeholder ?? ""} />}
+          {found.map((dataset) => (
+            <DatasetCard key={dataset.name} dataset={dataset} />
+          ))}
+        </ul>
+      </div>
+      {creating && <CreateDataset taken={found.map(({ name }) => name)} onClose={() => setCreating(false)} />}
+    </Frame>
+  );
+}

@@ -1,0 +1,65 @@
+import { useState } from "react";
+import { Link } from "react-router";
+import { labelPath } from "../../api/addresses";
+import { type ItemFilter, useFirstItem } from "../../api/hooks";
+import type { DatasetSummary } from "../../api/types";
+import { Button, buttonClass } from "../../ui/button";
+import { countOf } from "../../ui/format";
+import { Notice } from "../../ui/notice";
+import { StateBar } from "../../ui/state-bar";
+import { isFiltering, writeFilter } from "./filter";
+import { FreezeDialog } from "./freeze-dialog";
+import styles from "./gallery-head.module.css";
+
+/** The dataset's name and state, the way into the editor, and the freezing of what was labelled. */
+export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filter: ItemFilter }) {
+  const [freezing, setFreezing] = useState(false);
+  const { name, states, unfrozen_edit_count, newer_version } = dataset;
+  const wanted = chooseWork(filter, states);
+  const first = useFirstItem(name, wanted);
+  const annotations = Object.values(dataset.annotation_counts).reduce((sum, count) => sum + count, 0);
+  return (
+    <>
+      <header className={styles.head}>
+        <div className={styles.title}>
+          <h1>{name}</h1>
+          <p>
+            {countOf(dataset.item_count, "picture")} · {countOf(annotations, "annotation")}
+          </p>
+        </div>
+        <div className={styles.actions}>
+          <Button icon="freeze" onClick={() => setFreezing(true)}>
+            Freeze version
+          </Button>
+          {first.data && (
+            <Link
+              className={buttonClass("primary")}
+              to={labelPath(name, first.data.position, writeFilter(wanted).toString())}
+            >
+              {isFiltering(filter)
+                ? "Label these pictures"
+                : states.labelled > 0
+                  ? "Continue labelling"
+                  : "Start labelling"}
+            </Link>
+          )}
+        </div>
+      </header>
+      <StateBar counts={states} legend />
+      {newer_version && unfrozen_edit_count > 0 && (
+        <Notice kind="warning">
+          Somebody made a newer version of this data set while {countOf(unfrozen_edit_count, "edit")} waited here to be
+          frozen. Nothing is lost: freezing keeps both versions.
+        </Notice>
+      )}
+      {freezing && <FreezeDialog dataset={dataset} onClose={() => setFreezing(false)} />}
+    </>
+  );
+}
+
+/** What the button opens: what the filter shows; without a filter, what nobody has labelled yet. */
+function chooseWork(filter: ItemFilter, states: DatasetSummary["states"]): ItemFilter {
+  if (isFiltering(filter)) return filter;
+  if (states.unlabelled > 0) return { state: "unlabelled" };
+  return states.proposed > 0 ? { state: "proposed" } : {};
+}

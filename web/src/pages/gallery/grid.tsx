@@ -1,0 +1,131 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { Item } from "../../api/types";
+import styles from "./grid.module.css";
+import { moveByKey } from "./grid-keys";
+import { Tile } from "./tile";
+
+type Props = {
+  dataset: string;
+  /** The pictures that are loaded; `total` counts those that are not, too. */
+  items: readonly Item[];
+  total: number;
+  /** The filter's words, which the editor's addresses keep. */
+  search: string;
+  onNearEnd: () => void;
+};
+
+const LEAST_WIDTH = 168;
+const GAP = 12;
+const CAPTION = 52;
+const RIGHT = 24;
+
+/**
+ * Thumbnails of which only the rows in sight exist. It is one stop of the Tab key: arrows move within it, and Enter opens the
+ * picture whose link has the focus.
+ */
+export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const width = useWidth(scroller);
+  const [focused, setFocused] = useState(0);
+  const wantsFocus = useRef(false);
+  const columns = Math.max(1, Math.floor((width - RIGHT + GAP) / (LEAST_WIDTH + GAP)));
+  const tileWidth = (width - RIGHT - GAP * (columns - 1)) / columns;
+  const rowHeight = Math.round(tileWidth * 0.75) + CAPTION + GAP;
+  const rowCount = Math.ceil(items.length / columns);
+  const rows = useVirtualizer({
+    count: width > 0 ? rowCount : 0,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => rowHeight,
+    overscan: 3,
+    paddingEnd: 24,
+  });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another height of rows is measured anew
+  useLayoutEffect(() => rows.measure(), [rowHeight]);
+
+  const shown = rows.getVirtualItems();
+  const lastShown = shown.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (items.length < total && lastShown >= rowCount - 4) onNearEnd();
+  });
+  // The focus waits until the row that it goes to exists.
+  useEffect(() => {
+    if (!wantsFocus.current) return;
+    const link = scroller.current?.querySelector<HTMLElement>(`[data-place="${focused}"]`);
+    if (link) {
+      wantsFocus.current = false;
+      link.focus({ preventScroll: true });
+    }
+  });
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const rowsShown = Math.floor((scroller.current?.clientHeight ?? 0) / rowHeight);
+    const place = moveByKey(event.key, focused, { count: items.length, columns, rowsShown });
+    if (place === null) return;
+    event.preventDefault();
+    wantsFocus.current = true;
+    setFocused(place);
+    rows.scrollToIndex(Math.floor(place / columns), { align: "auto" });
+  };
+
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a table cannot be virtualised by rows that lie where they are put
+    <div
+      ref={scroller}
+      className={styles.scroller}
+      role="grid"
+      aria-label={`Pictures of ${dataset}`}
+      aria-rowcount={Math.ceil(total / columns)}
+      aria-colcount={columns}
+      tabIndex={-1}
+      onKeyDown={onKeyDown}
+    >
+      <div style={{ height: rows.getTotalSize() }} className={styles.sheet} role="presentation">
+        {shown.map((row) => (
+          // biome-ignore lint/a11y/useSemanticElements: as above
+          // biome-ignore lint/a11y/useFocusableInteractive: its cells' links take the focus
+          <div
+            key={row.key}
+            role="row"
+            aria-rowindex={row.index + 1}
+            className={styles.row}
+            style={{
+              transform: `translateY(${row.start}px)`,
+              gridTemplateColumns: `repeat(${columns}, ${tileWidth}px)`,
+            }}
+          >
+            {items.slice(row.index * columns, (row.index + 1) * columns).map((item, column) => {
+              const place = row.index * columns + column;
+              return (
+                <Tile
+                  key={item.position}
+                  dataset={dataset}
+                  item={item}
+                  search={search}
+                  place={place}
+                  tabbable={place === Math.min(focused, items.length - 1)}
+                  onFocus={() => setFocused(place)}
+                />
+              );
+            })}
+          </div>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+/** The width of an element inside its borders, as it changes; 0 before it is known. */
+function useWidth(element: React.RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const watched = element.current;
+    if (!watched) return;
+    const observer = new ResizeObserver(() => setWidth(watched.clientWidth));
+    setWidth(watched.clientWidth);
+    observer.observe(watched);
+    return () => observer.disconnect();
+  }, [element]);
+  return width;
+}
