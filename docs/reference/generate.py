@@ -5,6 +5,7 @@
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from sightline.core import errors
 from sightline.core.settings import Settings
 
 FOLDER = Path(__file__).parent
+OPENAPI = FOLDER.parents[1] / "web/src/api/openapi.json"
 ANSWERING = ("Predictor", "Client", "AsyncClient")  # classes whose methods get a section each
 NOT_MADE_BY_USERS = ("Predictor", "DatasetVersion", "ConversionReport")
 NOTE = "<!-- Written by docs/reference/generate.py (make docs); edit the code, not this page. -->\n"
@@ -266,6 +268,62 @@ def render_routes() -> str:
     return "\n".join(parts)
 
 
+def render_platform_routes() -> str:
+    """Every route of the platform, what it takes and what it answers, from the schema that the web app's types are made of."""
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in make_openapi()["paths"].items()
+        for method, operation in methods.items()
+    ]
+    parts = [
+        "# Routes of the platform\n\nThese are the HTTP routes of `sightline up`, which the web app uses too. A running server "
+        "describes bodies and answers at `GET /v1/openapi.json`. Programs send `Authorization: Bearer TOKEN` with the token "
+        "that `sightline up --json` prints. A refusal is `application/problem+json`: its `detail` says what was expected, "
+        "what came and what to do.\n"
+    ]
+    for tag in dict.fromkeys(operation["tags"][0] for _, _, operation in operations):
+        rows = [
+            [
+                f"`{method} {path}`",
+                " ".join([operation["description"].replace("\n", " "), *list_queries(operation)]),
+                ", ".join(f"`{kind}`" for kind in operation.get("requestBody", {}).get("content", {})),
+                describe_answers(operation),
+            ]
+            for method, path, operation in operations
+            if operation["tags"][0] == tag
+        ]
+        parts.append(f"## {tag}\n\n" + render_table(["Route", "What it does", "Takes", "Answers"], rows) + "\n")
+    return "\n".join(parts)
+
+
+def list_queries(operation: dict[str, Any]) -> list[str]:
+    """What may stand in a route's query."""
+    return [
+        f"`?{parameter['name']}=` {parameter['description']}"
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    ]
+
+
+def describe_answers(operation: dict[str, Any]) -> str:
+    """Status and media type of a route's answers but for the usual refusals."""
+    answers = {status: answer for status, answer in operation["responses"].items() if status != "default"}
+    return "; ".join(" ".join([status, *(f"`{kind}`" for kind in answer["content"])]) for status, answer in answers.items())
+
+
+def make_openapi() -> dict[str, Any]:
+    """The schema of the platform's routes."""
+    from sightline.api.application import make_application
+
+    schema: dict[str, Any] = make_application(None, Settings()).openapi()
+    return schema
+
+
+def render_openapi() -> str:
+    """The schema as the web app keeps it; `npm run schema` makes its types from it."""
+    return json.dumps(make_openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
 def render_python() -> str:
     """What `import sightline` offers: signatures, and what the code says of itself."""
     import sightline
@@ -374,10 +432,12 @@ def render_page(name: str) -> str:
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and the schema for the web app."""
     for name in PAGES:
         (FOLDER / name).write_text(render_page(name))
         print(f"wrote {FOLDER / name}", file=sys.stderr)
+    OPENAPI.write_text(render_openapi())
+    print(f"wrote {OPENAPI}; run `npm run schema` in web/ if it changed", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,13 @@ def test_the_reference_page_is_up_to_date(name: str) -> None:
     assert page.read_text() == generator.render_page(name), f"{name} is out of date; run make docs"
 
 
+def test_the_schema_that_the_web_app_is_typed_by_is_up_to_date() -> None:
+    page = ROOT / "web/src/api/openapi.json"
+    assert page.read_text() == generator.render_openapi(), (
+        "openapi.json is out of date; run make docs, and npm run schema in web/"
+    )
+
+
 def test_the_reference_of_python_sends_nobody_to_what_is_not_public() -> None:
     layers = "|".join(path.name for path in (ROOT / "src/sightline").iterdir() if path.is_dir())
     told = [line for line in generator.render_page("python.md").splitlines() if re.search(rf"\b({layers})\.[a-z_]+", line)]

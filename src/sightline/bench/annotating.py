@@ -151,19 +151,44 @@ def _annotate_batch(
     """Each item as it shall be written, with what the model found in it, or None when it was left alone."""
     viewers = {item.file_name: find_viewer(item.annotations, item.seen_by) for item in batch}
     wanted = [item for item in batch if not (only_unlabelled and viewers[item.file_name] == "human")]
-    answers = predict_pictures(predictor, read_pictures(predictor, version, wanted), threshold) if wanted else []
-    if read_task(predictor) == "classification":  # a picture is of one category: further ones above the threshold are rivals
-        answers = [sorted(answer, key=lambda one: -one.certainty)[:1] for answer in answers]
-    found = {item.file_name: _take_answer(item, answer, report) for item, answer in zip(wanted, answers, strict=True)}
+    proposed = propose_annotations(predictor, wanted, read_pictures(predictor, version, wanted), threshold, report)
+    found = {item.file_name: new for item, new in zip(wanted, proposed, strict=True)}
     for item in batch:
         if item.file_name not in found:
             yield item, None
             continue
-        kept = tuple(annotation for annotation in item.annotations if annotation.origin == "human")
-        new = [one for one in found[item.file_name] if not _is_labelled(one, kept, read_task(predictor))]
-        annotations = (*kept, *new)
+        new = found[item.file_name]
+        annotations = (*_keep_labels(item), *new)
         seen_by = note_viewer("human" if viewers[item.file_name] == "human" else "model", annotations)
         yield msgspec.structs.replace(item, annotations=annotations, seen_by=seen_by), new
+
+
+def propose_annotations(
+    predictor: Subject, items: Sequence[Item], images: Sequence[np.ndarray], threshold: float | None, report: ConversionReport
+) -> list[list[Annotation]]:
+    """What a predictor finds in each picture that people did not label there, as a version may hold it.
+
+    Args:
+        predictor, threshold: as of `annotate_version`.
+        items: the pictures' facts and labels.
+        images: the pictures, `uint8 (H, W, 3)` RGB.
+        report: told which predictions were clipped to the picture or dropped, and why.
+
+    Raises: InvalidInput for answers that are not a list of predictions for each picture.
+    """
+    answers = predict_pictures(predictor, images, threshold) if items else []
+    task = read_task(predictor)
+    if task == "classification":  # a picture is of one category: further ones above the threshold are rivals
+        answers = [sorted(answer, key=lambda one: -one.certainty)[:1] for answer in answers]
+    return [
+        [one for one in _take_answer(item, answer, report) if not _is_labelled(one, _keep_labels(item), task)]
+        for item, answer in zip(items, answers, strict=True)
+    ]
+
+
+def _keep_labels(item: Item) -> tuple[Annotation, ...]:
+    """What people said of a picture."""
+    return tuple(annotation for annotation in item.annotations if annotation.origin == "human")
 
 
 def _take_answer(item: Item, answer: list[Annotation], report: ConversionReport) -> list[Annotation]:

@@ -4,23 +4,6 @@
  */
 
 export interface paths {
-    "/v1/session": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Session */
-        get: operations["session_v1_session_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/datasets": {
         parameters: {
             query?: never;
@@ -28,11 +11,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Datasets */
-        get: operations["datasets_v1_datasets_get"];
+        /**
+         * List Datasets
+         * @description Every dataset of the workspace.
+         */
+        get: operations["list_datasets"];
         put?: never;
-        /** Upload */
-        post: operations["upload_v1_datasets_post"];
+        /**
+         * Upload Dataset
+         * @description Make a dataset of pictures, or of one archive; parts `name` and `categories` come before the files.
+         */
+        post: operations["upload_dataset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -46,8 +35,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dataset */
-        get: operations["dataset_v1_datasets__name__get"];
+        /**
+         * Read Dataset
+         * @description One dataset.
+         */
+        get: operations["read_dataset"];
         put?: never;
         post?: never;
         delete?: never;
@@ -63,8 +55,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List Items */
-        get: operations["list_items_v1_datasets__name__items_get"];
+        /**
+         * List Items
+         * @description A page of the pictures that the filter lets through, in the dataset's order.
+         */
+        get: operations["list_items"];
         put?: never;
         post?: never;
         delete?: never;
@@ -80,8 +75,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Item */
-        get: operations["item_v1_datasets__name__items__position__get"];
+        /**
+         * Read Item
+         * @description A picture with its labels.
+         */
+        get: operations["read_item"];
         put?: never;
         post?: never;
         delete?: never;
@@ -97,10 +95,57 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /**
+         * Read History
+         * @description The edits of a picture.
+         */
+        get: operations["read_history"];
+        put?: never;
+        /**
+         * Append Edit
+         * @description Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more.
+         */
+        post: operations["append_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/{position}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
         get?: never;
         put?: never;
-        /** Edit */
-        post: operations["edit_v1_datasets__name__items__position__edits_post"];
+        /**
+         * Restore Item
+         * @description Bring back the labels of an earlier revision, as one more edit.
+         */
+        post: operations["restore_item"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/{position}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Picture
+         * @description The picture, upright and of 8 bits a channel.
+         */
+        get: operations["read_picture"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -114,8 +159,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Thumb */
-        get: operations["thumb_v1_datasets__name__items__position__thumbnail_get"];
+        /**
+         * Read Thumbnail
+         * @description The picture as a small JPEG.
+         */
+        get: operations["read_thumbnail"];
         put?: never;
         post?: never;
         delete?: never;
@@ -133,8 +181,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add Category */
-        post: operations["add_category_v1_datasets__name__categories_post"];
+        /**
+         * Add Category
+         * @description Add a category; the answer holds all.
+         */
+        post: operations["add_category"];
         delete?: never;
         options?: never;
         head?: never;
@@ -151,12 +202,18 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Remove Category */
-        delete: operations["remove_category_v1_datasets__name__categories__id__delete"];
+        /**
+         * Remove Category
+         * @description Remove a category that no label has; the answer holds the others.
+         */
+        delete: operations["remove_category"];
         options?: never;
         head?: never;
-        /** Rename Category */
-        patch: operations["rename_category_v1_datasets__name__categories__id__patch"];
+        /**
+         * Rename Category
+         * @description Rename a category; its labels follow. The answer holds all categories.
+         */
+        patch: operations["rename_category"];
         trace?: never;
     };
     "/v1/datasets/{name}/versions": {
@@ -166,11 +223,77 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Versions */
-        get: operations["versions_v1_datasets__name__versions_get"];
+        /**
+         * List Versions
+         * @description The versions of a dataset, oldest first.
+         */
+        get: operations["list_versions"];
         put?: never;
-        /** Freeze */
-        post: operations["freeze_v1_datasets__name__versions_post"];
+        /**
+         * Freeze Dataset
+         * @description Freeze the labels as they are now into a new version, from which edits go on.
+         */
+        post: operations["freeze_dataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/predictors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Predictors
+         * @description Every Deployment, Artifact and Model of the workspace that gives annotations.
+         */
+        get: operations["list_predictors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/{position}/predictions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Predict Item
+         * @description Let a predictor look at a picture. What it finds is not stored, and what people labelled already is left out.
+         */
+        post: operations["predict_item"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Session
+         * @description Who labels here, and which Sightline serves.
+         */
+        get: operations["read_session"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -205,26 +328,19 @@ export interface components {
              * @default human
              * @enum {string}
              */
-            origin: "human" | "model";
+            origin?: "human" | "model";
             /**
              * Is Crowd
              * @default false
              */
-            is_crowd: boolean;
+            is_crowd?: boolean;
             /**
              * Attributes
              * @default {}
              */
-            attributes: {
+            attributes?: {
                 [key: string]: string;
             };
-        };
-        /** Body_upload_v1_datasets_post */
-        Body_upload_v1_datasets_post: {
-            /** Name */
-            name: string;
-            /** Files */
-            files: string[];
         };
         /**
          * Categories
@@ -256,15 +372,15 @@ export interface components {
         };
         /**
          * DatasetSummary
-         * @description A dataset: its newest frozen version and what was edited since.
+         * @description A dataset as it is now: a frozen version, `base_id`, and `unfrozen_edits` made on it since.
          *
-         *     `newer_version`: a version of the same name that was made elsewhere while edits waited here to be frozen.
+         *     `newer_version`: id of a version of the same name that was made elsewhere meanwhile; the edits here keep to their own.
          */
         DatasetSummary: {
             /** Name */
             name: string;
-            /** Version Id */
-            version_id: string;
+            /** Base Id */
+            base_id: string;
             /** Item Count */
             item_count: number;
             states: components["schemas"]["StateCounts"];
@@ -278,8 +394,8 @@ export interface components {
             };
             /** Categories */
             categories: components["schemas"]["Category"][];
-            /** Unfrozen Edit Count */
-            unfrozen_edit_count: number;
+            /** Unfrozen Edits */
+            unfrozen_edits: number;
             /** Newer Version */
             newer_version: string | null;
         };
@@ -298,19 +414,45 @@ export interface components {
         /**
          * Edit
          * @description What somebody did to the labels of a picture, as it was at `revision`; sent twice under one `edit_id`, it counts once.
+         *
+         *     `blob`: of the picture that was shown; if another has its place by now, the edit is refused.
          */
         Edit: {
             /** Edit Id */
             edit_id: string;
+            /** Blob */
+            blob?: string | null;
             /** Revision */
             revision: number;
             /** Operations */
             operations: (components["schemas"]["Put"] | components["schemas"]["Remove"] | components["schemas"]["Review"])[];
         };
-        /** HTTPValidationError */
-        HTTPValidationError: {
-            /** Detail */
-            detail?: components["schemas"]["ValidationError"][];
+        /**
+         * Finding
+         * @description How often one thing happened at an import for one reason, and the first few places.
+         */
+        Finding: {
+            /** Kind */
+            kind: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "changed" | "dropped" | "warned";
+            /** Reason */
+            reason: string;
+            /** Count */
+            count: number;
+            /** Examples */
+            examples: string[];
+        };
+        /**
+         * History
+         * @description The edits of a picture, oldest first.
+         */
+        History: {
+            /** Edits */
+            edits: components["schemas"]["JournalEntry"][];
         };
         /**
          * Item
@@ -350,6 +492,22 @@ export interface components {
             next_cursor: number | null;
             /** Total */
             total: number;
+        };
+        /**
+         * JournalEntry
+         * @description One edit of a picture. `made_at`: UTC, ISO 8601.
+         */
+        JournalEntry: {
+            /** Revision */
+            revision: number;
+            /** Edit Id */
+            edit_id: string;
+            /** Author */
+            author: string;
+            /** Made At */
+            made_at: string;
+            /** Summary */
+            summary: string;
         };
         /**
          * Label
@@ -404,6 +562,67 @@ export interface components {
             counts: string;
         };
         /**
+         * Prediction
+         * @description Which predictor shall look at a picture. `confidence_threshold`: null takes the predictor's own.
+         */
+        Prediction: {
+            /** With */
+            with: string;
+            /** Confidence Threshold */
+            confidence_threshold?: number | null;
+        };
+        /**
+         * PredictorFacts
+         * @description What can propose labels.
+         */
+        PredictorFacts: {
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "deployment" | "artifact" | "model";
+            /** Task */
+            task: string;
+            /** Categories */
+            categories: string[];
+        };
+        /**
+         * Predictors
+         * @description Everything in the workspace that predicts.
+         */
+        Predictors: {
+            /** Predictors */
+            predictors: components["schemas"]["PredictorFacts"][];
+        };
+        /**
+         * Problem
+         * @description A refusal (RFC 9457). `detail` says what was expected, what came and what to do.
+         */
+        Problem: {
+            /** Type */
+            type: string;
+            /** Title */
+            title: string;
+            /** Status */
+            status: number;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * Proposals
+         * @description What a predictor found, not stored. `unknown_categories`: those that the dataset lacks, with how many were left out.
+         */
+        Proposals: {
+            /** Annotations */
+            annotations: components["schemas"]["Annotation"][];
+            /** Unknown Categories */
+            unknown_categories: {
+                [key: string]: number;
+            };
+        };
+        /**
          * Put
          * @description Adds an annotation, or replaces the one of this id. `place`: its index in the list; null: where it was, or last.
          */
@@ -431,6 +650,40 @@ export interface components {
             kind: "remove";
             /** Id */
             id: string;
+        };
+        /**
+         * Report
+         * @description What an import kept, changed and dropped, counted by kind, with reasons; `clean`: nothing was changed or dropped.
+         */
+        Report: {
+            /** Clean */
+            clean: boolean;
+            /** Kept */
+            kept: {
+                [key: string]: number;
+            };
+            /** Changed */
+            changed: {
+                [key: string]: number;
+            };
+            /** Dropped */
+            dropped: {
+                [key: string]: number;
+            };
+            /** Findings */
+            findings: components["schemas"]["Finding"][];
+        };
+        /**
+         * Restoring
+         * @description Brings back the labels that a picture had at `revision`, as one more edit. `blob`: as of an edit.
+         */
+        Restoring: {
+            /** Edit Id */
+            edit_id: string;
+            /** Blob */
+            blob?: string | null;
+            /** Revision */
+            revision: number;
         };
         /**
          * Review
@@ -484,27 +737,11 @@ export interface components {
         };
         /**
          * Upload
-         * @description What became of an upload. `report`: what was kept, changed and dropped, with reasons, as `sightline import` tells it.
+         * @description The dataset that an upload became, and the report of its import.
          */
         Upload: {
             dataset: components["schemas"]["DatasetSummary"];
-            /** Report */
-            report: {
-                [key: string]: unknown;
-            };
-        };
-        /** ValidationError */
-        ValidationError: {
-            /** Location */
-            loc: (string | number)[];
-            /** Message */
-            msg: string;
-            /** Error Type */
-            type: string;
-            /** Input */
-            input?: unknown;
-            /** Context */
-            ctx?: Record<string, never>;
+            report: components["schemas"]["Report"];
         };
         /**
          * Version
@@ -532,11 +769,15 @@ export interface components {
         };
         /**
          * Versions
-         * @description The versions of a dataset, oldest first.
+         * @description The versions of a dataset, oldest first; `broken`: folders of those that cannot be read, and why.
          */
         Versions: {
             /** Versions */
             versions: components["schemas"]["Version"][];
+            /** Broken */
+            broken: {
+                [key: string]: string;
+            };
         };
     };
     responses: never;
@@ -547,27 +788,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    session_v1_session_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-        };
-    };
-    datasets_v1_datasets_get: {
+    list_datasets: {
         parameters: {
             query?: never;
             header?: never;
@@ -585,9 +806,18 @@ export interface operations {
                     "application/json": components["schemas"]["Datasets"];
                 };
             };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    upload_v1_datasets_post: {
+    upload_dataset: {
         parameters: {
             query?: never;
             header?: never;
@@ -596,7 +826,14 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "multipart/form-data": components["schemas"]["Body_upload_v1_datasets_post"];
+                "multipart/form-data": {
+                    /** @description Name of the new dataset. */
+                    name: string;
+                    /** @description Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these. */
+                    categories?: string;
+                    /** @description Pictures, or one archive; a file's name may hold folders. */
+                    files: string[];
+                };
             };
         };
         responses: {
@@ -609,22 +846,23 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    dataset_v1_datasets__name__get: {
+    read_dataset: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Name of the dataset. */
                 name: string;
             };
             cookie?: never;
@@ -640,29 +878,36 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetSummary"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    list_items_v1_datasets__name__items_get: {
+    list_items: {
         parameters: {
             query?: {
+                /** @description Only pictures in this state. */
                 state?: ("labelled" | "proposed" | "unlabelled") | null;
+                /** @description Only pictures with a label of this category. */
                 category?: string | null;
+                /** @description Only pictures of this split; `unsplit` for those without one. */
                 split?: string | null;
+                /** @description Only pictures whose file name holds this, whatever its case. */
                 search?: string | null;
+                /** @description Where the page begins: `next_cursor` of the one before. */
                 cursor?: number;
+                /** @description Most pictures of the page. */
                 limit?: number;
             };
             header?: never;
             path: {
+                /** @description Name of the dataset. */
                 name: string;
             };
             cookie?: never;
@@ -678,24 +923,26 @@ export interface operations {
                     "application/json": components["schemas"]["Items"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    item_v1_datasets__name__items__position__get: {
+    read_item: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                name: string;
+                /** @description Place of the picture in the dataset, from 0. */
                 position: number;
+                /** @description Name of the dataset. */
+                name: string;
             };
             cookie?: never;
         };
@@ -710,24 +957,60 @@ export interface operations {
                     "application/json": components["schemas"]["LabelledItem"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    edit_v1_datasets__name__items__position__edits_post: {
+    read_history: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                name: string;
+                /** @description Place of the picture in the dataset, from 0. */
                 position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    append_edit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
             };
             cookie?: never;
         };
@@ -746,40 +1029,43 @@ export interface operations {
                     "application/json": components["schemas"]["LabelledItem"];
                 };
             };
-            /** @description Conflict */
+            /** @description The picture was edited meanwhile */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StaleProblem"];
+                    "application/problem+json": components["schemas"]["StaleProblem"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    thumb_v1_datasets__name__items__position__thumbnail_get: {
+    restore_item: {
         parameters: {
-            query?: {
-                blob?: string | null;
-                size?: number;
-            };
+            query?: never;
             header?: never;
             path: {
-                name: string;
+                /** @description Place of the picture in the dataset, from 0. */
                 position: number;
+                /** @description Name of the dataset. */
+                name: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restoring"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -787,25 +1073,102 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["LabelledItem"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    add_category_v1_datasets__name__categories_post: {
+    read_picture: {
+        parameters: {
+            query?: {
+                /** @description The picture's `blob`, by which a browser may keep it for ever. */
+                blob?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/*": string;
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_thumbnail: {
+        parameters: {
+            query?: {
+                /** @description The picture's `blob`, by which a browser may keep it for ever. */
+                blob?: string | null;
+                /** @description Longest side, pixels; none grows. */
+                size?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, small */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_category: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Name of the dataset. */
                 name: string;
             };
             cookie?: never;
@@ -825,24 +1188,26 @@ export interface operations {
                     "application/json": components["schemas"]["Categories"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    remove_category_v1_datasets__name__categories__id__delete: {
+    remove_category: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                name: string;
+                /** @description Id of the category. */
                 id: number;
+                /** @description Name of the dataset. */
+                name: string;
             };
             cookie?: never;
         };
@@ -857,24 +1222,26 @@ export interface operations {
                     "application/json": components["schemas"]["Categories"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    rename_category_v1_datasets__name__categories__id__patch: {
+    rename_category: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                name: string;
+                /** @description Id of the category. */
                 id: number;
+                /** @description Name of the dataset. */
+                name: string;
             };
             cookie?: never;
         };
@@ -893,22 +1260,23 @@ export interface operations {
                     "application/json": components["schemas"]["Categories"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    versions_v1_datasets__name__versions_get: {
+    list_versions: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Name of the dataset. */
                 name: string;
             };
             cookie?: never;
@@ -924,22 +1292,23 @@ export interface operations {
                     "application/json": components["schemas"]["Versions"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    freeze_v1_datasets__name__versions_post: {
+    freeze_dataset: {
         parameters: {
             query?: never;
             header?: never;
             path: {
+                /** @description Name of the dataset. */
                 name: string;
             };
             cookie?: never;
@@ -955,13 +1324,109 @@ export interface operations {
                     "application/json": components["schemas"]["Version"];
                 };
             };
-            /** @description Validation Error */
-            422: {
+            /** @description A refusal */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_predictors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Predictors"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    predict_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Prediction"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposals"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

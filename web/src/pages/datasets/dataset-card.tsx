@@ -9,7 +9,7 @@ const SHOWN = 6;
 
 /** One dataset: what it holds, how far it is labelled, and the way into it. The whole card is its link. */
 export function DatasetCard({ dataset }: { dataset: DatasetSummary }) {
-  const { name, item_count, states, categories, annotation_counts, unfrozen_edit_count } = dataset;
+  const { name, item_count, states, categories, annotation_counts, unfrozen_edits } = dataset;
   const annotations = Object.values(annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <li className={styles.card}>
@@ -26,8 +26,8 @@ export function DatasetCard({ dataset }: { dataset: DatasetSummary }) {
       <p className={styles.foot}>
         {dataset.newer_version
           ? "A newer version was made elsewhere"
-          : unfrozen_edit_count > 0
-            ? `${countOf(unfrozen_edit_count, "edit")} since the last version`
+          : unfrozen_edits > 0
+            ? `${countOf(unfrozen_edits, "edit")} since the last version`
             : "No edits since the last version"}
       </p>
     </li>

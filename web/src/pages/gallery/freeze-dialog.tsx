@@ -12,8 +12,8 @@ import styles from "./freeze-dialog.module.css";
 export function FreezeDialog({ dataset, onClose }: { dataset: DatasetSummary; onClose: () => void }) {
   const freeze = useFreeze(dataset.name);
   if (freeze.data) return <Frozen name={dataset.name} version={freeze.data} onClose={onClose} />;
-  const { states, unfrozen_edit_count } = dataset;
-  const nothing = unfrozen_edit_count === 0;
+  const { states, unfrozen_edits } = dataset;
+  const nothing = unfrozen_edits === 0;
   return (
     <Dialog
       title="Freeze a version"
@@ -39,7 +39,7 @@ export function FreezeDialog({ dataset, onClose }: { dataset: DatasetSummary; on
             once.
           </p>
           <ul className={styles.facts}>
-            <li>{countOf(unfrozen_edit_count, "edit")} since the present version</li>
+            <li>{countOf(unfrozen_edits, "edit")} since the present version</li>
             <li>{countOf(states.labelled, "picture")} labelled by people, which count as truth</li>
             {states.proposed > 0 && (
               <li>{countOf(states.proposed, "picture")} with proposals of a model only, which do not</li>

@@ -14,7 +14,7 @@ import styles from "./gallery-head.module.css";
 /** The dataset's name and state, the way into the editor, and the freezing of what was labelled. */
 export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filter: ItemFilter }) {
   const [freezing, setFreezing] = useState(false);
-  const { name, states, unfrozen_edit_count, newer_version } = dataset;
+  const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
   const first = useFirstItem(name, wanted);
   const annotations = Object.values(dataset.annotation_counts).reduce((sum, count) => sum + count, 0);
@@ -46,9 +46,9 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
         </div>
       </header>
       <StateBar counts={states} legend />
-      {newer_version && unfrozen_edit_count > 0 && (
+      {newer_version && unfrozen_edits > 0 && (
         <Notice kind="warning">
-          Somebody made a newer version of this data set while {countOf(unfrozen_edit_count, "edit")} waited here to be
+          Somebody made a newer version of this data set while {countOf(unfrozen_edits, "edit")} waited here to be
           frozen. Nothing is lost: freezing keeps both versions.
         </Notice>
       )}

@@ -12,15 +12,15 @@ export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
     <section className={styles.panel} aria-labelledby="versions-title">
       <h2 id="versions-title">Versions</h2>
       <p className={styles.note}>
-        {dataset.unfrozen_edit_count > 0
-          ? `${countOf(dataset.unfrozen_edit_count, "edit")} since the present version; freeze to train on them.`
+        {dataset.unfrozen_edits > 0
+          ? `${countOf(dataset.unfrozen_edits, "edit")} since the present version; freeze to train on them.`
           : "Everything that was labelled is frozen."}
       </p>
       {versions.error && <ErrorNotice error={versions.error} />}
       <ol className={styles.list}>
         {versions.isPending && <Skeleton label="Loading versions" count={2} className={styles.placeholder ?? ""} />}
         {versions.data?.versions.toReversed().map((version) => (
-          <Row key={version.id} version={version} isPresent={version.id === dataset.version_id} />
+          <Row key={version.id} version={version} isPresent={version.id === dataset.base_id} />
         ))}
       </ol>
     </section>

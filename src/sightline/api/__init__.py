@@ -1,0 +1,1 @@
+"""HTTP control plane: `/v1`, and the files of the web app in which people label."""

@@ -1,0 +1,74 @@
+"""The application: `/v1` and the web app's pages, put together from the parts of one platform."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from sightline import __version__
+from sightline.api import categories, datasets, items, pictures, predictors, problems, schemas, versions
+from sightline.api.openapi import describe_problems
+from sightline.api.pages import Pages
+from sightline.api.parts import Parts, PartsOf
+from sightline.core.settings import Settings
+
+THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
+ROUTERS = (datasets, items, pictures, categories, versions, predictors)
+DESCRIPTION = "Datasets, their pictures and labels, and what proposes labels: the interface of `sightline up`."
+
+
+def make_application(parts: Parts | None, settings: Settings, pages: Pages | None = None) -> FastAPI:
+    """The ASGI application, which asks nobody who they are: `SessionGuard` does.
+
+    Args:
+        parts: what the handlers work on; None: only its schema is wanted.
+        settings: for the limits of requests.
+        pages: the web app's files.
+    """
+    app = FastAPI(
+        title="Sightline",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # its page would come from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=run_parts,
+        generate_unique_id_function=name_operation,
+        separate_input_output_schemas=False,
+        max_body_size=settings.max_request_bytes,
+        responses={"default": {"model": schemas.Problem, "description": "A refusal"}},
+    )
+    app.state.parts = parts
+    for module in ROUTERS:
+        app.include_router(module.router)
+    app.add_api_route("/v1/session", read_session, response_model=schemas.Session, tags=["Session"])
+    problems.install_handlers(app)
+    app.router.default = pages or Pages()
+    describe_problems(app)
+    return app
+
+
+@asynccontextmanager
+async def run_parts(app: FastAPI) -> AsyncIterator[None]:
+    """The life of the application: bound how much blocks at once, and close what was opened."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    try:
+        yield
+    finally:
+        parts: Parts = app.state.parts
+        parts.predictors.close()
+
+
+def name_operation(route: APIRoute) -> str:
+    """The name of an operation in the schema: the handler's."""
+    return route.name
+
+
+def read_session(parts: PartsOf) -> Any:
+    """Who labels here, and which Sightline serves."""
+    return {"author": parts.author, "version": __version__}

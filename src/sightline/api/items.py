@@ -1,0 +1,62 @@
+"""`/v1/datasets/{name}/items`: pictures, their labels, and the edits that change these."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query
+
+from sightline.api import schemas
+from sightline.api.parts import DatasetOf, PartsOf
+from sightline.data.editing import Operation
+
+MAX_EDIT_BYTES = 16 << 20  # some 40,000 polygons of 20 points
+MOST_ITEMS = 1000
+PositionOf = Annotated[int, Path(ge=0, le=2**31, description="Place of the picture in the dataset, from 0.")]
+
+router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"], max_body_size=MAX_EDIT_BYTES)
+
+
+@router.get("", response_model=schemas.Items)
+def list_items(
+    dataset: DatasetOf,
+    state: Annotated[schemas.ItemState | None, Query(description="Only pictures in this state.")] = None,
+    category: Annotated[str | None, Query(description="Only pictures with a label of this category.")] = None,
+    split: Annotated[str | None, Query(description="Only pictures of this split; `unsplit` for those without one.")] = None,
+    search: Annotated[
+        str | None, Query(max_length=200, description="Only pictures whose file name holds this, whatever its case.")
+    ] = None,
+    cursor: Annotated[int, Query(ge=0, le=2**31, description="Where the page begins: `next_cursor` of the one before.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most pictures of the page.")] = 100,
+) -> Any:
+    """A page of the pictures that the filter lets through, in the dataset's order."""
+    return dataset.list_items(state=state, category=category, split=split, search=search, cursor=cursor, limit=limit)
+
+
+@router.get("/{position}", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
+def read_item(dataset: DatasetOf, position: PositionOf) -> Any:
+    """A picture with its labels."""
+    return dataset.read_item(position)
+
+
+@router.post(
+    "/{position}/edits",
+    response_model=schemas.LabelledItem,
+    response_model_exclude_defaults=True,
+    responses={409: {"model": schemas.StaleProblem, "description": "The picture was edited meanwhile"}},
+)
+def append_edit(dataset: DatasetOf, parts: PartsOf, position: PositionOf, edit: schemas.Edit) -> Any:
+    """Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more."""
+    operations = msgspec.convert(edit.model_dump()["operations"], list[Operation])
+    return dataset.append_edit(position, edit.edit_id, edit.revision, operations, parts.author, blob=edit.blob)
+
+
+@router.get("/{position}/edits", response_model=schemas.History)
+def read_history(dataset: DatasetOf, position: PositionOf) -> Any:
+    """The edits of a picture."""
+    return {"edits": dataset.read_history(position)}
+
+
+@router.post("/{position}/restore", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
+def restore_item(dataset: DatasetOf, parts: PartsOf, position: PositionOf, restoring: schemas.Restoring) -> Any:
+    """Bring back the labels of an earlier revision, as one more edit."""
+    return dataset.restore(position, restoring.revision, restoring.edit_id, parts.author, blob=restoring.blob)

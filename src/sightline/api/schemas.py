@@ -1,0 +1,318 @@
+"""What stands on the wire of `/v1`: requests are checked against these records, answers are made from the store's by them.
+
+The web app's types are generated from them (web/src/api/schema.ts), so a word that changes here changes there. Only this module
+knows pydantic. An answer is made from any object that has the same attributes.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from sightline.core.categories import Categories as CategoryNames
+
+ItemState = Literal["labelled", "proposed", "unlabelled"]
+Viewer = Literal["human", "model", "nobody"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+# A client makes up these names at random: long enough never to meet again.
+RandomName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{10,64}$")]
+LabelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+CategoryName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+BlobName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def write_colour(index: int) -> str:
+    """The colour in which pictures are drawn for a category, as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*CategoryNames(()).colour(index))
+
+
+class Answer(BaseModel):
+    """A record that is made from an object's attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Request(BaseModel):
+    """A record that a client sends; words it does not have are refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Mask(BaseModel):
+    """A binary mask of the picture's size: COCO's compressed run-length encoding, down the columns."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid")
+    height: int
+    width: int
+    counts: str
+
+
+class Annotation(BaseModel):
+    """One labelled thing, in pixels of the upright picture; without box, polygons and mask the label of the whole picture."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid")
+    category: str
+    box_xyxy: tuple[Number, Number, Number, Number] | None = None
+    polygons: list[list[Number]] | None = None
+    mask: Mask | None = None
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    origin: Literal["human", "model"] = "human"
+    is_crowd: bool = False
+    attributes: dict[str, str] = {}
+
+
+class Label(Answer):
+    """An annotation and the name by which operations speak of it; it stays the same as long as the annotation lives."""
+
+    id: str
+    annotation: Annotation
+
+
+class Put(Request):
+    """Adds an annotation, or replaces the one of this id. `place`: its index in the list; null: where it was, or last."""
+
+    kind: Literal["put"]
+    id: LabelId
+    annotation: Annotation
+    place: Annotated[int, Field(ge=0)] | None = None
+
+
+class Remove(Request):
+    """Takes an annotation away."""
+
+    kind: Literal["remove"]
+    id: LabelId
+
+
+class Review(Request):
+    """Says who looked at the picture; null where its annotations alone shall tell."""
+
+    kind: Literal["review"]
+    seen_by: Viewer | None
+
+
+Operation = Annotated[Put | Remove | Review, Field(discriminator="kind")]
+
+
+class Edit(Request):
+    """What somebody did to the labels of a picture, as it was at `revision`; sent twice under one `edit_id`, it counts once.
+
+    `blob`: of the picture that was shown; if another has its place by now, the edit is refused.
+    """
+
+    edit_id: RandomName
+    blob: BlobName | None = None
+    revision: Annotated[int, Field(ge=0)]
+    operations: Annotated[list[Operation], Field(min_length=1, max_length=10_000)]
+
+
+class Restoring(Request):
+    """Brings back the labels that a picture had at `revision`, as one more edit. `blob`: as of an edit."""
+
+    edit_id: RandomName
+    blob: BlobName | None = None
+    revision: Annotated[int, Field(ge=0)]
+
+
+class Category(Answer):
+    """A category; its `id` stays when it is renamed. `colour`: "#rrggbb", as pictures are drawn with."""
+
+    id: int
+    name: str
+    colour: str
+
+
+def add_colours(categories: Any) -> Any:
+    """Categories with the colours that their places give them; the store knows none."""
+    return [
+        {"id": category.id, "name": category.name, "colour": write_colour(place)} for place, category in enumerate(categories)
+    ]
+
+
+CategoryList = Annotated[list[Category], BeforeValidator(add_colours)]
+
+
+class Categories(Answer):
+    """The categories of a dataset, in order."""
+
+    categories: CategoryList
+
+
+class CategoryNaming(Request):
+    """The name of a new category, or the new name of one that there is."""
+
+    name: CategoryName
+
+
+class StateCounts(Answer):
+    """Pictures that a person looked at, that only a model annotated, and others."""
+
+    labelled: int
+    proposed: int
+    unlabelled: int
+
+
+class DatasetSummary(Answer):
+    """A dataset as it is now: a frozen version, `base_id`, and `unfrozen_edits` made on it since.
+
+    `newer_version`: id of a version of the same name that was made elsewhere meanwhile; the edits here keep to their own.
+    """
+
+    name: str
+    base_id: str
+    item_count: int
+    states: StateCounts
+    splits: dict[str, int]
+    annotation_counts: dict[str, int]
+    categories: CategoryList
+    unfrozen_edits: int
+    newer_version: str | None
+
+
+class Datasets(Answer):
+    """Every dataset of the workspace, by name; `broken`: names of those that cannot be opened, and why."""
+
+    datasets: list[DatasetSummary]
+    broken: dict[str, str]
+
+
+class Item(Answer):
+    """A picture of a dataset. `blob`: SHA-256 of its file, which makes the address of its pixels one that never changes."""
+
+    position: int
+    file_name: str
+    width: int
+    height: int
+    split: str | None
+    state: ItemState
+    annotation_count: int
+    revision: int
+    blob: str
+
+
+class Items(Answer):
+    """A page of pictures; `total` counts all that the filter lets through, and `next_cursor` is null at their end."""
+
+    items: list[Item]
+    next_cursor: int | None
+    total: int
+
+
+class LabelledItem(Item):
+    """A picture with its labels, later ones above earlier ones; `seen_by`: who looked, where its labels do not tell."""
+
+    labels: list[Label]
+    seen_by: Viewer | None
+
+
+class JournalEntry(Answer):
+    """One edit of a picture. `made_at`: UTC, ISO 8601."""
+
+    revision: int
+    edit_id: str
+    author: str
+    made_at: str
+    summary: str
+
+
+class History(Answer):
+    """The edits of a picture, oldest first."""
+
+    edits: list[JournalEntry]
+
+
+class Version(Answer):
+    """A frozen version of a dataset. `parents`: ids of those it was made from; `made_by`: the verb or format, if known."""
+
+    id: str
+    item_count: int
+    categories: list[str]
+    annotation_counts: dict[str, int]
+    splits: dict[str, int]
+    made_by: str | None
+    parents: list[str]
+
+
+class Versions(Answer):
+    """The versions of a dataset, oldest first; `broken`: folders of those that cannot be read, and why."""
+
+    versions: list[Version]
+    broken: dict[str, str]
+
+
+class Finding(Answer):
+    """How often one thing happened at an import for one reason, and the first few places."""
+
+    kind: str
+    outcome: Literal["changed", "dropped", "warned"]
+    reason: str
+    count: int
+    examples: list[str]
+
+
+class Report(Answer):
+    """What an import kept, changed and dropped, counted by kind, with reasons; `clean`: nothing was changed or dropped."""
+
+    clean: bool
+    kept: dict[str, int]
+    changed: dict[str, int]
+    dropped: dict[str, int]
+    findings: list[Finding]
+
+
+class Upload(Answer):
+    """The dataset that an upload became, and the report of its import."""
+
+    dataset: DatasetSummary
+    report: Report
+
+
+class PredictorFacts(Answer):
+    """What can propose labels."""
+
+    name: str
+    kind: Literal["deployment", "artifact", "model"]
+    task: str
+    categories: list[str]
+
+
+class Predictors(Answer):
+    """Everything in the workspace that predicts."""
+
+    predictors: list[PredictorFacts]
+
+
+class Prediction(Request):
+    """Which predictor shall look at a picture. `confidence_threshold`: null takes the predictor's own."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    subject: Annotated[str, Field(alias="with", min_length=1, max_length=200)]
+    confidence_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Proposals(Answer):
+    """What a predictor found, not stored. `unknown_categories`: those that the dataset lacks, with how many were left out."""
+
+    annotations: list[Annotation]
+    unknown_categories: dict[str, int]
+
+
+class Session(Answer):
+    """Who labels, and the version of the server."""
+
+    author: str
+    version: str
+
+
+class Problem(Answer):
+    """A refusal (RFC 9457). `detail` says what was expected, what came and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class StaleProblem(Problem):
+    """The picture was edited meanwhile: `present` is how it is now."""
+
+    present: LabelledItem

@@ -1,0 +1,153 @@
+"""Uploads: pictures, or one archive, become a dataset by `sightline import`, run as a process of its own.
+
+Archives and pictures of unknown origin are opened there, so that one which brings its reader down does not take the server with
+it. The files are streamed to a folder inside the workspace, whose disk they must fit on anyway. That folder goes in the end in
+every case: also when the client hangs up, which ends the import, and when the server was killed, with the next upload.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from sightline.api.multipart import FormReceiver, receive_form
+from sightline.api.parts import Parts
+from sightline.core.errors import Conflict, InvalidInput, make_public
+from sightline.core.temporary import temporary_folder
+from sightline.core.workspace import Workspace, check_name
+from sightline.data.archives import is_archive
+
+PREFIX = ".upload-"
+ENDING_S = 10  # in which an import that is no longer wanted removes what it made
+MAX_UPLOAD_BYTES = 1 << 40  # as archives may unpack to; the disk is full long before
+MULTIPART_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "files"],
+                    "properties": {
+                        "name": {"type": "string", "description": "Name of the new dataset."},
+                        "categories": {
+                            "type": "string",
+                            "description": "Category names, one a line: of plain pictures, those to label; of labelled ones, "
+                            "keep only these.",
+                        },
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Pictures, or one archive; a file's name may hold folders.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
+    """Take an upload in and import it.
+
+    Returns: the new dataset and the report of its import.
+
+    Raises: Conflict for a name that there is, InvalidInput, what the import raises; ClientDisconnect when the client hangs up.
+    """
+    parts.workspace.root.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+        files = folder / "upload"
+        files.mkdir()
+        form = await receive_form(request, files, lambda fields: check_fields(fields, parts))
+        name = check_fields(form.fields, parts)
+        if not form.paths:
+            raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
+        with parts.claim(name):
+            command = make_command(form, files, parts.workspace, folder)
+            report = read_result(*await run_import(command, request, folder))
+        dataset = await anyio.to_thread.run_sync(parts.store.open, name)
+        return {"dataset": await anyio.to_thread.run_sync(dataset.summarise), "report": report}
+
+
+def check_fields(fields: dict[str, str], parts: Parts) -> str:
+    """The name that an upload shall have. Raises: InvalidInput; Conflict for one that there is."""
+    name = check_name(fields.get("name", ""))
+    if name in parts.store.names():
+        raise Conflict(f"there is a dataset {name!r} already; choose another name")
+    return name
+
+
+def make_command(form: FormReceiver, files: Path, workspace: Workspace, folder: Path) -> list[str]:
+    """The import as a command line. Args: folder: where its list of categories may lie."""
+    source = form.paths[0] if len(form.paths) == 1 and is_archive(form.paths[0]) else files
+    command = [sys.executable, "-P", "-m", "sightline", "import", str(source), "--name", form.fields["name"]]
+    if form.fields.get("categories", "").strip():
+        listed = folder / "categories.txt"
+        listed.write_text(form.fields["categories"], encoding="utf-8")
+        command += ["--categories", str(listed)]
+    return [*command, "--workspace", str(workspace.root), "--json"]
+
+
+async def run_import(command: list[str], request: Request, folder: Path) -> tuple[int, bytes]:
+    """Run an import until it ends, or the client hangs up, or the server ends.
+
+    Returns: its exit code and what it printed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(folder)},
+    )
+    ending = asyncio.create_task(process.communicate())
+    leaving = asyncio.create_task(wait_until_gone(request))
+    try:
+        await asyncio.wait((ending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            raise ClientDisconnect
+        assert process.returncode is not None
+        return process.returncode, ending.result()[0]
+    finally:
+        leaving.cancel()
+        await stop(process, ending)
+
+
+async def wait_until_gone(request: Request) -> None:
+    """Return when the client hung up; call once the body is read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def stop(process: asyncio.subprocess.Process, ending: asyncio.Task[Any]) -> None:
+    """Have a process end that may still run, and wait for it."""
+    if process.returncode is None:
+        process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(ending), ENDING_S)
+    if process.returncode is None:
+        process.kill()
+    await ending
+
+
+def read_result(code: int, printed: bytes) -> dict[str, Any]:
+    """The report of an import. Raises: the error that it ended with."""
+    try:
+        result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise InvalidInput(
+            f"expected pictures or an archive that can be read, got files at which the import ended with code {code}; leave "
+            "out what is damaged"
+        ) from None
+    if "error" in result:
+        raise make_public(result["error"]["type"], result["error"]["detail"])
+    report: dict[str, Any] = result["report"]
+    return report
