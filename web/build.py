@@ -56,8 +56,9 @@ def build_pages(prebuilt: Path | None = None) -> bool:
     if prebuilt is not None:
         if not (prebuilt / "index.html").is_file():
             raise WebBuildError(f"SIGHTLINE_WEB_PAGES must name a folder of built pages, with an index.html; got {prebuilt}")
-        shutil.rmtree(PAGES, ignore_errors=True)
-        shutil.copytree(prebuilt, PAGES)
+        if prebuilt.resolve() != PAGES:
+            shutil.rmtree(PAGES, ignore_errors=True)
+            shutil.copytree(prebuilt, PAGES)
         return True
     sources = hash_sources()
     if are_built(sources):

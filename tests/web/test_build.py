@@ -60,6 +60,12 @@ def test_pages_built_elsewhere_are_copied(build: ModuleType, tmp_path: Path) -> 
     assert (build.PAGES / "index.html").read_text() == "<!doctype html>"
 
 
+def test_pages_that_lie_there_already_may_be_named(build: ModuleType) -> None:
+    put_pages(build.PAGES, "of other sources")
+    assert build.build_pages(build.PAGES) is True
+    assert (build.PAGES / "index.html").is_file()
+
+
 def test_a_folder_without_pages_is_refused(build: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(build.WebBuildError, match=r"SIGHTLINE_WEB_PAGES .* index\.html"):
         build.build_pages(tmp_path)

@@ -59,14 +59,14 @@ export function useItems(name: string, filter: ItemFilter) {
   });
 }
 
-/** The first picture that a filter lets through, or null. */
-export function useFirstItem(name: string, filter: ItemFilter) {
+/** The first pictures that a filter lets through. */
+export function useFirstItems(name: string, filter: ItemFilter, limit: number) {
   return useQuery({
-    queryKey: ["items", name, "first", filter],
+    queryKey: ["items", name, "first", filter, limit],
     queryFn: async () => {
-      const query = { ...toQuery(filter), limit: 1 };
+      const query = { ...toQuery(filter), limit };
       const page = await answer(api.GET("/v1/datasets/{name}/items", { params: { path: { name }, query } }));
-      return page.items[0] ?? null;
+      return page.items;
     },
   });
 }

@@ -10,5 +10,7 @@ export type Item = Schemas["Item"];
 export type ItemState = Item["state"];
 export type Items = Schemas["Items"];
 export type Session = Schemas["Session"];
+export type Finding = Schemas["Finding"];
+export type Report = Schemas["Report"];
 export type Upload = Schemas["Upload"];
 export type Version = Schemas["Version"];

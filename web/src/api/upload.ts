@@ -31,12 +31,12 @@ export function uploadDataset(wanted: UploadRequest, onProgress: (share: number)
   return { done, stop: () => request.abort() };
 }
 
-/** The server reads the words before the files, so they come first. */
+/** The server reads the words before the files, so they come first; a file's name may hold its folders. */
 function toForm({ name, categories, files }: UploadRequest): FormData {
   const form = new FormData();
   form.append("name", name);
   if (categories.length > 0) form.append("categories", categories.join("\n"));
-  for (const file of files) form.append("files", file, file.name);
+  for (const file of files) form.append("files", file, file.webkitRelativePath || file.name);
   return form;
 }
 

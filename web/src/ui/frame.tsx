@@ -5,7 +5,7 @@ import styles from "./frame.module.css";
 type Props = {
   /** The page's own name, for the tab of the browser. */
   title: string;
-  /** Where the page stands below the data sets. */
+  /** Where the page stands below the datasets. */
   trail?: string;
   author?: string | undefined;
   children: ReactNode;
@@ -25,7 +25,7 @@ export function Frame({ title, trail, author, children }: Props) {
         </Link>
         <nav aria-label="Breadcrumb">
           <ol className={styles.trail}>
-            <li>{trail ? <Link to="/">Data sets</Link> : <span aria-current="page">Data sets</span>}</li>
+            <li>{trail ? <Link to="/">Datasets</Link> : <span aria-current="page">Datasets</span>}</li>
             {trail && (
               <li>
                 <span aria-current="page">{trail}</span>

@@ -1,10 +1,11 @@
+import type { Report } from "../../api/types";
 import { countOf } from "../../ui/format";
 import styles from "./conversion-report.module.css";
-import { readReport } from "./report";
+import { pluralOf, toRows } from "./report";
 
 /** What an import kept, changed and dropped, and why. */
-export function ConversionReport({ report }: { report: Readonly<Record<string, unknown>> }) {
-  const { rows, findings } = readReport(report);
+export function ConversionReport({ report }: { report: Report }) {
+  const { findings } = report;
   return (
     <section className={styles.report} aria-label="What became of the files">
       <table>
@@ -17,7 +18,7 @@ export function ConversionReport({ report }: { report: Readonly<Record<string, u
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ kind, kept, changed, dropped }) => (
+          {toRows(report).map(({ kind, kept, changed, dropped }) => (
             <tr key={kind}>
               <th scope="row">{kind}</th>
               <td>{kept}</td>
@@ -32,7 +33,7 @@ export function ConversionReport({ report }: { report: Readonly<Record<string, u
         {findings.map(({ kind, outcome, reason, count, examples }) => (
           <li key={`${kind} ${outcome} ${reason}`}>
             <b>
-              {outcome} {countOf(count, kind, kind === "category" ? "categories" : `${kind}s`)}
+              {outcome} {countOf(count, kind === "image" ? "picture" : kind, pluralOf(kind))}
             </b>
             : {reason}
             {examples.length > 0 && <span className={styles.examples}>{examples.join("; ")}</span>}

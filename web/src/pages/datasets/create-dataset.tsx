@@ -50,7 +50,7 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
   if (step.kind === "sending") {
     return (
       <Dialog
-        title="New data set"
+        title="New dataset"
         onClose={onClose}
         actions={<Button onClick={() => running.current?.stop()}>Stop</Button>}
       >
@@ -60,7 +60,7 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
   }
   return (
     <Dialog
-      title="New data set"
+      title="New dataset"
       onClose={onClose}
       actions={
         <>
@@ -109,7 +109,7 @@ function Done({ upload, onClose }: { upload: Upload; onClose: () => void }) {
   const { dataset, report } = upload;
   return (
     <Dialog
-      title="New data set"
+      title="New dataset"
       onClose={onClose}
       actions={
         <>

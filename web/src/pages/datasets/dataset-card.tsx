@@ -1,11 +1,13 @@
 import { Link } from "react-router";
-import { datasetPath } from "../../api/addresses";
+import { datasetPath, thumbnailUrl } from "../../api/addresses";
+import { useFirstItems } from "../../api/hooks";
 import type { DatasetSummary } from "../../api/types";
 import { countOf } from "../../ui/format";
 import { StateBar } from "../../ui/state-bar";
 import styles from "./dataset-card.module.css";
 
 const SHOWN = 6;
+const COVER = 4;
 
 /** One dataset: what it holds, how far it is labelled, and the way into it. The whole card is its link. */
 export function DatasetCard({ dataset }: { dataset: DatasetSummary }) {
@@ -13,6 +15,7 @@ export function DatasetCard({ dataset }: { dataset: DatasetSummary }) {
   const annotations = Object.values(annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <li className={styles.card}>
+      <Cover dataset={name} />
       <div>
         <h2 className={styles.name} title={name}>
           <Link to={datasetPath(name)}>{name}</Link>
@@ -31,6 +34,18 @@ export function DatasetCard({ dataset }: { dataset: DatasetSummary }) {
             : "No edits since the last version"}
       </p>
     </li>
+  );
+}
+
+/** The first pictures, so that people know the dataset again. */
+function Cover({ dataset }: { dataset: string }) {
+  const items = useFirstItems(dataset, {}, COVER);
+  return (
+    <div className={styles.cover} aria-hidden="true">
+      {items.data?.map((item) => (
+        <img key={item.position} src={thumbnailUrl(dataset, item)} alt="" loading="lazy" decoding="async" />
+      ))}
+    </div>
   );
 }
 

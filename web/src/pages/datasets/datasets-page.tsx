@@ -19,16 +19,16 @@ export function DatasetsPage() {
   const broken = Object.entries(datasets.data?.broken ?? {});
   const isEmpty = datasets.isSuccess && found.length === 0 && broken.length === 0;
   return (
-    <Frame title="Data sets" author={session.data?.author}>
+    <Frame title="Datasets" author={session.data?.author}>
       <div className={styles.page}>
         {!isEmpty && (
           <header className={styles.head}>
             <div>
-              <h1>Data sets</h1>
-              <p>{datasets.data ? countOf(found.length, "data set") : "\u00a0"}</p>
+              <h1>Datasets</h1>
+              <p>{datasets.data ? countOf(found.length, "dataset") : "\u00a0"}</p>
             </div>
             <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
-              New data set
+              New dataset
             </Button>
           </header>
         )}
@@ -42,7 +42,7 @@ export function DatasetsPage() {
         ))}
         {isEmpty && <Welcome onCreate={() => setCreating(true)} />}
         <ul className={styles.cards}>
-          {datasets.isPending && <Skeleton label="Loading data sets" count={3} className={styles.placeholder ?? ""} />}
+          {datasets.isPending && <Skeleton label="Loading datasets" count={3} className={styles.placeholder ?? ""} />}
           {found.map((dataset) => (
             <DatasetCard key={dataset.name} dataset={dataset} />
           ))}

@@ -2,6 +2,7 @@ import { type DragEvent, useId, useState } from "react";
 import { countOf, formatBytes } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import styles from "./drop-zone.module.css";
+import { readDropped } from "./dropped-files";
 
 type Props = { files: readonly File[]; onChange: (files: readonly File[]) => void };
 
@@ -11,10 +12,10 @@ const ACCEPTED = "image/*,.zip,.tar,.gz,.tgz,.tif,.tiff,.bmp,.webp";
 export function DropZone({ files, onChange }: Props) {
   const id = useId();
   const [over, setOver] = useState(false);
-  const drop = (event: DragEvent) => {
+  const drop = async (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
-    onChange([...event.dataTransfer.files]);
+    onChange(await readDropped(event.dataTransfer.items));
   };
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
   return (
@@ -40,7 +41,7 @@ export function DropZone({ files, onChange }: Props) {
         <Icon name="upload" size={20} />
         {files.length === 0 ? (
           <span>
-            Drop pictures or one zip here, or <u>choose files</u>
+            Drop pictures, a folder or a zip here, or <u>choose files</u>
           </span>
         ) : (
           <span aria-live="polite">

@@ -5,7 +5,7 @@ const ALLOWED = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 /** What is wrong with a name, or undefined. */
 export function checkName(name: string, taken: readonly string[]): string | undefined {
   if (!ALLOWED.test(name)) return "Letters, digits, dots, hyphens and underscores, a letter or a digit first";
-  if (taken.includes(name)) return `There is a data set ${name} already; choose another name`;
+  if (taken.includes(name)) return `There is a dataset ${name} already; choose another name`;
   return undefined;
 }
 

@@ -1,13 +1,7 @@
-/** The report of an import as a page shows it, from the JSON that the server sends (`data.conversion.ConversionReport.to_dict`). */
+/** The report of an import as a page shows it: a row for each kind of thing. */
+import type { Report } from "../../api/types";
 import { formatCount } from "../../ui/format";
 
-export type Finding = {
-  readonly kind: string;
-  readonly outcome: string;
-  readonly reason: string;
-  readonly count: number;
-  readonly examples: readonly string[];
-};
 export type ReportRow = {
   readonly kind: string;
   readonly kept: string;
@@ -15,23 +9,18 @@ export type ReportRow = {
   readonly dropped: string;
 };
 
-const NAMES: Readonly<Record<string, string>> = { image: "pictures", category: "categories" };
-
-export function readReport(report: Readonly<Record<string, unknown>>): {
-  rows: ReportRow[];
-  findings: readonly Finding[];
-} {
-  const [kept, changed, dropped] = [toCounts(report.kept), toCounts(report.changed), toCounts(report.dropped)];
+export function toRows({ kept, changed, dropped }: Report): ReportRow[] {
   const kinds = [...new Set([...Object.keys(kept), ...Object.keys(changed), ...Object.keys(dropped)])];
-  const rows = kinds.map((kind) => ({
-    kind: NAMES[kind] ?? `${kind}s`,
+  return kinds.map((kind) => ({
+    kind: pluralOf(kind),
     kept: formatCount(kept[kind] ?? 0),
     changed: formatCount(changed[kind] ?? 0),
     dropped: formatCount(dropped[kind] ?? 0),
   }));
-  return { rows, findings: Array.isArray(report.findings) ? (report.findings as Finding[]) : [] };
 }
 
-function toCounts(counts: unknown): Record<string, number> {
-  return typeof counts === "object" && counts !== null ? (counts as Record<string, number>) : {};
+/** The report's kinds in words of the pages, more than one. */
+export function pluralOf(kind: string): string {
+  if (kind === "image") return "pictures";
+  return kind === "category" ? "categories" : `${kind}s`;
 }

@@ -97,7 +97,7 @@ function Search({ value, onChange }: { value: string; onChange: (search: string)
   return (
     <SearchField
       className={styles.search ?? ""}
-      label="File name contains"
+      label="File name"
       value={typed}
       spellCheck={false}
       onChange={(event) => setTyped(event.target.value)}

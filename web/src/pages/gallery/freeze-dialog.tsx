@@ -56,10 +56,12 @@ export function FreezeDialog({ dataset, onClose }: { dataset: DatasetSummary; on
   );
 }
 
+/** The version that was made, and what can be done with it. */
 function Frozen({ name, version, onClose }: { name: string; version: Version; onClose: () => void }) {
   const annotations = Object.values(version.annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <Dialog
+      wide
       title="Freeze a version"
       onClose={onClose}
       actions={

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { Link } from "react-router";
 import { labelPath } from "../../api/addresses";
-import { type ItemFilter, useFirstItem } from "../../api/hooks";
+import { type ItemFilter, useFirstItems } from "../../api/hooks";
 import type { DatasetSummary } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
 import { countOf } from "../../ui/format";
@@ -16,10 +16,10 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
   const [freezing, setFreezing] = useState(false);
   const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
-  const first = useFirstItem(name, wanted);
+  const [first] = useFirstItems(name, wanted, 1).data ?? [];
   const annotations = Object.values(dataset.annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
-    <>
+    <div className={styles.top}>
       <header className={styles.head}>
         <div className={styles.title}>
           <h1>{name}</h1>
@@ -31,10 +31,10 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
           <Button icon="freeze" onClick={() => setFreezing(true)}>
             Freeze version
           </Button>
-          {first.data && (
+          {first && (
             <Link
               className={buttonClass("primary")}
-              to={labelPath(name, first.data.position, writeFilter(wanted).toString())}
+              to={labelPath(name, first.position, writeFilter(wanted).toString())}
             >
               {isFiltering(filter)
                 ? "Label these pictures"
@@ -48,12 +48,12 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
       <StateBar counts={states} legend />
       {newer_version && unfrozen_edits > 0 && (
         <Notice kind="warning">
-          Somebody made a newer version of this data set while {countOf(unfrozen_edits, "edit")} waited here to be
+          Somebody made a newer version of this dataset while {countOf(unfrozen_edits, "edit")} waited here to be
           frozen. Nothing is lost: freezing keeps both versions.
         </Notice>
       )}
       {freezing && <FreezeDialog dataset={dataset} onClose={() => setFreezing(false)} />}
-    </>
+    </div>
   );
 }
 

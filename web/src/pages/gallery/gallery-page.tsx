@@ -61,7 +61,7 @@ export function GalleryPage() {
 }
 
 function NothingFound({ filter, onClear }: { filter: ItemFilter; onClear: () => void }) {
-  if (!isFiltering(filter)) return <EmptyState icon="image" title="This data set holds no pictures" />;
+  if (!isFiltering(filter)) return <EmptyState icon="image" title="This dataset holds no pictures" />;
   return (
     <EmptyState
       icon="search"

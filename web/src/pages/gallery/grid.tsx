@@ -18,7 +18,7 @@ type Props = {
 const LEAST_WIDTH = 168;
 const GAP = 12;
 const CAPTION = 52;
-const RIGHT = 24;
+const RIGHT = 27;
 
 /**
  * Thumbnails of which only the rows in sight exist. It is one stop of the Tab key: arrows move within it, and Enter opens the

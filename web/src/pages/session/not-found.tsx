@@ -12,7 +12,7 @@ export function NotFoundPage() {
         title="There is no such page"
         actions={
           <Link to="/" className={buttonClass("primary")}>
-            Go to the data sets
+            Go to the datasets
           </Link>
         }
       >
