@@ -10,15 +10,29 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from sightline import __version__
-from sightline.api import categories, datasets, items, pictures, predictors, problems, schemas, versions
+from sightline.api import (
+    categories,
+    datasets,
+    deployments,
+    items,
+    job_events,
+    jobs,
+    machine,
+    pictures,
+    predictors,
+    problems,
+    schemas,
+    shelves,
+    versions,
+)
 from sightline.api.openapi import describe_problems
 from sightline.api.pages import Pages
 from sightline.api.parts import Parts, PartsOf
 from sightline.core.settings import Settings
 
 THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
-ROUTERS = (datasets, items, pictures, categories, versions, predictors)
-DESCRIPTION = "Datasets, their pictures and labels, and what proposes labels: the interface of `sightline up`."
+ROUTERS = (datasets, items, pictures, categories, versions, predictors, jobs, job_events, shelves, deployments, machine)
+DESCRIPTION = "Datasets with their labels, jobs, and what jobs make of them: the interface of `sightline up`."
 
 
 def make_application(parts: Parts | None, settings: Settings, pages: Pages | None = None) -> FastAPI:

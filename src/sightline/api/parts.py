@@ -12,6 +12,7 @@ from sightline.api.predicting import PredictorShelf
 from sightline.core.errors import Conflict, NotFound
 from sightline.core.settings import Settings
 from sightline.core.workspace import NAME_PATTERN, Workspace
+from sightline.jobs.runner import JobRunner
 from sightline.store.datasets import Dataset, DatasetStore
 
 
@@ -19,6 +20,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What one platform is made of.
 
     Attributes:
+        jobs: the runner, `JobRunner(workspace, JobStore(database), store)`; whoever makes the parts starts and closes it.
         author: who is written down for each edit.
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
@@ -27,6 +29,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Workspace
     store: DatasetStore
     predictors: PredictorShelf
+    jobs: JobRunner
     settings: Settings
     author: str
     decoders: anyio.CapacityLimiter

@@ -1,14 +1,17 @@
 """What can propose labels in a workspace, and the one predictor that is kept open: the one that was asked last."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from sightline.bench.annotating import propose_annotations
+from sightline.bench.subjects import predict_pictures
 from sightline.core.annotations import Annotation
+from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound, SightlineError
 from sightline.core.manifests import TENSOR_TASKS, Task
 from sightline.core.workspace import NAME_PATTERN, Workspace
@@ -84,6 +87,16 @@ class PredictorShelf:
         found = propose_annotations(predictor, [item], [decode_image(content)], threshold, ConversionReport())[0]
         unknown = Counter(one.category for one in found if one.category not in categories)
         return Proposals([one for one in found if one.category in categories], dict(unknown))
+
+    def predict(self, name: str, image: np.ndarray, threshold: float | None) -> tuple[Sequence[Annotation], Categories]:
+        """What the predictor of this name finds in a picture, and its categories.
+
+        Args: image: `uint8 (H, W, 3)` RGB.
+
+        Raises: as `propose`.
+        """
+        predictor = self._open(name)
+        return predict_pictures(predictor, [image], threshold)[0], Categories(tuple(predictor.categories))
 
     def close(self) -> None:
         """Close what is open."""

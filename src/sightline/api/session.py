@@ -89,7 +89,7 @@ class SessionGuard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS:
-                    headers[name.decode()] = value.decode()
+                    headers.setdefault(name.decode(), value.decode())
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 

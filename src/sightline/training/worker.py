@@ -27,8 +27,7 @@ def main(job_path: Path, pipe: int) -> int:
     """Run a job. Returns: the exit code: 0, or 1 after an error that was reported."""
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", read_settings().threads)))
-    cv2.setNumThreads(1)  # samples are made in threads of our own
+    settle_threads()
     with os.fdopen(pipe, "wb", buffering=0) as messages:
 
         def send(message: WorkerMessage) -> None:
@@ -45,6 +44,12 @@ def main(job_path: Path, pipe: int) -> int:
             send(WorkerMessage(error=str(error), error_type=find_public_type(error)))
             return 1
     return 0
+
+
+def settle_threads() -> None:
+    """Have PyTorch compute with the threads of the environment, and OpenCV with one: samples are made in threads of our own."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", read_settings().threads)))
+    cv2.setNumThreads(1)
 
 
 if __name__ == "__main__":

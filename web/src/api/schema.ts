@@ -280,6 +280,406 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/train": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Train
+         * @description Train a Model on a dataset, whose labels are frozen first.
+         */
+        post: operations["train"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/compile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compile Artifact
+         * @description Compile a Model for a device into an Artifact.
+         */
+        post: operations["compile_artifact"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deploy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deploy
+         * @description Have an Artifact answer under a name.
+         */
+        post: operations["deploy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/measure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Measure
+         * @description Measure accuracy and speed into a Report.
+         */
+        post: operations["measure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/annotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Annotate
+         * @description Propose labels for the pictures that no person looked at.
+         */
+        post: operations["annotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Jobs
+         * @description Jobs, the newest first.
+         */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Job
+         * @description One job.
+         */
+        get: operations["read_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Job
+         * @description End a job within seconds and keep nothing; one that waits is gone at once.
+         */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop Job
+         * @description End a training early and keep its best weights.
+         */
+        post: operations["stop_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Log
+         * @description What the job's process printed, from a place on.
+         */
+        get: operations["read_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Progress
+         * @description Everything a job told so far, for its curve.
+         */
+        get: operations["read_progress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow Job
+         * @description A job as it goes on, until it has ended.
+         */
+        get: operations["follow_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Models
+         * @description Every Model.
+         */
+        get: operations["list_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Artifacts
+         * @description Every Artifact.
+         */
+        get: operations["list_artifacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reports
+         * @description Every Report.
+         */
+        get: operations["list_reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deployments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deployments
+         * @description Every Deployment.
+         */
+        get: operations["list_deployments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/{shelf}/{name}/{thing_id}/files/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read File
+         * @description A page, picture or table of a Model, Artifact or Report, in a sandbox.
+         */
+        get: operations["read_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deployments/{name}/predict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Predict Picture
+         * @description Send a picture, get annotations or a drawn picture.
+         */
+        post: operations["predict_picture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Devices
+         * @description The devices that Artifacts are compiled for, and what is missing for those that cannot be used here.
+         */
+        get: operations["list_devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/training-options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Training Options
+         * @description What the form of a training offers.
+         */
+        get: operations["read_training_options"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/session": {
         parameters: {
             query?: never;
@@ -304,6 +704,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Annotate
+         * @description Let `with`, a Deployment, Artifact or Model, propose labels for the pictures of a dataset that no person looked at.
+         */
+        Annotate: {
+            /** Dataset */
+            dataset: string;
+            /** With */
+            with: string;
+            /** Confidence Threshold */
+            confidence_threshold?: number | null;
+        };
         /**
          * Annotation
          * @description One labelled thing, in pixels of the upright picture; without box, polygons and mask the label of the whole picture.
@@ -343,6 +755,54 @@ export interface components {
             };
         };
         /**
+         * ArtifactFacts
+         * @description An Artifact. `verified`: proven on real pictures. `report`: what compiling found, in numbers and words.
+         */
+        ArtifactFacts: {
+            /** Name */
+            name: string;
+            /** Id */
+            id: string;
+            /** Is Latest */
+            is_latest: boolean;
+            /** Made At */
+            made_at: string;
+            /** Task */
+            task: string;
+            /** Categories */
+            categories: string[];
+            /** Model Id */
+            model_id: string;
+            /** Device */
+            device: string;
+            /** Engine */
+            engine: string;
+            /** Precision */
+            precision: string;
+            /** Verified */
+            verified: boolean;
+            /** Size Bytes */
+            size_bytes: number;
+            /** Report */
+            report: {
+                [key: string]: number | string;
+            };
+            /** Files */
+            files: string[];
+        };
+        /**
+         * Artifacts
+         * @description Every Artifact, the newest first.
+         */
+        Artifacts: {
+            /** Artifacts */
+            artifacts: components["schemas"]["ArtifactFacts"][];
+            /** Broken */
+            broken: {
+                [key: string]: string;
+            };
+        };
+        /**
          * Categories
          * @description The categories of a dataset, in order.
          */
@@ -369,6 +829,39 @@ export interface components {
         CategoryNaming: {
             /** Name */
             name: string;
+        };
+        /**
+         * Compile
+         * @description Compile a Model into an Artifact.
+         *
+         *     `dataset`: pictures to calibrate and verify on, `NAME` (frozen first, as for `train`) or `NAME@ID`; only floats need none.
+         *     `precision`: null takes INT8 where the device has it, else the best that keeps its accuracy. `max_drop`: largest loss of
+         *     accuracy to accept; 0.01 is one point. `name`: of the Artifact; null: the Model's.
+         */
+        Compile: {
+            /** Model */
+            model: string;
+            /** Dataset */
+            dataset?: string | null;
+            /**
+             * Device
+             * @default cpu
+             */
+            device?: string;
+            /** Precision */
+            precision?: ("int8" | "int16" | "fp16" | "bf16" | "fp32") | null;
+            /**
+             * Max Drop
+             * @default 0.01
+             */
+            max_drop?: number;
+            /** Name */
+            name?: string | null;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed?: number;
         };
         /**
          * DatasetSummary
@@ -412,6 +905,88 @@ export interface components {
             };
         };
         /**
+         * Deploy
+         * @description Deploy an Artifact. `name`: to answer under; null: the Artifact's.
+         */
+        Deploy: {
+            /** Artifact */
+            artifact: string;
+            /** Name */
+            name?: string | null;
+        };
+        /**
+         * DeploymentFacts
+         * @description A Deployment: a name, and the Artifact that answers under it now.
+         */
+        DeploymentFacts: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Versions */
+            versions: number[];
+            /** Made At */
+            made_at: string;
+            /** Artifact Id */
+            artifact_id: string;
+            /** Task */
+            task: string;
+            /** Categories */
+            categories: string[];
+            /** Device */
+            device: string;
+            /** Engine */
+            engine: string;
+            /** Precision */
+            precision: string;
+        };
+        /**
+         * Deployments
+         * @description Every Deployment, by name.
+         */
+        Deployments: {
+            /** Deployments */
+            deployments: components["schemas"]["DeploymentFacts"][];
+            /** Broken */
+            broken: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * DeviceFacts
+         * @description A device that Artifacts are compiled for. `is_here`: whether one of its engines can be used.
+         */
+        DeviceFacts: {
+            /** Name */
+            name: string;
+            /** Precisions */
+            precisions: string[];
+            /** Engines */
+            engines: components["schemas"]["EngineFacts"][];
+            /** Is Here */
+            is_here: boolean;
+            /** Has Speed */
+            has_speed: boolean;
+        };
+        /**
+         * Devices
+         * @description The devices, and the machine. `cores`, `gpus`: how many jobs may have.
+         */
+        Devices: {
+            /** Devices */
+            devices: components["schemas"]["DeviceFacts"][];
+            /** Cpu */
+            cpu: string;
+            /** Cores */
+            cores: number;
+            /** Gpus */
+            gpus: number;
+            /** Memory Bytes */
+            memory_bytes: number;
+            /** Free Bytes */
+            free_bytes: number;
+        };
+        /**
          * Edit
          * @description What somebody did to the labels of a picture, as it was at `revision`; sent twice under one `edit_id`, it counts once.
          *
@@ -426,6 +1001,18 @@ export interface components {
             revision: number;
             /** Operations */
             operations: (components["schemas"]["Put"] | components["schemas"]["Remove"] | components["schemas"]["Review"])[];
+        };
+        /**
+         * EngineFacts
+         * @description An engine of a device. `missing`: why it cannot be used here; null where it can.
+         */
+        EngineFacts: {
+            /** Name */
+            name: string;
+            /** Precisions */
+            precisions: string[];
+            /** Missing */
+            missing: string | null;
         };
         /**
          * Finding
@@ -494,6 +1081,118 @@ export interface components {
             total: number;
         };
         /**
+         * Job
+         * @description One verb in the background.
+         *
+         *     `arguments`: what it is called with; names are exact there (`NAME@ID`). `asked`: whether it was asked to end early.
+         *     `restarts`: how often its process died and it went on. `progress`: 0..1. `stage`, `remaining_s`, `metrics` and `message` are
+         *     what it told last. `error`: of a job that failed, one line. `can_stop`: whether `stop` would keep something. Times are
+         *     UTC, ISO 8601.
+         */
+        Job: {
+            /** Id */
+            id: string;
+            /** Number */
+            number: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "train" | "compile" | "deploy" | "measure" | "annotate";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "waiting_for_device" | "running" | "succeeded" | "failed" | "cancelled";
+            /** Arguments */
+            arguments: {
+                [key: string]: unknown;
+            };
+            /** Author */
+            author: string;
+            /** Created At */
+            created_at: string;
+            /** Started At */
+            started_at: string | null;
+            /** Ended At */
+            ended_at: string | null;
+            /** Asked */
+            asked: ("stop" | "cancel") | null;
+            /** Restarts */
+            restarts: number;
+            /** Progress */
+            progress: number;
+            /** Stage */
+            stage: string;
+            /** Remaining S */
+            remaining_s: number | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number;
+            };
+            /** Message */
+            message: string;
+            /** Error */
+            error: string | null;
+            /** Can Stop */
+            can_stop: boolean;
+            made: components["schemas"]["Made"] | null;
+        };
+        /**
+         * JobEvent
+         * @description What a job told at one moment. `sequence` only grows; `at`: seconds since 1970; `progress`: of the whole job, 0..1.
+         *
+         *     `metrics` of a training: step, loss, learning_rate, best, and metric in events of a validation.
+         */
+        JobEvent: {
+            /** Sequence */
+            sequence: number;
+            /** At */
+            at: number;
+            /** Stage */
+            stage: string;
+            /** Progress */
+            progress: number;
+            /** Remaining S */
+            remaining_s: number | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number;
+            };
+            /** Message */
+            message: string;
+        };
+        /**
+         * JobLog
+         * @description A part of a job's log. `offset`: where the next part begins; `has_ended`: whether nothing more will come.
+         */
+        JobLog: {
+            /** Text */
+            text: string;
+            /** Offset */
+            offset: number;
+            /** Has Ended */
+            has_ended: boolean;
+        };
+        /**
+         * JobProgress
+         * @description All that a job told so far, thinned evenly to at most 500 events.
+         */
+        JobProgress: {
+            /** Events */
+            events: components["schemas"]["JobEvent"][];
+        };
+        /**
+         * Jobs
+         * @description A page of jobs, the newest first; `next_cursor` is null at their end.
+         */
+        Jobs: {
+            /** Jobs */
+            jobs: components["schemas"]["Job"][];
+            /** Next Cursor */
+            next_cursor: number | null;
+        };
+        /**
          * JournalEntry
          * @description One edit of a picture. `made_at`: UTC, ISO 8601.
          */
@@ -550,6 +1249,25 @@ export interface components {
             seen_by: ("human" | "model" | "nobody") | null;
         };
         /**
+         * Made
+         * @description What a job made: where it lies, and facts worth showing beside it. `id` of a Deployment: the number of its version.
+         */
+        Made: {
+            /**
+             * Shelf
+             * @enum {string}
+             */
+            shelf: "datasets" | "models" | "artifacts" | "deployments" | "reports";
+            /** Name */
+            name: string;
+            /** Id */
+            id: string;
+            /** Facts */
+            facts: {
+                [key: string]: number | string;
+            };
+        };
+        /**
          * Mask
          * @description A binary mask of the picture's size: COCO's compressed run-length encoding, down the columns.
          */
@@ -562,14 +1280,81 @@ export interface components {
             counts: string;
         };
         /**
-         * Prediction
-         * @description Which predictor shall look at a picture. `confidence_threshold`: null takes the predictor's own.
+         * Measure
+         * @description Measure what predicts. `subject`: a Deployment, Artifact or Model. `split`: null measures on all pictures.
          */
-        Prediction: {
-            /** With */
-            with: string;
-            /** Confidence Threshold */
-            confidence_threshold?: number | null;
+        Measure: {
+            /** Subject */
+            subject: string;
+            /** Dataset */
+            dataset: string;
+            /**
+             * Split
+             * @default test
+             */
+            split?: string | null;
+        };
+        /**
+         * ModelFacts
+         * @description A Model. `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at.
+         */
+        ModelFacts: {
+            /** Name */
+            name: string;
+            /** Id */
+            id: string;
+            /** Is Latest */
+            is_latest: boolean;
+            /** Made At */
+            made_at: string;
+            /** Task */
+            task: string;
+            /** Network */
+            network: string;
+            /** Categories */
+            categories: string[];
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Parameter Count */
+            parameter_count: number;
+            /** Precision */
+            precision: string;
+            /** Dataset Version */
+            dataset_version: string | null;
+            /** Primary */
+            primary: string | null;
+            /** Metrics */
+            metrics: {
+                [key: string]: number;
+            };
+            /** Files */
+            files: string[];
+        };
+        /**
+         * Models
+         * @description Every Model, the newest first; `broken`: folders that cannot be read, and why.
+         */
+        Models: {
+            /** Models */
+            models: components["schemas"]["ModelFacts"][];
+            /** Broken */
+            broken: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * NetworkOption
+         * @description A network that can learn a task. `name`: as `model` of a training; `network`: what "fast" and "accurate" stand for.
+         */
+        NetworkOption: {
+            /** Name */
+            name: string;
+            /** Network */
+            network: string;
+            /** Size */
+            size: number;
         };
         /**
          * PredictorFacts
@@ -674,6 +1459,55 @@ export interface components {
             findings: components["schemas"]["Finding"][];
         };
         /**
+         * ReportFacts
+         * @description A Report: what was measured.
+         *
+         *     `metrics`: those of the task, 0..1, of which `primary` names the one that counts; latency_ms_p50 and latency_ms_p99 of one
+         *     picture, images_per_s at best.
+         */
+        ReportFacts: {
+            /** Name */
+            name: string;
+            /** Id */
+            id: string;
+            /** Is Latest */
+            is_latest: boolean;
+            /** Made At */
+            made_at: string;
+            /** Subject */
+            subject: {
+                [key: string]: number | string | null;
+            };
+            /** Dataset */
+            dataset: string | null;
+            /** Dataset Version */
+            dataset_version: string | null;
+            /** Split */
+            split: string | null;
+            /** Precision */
+            precision: string;
+            /** Primary */
+            primary: string;
+            /** Metrics */
+            metrics: {
+                [key: string]: number;
+            };
+            /** Files */
+            files: string[];
+        };
+        /**
+         * Reports
+         * @description Every Report, the newest first.
+         */
+        Reports: {
+            /** Reports */
+            reports: components["schemas"]["ReportFacts"][];
+            /** Broken */
+            broken: {
+                [key: string]: string;
+            };
+        };
+        /**
          * Restoring
          * @description Brings back the labels that a picture had at `revision`, as one more edit. `blob`: as of an edit.
          */
@@ -736,6 +1570,71 @@ export interface components {
             unlabelled: number;
         };
         /**
+         * TaskOption
+         * @description A task that can be trained. `defaults`: the recipe's fields for it.
+         */
+        TaskOption: {
+            /** Task */
+            task: string;
+            /** Networks */
+            networks: components["schemas"]["NetworkOption"][];
+            /** Defaults */
+            defaults: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Train
+         * @description Train a network.
+         *
+         *     `dataset`: its labels as they are now are frozen first, unless `version` names a frozen version (a part of its id will do).
+         *     `model`: "fast", "accurate", or a network's name. `budget`: "10min", "360cpu-s", "30epochs", "4000it". `name`: of the Model;
+         *     null: DATASET-MODEL. `set`: any other fields of the recipe, such as {"batch_size": 8, "augmentation": {"flip_y": 0.5}}.
+         */
+        Train: {
+            /** Dataset */
+            dataset: string;
+            /** Version */
+            version?: string | null;
+            /** Task */
+            task: string;
+            /**
+             * Model
+             * @default fast
+             */
+            model?: string;
+            /**
+             * Budget
+             * @default 10min
+             */
+            budget?: string;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed?: number;
+            /** Name */
+            name?: string | null;
+            /** Set */
+            set?: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * TrainingOptions
+         * @description What the form of a training offers. `missing`: why nothing can be trained here, and what to do; null where it can.
+         */
+        TrainingOptions: {
+            /** Tasks */
+            tasks: components["schemas"]["TaskOption"][];
+            /** Budget Units */
+            budget_units: string[];
+            /** Default Budget */
+            default_budget: string;
+            /** Missing */
+            missing: string | null;
+        };
+        /**
          * Upload
          * @description The dataset that an upload became, and the report of its import.
          */
@@ -778,6 +1677,30 @@ export interface components {
             broken: {
                 [key: string]: string;
             };
+        };
+        /**
+         * Prediction
+         * @description What a Deployment found in a picture of this size, pixels.
+         */
+        sightline__api__job_schemas__Prediction: {
+            /** Deployment */
+            deployment: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Annotations */
+            annotations: components["schemas"]["Annotation"][];
+        };
+        /**
+         * Prediction
+         * @description Which predictor shall look at a picture. `confidence_threshold`: null takes the predictor's own.
+         */
+        sightline__api__schemas__Prediction: {
+            /** With */
+            with: string;
+            /** Confidence Threshold */
+            confidence_threshold?: number | null;
         };
     };
     responses: never;
@@ -1378,7 +2301,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Prediction"];
+                "application/json": components["schemas"]["sightline__api__schemas__Prediction"];
             };
         };
         responses: {
@@ -1389,6 +2312,661 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Proposals"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    train: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A random name of this request: sent again with it, it makes no second job. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Train"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compile_artifact: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A random name of this request: sent again with it, it makes no second job. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Compile"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deploy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A random name of this request: sent again with it, it makes no second job. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Deploy"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measure: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A random name of this request: sent again with it, it makes no second job. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Measure"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    annotate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A random name of this request: sent again with it, it makes no second job. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Annotate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: {
+                state?: ("queued" | "waiting_for_device" | "running" | "succeeded" | "failed" | "cancelled") | null;
+                kind?: ("train" | "compile" | "deploy" | "measure" | "annotate") | null;
+                /** @description A page's `next_cursor`; by default the newest job. */
+                cursor?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Jobs"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stop_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_log: {
+        parameters: {
+            query?: {
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobLog"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobProgress"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    follow_job: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The last event that the reader has. */
+                "Last-Event-ID"?: number;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events `progress` (data: a JobEvent, id: its sequence) and `job` (data: the Job, whenever it changed); after the `job` that has ended the stream ends */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_artifacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Artifacts"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reports"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deployments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployments"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                shelf: "models" | "artifacts" | "reports";
+                name: string;
+                thing_id: string;
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    predict_picture: {
+        parameters: {
+            query?: {
+                /** @description Drop annotations below it; by default the model's own threshold. */
+                confidence?: number | null;
+                /** @description Annotations, or the picture with them drawn. */
+                format?: "json" | "png";
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/*": string;
+            };
+        };
+        responses: {
+            /** @description Annotations, or the picture with them drawn */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "application/json": components["schemas"]["sightline__api__job_schemas__Prediction"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_devices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Devices"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_training_options: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingOptions"];
                 };
             };
             /** @description A refusal */
