@@ -1,76 +1,81 @@
-/** The editor of a dataset's pictures: document, selection, tool, undo, view and the queue of unsent edits, joined. */
-import type { ScreenPoint, Size } from "../geometry/points";
-import type { View } from "../geometry/view";
-import type { Annotation, Category, LabelledItem } from "../labels/annotation";
-import type { ActionName, KeyBindings, KeyLike } from "./keys";
+/** The editor of a dataset's pictures, for pages and canvas: one object that tells what is, and takes what shall be. */
+import type { LabelledItem } from "../labels/annotation";
+import { makeActions, type Perform, setBrushRadius } from "./actions";
+import { type Camera, makeCamera } from "./camera";
+import { EditorCore } from "./core";
+import { type ActionName, DEFAULT_BINDINGS, findAction, type KeyBindings, type KeyLike } from "./keys";
+import { type Labelling, makeLabelling } from "./labelling";
 import type { EditorPorts } from "./ports";
 import type { EditorSnapshot } from "./snapshot";
 import type { ToolEvent, ToolName } from "./tool";
 
-export type Editor = {
-  /** For useSyncExternalStore; both may be passed around without `this`. */
-  readonly subscribe: (listener: () => void) => () => void;
-  readonly getSnapshot: () => EditorSnapshot;
+export type Editor = Labelling &
+  Omit<Camera, "zoomIn" | "zoomOut"> & {
+    /** For useSyncExternalStore. */
+    readonly subscribe: (listener: () => void) => () => void;
+    readonly getSnapshot: () => EditorSnapshot;
 
-  /** Shows a picture: the server's answer, and on top of it what was not sent yet. */
-  readonly open: (item: LabelledItem) => void;
-  readonly setCategories: (categories: readonly Category[]) => void;
+    /** Shows a picture: the server's answer, and on top of it what was not sent yet. The same picture again: what the server says now. */
+    readonly open: (item: LabelledItem) => void;
 
-  /** A step of the pointer, from the stage. */
-  readonly dispatch: (event: ToolEvent) => void;
-  /** Does what a key is bound to. Null: the key is not bound; an action that the editor does not do itself is the page's. */
-  readonly press: (key: KeyLike) => { readonly action: ActionName; readonly done: boolean } | null;
-  /** Does an action by name, as `press` and buttons do; false: it is the page's (next picture, help, proposals ...). */
-  readonly perform: (action: ActionName) => boolean;
-  readonly getBindings: () => KeyBindings;
-  readonly setBindings: (bindings: KeyBindings) => void;
+    /** A step of the pointer, from the stage. */
+    readonly dispatch: (event: ToolEvent) => void;
+    /** Does what a key is bound to; null: it is bound to nothing. Not `done`: the action is the page's (next picture, help, proposals). */
+    readonly press: (key: KeyLike) => { readonly action: ActionName; readonly done: boolean } | null;
+    readonly perform: Perform;
+    readonly getBindings: () => KeyBindings;
+    readonly setBindings: (bindings: KeyBindings) => void;
 
-  readonly undo: () => void;
-  readonly redo: () => void;
-  readonly selectTool: (tool: ToolName) => void;
-  /** The category of new annotations; the selected labels get it, too. */
-  readonly setCategory: (name: string) => void;
-  readonly setBrushRadius: (radius: number) => void;
+    readonly undo: () => void;
+    readonly redo: () => void;
+    readonly selectTool: (tool: ToolName) => void;
+    /** Pixels of the picture. */
+    readonly setBrushRadius: (radius: number) => void;
 
-  readonly select: (ids: Iterable<string>) => void;
-  readonly selectAll: () => void;
-  readonly deleteSelection: () => void;
-  /** Makes the selected proposals a person's annotations; without a selection, all of them. */
-  readonly acceptSelection: () => void;
-  /** Gives a label another category. */
-  readonly recategorise: (ids: Iterable<string>, name: string) => void;
-  readonly copy: () => void;
-  readonly paste: () => void;
-  /** Moves the selection, pixels of the picture. */
-  readonly nudge: (byX: number, byY: number) => void;
-  /** Labels of the whole picture: chosen ones toggle; where `exclusive`, another one takes their place. */
-  readonly setImageCategory: (name: string, exclusive: boolean) => void;
-  /** A model's proposals, with new ids, in place of earlier proposals that nobody accepted. */
-  readonly putProposals: (annotations: readonly Annotation[]) => void;
-  /** Copies of these annotations (of the previous picture), clipped to this one, as a person's. */
-  readonly putCopies: (annotations: readonly Annotation[]) => void;
-  /** A person looked at the whole picture. */
-  readonly markDone: () => void;
+    readonly dismissNotice: () => void;
+    /** The user read why the server refused an edit. */
+    readonly dismissRefused: () => void;
+    /** Sends what waits now, for example when the browser says that it is online again. */
+    readonly retryNow: () => void;
+    /** Whether closing the page now leaves edits that only this browser has. */
+    readonly hasUnsent: () => boolean;
+    /**
+     * Ends timers and gives unsent edits free for another page: for when the browser leaves this page (`pagehide`). Within the app keep
+     * one editor per dataset, so that what waits goes on being sent from other pages, too.
+     */
+    readonly close: () => void;
+  };
 
-  readonly toggleHidden: (ids: Iterable<string>) => void;
-  readonly toggleAllHidden: () => void;
-
-  readonly setCanvas: (size: Size) => void;
-  readonly setView: (view: View) => void;
-  readonly fit: () => void;
-  readonly zoom: (at: ScreenPoint, factor: number) => void;
-  readonly pan: (byX: number, byY: number) => void;
-  /** Brings labels into the middle of the canvas, enlarged if they are small. */
-  readonly showLabels: (ids: Iterable<string>) => void;
-
-  readonly dismissNotice: () => void;
-  /** Sends what waits now, for example when the browser says that it is online again. */
-  readonly retryNow: () => void;
-  /** Whether closing the page now leaves edits that only this computer has. */
-  readonly hasUnsent: () => boolean;
-  /** Ends timers and gives the unsent edits free for another tab. */
-  readonly close: () => void;
-};
-
-/** The pages call `createEditor(ports)` of this type once per dataset and `open` once per picture. */
-export type CreateEditor = (ports: EditorPorts) => Editor;
+export function createEditor(ports: EditorPorts): Editor {
+  const core = new EditorCore(ports);
+  const labelling = makeLabelling(core);
+  const { zoomIn, zoomOut, ...camera } = makeCamera(core);
+  const perform = makeActions(core, labelling, { ...camera, zoomIn, zoomOut });
+  let bindings = DEFAULT_BINDINGS;
+  return {
+    ...labelling,
+    ...camera,
+    perform,
+    subscribe: (listener) => core.subscribe(listener),
+    getSnapshot: () => core.snapshot,
+    open: (item) => core.open(item),
+    dispatch: (event) => core.step(event),
+    press: (key) => {
+      const action = findAction(bindings, key);
+      return action && { action, done: perform(action) };
+    },
+    getBindings: () => bindings,
+    setBindings: (changed) => {
+      bindings = changed;
+    },
+    undo: () => core.undo(),
+    redo: () => core.redo(),
+    selectTool: (tool) => core.takeTool(tool),
+    setBrushRadius: (radius) => setBrushRadius(core, radius),
+    dismissNotice: () => core.change({ notice: null }),
+    dismissRefused: () => core.sender.dismissRefused(),
+    retryNow: () => core.sender.retryNow(),
+    hasUnsent: () => core.sender.countWaiting() > 0,
+    close: () => core.sender.close(),
+  };
+}

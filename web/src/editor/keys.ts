@@ -1,20 +1,14 @@
-/** Keys: a table of actions with their default keys, read from keyboard events in a way that survives other layouts, re-bindable. */
+/** What the keys do: a table of actions with their default chords, which users may change as long as no chord means two things. */
 
-/** The part of a KeyboardEvent that is read. */
-export type KeyLike = {
-  readonly key: string;
-  readonly code: string;
-  readonly ctrlKey: boolean;
-  readonly metaKey: boolean;
-  readonly shiftKey: boolean;
-  readonly altKey: boolean;
-};
+import { chordsOf, type KeyLike, parseChord } from "./chords";
+
+export type { KeyLike } from "./chords";
 
 export type KeyGroup = "Tools" | "Drawing" | "Selection" | "Categories" | "Pictures" | "View" | "Editing";
 
 type Action = { readonly label: string; readonly group: KeyGroup; readonly keys: readonly string[] };
 
-/** Chords are written "Ctrl+Shift+Z": modifiers in this order, then a letter, a digit, a sign or a key's name. Ctrl is also Mac's Command. */
+/** In the order in which the panel of keys shows them. Ctrl is also a Mac's Command. */
 export const ACTIONS = {
   selectTool: { label: "Select", group: "Tools", keys: ["V"] },
   boxTool: { label: "Box", group: "Tools", keys: ["B"] },
@@ -63,3 +57,85 @@ export const ACTIONS = {
 
 export type ActionName = keyof typeof ACTIONS;
 export type KeyBindings = Readonly<Record<ActionName, readonly string[]>>;
+
+const ACTION_NAMES = Object.keys(ACTIONS) as ActionName[];
+
+export const DEFAULT_BINDINGS: KeyBindings = Object.fromEntries(
+  ACTION_NAMES.map((action) => [action, ACTIONS[action].keys]),
+) as unknown as KeyBindings;
+
+/** Held, Space pans: it cannot mean anything else. */
+const RESERVED: ReadonlySet<string> = new Set(["Space"]);
+
+/** What a pressed key means; null where it is not bound. */
+export function findAction(bindings: KeyBindings, event: KeyLike): ActionName | null {
+  for (const chord of chordsOf(event)) {
+    const action = findOwner(bindings, chord);
+    if (action) return action;
+  }
+  return null;
+}
+
+/** The action that a chord is bound to. */
+export function findOwner(bindings: KeyBindings, chord: string): ActionName | null {
+  return ACTION_NAMES.find((action) => bindings[action].includes(chord)) ?? null;
+}
+
+export type Rebinding =
+  | { readonly kind: "bound"; readonly bindings: KeyBindings }
+  /** The chord already means another action; nothing was changed. */
+  | { readonly kind: "conflict"; readonly chord: string; readonly owner: ActionName }
+  | { readonly kind: "impossible"; readonly chord: string };
+
+/** Binds an action to these chords instead of its present ones; none: it has no key. */
+export function rebind(bindings: KeyBindings, action: ActionName, chords: readonly string[]): Rebinding {
+  const parsed: string[] = [];
+  for (const text of chords) {
+    const chord = parseChord(text);
+    if (chord === null || RESERVED.has(chord)) return { kind: "impossible", chord: text };
+    const owner = findOwner(bindings, chord);
+    if (owner && owner !== action) return { kind: "conflict", chord, owner };
+    parsed.push(chord);
+  }
+  return { kind: "bound", bindings: { ...bindings, [action]: [...new Set(parsed)] } };
+}
+
+/** The bindings that differ from the default, as JSON: what is not in it follows later defaults. */
+export function writeBindings(bindings: KeyBindings): string {
+  const changed = ACTION_NAMES.filter((action) => !sameChords(bindings[action], ACTIONS[action].keys));
+  return JSON.stringify(Object.fromEntries(changed.map((action) => [action, bindings[action]])));
+}
+
+/** Bindings from such JSON. What it does not know or what is no chord is left out; a user's chord wins over another action's default. */
+export function readBindings(text: string | null): KeyBindings {
+  const stored = parseStored(text);
+  const own = new Map<ActionName, string[]>();
+  const taken = new Set<string>();
+  for (const action of ACTION_NAMES) {
+    const chords = stored[action];
+    if (!Array.isArray(chords)) continue;
+    const parsed = chords.map((chord) => parseChord(String(chord))).filter((chord) => chord !== null);
+    const free = parsed.filter((chord) => !taken.has(chord) && !RESERVED.has(chord));
+    for (const chord of free) taken.add(chord);
+    own.set(action, free);
+  }
+  const entries = ACTION_NAMES.map((action) => [
+    action,
+    own.get(action) ?? ACTIONS[action].keys.filter((chord) => !taken.has(chord)),
+  ]);
+  return Object.fromEntries(entries) as KeyBindings;
+}
+
+function parseStored(text: string | null): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text ?? "{}");
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
+  }
+}
+
+function sameChords(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((chord, i) => chord === b[i]);
+}

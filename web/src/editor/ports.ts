@@ -25,6 +25,7 @@ export type SendOutcome =
 /** Sends an edit. It may also reject: that counts as unreachable. */
 export type SendEdit = (edit: Edit) => Promise<SendOutcome>;
 
+/** Asks for a picture. It rejects where there is no answer, or with the `status` of one that is no picture. */
 export type LoadItem = (dataset: string, position: number) => Promise<LabelledItem>;
 
 /** The part of the browser's localStorage that is used. */
@@ -52,14 +53,4 @@ const ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 /** A new name for an annotation, an edit or a tab: 16 of 64 characters are 96 bits. */
 export function makeRandomId(random: () => number): string {
   return Array.from({ length: 16 }, () => ID_CHARACTERS[Math.floor(random() * ID_CHARACTERS.length)]).join("");
-}
-
-/** Sorts an answer of the server; `body` is what its JSON says, problem or item. */
-export function readOutcome(status: number, body: unknown): SendOutcome {
-  const problem = (body ?? {}) as { detail?: string; title?: string; present?: LabelledItem };
-  const message = problem.detail ?? problem.title ?? `the server answered ${status}`;
-  if (status >= 200 && status < 300) return { kind: "written", item: body as LabelledItem };
-  if (status === 409 && problem.present) return { kind: "stale", present: problem.present };
-  const mayPass = status === 401 || status === 408 || status === 429 || status >= 500;
-  return mayPass ? { kind: "unreachable", message } : { kind: "refused", message };
 }

@@ -22,8 +22,8 @@ export type PointerStep = {
   readonly modifiers: Modifiers;
 };
 
-/** What the keys mean to a tool, whichever keys are bound: close or accept, drop the last point, delete what is chosen. */
-export type ToolKey = "finish" | "back" | "delete";
+/** What the keys mean to a tool, whichever keys are bound: close the outline; drop the last point or what is chosen. */
+export type ToolKey = "finish" | "delete";
 
 export type ToolEvent =
   | PointerStep
@@ -123,3 +123,19 @@ export type Tool<State> = {
 export const REACH_PX = 8;
 /** A pointer that moved less than this between down and up clicked. */
 export const CLICK_PX = 4;
+
+/** Whether two previews look the same, as far as can be told without looking into shapes. */
+export function samePreview(a: Preview | null, b: Preview | null): boolean {
+  if (a === b) return true;
+  if (!a || !b || b.mask) return false;
+  return (Object.keys(EMPTY_PREVIEW) as (keyof Preview)[]).every((key) => sameFlat(a[key], b[key]));
+}
+
+/** Equal, or records of equal numbers and texts, such as points. */
+function sameFlat(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || !a || !b || Array.isArray(a) || a instanceof Set) return false;
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  const keys = Object.keys(left);
+  return keys.length === Object.keys(right).length && keys.every((key) => left[key] === right[key]);
+}

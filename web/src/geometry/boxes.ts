@@ -22,8 +22,14 @@ export function clipBox([x0, y0, x1, y1]: BoxXyxy, picture: Size): BoxXyxy {
   ];
 }
 
-export function clampPoint(point: ImagePoint, picture: Size): ImagePoint {
-  return imagePoint(clamp(point.x, 0, picture.width), clamp(point.y, 0, picture.height));
+/** A drawn point: inside the picture, to a hundredth of a pixel. */
+export function placePoint(point: ImagePoint, picture: Size): ImagePoint {
+  return imagePoint(roundPixel(clamp(point.x, 0, picture.width)), roundPixel(clamp(point.y, 0, picture.height)));
+}
+
+/** To a hundredth of a pixel: finer is no one's intent, and would only fill the journal with digits. */
+export function roundPixel(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 export function boxWidth(box: BoxXyxy): number {
@@ -40,7 +46,7 @@ export function boxArea(box: BoxXyxy): number {
 }
 
 export function moveBox([x0, y0, x1, y1]: BoxXyxy, byX: number, byY: number): BoxXyxy {
-  return [x0 + byX, y0 + byY, x1 + byX, y1 + byY];
+  return [roundPixel(x0 + byX), roundPixel(y0 + byY), roundPixel(x1 + byX), roundPixel(y1 + byY)];
 }
 
 export function growBox([x0, y0, x1, y1]: BoxXyxy, by: number): BoxXyxy {

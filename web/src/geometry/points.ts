@@ -27,3 +27,8 @@ export function imagePoint(x: number, y: number): ImagePoint {
 export function screenPoint(x: number, y: number): ScreenPoint {
   return { x, y } as ScreenPoint;
 }
+
+/** Between two points of one space, in its unit. */
+export function distance<Point extends ImagePoint | ScreenPoint>(a: Point, b: Point): number {
+  return Math.hypot(a.x - b.x, a.y - b.y);
+}

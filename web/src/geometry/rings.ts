@@ -1,5 +1,5 @@
 /** Closed outlines `[x0, y0, x1, y1, ...]` of at least three points: area, inside or outside, nearest vertex and edge, editing. */
-import { clamp } from "./boxes";
+import { clamp, roundPixel } from "./boxes";
 import { type BoxXyxy, type ImagePoint, imagePoint, type Ring, type Size } from "./points";
 
 export const MIN_RING_POINTS = 3;
@@ -115,7 +115,7 @@ function nearestOnSegment(a: ImagePoint, b: ImagePoint, x: number, y: number): I
 }
 
 export function moveRing(ring: Ring, byX: number, byY: number): Ring {
-  return ring.map((value, i) => value + (i % 2 === 0 ? byX : byY));
+  return ring.map((value, i) => roundPixel(value + (i % 2 === 0 ? byX : byY)));
 }
 
 export function moveVertex(ring: Ring, index: number, to: ImagePoint): Ring {

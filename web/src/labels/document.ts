@@ -45,9 +45,16 @@ class Draft {
     return this.#places ? (this.#places.get(id) ?? -1) : this.labels.findIndex((label) => label.id === id);
   }
 
-  put({ id, annotation, place }: Put): void {
+  apply(operation: Operation): void {
+    if (operation.kind === "review") this.seenBy = operation.seen_by;
+    else if (operation.kind === "put") this.#put(operation);
+    else this.#remove(operation.id);
+  }
+
+  #put({ id, annotation, place }: Put): void {
     const from = this.placeOf(id);
     const to = place ?? (from < 0 ? this.labels.length : from);
+    this.#note(annotation, this.labels[from]?.annotation);
     if (from === to) {
       this.labels[from] = { id, annotation };
       return;
@@ -57,36 +64,27 @@ class Draft {
     this.labels.splice(to, 0, { id, annotation });
   }
 
-  remove(id: string): void {
+  #remove(id: string): void {
     const place = this.placeOf(id);
     if (place < 0) return;
+    this.#note(this.labels[place]?.annotation);
     this.#places = null;
     this.labels.splice(place, 1);
   }
+
+  /** What touches a person's label makes the picture seen by a person; what touches proposals alone does not. */
+  #note(...touched: readonly (Annotation | undefined)[]): void {
+    if (touched.some((annotation) => annotation && !isProposal(annotation))) this.seenBy = "human";
+    else if (this.seenBy !== "human") this.seenBy = "model";
+  }
 }
 
-/**
- * The document after operations, in their order. Removing an id that is not there changes nothing. As on the server, a person's
- * put or remove makes the picture seen by a human, unless the operations themselves say who saw it.
- */
+/** The document after operations, in their order; as on the server, but removing an id that is not there changes nothing. */
 export function applyOperations(document: LabelDocument, operations: readonly Operation[]): LabelDocument {
   if (operations.length === 0) return document;
   const draft = new Draft(document);
-  for (const operation of operations) {
-    if (operation.kind === "put") draft.put(operation);
-    else if (operation.kind === "remove") draft.remove(operation.id);
-  }
-  return { labels: draft.labels, seenBy: viewerAfter(document.seenBy, operations) };
-}
-
-function viewerAfter(before: Viewer | null, operations: readonly Operation[]): Viewer | null {
-  const review = operations.findLast((operation) => operation.kind === "review");
-  if (review) return review.seen_by;
-  return operations.some(isPersonsWork) ? "human" : before;
-}
-
-function isPersonsWork(operation: Operation): boolean {
-  return operation.kind === "remove" || (operation.kind === "put" && !isProposal(operation.annotation));
+  for (const operation of operations) draft.apply(operation);
+  return { labels: draft.labels, seenBy: draft.seenBy };
 }
 
 /** Operations that lead from the document after `operations` back to this one, exactly: labels, their places and who saw it. */
@@ -94,18 +92,24 @@ export function invertOperations(document: LabelDocument, operations: readonly O
   const draft = new Draft(document);
   const inverse: Operation[] = [];
   for (const operation of operations) {
-    if (operation.kind === "review") continue;
-    const place = draft.placeOf(operation.id);
-    const before = draft.labels[place];
-    if (before) inverse.push({ kind: "put", id: before.id, annotation: before.annotation, place });
-    else if (operation.kind === "put") inverse.push({ kind: "remove", id: operation.id });
-    if (operation.kind === "put") draft.put(operation);
-    else draft.remove(operation.id);
+    if (operation.kind !== "review") {
+      const place = draft.placeOf(operation.id);
+      const before = draft.labels[place];
+      if (before) inverse.push({ kind: "put", id: before.id, annotation: before.annotation, place });
+      else if (operation.kind === "put") inverse.push({ kind: "remove", id: operation.id });
+    }
+    draft.apply(operation);
   }
   inverse.reverse();
-  const after = viewerAfter(document.seenBy, operations);
-  if (viewerAfter(after, inverse) !== document.seenBy) inverse.push({ kind: "review", seen_by: document.seenBy });
+  for (const operation of inverse) draft.apply(operation);
+  if (draft.seenBy !== document.seenBy) inverse.push({ kind: "review", seen_by: document.seenBy });
   return inverse;
+}
+
+/** Who looked at a picture to label it, a person before a model; as the server finds it. */
+export function findViewer({ labels, seenBy }: LabelDocument): Viewer | null {
+  if (seenBy === "human" || labels.some(({ annotation }) => !isProposal(annotation))) return "human";
+  return labels.length > 0 ? "model" : seenBy;
 }
 
 /** Ids that operations bring into a document that does not have them. */
@@ -164,6 +168,9 @@ export function sameAnnotation(a: Annotation, b: Annotation): boolean {
 
 function sameValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((value, i) => sameValue(value, b[i]));
+  }
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
   const keys = Object.keys(left);

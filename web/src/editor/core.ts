@@ -1,0 +1,239 @@
+/**
+ * The state of the editor and the few ways in which it changes: a document gets another one (by a step of the user, or by the
+ * server's word), a tool takes a step, a picture is opened. Commands, actions and the camera are built on these.
+ */
+import { LabelIndex } from "../geometry/hits";
+import { crossesItself } from "../geometry/outlines";
+import { fitView, toImage } from "../geometry/view";
+import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
+import { applyOperations, placesOf, shareLabels } from "../labels/document";
+import { dropIdle } from "./commands";
+import { type EditorPorts, makeRandomId } from "./ports";
+import { Sender } from "./sender";
+import type { EditorSnapshot } from "./snapshot";
+import { type PointerStep, samePreview, type ToolContext, type ToolEvent, type ToolName } from "./tool";
+import { Toolbox } from "./toolbox";
+import { UndoList } from "./undo";
+
+const NONE: ReadonlySet<string> = new Set();
+const CROSSES = "This outline crosses itself: what is inside can be read in more than one way. Move a point, or undo.";
+
+export class EditorCore {
+  readonly makeId: () => string;
+  readonly sender: Sender;
+  readonly toolbox = new Toolbox();
+  canvas = { width: 0, height: 0 };
+  /** The view shows the whole picture, and goes on to do so when the canvas changes. */
+  isFitted = true;
+  #snapshot: EditorSnapshot;
+  #listeners = new Set<() => void>();
+  #undoLists = new Map<number, UndoList>();
+  #hidden = NONE;
+  #pointer: PointerStep | null = null;
+
+  constructor(ports: EditorPorts) {
+    this.makeId = () => makeRandomId(ports.random);
+    this.#snapshot = firstSnapshot();
+    this.sender = new Sender(ports, {
+      onState: (sending) => this.change({ sending }),
+      onPicture: (position) => this.#follow(position),
+      onNotice: (notice) => this.change({ notice }),
+    });
+  }
+
+  get snapshot(): EditorSnapshot {
+    return this.#snapshot;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  change(patch: Partial<EditorSnapshot>): void {
+    this.#snapshot = { ...this.#snapshot, ...patch };
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  open(item: LabelledItem): void {
+    const { picture } = this.#snapshot;
+    const document = this.sender.open(item);
+    if (picture?.position === item.position && picture.blob === item.blob) {
+      this.#follow(item.position);
+      return;
+    }
+    // Ids are a picture's own: what a tool remembers of one means nothing in another.
+    this.toolbox.take(this.toolbox.name);
+    const size = { width: item.width, height: item.height };
+    this.#hidden = NONE;
+    this.isFitted = true;
+    this.#pointer = null;
+    this.change({
+      picture: { position: item.position, fileName: item.file_name, blob: item.blob, size },
+      index: new LabelIndex(size),
+      selection: NONE,
+      preview: null,
+      isBusy: false,
+      cursor: this.toolbox.cursor,
+      notice: null,
+      ...(this.canvas.width > 0 && { view: fitView(size, this.canvas) }),
+    });
+    this.#show(document);
+  }
+
+  /** A step of the user: one entry of the undo list, one edit of the journal. Steps with the same key are undone together. */
+  commit(wanted: readonly Operation[], selection?: ReadonlySet<string>, key: string | null = null): void {
+    const { picture, document } = this.#snapshot;
+    if (!picture) return;
+    const operations = dropIdle(document, wanted);
+    if (operations.length > 0) this.#undo(picture.position).note(document, operations, key);
+    this.#apply(operations, selection);
+  }
+
+  undo(): void {
+    this.#travel((list, document) => list.undo(document));
+  }
+
+  redo(): void {
+    this.#travel((list, document) => list.redo(document));
+  }
+
+  #travel(take: (list: UndoList, document: LabelDocument) => readonly Operation[] | null): void {
+    const { picture, document } = this.#snapshot;
+    if (!picture) return;
+    this.endGesture();
+    const operations = take(this.#undo(picture.position), document) ?? [];
+    // What was changed is selected, so that the user sees where.
+    this.#apply(operations, new Set(operations.flatMap((one) => (one.kind === "put" ? one.id : []))));
+  }
+
+  #apply(operations: readonly Operation[], selection: ReadonlySet<string> = this.#snapshot.selection): void {
+    const { picture, document } = this.#snapshot;
+    if (!picture) return;
+    if (operations.length > 0) this.sender.push(picture.position, document, operations);
+    this.#show(applyOperations(document, operations), selection);
+  }
+
+  step(event: ToolEvent): void {
+    if (event.kind === "leave") this.#pointer = null;
+    else if ("screen" in event) this.#pointer = event;
+    const context = this.#context();
+    if (!context) return;
+    const { preview = null, operations = [], selection, cursor } = this.toolbox.step(event, context);
+    const shown = samePreview(this.#snapshot.preview, preview) ? this.#snapshot.preview : preview;
+    const isBusy = this.toolbox.isBusy;
+    const before = this.#snapshot;
+    const hand = cursor ?? this.toolbox.cursor;
+    if (shown !== before.preview || isBusy !== before.isBusy || hand !== before.cursor) {
+      this.change({ preview: shown, isBusy, cursor: hand });
+    }
+    if (operations.length > 0 && before.allHidden) this.hide(NONE, false);
+    if (operations.length > 0 || selection) this.commit(operations, selection);
+    if (operations.some(crosses)) this.change({ notice: CROSSES });
+  }
+
+  endGesture(): void {
+    if (this.toolbox.isBusy) this.step({ kind: "cancel" });
+  }
+
+  takeTool(name: ToolName): void {
+    this.endGesture();
+    this.toolbox.take(name);
+    this.change({ tool: name, cursor: this.toolbox.cursor, preview: null });
+    this.refreshHover();
+  }
+
+  /** What the tool shows under a resting pointer depends on document, selection and view: it is asked again. */
+  refreshHover(): void {
+    if (this.toolbox.isBusy) return;
+    const { view } = this.#snapshot;
+    if (this.#pointer) this.step({ ...this.#pointer, kind: "move", at: toImage(view, this.#pointer.screen) });
+    else this.step({ kind: "leave" });
+  }
+
+  hide(ids: ReadonlySet<string>, allHidden: boolean): void {
+    this.#hidden = ids;
+    this.change({ allHidden });
+    this.#show(this.#snapshot.document);
+  }
+
+  /** The ids that are hidden one by one. */
+  get hiddenIds(): ReadonlySet<string> {
+    return this.#hidden;
+  }
+
+  /** The server's word changed what the user sees of a picture. */
+  #follow(position: number): void {
+    const { picture, document } = this.#snapshot;
+    const present = picture?.position === position ? this.sender.present(position) : null;
+    if (!present) return;
+    const shared = shareLabels(document, present);
+    if (shared !== document) this.#show(shared);
+  }
+
+  #show(document: LabelDocument, selection: ReadonlySet<string> = this.#snapshot.selection): void {
+    const { index, picture, allHidden } = this.#snapshot;
+    const places = placesOf(document.labels);
+    const hidden = allHidden ? new Set(places.keys()) : keep(this.#hidden, (id) => places.has(id));
+    index.update(document);
+    const list = this.#undo(picture?.position ?? -1);
+    this.change({
+      document,
+      hidden,
+      selection: keep(selection, (id) => places.has(id) && !hidden.has(id)),
+      canUndo: list.canUndo,
+      canRedo: list.canRedo,
+    });
+    this.refreshHover();
+  }
+
+  #undo(position: number): UndoList {
+    let list = this.#undoLists.get(position);
+    if (!list) {
+      list = new UndoList();
+      this.#undoLists.set(position, list);
+    }
+    return list;
+  }
+
+  #context(): ToolContext | null {
+    const { picture, document, index, view, selection, hidden, category, brushRadius } = this.#snapshot;
+    if (!picture) return null;
+    const { makeId } = this;
+    return { document, index, picture: picture.size, view, selection, hidden, category, brushRadius, makeId };
+  }
+}
+
+/** The same set where nothing leaves it. */
+function keep(ids: ReadonlySet<string>, stays: (id: string) => boolean): ReadonlySet<string> {
+  const kept = [...ids].filter(stays);
+  return kept.length === ids.size ? ids : new Set(kept);
+}
+
+function crosses(operation: Operation): boolean {
+  return operation.kind === "put" && (operation.annotation.polygons ?? []).some(crossesItself);
+}
+
+function firstSnapshot(): EditorSnapshot {
+  return {
+    picture: null,
+    document: EMPTY_DOCUMENT,
+    index: new LabelIndex({ width: 1, height: 1 }),
+    selection: NONE,
+    hidden: NONE,
+    allHidden: false,
+    tool: "select",
+    isBusy: false,
+    cursor: "default",
+    preview: null,
+    categories: [],
+    category: null,
+    view: { scale: 1, left: 0, top: 0 },
+    brushRadius: 10,
+    canUndo: false,
+    canRedo: false,
+    canPaste: false,
+    sending: { kind: "saved" },
+    notice: null,
+  };
+}

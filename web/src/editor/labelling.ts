@@ -1,0 +1,138 @@
+/** The commands that choose, change, copy and hide labels: each at most one step of the undo list. */
+import type { Annotation, Category } from "../labels/annotation";
+import { findViewer } from "../labels/document";
+import {
+  acceptProposals,
+  labelsOf,
+  nudgeLabels,
+  putCopies,
+  recategoriseLabels,
+  removeLabels,
+  replaceProposals,
+  setImageCategory,
+} from "./commands";
+import type { EditorCore } from "./core";
+
+/** A copy in its own picture is put so many CSS pixels beside what it was copied from. */
+const PASTE_SHIFT_PX = 12;
+const NOTHING_INSIDE = "Nothing of what was copied lies inside this picture.";
+
+export type Labelling = {
+  readonly setCategories: (categories: readonly Category[]) => void;
+  readonly setCategory: (name: string) => void;
+  readonly select: (ids: Iterable<string>) => void;
+  readonly selectAll: () => void;
+  readonly deleteSelection: () => void;
+  readonly acceptSelection: () => void;
+  readonly recategorise: (ids: Iterable<string>, name: string) => void;
+  readonly copy: () => void;
+  readonly paste: () => void;
+  readonly nudge: (byX: number, byY: number) => void;
+  readonly setImageCategory: (name: string, exclusive: boolean) => void;
+  readonly putProposals: (annotations: readonly Annotation[]) => void;
+  readonly putCopies: (annotations: readonly Annotation[]) => void;
+  readonly markDone: () => void;
+  readonly toggleHidden: (ids: Iterable<string>) => void;
+  readonly toggleAllHidden: () => void;
+};
+
+export function makeLabelling(core: EditorCore): Labelling {
+  return { ...choosing(core), ...changing(core), ...copying(core), ...hiding(core) };
+}
+
+function choosing(core: EditorCore) {
+  const select = (ids: Iterable<string>) => {
+    core.endGesture();
+    core.commit([], new Set(ids));
+  };
+  const recategorise = (ids: Iterable<string>, name: string) =>
+    core.commit(recategoriseLabels(core.snapshot.document, ids, name));
+  return {
+    select,
+    selectAll: () => select(core.snapshot.document.labels.map((label) => label.id)),
+    recategorise,
+    setCategories: (categories: readonly Category[]) => {
+      const present = categories.some(({ name }) => name === core.snapshot.category);
+      core.change({ categories, ...(!present && { category: categories[0]?.name ?? null }) });
+    },
+    // While something is drawn, the category is for what comes; a label that was just drawn keeps its own.
+    setCategory: (name: string) => {
+      const { categories, tool, selection, isBusy } = core.snapshot;
+      if (!categories.some((category) => category.name === name)) return;
+      core.change({ category: name });
+      if (tool === "select" && !isBusy) recategorise(selection, name);
+    },
+  };
+}
+
+function changing(core: EditorCore) {
+  const act = (operations: Parameters<EditorCore["commit"]>[0], selection?: ReadonlySet<string>, key?: string) => {
+    core.endGesture();
+    core.commit(operations, selection, key);
+  };
+  return {
+    deleteSelection: () => act(removeLabels(core.snapshot.document, core.snapshot.selection), new Set()),
+    acceptSelection: () => act(acceptProposals(core.snapshot.document, core.snapshot.selection)),
+    nudge: (byX: number, byY: number) => {
+      const { document, selection, picture } = core.snapshot;
+      if (!picture) return;
+      const key = `nudge ${[...selection].sort().join(" ")}`;
+      act(nudgeLabels(document, selection, byX, byY, picture.size), undefined, key);
+    },
+    setImageCategory: (name: string, exclusive: boolean) =>
+      act(setImageCategory(core.snapshot.document, name, exclusive, core.makeId)),
+    putProposals: (annotations: readonly Annotation[]) =>
+      act(replaceProposals(core.snapshot.document, annotations, core.makeId)),
+    markDone: () => {
+      if (findViewer(core.snapshot.document) !== "human") act([{ kind: "review", seen_by: "human" }]);
+    },
+  };
+}
+
+function copying(core: EditorCore) {
+  let copied: { readonly annotations: readonly Annotation[]; readonly blob: string } = { annotations: [], blob: "" };
+  const insert = (annotations: readonly Annotation[], shift: number): readonly Annotation[] => {
+    const { picture } = core.snapshot;
+    if (!picture) return [];
+    core.endGesture();
+    const operations = putCopies(annotations, shift, picture.size, core.makeId);
+    if (operations.length === 0 && annotations.length > 0) core.change({ notice: NOTHING_INSIDE });
+    else core.commit(operations, new Set(operations.map((operation) => operation.id)));
+    return operations.map((operation) => operation.annotation);
+  };
+  return {
+    copy: () => {
+      const { document, selection, picture } = core.snapshot;
+      const annotations = labelsOf(document, selection).map((label) => label.annotation);
+      if (!picture || annotations.length === 0) return;
+      copied = { annotations, blob: picture.blob };
+      core.change({ canPaste: true });
+    },
+    paste: () => {
+      const { picture, view } = core.snapshot;
+      if (!picture) return;
+      const isHere = copied.blob === picture.blob;
+      const pasted = insert(copied.annotations, isHere ? Math.max(1, Math.round(PASTE_SHIFT_PX / view.scale)) : 0);
+      // The next paste here goes beside this one.
+      if (pasted.length > 0) copied = { annotations: pasted, blob: picture.blob };
+    },
+    putCopies: (annotations: readonly Annotation[]) => void insert(annotations, 0),
+  };
+}
+
+function hiding(core: EditorCore) {
+  return {
+    toggleHidden: (ids: Iterable<string>) => {
+      const { hidden } = core.snapshot;
+      const chosen = [...ids];
+      const next = new Set(hidden);
+      const show = chosen.every((id) => hidden.has(id));
+      for (const id of chosen) {
+        if (show) next.delete(id);
+        else next.add(id);
+      }
+      core.hide(next, false);
+    },
+    toggleAllHidden: () => core.hide(core.hiddenIds, !core.snapshot.allHidden),
+  };
+}

@@ -1,0 +1,101 @@
+/** The unsent edits of one picture, over what the server was last known to have: together they are the picture as the user sees it. */
+import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
+import { applyOperations, rebaseOperations, shareLabels } from "../labels/document";
+import type { UnsentEdit } from "./outbox";
+
+/** What the server has of a picture. */
+export type Confirmed = { readonly document: LabelDocument; readonly revision: number; readonly blob: string };
+
+export class PictureQueue {
+  readonly position: number;
+  /** Null until the server said something of this picture. */
+  confirmed: Confirmed | null = null;
+  edits: UnsentEdit[] = [];
+  /** Tries in a row that failed, and when the next one may be, milliseconds since 1970. */
+  failures = 0;
+  notBefore = 0;
+
+  constructor(position: number) {
+    this.position = position;
+  }
+
+  /** Whether the server said more of this picture than an answer that may have lain in a cache. */
+  knowsBetter(item: LabelledItem): boolean {
+    return this.confirmed !== null && this.confirmed.blob === item.blob && this.confirmed.revision > item.revision;
+  }
+
+  /** Takes the server's word. Objects of labels that say the same stay. */
+  confirm(item: LabelledItem): void {
+    const document = { labels: item.labels, seenBy: item.seen_by };
+    const shared = shareLabels(this.confirmed?.document ?? EMPTY_DOCUMENT, document);
+    this.confirmed = { document: shared, revision: item.revision, blob: item.blob };
+  }
+
+  /** The picture as the user sees it: the server's labels and every unsent edit that still makes sense on them. */
+  present(): LabelDocument {
+    return this.edits.reduce(
+      (document, edit) => applyOperations(document, rebaseOperations(document, edit.operations, edit.adds)),
+      this.confirmed?.document ?? EMPTY_DOCUMENT,
+    );
+  }
+
+  /** What the first edit does to what the server has. */
+  nextOperations(): readonly Operation[] {
+    const [edit] = this.edits;
+    if (!edit || !this.confirmed) return [];
+    return rebaseOperations(this.confirmed.document, edit.operations, edit.adds);
+  }
+}
+
+/** The queues of all pictures that have unsent edits or are open. */
+export class Backlog {
+  readonly #queues = new Map<number, PictureQueue>();
+
+  get waiting(): number {
+    let waiting = 0;
+    for (const queue of this.#queues.values()) waiting += queue.edits.length;
+    return waiting;
+  }
+
+  find(position: number): PictureQueue | undefined {
+    return this.#queues.get(position);
+  }
+
+  queueOf(position: number): PictureQueue {
+    let queue = this.#queues.get(position);
+    if (!queue) {
+      queue = new PictureQueue(position);
+      this.#queues.set(position, queue);
+    }
+    return queue;
+  }
+
+  /** Forgets pictures without unsent edits, but for one. */
+  forgetOthers(kept: number): void {
+    for (const [position, queue] of this.#queues) {
+      if (position !== kept && queue.edits.length === 0) this.#queues.delete(position);
+    }
+  }
+
+  /** Puts an edit where it was made among those that wait; the first one stays first where it is on its way already. */
+  insert(edit: UnsentEdit, isSending: boolean): PictureQueue {
+    const queue = this.queueOf(edit.position);
+    if (queue.edits.some((own) => own.edit_id === edit.edit_id)) return queue;
+    const later = queue.edits.findIndex((own, i) => (i > 0 || !isSending) && own.made_at > edit.made_at);
+    queue.edits.splice(later < 0 ? queue.edits.length : later, 0, edit);
+    return queue;
+  }
+
+  /** The queue whose turn comes first. */
+  next(): PictureQueue | null {
+    let next: PictureQueue | null = null;
+    for (const queue of this.#queues.values()) {
+      if (queue.edits.length > 0 && (!next || queue.notBefore < next.notBefore)) next = queue;
+    }
+    return next;
+  }
+
+  hurry(): void {
+    for (const queue of this.#queues.values()) queue.notBefore = 0;
+  }
+}
