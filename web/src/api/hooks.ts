@@ -1,6 +1,6 @@
 /** What pages read from the server and change there, through react-query. */
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { answer, api } from "./client";
+import { ApiError, answer, api } from "./client";
 import type { ItemState } from "./types";
 
 /** Which pictures of a dataset; what is absent lets all through. */
@@ -12,6 +12,7 @@ export type ItemFilter = {
 };
 
 const PAGE = 200;
+const SIGN_IN_MS = 2000;
 
 export const keys = {
   session: ["session"] as const,
@@ -21,12 +22,19 @@ export const keys = {
   versions: (name: string) => ["versions", name] as const,
 };
 
+/** Who is signed in. Without a sign-in it is asked again and again: the link may be opened in another tab. */
 export function useSession() {
   return useQuery({
     queryKey: keys.session,
     queryFn: () => answer(api.GET("/v1/session")),
     staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: ({ state }) => (isSignedOut(state.error) ? SIGN_IN_MS : false),
+    refetchIntervalInBackground: true,
   });
+}
+
+export function isSignedOut(error: Error | null): boolean {
+  return error instanceof ApiError && error.status === 401;
 }
 
 export function useDatasets() {

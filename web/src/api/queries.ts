@@ -1,20 +1,19 @@
 /** How queries behave: reads are tried again while the server is away, refusals are not, and a lost sign-in is noticed anywhere. */
-import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
-import { ApiError } from "./client";
+import { QueryClient } from "@tanstack/react-query";
+import { ApiError, api } from "./client";
 import { keys } from "./hooks";
 
 export function makeQueryClient(): QueryClient {
-  const noticeSignOut = (error: Error) => {
-    if (error instanceof ApiError && error.status === 401) void client.resetQueries({ queryKey: keys.session });
-  };
-  const client: QueryClient = new QueryClient({
-    queryCache: new QueryCache({
-      onError: (error, query) => {
-        if (query.queryKey[0] !== keys.session[0]) noticeSignOut(error);
-      },
-    }),
-    mutationCache: new MutationCache({ onError: noticeSignOut }),
+  const client = new QueryClient({
     defaultOptions: { queries: { retry: shouldRetry, networkMode: "always" }, mutations: { networkMode: "always" } },
+  });
+  // The editor asks without queries, too: whoever is refused for want of a sign-in has the session looked at again.
+  api.use({
+    onResponse: ({ response, schemaPath }) => {
+      if (response.status === 401 && schemaPath !== "/v1/session") {
+        void client.invalidateQueries({ queryKey: keys.session });
+      }
+    },
   });
   return client;
 }
