@@ -165,6 +165,7 @@ class _Folding:
         self._ids = [label.id for label in state.labels]
         self._annotations = {label.id: label.annotation for label in state.labels}
         self._removed: set[str] = set()
+        self._before = len(self._ids)  # a picture that came with more may be edited, too
         self.seen_by = state.seen_by
 
     def put(self, operation: Put) -> None:
@@ -186,7 +187,7 @@ class _Folding:
 
     def finish(self) -> LabelState:
         self._drop_removed()
-        if len(self._ids) > MAX_LABELS:
+        if len(self._ids) > max(MAX_LABELS, self._before):
             raise InvalidInput(f"expected at most {MAX_LABELS} labels in one picture, got {len(self._ids)}; remove some")
         labels = tuple(Label(id=label_id, annotation=self._annotations[label_id]) for label_id in self._ids)
         return LabelState(labels=labels, seen_by=self.seen_by)

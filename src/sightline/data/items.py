@@ -133,7 +133,7 @@ def read_items(path: Path, splits: Sequence[str] | None = None) -> Iterator[Item
 
     Raises: CorruptFile when the file is no `items.parquet`.
     """
-    with _open_parquet(path) as file:
+    with open_items_file(path) as file:
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
             for row in _choose_rows(batch, splits).to_pylist():
                 yield _row_to_item(row)
@@ -141,15 +141,22 @@ def read_items(path: Path, splits: Sequence[str] | None = None) -> Iterator[Item
 
 def read_file_names(path: Path) -> Iterator[str]:
     """Stream the items' file names, without touching other columns."""
-    with _open_parquet(path) as file:
+    with open_items_file(path) as file:
         for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=["file_name"]):
             yield from batch.column(0).to_pylist()
 
 
 def load_item_table(path: Path, splits: Sequence[str] | None = None) -> "ItemTable":
     """The items of the named splits as compact Arrow columns for random access, e.g. by a shuffling trainer."""
-    with _open_parquet(path) as file:
+    with open_items_file(path) as file:
         parts = [_choose_rows(_add_seen_by(batch), splits) for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)]
+    return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
+
+
+def read_row_group(path: Path, group: int) -> "ItemTable":
+    """The items of one row group. Raises: CorruptFile when the file is no `items.parquet`."""
+    with open_items_file(path) as file:
+        parts = [_add_seen_by(batch) for batch in file.read_row_group(group).to_batches()]
     return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
 
 
@@ -199,7 +206,8 @@ class ItemTable(Sequence[Item]):
                 yield _row_to_item(row)
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def open_items_file(path: Path) -> pq.ParquetFile:
+    """The opened file, for readers of single columns or row groups. Raises: CorruptFile when it is no `items.parquet`."""
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -31,6 +31,7 @@ from sightline.core.manifests import DatasetVersionManifest, UnlabelledPixels, c
 from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name, find_shelved_name
 from sightline.data.blobs import BlobStore, open_blobs
+from sightline.data.item_index import ItemIndex, load_item_index
 from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.reading import decode_image
@@ -88,6 +89,10 @@ class DatasetVersion:
     def load_items(self, split: str | Sequence[str] | None = None) -> ItemTable:
         """The items as a compact in-memory sequence for random access; see `ItemTable`."""
         return load_item_table(self._verified_items, self.find_splits(split))
+
+    def load_index(self) -> ItemIndex:
+        """What lists and filters of the items need, in memory; see `ItemIndex`."""
+        return load_item_index(self._verified_items, self.categories.names)
 
     def count(self, split: str | Sequence[str] | None = None) -> int:
         """How many items a split (or several, or all) has. Raises: NotFound."""

@@ -1,0 +1,189 @@
+"""Opening, upgrading and refusing databases, and what is said when one cannot be used."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from sightline.core.errors import Conflict, CorruptFile, InvalidInput, Unsupported
+from sightline.store import upgrading
+from sightline.store.database import open_database
+from sightline.store.tables import CATEGORY_EDITS, DATASETS, EDITS, METADATA
+
+ROW = {"name": "a", "base_number": 1, "edit_count": 0, "category_edit_count": 0}
+EDIT = {"dataset_id": 1, "number": 1, "file_name": "a.png", "revision": 1, "edit_id": "abcdefghij"}
+EDIT |= {"author": "me", "made_at": "now", "summary": "", "operations": "[]"}
+
+
+@pytest.fixture
+def database(tmp_path):
+    opened = open_database(tmp_path / "deep" / "sightline.db")
+    yield opened
+    opened.close()
+
+
+def read_names(database):
+    with database.read() as connection:
+        return connection.scalars(select(DATASETS.c.name)).all()
+
+
+def test_a_new_file_gets_the_tables_of_the_code(database):
+    with database.read() as connection:
+        found = inspect(connection)
+        assert set(found.get_table_names()) == {*METADATA.tables, "alembic_version"}
+        for table in METADATA.tables.values():
+            columns = found.get_columns(table.name)
+            expected = [(column.name, str(column.type), column.nullable) for column in table.columns]
+            assert [(column["name"], str(column["type"]), column["nullable"]) for column in columns] == expected
+            unique = {tuple(one["column_names"]) for one in found.get_unique_constraints(table.name)}
+            names = {
+                tuple(column.name for column in one.columns)
+                for one in table.constraints
+                if type(one).__name__ == "UniqueConstraint"
+            }
+            assert unique == names
+            assert {one["name"] for one in found.get_indexes(table.name)} == {one.name for one in table.indexes}
+
+
+def test_a_database_keeps_what_was_committed_and_is_opened_again(database):
+    with database.write() as connection:
+        connection.execute(insert(DATASETS), ROW)
+    again = open_database(database.place)
+    assert read_names(again) == ["a"]
+    again.close()
+
+
+def test_commits_are_on_the_disk(database):
+    with database.read() as connection:
+        settings = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert settings == ["wal", 2, 1]  # 2: FULL
+
+
+def test_an_error_undoes_the_whole_transaction(database):
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        connection.execute(insert(DATASETS), ROW)
+        raise ZeroDivisionError
+    assert read_names(database) == []
+
+
+def test_the_journal_cannot_be_changed(database):
+    with database.write() as connection:
+        connection.execute(insert(DATASETS), ROW)
+        connection.execute(insert(EDITS), EDIT)
+        connection.execute(
+            insert(CATEGORY_EDITS),
+            {"dataset_id": 1, "number": 1, "kind": "add", "category_id": 1, "name": "a", "author": "", "made_at": ""},
+        )
+    for table in ("edits", "category_edits"):
+        for change in (f"UPDATE {table} SET author = 'you'", f"DELETE FROM {table}"):
+            with pytest.raises(Conflict, match="the journal is never changed"), database.write() as connection:
+                connection.execute(text(change))
+
+
+def test_two_edits_cannot_make_the_same_revision(database):
+    with database.write() as connection:
+        connection.execute(insert(DATASETS), ROW)
+        connection.execute(insert(EDITS), EDIT)
+    with pytest.raises(Conflict, match="UNIQUE constraint failed") as caught, database.write() as connection:
+        connection.execute(insert(EDITS), EDIT | {"number": 2, "edit_id": "bcdefghijk"})
+    assert isinstance(caught.value.__cause__, IntegrityError)
+
+
+def test_a_url_opens_the_same_file(database):
+    again = open_database(f"sqlite:///{database.place}")
+    assert read_names(again) == []
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("sqlite://", "which would lose all edits"),
+        ("sqlite:///:memory:", "which would lose all edits"),
+        ("nonsense://x", "expected a database that SQLAlchemy can open"),
+        ("://", "expected the path of a file or a SQLAlchemy URL"),
+    ],
+)
+def test_what_is_no_database_is_refused(place, problem):
+    with pytest.raises(InvalidInput, match=problem):
+        open_database(place)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "sightline.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(CorruptFile, match="is no whole SQLite database"):
+        open_database(path)
+    assert path.read_bytes() == b"this is no database" * 100
+
+
+def test_a_folder_in_its_place_is_said_in_one_line(tmp_path):
+    with pytest.raises(InvalidInput, match="expected a database that can be read and written, got unable to open"):
+        open_database(tmp_path)
+
+
+def test_another_programs_database_is_refused(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("CREATE TABLE photos (id)")
+    with pytest.raises(Conflict, match="with tables of another program"):
+        open_database(tmp_path / "other.db")
+
+
+def test_the_database_of_a_newer_sightline_is_refused_in_one_line(database):
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'tomorrow'"))
+    with pytest.raises(Unsupported, match="was written by a newer Sightline") as caught:
+        open_database(database.place)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def newer_migrations(tmp_path, monkeypatch):
+    """The packaged migrations and one more, which adds a column; with `fails`, it fails behind that."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(upgrading.MIGRATIONS, folder)
+    monkeypatch.setattr(upgrading, "MIGRATIONS", folder)
+
+    def add(fails=False):
+        (folder / "versions" / "colours.py").write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'colours'\ndown_revision = 'journal'\n"
+            "def upgrade():\n    op.add_column('datasets', sa.Column('colour', sa.Text))\n"
+            + ("    raise sa.exc.OperationalError('no', None, ZeroDivisionError('half way'))\n" if fails else "")
+        )
+
+    return add
+
+
+def test_a_copy_is_kept_before_an_older_database_is_upgraded(database, newer_migrations):
+    with database.write() as connection:
+        connection.execute(insert(DATASETS), ROW)  # still in the write-ahead log
+    newer_migrations()
+    again = open_database(database.place)
+    with again.read() as connection:
+        assert "colour" in {column["name"] for column in inspect(connection).get_columns("datasets")}
+    again.close()
+    with closing(sqlite3.connect(f"{database.place}.journal.bak")) as copy:
+        assert copy.execute("SELECT name FROM datasets").fetchall() == [("a",)]
+        assert "colour" not in [row[1] for row in copy.execute("PRAGMA table_info(datasets)")]
+
+
+def test_a_migration_that_fails_leaves_the_tables_as_they_were(database, newer_migrations):
+    newer_migrations(fails=True)
+    with pytest.raises(InvalidInput, match="half way"):
+        open_database(database.place)
+    with database.read() as connection:
+        assert "colour" not in {column["name"] for column in inspect(connection).get_columns("datasets")}
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "journal"
+
+
+def test_processes_that_start_at_once_make_one_database(tmp_path):
+    script = "import sys\nfrom sightline.store.database import open_database\nopen_database(sys.argv[1]).close()"
+    command = [sys.executable, "-c", script, str(tmp_path / "sightline.db")]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    problems = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, problems
