@@ -78,7 +78,7 @@ def test_a_label_that_is_put_again_stays_where_it_was_or_moves():
 def test_a_label_may_be_removed_and_put_back_in_one_edit():
     state = make(CAT, DOG)
     after = apply_operations(state, [Remove(id="0"), Put(id="0", annotation=CAT, place=0), Remove(id="1")])
-    assert after == make(CAT, seen_by="human")
+    assert after == make(CAT)
 
 
 def test_a_label_that_is_not_there_cannot_be_removed():
@@ -201,7 +201,7 @@ def test_an_edit_has_at_most_so_many_operations_and_bytes(monkeypatch):
         (make(CAT, DOG, seen_by="human"), make(DOG, CAT)),
         (
             LabelState(labels=tuple(Label(id=name, annotation=CAT) for name in "abcdef")),
-            LabelState(labels=tuple(Label(id=name, annotation=DOG) for name in "fxbday"), seen_by="nobody"),
+            LabelState(labels=tuple(Label(id=name, annotation=DOG) for name in "fxbday")),
         ),
     ],
 )
@@ -210,7 +210,12 @@ def test_changes_lead_from_one_state_to_the_other(before, after):
 
 
 def test_nothing_but_the_viewer_is_said_where_labels_are_the_same():
-    assert find_changes(make(CAT, DOG), make(CAT, DOG, seen_by="human")) == (Review(seen_by="human"),)
+    assert find_changes(make(GUESS), make(GUESS, seen_by="human")) == (Review(seen_by="human"),)
+
+
+def test_who_looked_is_said_only_where_labels_do_not_tell():
+    assert apply_operations(make(CAT), [Review(seen_by="human")]) == make(CAT)
+    assert apply_operations(make(GUESS), [Review(seen_by="human")]) == make(GUESS, seen_by="human")
 
 
 def test_the_history_tells_what_an_edit_did():

@@ -18,9 +18,9 @@ from sightline.core.annotations import Annotation, read_annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
 from sightline.data.cleaning import OVER_EDGE, clean_annotations
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import SURROGATES, ConversionReport
 from sightline.data.items import Viewer, read_viewer
-from sightline.data.truth import find_viewer
+from sightline.data.truth import find_viewer, note_viewer
 
 MAX_OPERATIONS = 10_000  # of one edit
 MAX_LABELS = 100_000  # of one picture
@@ -190,7 +190,8 @@ class _Folding:
         if len(self._ids) > max(MAX_LABELS, self._before):
             raise InvalidInput(f"expected at most {MAX_LABELS} labels in one picture, got {len(self._ids)}; remove some")
         labels = tuple(Label(id=label_id, annotation=self._annotations[label_id]) for label_id in self._ids)
-        return LabelState(labels=labels, seen_by=self.seen_by)
+        annotations = [label.annotation for label in labels]
+        return LabelState(labels=labels, seen_by=note_viewer(find_viewer(annotations, self.seen_by), annotations))
 
     def _note(self, *touched: Annotation | None) -> None:
         if any(annotation is not None and annotation.origin == "human" for annotation in touched):
@@ -266,7 +267,7 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, categorie
     if annotation.polygons is not None and annotation.mask is not None:
         raise InvalidInput(f"{where}: expected polygons or a mask, got both; keep one of them")
     for text in (text for pair in annotation.attributes.items() for text in pair):
-        if not _is_text(text):
+        if SURROGATES.search(text):
             raise InvalidInput(f"{where}: expected attributes of text, got {text[:40]!r}, which UTF-8 cannot write; drop it")
     if annotation.geometry in ("polygons", "mask"):
         annotation = replace(annotation, box_xyxy=None)  # drawn anew: the bounds of what is drawn
@@ -288,14 +289,6 @@ def _check_id(label_id: str, where: str) -> None:
 def _check_place(place: int | None, where: str) -> None:
     if place is not None and (not isinstance(place, int) or place < 0):
         raise InvalidInput(f"{where}: expected a place from 0 on, or null, got {place!r}; leave it out")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _estimate_bytes(annotation: Annotation) -> int:

@@ -1,12 +1,48 @@
-"""Datasets: a frozen version and the journal of edits made on it since."""
+"""Datasets: a frozen version and the journal of edits made on it since.
 
+The one idea: a picture's labels are a fold, and the journal is the only thing that an edit writes for good. An edit is judged
+before its transaction begins; within it only its revision is looked at once more. Of two edits made on the same revision, by
+threads or processes, one is written and the other gets `StaleRevision` with what is there now.
+"""
+
+import re
+from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock, RLock
 
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection
+
+from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.progress import OnProgress, ignore_progress
-from sightline.core.workspace import Workspace
-from sightline.data.editing import ItemState, Operation
-from sightline.data.versions import DatasetVersion
+from sightline.core.workspace import Workspace, check_name
+from sightline.data.conversion import SURROGATES
+from sightline.data.editing import (
+    ItemState,
+    LabelState,
+    Operation,
+    apply_operations,
+    check_operations,
+    describe_operations,
+    find_changes,
+)
+from sightline.data.versions import DatasetVersion, open_version
+from sightline.store.adopting import adopt_version, adopt_where_gone
+from sightline.store.bases import Base, add_dataset, find_dataset, read_freeze, write_counters
+from sightline.store.categories import (
+    CategoryTable,
+    Kind,
+    append_category_edits,
+    find_newest_id,
+    translate_operations,
+    translate_state,
+)
 from sightline.store.database import Database
+from sightline.store.folding import fold_heads, fold_item
+from sightline.store.freezing import freeze_dataset, hold_freezing, recover_freeze
+from sightline.store.journal import Edit, Head, append_edit, find_edit, make_head, read_history, replace_heads, write_head
+from sightline.store.present import Present
 from sightline.store.records import (
     Category,
     DatasetSummary,
@@ -16,6 +52,7 @@ from sightline.store.records import (
     LabelledItem,
     StaleRevision,
 )
+from sightline.store.restoring import find_item, read_earlier_state
 
 __all__ = [
     "Category",
@@ -29,6 +66,11 @@ __all__ = [
     "StaleRevision",
 ]
 
+EDIT_ID = re.compile(r"[A-Za-z0-9_-]{10,64}")
+MAX_AUTHOR_LENGTH = 200
+MAX_PAGE = 1000
+KEPT_STATES = 64  # pictures whose folded labels are kept: those that people work on
+
 
 class Dataset:
     """A named collection of pictures whose labels are being edited; `DatasetStore.open` gives one.
@@ -39,21 +81,33 @@ class Dataset:
         name: its name in the workspace.
     """
 
-    name: str
+    def __init__(self, name: str, workspace: Workspace, database: Database) -> None:
+        self.name, self._workspace, self._database = name, workspace, database
+        self._lock = RLock()
+        self._states: OrderedDict[int, tuple[int, LabelState]] = OrderedDict()
+        self._newer_version: str | None = None
+        self._id = self._find_or_add()
+        self._recover()
+        self._present = self._load()
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {self.version.id[:12]})"
 
     @property
     def version(self) -> DatasetVersion:
         """The frozen version that edits are made on now."""
-        raise NotImplementedError
+        return self._present.version
 
     @property
     def categories(self) -> list[Category]:
         """In order: the place in the list gives the colour."""
-        raise NotImplementedError
+        with self._lock, self._database.read() as connection:
+            return self._catch_up(connection).categories.list()
 
     def summarise(self) -> DatasetSummary:
         """What it holds now."""
-        raise NotImplementedError
+        with self._lock, self._database.read() as connection:
+            return self._catch_up(connection).summarise(self._newer_version)
 
     def list_items(
         self,
@@ -77,11 +131,21 @@ class Dataset:
 
         Raises: NotFound for an unknown category or split; InvalidInput.
         """
-        raise NotImplementedError
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"expected a `limit` of 1 to {MAX_PAGE} pictures, got {limit}; ask for fewer")
+        with self._lock, self._database.read() as connection:
+            present = self._catch_up(connection)
+            positions = present.find(state, category, split, search)
+            rest = positions[positions >= cursor]
+            items = tuple(present.make_row(position) for position in rest[:limit].tolist())
+        following = items[-1].position + 1 if len(rest) > limit else None
+        return ItemPage(items=items, next_cursor=following, total=len(positions))
 
     def read_item(self, position: int) -> LabelledItem:
         """A picture's present labels. Raises: NotFound."""
-        raise NotImplementedError
+        with self._lock, self._database.read() as connection:
+            self._catch_up(connection)
+            return self._read(connection, position)
 
     def append_edit(
         self,
@@ -107,41 +171,282 @@ class Dataset:
         Raises: StaleRevision when the picture has another revision by now; InvalidInput for operations that cannot be;
             Conflict when another picture has this position by now; NotFound.
         """
-        raise NotImplementedError
+        _check_edit_id(edit_id)
+        _check_author(author)
+        if not operations:
+            raise InvalidInput("expected at least one operation, got none; send what was changed")
+        with self._lock, self._database.read() as connection:
+            present = self._catch_up(connection)
+            if (done := self._find_done(connection, position, edit_id, blob)) is not None:
+                return done
+            self._check_revision(connection, position, revision)
+            row, names = present.make_row(position), present.categories.names
+        checked = check_operations(operations, row.width, row.height, names)
+        with self._lock:
+            with self._database.write() as connection:
+                present = self._catch_up(connection)
+                if (done := self._find_done(connection, position, edit_id, row.blob)) is not None:
+                    return done
+                self._check_revision(connection, position, revision)
+                if present.categories.names != names:
+                    checked = check_operations(operations, row.width, row.height, present.categories.names)
+                before = self._fold(connection, position)
+                summary = describe_operations(checked, translate_state(before, present.categories.to_names))
+                stored = translate_operations(checked, present.categories.to_ids)
+                head, after = self._append(connection, position, edit_id, before, stored, summary, author)
+            return self._note_edit(position, head, after)
 
     def read_history(self, position: int) -> list[JournalEntry]:
         """All edits of a picture, the first one first. Raises: NotFound."""
-        raise NotImplementedError
+        with self._lock, self._database.read() as connection:
+            present = self._catch_up(connection)
+            file_name = present.index.file_names[present.check_position(position)].as_py()
+            return read_history(connection, self._id, file_name)
 
     def restore(self, position: int, revision: int, edit_id: str, author: str, *, blob: str | None = None) -> LabelledItem:
         """Append an edit that brings back the labels of an earlier revision (0: before all edits).
 
         Raises: NotFound for a revision that was not, or whose version is no longer there; Conflict.
         """
-        raise NotImplementedError
+        _check_edit_id(edit_id)
+        _check_author(author)
+        with self._lock:
+            with self._database.write() as connection:
+                present = self._catch_up(connection)
+                if (done := self._find_done(connection, position, edit_id, blob)) is not None:
+                    return done
+                wanted = read_earlier_state(connection, self._workspace, self._id, present, position, revision)
+                before = self._fold(connection, position)
+                changes, summary = find_changes(before, wanted), f"brought back revision {revision}"
+                head, after = self._append(connection, position, edit_id, before, changes, summary, author)
+            return self._note_edit(position, head, after)
 
     def add_category(self, name: str, author: str) -> list[Category]:
         """Add a category at the end. Raises: Conflict when there is one of that name; InvalidInput."""
-        raise NotImplementedError
+        return self._change_categories("add", None, name, author)
 
     def rename_category(self, category_id: int, name: str, author: str) -> list[Category]:
         """Rename a category, in all pictures. Raises: Conflict when there is another of that name; NotFound; InvalidInput."""
-        raise NotImplementedError
+        return self._change_categories("rename", category_id, name, author)
 
     def remove_category(self, category_id: int, author: str) -> list[Category]:
         """Remove a category. Raises: Conflict while an annotation has it; NotFound."""
-        raise NotImplementedError
+        return self._change_categories("remove", category_id, None, author)
 
     def freeze(self, author: str, on_progress: OnProgress = ignore_progress) -> DatasetVersion:
         """Write the present labels as a new version, on which edits are made from then on.
 
         Edits that come meanwhile are kept for the next one. Raises: Conflict when nothing was edited, or it is being frozen.
         """
-        raise NotImplementedError
+        _check_author(author)
+        freeze_dataset(self._database, self._workspace, self._id, self.name, author, on_progress)
+        with self._lock, self._database.read() as connection:
+            self._newer_version = None
+            return self._catch_up(connection).version
 
     def read_picture(self, position: int) -> bytes:
         """The picture's file as it was imported, verified. Raises: NotFound, CorruptFile."""
-        raise NotImplementedError
+        present = self._present
+        return present.version.blobs.read(present.index.read_blob(present.check_position(position)))
+
+    def follow(self) -> None:
+        """Look whether a version was made outside: follow to it, or note it while edits of our own are not frozen.
+
+        Raises: NotFound when the workspace has no version of this name any more.
+        """
+        with self._lock:
+            with self._database.read() as connection:
+                base = self._catch_up(connection).base
+                is_freezing = read_freeze(connection, self._id) is not None
+            # Read after the base: a freeze sets both, and what was the newest before it is not news.
+            newest = self._workspace.find("datasets", self.name)
+            if is_freezing and not self._recover():
+                return
+            if not is_freezing and _is_version(newest, base):
+                self._newer_version = None
+                return
+            with self._database.write() as connection:
+                present = self._catch_up(connection)
+                newest = self._workspace.find("datasets", self.name)
+                self._newer_version = None
+                if read_freeze(connection, self._id) is not None or _is_version(newest, present.base):
+                    return
+                if present.count_unfrozen():
+                    self._newer_version = open_version(newest).id
+                    return
+                adopt_version(connection, self._id, newest)
+            self._present = self._load()
+
+    def _find_or_add(self) -> int:
+        """The id of this name's row, which the first opening makes."""
+        with self._database.read() as connection:
+            found = find_dataset(connection, self.name)
+        if found is not None:
+            return found
+        with self._database.write() as connection:
+            found = find_dataset(connection, self.name)  # another process may have been faster
+            if found is None:
+                found = add_dataset(connection, self.name)
+                adopt_version(connection, found, self._workspace.find("datasets", self.name))
+            return found
+
+    def _recover(self) -> bool:
+        """Finish or undo what a freeze left that ended early. Returns: False while one is running."""
+        try:
+            with hold_freezing(self._workspace, self.name), self._database.write() as connection:
+                recover_freeze(connection, self._workspace, self._id, self.name)
+        except Conflict:
+            return False
+        return True
+
+    def _load(self) -> Present:
+        """The present, read anew."""
+        self._states.clear()
+        with self._database.write() as connection:
+            adopt_where_gone(connection, self._workspace, self._id, self.name)
+        with self._database.read() as connection:
+            present = Present(connection, self._workspace, self._id, self.name)
+        if present.knows_all_heads:
+            return present
+        with self._database.write() as connection:
+
+            def fold(base: Base, file_name: str, number: int) -> LabelState:
+                item, to_ids = find_item(self._workspace, present, base, file_name)
+                return fold_item(connection, self._id, base, to_ids, item, number)
+
+            replace_heads(connection, self._id, fold_heads(connection, self._id, fold))
+            return Present(connection, self._workspace, self._id, self.name)
+
+    def _catch_up(self, connection: Connection) -> Present:
+        """The present, with what other processes wrote until this transaction began."""
+        if not self._present.catch_up(connection):
+            self._present = Present(connection, self._workspace, self._id, self.name)
+            self._states.clear()
+        return self._present
+
+    def _fold(self, connection: Connection, position: int) -> LabelState:
+        """A picture's present labels, with ids for categories."""
+        present = self._present
+        revision = int(present.revisions[present.check_position(position)])
+        kept = self._states.get(position)
+        if kept is None or kept[0] != revision:
+            item = present.index.read_item(position)
+            self._keep(position, revision, fold_item(connection, self._id, present.base, present.to_ids, item))
+        self._states.move_to_end(position)
+        return self._states[position][1]
+
+    def _keep(self, position: int, revision: int, state: LabelState) -> None:
+        self._states[position] = (revision, state)
+        if len(self._states) > KEPT_STATES:
+            self._states.popitem(last=False)
+
+    def _read(self, connection: Connection, position: int) -> LabelledItem:
+        state = self._fold(connection, position)
+        return _make_item(self._present.make_row(position), state, self._present.categories)
+
+    def _find_done(self, connection: Connection, position: int, edit_id: str, blob: str | None) -> LabelledItem | None:
+        """The picture as it is, when this edit was written before. Raises: Conflict when another picture was meant."""
+        row = self._present.make_row(self._present.check_position(position))
+        if blob is not None and blob != row.blob:
+            raise Conflict(f"picture {position} of {self.name!r} is another by now ({row.file_name}); load the data set again")
+        file_name = find_edit(connection, self._id, edit_id)
+        if file_name is None:
+            return None
+        if file_name != row.file_name:
+            raise Conflict(f"the edit id {edit_id!r} was used for {file_name}; make a new one for {row.file_name}")
+        return self._read(connection, position)
+
+    def _check_revision(self, connection: Connection, position: int, revision: int) -> None:
+        present = int(self._present.revisions[position])
+        if revision != present:
+            raise StaleRevision(
+                f"the edit was made on revision {revision} of picture {position}, which is at {present} now; make it anew",
+                self._read(connection, position),
+            )
+
+    def _append(
+        self,
+        connection: Connection,
+        position: int,
+        edit_id: str,
+        before: LabelState,
+        operations: Sequence[Operation],
+        summary: str,
+        author: str,
+    ) -> tuple[Head, LabelState]:
+        """Write an edit (with ids for categories) and its head. Returns: what `_note_edit` takes over after the commit."""
+        present, row = self._present, self._present.make_row(position)
+        after = apply_operations(before, operations)
+        edit = Edit(
+            dataset_id=self._id,
+            number=present.counters.edit_count + 1,
+            file_name=row.file_name,
+            revision=row.revision + 1,
+            edit_id=edit_id,
+            author=author,
+            summary=summary,
+            operations=tuple(operations),
+        )
+        head = make_head(edit.file_name, edit.revision, edit.number, after)
+        append_edit(connection, edit)
+        write_head(connection, self._id, head)
+        write_counters(connection, self._id, edit_count=edit.number)
+        return head, after
+
+    def _note_edit(self, position: int, head: Head, state: LabelState) -> LabelledItem:
+        """Take over into memory what is committed."""
+        present = self._present
+        present.put_head(position, head)
+        present.counters = replace(present.counters, edit_count=head.number)
+        self._keep(position, head.revision, state)
+        return _make_item(present.make_row(position), state, present.categories)
+
+    def _change_categories(self, kind: Kind, category_id: int | None, name: str | None, author: str) -> list[Category]:
+        """Write an edit of the categories. Args: category_id: None for a new one; name: None: as it is."""
+        _check_author(author)
+        with self._lock:
+            with self._database.write() as connection:
+                present = self._catch_up(connection)
+                if category_id is None:
+                    category_id = find_newest_id(connection, self._id) + 1
+                else:
+                    name = present.categories.check_id(category_id) if name is None else name
+                name = name or ""
+                if kind == "rename" and present.categories.check_id(category_id) == name:
+                    return present.categories.list()
+                if kind == "remove" and (count := present.count_category(category_id)):
+                    raise Conflict(f"{count} annotations are of {name!r}; change or remove them first")
+                changed = present.categories.change(kind, category_id, name)
+                edits = [(kind, category_id, name)]
+                number = append_category_edits(connection, self._id, present.counters.category_edit_count, edits, author)
+                write_counters(connection, self._id, category_edit_count=number)
+            present.counters = replace(present.counters, category_edit_count=number)
+            present.categories = changed
+            return changed.list()
+
+
+def _make_item(row: ItemRow, state: LabelState, categories: CategoryTable) -> LabelledItem:
+    """Args: state: with ids for categories."""
+    labels = translate_state(state, categories.to_names).labels
+    return LabelledItem(**asdict(row), labels=labels, seen_by=state.seen_by)
+
+
+def _is_version(folder: Path, base: Base) -> bool:
+    return base.version_id.startswith(folder.name)
+
+
+def _check_edit_id(edit_id: str) -> None:
+    if not EDIT_ID.fullmatch(edit_id):
+        raise InvalidInput(
+            f"expected an edit id of 10 to 64 letters, digits, '-' or '_', got {edit_id!r}; make a random one for each edit"
+        )
+
+
+def _check_author(author: str) -> None:
+    if len(author) > MAX_AUTHOR_LENGTH or SURROGATES.search(author):
+        raise InvalidInput(
+            f"expected an author's name of at most {MAX_AUTHOR_LENGTH} characters, got {author[:40]!r}; shorten it"
+        )
 
 
 class DatasetStore:
@@ -154,6 +459,8 @@ class DatasetStore:
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.workspace, self.database = workspace, database
+        self._opened: dict[str, Dataset] = {}
+        self._lock = Lock()
 
     def names(self) -> list[str]:
         """Names of the workspace's Datasets, sorted."""
@@ -164,4 +471,10 @@ class DatasetStore:
 
         Raises: NotFound.
         """
-        raise NotImplementedError
+        self.workspace.find("datasets", check_name(name))
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = Dataset(name, self.workspace, self.database)
+            dataset = self._opened[name]
+        dataset.follow()
+        return dataset
