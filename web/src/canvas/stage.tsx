@@ -61,8 +61,14 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
   }, [editor, painter, colours]);
 
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys of the editor go to what has the focus, and a click focuses this
-    <section ref={stage} className={`${styles.stage} ${isDimmed ? styles.dimmed : ""}`} tabIndex={0} aria-label={label}>
+    <section
+      ref={stage}
+      className={`${styles.stage} ${isDimmed ? styles.dimmed : ""}`}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a click gives the focus back from a panel, so that keys go to the editor
+      tabIndex={0}
+      aria-label={label}
+      data-stage={picture ? "ready" : "empty"}
+    >
       <canvas className={styles.canvas} />
       <canvas className={styles.canvas} />
       <canvas className={styles.canvas} />

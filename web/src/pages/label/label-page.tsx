@@ -1,4 +1,54 @@
-/** The editor of one picture's labels. */
+import { useEffect } from "react";
+import { Link, useParams, useSearchParams } from "react-router";
+import { datasetPath } from "../../api/addresses";
+import { useDataset } from "../../api/hooks";
+import { buttonClass } from "../../ui/button";
+import { EmptyState } from "../../ui/empty-state";
+import { readFilter, writeFilter } from "../gallery/filter";
+import { LabelEditor } from "./label-editor";
+import { useEditor } from "./use-editor";
+
+/** The editor of the pictures of one dataset, at the place that the address names. */
 export default function LabelPage() {
-  return <p>The editor comes here.</p>;
+  const { name = "", position: place = "" } = useParams();
+  const [search] = useSearchParams();
+  const dataset = useDataset(name);
+  const editor = useEditor(name);
+  const categories = dataset.data?.categories;
+  const position = /^\d+$/.test(place) ? Number(place) : null;
+  useEffect(() => {
+    if (editor && categories) editor.setCategories(categories);
+  }, [editor, categories]);
+  useEffect(() => {
+    document.title = `${name} · Sightline`;
+  }, [name]);
+
+  const problem =
+    dataset.error?.message ?? (position === null ? `There is no picture "${place}": a number is expected.` : null);
+  if (problem !== null || position === null) {
+    return (
+      <EmptyState
+        icon="warning"
+        title="This picture cannot be shown"
+        actions={
+          <Link to={datasetPath(name)} className={buttonClass("primary")}>
+            To the pictures of {name}
+          </Link>
+        }
+      >
+        <p>{problem}</p>
+      </EmptyState>
+    );
+  }
+  // Without categories nothing could be drawn in its colour.
+  if (!editor || !dataset.data) return null;
+  return (
+    <LabelEditor
+      editor={editor}
+      dataset={name}
+      position={position}
+      itemCount={dataset.data.item_count}
+      search={writeFilter(readFilter(search)).toString()}
+    />
+  );
 }

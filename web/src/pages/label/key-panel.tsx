@@ -1,0 +1,67 @@
+import type { Editor } from "../../editor/editor";
+import { ACTIONS, type ActionName, type KeyGroup } from "../../editor/keys";
+import { Dialog } from "../../ui/dialog";
+import { splitChord } from "./key-names";
+import styles from "./key-panel.module.css";
+
+type Row = { readonly label: string; readonly chords: readonly string[] };
+
+/** What hands do, which no table of keys holds. */
+const POINTER: readonly Row[] = [
+  { label: "Zoom where it points", chords: ["Wheel"] },
+  { label: "Move the picture", chords: ["Space + drag", "Middle button"] },
+  { label: "Move and zoom", chords: ["Two fingers"] },
+  { label: "Drop the last point of a polygon", chords: ["Right button"] },
+];
+
+/** All keys, as they are bound now. */
+export function KeyPanel({ editor, onClose }: { editor: Editor; onClose: () => void }) {
+  const groups = groupActions(editor);
+  return (
+    <Dialog title="Keys" onClose={onClose} wide>
+      <div className={styles.groups}>
+        {[...groups].map(([group, rows]) => (
+          <KeyTable key={group} title={group} rows={rows} />
+        ))}
+        <KeyTable title="Pointer" rows={POINTER} />
+      </div>
+    </Dialog>
+  );
+}
+
+function KeyTable({ title, rows }: { title: string; rows: readonly Row[] }) {
+  return (
+    <section className={styles.group}>
+      <h3>{title}</h3>
+      <dl>
+        {rows.map(({ label, chords }) => (
+          <div key={label} className={styles.row}>
+            <dt>{label}</dt>
+            <dd>
+              {chords.map((chord) => (
+                <kbd key={chord} className={styles.chord}>
+                  {title === "Pointer" ? chord : splitChord(chord).join(" ")}
+                </kbd>
+              ))}
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function groupActions(editor: Editor): ReadonlyMap<KeyGroup, readonly Row[]> {
+  const bindings = editor.getBindings();
+  const groups = new Map<KeyGroup, Row[]>();
+  for (const [name, { label, group }] of Object.entries(ACTIONS)) {
+    const rows = groups.get(group) ?? [];
+    groups.set(group, rows);
+    // Nine rows that say the same would hide the others.
+    const ofCategory = /^category([1-9])$/.exec(name);
+    if (ofCategory && ofCategory[1] !== "1") continue;
+    const chords = ofCategory ? ["1 … 9"] : bindings[name as ActionName];
+    rows.push({ label: ofCategory ? "Choose a category; also for what is selected" : label, chords });
+  }
+  return groups;
+}

@@ -1,0 +1,81 @@
+import { useState } from "react";
+import { Stage } from "../../canvas/stage";
+import type { Editor } from "../../editor/editor";
+import { KeyPanel } from "./key-panel";
+import styles from "./label-editor.module.css";
+import { Messages } from "./messages";
+import { PictureLabels } from "./picture-labels";
+import { useProposals } from "./proposals";
+import { SidePanel } from "./side-panel";
+import { ToolBar } from "./tool-bar";
+import { TopBar } from "./top-bar";
+import { useKeys } from "./use-keys";
+import { usePicture } from "./use-picture";
+import { usePictureMode } from "./use-picture-mode";
+import { useSteps } from "./use-steps";
+
+type Props = {
+  editor: Editor;
+  dataset: string;
+  position: number;
+  itemCount: number;
+  /** The gallery's filter, as the address has it. */
+  search: string;
+};
+
+/** Everything around the canvas: what is shown, where one goes, and what keys do. */
+export function LabelEditor({ editor, dataset, position, itemCount, search }: Props) {
+  const { picture, isLoading, error, retry, loader } = usePicture(editor, dataset, position);
+  const steps = useSteps(editor, loader, { dataset, position, search });
+  const asking = useProposals(editor, dataset);
+  const mode = usePictureMode(editor, dataset);
+  const [showsKeys, setShowsKeys] = useState(false);
+  useKeys(editor, {
+    next: steps.next,
+    previous: steps.previous,
+    done: steps.done,
+    copyPrevious: steps.copyPrevious,
+    askProposals: asking.ask,
+    showKeys: () => setShowsKeys(true),
+    chooseCategory: (place) => {
+      const name = editor.getSnapshot().categories[place]?.name;
+      if (name !== undefined && mode.labelsPicture) editor.setImageCategory(name, true);
+    },
+  });
+  return (
+    <div className={styles.page}>
+      <TopBar
+        editor={editor}
+        dataset={dataset}
+        search={search}
+        position={position}
+        itemCount={itemCount}
+        filterWords={steps.filterWords}
+        onNext={steps.hasNext ? steps.next : null}
+        onPrevious={steps.hasPrevious ? steps.previous : null}
+        onDone={steps.done}
+        onShowKeys={() => setShowsKeys(true)}
+      />
+      <ToolBar editor={editor} />
+      <main className={styles.middle}>
+        <Stage
+          editor={editor}
+          picture={picture}
+          isDimmed={isLoading || error !== null}
+          label="Picture with its labels"
+        />
+        <PictureLabels editor={editor} />
+        <Messages editor={editor} error={error} onRetry={retry} words={steps.words} isLoading={isLoading} />
+      </main>
+      <SidePanel
+        editor={editor}
+        dataset={dataset}
+        asking={asking}
+        labelsPicture={mode.labelsPicture}
+        onLabelsPicture={mode.setLabelsPicture}
+        onChooseCategory={mode.choose}
+      />
+      {showsKeys && <KeyPanel editor={editor} onClose={() => setShowsKeys(false)} />}
+    </div>
+  );
+}

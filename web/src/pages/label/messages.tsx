@@ -1,0 +1,43 @@
+import type { Editor } from "../../editor/editor";
+import { Button, IconButton } from "../../ui/button";
+import { Notice } from "../../ui/notice";
+import styles from "./messages.module.css";
+import { useSnapshot } from "./use-editor";
+
+type Props = {
+  editor: Editor;
+  /** Why the picture cannot be shown. */
+  error: Error | null;
+  onRetry: () => void;
+  /** What the page has to say of the last step. */
+  words: string | null;
+  isLoading: boolean;
+};
+
+/** What the user should know, at the foot of the canvas. */
+export function Messages({ editor, error, onRetry, words, isLoading }: Props) {
+  const notice = useSnapshot(editor, (snapshot) => snapshot.notice);
+  const refused = useSnapshot(editor, ({ sending }) => (sending.kind === "refused" ? sending : null));
+  return (
+    <div className={styles.messages}>
+      {refused && (
+        <Notice kind="error">
+          An edit of picture {refused.position + 1} was refused and is kept aside; the picture shows what the server
+          has. {refused.message}
+        </Notice>
+      )}
+      {error && (
+        <Notice kind="error" action={<Button onClick={onRetry}>Try again</Button>}>
+          {error.message}
+        </Notice>
+      )}
+      {notice && (
+        <Notice action={<IconButton icon="close" label="Close this message" onClick={editor.dismissNotice} />}>
+          {notice}
+        </Notice>
+      )}
+      {words && <Notice>{words}</Notice>}
+      {isLoading && <span className="visually-hidden">Loading the picture</span>}
+    </div>
+  );
+}

@@ -1,0 +1,67 @@
+import { type KeyboardEvent, useId, useState } from "react";
+import type { Editor } from "../../editor/editor";
+import { formatCount } from "../../ui/format";
+import { CategoryList } from "./category-list";
+import { HistoryList } from "./history-list";
+import { ObjectList } from "./object-list";
+import { type ProposalAsking, ProposalPanel } from "./proposals";
+import styles from "./side-panel.module.css";
+import { useSnapshot } from "./use-editor";
+
+type Props = {
+  editor: Editor;
+  dataset: string;
+  asking: ProposalAsking;
+  labelsPicture: boolean;
+  onLabelsPicture: (on: boolean) => void;
+  onChooseCategory: (name: string, withOthers: boolean) => void;
+};
+
+const TABS = ["Labels", "History"] as const;
+type Tab = (typeof TABS)[number];
+
+export function SidePanel({ editor, dataset, asking, labelsPicture, onLabelsPicture, onChooseCategory }: Props) {
+  const count = useSnapshot(editor, (snapshot) => snapshot.document.labels.length);
+  const [tab, setTab] = useState<Tab>("Labels");
+  const id = useId();
+  const turn = (event: KeyboardEvent) => {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    event.preventDefault();
+    const other = tab === "Labels" ? "History" : "Labels";
+    setTab(other);
+    document.getElementById(`${id}-${other}`)?.focus();
+  };
+  return (
+    <aside className={styles.panel} aria-label="Categories and labels">
+      <CategoryList
+        editor={editor}
+        labelsPicture={labelsPicture}
+        onLabelsPicture={onLabelsPicture}
+        onChoose={onChooseCategory}
+      />
+      <div className={styles.tabs} role="tablist" aria-label="About this picture">
+        {TABS.map((name) => (
+          <button
+            key={name}
+            id={`${id}-${name}`}
+            type="button"
+            role="tab"
+            className={styles.tab}
+            aria-selected={tab === name}
+            aria-controls={`${id}-panel`}
+            tabIndex={tab === name ? 0 : -1}
+            onClick={() => setTab(name)}
+            onKeyDown={turn}
+          >
+            {name}
+            {name === "Labels" && <span className={styles.count}>{formatCount(count)}</span>}
+          </button>
+        ))}
+      </div>
+      <div id={`${id}-panel`} className={styles.content} role="tabpanel" aria-labelledby={`${id}-${tab}`}>
+        {tab === "Labels" ? <ObjectList editor={editor} /> : <HistoryList editor={editor} dataset={dataset} />}
+      </div>
+      <ProposalPanel editor={editor} asking={asking} />
+    </aside>
+  );
+}

@@ -1,0 +1,46 @@
+/** The editor of one dataset for as long as its page is open, and reading parts of what it shows without rendering for the rest. */
+import { useEffect, useState, useSyncExternalStore } from "react";
+
+import { createEditor, type Editor } from "../../editor/editor";
+import type { EditorSnapshot } from "../../editor/snapshot";
+import { loadItem, sendEdit } from "./requests";
+
+/** A part of the snapshot; who asks renders again only when that part is another value. */
+export function useSnapshot<Part>(editor: Editor, pick: (snapshot: EditorSnapshot) => Part): Part {
+  return useSyncExternalStore(editor.subscribe, () => pick(editor.getSnapshot()));
+}
+
+export function useEditor(dataset: string): Editor | null {
+  const [editor, setEditor] = useState<Editor | null>(null);
+  useEffect(() => {
+    const made = createEditor({
+      dataset,
+      send: sendEdit,
+      load: loadItem,
+      storage: window.localStorage,
+      scheduler: { now: Date.now, after },
+      random,
+    });
+    setEditor(made);
+    const ends = new AbortController();
+    const { signal } = ends;
+    window.addEventListener("online", () => made.retryNow(), { signal });
+    // Nothing is lost when the page closes: what was not sent waits in this browser. But it waits only here, so one is asked.
+    window.addEventListener("beforeunload", (event) => made.hasUnsent() && event.preventDefault(), { signal });
+    return () => {
+      ends.abort();
+      made.close();
+      setEditor(null);
+    };
+  }, [dataset]);
+  return editor;
+}
+
+function after(milliseconds: number, callBack: () => void): () => void {
+  const timer = window.setTimeout(callBack, milliseconds);
+  return () => window.clearTimeout(timer);
+}
+
+function random(): number {
+  return (crypto.getRandomValues(new Uint32Array(1))[0] as number) / 2 ** 32;
+}

@@ -1,0 +1,98 @@
+/** Shows the picture of a position: the old one stays until labels and pixels of the new one are there, and neighbours are prepared. */
+import { useEffect, useMemo, useState } from "react";
+import type { ItemFilter } from "../../api/hooks";
+import type { Picture } from "../../canvas/picture";
+import type { Editor } from "../../editor/editor";
+import { PictureLoader } from "./pictures";
+import { findNext, findPrevious } from "./requests";
+import { useSnapshot } from "./use-editor";
+
+export type Shown = {
+  /** The pixels of the picture that the editor has open. */
+  readonly picture: Picture | null;
+  readonly isLoading: boolean;
+  readonly error: Error | null;
+  readonly retry: () => void;
+};
+
+export function usePicture(
+  editor: Editor,
+  dataset: string,
+  position: number,
+): Shown & { readonly loader: PictureLoader } {
+  const loader = useMemo(() => new PictureLoader(dataset), [dataset]);
+  const [shown, setShown] = useState<{ readonly position: number; readonly picture: Picture } | null>(null);
+  const [failure, setFailure] = useState<{ readonly position: number; readonly error: Error } | null>(null);
+  const [attempt, setAttempt] = useState(0);
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another attempt loads the same picture again
+  useEffect(() => {
+    let isWanted = true;
+    setFailure(null);
+    loader.load(position).then(
+      ({ item, picture }) => {
+        if (!isWanted) return;
+        editor.open(item);
+        setShown({ position, picture });
+      },
+      (error: unknown) => {
+        if (isWanted) setFailure({ position, error: error instanceof Error ? error : new Error(String(error)) });
+      },
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [editor, loader, position, attempt]);
+
+  const error = failure?.position === position ? failure.error : null;
+  return {
+    picture: shown?.picture ?? null,
+    isLoading: shown?.position !== position && !error,
+    error,
+    retry: () => setAttempt((count) => count + 1),
+    loader,
+  };
+}
+
+export type Neighbours = {
+  /** Undefined while it is not known; null where there is none. */
+  readonly next: number | null | undefined;
+  readonly previous: number | null | undefined;
+};
+
+/** Which pictures lie before and after in the filter; the next one is loaded ahead as soon as this one is saved. */
+export function useNeighbours(
+  editor: Editor,
+  loader: PictureLoader,
+  dataset: string,
+  filter: ItemFilter,
+  position: number,
+): Neighbours {
+  const [found, setFound] = useState<Neighbours & { readonly of: string }>();
+  const isSaved = useSnapshot(
+    editor,
+    ({ sending, picture }) => sending.kind === "saved" && picture?.position === position,
+  );
+  const of = JSON.stringify([dataset, filter, position]);
+
+  useEffect(() => {
+    let isWanted = true;
+    const [name, words, place] = JSON.parse(of) as [string, ItemFilter, number];
+    // Without an answer the keys do nothing, and the next picture asks again; the page says by itself that the server is away.
+    Promise.all([findNext(name, words, place), findPrevious(name, words, place)]).then(
+      ([next, previous]) => isWanted && setFound({ of, next, previous }),
+      () => isWanted && setFound({ of, next: null, previous: null }),
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [of]);
+
+  const neighbours = found?.of === of ? found : undefined;
+  const next = neighbours?.next;
+  useEffect(() => {
+    // Not before the edits of this picture are written: they may be edits of the next one, made a moment ago.
+    if (isSaved && next !== null && next !== undefined) void loader.prepare(next);
+  }, [loader, isSaved, next]);
+  return { next, previous: neighbours?.previous };
+}

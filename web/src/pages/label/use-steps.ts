@@ -1,0 +1,53 @@
+/** Going from picture to picture within the gallery's filter: next, previous, done and next, and the labels of the picture before. */
+import { useRef, useState } from "react";
+import { useNavigate } from "react-router";
+import { labelPath } from "../../api/addresses";
+import type { Editor } from "../../editor/editor";
+import { readFilter } from "../gallery/filter";
+import type { PictureLoader } from "./pictures";
+import { loadItem } from "./requests";
+import { useNeighbours } from "./use-picture";
+
+type Place = { readonly dataset: string; readonly position: number; readonly search: string };
+
+export function useSteps(editor: Editor, loader: PictureLoader, { dataset, position, search }: Place) {
+  const navigate = useNavigate();
+  const filter = readFilter(new URLSearchParams(search));
+  const neighbours = useNeighbours(editor, loader, dataset, filter, position);
+  const [said, setSaid] = useState<{ readonly position: number; readonly words: string } | null>(null);
+  const say = (words: string) => setSaid({ position, words });
+  const cameFrom = useRef<number | null>(null);
+  const go = (to: number | null | undefined, end: string) => {
+    if (to === undefined) return;
+    if (to === null) return say(end);
+    cameFrom.current = position;
+    navigate(labelPath(dataset, to, search));
+  };
+  const next = () => go(neighbours.next, "This is the last picture.");
+  const filterWords = Object.values(filter).filter(Boolean).join(", ");
+  return {
+    next,
+    previous: () => go(neighbours.previous, "This is the first picture."),
+    done: () => {
+      editor.markDone();
+      if (neighbours.next === null) say("Done: this was the last picture.");
+      else next();
+    },
+    copyPrevious: () => {
+      const from = cameFrom.current ?? neighbours.previous;
+      if (from === null || from === undefined) return say("There is no picture before this one to copy labels from.");
+      loadItem(dataset, from).then(
+        ({ labels }) => {
+          if (editor.getSnapshot().picture?.position !== position) return;
+          if (labels.length === 0) say("The picture before has no labels.");
+          else editor.putCopies(labels.map(({ annotation }) => annotation));
+        },
+        (error: Error) => say(error.message),
+      );
+    },
+    hasNext: neighbours.next !== null,
+    hasPrevious: neighbours.previous !== null,
+    filterWords: filterWords || null,
+    words: said?.position === position ? said.words : null,
+  };
+}
