@@ -82,7 +82,7 @@ export function limitMove(bounds: BoxXyxy, byX: number, byY: number, picture: Si
 
 // What already reaches over the border may come back, but goes no further out.
 function limitShift(low: number, high: number, by: number, length: number): number {
-  return by < 0 ? Math.max(by, Math.min(0, -low)) : Math.min(by, Math.max(0, length - high));
+  return by < 0 ? Math.max(by, Math.min(0, 0 - low)) : Math.min(by, Math.max(0, length - high));
 }
 
 export function clamp(value: number, low: number, high: number): number {
