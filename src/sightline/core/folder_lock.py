@@ -5,10 +5,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sightline.core.errors import Conflict
 
 LOCK_NAME = ".lock"
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    """The file that is locked. A run that ends takes the folder away, perhaps just after it was made here: then once more."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return (folder / LOCK_NAME).open("a")
 
 
 @contextmanager
@@ -17,8 +26,7 @@ def lock_folder(folder: Path, refusal: str) -> Iterator[None]:
 
     Raises: Conflict with the words of `refusal` while another run holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("a") as lock:
+    with _open_lock(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_gone = os.fstat(lock.fileno()).st_nlink == 0  # a run that ended took it away between opening and locking
