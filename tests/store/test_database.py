@@ -15,6 +15,7 @@ from sightline.store import upgrading
 from sightline.store.database import open_database
 from sightline.store.tables import CATEGORY_EDITS, DATASETS, EDITS, METADATA
 
+NEWEST = "jobs"  # the last of the packaged migrations
 ROW = {"name": "a", "base_number": 1, "edit_count": 0, "category_edit_count": 0}
 EDIT = {"dataset_id": 1, "number": 1, "file_name": "a.png", "revision": 1, "edit_id": "abcdefghij"}
 EDIT |= {"author": "me", "made_at": "now", "summary": "", "operations": "[]"}
@@ -151,7 +152,8 @@ def newer_migrations(tmp_path, monkeypatch):
 
     def add(fails=False):
         (folder / "versions" / "colours.py").write_text(
-            "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'colours'\ndown_revision = 'journal'\n"
+            "import sqlalchemy as sa\nfrom alembic import op\nrevision = 'colours'\n"
+            f"down_revision = {NEWEST!r}\n"
             "def upgrade():\n    op.add_column('datasets', sa.Column('colour', sa.Text))\n"
             + ("    raise sa.exc.OperationalError('no', None, ZeroDivisionError('half way'))\n" if fails else "")
         )
@@ -167,7 +169,7 @@ def test_a_copy_is_kept_before_an_older_database_is_upgraded(database, newer_mig
     with again.read() as connection:
         assert "colour" in {column["name"] for column in inspect(connection).get_columns("datasets")}
     again.close()
-    with closing(sqlite3.connect(f"{database.place}.journal.bak")) as copy:
+    with closing(sqlite3.connect(f"{database.place}.{NEWEST}.bak")) as copy:
         assert copy.execute("SELECT name FROM datasets").fetchall() == [("a",)]
         assert "colour" not in [row[1] for row in copy.execute("PRAGMA table_info(datasets)")]
 
@@ -178,7 +180,7 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were(database, newer_m
         open_database(database.place)
     with database.read() as connection:
         assert "colour" not in {column["name"] for column in inspect(connection).get_columns("datasets")}
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "journal"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == NEWEST
 
 
 def test_processes_that_start_at_once_make_one_database(tmp_path):

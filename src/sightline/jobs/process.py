@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +24,7 @@ from sightline.jobs.events import ProgressWriter
 from sightline.jobs.folder import End, JobFolder, Order
 from sightline.jobs.kinds.kind import Call, Kind
 from sightline.jobs.kinds.table import load_kind, read_arguments
-from sightline.jobs.marks import is_alive, mark_own_process
+from sightline.jobs.marks import ProcessMark, is_alive, mark_own_process
 from sightline.jobs.server_lock import read_server_mark
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -93,35 +94,37 @@ def listen(stopping: threading.Event | None) -> None:
 def run(kind: Kind, order: Order, workspace: Workspace, folder: JobFolder, stop: Callable[[], bool]) -> End:
     """Call the verb, and say how that ended."""
     folder.making.mkdir(parents=True, exist_ok=True)
-    begins_again = order.is_restart and not kind.is_resumable
-    writer = ProgressWriter(folder.progress, kind.shares, begins_again)
-    stage = ""
+    with closing(ProgressWriter(folder.progress, kind.shares, order.is_restart and not kind.is_resumable)) as writer:
+        report = Reporting(writer)
+        say(f"{now_utc()} {order.kind} {order.id}{', again' if order.is_restart else ''}")
+        if order.is_restart:
+            report(ProgressEvent(stage="starting", message="goes on" if kind.is_resumable else "begins again"))
+        try:
+            arguments = read_arguments(kind, order.arguments)
+            return End(made=kind.run(Call(workspace, order.id, folder, arguments, order.is_restart, report, stop)))
+        except SightlineError as error:
+            traceback.print_exc()
+            return End(error=str(error))
+        except MemoryError:
+            traceback.print_exc()
+            return End(error="the machine's memory does not suffice; close other programs, or ask for smaller batches")
+        except Exception as error:  # noqa: BLE001 - the border of the process: one line for people, the rest for the log
+            traceback.print_exc()
+            return End(error=f"a defect of Sightline: {type(error).__name__}: {error}; the job's log tells more")
 
-    def report(event: ProgressEvent) -> None:
-        nonlocal stage
-        writer(event)
-        if event.message or event.stage != stage:
+
+class Reporting:
+    """Takes a verb's events: writes them down, and messages and new stages into the log too."""
+
+    def __init__(self, writer: ProgressWriter) -> None:
+        self._writer, self._stage = writer, ""
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Take the next event."""
+        self._writer(event)
+        if event.message or event.stage != self._stage:
             say(f"{time.strftime(CLOCK)} {event.stage}{f': {event.message}' if event.message else ''}")
-        stage = event.stage
-
-    again = ", again: the process that did it died" if order.is_restart else ""
-    say(f"{now_utc()} {order.kind} {order.id}{again}")
-    if order.is_restart:
-        report(ProgressEvent(stage="starting", message="the process died; goes on" if kind.is_resumable else "begins again"))
-    try:
-        arguments = read_arguments(kind, order.arguments)
-        made = kind.run(Call(workspace, order.id, folder, arguments, order.is_restart, report, stop))
-    except SightlineError as error:
-        traceback.print_exc()
-        return End(error=str(error))
-    except MemoryError:
-        traceback.print_exc()
-        return End(error="the machine's memory does not suffice; close other programs, or ask for smaller batches or pictures")
-    except Exception as error:  # noqa: BLE001 - the border of the process: whatever it was becomes one line, and the log has the rest
-        traceback.print_exc()
-        return End(error=f"a defect of Sightline: {type(error).__name__}: {error}; the job's log tells more")
-    writer.close()
-    return End(made=made)
+        self._stage = event.stage
 
 
 def say(line: str) -> None:
@@ -136,24 +139,32 @@ def watch(root: Path, folder: JobFolder) -> None:
 
 
 def _watch(root: Path, folder: JobFolder) -> None:
-    is_log_open, looked_at, alone_since = True, 0.0, 0.0
+    is_log_open, alone = True, Loneliness(time.monotonic())
     while True:
         time.sleep(LOOK_S)
         if is_log_open and folder.log.is_file() and folder.log.stat().st_size > MAX_LOG_BYTES:
             close_log()
             is_log_open = False
-        now = time.monotonic()
-        if now - looked_at < SERVER_LOOK_S:
-            continue
-        looked_at, server = now, read_server_mark(root)
-        if server is not None and is_alive(server):
-            alone_since = 0.0
-        elif not alone_since:
-            alone_since = now
-        elif now - alone_since > ORPHAN_S:
+        if alone.is_over(time.monotonic(), lambda: read_server_mark(root)):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(END_S)
             os.killpg(0, signal.SIGKILL)
+
+
+class Loneliness:
+    """Tells when a job has been without a server for too long; it looks rarely. Times are seconds, monotonic."""
+
+    def __init__(self, now: float) -> None:
+        self._looked_at, self._seen_at = now, now
+
+    def is_over(self, now: float, find_server: Callable[[], ProcessMark | None]) -> bool:
+        """Whether the job shall end. Args: find_server: gives the mark of the last one."""
+        if now - self._looked_at < SERVER_LOOK_S:
+            return False
+        self._looked_at, server = now, find_server()
+        if server is not None and is_alive(server):
+            self._seen_at = now
+        return now - self._seen_at > ORPHAN_S
 
 
 def close_log() -> None:

@@ -130,7 +130,7 @@ class JobRunner:
         waited = self.store.change(job_id, WAITING, state="cancelled", ended_at=now_utc())
         job = waited or self.store.change(job_id, ("running",), asked="cancel")
         if job is None:
-            raise Conflict(f"expected a job that waits or runs, got {job_id}, which has {self.store.read(job_id).state}")
+            raise Conflict(f"expected a job that waits or runs, got {job_id}, whose state is {self.store.read(job_id).state}")
         if waited is not None:
             self.folder(job_id).clear()
             self._notify(job_id)
@@ -143,7 +143,7 @@ class JobRunner:
         if not load_kind(job.kind).can_stop:
             raise Conflict(f"expected a training, got a job that does {job.kind}, which has nothing to keep; cancel it")
         if job.asked == "cancel" or (stopped := self.store.change(job_id, ("running",), asked="stop")) is None:
-            raise Conflict(f"expected a training that runs, got {job_id}, which is {job.state}; cancel it if it waits")
+            raise Conflict(f"expected a training that runs, got {job_id}, whose state is {job.state}; cancel it if it waits")
         self._wake()
         return stopped
 
@@ -272,6 +272,7 @@ class JobRunner:
         if not events:
             return
         last = events[-1]
+        metrics = next((event.metrics for event in reversed(events) if event.metrics), None)
         message = next((event.message for event in reversed(events) if event.message), None)
         self.store.change(
             job_id,
@@ -279,7 +280,7 @@ class JobRunner:
             progress=last.progress,
             stage=last.stage,
             remaining_s=last.remaining_s,
-            metrics=last.metrics,
+            **({} if metrics is None else {"metrics": metrics}),
             **({} if message is None else {"message": message}),
         )
         self._notify(job_id)

@@ -3,18 +3,23 @@
 Whoever changes a row says which states it expects: of two that change it at once, one finds that it is too late.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast, get_args
 
 import msgspec
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from sightline.core.errors import InvalidInput
+from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.host import now_utc
 from sightline.store.database import Database
+from sightline.store.tables import JOBS
 
 JobState = Literal["queued", "waiting_for_device", "running", "succeeded", "failed", "cancelled"]
 WAITING: tuple[JobState, ...] = ("queued", "waiting_for_device")
 OPEN: tuple[JobState, ...] = (*WAITING, "running")
 MAX_PAGE = 200
+AS_JSON = ("arguments", "metrics", "made")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,9 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: int | None
 
 
+FIELDS = [JOBS.c[name] for name in Job.__struct_fields__]
+
+
 class JobStore:
     """The rows of the jobs; any thread may call it.
 
@@ -85,15 +93,30 @@ class JobStore:
 
         Raises: Conflict when the key made another job.
         """
-        raise NotImplementedError
+        with self._database.write() as connection:
+            if key is not None and (made := _find_key(connection, key, kind, request)) is not None:
+                return made
+            job_id = secrets.token_hex(6)
+            row: dict[str, str | None] = {
+                "id": job_id,
+                "kind": kind,
+                "state": "queued",
+                "arguments": _encode(arguments),
+                "author": author,
+            }
+            row |= {"created_at": now_utc(), "key": key, "request": None if key is None else _encode([kind, request])}
+            connection.execute(insert(JOBS).values(row))
+            return _read(connection, job_id)
 
     def find_key(self, key: str, kind: str, request: dict[str, Any]) -> Job | None:
         """The job that a client's key made. Raises: Conflict when it made another than is asked for now."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return _find_key(connection, key, kind, request)
 
     def read(self, job_id: str) -> Job:
         """A job. Raises: NotFound."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+            return _read(connection, job_id)
 
     def list(
         self, state: JobState | None = None, kind: str | None = None, cursor: int | None = None, limit: int = 50
@@ -106,19 +129,43 @@ class JobStore:
 
         Raises: InvalidInput.
         """
-        raise NotImplementedError
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"expected a `limit` of 1..{MAX_PAGE}, got {limit}; ask for fewer at once")
+        query = select(*FIELDS).order_by(JOBS.c.number.desc()).limit(limit + 1)
+        if state is not None:
+            query = query.where(JOBS.c.state == state)
+        if kind is not None:
+            query = query.where(JOBS.c.kind == kind)
+        if cursor is not None:
+            query = query.where(JOBS.c.number <= cursor)
+        with self._database.read() as connection:
+            jobs = tuple(_decode(row) for row in connection.execute(query))
+        return JobPage(jobs=jobs[:limit], next_cursor=jobs[limit].number if len(jobs) > limit else None)
 
     def list_open(self) -> Sequence[Job]:
         """Jobs that wait or run, in the order they came."""
-        raise NotImplementedError
+        query = select(*FIELDS).where(JOBS.c.state.in_(OPEN)).order_by(JOBS.c.number)
+        with self._database.read() as connection:
+            return [_decode(row) for row in connection.execute(query)]
 
     def change(self, job_id: str, expected: Iterable[JobState], **changes: Any) -> Job | None:
         """Change fields of a job. Returns: the job then; None when its state is none of the expected. Raises: NotFound."""
-        raise NotImplementedError
+        values = {name: _encode(value) if name in AS_JSON else value for name, value in changes.items()}
+        with self._database.write() as connection:
+            job = _read(connection, job_id)
+            if job.state not in expected:
+                return None
+            connection.execute(update(JOBS).where(JOBS.c.id == job_id).values(values))
+            return _read(connection, job_id)
 
     def remove_ended(self, keep: int) -> Sequence[str]:
         """Forget all that have ended but the newest `keep`. Returns: their ids."""
-        raise NotImplementedError
+        ended = select(JOBS.c.id).where(JOBS.c.state.not_in(OPEN)).order_by(JOBS.c.number.desc()).offset(keep)
+        with self._database.write() as connection:
+            gone = [str(row.id) for row in connection.execute(ended)]
+            if gone:
+                connection.execute(delete(JOBS).where(JOBS.c.id.in_(gone)))
+        return gone
 
 
 def check_state(state: str | None) -> JobState | None:
@@ -126,3 +173,30 @@ def check_state(state: str | None) -> JobState | None:
     if state is not None and state not in get_args(JobState):
         raise InvalidInput(f"expected a state of {', '.join(get_args(JobState))}, got {state!r}; choose one of these")
     return cast(JobState | None, state)
+
+
+def _read(connection: Connection, job_id: str) -> Job:
+    row = connection.execute(select(*FIELDS).where(JOBS.c.id == job_id)).first()
+    if row is None:
+        raise NotFound(f"no job {job_id[:100]!r}; GET /v1/jobs lists those that are kept")
+    return _decode(row)
+
+
+def _find_key(connection: Connection, key: str, kind: str, request: dict[str, Any] | None) -> Job | None:
+    row = connection.execute(select(JOBS.c.id, JOBS.c.request).where(JOBS.c.key == key)).first()
+    if row is None:
+        return None
+    if row.request != _encode([kind, request]):
+        raise Conflict(
+            f"expected a key that is new for a new job, got {key[:100]!r}, which made job {row.id}; send another key"
+        )
+    return _read(connection, row.id)
+
+
+def _decode(row: Row[Any]) -> Job:
+    values = dict(row._mapping)
+    return Job(**{name: msgspec.json.decode(value) if name in AS_JSON and value else value for name, value in values.items()})
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()

@@ -5,7 +5,7 @@ picture what lists need (and can be made anew at any time), `bases` on which ver
 a frozen version are called, `freezes` which version is being written now.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
 
@@ -99,4 +99,30 @@ FREEZES = Table(
     Column("version_id", String(64)),  # known before the version can be seen
     Column("category_ids", Text, nullable=False),
     Column("author", String(200), nullable=False),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("number", Integer, primary_key=True),  # in the order they came
+    Column("id", String(20), nullable=False, unique=True),
+    Column("kind", String(20), nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("arguments", Text, nullable=False),  # JSON
+    Column("author", String(200), nullable=False),
+    Column("created_at", String(40), nullable=False),
+    Column("started_at", String(40)),
+    Column("ended_at", String(40)),
+    Column("asked", String(10)),  # stop, cancel
+    Column("restarts", Integer, nullable=False, server_default="0"),
+    Column("progress", Float, nullable=False, server_default="0"),
+    Column("stage", String(100), nullable=False, server_default=""),
+    Column("remaining_s", Float),
+    Column("metrics", Text, nullable=False, server_default="{}"),  # JSON
+    Column("message", Text, nullable=False, server_default=""),
+    Column("error", Text),
+    Column("made", Text),  # JSON
+    Column("key", String(200), unique=True),  # of the client that asked
+    Column("request", Text),  # JSON: what came with the key
+    sqlite_autoincrement=True,
 )

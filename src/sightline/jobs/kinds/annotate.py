@@ -23,12 +23,11 @@ from sightline.jobs.folder import Made
 from sightline.jobs.kinds.kind import Call, Kind
 from sightline.jobs.kinds.measure import pin_subject, runs_on_gpu
 from sightline.jobs.leases import Needs
-from sightline.store.database import open_database
+from sightline.store.database import DATABASE_NAME, open_database
 from sightline.store.datasets import Dataset, DatasetStore
 from sightline.store.records import LabelledItem
 
 BATCH_SIZE = 8
-DATABASE_NAME = "sightline.db"
 DONE_NAME = "done.json"  # in `making`: what was done before the process died
 
 

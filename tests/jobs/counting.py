@@ -1,0 +1,61 @@
+"""A kind of job for tests: it counts, slowly, and does on the way what its arguments say."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+
+from sightline.core.errors import Conflict
+from sightline.core.folders import write_file_atomic
+from sightline.core.progress import ProgressEvent
+from sightline.core.workspace import Workspace
+from sightline.jobs.folder import Made
+from sightline.jobs.kinds.kind import Call, Kind
+from sightline.jobs.leases import Needs
+
+
+class CountArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    steps: int = 3
+    step_s: float = 0.0
+    cores: str = "all"
+    dies_at: int = 0  # killed there, as by the system, in each start that comes so far
+    fails: str = ""
+    says: str = ""
+    is_deaf: bool = False
+    has_child: bool = False
+
+
+def prepare(arguments: CountArguments, workspace: Workspace) -> CountArguments:
+    return arguments
+
+
+def find_needs(arguments: CountArguments, workspace: Workspace) -> Needs:
+    return Needs(cores=arguments.cores)  # type: ignore[arg-type]
+
+
+def run(call: Call) -> Made:
+    arguments: CountArguments = call.arguments
+    place = call.folder.making / "count"
+    count = int(place.read_text()) if place.is_file() else 0
+    if arguments.is_deaf:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    if arguments.has_child:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        (call.folder.path / "child").write_text(str(child.pid))
+    while count < arguments.steps and not call.stop():
+        if arguments.dies_at == count + 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+        write_file_atomic(place, str(count).encode(), durable=False)
+        call.on_progress(ProgressEvent(stage="counting", progress=count / arguments.steps, message=arguments.says))
+        time.sleep(arguments.step_s)
+    if arguments.fails:
+        raise Conflict(arguments.fails)
+    facts = {"count": count, "cores": len(os.sched_getaffinity(0)), "nice": os.nice(0)}
+    return Made(shelf="models", name="count", id=str(count), facts={**facts, "threads": os.environ["SIGHTLINE_THREADS"]})
+
+
+COUNT = Kind(CountArguments, prepare, find_needs, run, can_stop=True, is_resumable=True)

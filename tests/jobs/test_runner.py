@@ -1,0 +1,243 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from following import Follower
+
+from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.workspace import Workspace
+from sightline.jobs.marks import mark_process
+from sightline.jobs.runner import MAX_RESTARTS, JobRunner
+from sightline.store.database import Database
+from sightline.store.jobs import JobStore
+
+ENDLESS = {"steps": 10_000, "step_s": 0.05}
+
+
+def is_running(now: object) -> bool:
+    return now.state == "running" and now.progress > 0  # type: ignore[attr-defined]
+
+
+def test_a_job_runs_in_a_process_of_its_own_on_the_cores_that_it_is_given(follower: Follower) -> None:
+    job = follower.submit(steps=4)
+    assert job.state == "queued"
+    done = follower.wait_for(job, "succeeded")
+    assert done.made is not None
+    assert done.made["facts"] == {"count": 4, "cores": len(follower.runner.cores), "nice": 10, "threads": "2"}
+    assert (done.progress, done.stage, done.error, done.restarts) == (1.0, "counting", None, 0)
+    assert done.created_at <= done.started_at <= done.ended_at  # type: ignore[operator]
+    assert not follower.runner.folder(job.id).making.exists()
+
+
+def test_a_failure_is_one_line_and_a_log(follower: Follower) -> None:
+    job = follower.wait_for(follower.submit(fails="expected a cat, got a dog; show a cat"), "failed")
+    assert job.error == "expected a cat, got a dog; show a cat"
+    log = follower.runner.folder(job.id).read_log(0, 10_000)[0]
+    assert "Traceback" in log
+
+
+def test_a_job_that_is_killed_goes_on_where_it_was(follower: Follower) -> None:
+    job = follower.submit(steps=40, step_s=0.05)
+    follower.wait(job, is_running)
+    first = follower.find_process(job)
+    os.kill(first, signal.SIGKILL)
+    done = follower.wait_for(job, "succeeded")
+    assert done.restarts == 1
+    assert done.made is not None and done.made["facts"]["count"] == 40
+    assert follower.find_process(job) != first
+    events = follower.runner.folder(job.id).read_events()
+    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+    assert [event.progress for event in events] == sorted(event.progress for event in events)
+
+
+def test_a_job_that_always_dies_is_given_up_with_a_clear_line(follower: Follower) -> None:
+    job = follower.wait_for(follower.submit(dies_at=2), "failed")
+    assert job.restarts == MAX_RESTARTS == 3
+    assert job.error is not None and "SIGKILL" in job.error and "4 times" in job.error
+
+
+def test_a_cancelled_job_ends_with_its_whole_group(follower: Follower) -> None:
+    job = follower.submit(**ENDLESS, has_child=True)
+    follower.wait(job, is_running)
+    child = int((follower.runner.folder(job.id).path / "child").read_text())
+    assert follower.runner.cancel(job.id).asked == "cancel"
+    follower.wait_for(job, "cancelled")
+    assert mark_process(child) is None
+    assert not follower.runner.folder(job.id).making.exists()
+
+
+def test_a_job_that_hears_nothing_is_killed_within_seconds(follower: Follower) -> None:
+    job = follower.submit(**ENDLESS, is_deaf=True)
+    follower.wait(job, is_running)
+    asked = time.monotonic()
+    follower.runner.cancel(job.id)
+    follower.wait_for(job, "cancelled")
+    assert time.monotonic() - asked < 30
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_never_runs(follower: Follower) -> None:
+    first, second = follower.submit(**ENDLESS), follower.submit()
+    follower.wait_for(second, "waiting_for_device")
+    assert follower.runner.cancel(second.id).state == "cancelled"
+    follower.runner.cancel(first.id)
+    follower.wait_for(first, "cancelled")
+    assert follower.runner.store.read(second.id).started_at is None
+
+
+def test_a_stopped_job_keeps_what_it_has(follower: Follower) -> None:
+    job = follower.submit(**ENDLESS)
+    follower.wait(job, is_running)
+    follower.runner.stop(job.id)
+    done = follower.wait_for(job, "succeeded")
+    assert done.asked == "stop" and done.made is not None and 0 < done.made["facts"]["count"] < 10_000
+
+
+def test_what_cannot_be_stopped_or_cancelled_is_refused(follower: Follower) -> None:
+    first, second = follower.submit(**ENDLESS), follower.submit()
+    with pytest.raises(Conflict, match="cancel it if it waits"):
+        follower.runner.stop(second.id)
+    follower.runner.cancel(second.id)
+    with pytest.raises(Conflict, match="whose state is cancelled"):
+        follower.runner.cancel(second.id)
+    with pytest.raises(NotFound, match="no job 'none'"):
+        follower.runner.cancel("none")
+    with pytest.raises(InvalidInput, match="expected a kind of job of"):
+        follower.runner.submit("dance", {}, "tester")
+    with pytest.raises(InvalidInput, match="`stepps`"):
+        follower.submit(stepps=3)
+    follower.runner.cancel(first.id)
+
+
+def test_two_jobs_that_compute_run_one_after_the_other_and_one_that_needs_no_core_at_once(follower: Follower) -> None:
+    first = follower.submit(**ENDLESS)
+    second = follower.submit()
+    light = follower.submit(cores="none")
+    follower.wait_for(second, "waiting_for_device")
+    follower.wait_for(light, "succeeded")
+    assert follower.runner.store.read(second.id).state == "waiting_for_device"
+    follower.runner.stop(first.id)
+    follower.wait_for(second, "succeeded")
+    assert follower.runner.store.read(first.id).state == "succeeded"
+
+
+def test_the_same_key_makes_one_job(follower: Follower) -> None:
+    first = follower.runner.submit("count", {"steps": 2}, "tester", "key")
+    assert follower.runner.submit("count", {"steps": 2}, "tester", "key").id == first.id
+    with pytest.raises(Conflict, match="another key"):
+        follower.runner.submit("count", {"steps": 3}, "tester", "key")
+
+
+def test_a_clean_end_ends_jobs_and_the_next_start_goes_on(make_runner: Callable[[], Follower]) -> None:
+    first = make_runner()
+    job = first.submit(steps=60, step_s=0.05)
+    waiting = first.submit()
+    first.wait(job, is_running)
+    pid = first.find_process(job)
+    assert [one.id for one in first.runner.close()] == [job.id, waiting.id]
+    assert mark_process(pid) is None
+    assert first.runner.store.read(job.id).state == "queued"
+    second = make_runner()
+    done = second.wait_for(job, "succeeded")
+    assert done.restarts == 0 and done.made is not None and done.made["facts"]["count"] == 60
+    second.wait_for(waiting, "succeeded")
+
+
+SERVER = """
+import sys, threading
+from pathlib import Path
+from sightline.core.workspace import Workspace
+from sightline.jobs import running
+from sightline.jobs.kinds.table import KINDS
+from sightline.jobs.runner import JobRunner
+from sightline.store.database import open_database
+from sightline.store.datasets import DatasetStore
+from sightline.store.jobs import JobStore
+
+KINDS["count"] = "counting:COUNT"
+running.MODULE = "counting_process"
+root = Path(sys.argv[1])
+database, workspace = open_database(root / "sightline.db"), Workspace(root)
+runner = JobRunner(workspace, JobStore(database), DatasetStore(workspace, database))
+runner.start()
+print(runner.submit("count", {"steps": int(sys.argv[2]), "step_s": 0.05}, "tester").id, flush=True)
+threading.Event().wait()
+"""
+
+
+def start_server(root: Path, steps: int) -> tuple[subprocess.Popen[str], str]:
+    """A server that runs one job; its id is known when it was put into the queue."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(root), str(steps)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    return server, server.stdout.readline().strip()
+
+
+def wait_for_count(root: Path, job_id: str) -> int:
+    """The process of a job that has begun to count."""
+    place = root / "jobs" / job_id / "progress.jsonl"
+    for _ in range(600):
+        if place.is_file() and place.stat().st_size:
+            return int((root / "jobs" / job_id / "process.json").read_text().split('"pid":')[1].split(",")[0])
+        threading.Event().wait(0.1)
+    raise AssertionError("it never began")
+
+
+def kill(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.wait()
+    assert server.stdout is not None
+    server.stdout.close()
+
+
+def test_a_killed_server_leaves_its_job_running_and_the_next_one_adopts_it(
+    tmp_path: Path, make_runner: Callable[[], Follower]
+) -> None:
+    server, job_id = start_server(tmp_path, 200)
+    pid = wait_for_count(tmp_path, job_id)
+    kill(server)
+    assert mark_process(pid) is not None
+    follower = make_runner()
+    job = follower.runner.store.read(job_id)
+    assert job.state == "running"
+    waiting = follower.submit()
+    follower.wait_for(waiting, "waiting_for_device")  # the cores are still leased
+    done = follower.wait_for(job, "succeeded")
+    assert done.restarts == 0 and follower.find_process(job) == pid
+    assert done.made is not None and done.made["facts"]["count"] == 200
+    follower.wait_for(waiting, "succeeded")
+
+
+def test_a_job_that_ended_while_no_server_was_there_is_written_down_as_it_ended(
+    tmp_path: Path, make_runner: Callable[[], Follower]
+) -> None:
+    server, job_id = start_server(tmp_path, 20)
+    pid = wait_for_count(tmp_path, job_id)
+    kill(server)
+    while mark_process(pid) is not None:
+        threading.Event().wait(0.1)
+    follower = make_runner()
+    job = follower.runner.store.read(job_id)
+    assert job.state == "succeeded" and job.made is not None and job.made["facts"]["count"] == 20
+
+
+def test_a_job_that_died_with_its_server_goes_on(tmp_path: Path, make_runner: Callable[[], Follower]) -> None:
+    server, job_id = start_server(tmp_path, 60)
+    pid = wait_for_count(tmp_path, job_id)
+    kill(server)
+    os.kill(pid, signal.SIGKILL)
+    while mark_process(pid) is not None:
+        threading.Event().wait(0.05)
+    follower = make_runner()
+    done = follower.wait_for(follower.runner.store.read(job_id), "succeeded")
+    assert done.restarts == 1 and done.made is not None and done.made["facts"]["count"] == 60
+
+
+def test_a_second_server_is_refused(tmp_path: Path, database: Database, follower: Follower) -> None:
+    second = JobRunner(Workspace(tmp_path), JobStore(database), follower.runner.datasets)
+    with pytest.raises(Conflict, match=f"served by process {os.getpid()} already"):
+        second.start()
