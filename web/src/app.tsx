@@ -8,6 +8,7 @@ import { SignedOutDialog, SignedOutPage } from "./pages/session/signed-out";
 
 // The editor is a file of its own: who only looks at a gallery does not load it.
 const LabelPage = lazy(() => import("./pages/label/label-page"));
+const UnsentEdits = lazy(() => import("./pages/session/unsent-edits"));
 
 /**
  * Every page. Without a sign-in there is only the one that says how to get it; where it is lost later, since the server was started
@@ -26,6 +27,9 @@ export function App() {
         <Route path="*" element={<NotFoundPage />} />
       </Routes>
       {signedOut && <SignedOutDialog />}
+      <Suspense fallback={null}>
+        <UnsentEdits />
+      </Suspense>
     </Suspense>
   );
 }

@@ -1,5 +1,5 @@
 /** What pages read from the server and change there, through react-query. */
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, answer, api } from "./client";
 import type { ItemState } from "./types";
 
@@ -88,15 +88,18 @@ export function useVersions(name: string) {
 }
 
 /** Everything that is known of a dataset is asked for again: something changed it. */
+export function refreshDataset(client: QueryClient, name: string) {
+  return Promise.all([
+    client.invalidateQueries({ queryKey: keys.datasets }),
+    client.invalidateQueries({ queryKey: keys.dataset(name) }),
+    client.invalidateQueries({ queryKey: ["items", name] }),
+    client.invalidateQueries({ queryKey: keys.versions(name) }),
+  ]);
+}
+
 export function useRefreshDataset(name: string) {
   const client = useQueryClient();
-  return () =>
-    Promise.all([
-      client.invalidateQueries({ queryKey: keys.datasets }),
-      client.invalidateQueries({ queryKey: keys.dataset(name) }),
-      client.invalidateQueries({ queryKey: ["items", name] }),
-      client.invalidateQueries({ queryKey: keys.versions(name) }),
-    ]);
+  return () => refreshDataset(client, name);
 }
 
 export function useFreeze(name: string) {

@@ -78,7 +78,7 @@ function Frozen({ name, version, onClose }: { name: string; version: Version; on
         <h3>Next, in a terminal</h3>
         <CommandLine command={`sightline train ${name} --task detection --model fast --budget 10min`} />
         <CommandLine command={`sightline show ${name}`} />
-        <CommandLine command={`sightline export ${name} ${name}-coco --format coco`} />
+        <CommandLine command={`sightline export ${name} --format coco --out ${name}-coco`} />
       </div>
     </Dialog>
   );

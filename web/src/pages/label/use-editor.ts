@@ -10,23 +10,31 @@ export function useSnapshot<Part>(editor: Editor, pick: (snapshot: EditorSnapsho
   return useSyncExternalStore(editor.subscribe, () => pick(editor.getSnapshot()));
 }
 
+/** An editor that the server, this browser's storage and its clock serve. */
+export function createBrowserEditor(dataset: string): Editor {
+  return createEditor({
+    dataset,
+    send: sendEdit,
+    load: loadItem,
+    storage: window.localStorage,
+    scheduler: { now: Date.now, after },
+    random,
+  });
+}
+
 export function useEditor(dataset: string): Editor | null {
   const [editor, setEditor] = useState<Editor | null>(null);
   useEffect(() => {
-    const made = createEditor({
-      dataset,
-      send: sendEdit,
-      load: loadItem,
-      storage: window.localStorage,
-      scheduler: { now: Date.now, after },
-      random,
-    });
+    const made = createBrowserEditor(dataset);
     setEditor(made);
     const ends = new AbortController();
     const { signal } = ends;
     window.addEventListener("online", () => made.retryNow(), { signal });
     // Nothing is lost when the page closes: what was not sent waits in this browser. But it waits only here, so one is asked.
     window.addEventListener("beforeunload", (event) => made.hasUnsent() && event.preventDefault(), { signal });
+    // The next page sends what this one could not; this one, should the browser show it again, begins anew.
+    window.addEventListener("pagehide", () => made.close(), { signal });
+    window.addEventListener("pageshow", (event) => event.persisted && window.location.reload(), { signal });
     return () => {
       ends.abort();
       made.close();
