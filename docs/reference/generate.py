@@ -299,7 +299,7 @@ def render_platform_routes() -> str:
 def list_queries(operation: dict[str, Any]) -> list[str]:
     """What may stand in a route's query."""
     return [
-        f"`?{parameter['name']}=` {parameter['description']}"
+        f"`?{parameter['name']}=` {parameter.get('description', '')}".strip()
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "query"
     ]
@@ -315,7 +315,7 @@ def make_openapi() -> dict[str, Any]:
     """The schema of the platform's routes."""
     from sightline.api.application import make_application
 
-    schema: dict[str, Any] = make_application(None, Settings()).openapi()
+    schema: dict[str, Any] = make_application(None).openapi()
     return schema
 
 
@@ -422,6 +422,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "frameworks.md": render_frameworks,
     "quantisers.md": render_quantisers,
     "routes.md": render_routes,
+    "platform-routes.md": render_platform_routes,
     "python.md": render_python,
 }
 

@@ -28,19 +28,17 @@ from sightline.api import (
 from sightline.api.openapi import describe_problems
 from sightline.api.pages import Pages
 from sightline.api.parts import Parts, PartsOf
-from sightline.core.settings import Settings
 
 THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
 ROUTERS = (datasets, items, pictures, categories, versions, predictors, jobs, job_events, shelves, deployments, machine)
 DESCRIPTION = "Datasets with their labels, jobs, and what jobs make of them: the interface of `sightline up`."
 
 
-def make_application(parts: Parts | None, settings: Settings, pages: Pages | None = None) -> FastAPI:
+def make_application(parts: Parts | None, pages: Pages | None = None) -> FastAPI:
     """The ASGI application, which asks nobody who they are: `SessionGuard` does.
 
     Args:
         parts: what the handlers work on; None: only its schema is wanted.
-        settings: for the limits of requests.
         pages: the web app's files.
     """
     app = FastAPI(
@@ -51,10 +49,9 @@ def make_application(parts: Parts | None, settings: Settings, pages: Pages | Non
         docs_url=None,  # its page would come from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=run_parts,
+        lifespan=bound_threads,
         generate_unique_id_function=name_operation,
         separate_input_output_schemas=False,
-        max_body_size=settings.max_request_bytes,
         responses={"default": {"model": schemas.Problem, "description": "A refusal"}},
     )
     app.state.parts = parts
@@ -68,14 +65,10 @@ def make_application(parts: Parts | None, settings: Settings, pages: Pages | Non
 
 
 @asynccontextmanager
-async def run_parts(app: FastAPI) -> AsyncIterator[None]:
-    """The life of the application: bound how much blocks at once, and close what was opened."""
+async def bound_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Bound how many calls block at once, for the life of the application."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    try:
-        yield
-    finally:
-        parts: Parts = app.state.parts
-        parts.predictors.close()
+    yield
 
 
 def name_operation(route: APIRoute) -> str:

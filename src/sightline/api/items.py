@@ -9,11 +9,10 @@ from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
 from sightline.data.editing import Operation
 
-MAX_EDIT_BYTES = 16 << 20  # some 40,000 polygons of 20 points
 MOST_ITEMS = 1000
 PositionOf = Annotated[int, Path(ge=0, le=2**31, description="Place of the picture in the dataset, from 0.")]
 
-router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"], max_body_size=MAX_EDIT_BYTES)
+router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"])
 
 
 @router.get("", response_model=schemas.Items)

@@ -15,7 +15,7 @@ from sightline.api.notices import NOT_BUILT, answer_notice
 FOLDER = Path(__file__).parent / "pages"
 INDEX = "index.html"
 ASSETS = "assets"
-API = "v1"
+API = "/v1/"
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -36,12 +36,11 @@ class Pages(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer a GET or HEAD. Raises: HTTPException for another method, a missing asset, or an unknown path of `/v1`."""
-        first = path.split("/")[0]
-        if first == API:
+        if f"{scope['path']}/".startswith(API):
             raise HTTPException(404)
         if not (self._folder / INDEX).is_file():
             return answer_notice(503, NOT_BUILT)
-        is_asset = first == ASSETS
+        is_asset = path.split("/")[0] == ASSETS
         try:
             response = await super().get_response(INDEX if path == "." else path, scope)
         except HTTPException as error:

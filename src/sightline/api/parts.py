@@ -10,7 +10,6 @@ from fastapi import Depends, Path, Request
 
 from sightline.api.predicting import PredictorShelf
 from sightline.core.errors import Conflict, NotFound
-from sightline.core.settings import Settings
 from sightline.core.workspace import NAME_PATTERN, Workspace
 from sightline.jobs.runner import JobRunner
 from sightline.store.datasets import Dataset, DatasetStore
@@ -30,7 +29,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: DatasetStore
     predictors: PredictorShelf
     jobs: JobRunner
-    settings: Settings
     author: str
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter

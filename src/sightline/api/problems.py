@@ -69,8 +69,6 @@ def describe_status(error: HTTPException, request: Request) -> str:
         return f"expected a path of /v1/openapi.json, got {asked}; see there what there is"
     if error.status_code == 405:
         return f"expected another method of this path, got {asked}; /v1/openapi.json says which there are"
-    if error.status_code == 413:
-        return f"expected a shorter body of {asked}; send less at once"
     return str(error.detail)
 
 

@@ -8,6 +8,7 @@ every case: also when the client hangs up, which ends the import, and when the s
 import asyncio
 import json
 import os
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +20,13 @@ from starlette.requests import ClientDisconnect
 
 from sightline.api.multipart import FormReceiver, receive_form
 from sightline.api.parts import Parts
-from sightline.core.errors import Conflict, InvalidInput, make_public
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, make_public
 from sightline.core.temporary import temporary_folder
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import is_archive
 
 PREFIX = ".upload-"
 ENDING_S = 10  # in which an import that is no longer wanted removes what it made
-MAX_UPLOAD_BYTES = 1 << 40  # as archives may unpack to; the disk is full long before
 MULTIPART_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -62,7 +62,7 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
 
     Raises: Conflict for a name that there is, InvalidInput, what the import raises; ClientDisconnect when the client hangs up.
     """
-    parts.workspace.root.mkdir(parents=True, exist_ok=True)
+    check_room(parts.workspace.root, request.headers.get("content-length", ""))
     with temporary_folder(parts.workspace.root, PREFIX) as folder:
         files = folder / "upload"
         files.mkdir()
@@ -72,9 +72,16 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
             raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
         with parts.claim(name):
             command = make_command(form, files, parts.workspace, folder)
-            report = read_result(*await run_import(command, request, folder))
+            report = read_result(*await run_import(command, request, folder), files)
         dataset = await anyio.to_thread.run_sync(parts.store.open, name)
         return {"dataset": await anyio.to_thread.run_sync(dataset.summarise), "report": report}
+
+
+def check_room(root: Path, length: str) -> None:
+    """Whether the disk can hold an upload of this length, where it says its length. Raises: Exhausted."""
+    free = shutil.disk_usage(root).free
+    if length.isdigit() and int(length) > free:
+        raise Exhausted(f"expected an upload of at most {free:,} bytes, the disk's free room, got {int(length):,}; make room")
 
 
 def check_fields(fields: dict[str, str], parts: Parts) -> str:
@@ -138,8 +145,8 @@ async def stop(process: asyncio.subprocess.Process, ending: asyncio.Task[Any]) -
     await ending
 
 
-def read_result(code: int, printed: bytes) -> dict[str, Any]:
-    """The report of an import. Raises: the error that it ended with."""
+def read_result(code: int, printed: bytes, files: Path) -> dict[str, Any]:
+    """The report of an import. Raises: the error that it ended with, in which `files` is not named."""
     try:
         result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     except (IndexError, ValueError):
@@ -148,6 +155,6 @@ def read_result(code: int, printed: bytes) -> dict[str, Any]:
             "out what is damaged"
         ) from None
     if "error" in result:
-        raise make_public(result["error"]["type"], result["error"]["detail"])
+        raise make_public(result["error"]["type"], result["error"]["detail"].replace(f"{files}/", ""))
     report: dict[str, Any] = result["report"]
     return report

@@ -36,6 +36,7 @@ from sightline.cli.commands import (
     show,
     train,
     undeploy,
+    up,
 )
 from sightline.cli.grouped_help import GroupedCommand
 from sightline.cli.temporary import temporary_place
@@ -60,6 +61,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {
+    "up": up.up_command,
     "import": import_.import_command,
     "export": export.export_command,
     "annotate": annotate.annotate_command,

@@ -1,0 +1,58 @@
+"""`sightline up`: the web app in which people label the pictures of a workspace, and its interface for programs."""
+
+from typing import Annotated
+
+import typer
+
+from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
+from sightline.cli.terminal import Terminal
+
+
+def up_command(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help="Port to listen on; 0 picks a free one; by default 8000, or the next that is free."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address of this machine alone to listen on.")] = "127.0.0.1",
+    author: Annotated[
+        str | None,
+        typer.Option("--author", help="Name that is written down for each edit; by default the one you are logged in with."),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label the pictures of a workspace in a browser, until stopped; prints the link to open."""
+    from sightline.api.server import DEFAULT_PORT, listen, make_platform, open_parts, run_platform
+    from sightline.api.session import Session
+    from sightline.cli.commands.serve import configure_logging
+    from sightline.serving.process.listening import format_url
+
+    configure_logging()
+    terminal, home = Terminal(as_json), open_workspace(workspace)
+    listener = listen(host, port)
+    bound = listener.getsockname()[1]
+    session = Session(port=bound)
+    url = format_url(listener)
+    link = f"{url}/?token={session.token}"
+
+    def announce() -> None:
+        if port is None and bound != DEFAULT_PORT:
+            terminal.note(f"port {DEFAULT_PORT} is taken, perhaps by another `sightline up`: this one is on {bound}")
+        terminal.say(f"label the pictures of {home.root} at {url if as_json else link}")  # no token among what is logged
+        terminal.finish({"url": url, "token": session.token, "link": link, "workspace": home.root})
+
+    with open_parts(home, author or find_user()) as parts:
+        run_platform(make_platform(parts, session), listener, announce)
+
+
+def find_user() -> str:
+    """The name of the user who runs this, or their number where it has none."""
+    import os
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

@@ -1,0 +1,43 @@
+"""What the tests of the platform share: a server in a thread, and how it is started."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from starlette.types import ASGIApp
+
+from sightline.api.server import listen, make_server
+from sightline.api.session import Session
+
+START_TIMEOUT_S = 30
+
+
+class Running(NamedTuple):
+    """A server that runs: its address, and whom it lets in."""
+
+    url: str
+    session: Session
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The headers of a program."""
+        return {"Authorization": f"Bearer {self.session.token}"}
+
+
+@contextmanager
+def run_app(make: Callable[[Session], ASGIApp]) -> Iterator[Running]:
+    """Serve an application on a free port for as long as a block of code needs it."""
+    listener = listen("127.0.0.1", 0)
+    session = Session(port=listener.getsockname()[1])
+    ready = threading.Event()
+    server = make_server(make(session), ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(START_TIMEOUT_S)
+        yield Running(f"http://127.0.0.1:{session.port}", session)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()

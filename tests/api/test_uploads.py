@@ -1,0 +1,218 @@
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from platform_data import paint
+from platform_server import Running, run_app
+from starlette.testclient import TestClient
+
+from sightline.api import uploads
+from sightline.api.server import make_platform, open_parts
+from sightline.core.workspace import Workspace
+from sightline.data.versions import open_version
+from sightline.imaging.files.reading import encode_image
+
+
+class DiskUsage(NamedTuple):
+    free: int
+
+
+PICTURES = [(f"{number}.png", encode_image(paint(number), "png")) for number in range(10)]
+
+
+def upload(api: TestClient | httpx.Client, files: list[tuple[str, bytes]], url: str = "", **fields: str) -> Any:
+    return api.post(f"{url}/v1/datasets", data=fields, files=[("files", file) for file in files])
+
+
+def zip_up(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def list_left(workspace: Workspace) -> list[str]:
+    return [path.name for path in workspace.root.iterdir() if path.name.startswith(uploads.PREFIX)]
+
+
+def test_pictures_become_a_dataset_to_label(api: TestClient, workspace: Workspace) -> None:
+    answer = upload(api, PICTURES, name="mine", categories="dent\nscratch\n")
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["dataset"] == api.get("/v1/datasets/mine").json()
+    assert made["dataset"]["states"] == {"labelled": 0, "proposed": 0, "unlabelled": 10}
+    assert [category["name"] for category in made["dataset"]["categories"]] == ["dent", "scratch"]
+    assert made["report"]["kept"]["image"] == 10 and made["report"]["clean"]
+    version = open_version(workspace.find("datasets", "mine"))
+    assert [version.read_bytes(item) for item in version.items()] == [content for _, content in PICTURES]
+    assert list_left(workspace) == []
+
+
+def test_an_archive_becomes_what_an_import_makes_of_it(api: TestClient, workspace: Workspace) -> None:
+    labels = {
+        "images": [{"id": number, "file_name": name, "width": 64, "height": 48} for number, (name, _) in enumerate(PICTURES)],
+        "categories": [{"id": 1, "name": "dent"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 10, 10], "area": 100, "iscrowd": 0}],
+    }
+    files = {f"images/{name}": content for name, content in PICTURES} | {"labels.json": json.dumps(labels).encode()}
+    files["images/0.png"] = b"no picture"
+    made = upload(api, [("set.zip", zip_up(files))], name="coco").json()
+    assert made["dataset"]["item_count"] == 9
+    assert made["report"]["dropped"] == {"image": 1, "annotation": 1} and not made["report"]["clean"]
+    assert {finding["reason"] for finding in made["report"]["findings"]} >= {"broken picture", "its picture was dropped"}
+
+
+def test_folders_in_names_are_kept(api: TestClient, workspace: Workspace) -> None:
+    made = upload(
+        api, [(f"set/{'ab'[number % 2]}/{name}", content) for number, (name, content) in enumerate(PICTURES)], name="x"
+    )
+    assert made.json()["dataset"]["annotation_counts"] == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "status", "words"),
+    [
+        ({}, PICTURES, 422, "expected a name"),
+        ({"name": "../x"}, PICTURES, 422, "expected a name"),
+        ({"name": "mine"}, [], 422, "got none"),
+        ({"name": "mine"}, [("a.zip", b"PK\3\4 torn")], 422, "archive at a.zip,"),
+        ({"name": "mine"}, [("notes.txt", b"no picture")], 422, "got none that can be kept"),
+        ({"name": "mine"}, [("a.png", b"no picture")], 422, "got none that can be kept"),
+        ({"name": "mine"}, [("../a.png", PICTURES[0][1])], 422, "leads out of its folder"),
+        ({"name": "mine"}, [("set.zip", zip_up({"../../a.png": PICTURES[0][1]}))], 422, "leads out of its folder"),
+        ({"name": "mine", "categories": "a\na"}, PICTURES, 422, "unique"),
+    ],
+)
+def test_an_upload_that_cannot_be_is_refused_and_leaves_nothing(
+    api: TestClient, workspace: Workspace, fields: dict[str, str], files: list[tuple[str, bytes]], status: int, words: str
+) -> None:
+    parts = [("files", file) for file in files] or [("more", (None, "only fields"))]
+    answer = api.post("/v1/datasets", data=fields, files=parts)
+    assert answer.status_code == status and words in answer.json()["detail"], answer.text
+    assert list_left(workspace) == [] and api.get("/v1/datasets").json()["datasets"] == []
+
+
+def test_a_name_that_there_is_is_refused(api: TestClient, parts: Workspace) -> None:
+    answer = upload(api, PICTURES, name="parts")
+    assert answer.status_code == 409 and "'parts'" in answer.json()["detail"]
+    assert len(parts.list("datasets", "parts")) == 1
+
+
+def test_what_is_no_form_is_refused(api: TestClient) -> None:
+    assert api.post("/v1/datasets", content=b"x", headers={"Content-Type": "application/zip"}).status_code == 422
+    assert api.post("/v1/datasets").status_code == 422
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_refused_at_once(
+    api: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda path: DiskUsage(free=100))
+    answer = upload(api, PICTURES, name="mine")
+    assert answer.status_code == 503 and "make room" in answer.json()["detail"]
+
+
+def test_an_import_that_is_killed_by_what_it_reads_does_not_take_the_server_with_it(
+    api: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_command(*arguments: Any) -> list[str]:
+        return [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "make_command", make_command)
+        answer = upload(api, PICTURES, name="mine")
+    assert answer.status_code == 422 and f"code -{int(signal.SIGSEGV)}" in answer.json()["detail"]
+    assert list_left(workspace) == []
+    assert upload(api, PICTURES, name="mine").status_code == 201
+
+
+@pytest.fixture
+def running(workspace: Workspace) -> Iterator[Running]:
+    with open_parts(workspace, "ada") as parts, run_app(lambda session: make_platform(parts, session)) as running:
+        yield running
+
+
+def wait_for(happened: Any) -> None:
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def connect(running: Running, length: int) -> socket.socket:
+    """A client that has sent the head of an upload."""
+    head = (
+        f"POST /v1/datasets HTTP/1.1\r\nHost: 127.0.0.1:{running.session.port}\r\nAuthorization: Bearer "
+        f"{running.session.token}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    )
+    client = socket.create_connection(("127.0.0.1", running.session.port))
+    client.sendall(head.encode())
+    return client
+
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nmine\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="files"; filename="0.png"\r\n\r\n' + PICTURES[0][1]
+)
+
+
+def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(running: Running, workspace: Workspace) -> None:
+    client = connect(running, 10 << 20)
+    client.sendall(FORM + b"\0" * (2 << 20))
+    wait_for(lambda: list_left(workspace) and list(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
+    client.close()
+    wait_for(lambda: not list_left(workspace))
+
+
+def test_a_client_that_hangs_up_during_the_import_ends_it(
+    running: Running, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+
+    def make_command(*arguments: Any) -> list[str]:
+        code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
+        return [sys.executable, "-c", code]
+
+    monkeypatch.setattr(uploads, "make_command", make_command)
+    body = FORM + b"\r\n--b--\r\n"
+    client = connect(running, len(body))
+    client.sendall(body)
+    wait_for(lambda: started.exists() and started.read_text())
+    client.close()
+    wait_for(lambda: not list_left(workspace))
+    process = int(started.read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_two_uploads_under_one_name_are_not_both_taken(
+    running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    make_usual = uploads.make_command
+
+    def make_command(*arguments: Any) -> list[str]:
+        started.touch()
+        return [sys.executable, "-c", "import time; time.sleep(600)"]
+
+    monkeypatch.setattr(uploads, "make_command", make_command)
+    body = FORM + b"\r\n--b--\r\n"
+    client = connect(running, len(body))
+    client.sendall(body)
+    wait_for(started.exists)
+    monkeypatch.setattr(uploads, "make_command", make_usual)
+    with httpx.Client(trust_env=False, headers=running.bearer, timeout=60) as other:
+        refused = upload(other, PICTURES, running.url, name="mine")
+        assert refused.status_code == 409 and "another upload" in refused.json()["detail"]
+        client.close()
+        wait_for(lambda: upload(other, PICTURES, running.url, name="mine").status_code == 201)

@@ -1,0 +1,122 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from cli_fixtures import Run
+
+from sightline.api import server
+from sightline.cli.commands.up import find_user
+from sightline.core.errors import Conflict
+
+END_TIMEOUT_S = 30
+
+
+class Up(NamedTuple):
+    """A running `sightline up`: its process, what it printed when it was ready, and a client that it lets in."""
+
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+    client: httpx.Client
+
+    def end(self, number: signal.Signals) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=END_TIMEOUT_S)
+        return self.process.returncode, out, err
+
+
+@contextmanager
+def start(workspace: Path, *options: str) -> Iterator[Up]:
+    command = [sys.executable, "-m", "sightline", "up", "--port", "0", "--workspace", str(workspace), "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            bearer = {"Authorization": f"Bearer {ready['token']}"}
+            with httpx.Client(base_url=ready["url"], headers=bearer, trust_env=False) as client:
+                yield Up(process, ready, client)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_opens_by_its_link_and_ends_cleanly(workspace: Path, number: signal.Signals) -> None:
+    with start(workspace, "--author", "ada") as up:
+        assert up.ready["link"] == f"{up.ready['url']}/?token={up.ready['token']}"
+        with httpx.Client(trust_env=False) as browser:
+            assert browser.get(up.ready["url"]).status_code == 401
+            assert browser.get(up.ready["link"]).status_code == 303
+            assert browser.get(f"{up.ready['url']}/v1/session").json()["author"] == "ada"
+            assert browser.get(f"{up.ready['url']}/v1/datasets").json() == {"datasets": [], "broken": {}}
+        code, out, err = up.end(number)
+    assert (code, out) == (0, "")
+    assert up.ready["token"] not in err and "Traceback" not in err
+    assert sorted(path.name for path in workspace.iterdir() if not path.name.startswith("sightline.db")) in ([], ["jobs"])
+
+
+def test_people_get_one_line_with_the_link(workspace: Path) -> None:
+    command = [sys.executable, "-m", "sightline", "up", "--port", "0", "--workspace", str(workspace)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=END_TIMEOUT_S)
+    assert str(workspace) in line and "http://127.0.0.1:" in line and "/?token=" in line
+    assert (process.returncode, out) == (0, "")
+
+
+def test_what_was_saved_outlives_a_killed_server(run: Run, workspace: Path) -> None:
+    assert run("sample", "boxes", "--count", "20").code == 0
+    item = "/v1/datasets/boxes/items/0"
+    with start(workspace) as up:
+        before = up.client.get(item).json()
+        category = up.client.get("/v1/datasets/boxes").json()["categories"][0]["name"]
+        put = {"kind": "put", "id": "new0", "annotation": {"category": category, "box_xyxy": [1, 2, 30, 40]}}
+        edit = {"edit_id": "edit-000001", "revision": 0, "operations": [put]}
+        saved = up.client.post(f"{item}/edits", json=edit)
+        assert saved.status_code == 200
+        up.process.kill()
+    with start(workspace) as up:
+        assert up.client.get(item).json() == saved.json() != before
+        assert up.client.post(f"{item}/edits", json=edit).json() == saved.json()  # the client did not know that it was saved
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "vision.example"])
+def test_nobody_else_is_let_in(run: Run, workspace: Path, host: str) -> None:
+    ran = run("up", "--host", host)
+    assert ran.code == 2 and host in ran.err and "127.0.0.1" in ran.err and "users" in ran.err
+    assert len(ran.err.splitlines()) == 1 and not workspace.exists()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = run("up", "--port", taken.getsockname()[1])
+    assert ran.code == 4 and "in use" in ran.err and len(ran.err.splitlines()) == 1
+
+
+def test_where_the_usual_port_is_taken_the_next_is_and_it_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(server, "DEFAULT_PORT", port)
+        ports = []
+        for _ in range(2):
+            with server.listen("127.0.0.1", None) as listener:
+                ports.append(listener.getsockname()[1])
+        assert port < ports[0] == ports[1] < port + server.PORTS_TRIED
+        monkeypatch.setattr(server, "PORTS_TRIED", 1)
+        with pytest.raises(Conflict, match=str(port)):
+            server.listen("127.0.0.1", None)
+
+
+def test_an_author_is_written_down_even_where_nobody_said_who(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_user()
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert find_user() == "user 54321"
