@@ -69,6 +69,20 @@ def test_a_dropped_picture_is_not_counted_as_unlabelled_too(tmp_path):
     assert report.count("image", "warned", "picture outside of a class folder has no label") == 1  # loose.png, not cut.png
 
 
+def test_a_folder_of_pictures_becomes_a_dataset_that_nobody_has_looked_at(tmp_path):
+    source = tmp_path / "set"
+    source.mkdir()
+    for number in range(10):
+        image = np.full((HEIGHT, WIDTH, 3), number * 20, np.uint8)
+        (source / f"{number}.png").write_bytes(encode_image(image, "png"))
+    version, report = import_dataset(source, Workspace(tmp_path / "w"), "x", categories=["dent", "scratch"])
+    assert [(item.seen_by, item.annotations) for item in version.items()] == [("nobody", ())] * 10
+    assert version.categories.names == ("dent", "scratch")
+    assert version.splits == {"train": 8, "val": 1, "test": 1}
+    assert list(report.findings()) == []  # nothing about it is odd
+    assert import_dataset(source, Workspace(tmp_path / "w"), "y")[0].categories.names == ()
+
+
 def test_an_unknown_format_says_how_to_name_one(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "notes.bin").write_bytes(b"?")

@@ -204,7 +204,7 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
                 return writer.close(), self.report
 
     def _choose_categories(self, found: Categories) -> Categories:
-        """The wanted categories, else the source's; told are those the source does not know: most likely misspelt."""
+        """The wanted categories, else the source's; told are those that a source with categories does not know: misspelt."""
         if self.categories is None:
             spelt: dict[str, str] = {}
             for name in found:
@@ -215,7 +215,7 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
                     )
             return found
         for name in self.categories:
-            if name not in found:
+            if len(found) and name not in found:
                 self.report.warn("category", "asked for, but the source has no such category", name)
         return Categories(self.categories)
 

@@ -74,7 +74,8 @@ def import_command(
         Path | None,
         typer.Option(
             "--categories",
-            help="File with one category per line: of pictures, keep only these, in this order; of a network, its classes.",
+            help="File with one category per line: of pictures, keep only these, in this order, or label these where there are "
+            "none; of a network, its classes.",
         ),
     ] = None,
     allow_header_only: Annotated[
@@ -210,7 +211,7 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
     splits = ", ".join(f"{split} {count:,}" for split, count in version.splits.items())
     terminal.say(f"dataset {name}@{version.id[:8]}: {manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
-    terminal.say_next(["show", name])
+    terminal.say_next(["show", name], *([] if has_labels(version) else [["up"]]))
     terminal.finish(
         {
             "dataset": name,
@@ -230,7 +231,13 @@ def describe_labels(version: "DatasetVersion") -> str:
     named = ", ".join(f"{category} {count:,}" for category, count in counts[:MOST_CATEGORIES])
     further = f" and {len(counts) - MOST_CATEGORIES:,} further" if len(counts) > MOST_CATEGORIES else ""
     form = version.manifest.source.get("format")
-    return f"{f'read as {form}; ' if form else ''}categories: {named or 'none'}{further}"
+    what = f"{f'read as {form}; ' if form else ''}categories: {named or 'none'}{further}"
+    return what if has_labels(version) else f"{what}; no picture has a label yet"
+
+
+def has_labels(version: "DatasetVersion") -> bool:
+    """Whether any picture has a label."""
+    return any(version.manifest.annotation_counts.values())
 
 
 def make_name(source: Path) -> str:

@@ -173,6 +173,7 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
     """The pictures of every place, with the class as label."""
     bases: list[Path] = []
     counts: Counter[str] = Counter()
+    has_classes = any(place.category is not None for place in places)  # else it is a plain folder of pictures
     for place in places:
         if place.base not in bases:
             bases.append(place.base)
@@ -190,7 +191,7 @@ def iterate_items(places: list[ClassPlace], report: ConversionReport) -> Iterato
                 name = Path(place.base.name) / name
             annotations = () if place.category is None else (Annotation(category=place.category),)
             counts.update(annotation.category for annotation in annotations)
-            warning = "picture outside of a class folder has no label" if loose else None
+            warning = "picture outside of a class folder has no label" if loose and has_classes else None
             yield SourceItem(
                 file_name=name.as_posix(),
                 path=path,
