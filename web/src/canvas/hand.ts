@@ -48,6 +48,7 @@ export class Hand {
     element.addEventListener("pointercancel", (event) => this.#cancel(event), { signal });
     element.addEventListener("pointerenter", () => this.#enter(true), { signal });
     element.addEventListener("pointerleave", () => this.#enter(false), { signal });
+    element.addEventListener("blur", () => delete element.dataset.pointed, { signal });
     element.addEventListener("dblclick", (event) => this.#dispatch("double", event), { signal });
     element.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
     // The middle button would start the browser's own scrolling.
@@ -63,6 +64,8 @@ export class Hand {
   }
 
   #down(event: PointerEvent): void {
+    // The ring around what has the focus is for those who came by keys.
+    this.#element.dataset.pointed = "";
     this.#element.focus({ preventScroll: true });
     this.#element.setPointerCapture(event.pointerId);
     const at = this.#pointOf(event);

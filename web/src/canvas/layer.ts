@@ -48,7 +48,7 @@ export class Layer {
 
   /** A canvas that is not shown costs nothing when the browser puts the page together. */
   toggle(isShown: boolean): void {
-    this.#canvas.hidden = !isShown;
+    if (this.#canvas.hidden === isShown) this.#canvas.hidden = !isShown;
   }
 
   /** What lies in this box of the picture changed; `edge` device pixels around it are painted again too. */

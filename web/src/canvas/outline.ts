@@ -34,6 +34,18 @@ export function vertexAt(ring: Ring, index: number, view: View): ScreenPoint {
   return toScreen(view, imagePoint(ring[2 * index] ?? 0, ring[2 * index + 1] ?? 0));
 }
 
+/** The topmost vertex of all rings. */
+export function peakOf(rings: readonly Ring[]): { readonly x: number; readonly y: number } {
+  let peak = { x: 0, y: Number.POSITIVE_INFINITY };
+  for (const ring of rings) {
+    for (let at = 0; at + 1 < ring.length; at += 2) {
+      const [x, y] = [ring[at] as number, ring[at + 1] as number];
+      if (y < peak.y) peak = { x, y };
+    }
+  }
+  return peak;
+}
+
 export type Vertex = { readonly index: number; readonly at: ScreenPoint };
 
 /** The vertices of a ring on the canvas, without those too near to the one before. */

@@ -10,7 +10,7 @@ import { findLabel } from "../labels/document";
 import { boundsOf, geometryOf } from "../labels/shapes";
 import type { Colours } from "./colours";
 import { type Lifted, liftShapes } from "./lifting";
-import { boxOutline, findHandles, outlineOf, ringOutline, vertexAt } from "./outline";
+import { boxOutline, findHandles, outlineOf, peakOf, ringOutline, vertexAt } from "./outline";
 import styles from "./overlay.module.css";
 import { PLATE_HEIGHT, plateWidth, shorten } from "./plates";
 import { lookOf, tagText } from "./style";
@@ -79,7 +79,7 @@ function Hovered({ snapshot, colours }: { snapshot: EditorSnapshot; colours: Col
       <Name
         text={tagText(annotation.category, annotation.confidence)}
         colour={colours.get(annotation.category)}
-        {...topLeft(annotation, view)}
+        {...nameAt(annotation, view)}
       />
     </g>
   );
@@ -128,7 +128,7 @@ function Handles({ shape: { annotation, id }, view, canvas, preview, colours }: 
         <Name
           text={tagText(annotation.category, annotation.confidence)}
           colour={colour}
-          {...topLeft(annotation, view)}
+          {...nameAt(annotation, view)}
         />
       )}
     </g>
@@ -200,9 +200,15 @@ function Ringed({
   );
 }
 
-function topLeft(annotation: Lifted["annotation"], view: View): { x: number; y: number } {
+/** Where a name stands: above the topmost point of an outline, at the corner of a box. */
+function nameAt(annotation: Lifted["annotation"], view: View): { x: number; y: number } {
   const box = boundsOf(annotation) ?? [0, 0, 0, 0];
-  return { x: box[0] * view.scale + view.left, y: box[1] * view.scale + view.top };
+  const left = box[0] * view.scale + view.left;
+  const top = box[1] * view.scale + view.top;
+  if (geometryOf(annotation) !== "polygons" || !annotation.polygons) return { x: left, y: top };
+  const width = plateWidth(shorten(tagText(annotation.category, annotation.confidence)));
+  const middle = peakOf(annotation.polygons).x * view.scale + view.left - width / 2;
+  return { x: Math.max(left, Math.min(middle, box[2] * view.scale + view.left - width)), y: top - 2 };
 }
 
 function coloured(colour: string | undefined): CSSProperties {

@@ -2,6 +2,7 @@
  * Paints a picture and the shapes on it into two canvases, at most once per frame of the screen and only where something changed. It
  * knows the document only as a list of shapes to draw; what the hand holds is drawn above it, by the overlay.
  */
+import { boxEncloses, boxesMeet } from "../geometry/boxes";
 import type { BoxXyxy, Size } from "../geometry/points";
 import type { View } from "../geometry/view";
 import { boundsOf } from "../labels/shapes";
@@ -33,7 +34,8 @@ export class Painter {
   #scene: Scene = [];
   #boxed: readonly Boxed[] = [];
   #tags: readonly Plate[] = [];
-  #tagScale = 0;
+  /** For what the names were laid out: a scale and a part of the picture; null: for nothing that holds any more. */
+  #tagged: { readonly scale: number; readonly box: BoxXyxy } | null = null;
   #areTagsStale = false;
   #mask: LiveMask | null = null;
   #frame = 0;
@@ -56,7 +58,7 @@ export class Painter {
     this.#pictureLayer.resize(device, ratio);
     this.#shapesLayer.resize(device, ratio);
     this.#maskLayer.resize(device, ratio);
-    this.#tagScale = 0;
+    this.#tagged = null;
     // At once: an empty canvas until the next frame would flicker.
     this.paint();
   }
@@ -120,7 +122,7 @@ export class Painter {
     this.#maskLayer.toggle(this.#mask !== null);
     if (this.#mask) this.#maskLayer.show(view, false);
     const isZooming = now - this.#zoomedAt < REST && now - this.#sharpAt < LONGEST_SCALED;
-    const isQuick = isZooming && this.#boxed.length > CROWDED;
+    const isQuick = isZooming && this.#isCrowded(this.#view);
     if (!isQuick) this.#renewTags(this.#view);
     clearTimeout(this.#rest);
     if (this.#shapesLayer.show(view, isQuick)) this.#rest = window.setTimeout(() => this.#request(), REST);
@@ -136,13 +138,38 @@ export class Painter {
     this.#frame ||= requestAnimationFrame(() => this.paint());
   }
 
+  /** The part of the picture that the canvas shows, larger by so many canvases on each side. */
+  #findSeen({ scale, left, top }: View, more: number): BoxXyxy {
+    const { width, height } = this.#size;
+    return [
+      (-more * width - left) / scale,
+      (-more * height - top) / scale,
+      ((1 + more) * width - left) / scale,
+      ((1 + more) * height - top) / scale,
+    ];
+  }
+
+  #isCrowded(view: View): boolean {
+    const seen = this.#findSeen(view, 0);
+    let count = 0;
+    for (const { box } of this.#boxed) if (boxesMeet(box, seen)) count += 1;
+    return count > CROWDED;
+  }
+
+  /** Names are laid out for more than what is seen, so that moving the picture does not lay them out again and again. */
   #renewTags(view: View): void {
-    if (view.scale === this.#tagScale && !this.#areTagsStale) return;
+    const known = this.#tagged;
+    const isSameScale = known?.scale === view.scale;
+    if (isSameScale && !this.#areTagsStale && boxEncloses(known.box, this.#findSeen(view, 0))) return;
+    const box = this.#findSeen(view, 1);
     const before = this.#tags;
-    this.#tags = layOutPlates(this.#boxed, view.scale);
+    this.#tags = layOutPlates(
+      this.#boxed.filter((shape) => boxesMeet(shape.box, box)),
+      view.scale,
+    );
     // Another scale paints everything again anyway.
-    if (view.scale === this.#tagScale) this.#spoilTags(before, this.#tags, view);
-    this.#tagScale = view.scale;
+    if (isSameScale) this.#spoilTags(before, this.#tags, view);
+    this.#tagged = { scale: view.scale, box };
     this.#areTagsStale = false;
   }
 

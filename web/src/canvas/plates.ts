@@ -1,5 +1,6 @@
 /** Names on plates of their categories' colours: how wide they are, which of them have room, and drawing one. */
 import type { BoxXyxy } from "../geometry/points";
+import { peakOf } from "./outline";
 import type { Drawn } from "./scene";
 import { anchorOf } from "./shapes";
 import { lookOf, tagText } from "./style";
@@ -13,6 +14,8 @@ const LONGEST = 28;
 
 export type Plate = Tag & { readonly colour: string | undefined };
 export type Boxed = { readonly drawn: Drawn; readonly box: BoxXyxy };
+
+type Point = { readonly x: number; readonly y: number };
 
 const widths = new Map<string, number>();
 let ruler: CanvasRenderingContext2D | null = null;
@@ -29,10 +32,15 @@ export function layOutPlates(shapes: readonly Boxed[], scale: number): readonly 
       text,
       box: [box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale] as const,
       width: plateWidth(text),
-      centre: anchor && { x: anchor.x * scale, y: anchor.y * scale },
+      peak: annotation.polygons ? scalePoint(peakOf(annotation.polygons), scale) : null,
+      centre: anchor ? scalePoint(anchor, scale) : null,
     };
   });
   return placeTags(tagged).map((tag) => ({ ...tag, colour: colours.get(tag.id) }));
+}
+
+function scalePoint({ x, y }: Point, scale: number): Point {
+  return { x: x * scale, y: y * scale };
 }
 
 /** The context's unit is a CSS pixel and its origin the picture's corner. */

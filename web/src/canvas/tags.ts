@@ -10,6 +10,8 @@ export type Tagged = {
   readonly box: BoxXyxy;
   readonly text: string;
   readonly width: number;
+  /** The topmost point of an outline, above which the name stands; null: the box's top left corner. */
+  readonly peak: { readonly x: number; readonly y: number } | null;
   /** A name in the middle of this point instead, as masks have it: their box's corner may lie far from them. */
   readonly centre: { readonly x: number; readonly y: number } | null;
 };
@@ -39,14 +41,15 @@ export function placeTags(shapes: readonly Tagged[]): readonly Tag[] {
   return tags;
 }
 
-function findPlaces({ box, width, centre }: Tagged): readonly BoxXyxy[] {
+function findPlaces({ box, width, peak, centre }: Tagged): readonly BoxXyxy[] {
   const [left, top, right, bottom] = box;
   if (centre) {
     const fits = right - left >= width && bottom - top >= TAG_HEIGHT;
     return fits ? [place(centre.x - width / 2, centre.y - TAG_HEIGHT / 2, width)] : [];
   }
   const places = [];
-  if (top >= TAG_HEIGHT) places.push(place(left - 1, top - TAG_HEIGHT, width));
+  const above = peak ? Math.max(left, Math.min(peak.x - width / 2, right - width)) : left - 1;
+  if (top >= TAG_HEIGHT) places.push(place(above, top - TAG_HEIGHT - (peak ? 2 : 0), width));
   if (right - left > width + 8 && bottom - top > 3 * TAG_HEIGHT) places.push(place(left + 1, top + 1, width));
   places.push(place(left - 1, bottom, width));
   return places;

@@ -3,11 +3,17 @@ import { placeTags, TAG_HEIGHT, type Tagged } from "../../src/canvas/tags";
 import type { BoxXyxy } from "../../src/geometry/points";
 
 function shape(id: string, box: BoxXyxy, width = 40): Tagged {
-  return { id, box, text: id, width, centre: null };
+  return { id, box, text: id, width, peak: null, centre: null };
 }
 
 test("a name stands above its shape", () => {
   expect(placeTags([shape("a", [100, 100, 200, 200])])).toEqual([{ id: "a", text: "a", box: [99, 84, 139, 100] }]);
+});
+
+test("the name of an outline stands above its topmost point, within its width", () => {
+  const outline = (x: number) => ({ ...shape("a", [100, 100, 200, 200]), peak: { x, y: 100 } });
+  expect(placeTags([outline(160)])[0]?.box).toEqual([140, 82, 180, 98]);
+  expect(placeTags([outline(195)])[0]?.box).toEqual([160, 82, 200, 98]);
 });
 
 test("a name that would leave the picture stands inside", () => {

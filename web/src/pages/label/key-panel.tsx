@@ -51,17 +51,22 @@ function KeyTable({ title, rows }: { title: string; rows: readonly Row[] }) {
   );
 }
 
+/** Actions of one kind that stand in one row; the others would be hard to find among so many that say nearly the same. */
+const SERIES: readonly { readonly names: RegExp; readonly label: string; readonly chords?: readonly string[] }[] = [
+  { names: /^category[1-9]$/, label: "Choose a category; also for what is selected", chords: ["1 … 9"] },
+  { names: /^(left|right|up|down)$/, label: "Move by a pixel; ← → with nothing selected: other picture" },
+  { names: /^far(Left|Right|Up|Down)$/, label: "Move by 10 pixels", chords: ["Shift ← ↑ → ↓"] },
+];
+
 function groupActions(editor: Editor): ReadonlyMap<KeyGroup, readonly Row[]> {
   const bindings = editor.getBindings();
-  const groups = new Map<KeyGroup, Row[]>();
+  const groups = new Map<KeyGroup, Map<string, readonly string[]>>();
   for (const [name, { label, group }] of Object.entries(ACTIONS)) {
-    const rows = groups.get(group) ?? [];
+    const rows = groups.get(group) ?? new Map<string, readonly string[]>();
     groups.set(group, rows);
-    // Nine rows that say the same would hide the others.
-    const ofCategory = /^category([1-9])$/.exec(name);
-    if (ofCategory && ofCategory[1] !== "1") continue;
-    const chords = ofCategory ? ["1 … 9"] : bindings[name as ActionName];
-    rows.push({ label: ofCategory ? "Choose a category; also for what is selected" : label, chords });
+    const series = SERIES.find(({ names }) => names.test(name));
+    const row = series?.label ?? label;
+    rows.set(row, series?.chords ?? [...(rows.get(row) ?? []), ...bindings[name as ActionName]]);
   }
-  return groups;
+  return new Map([...groups].map(([group, rows]) => [group, [...rows].map(([label, chords]) => ({ label, chords }))]));
 }

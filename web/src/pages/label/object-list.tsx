@@ -23,7 +23,12 @@ export function ObjectList({ editor }: { editor: Editor }) {
     estimateSize: () => ROW_HEIGHT,
     overscan: 8,
   });
-  useScrollToChosen(rows, selection, (place) => virtualizer.scrollToIndex(place));
+  useScrollToChosen(rows, selection, (place) => {
+    // By what the list knows already: to ask the page would lay it out in the middle of a click.
+    const top = virtualizer.scrollOffset ?? 0;
+    const isSeen = place * ROW_HEIGHT >= top && (place + 1) * ROW_HEIGHT <= top + (virtualizer.scrollRect?.height ?? 0);
+    if (!isSeen) virtualizer.scrollToIndex(place, { align: "center" });
+  });
   if (rows.length === 0)
     return (
       <p className={styles.none}>Nothing is labelled here yet. Draw with a box (B), a polygon (P) or a brush (M).</p>

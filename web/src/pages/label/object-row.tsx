@@ -64,6 +64,7 @@ function ObjectRowInner({
           {typeof confidence === "number" ? `${Math.round(confidence * 100)} %` : "proposed"}
         </span>
       )}
+      <span className={styles.size}>{writeSize(annotation)}</span>
       <span className={styles.tools}>
         {isProposal && <RowButton icon="check" label={`Accept ${category}`} onClick={() => accept(editor, id)} />}
         <RowButton
@@ -107,11 +108,16 @@ function remove(editor: Editor, id: string): void {
 
 /** "box, 120 × 48 pixels". */
 function describe(annotation: Annotation): string {
+  const size = writeSize(annotation);
   const kind = { box: "box", polygons: "polygon", mask: "mask", image: "label of the whole picture" }[
     geometryOf(annotation)
   ];
+  return size ? `${kind}, ${size} pixels` : kind;
+}
+
+function writeSize(annotation: Annotation): string {
   const box = boundsOf(annotation);
-  return box ? `${kind}, ${Math.round(box[2] - box[0])} × ${Math.round(box[3] - box[1])} pixels` : kind;
+  return box ? `${Math.round(box[2] - box[0])} × ${Math.round(box[3] - box[1])}` : "";
 }
 
 function isSameRow(a: Props, b: Props): boolean {

@@ -1,5 +1,5 @@
 /** Going from picture to picture within the gallery's filter: next, previous, done and next, and the labels of the picture before. */
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { labelPath } from "../../api/addresses";
 import type { Editor } from "../../editor/editor";
@@ -7,6 +7,9 @@ import { readFilter } from "../gallery/filter";
 import type { PictureLoader } from "./pictures";
 import { loadItem } from "./requests";
 import { useNeighbours } from "./use-picture";
+
+/** How long words about the last step stay, ms. */
+const WORDS_LAST = 4000;
 
 type Place = { readonly dataset: string; readonly position: number; readonly search: string };
 
@@ -16,6 +19,11 @@ export function useSteps(editor: Editor, loader: PictureLoader, { dataset, posit
   const neighbours = useNeighbours(editor, loader, dataset, filter, position);
   const [said, setSaid] = useState<{ readonly position: number; readonly words: string } | null>(null);
   const say = (words: string) => setSaid({ position, words });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other words stay as long as the first ones did
+  useEffect(() => {
+    const timer = setTimeout(() => setSaid(null), WORDS_LAST);
+    return () => clearTimeout(timer);
+  }, [said]);
   const cameFrom = useRef<number | null>(null);
   const go = (to: number | null | undefined, end: string) => {
     if (to === undefined) return;
