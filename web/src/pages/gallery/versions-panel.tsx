@@ -1,9 +1,17 @@
 import { useVersions } from "../../api/hooks";
 import type { DatasetSummary, Version } from "../../api/types";
 import { countOf, shortId } from "../../ui/format";
-import { ErrorNotice } from "../../ui/notice";
+import { ErrorNotice, Notice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
 import styles from "./versions-panel.module.css";
+
+/** How versions came to be that were not imported from files of a format. */
+const ORIGINS: Readonly<Record<string, string>> = {
+  label: "labelled here",
+  annotate: "proposed by a model",
+  items: "made by a program",
+  samples: "generated",
+};
 
 /** Every frozen version of the dataset, the newest first; the one that edits go on from is marked. */
 export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
@@ -23,6 +31,11 @@ export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
           <Row key={version.id} version={version} isPresent={version.id === dataset.base_id} />
         ))}
       </ol>
+      {Object.entries(versions.data?.broken ?? {}).map(([folder, reason]) => (
+        <Notice key={folder} kind="warning">
+          Version <code>{shortId(folder)}</code> cannot be opened: {reason}
+        </Notice>
+      ))}
     </section>
   );
 }
@@ -37,7 +50,7 @@ function Row({ version, isPresent }: { version: Version; isPresent: boolean }) {
       </p>
       <p className={styles.facts}>
         {countOf(version.item_count, "picture")}, {countOf(annotations, "annotation")}
-        {version.made_by && ` · ${version.made_by === "label" ? "labelled here" : `from ${version.made_by}`}`}
+        {version.made_by && ` · ${ORIGINS[version.made_by] ?? `imported (${version.made_by})`}`}
       </p>
     </li>
   );
