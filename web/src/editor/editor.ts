@@ -39,10 +39,9 @@ export type Editor = Labelling &
     readonly retryNow: () => void;
     /** Whether closing the page now leaves edits that only this browser has. */
     readonly hasUnsent: () => boolean;
-    /**
-     * Ends timers and gives unsent edits free for another page: for when the browser leaves this page (`pagehide`). Within the app keep
-     * one editor per dataset, so that what waits goes on being sent from other pages, too.
-     */
+    /** For `pagehide`: what was not sent yet is free at once for the next page. */
+    readonly release: () => void;
+    /** For when no page shows the editor any more; what waits is still sent. */
     readonly close: () => void;
   };
 
@@ -76,6 +75,7 @@ export function createEditor(ports: EditorPorts): Editor {
     dismissRefused: () => core.sender.dismissRefused(),
     retryNow: () => core.sender.retryNow(),
     hasUnsent: () => core.sender.countWaiting() > 0,
+    release: () => core.sender.release(),
     close: () => core.sender.close(),
   };
 }

@@ -16,8 +16,7 @@ export type UnsentEdit = {
   readonly operations: readonly Operation[];
   /** Ids that it brings in, as opposed to those that it changes. */
   readonly adds: readonly string[];
-  /** Milliseconds since 1970, then by number: the order in which edits were made. */
-  readonly made_at: number;
+  /** The order in which edits were made: higher than that of all edits that its sender knew of (a Lamport clock). */
   readonly number: number;
   /** Whose it was when it was made. */
   readonly sender: string;
@@ -90,7 +89,7 @@ export class Outbox {
     );
     this.#names.push(...new Set(left.map((edit) => edit.sender).filter((sender) => !others.includes(sender))));
     this.renewLeases(now);
-    return left.sort((a, b) => a.made_at - b.made_at || a.number - b.number);
+    return left.sort((a, b) => a.number - b.number);
   }
 
   #write(key: string, text: string): void {

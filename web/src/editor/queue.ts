@@ -81,7 +81,7 @@ export class Backlog {
   insert(edit: UnsentEdit, isSending: boolean): PictureQueue {
     const queue = this.queueOf(edit.position);
     if (queue.edits.some((own) => own.edit_id === edit.edit_id)) return queue;
-    const later = queue.edits.findIndex((own, i) => (i > 0 || !isSending) && own.made_at > edit.made_at);
+    const later = queue.edits.findIndex((own, i) => (i > 0 || !isSending) && own.number > edit.number);
     queue.edits.splice(later < 0 ? queue.edits.length : later, 0, edit);
     return queue;
   }

@@ -25,16 +25,17 @@ export type SenderListener = {
   readonly onNotice: (message: string) => void;
 };
 
+export const DEAF: SenderListener = { onState: () => {}, onPicture: () => {}, onNotice: () => {} };
+
 export class Sender {
   readonly #ports: EditorPorts;
-  readonly #listener: SenderListener;
+  #listener: SenderListener;
   readonly #name: string;
   readonly #outbox: Outbox;
   readonly #backlog = new Backlog();
   #refused: RefusedEdit[];
   #isSending = false;
-  #isClosed = false;
-  #made = 0;
+  #number = 0;
   #offline: { readonly since: number; readonly reason: string } | null = null;
   #cancelTimer: () => void = () => {};
   #cancelRenewal: () => void = () => {};
@@ -73,8 +74,7 @@ export class Sender {
       edit_id: makeRandomId(this.#ports.random),
       operations,
       adds: findAdded(document, operations),
-      made_at: this.#ports.scheduler.now(),
-      number: this.#made++,
+      number: this.#number++,
       sender: this.#name,
     };
     this.#outbox.keep(edit);
@@ -109,11 +109,16 @@ export class Sender {
     this.#tellState();
   }
 
+  /** Gives the unsent edits free at once for another page, as this one goes away; if it comes back, it takes them again. */
+  release(): void {
+    this.#outbox.endLeases();
+  }
+
+  /** Tells nothing any more. What waits is still sent as long as the page lives, unless another sender takes it over. */
   close(): void {
-    this.#isClosed = true;
-    this.#cancelTimer();
     this.#cancelRenewal();
     this.#outbox.endLeases();
+    this.#listener = DEAF;
   }
 
   #renew(): void {
@@ -124,7 +129,10 @@ export class Sender {
   }
 
   #take(edits: readonly UnsentEdit[]): void {
-    for (const edit of edits) this.#parkStrangers(this.#backlog.insert(edit, this.#isSending));
+    for (const edit of edits) {
+      this.#number = Math.max(this.#number, edit.number + 1);
+      this.#parkStrangers(this.#backlog.insert(edit, this.#isSending));
+    }
     if (edits.length === 0) return;
     for (const position of new Set(edits.map((edit) => edit.position))) this.#listener.onPicture(position);
     this.#tellState();
@@ -135,9 +143,7 @@ export class Sender {
   #parkStrangers(queue: PictureQueue): void {
     const blob = queue.confirmed?.blob;
     if (blob === undefined) return;
-    for (const edit of queue.edits.filter((one) => one.blob !== blob)) {
-      this.#park(queue, edit, STRANGER);
-    }
+    for (const edit of queue.edits.filter((one) => one.blob !== blob)) this.#park(queue, edit, STRANGER);
   }
 
   #park(queue: PictureQueue, edit: UnsentEdit, message: string): void {
@@ -149,7 +155,7 @@ export class Sender {
   /** Sends what may be sent now, or sets the clock for the first that may be later. */
   #wake(): void {
     this.#cancelTimer();
-    if (this.#isSending || this.#isClosed) return;
+    if (this.#isSending) return;
     const next = this.#backlog.next();
     if (!next) return;
     const delay = next.notBefore - this.#ports.scheduler.now();
@@ -175,8 +181,7 @@ export class Sender {
       this.#finish(queue, edit);
       return;
     }
-    const { dataset } = this.#ports;
-    const { position, edit_id } = edit;
+    const { dataset, position, edit_id } = edit;
     const sent = { dataset, position, edit_id, revision: queue.confirmed.revision, operations };
     await this.#settle(queue, edit, await waitForOutcome(() => this.#ports.send(sent), this.#ports.scheduler));
   }
@@ -241,6 +246,6 @@ export class Sender {
   }
 
   #tellState(): void {
-    if (!this.#isClosed) this.#listener.onState(this.state());
+    this.#listener.onState(this.state());
   }
 }
