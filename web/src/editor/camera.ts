@@ -12,6 +12,7 @@ const CLOSEST_SCALE = 4;
 const ZOOM_STEP = 1.25;
 
 export type Camera = {
+  /** CSS pixels. As long as nobody moved the view, it goes on showing the whole picture. */
   readonly setCanvas: (size: Size) => void;
   readonly setView: (view: View) => void;
   readonly fit: () => void;
@@ -19,6 +20,7 @@ export type Camera = {
   readonly zoomIn: () => void;
   readonly zoomOut: () => void;
   readonly pan: (byX: number, byY: number) => void;
+  /** Brings labels into the middle of the canvas, nearer if they are small. */
   readonly showLabels: (ids: Iterable<string>) => void;
 };
 

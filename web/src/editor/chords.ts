@@ -64,16 +64,25 @@ function join(ctrl: boolean, alt: boolean, shift: boolean, key: string): string 
   return `${ctrl ? "Ctrl+" : ""}${alt ? "Alt+" : ""}${shift ? "Shift+" : ""}${key}`;
 }
 
+const MODIFIER_NAMES: Readonly<Record<string, "ctrl" | "alt" | "shift">> = {
+  ctrl: "ctrl",
+  control: "ctrl",
+  cmd: "ctrl",
+  meta: "ctrl",
+  alt: "alt",
+  option: "alt",
+  shift: "shift",
+};
+
 /** A chord as people may write it, "shift+ctrl+z" or "Cmd+Z", in the one way that is used here; null where it is none. */
 export function parseChord(text: string): string | null {
   // The last key may be "+" itself.
   const parts = /^(?:(.*)\+)?(\+|[^+]+)$/.exec(text.trim());
   const key = parts?.[2]?.trim();
-  if (!key) return null;
-  const modifiers = (parts?.[1] ?? "").split("+").map((part) => part.trim().toLowerCase());
-  const known = ["", "ctrl", "control", "cmd", "meta", "alt", "option", "shift"];
-  if (modifiers.some((modifier) => !known.includes(modifier)) || MODIFIER_KEYS.has(key)) return null;
-  const has = (...names: string[]) => names.some((name) => modifiers.includes(name));
+  if (!key || MODIFIER_NAMES[key.toLowerCase()]) return null;
+  const written = parts?.[1] ? parts[1].split("+").map((name) => name.trim().toLowerCase()) : [];
+  const modifiers = written.map((name) => MODIFIER_NAMES[name]);
+  if (modifiers.includes(undefined)) return null;
   const named = key.length === 1 ? key.toUpperCase() : (key[0] as string).toUpperCase() + key.slice(1);
-  return join(has("ctrl", "control", "cmd", "meta"), has("alt", "option"), has("shift"), named);
+  return join(modifiers.includes("ctrl"), modifiers.includes("alt"), modifiers.includes("shift"), named);
 }

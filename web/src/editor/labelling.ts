@@ -19,18 +19,25 @@ const NOTHING_INSIDE = "Nothing of what was copied lies inside this picture.";
 
 export type Labelling = {
   readonly setCategories: (categories: readonly Category[]) => void;
+  /** The category of new annotations; with the select tool, the selected labels get it, too. */
   readonly setCategory: (name: string) => void;
   readonly select: (ids: Iterable<string>) => void;
   readonly selectAll: () => void;
   readonly deleteSelection: () => void;
+  /** Makes the selected proposals a person's annotations. */
   readonly acceptSelection: () => void;
   readonly recategorise: (ids: Iterable<string>, name: string) => void;
   readonly copy: () => void;
   readonly paste: () => void;
+  /** Moves the selection, pixels of the picture; presses in a row are undone together. */
   readonly nudge: (byX: number, byY: number) => void;
+  /** Labels of the whole picture: each toggles; exclusive: the chosen one takes the others' place. */
   readonly setImageCategory: (name: string, exclusive: boolean) => void;
+  /** A model's annotations, in place of its earlier ones that nobody accepted. */
   readonly putProposals: (annotations: readonly Annotation[]) => void;
+  /** Copies of another picture's annotations, as far as they lie in this one, as a person's. */
   readonly putCopies: (annotations: readonly Annotation[]) => void;
+  /** A person looked at the whole picture. */
   readonly markDone: () => void;
   readonly toggleHidden: (ids: Iterable<string>) => void;
   readonly toggleAllHidden: () => void;

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { createEditor } from "../../src/editor/editor";
 import { NO_MODIFIERS, type PointerStep } from "../../src/editor/tool";
-import { imagePoint } from "../../src/geometry/points";
+import { imagePoint, screenPoint } from "../../src/geometry/points";
 import { toScreen } from "../../src/geometry/view";
-import { makeWorld, portsOf } from "./world";
+import { box, makeWorld, portsOf } from "./world";
 
 function open(labels = [[], []] as Parameters<typeof makeWorld>[0]) {
   const world = makeWorld(labels);
@@ -45,4 +45,361 @@ test("a drawn box is one step that is saved, undone and redone", async () => {
   await world.clock.pass(10);
   expect(world.server.picture(0).document).toEqual(shown().document);
   expect(world.server.picture(0).journal).toHaveLength(3);
+});
+
+test("undo acts in its own picture only, and a picture keeps its steps while others are open", async () => {
+  const { world, editor, drag, shown } = open();
+  editor.selectTool("box");
+  drag(10, 20, 40, 50);
+  editor.open(world.server.item(1));
+  expect(shown().canUndo).toBe(false);
+  editor.undo();
+  expect(shown().document.labels).toEqual([]);
+  await world.clock.pass(10);
+  editor.open(world.server.item(0));
+  expect([shown().document.labels.length, shown().canUndo]).toEqual([1, true]);
+  editor.undo();
+  expect(shown().document.labels).toEqual([]);
+});
+
+test("a snapshot changes when it changes, and who subscribed is told", () => {
+  const { editor, shown } = open();
+  const before = shown();
+  expect(shown()).toBe(before);
+  let told = 0;
+  const stop = editor.subscribe(() => told++);
+  editor.selectTool("box");
+  expect(shown()).not.toBe(before);
+  expect(told).toBeGreaterThan(0);
+  stop();
+  const heard = told;
+  editor.selectTool("select");
+  expect(told).toBe(heard);
+});
+
+test("a pointer that hovers over nothing new tells nobody", () => {
+  const { editor, point } = open([[{ id: "0", annotation: box("cat", 10, 10, 60, 60) }], []]);
+  point("move", 20, 20);
+  let told = 0;
+  editor.subscribe(() => told++);
+  point("move", 25, 25);
+  point("move", 30, 25);
+  expect(told).toBe(0);
+});
+
+const CAT = { id: "0", annotation: box("cat", 10, 10, 30, 30) };
+const DOG = { id: "1", annotation: box("dog", 50, 10, 70, 30) };
+const PROPOSAL = { id: "2", annotation: { ...box("dog", 50, 50, 70, 70), origin: "model" as const, confidence: 0.5 } };
+
+function press(editor: ReturnType<typeof createEditor>, text: string) {
+  const parts = text.split("+");
+  const key = parts.at(-1) ?? "";
+  const isLetter = /^[A-Z]$/.test(key);
+  return editor.press({
+    key: isLetter && !parts.includes("Shift") ? key.toLowerCase() : key,
+    code: isLetter ? `Key${key}` : key,
+    ctrlKey: parts.includes("Ctrl"),
+    shiftKey: parts.includes("Shift"),
+    altKey: false,
+    metaKey: false,
+  });
+}
+
+test("with the select tool a category key changes what is selected; while drawing only what comes", () => {
+  const { editor, drag, shown } = open([[CAT], []]);
+  editor.select(["0"]);
+  press(editor, "2");
+  expect(shown().document.labels[0]?.annotation.category).toBe("dog");
+  editor.selectTool("box");
+  drag(40, 40, 60, 60);
+  press(editor, "1");
+  expect(shown().document.labels[1]?.annotation.category).toBe("dog");
+  expect(shown().category).toBe("cat");
+  expect(press(editor, "9")).toEqual({ action: "category9", done: false });
+});
+
+test("arrows move what is selected, else they are the page's; presses in a row are undone together", () => {
+  const { editor, shown } = open([[CAT], []]);
+  expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: false });
+  editor.select(["0"]);
+  for (let i = 0; i < 3; i++) expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: true });
+  press(editor, "Shift+ArrowDown");
+  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([13, 20, 33, 40]);
+  press(editor, "Ctrl+Z");
+  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([10, 10, 30, 30]);
+  expect(shown().canUndo).toBe(false);
+  press(editor, "Ctrl+Shift+Z");
+  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([13, 20, 33, 40]);
+  editor.selectTool("box");
+  expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: false });
+});
+
+test("what the editor does not do itself is left to the page", () => {
+  const { editor } = open();
+  const left = ["D", "F", "S", "R", "A", "?"].map((key) => press(editor, key)?.done);
+  expect(left).toEqual([false, false, false, false, false, false]);
+  expect(press(editor, "Q")).toBeNull();
+});
+
+test("keys follow the bindings", () => {
+  const { editor, shown } = open();
+  editor.setBindings({ ...editor.getBindings(), boxTool: ["X"] });
+  expect(press(editor, "B")).toBeNull();
+  press(editor, "X");
+  expect(shown().tool).toBe("box");
+});
+
+test("Enter accepts the selected proposals", () => {
+  const { editor, shown } = open([[CAT, PROPOSAL], []]);
+  editor.select(["0", "2"]);
+  press(editor, "Enter");
+  expect(shown().document.labels[1]?.annotation).toMatchObject({ origin: "human", confidence: null });
+  expect(shown().selection).toEqual(new Set(["0", "2"]));
+  editor.undo();
+  expect(shown().document).toEqual({ labels: [CAT, PROPOSAL], seenBy: null });
+});
+
+test("Ctrl+Z in the middle of a polygon takes back its last point, not the step before", () => {
+  const { editor, point, drag, shown } = open();
+  const click = (x: number, y: number) => {
+    point("down", x, y);
+    point("up", x, y);
+  };
+  editor.selectTool("box");
+  drag(10, 20, 40, 50);
+  editor.selectTool("polygon");
+  click(60, 10);
+  click(80, 10);
+  press(editor, "Ctrl+Z");
+  click(90, 40);
+  click(60, 40);
+  press(editor, "Enter");
+  expect(shown().document.labels[1]?.annotation.polygons).toEqual([[60, 10, 90, 40, 60, 40]]);
+  press(editor, "Ctrl+Z");
+  expect(shown().document.labels).toHaveLength(1);
+});
+
+test("another tool and another picture end a gesture without a trace", () => {
+  const { world, editor, point, shown } = open();
+  editor.selectTool("polygon");
+  point("down", 10, 10);
+  expect(shown().isBusy).toBe(true);
+  editor.selectTool("box");
+  expect(shown().isBusy).toBe(false);
+  point("down", 10, 10);
+  editor.open(world.server.item(1));
+  expect([shown().isBusy, shown().preview, shown().tool]).toEqual([false, null, "box"]);
+  point("up", 50, 50);
+  expect(shown().document.labels).toEqual([]);
+});
+
+test("a vertex that was chosen in one picture is not deleted in another", () => {
+  const square = { id: "0", annotation: { category: "cat", polygons: [[10, 10, 50, 10, 50, 50, 10, 50]] } };
+  const { world, editor, point, shown } = open([[square], [square]]);
+  editor.select(["0"]);
+  point("down", 50, 50);
+  point("up", 50, 50);
+  expect(shown().preview?.vertex).toEqual({ id: "0", ring: 0, index: 2 });
+  editor.open(world.server.item(1));
+  editor.select(["0"]);
+  press(editor, "Delete");
+  expect(shown().document.labels).toEqual([]);
+});
+
+test("Escape ends the gesture, then the selection", () => {
+  const { editor, point, shown } = open([[CAT], []]);
+  editor.select(["0"]);
+  point("down", 20, 20);
+  point("move", 40, 40);
+  press(editor, "Escape");
+  expect([shown().isBusy, shown().preview, shown().selection.size]).toEqual([false, null, 1]);
+  press(editor, "Escape");
+  expect(shown().selection.size).toBe(0);
+});
+
+test("copies go into another picture where they were, into the same one beside", async () => {
+  const { world, editor, shown } = open([[CAT, DOG], []]);
+  expect(shown().canPaste).toBe(false);
+  editor.select(["0"]);
+  press(editor, "Ctrl+C");
+  press(editor, "Ctrl+V");
+  press(editor, "Ctrl+V");
+  const shift = Math.round(12 / shown().view.scale);
+  const lefts = shown().document.labels.map((label) => label.annotation.box_xyxy?.[0]);
+  expect(lefts).toEqual([10, 50, 10 + shift, 10 + 2 * shift]);
+  expect(shown().selection).toEqual(new Set([shown().document.labels[3]?.id]));
+  editor.select(["1"]);
+  editor.copy();
+  editor.open(world.server.item(1));
+  editor.paste();
+  expect(shown().document.labels.map((label) => label.annotation.box_xyxy)).toEqual([[50, 10, 70, 30]]);
+  expect(shown().document.labels[0]?.id).not.toBe("1");
+});
+
+test("hidden labels are neither selected nor hit, and drawing shows all again", () => {
+  const { editor, point, drag, shown } = open([[CAT, DOG], []]);
+  editor.select(["0", "1"]);
+  editor.toggleHidden(["0"]);
+  expect([shown().hidden, shown().selection]).toEqual([new Set(["0"]), new Set(["1"])]);
+  point("down", 20, 20);
+  point("up", 20, 20);
+  expect(shown().selection.size).toBe(0);
+  press(editor, "H");
+  expect([shown().hidden, shown().allHidden]).toEqual([new Set(["0", "1"]), true]);
+  press(editor, "H");
+  expect(shown().hidden).toEqual(new Set(["0"]));
+  press(editor, "H");
+  editor.selectTool("box");
+  drag(30, 40, 60, 60);
+  expect([shown().allHidden, shown().hidden.size]).toEqual([false, 0]);
+});
+
+test("a picture that a person went through is done, once", async () => {
+  const { world, editor, shown } = open([[PROPOSAL], []]);
+  editor.markDone();
+  expect(shown().document.seenBy).toBe("human");
+  editor.markDone();
+  await world.clock.pass(10);
+  expect(world.server.picture(0).journal).toHaveLength(1);
+  editor.undo();
+  expect(shown().document).toEqual({ labels: [PROPOSAL], seenBy: null });
+});
+
+test("proposals of a model come in, replace earlier ones, and are no one's work", () => {
+  const { editor, shown } = open([[PROPOSAL], []]);
+  editor.putProposals([box("cat", 1, 1, 9, 9)]);
+  expect(shown().document.labels.map((label) => label.annotation)).toEqual([
+    { ...box("cat", 1, 1, 9, 9), origin: "model" },
+  ]);
+  expect(shown().document.seenBy).toBe("model");
+});
+
+test("the labels of another picture are copied as a person's", () => {
+  const { editor, shown } = open();
+  editor.putCopies([CAT.annotation, PROPOSAL.annotation]);
+  expect(shown().document.labels.map((label) => label.annotation.origin)).toEqual(["human", "human"]);
+  editor.putCopies([box("far", 500, 500, 510, 510)]);
+  expect(shown().notice).toBe("Nothing of what was copied lies inside this picture.");
+  editor.dismissNotice();
+  expect(shown().notice).toBeNull();
+});
+
+test("an outline that crosses itself is said, and kept", () => {
+  const { editor, point, shown } = open();
+  editor.selectTool("polygon");
+  for (const [x = 0, y = 0] of [
+    [10, 10],
+    [50, 50],
+    [50, 10],
+    [10, 60],
+  ]) {
+    point("down", x, y);
+    point("up", x, y);
+  }
+  press(editor, "Enter");
+  expect(shown().document.labels).toHaveLength(1);
+  expect(shown().notice).toMatch(/crosses itself/);
+});
+
+test("the server's word changes what is shown, and leaves what it does not speak of", async () => {
+  const { world, editor, shown } = open([[CAT, DOG], []]);
+  world.server.edit(0, [{ kind: "remove", id: "0" }]);
+  editor.select(["0", "1"]);
+  editor.recategorise(["1"], "cat");
+  const mine = shown().document.labels[1];
+  await world.clock.pass(10);
+  expect(shown().document.labels).toEqual([mine]);
+  expect(shown().document.labels[0]).toBe(mine);
+  expect(shown().selection).toEqual(new Set(["1"]));
+  expect(shown().index.grid.size).toBe(1);
+});
+
+test("the same picture again keeps the steps, the selection and the view", () => {
+  const { world, editor, shown } = open([[CAT], []]);
+  editor.select(["0"]);
+  editor.nudge(1, 0);
+  editor.pan(3, 4);
+  const { view, document } = shown();
+  editor.open(world.server.item(0));
+  expect(shown()).toMatchObject({ view, canUndo: true, selection: new Set(["0"]) });
+  expect(shown().document).toBe(document);
+});
+
+test("an answer to an edit gives no new objects", async () => {
+  const { world, editor, shown } = open([[CAT, DOG], []]);
+  editor.select(["0"]);
+  editor.nudge(1, 0);
+  const { document } = shown();
+  await world.clock.pass(10);
+  expect(shown().sending.kind).toBe("saved");
+  expect(shown().document).toBe(document);
+});
+
+test("a refused step is taken back, and the page says why", async () => {
+  const { world, editor, shown } = open([[CAT], []]);
+  world.server.refuses = () => "category cat is unknown";
+  editor.select(["0"]);
+  editor.nudge(1, 0);
+  await world.clock.pass(10);
+  expect(shown().sending).toMatchObject({ kind: "refused", message: "category cat is unknown" });
+  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([10, 10, 30, 30]);
+  editor.dismissRefused();
+  expect(shown().sending).toEqual({ kind: "saved" });
+});
+
+test("what was not sent is there after the page was closed and opened again", async () => {
+  const { world, editor, drag, shown } = open();
+  world.server.plan = () => "drop";
+  editor.selectTool("box");
+  drag(10, 20, 40, 50);
+  await world.clock.pass(10);
+  expect(editor.hasUnsent()).toBe(true);
+  editor.release();
+  const again = createEditor(portsOf(world));
+  again.open(world.server.item(0));
+  expect(again.getSnapshot().document).toEqual(shown().document);
+});
+
+test("the view fits the picture until it is moved, and again when another one opens", () => {
+  const { world, editor, shown } = open();
+  const fitted = shown().view;
+  expect(fitted).toEqual({ scale: 3.6, left: 20, top: 16 });
+  editor.setCanvas({ width: 432, height: 400 });
+  expect(shown().view.scale).toBe(4);
+  editor.zoom(screenPoint(100, 100), 2);
+  const zoomed = shown().view;
+  editor.setCanvas({ width: 400, height: 320 });
+  expect(shown().view).toBe(zoomed);
+  editor.open(world.server.item(1));
+  expect(shown().view).toEqual(fitted);
+  press(editor, "=");
+  expect(shown().view.scale).toBeCloseTo(4.5, 9);
+  press(editor, "0");
+  expect(shown().view).toEqual(fitted);
+});
+
+test("labels are brought into the middle of the canvas", () => {
+  const { editor, shown } = open([[CAT, DOG], []]);
+  editor.zoom(screenPoint(0, 0), 8);
+  editor.showLabels(["1"]);
+  const { view } = shown();
+  expect(60 * view.scale + view.left).toBeCloseTo(200, 9);
+  expect(20 * view.scale + view.top).toBeCloseTo(160, 9);
+  expect(20 * view.scale).toBeLessThanOrEqual(320);
+});
+
+test("the brush grows and shrinks within limits", () => {
+  const { editor, shown } = open();
+  press(editor, "]");
+  expect(shown().brushRadius).toBe(12.5);
+  for (let i = 0; i < 99; i++) press(editor, "[");
+  expect(shown().brushRadius).toBe(0.5);
+});
+
+test("N takes the last drawing tool again", () => {
+  const { editor, shown } = open();
+  press(editor, "P");
+  press(editor, "V");
+  press(editor, "N");
+  expect(shown().tool).toBe("polygon");
 });
