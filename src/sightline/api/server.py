@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import anyio
+import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -56,24 +57,28 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 @contextmanager
 def open_parts(workspace: Workspace, author: str) -> Iterator[Parts]:
-    """The parts of a platform over a workspace, which is made where there is none; closed at the end.
+    """The parts of a platform over a workspace, which is made where there is none; closed at the end, running jobs with them.
 
-    Raises: what opening the database raises.
+    Raises: Conflict while another server has the workspace; what opening the database raises.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     database = open_database(workspace.root / DATABASE_NAME)
     store, predictors = DatasetStore(workspace, database), PredictorShelf(workspace)
+    jobs = JobRunner(workspace, JobStore(database), store)
     try:
+        jobs.start()
         yield Parts(
             workspace=workspace,
             store=store,
             predictors=predictors,
-            jobs=JobRunner(workspace, JobStore(database), store),
+            jobs=jobs,
             author=author,
             decoders=anyio.CapacityLimiter(DECODERS),
             predicting=anyio.CapacityLimiter(1),
         )
     finally:
+        if not jobs.is_closing:
+            jobs.close()
         predictors.close()
         database.close()
 
@@ -83,13 +88,17 @@ def make_platform(parts: Parts, session: Session) -> ASGIApp:
     return SessionGuard(BodyLimit(make_application(parts)), session)
 
 
-def run_platform(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def run_platform(
+    app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None], on_end: Callable[[], object] = lambda: None
+) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (which `nohup` has ignored), let running requests end, and return.
 
-    Args: on_ready: called once, when the first request can be taken.
+    Args:
+        on_ready: called once, when the first request can be taken.
+        on_end: called once, when the server begins to end, on a thread of its own.
     """
     gc.enable()
-    server = make_server(app, on_ready)
+    server = make_server(app, on_ready, on_end)
     ends = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         ends.append(signal.SIGHUP)
@@ -103,7 +112,7 @@ def run_platform(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], N
             signal.signal(number, handler)
 
 
-def make_server(app: ASGIApp, on_ready: Callable[[], None]) -> "_Server":
+def make_server(app: ASGIApp, on_ready: Callable[[], None], on_end: Callable[[], object] = lambda: None) -> "_Server":
     """uvicorn as it serves the platform; tests run it in a thread."""
     config = uvicorn.Config(
         app,
@@ -118,17 +127,21 @@ def make_server(app: ASGIApp, on_ready: Callable[[], None]) -> "_Server":
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    return _Server(config, on_ready)
+    return _Server(config, on_ready, on_end)
 
 
 class _Server(uvicorn.Server):
-    """Says when it is up."""
+    """Says when it is up, and when it begins to end: streams of events end then, which it would wait for."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], object]) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_end = on_ready, on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await anyio.to_thread.run_sync(self._on_end)
+        await super().shutdown(sockets)

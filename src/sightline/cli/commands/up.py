@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
-from sightline.cli.terminal import Terminal
+from sightline.cli.terminal import Terminal, format_count
 
 
 def up_command(
@@ -44,7 +44,9 @@ def up_command(
         terminal.finish({"url": url, "token": session.token, "link": link, "workspace": home.root})
 
     with open_parts(home, author or find_user()) as parts:
-        run_platform(make_platform(parts, session), listener, announce)
+        run_platform(make_platform(parts, session), listener, announce, parts.jobs.close)
+        if left := len(parts.jobs.store.list_open()):
+            terminal.note(f"{format_count(left, 'job')} will go on when this workspace is served again")
 
 
 def find_user() -> str:

@@ -1,0 +1,47 @@
+import asyncio
+import threading
+
+import httpx
+import pytest
+from platform_data import make_dataset
+from starlette.types import Receive, Scope, Send
+
+from sightline.api.server import listen, make_server, open_parts
+from sightline.core.errors import Conflict
+from sightline.core.workspace import Workspace
+
+
+def test_a_workspace_is_served_once_at_a_time(workspace: Workspace) -> None:
+    with open_parts(workspace, "ada"), pytest.raises(Conflict, match="already"), open_parts(workspace, "eve"):
+        pass
+    make_dataset(workspace)
+    with open_parts(workspace, "eve") as parts:
+        assert parts.store.names() == ["parts"]
+
+
+def test_what_streams_until_the_end_is_told_of_it_and_not_cut_off() -> None:
+    ending, ready = threading.Event(), threading.Event()
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun, ", "more_body": True})
+        while not ending.is_set():
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b"ended"})
+
+    with listen("127.0.0.1", 0) as listener, httpx.Client(trust_env=False) as client:
+        server = make_server(stream, ready.set, ending.set)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        assert ready.wait(30)
+        with client.stream("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/") as answer:
+            text = answer.iter_text()
+            first = next(text)
+            server.should_exit = True
+            assert first + "".join(text) == "begun, ended"
+        thread.join()
