@@ -24,12 +24,15 @@ def up_command(
     as_json: JsonOption = False,
 ) -> None:
     """Label the pictures of a workspace in a browser, until stopped; prints the link to open."""
+    import logging
+
     from sightline.api.server import DEFAULT_PORT, listen, make_platform, open_parts, run_platform
     from sightline.api.session import Session
     from sightline.cli.commands.serve import configure_logging
     from sightline.serving.process.listening import format_url
 
     configure_logging()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     terminal, home = Terminal(as_json), open_workspace(workspace)
     listener = listen(host, port)
     bound = listener.getsockname()[1]
