@@ -70,7 +70,7 @@ function Hovered({ snapshot, colours }: { snapshot: EditorSnapshot; colours: Col
   const { preview, selection, document, view } = snapshot;
   const id = preview?.hovered;
   const annotation = id && !selection.has(id) ? findLabel(document, id)?.annotation : undefined;
-  if (!annotation) return null;
+  if (!annotation || annotation.mask) return null;
   const outline = outlineOf(annotation, view);
   return (
     <g style={coloured(colours.get(annotation.category))}>

@@ -16,16 +16,23 @@ export type SceneSource = {
   /** Ids that are drawn elsewhere. */
   readonly absent: ReadonlySet<string>;
   readonly selected: ReadonlySet<string>;
+  /** A mask under the pointer: it has no outline that could be drawn above it. */
+  readonly hovered: string | null;
   readonly colours: ReadonlyMap<string, string>;
 };
 
 export type Scene = readonly Drawn[];
 
-export function makeScene({ labels, hidden, absent, selected, colours }: SceneSource): Scene {
+export function makeScene({ labels, hidden, absent, selected, hovered, colours }: SceneSource): Scene {
   const scene: Drawn[] = [];
   for (const { id, annotation } of labels) {
     if (hidden.has(id) || absent.has(id)) continue;
-    scene.push({ id, annotation, colour: colours.get(annotation.category), isMarked: selected.has(id) });
+    scene.push({
+      id,
+      annotation,
+      colour: colours.get(annotation.category),
+      isMarked: selected.has(id) || id === hovered,
+    });
   }
   return scene;
 }
@@ -37,6 +44,7 @@ export function isSameSource(a: SceneSource | null, b: SceneSource): boolean {
     a.labels === b.labels &&
     a.hidden === b.hidden &&
     a.selected === b.selected &&
+    a.hovered === b.hovered &&
     a.colours === b.colours &&
     a.absent.size === b.absent.size &&
     [...a.absent].every((id) => b.absent.has(id))

@@ -1,7 +1,9 @@
 /** Mounts the canvases and the overlay, keeps them as large as their place, and joins them to the editor: none of it renders again. */
 import { useEffect, useRef, useState } from "react";
 import type { Editor } from "../editor/editor";
+import type { EditorSnapshot } from "../editor/snapshot";
 import type { Size } from "../geometry/points";
+import { findLabel } from "../labels/document";
 import { useColours } from "./colours";
 import { Hand } from "./hand";
 import { liftShapes } from "./lifting";
@@ -52,7 +54,8 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
     const show = () => {
       const snapshot = editor.getSnapshot();
       const { labels, absent } = liftShapes(snapshot);
-      painter.showScene({ labels, absent, hidden: snapshot.hidden, selected: snapshot.selection, colours });
+      const hovered = findHoveredMask(snapshot);
+      painter.showScene({ labels, absent, hidden: snapshot.hidden, selected: snapshot.selection, hovered, colours });
       painter.showMask(snapshot.preview?.mask ?? null, colours);
       painter.showView(snapshot.view);
     };
@@ -75,4 +78,9 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
       <Overlay editor={editor} colours={colours} canvas={canvas} />
     </section>
   );
+}
+
+function findHoveredMask({ preview, document }: EditorSnapshot): string | null {
+  const id = preview?.hovered;
+  return id && findLabel(document, id)?.annotation.mask ? id : null;
 }

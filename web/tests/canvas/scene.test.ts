@@ -12,6 +12,7 @@ const source: SceneSource = {
   hidden: nothing,
   absent: nothing,
   selected: nothing,
+  hovered: null,
   colours: new Map([["dent", "#ff0000"]]),
 };
 
@@ -32,6 +33,7 @@ test("what is new, gone, chosen or another annotation is changed, before and aft
   expect(changedIds({ ...source, labels: [...labels, { id: "d", annotation: { category: "dent" } }] })).toEqual(["d"]);
   expect(changedIds({ ...source, labels: labels.slice(1) })).toEqual(["a"]);
   expect(changedIds({ ...source, selected: new Set(["b"]) })).toEqual(["b", "b"]);
+  expect(changedIds({ ...source, hovered: "b" })).toEqual(["b", "b"]);
   const moved = labels.map((label) => (label.id === "c" ? { ...label, annotation: { category: "dent" } } : label));
   expect(changedIds({ ...source, labels: moved })).toEqual(["c", "c"]);
 });

@@ -6,6 +6,7 @@ import { buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { readFilter, writeFilter } from "../gallery/filter";
 import { LabelEditor } from "./label-editor";
+import styles from "./label-editor.module.css";
 import { useEditor } from "./use-editor";
 
 /** The editor of the pictures of one dataset, at the place that the address names. */
@@ -40,8 +41,7 @@ export default function LabelPage() {
       </EmptyState>
     );
   }
-  // Without categories nothing could be drawn in its colour.
-  if (!editor || !dataset.data) return null;
+  if (!editor || !dataset.data) return <p className={styles.loading}>Opening {name}…</p>;
   return (
     <LabelEditor
       editor={editor}
