@@ -1,0 +1,34 @@
+import type { ReactNode } from "react";
+import styles from "./facts.module.css";
+
+export type Fact = readonly [name: string, value: ReactNode];
+
+/** Names and values in two columns; a value that is absent leaves its line out. */
+export function Facts({ facts }: { facts: readonly Fact[] }) {
+  return (
+    <dl className={styles.facts}>
+      {facts
+        .filter(([, value]) => value !== null && value !== undefined && value !== "")
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}
+
+/** The few numbers that matter, large. */
+export function Figures({ figures }: { figures: readonly Fact[] }) {
+  return (
+    <dl className={styles.figures}>
+      {figures.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
