@@ -3,6 +3,8 @@ import { Route, Routes } from "react-router";
 import { isSignedOut, useSession } from "./api/hooks";
 import { DatasetsPage } from "./pages/datasets/datasets-page";
 import { GalleryPage } from "./pages/gallery/gallery-page";
+import { JobPage } from "./pages/jobs/job-page";
+import { JobsPage } from "./pages/jobs/jobs-page";
 import { NotFoundPage } from "./pages/session/not-found";
 import { SignedOutDialog, SignedOutPage } from "./pages/session/signed-out";
 
@@ -24,6 +26,8 @@ export function App() {
         <Route path="/" element={<DatasetsPage />} />
         <Route path="/datasets/:name" element={<GalleryPage />} />
         <Route path="/datasets/:name/label/:position" element={<LabelPage />} />
+        <Route path="/jobs" element={<JobsPage />} />
+        <Route path="/jobs/:id" element={<JobPage />} />
         <Route path="*" element={<NotFoundPage />} />
       </Routes>
       {signedOut && <SignedOutDialog />}

@@ -1,18 +1,17 @@
 import { type ReactNode, useEffect } from "react";
 import { Link } from "react-router";
 import styles from "./frame.module.css";
+import { Navigation } from "./navigation";
 
 type Props = {
   /** The page's own name, for the tab of the browser. */
   title: string;
-  /** Where the page stands below the datasets. */
-  trail?: string;
   author?: string | undefined;
   children: ReactNode;
 };
 
-/** What stands around every page but the editor's: the product, where you are, and who you are. */
-export function Frame({ title, trail, author, children }: Props) {
+/** What stands around every page but the editor's: the product, its parts, and who you are. */
+export function Frame({ title, author, children }: Props) {
   useEffect(() => {
     document.title = `${title} · Sightline`;
   }, [title]);
@@ -23,16 +22,7 @@ export function Frame({ title, trail, author, children }: Props) {
           <Logo />
           Sightline
         </Link>
-        <nav aria-label="Breadcrumb">
-          <ol className={styles.trail}>
-            <li>{trail ? <Link to="/">Datasets</Link> : <span aria-current="page">Datasets</span>}</li>
-            {trail && (
-              <li>
-                <span aria-current="page">{trail}</span>
-              </li>
-            )}
-          </ol>
-        </nav>
+        <Navigation />
         {author && (
           <span className={styles.author} title="Edits are kept under this name">
             {author}

@@ -27,7 +27,7 @@ export function GalleryPage() {
   const retry = () => Promise.all([dataset.refetch(), items.refetch()]);
   const error = dataset.error ?? items.error;
   return (
-    <Frame title={name} trail={name} author={session.data?.author}>
+    <Frame title={name} author={session.data?.author}>
       <div className={styles.page}>
         <div className={styles.content}>
           {dataset.data && <GalleryHead dataset={dataset.data} filter={filter} />}

@@ -6,7 +6,7 @@ import { Frame } from "../../ui/frame";
 /** An address that no page has. */
 export function NotFoundPage() {
   return (
-    <Frame title="Not found" trail="Not found">
+    <Frame title="Not found">
       <EmptyState
         icon="search"
         title="There is no such page"

@@ -1,0 +1,13 @@
+/** The parts of the platform, and which of them a path belongs to. */
+
+export const SECTIONS = [
+  { name: "Datasets", path: "/", roots: ["", "datasets"] },
+  { name: "Jobs", path: "/jobs", roots: ["jobs"] },
+] as const;
+
+export type SectionName = (typeof SECTIONS)[number]["name"];
+
+export function findSection(path: string): SectionName | undefined {
+  const root = path.split("/")[1] ?? "";
+  return SECTIONS.find(({ roots }) => (roots as readonly string[]).includes(root))?.name;
+}
