@@ -7,6 +7,7 @@ import { Button, buttonClass } from "../../ui/button";
 import { countOf } from "../../ui/format";
 import { Notice } from "../../ui/notice";
 import { StateBar } from "../../ui/state-bar";
+import { TrainDialog } from "../train/train-dialog";
 import { isFiltering, writeFilter } from "./filter";
 import { FreezeDialog } from "./freeze-dialog";
 import styles from "./gallery-head.module.css";
@@ -14,6 +15,7 @@ import styles from "./gallery-head.module.css";
 /** The dataset's name and state, the way into the editor, and the freezing of what was labelled. */
 export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filter: ItemFilter }) {
   const [freezing, setFreezing] = useState(false);
+  const [training, setTraining] = useState(false);
   const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
   const [first] = useFirstItems(name, wanted, 1).data ?? [];
@@ -28,6 +30,9 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
           </p>
         </div>
         <div className={styles.actions}>
+          <Button icon="train" onClick={() => setTraining(true)}>
+            Train
+          </Button>
           <Button icon="freeze" onClick={() => setFreezing(true)}>
             Freeze version
           </Button>
@@ -52,6 +57,7 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
           frozen. Nothing is lost: freezing keeps both versions.
         </Notice>
       )}
+      {training && <TrainDialog dataset={dataset} onClose={() => setTraining(false)} />}
       {freezing && <FreezeDialog dataset={dataset} onClose={() => setFreezing(false)} />}
     </div>
   );
