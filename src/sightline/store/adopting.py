@@ -4,12 +4,28 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from sightline.core.workspace import Workspace
+from sightline.core.folders import MANIFEST_NAME
+from sightline.core.workspace import LATEST_NAME, Workspace
 from sightline.data.versions import open_version
 from sightline.store.bases import Base, add_base, read_base, read_counters, write_counters
 from sightline.store.categories import append_category_edits, find_newest_id, follow_names, read_categories
 
 NOBODY = ""  # the author of what comes with a version
+
+
+def read_newest(workspace: Workspace, name: str) -> Path:
+    """Folder of the version that a name stands for. Raises: NotFound when there is none."""
+    folder = workspace.root / "datasets" / name
+    try:
+        newest = folder / (folder / LATEST_NAME).read_text().strip()
+    except FileNotFoundError:
+        return workspace.find("datasets", name)
+    return newest if (newest / MANIFEST_NAME).is_file() else workspace.find("datasets", name)
+
+
+def is_version(folder: Path, version_id: str | None) -> bool:
+    """Whether a folder on a shelf is that of the version with this id."""
+    return version_id is not None and version_id.startswith(folder.name)
 
 
 def adopt_version(connection: Connection, dataset_id: int, folder: Path) -> None:

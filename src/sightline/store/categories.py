@@ -74,11 +74,9 @@ class CategoryTable:
         return CategoryTable(names)
 
 
-def read_categories(connection: Connection, dataset_id: int, through: int | None = None) -> CategoryTable:
+def read_categories(connection: Connection, dataset_id: int) -> CategoryTable:
     """The fold of the journal's category edits."""
     statement = select(CATEGORY_EDITS).where(CATEGORY_EDITS.c.dataset_id == dataset_id).order_by(CATEGORY_EDITS.c.number)
-    if through is not None:
-        statement = statement.where(CATEGORY_EDITS.c.number <= through)
     names: dict[int, str] = {}
     for row in connection.execute(statement):
         if row.kind == "remove":

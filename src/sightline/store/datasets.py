@@ -28,7 +28,7 @@ from sightline.data.editing import (
     find_changes,
 )
 from sightline.data.versions import DatasetVersion, open_version
-from sightline.store.adopting import adopt_version, adopt_where_gone
+from sightline.store.adopting import adopt_version, adopt_where_gone, is_version, read_newest
 from sightline.store.bases import Base, add_dataset, find_dataset, read_freeze, write_counters
 from sightline.store.categories import (
     CategoryTable,
@@ -256,26 +256,32 @@ class Dataset:
         """
         with self._lock:
             with self._database.read() as connection:
-                base = self._catch_up(connection).base
+                present = self._catch_up(connection)
                 is_freezing = read_freeze(connection, self._id) is not None
-            # Read after the base: a freeze sets both, and what was the newest before it is not news.
-            newest = self._workspace.find("datasets", self.name)
             if is_freezing and not self._recover():
                 return
-            if not is_freezing and _is_version(newest, base):
-                self._newer_version = None
+            newest = read_newest(self._workspace, self.name)
+            if not is_freezing and self._knows(newest, present):
                 return
             with self._database.write() as connection:
                 present = self._catch_up(connection)
-                newest = self._workspace.find("datasets", self.name)
-                self._newer_version = None
-                if read_freeze(connection, self._id) is not None or _is_version(newest, present.base):
+                # Looked at once more: a freeze makes its version the newest, and then the base, in this order.
+                newest = read_newest(self._workspace, self.name)
+                if read_freeze(connection, self._id) is not None or self._knows(newest, present):
                     return
                 if present.count_unfrozen():
                     self._newer_version = open_version(newest).id
                     return
                 adopt_version(connection, self._id, newest)
+            self._newer_version = None
             self._present = self._load()
+
+    def _knows(self, newest: Path, present: Present) -> bool:
+        """Whether the newest version is the base, or one that was seen and that unfrozen edits keep us from."""
+        if is_version(newest, present.base.version_id):
+            self._newer_version = None
+            return True
+        return is_version(newest, self._newer_version) and present.count_unfrozen() > 0
 
     def _find_or_add(self) -> int:
         """The id of this name's row, which the first opening makes."""
@@ -431,10 +437,6 @@ def _make_item(row: ItemRow, state: LabelState, categories: CategoryTable) -> La
     return LabelledItem(**asdict(row), labels=labels, seen_by=state.seen_by)
 
 
-def _is_version(folder: Path, base: Base) -> bool:
-    return base.version_id.startswith(folder.name)
-
-
 def _check_edit_id(edit_id: str) -> None:
     if not EDIT_ID.fullmatch(edit_id):
         raise InvalidInput(
@@ -471,9 +473,10 @@ class DatasetStore:
 
         Raises: NotFound.
         """
-        self.workspace.find("datasets", check_name(name))
+        check_name(name)
         with self._lock:
             if name not in self._opened:
+                self.workspace.find("datasets", name)
                 self._opened[name] = Dataset(name, self.workspace, self.database)
             dataset = self._opened[name]
         dataset.follow()
