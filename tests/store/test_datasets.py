@@ -7,12 +7,15 @@ from contextlib import suppress
 import msgspec
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
 from sightline.core.annotations import Annotation, MaskRle
-from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.categories import Categories
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.data.editing import Put, Remove, Review
+from sightline.data.versions import VersionWriter
 from sightline.imaging.files.reading import decode_image
+from sightline.store import database
 from sightline.store.datasets import Category, Dataset, StaleRevision
 from sightline.store.tables import HEADS
 
@@ -267,6 +270,44 @@ def test_many_threads_of_two_processes_lose_nothing(dataset, open_store):
         item = one.read_item(0)
         assert item.revision == 60
         assert {label.id for label in item.labels} == {"0", *written}
+
+
+def test_an_edit_for_which_there_is_no_room_is_refused_whole(dataset, open_store):
+    edit(dataset, 0, Put(id="abcdefghij", annotation=NEW))
+    shown = dataset.read_item(0)
+    store = open_store()
+
+    @event.listens_for(store.database._engine, "connect")
+    def fill(connection, _):
+        connection.execute("PRAGMA max_page_count = 1").close()  # as many as there are, but no more
+
+    store.database.close()
+    full = store.open("parts")
+    ring = tuple(float(value) for number in range(20_000) for value in (number % 97, number % 43))
+    with pytest.raises(Exhausted, match="no room left on the disk"):
+        edit(full, 0, Put(id="klmnopqrst", annotation=Annotation(category="blue", polygons=(ring,))), revision=1)
+    assert full.read_item(0) == dataset.read_item(0) == shown
+    assert full.summarise() == dataset.summarise()
+    assert edit(dataset, 0, Remove(id="abcdefghij"), revision=1).revision == full.read_item(0).revision == 2
+
+
+def test_an_edit_that_another_process_holds_up_too_long_is_refused(dataset, open_store, monkeypatch):
+    monkeypatch.setattr(database, "WAIT_S", 0.05)
+    store = open_store()
+    other = store.open("parts")
+    with dataset._database.write(), pytest.raises(Exhausted, match="was kept by another process"):
+        edit(other, 0, Remove(id="0"))
+    assert edit(other, 0, Remove(id="0")).revision == 1
+
+
+def test_a_data_set_without_pictures_is_opened(workspace, open_store):
+    with VersionWriter(workspace, "empty", Categories([])) as writer:
+        writer.close()
+    empty = open_store().open("empty")
+    assert empty.list_items(search="a", state="labelled", split="unsplit").total == 0
+    empty.add_category("red", "ann")
+    assert empty.list_items(category="red").items == ()
+    assert empty.freeze("ann").manifest.categories == ("red",)
 
 
 def test_lost_heads_are_made_anew_from_the_journal(dataset, open_store):

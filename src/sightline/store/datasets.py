@@ -8,6 +8,7 @@ threads or processes, one is written and the other gets `StaleRevision` with wha
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock, RLock
 
@@ -298,11 +299,13 @@ class Dataset:
 
     def _recover(self) -> bool:
         """Finish or undo what a freeze left that ended early. Returns: False while one is running."""
-        try:
-            with hold_freezing(self._workspace, self.name), self._database.write() as connection:
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_freezing(self._workspace, self.name))
+            except Conflict:
+                return False
+            with self._database.write() as connection:
                 recover_freeze(connection, self._workspace, self._id, self.name)
-        except Conflict:
-            return False
         return True
 
     def _load(self) -> Present:
@@ -462,6 +465,7 @@ class DatasetStore:
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.workspace, self.database = workspace, database
         self._opened: dict[str, Dataset] = {}
+        self._opening: dict[str, Lock] = {}
         self._lock = Lock()
 
     def names(self) -> list[str]:
@@ -475,6 +479,8 @@ class DatasetStore:
         """
         check_name(name)
         with self._lock:
+            opening = self._opening.setdefault(name, Lock())
+        with opening:
             if name not in self._opened:
                 self.workspace.find("datasets", name)
                 self._opened[name] = Dataset(name, self.workspace, self.database)

@@ -126,17 +126,12 @@ def write_head(connection: Connection, dataset_id: int, head: Head) -> None:
         connection.execute(insert(HEADS), key | facts)
 
 
-def read_heads(connection: Connection, dataset_id: int, after: int = 0) -> Iterator[Head]:
-    """Heads whose last edit has a number above `after`, in the order of these edits."""
+def read_heads(connection: Connection, dataset_id: int, after: int, frozen: int) -> Iterator[Head]:
+    """Heads whose last edit has a number above `after`, in the order of these edits; up to `frozen` without their counts."""
     statement = select(HEADS).where(HEADS.c.dataset_id == dataset_id, HEADS.c.number > after).order_by(HEADS.c.number)
     for row in connection.execute(statement):
-        yield Head(
-            file_name=row.file_name,
-            revision=row.revision,
-            number=row.number,
-            state=row.state,
-            category_counts=msgspec.json.decode(row.category_counts, type=dict[int, int]),
-        )
+        counts = {} if row.number <= frozen else msgspec.json.decode(row.category_counts, type=dict[int, int])
+        yield Head(file_name=row.file_name, revision=row.revision, number=row.number, state=row.state, category_counts=counts)
 
 
 def replace_heads(connection: Connection, dataset_id: int, heads: Sequence[Head]) -> None:

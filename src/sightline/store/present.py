@@ -7,6 +7,7 @@ the Dataset's counters say what was missed, and only that is read.
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ from sightline.store.bases import Base, open_base, read_base, read_counters
 from sightline.store.categories import CategoryTable, read_categories
 from sightline.store.journal import Head, read_heads
 from sightline.store.records import DatasetSummary, ItemRow
+
+HEADS_AT_ONCE = 50_000
 
 
 class Present:
@@ -151,12 +154,14 @@ class Present:
 
     def _read_heads(self, connection: Connection, after: int) -> int:
         """Returns: the number of the newest edit that a head speaks of."""
-        heads = list(read_heads(connection, self._dataset_id, after))
-        positions = self.index.find_positions([head.file_name for head in heads])
-        for position, head in zip(positions.tolist(), heads, strict=True):
-            if position >= 0:  # else the picture was in an earlier base
-                self.put_head(position, head)
-        return heads[-1].number if heads else after
+        heads = read_heads(connection, self._dataset_id, after, self.base.through)
+        while some := list(islice(heads, HEADS_AT_ONCE)):
+            positions = self.index.find_positions([head.file_name for head in some])
+            for position, head in zip(positions.tolist(), some, strict=True):
+                if position >= 0:  # else the picture was in an earlier base
+                    self.put_head(position, head)
+            after = some[-1].number
+        return after
 
     def _count_codes(self, codes: NDArray[np.integer]) -> list[int]:
         return [int(count) for count in np.bincount(codes, minlength=len(self.base.category_ids))]
