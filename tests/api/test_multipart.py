@@ -74,6 +74,11 @@ def test_what_is_no_whole_form_is_refused(tmp_path: Path) -> None:
             left.unlink()
 
 
+def test_a_boundary_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="form"):
+        FormReceiver(tmp_path, b"b" * 500, lambda fields: None)
+
+
 def test_a_field_is_kept_in_memory_and_so_is_short(tmp_path: Path) -> None:
     assert len(receive(tmp_path, part("name", b"x" * MAX_FIELD_BYTES), END).fields["name"]) == MAX_FIELD_BYTES
     with pytest.raises(InvalidInput, match="shorter"):

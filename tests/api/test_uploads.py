@@ -14,6 +14,7 @@ import httpx
 import pytest
 from platform_data import paint
 from platform_server import Running, run_app
+from serving_fakes import write_brightness_artifact
 from starlette.testclient import TestClient
 
 from sightline.api import uploads
@@ -103,6 +104,13 @@ def test_an_upload_that_cannot_be_is_refused_and_leaves_nothing(
     assert list_left(workspace) == [] and api.get("/v1/datasets").json()["datasets"] == []
 
 
+def test_a_network_is_not_taken_for_one_nor_run(api: TestClient, workspace: Workspace, tmp_path: Path) -> None:
+    network = write_brightness_artifact(tmp_path / "brightness") / "model.onnx"
+    for files in ([("model.onnx", network.read_bytes())], [("saved_model.pb", b"graph"), ("0.png", PICTURES[0][1])]):
+        upload(api, files, name="mine")
+        assert workspace.names("models") == []
+
+
 def test_a_name_that_there_is_is_refused(api: TestClient, parts: Workspace) -> None:
     answer = upload(api, PICTURES, name="parts")
     assert answer.status_code == 409 and "'parts'" in answer.json()["detail"]
@@ -125,11 +133,9 @@ def test_an_upload_that_the_disk_has_no_room_for_is_refused_at_once(
 def test_an_import_that_is_killed_by_what_it_reads_does_not_take_the_server_with_it(
     api: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_command(*arguments: Any) -> list[str]:
-        return [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
-
     with monkeypatch.context() as patch:
-        patch.setattr(uploads, "make_command", make_command)
+        dying = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        patch.setattr(uploads, "COMMAND", dying)
         answer = upload(api, PICTURES, name="mine")
     assert answer.status_code == 422 and f"code -{int(signal.SIGSEGV)}" in answer.json()["detail"]
     assert list_left(workspace) == []
@@ -179,11 +185,8 @@ def test_a_client_that_hangs_up_during_the_import_ends_it(
 ) -> None:
     started = tmp_path / "started"
 
-    def make_command(*arguments: Any) -> list[str]:
-        code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
-        return [sys.executable, "-c", code]
-
-    monkeypatch.setattr(uploads, "make_command", make_command)
+    code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
     body = FORM + b"\r\n--b--\r\n"
     client = connect(running, len(body))
     client.sendall(body)
@@ -199,18 +202,14 @@ def test_two_uploads_under_one_name_are_not_both_taken(
     running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     started = tmp_path / "started"
-    make_usual = uploads.make_command
-
-    def make_command(*arguments: Any) -> list[str]:
-        started.touch()
-        return [sys.executable, "-c", "import time; time.sleep(600)"]
-
-    monkeypatch.setattr(uploads, "make_command", make_command)
+    usual = uploads.COMMAND
+    code = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)"
+    monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
     body = FORM + b"\r\n--b--\r\n"
     client = connect(running, len(body))
     client.sendall(body)
     wait_for(started.exists)
-    monkeypatch.setattr(uploads, "make_command", make_usual)
+    monkeypatch.setattr(uploads, "COMMAND", usual)
     with httpx.Client(trust_env=False, headers=running.bearer, timeout=60) as other:
         refused = upload(other, PICTURES, running.url, name="mine")
         assert refused.status_code == 409 and "another upload" in refused.json()["detail"]

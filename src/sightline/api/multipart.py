@@ -29,6 +29,8 @@ class FormReceiver:
         on_files: told the fields that came before the first file; what it raises ends the form.
 
     Attributes: fields, paths: what has come.
+
+    Raises: InvalidInput for a boundary that is none.
     """
 
     def __init__(self, folder: Path, boundary: bytes, on_files: Callable[[dict[str, str]], object]) -> None:
@@ -42,19 +44,22 @@ class FormReceiver:
         self._value = bytearray()
         self._file: IO[bytes] | None = None
         self._is_ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_header_name,
-                "on_header_value": self._add_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._open_part,
-                "on_part_data": self._add_data,
-                "on_part_end": self._end_part,
-                "on_end": self._end,
-            },
-        )
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_header_name,
+                    "on_header_value": self._add_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._open_part,
+                    "on_part_data": self._add_data,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise InvalidInput(f"expected a form of type multipart/form-data, got another: {error}") from error
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes. Raises: InvalidInput for what is no form, or holds unsafe names; Exhausted on a full disk."""

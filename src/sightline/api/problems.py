@@ -67,6 +67,8 @@ def describe_status(error: HTTPException, request: Request) -> str:
     asked = f"{request.method} {request.url.path[:LONGEST_VALUE]}"
     if error.status_code == 404:
         return f"expected a path of /v1/openapi.json, got {asked}; see there what there is"
+    if error.status_code == 400:
+        return f"expected a body of {asked} that can be read as JSON, got another; /v1/openapi.json says what it holds"
     if error.status_code == 405:
         return f"expected another method of this path, got {asked}; /v1/openapi.json says which there are"
     return str(error.detail)

@@ -1,4 +1,4 @@
-"""Uploads: pictures, or one archive, become a dataset by `sightline import`, run as a process of its own.
+"""Uploads: pictures, or one archive, become a dataset by an import in a process of its own.
 
 Archives and pictures of unknown origin are opened there, so that one which brings its reader down does not take the server with
 it. The files are streamed to a folder inside the workspace, whose disk they must fit on anyway. That folder goes in the end in
@@ -6,7 +6,6 @@ every case: also when the client hangs up, which ends the import, and when the s
 """
 
 import asyncio
-import json
 import os
 import shutil
 import sys
@@ -15,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from sightline.api.importing import UploadRequest, UploadResult
 from sightline.api.multipart import FormReceiver, receive_form
 from sightline.api.parts import Parts
-from sightline.core.errors import Conflict, Exhausted, InvalidInput, make_public
+from sightline.core.errors import Conflict, Exhausted, InvalidInput
 from sightline.core.temporary import temporary_folder
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import is_archive
 
 PREFIX = ".upload-"
+COMMAND = (sys.executable, "-P", "-m", "sightline.api.importing")
 ENDING_S = 10  # in which an import that is no longer wanted removes what it made
 MULTIPART_BODY: dict[str, Any] = {
     "requestBody": {
@@ -71,8 +73,7 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
         if not form.paths:
             raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
         with parts.claim(name):
-            command = make_command(form, files, parts.workspace, folder)
-            report = read_result(*await run_import(command, request, folder), files)
+            report = (await run_import(make_request(form, files, parts.workspace), request, folder)).read()
         dataset = await anyio.to_thread.run_sync(parts.store.open, name)
         return {"dataset": await anyio.to_thread.run_sync(dataset.summarise), "report": report}
 
@@ -92,37 +93,43 @@ def check_fields(fields: dict[str, str], parts: Parts) -> str:
     return name
 
 
-def make_command(form: FormReceiver, files: Path, workspace: Workspace, folder: Path) -> list[str]:
-    """The import as a command line. Args: folder: where its list of categories may lie."""
-    source = form.paths[0] if len(form.paths) == 1 and is_archive(form.paths[0]) else files
-    command = [sys.executable, "-P", "-m", "sightline", "import", str(source), "--name", form.fields["name"]]
-    if form.fields.get("categories", "").strip():
-        listed = folder / "categories.txt"
-        listed.write_text(form.fields["categories"], encoding="utf-8")
-        command += ["--categories", str(listed)]
-    return [*command, "--workspace", str(workspace.root), "--json"]
+def make_request(form: FormReceiver, files: Path, workspace: Workspace) -> UploadRequest:
+    """What the import shall do."""
+    listed = (line.strip() for line in form.fields.get("categories", "").splitlines())
+    return UploadRequest(
+        source=str(form.paths[0] if len(form.paths) == 1 and is_archive(form.paths[0]) else files),
+        workspace=str(workspace.root),
+        name=form.fields["name"],
+        categories=[name for name in listed if name],
+    )
 
 
-async def run_import(command: list[str], request: Request, folder: Path) -> tuple[int, bytes]:
+async def run_import(wanted: UploadRequest, request: Request, folder: Path) -> UploadResult:
     """Run an import until it ends, or the client hangs up, or the server ends.
 
-    Returns: its exit code and what it printed.
+    Args: folder: for what the import unpacks.
+
+    Raises: InvalidInput for files at which it dies; ClientDisconnect.
     """
     process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
+        *COMMAND,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(folder)},
     )
-    ending = asyncio.create_task(process.communicate())
+    ending = asyncio.create_task(process.communicate(msgspec.json.encode(wanted)))
     leaving = asyncio.create_task(wait_until_gone(request))
     try:
         await asyncio.wait((ending, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
             raise ClientDisconnect
-        assert process.returncode is not None
-        return process.returncode, ending.result()[0]
+        return msgspec.json.decode(ending.result()[0], type=UploadResult)
+    except msgspec.DecodeError:
+        raise InvalidInput(
+            "expected pictures or an archive that can be read, got files at which the import ended with code "
+            f"{process.returncode}; leave out what is damaged"
+        ) from None
     finally:
         leaving.cancel()
         await stop(process, ending)
@@ -143,18 +150,3 @@ async def stop(process: asyncio.subprocess.Process, ending: asyncio.Task[Any]) -
     if process.returncode is None:
         process.kill()
     await ending
-
-
-def read_result(code: int, printed: bytes, files: Path) -> dict[str, Any]:
-    """The report of an import. Raises: the error that it ended with, in which `files` is not named."""
-    try:
-        result: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    except (IndexError, ValueError):
-        raise InvalidInput(
-            f"expected pictures or an archive that can be read, got files at which the import ended with code {code}; leave "
-            "out what is damaged"
-        ) from None
-    if "error" in result:
-        raise make_public(result["error"]["type"], result["error"]["detail"].replace(f"{files}/", ""))
-    report: dict[str, Any] = result["report"]
-    return report
