@@ -1,5 +1,5 @@
 /** Mounts the canvases and the overlay, keeps them as large as their place, and joins them to the editor: none of it renders again. */
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Editor } from "../editor/editor";
 import type { EditorSnapshot } from "../editor/snapshot";
 import type { Size } from "../geometry/points";
@@ -47,7 +47,8 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
     };
   }, [editor]);
 
-  useEffect(() => painter?.showPicture(picture), [painter, picture]);
+  // Before the browser paints: labels of one picture are not to be seen on another, not for a frame.
+  useLayoutEffect(() => painter?.showPicture(picture), [painter, picture]);
 
   useEffect(() => {
     if (!painter) return;

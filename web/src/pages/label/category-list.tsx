@@ -38,7 +38,7 @@ export function CategoryList({ editor, labelsPicture, onLabelsPicture, onChoose 
         />
       )}
       {categories.length === 0 && (
-        <p className={styles.none}>No category yet: add the first one on the page of the data set.</p>
+        <p className={styles.none}>No category yet: add the first one on the page of the dataset.</p>
       )}
       <ul className={styles.list}>
         {categories.map(({ id, name, colour }, place) =>

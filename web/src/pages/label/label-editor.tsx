@@ -26,7 +26,7 @@ type Props = {
 /** Everything around the canvas: what is shown, where one goes, and what keys do. */
 export function LabelEditor({ editor, dataset, position, itemCount, search }: Props) {
   const { picture, isLoading, error, retry, loader } = usePicture(editor, dataset, position);
-  const steps = useSteps(editor, loader, { dataset, position, search });
+  const steps = useSteps(editor, loader, { dataset, position, itemCount, search });
   const asking = useProposals(editor, dataset);
   const mode = usePictureMode(editor, dataset);
   const [showsKeys, setShowsKeys] = useState(false);

@@ -32,8 +32,8 @@ export default function LabelPage() {
         icon="warning"
         title="This picture cannot be shown"
         actions={
-          <Link to={datasetPath(name)} className={buttonClass("primary")}>
-            To the pictures of {name}
+          <Link to={dataset.error ? "/" : datasetPath(name)} className={buttonClass("primary")}>
+            {dataset.error ? "To all datasets" : `To the pictures of ${name}`}
           </Link>
         }
       >

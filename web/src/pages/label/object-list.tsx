@@ -3,6 +3,7 @@ import { type KeyboardEvent, type MouseEvent, useEffect, useMemo, useRef } from 
 import { useColours } from "../../canvas/colours";
 import type { Editor } from "../../editor/editor";
 import type { Label } from "../../labels/annotation";
+import { keyOf } from "./key-names";
 import styles from "./object-list.module.css";
 import { ObjectRow } from "./object-row";
 import { useSnapshot } from "./use-editor";
@@ -29,10 +30,7 @@ export function ObjectList({ editor }: { editor: Editor }) {
     const isSeen = place * ROW_HEIGHT >= top && (place + 1) * ROW_HEIGHT <= top + (virtualizer.scrollRect?.height ?? 0);
     if (!isSeen) virtualizer.scrollToIndex(place, { align: "center" });
   });
-  if (rows.length === 0)
-    return (
-      <p className={styles.none}>Nothing is labelled here yet. Draw with a box (B), a polygon (P) or a brush (M).</p>
-    );
+  if (rows.length === 0) return <Nothing editor={editor} />;
   const chosen = rows.findIndex(({ id }) => selection.has(id));
   return (
     <div
@@ -66,6 +64,17 @@ export function ObjectList({ editor }: { editor: Editor }) {
         })}
       </div>
     </div>
+  );
+}
+
+function Nothing({ editor }: { editor: Editor }) {
+  const isOpen = useSnapshot(editor, (snapshot) => snapshot.picture !== null);
+  const [box, polygon, brush] = [keyOf(editor, "boxTool"), keyOf(editor, "polygonTool"), keyOf(editor, "brushTool")];
+  if (!isOpen) return null;
+  return (
+    <p className={styles.none}>
+      Nothing is labelled here yet. Draw with a box ({box}), a polygon ({polygon}) or a brush ({brush}).
+    </p>
   );
 }
 

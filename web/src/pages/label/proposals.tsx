@@ -96,6 +96,6 @@ export function ProposalPanel({ editor, asking }: { editor: Editor; asking: Prop
 
 function describe({ annotations, unknownCategories }: Awaited<ReturnType<typeof askProposals>>): string | null {
   const unknown = Object.keys(unknownCategories);
-  if (unknown.length > 0) return `Left out, since the data set has no such category: ${unknown.join(", ")}.`;
+  if (unknown.length > 0) return `Left out, since the dataset has no such category: ${unknown.join(", ")}.`;
   return annotations.length === 0 ? "The model found nothing new here." : null;
 }

@@ -1,6 +1,7 @@
 import { Link } from "react-router";
 import { datasetPath } from "../../api/addresses";
 import type { Editor } from "../../editor/editor";
+import { findViewer } from "../../labels/document";
 import { Button, IconButton } from "../../ui/button";
 import { formatCount } from "../../ui/format";
 import { Icon } from "../../ui/icon";
@@ -35,14 +36,14 @@ export function TopBar({
   ...steps
 }: Props) {
   const fileName = useSnapshot(editor, (snapshot) => snapshot.picture?.fileName ?? "");
-  const isDone = useSnapshot(editor, (snapshot) => snapshot.document.seenBy === "human");
+  const isDone = useSnapshot(editor, (snapshot) => findViewer(snapshot.document) === "human");
   return (
     <header className={styles.bar}>
       <div className={styles.place}>
         <Link
           to={`${datasetPath(dataset)}${search && `?${search}`}`}
           className={styles.back}
-          title="Back to the pictures of this data set"
+          title="Back to the pictures of this dataset"
         >
           <Icon name="previous" />
           <span className={styles.dataset}>{dataset}</span>
@@ -79,6 +80,7 @@ export function TopBar({
         <IconButton icon="keyboard" label="Keys (?)" onClick={onShowKeys} />
         <Button
           kind={isDone ? "plain" : "primary"}
+          className={isDone ? (styles.done ?? "") : ""}
           icon="check"
           title={`A person looked at the whole picture; go on to the next (${keyOf(editor, "markDone")})`}
           onClick={onDone}

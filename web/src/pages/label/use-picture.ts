@@ -1,8 +1,10 @@
 /** Shows the picture of a position: the old one stays until labels and pixels of the new one are there, and neighbours are prepared. */
 import { useEffect, useMemo, useState } from "react";
+import { flushSync } from "react-dom";
 import type { ItemFilter } from "../../api/hooks";
 import type { Picture } from "../../canvas/picture";
 import type { Editor } from "../../editor/editor";
+import { isFiltering } from "../gallery/filter";
 import { PictureLoader } from "./pictures";
 import { findNext, findPrevious } from "./requests";
 import { useSnapshot } from "./use-editor";
@@ -32,8 +34,10 @@ export function usePicture(
     loader.load(position).then(
       ({ item, picture }) => {
         if (!isWanted) return;
-        editor.open(item);
-        setShown({ position, picture });
+        flushSync(() => {
+          editor.open(item);
+          setShown({ position, picture });
+        });
       },
       (error: unknown) => {
         if (isWanted) setFailure({ position, error: error instanceof Error ? error : new Error(String(error)) });
@@ -54,6 +58,13 @@ export function usePicture(
   };
 }
 
+export type Place = {
+  readonly dataset: string;
+  readonly filter: ItemFilter;
+  readonly position: number;
+  readonly itemCount: number;
+};
+
 export type Neighbours = {
   /** Undefined while it is not known; null where there is none. */
   readonly next: number | null | undefined;
@@ -61,24 +72,37 @@ export type Neighbours = {
 };
 
 /** Which pictures lie before and after in the filter; the next one is loaded ahead as soon as this one is saved. */
-export function useNeighbours(
-  editor: Editor,
-  loader: PictureLoader,
-  dataset: string,
-  filter: ItemFilter,
-  position: number,
-): Neighbours {
-  const [found, setFound] = useState<Neighbours & { readonly of: string }>();
+export function useNeighbours(editor: Editor, loader: PictureLoader, place: Place): Neighbours {
+  const { position } = place;
+  const asked = useFilteredNeighbours(place);
+  const { next, previous } = isFiltering(place.filter) ? asked : countNeighbours(place);
   const isSaved = useSnapshot(
     editor,
     ({ sending, picture }) => sending.kind === "saved" && picture?.position === position,
   );
-  const of = JSON.stringify([dataset, filter, position]);
+  useEffect(() => {
+    // Not before the edits of this picture are written: they may be edits of the next one, made a moment ago.
+    if (isSaved && next !== null && next !== undefined) void loader.prepare(next);
+  }, [loader, isSaved, next]);
+  return { next, previous };
+}
 
+/** Without a filter the positions themselves tell. */
+function countNeighbours({ position, itemCount }: Place): Neighbours {
+  return {
+    next: position + 1 < itemCount ? position + 1 : null,
+    previous: position > 0 ? Math.min(position, itemCount) - 1 : null,
+  };
+}
+
+function useFilteredNeighbours({ dataset, filter, position }: Place): Neighbours {
+  const [found, setFound] = useState<Neighbours & { readonly of: string }>();
+  const of = JSON.stringify([dataset, filter, position]);
   useEffect(() => {
     let isWanted = true;
     const [name, words, place] = JSON.parse(of) as [string, ItemFilter, number];
-    // Without an answer the keys do nothing, and the next picture asks again; the page says by itself that the server is away.
+    if (!isFiltering(words)) return;
+    // Without an answer there is no way on until the next picture asks again; that the server is away, the page says by itself.
     Promise.all([findNext(name, words, place), findPrevious(name, words, place)]).then(
       ([next, previous]) => isWanted && setFound({ of, next, previous }),
       () => isWanted && setFound({ of, next: null, previous: null }),
@@ -87,12 +111,5 @@ export function useNeighbours(
       isWanted = false;
     };
   }, [of]);
-
-  const neighbours = found?.of === of ? found : undefined;
-  const next = neighbours?.next;
-  useEffect(() => {
-    // Not before the edits of this picture are written: they may be edits of the next one, made a moment ago.
-    if (isSaved && next !== null && next !== undefined) void loader.prepare(next);
-  }, [loader, isSaved, next]);
-  return { next, previous: neighbours?.previous };
+  return found?.of === of ? found : { next: undefined, previous: undefined };
 }

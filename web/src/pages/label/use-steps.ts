@@ -11,12 +11,17 @@ import { useNeighbours } from "./use-picture";
 /** How long words about the last step stay, ms. */
 const WORDS_LAST = 4000;
 
-type Place = { readonly dataset: string; readonly position: number; readonly search: string };
+type Place = {
+  readonly dataset: string;
+  readonly position: number;
+  readonly itemCount: number;
+  readonly search: string;
+};
 
-export function useSteps(editor: Editor, loader: PictureLoader, { dataset, position, search }: Place) {
+export function useSteps(editor: Editor, loader: PictureLoader, { dataset, position, itemCount, search }: Place) {
   const navigate = useNavigate();
   const filter = readFilter(new URLSearchParams(search));
-  const neighbours = useNeighbours(editor, loader, dataset, filter, position);
+  const neighbours = useNeighbours(editor, loader, { dataset, filter, position, itemCount });
   const [said, setSaid] = useState<{ readonly position: number; readonly words: string } | null>(null);
   const say = (words: string) => setSaid({ position, words });
   // biome-ignore lint/correctness/useExhaustiveDependencies: other words stay as long as the first ones did
