@@ -51,6 +51,28 @@ def test_the_first_pictures_of_an_empty_workspace(context: BrowserContext, empty
     assert summary["states"] == {"labelled": 0, "proposed": 0, "unlabelled": 3}
 
 
+def test_dropped_files_are_taken(page: Page) -> None:
+    page.get_by_role("button", name="New dataset").click()
+    drop = """zone => {
+        const held = new DataTransfer();
+        held.items.add(new File(["x"], "line 2.zip"));
+        zone.dispatchEvent(new DragEvent("drop", { dataTransfer: held, bubbles: true }));
+    }"""
+    page.get_by_text("Drop pictures, a folder or a zip here").evaluate(drop)
+    expect(page.get_by_label("Name")).to_have_value("line-2")
+    expect(page.get_by_role("button", name="Upload 1 file")).to_be_enabled()
+
+
+def test_what_the_server_refuses_is_said_in_its_words(page: Page, tmp_path: Path, watch: Watch) -> None:
+    (tmp_path / "broken.zip").write_bytes(b"PK no archive")
+    page.get_by_role("button", name="New dataset").click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "broken.zip")
+    page.get_by_role("button", name="Upload 1 file").click()
+    expect(page.get_by_role("alert")).to_contain_text("broken.zip", timeout=60_000)
+    expect(page.get_by_role("button", name="Upload 1 file")).to_be_enabled()
+    watch.forget_refusals("422")
+
+
 def test_a_taken_name_is_refused_before_anything_is_sent(page: Page, shared_data: Path) -> None:
     page.get_by_role("button", name="New dataset").click()
     page.locator("input[type=file]").set_input_files(next((shared_data / "detection/bccd/BCCD/JPEGImages").glob("*.jpg")))

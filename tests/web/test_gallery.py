@@ -1,6 +1,7 @@
 """The gallery in a browser: filters that live in the address, the keyboard, what is not there."""
 
 import pytest
+from editor_page import wait_until_ready
 from platform_process import Platform, Watch
 from playwright.sync_api import Page, expect
 
@@ -54,6 +55,19 @@ def test_arrows_lead_to_a_picture_and_enter_opens_it_in_the_filter(gallery: Page
     expect(pictures.nth(1)).to_be_focused()
     gallery.keyboard.press("Enter")
     expect(gallery).to_have_url(f"{platform.url}/datasets/cells/label/6?state=unlabelled")
+
+
+def test_who_comes_back_finds_the_picture_that_they_left(gallery: Page, platform: Platform) -> None:
+    gallery.set_viewport_size({"width": 1280, "height": 480})
+    pictures = gallery.get_by_role("grid").get_by_role("link")
+    pictures.first.focus()
+    gallery.keyboard.press("End")
+    expect(pictures.last).to_be_focused()
+    gallery.keyboard.press("Enter")
+    wait_until_ready(gallery)
+    gallery.get_by_role("banner").get_by_role("link", name="cells").click()
+    expect(pictures.last).to_be_in_viewport()
+    expect(pictures.last).to_have_attribute("tabindex", "0")
 
 
 def test_without_edits_there_is_nothing_to_freeze(gallery: Page) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from editor_page import draw_box, objects, open_editor, wait_until_ready
 from platform_process import ROOT, Platform, Watch
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 pytestmark = pytest.mark.slow
 
@@ -84,9 +84,10 @@ def test_the_frozen_version_holds_exactly_what_was_drawn(page: Page, platform: P
     assert [x, y, x + width, y + height] == pytest.approx([200, 100, 360, 300], abs=A_PIXEL)
 
 
-def test_the_keyboard_alone_deletes_restores_and_goes_on(page: Page, platform: Platform) -> None:
-    page.goto(f"{platform.url}/datasets/cells")
-    page.get_by_role("grid").get_by_role("link").first.focus()
+def test_the_keyboard_alone_leads_to_a_picture_and_labels_it(page: Page, platform: Platform) -> None:
+    tab_to(page.get_by_role("link", name="cells"))
+    page.keyboard.press("Enter")
+    tab_to(page.get_by_role("grid").get_by_role("link").first)
     page.keyboard.press("Enter")
     wait_until_ready(page)
     before = platform.read_labels(0)
@@ -111,6 +112,16 @@ def test_done_marks_a_picture_that_shows_nothing_and_goes_on(page: Page, platfor
     wait_until_ready(page)
     item = platform.read(f"/v1/datasets/cells/items/{NOBODY_LOOKED}")
     assert (item["state"], item["labels"]) == ("labelled", [])
+
+
+def tab_to(target: Locator) -> None:
+    """Press the Tab key until the focus is there."""
+    target.wait_for()
+    for _ in range(30):
+        target.page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            return
+    pytest.fail(f"30 presses of Tab do not lead to {target}")
 
 
 def run_printed(line: str, platform: Platform, folder: Path) -> Any:

@@ -1,9 +1,14 @@
 /** The files of a drop, those inside of dropped folders included: their names then hold the folders' names, as an archive's would. */
 
-/** The entries must be asked for while the event lasts; their files may come later. */
+/** Items must be asked while the event lasts; the files of their entries may come later. What is no file, as a dragged text, is left out. */
 export async function readDropped(items: DataTransferItemList): Promise<File[]> {
-  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  return (await Promise.all(entries.map(readEntry))).flat();
+  const reading = [...items].map((item) => {
+    const entry = item.webkitGetAsEntry();
+    if (entry) return readEntry(entry);
+    const file = item.getAsFile();
+    return file ? [file] : [];
+  });
+  return (await Promise.all(reading)).flat();
 }
 
 async function readEntry(entry: FileSystemEntry): Promise<File[]> {

@@ -41,6 +41,7 @@ export function GalleryPage() {
           {items.isSuccess && total === 0 && <NothingFound filter={filter} onClear={() => changeFilter({})} />}
           {loaded.length > 0 && (
             <Grid
+              key={search.toString()}
               dataset={name}
               items={loaded}
               total={total}

@@ -19,6 +19,8 @@ const LEAST_WIDTH = 168;
 const GAP = 12;
 const CAPTION = 52;
 const RIGHT = 27;
+/** The place that had the focus last, by dataset and filter, for as long as the app is open. */
+const LAST_PLACES = new Map<string, number>();
 
 /**
  * Thumbnails of which only the rows in sight exist. It is one stop of the Tab key: arrows move within it, and Enter opens the
@@ -27,7 +29,8 @@ const RIGHT = 27;
 export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const width = useWidth(scroller);
-  const [focused, setFocused] = useState(0);
+  const pictures = `${dataset}?${search}`;
+  const [focused, setFocused] = useState(() => Math.min(LAST_PLACES.get(pictures) ?? 0, items.length - 1));
   const wantsFocus = useRef(false);
   const columns = Math.max(1, Math.floor((width - RIGHT + GAP) / (LEAST_WIDTH + GAP)));
   const tileWidth = (width - RIGHT - GAP * (columns - 1)) / columns;
@@ -42,6 +45,12 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: another height of rows is measured anew
   useLayoutEffect(() => rows.measure(), [rowHeight]);
+  // Who comes back from the editor finds the picture that they left from.
+  const isLaidOut = width > 0;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the rows' places are known
+  useLayoutEffect(() => {
+    if (isLaidOut && focused > 0) rows.scrollToIndex(Math.floor(focused / columns), { align: "center" });
+  }, [isLaidOut]);
 
   const shown = rows.getVirtualItems();
   const lastShown = shown.at(-1)?.index ?? 0;
@@ -105,7 +114,10 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
                   search={search}
                   place={place}
                   tabbable={place === Math.min(focused, items.length - 1)}
-                  onFocus={() => setFocused(place)}
+                  onFocus={() => {
+                    setFocused(place);
+                    LAST_PLACES.set(pictures, place);
+                  }}
                 />
               );
             })}
