@@ -2,11 +2,12 @@
  * The state of the editor and the few ways in which it changes: a document gets another one (by a step of the user, or by the
  * server's word), a tool takes a step, a picture is opened. Commands, actions and the camera are built on these.
  */
-import { LabelIndex } from "../geometry/hits";
+
 import { crossesItself } from "../geometry/outlines";
 import { fitView, toImage } from "../geometry/view";
 import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
 import { applyOperations, placesOf, shareLabels } from "../labels/document";
+import { LabelIndex } from "../labels/hits";
 import { dropIdle } from "./commands";
 import { type EditorPorts, makeRandomId } from "./ports";
 import { Sender } from "./sender";

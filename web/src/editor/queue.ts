@@ -47,7 +47,10 @@ export class PictureQueue {
   }
 }
 
-/** The queues of all pictures that have unsent edits or are open. */
+/** What the server said last is remembered of so many pictures: a page may show an older answer of one that was edited since. */
+const KEPT_PICTURES = 30;
+
+/** The queues of all pictures that have unsent edits, are open or were lately. */
 export class Backlog {
   readonly #queues = new Map<number, PictureQueue>();
 
@@ -70,11 +73,14 @@ export class Backlog {
     return queue;
   }
 
-  /** Forgets pictures without unsent edits, but for one. */
-  forgetOthers(kept: number): void {
-    for (const [position, queue] of this.#queues) {
-      if (position !== kept && queue.edits.length === 0) this.#queues.delete(position);
-    }
+  /** The queue of a picture that is opened; of pictures without unsent edits, those that were opened long ago are forgotten. */
+  open(position: number): PictureQueue {
+    const queue = this.queueOf(position);
+    this.#queues.delete(position);
+    this.#queues.set(position, queue);
+    const idle = [...this.#queues.values()].filter((one) => one.edits.length === 0 && one !== queue);
+    for (const forgotten of idle.slice(0, -KEPT_PICTURES)) this.#queues.delete(forgotten.position);
+    return queue;
   }
 
   /** Puts an edit where it was made among those that wait; the first one stays first where it is on its way already. */

@@ -49,10 +49,9 @@ export class Sender {
     this.#renew();
   }
 
-  /** Takes the server's answer for a picture, and tells what the user sees of it. Other pictures without unsent edits are forgotten. */
+  /** Takes the server's answer for a picture, and tells what the user sees of it. */
   open(item: LabelledItem): LabelDocument {
-    this.#backlog.forgetOthers(item.position);
-    const queue = this.#backlog.queueOf(item.position);
+    const queue = this.#backlog.open(item.position);
     if (!queue.knowsBetter(item)) queue.confirm(item);
     this.#parkStrangers(queue);
     this.#tellState();

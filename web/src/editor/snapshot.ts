@@ -1,8 +1,9 @@
 /** What the editor tells those who draw it: one immutable value that changes identity whenever anything in it does. */
-import type { LabelIndex } from "../geometry/hits";
+
 import type { Size } from "../geometry/points";
 import type { View } from "../geometry/view";
 import type { Category, LabelDocument } from "../labels/annotation";
+import type { LabelIndex } from "../labels/hits";
 import type { Preview, ToolName } from "./tool";
 
 export type OpenPicture = {

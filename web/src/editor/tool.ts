@@ -2,11 +2,12 @@
  * A drawing tool is a small state machine: a pure function from its state and an event to its next state, what it shows meanwhile
  * and, at the end of a gesture, the operations that change the document. Tools know neither React nor a canvas.
  */
-import type { LabelIndex } from "../geometry/hits";
+
 import type { Mask } from "../geometry/masks";
 import type { BoxXyxy, ImagePoint, Ring, ScreenPoint, Size } from "../geometry/points";
 import type { View } from "../geometry/view";
 import type { Annotation, LabelDocument, Operation } from "../labels/annotation";
+import type { LabelIndex } from "../labels/hits";
 
 export type Modifiers = { readonly shift: boolean; readonly ctrl: boolean; readonly alt: boolean };
 

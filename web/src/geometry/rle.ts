@@ -3,9 +3,11 @@
  * with 0; from the fourth run on the difference to the run two before is stored; five bits a character, lowest first, a sixth bit
  * while more follow, two's complement, offset by 48 (Lin et al. 2014, `rleToString` in maskApi.c).
  */
-import type { MaskRle } from "../labels/annotation";
 import { emptyMask, type Mask, maskBounds } from "./masks";
-import type { BoxXyxy } from "./points";
+import type { BoxXyxy, Size } from "./points";
+
+/** A mask in this code, of the picture's size. */
+export type MaskRle = Size & { readonly counts: string };
 
 const FIRST_CHARACTER = 48;
 
@@ -57,25 +59,32 @@ export function encodeMask(mask: Mask): MaskRle {
   const { width, height, data } = mask;
   const bounds = maskBounds(mask);
   if (!bounds) return { height, width, counts: packRuns(width * height === 0 ? [0] : [width * height]) };
+  const [left, top, right, bottom] = bounds;
   const runs: number[] = [];
-  let [run, value] = [bounds[0] * height, 0];
-  // Only what the bounds hold is read: outside there are zeros, whose number is known.
-  for (let x = bounds[0]; x < bounds[2]; x++) {
-    const add = (length: number, of: number) => {
-      if (of === value) {
-        run += length;
-      } else if (length > 0) {
+  // Only what the bounds hold is read: around them lie zeros, whose number is known.
+  let [run, value] = [left * height, 0];
+  const addZeros = (count: number) => {
+    if (value === 1 && count > 0) {
+      runs.push(run);
+      [run, value] = [0, 0];
+    }
+    run += count;
+  };
+  for (let x = left; x < right; x++) {
+    addZeros(top);
+    for (let y = top; y < bottom; y++) {
+      const pixel = data[y * width + x] as number;
+      if (pixel !== value) {
         runs.push(run);
-        [run, value] = [length, of];
+        run = 0;
+        value = pixel;
       }
-    };
-    add(bounds[1], 0);
-    for (let y = bounds[1]; y < bounds[3]; y++) add(1, data[y * width + x] as number);
-    add(height - bounds[3], 0);
+      run++;
+    }
+    addZeros(height - bottom);
   }
-  const rest = (width - bounds[2]) * height;
-  if (value === 0) runs.push(run + rest);
-  else runs.push(run, ...(rest > 0 ? [rest] : []));
+  addZeros((width - right) * height);
+  runs.push(run);
   return { height, width, counts: packRuns(runs) };
 }
 

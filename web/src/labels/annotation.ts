@@ -1,8 +1,8 @@
 /** The Annotation as the server has it, and the operations that change a picture's labels: the same words on both sides. */
 import type { BoxXyxy, Ring } from "../geometry/points";
+import type { MaskRle } from "../geometry/rle";
 
-/** COCO's compressed run-length encoding, down the columns, of a mask of the picture's size. */
-export type MaskRle = { readonly height: number; readonly width: number; readonly counts: string };
+export type { MaskRle } from "../geometry/rle";
 
 /** One labelled thing, or the label of a whole picture: then it has neither box nor polygons nor mask. */
 export type Annotation = {

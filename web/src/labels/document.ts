@@ -161,6 +161,7 @@ const UNSAID: Required<Annotation> = {
 
 /** Whether two annotations say the same; what is left out has its default, as on the wire. */
 export function sameAnnotation(a: Annotation, b: Annotation): boolean {
+  if (a === b) return true;
   return (Object.keys(UNSAID) as (keyof Annotation)[]).every((key) =>
     sameValue(a[key] ?? UNSAID[key], b[key] ?? UNSAID[key]),
   );

@@ -8,11 +8,11 @@ import {
   type Tool,
   type ToolEvent,
 } from "../../src/editor/tool";
-import { LabelIndex } from "../../src/geometry/hits";
 import { imagePoint } from "../../src/geometry/points";
 import { toScreen, type View } from "../../src/geometry/view";
 import { type Annotation, EMPTY_DOCUMENT, type LabelDocument, type Operation } from "../../src/labels/annotation";
 import { applyOperations } from "../../src/labels/document";
+import { LabelIndex } from "../../src/labels/hits";
 import { SIZE } from "./world";
 
 type Held = Partial<Modifiers> & { readonly button?: number };

@@ -214,6 +214,7 @@ test("an answer from a cache does not take back what the server wrote since", as
   const cached = world.server.item(0);
   page.edit([put("x")]);
   await world.clock.pass(1);
+  page.open(world, 1);
   expect(page.sender.open(cached).labels.map((label) => label.id)).toEqual(["x"]);
 });
 

@@ -3,11 +3,11 @@
  * polygon's vertices. A press decides what a drag would do; a release without a drag is a click.
  */
 import { boxBetween, findHandle } from "../../geometry/boxes";
-import { chooseHit } from "../../geometry/hits";
 import { type BoxXyxy, distance, type ImagePoint, type ScreenPoint } from "../../geometry/points";
 import { pointOf } from "../../geometry/rings";
 import type { Label, Operation } from "../../labels/annotation";
 import { findLabel } from "../../labels/document";
+import { chooseHit } from "../../labels/hits";
 import { boundsOf, geometryOf } from "../../labels/shapes";
 import {
   CLICK_PX,

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { chooseHit, LabelIndex } from "../../src/geometry/hits";
 import { imagePoint } from "../../src/geometry/points";
 import type { Annotation, Label, LabelDocument } from "../../src/labels/annotation";
 import { applyOperations } from "../../src/labels/document";
+import { chooseHit, LabelIndex } from "../../src/labels/hits";
 import { covers } from "../../src/labels/shapes";
 import { box, seeded } from "../editor/world";
 

@@ -1,10 +1,11 @@
 /** Which labels lie under the pointer or in a rubber band: a grid over bounds, kept in step with the document label by label. */
-import type { Label, LabelDocument } from "../labels/annotation";
-import { placesOf } from "../labels/document";
-import { areaOf, boundsOf, covers } from "../labels/shapes";
-import { boxEncloses } from "./boxes";
-import { BoundsGrid } from "./grid";
-import type { BoxXyxy, ImagePoint, Size } from "./points";
+
+import { boxEncloses } from "../geometry/boxes";
+import { BoundsGrid } from "../geometry/grid";
+import type { BoxXyxy, ImagePoint, Size } from "../geometry/points";
+import type { Label, LabelDocument } from "./annotation";
+import { placesOf } from "./document";
+import { areaOf, boundsOf, covers } from "./shapes";
 
 export class LabelIndex {
   readonly grid: BoundsGrid;
