@@ -111,7 +111,7 @@ export class EditorCore {
   #apply(operations: readonly Operation[], selection: ReadonlySet<string> = this.#snapshot.selection): void {
     const { picture, document } = this.#snapshot;
     if (!picture) return;
-    if (operations.length > 0) this.sender.push(picture.position, document, operations);
+    if (operations.length > 0) this.sender.push(picture, document, operations);
     this.#show(applyOperations(document, operations), selection);
   }
 
@@ -166,7 +166,7 @@ export class EditorCore {
   /** The server's word changed what the user sees of a picture. */
   #follow(position: number): void {
     const { picture, document } = this.#snapshot;
-    const present = picture?.position === position ? this.sender.present(position) : null;
+    const present = picture?.position === position ? this.sender.present(picture) : null;
     if (!present) return;
     const shared = shareLabels(document, present);
     if (shared !== document) this.#show(shared);

@@ -39,9 +39,7 @@ export type Editor = Labelling &
     readonly retryNow: () => void;
     /** Whether closing the page now leaves edits that only this browser has. */
     readonly hasUnsent: () => boolean;
-    /** For `pagehide`: what was not sent yet is free at once for the next page. */
-    readonly release: () => void;
-    /** For when no page shows the editor any more; what waits is still sent. */
+    /** For when no page shows the editor any more. What waits is still sent, by this page while it lives or by the next one. */
     readonly close: () => void;
   };
 
@@ -75,7 +73,6 @@ export function createEditor(ports: EditorPorts): Editor {
     dismissRefused: () => core.sender.dismissRefused(),
     retryNow: () => core.sender.retryNow(),
     hasUnsent: () => core.sender.countWaiting() > 0,
-    release: () => core.sender.release(),
     close: () => core.sender.close(),
   };
 }

@@ -5,6 +5,8 @@ import type { LabelledItem, Operation } from "../labels/annotation";
 export type Edit = {
   readonly dataset: string;
   readonly position: number;
+  /** The picture that it was made on; the server refuses it if another one has this place. */
+  readonly blob: string;
   readonly edit_id: string;
   /** The revision that it was made on. */
   readonly revision: number;

@@ -17,6 +17,9 @@ const NO_ROOM = "This browser has no room left to keep edits: leave this page op
 const REMOVED = "Someone else removed labels that you changed meanwhile; they stay removed.";
 const STRANGER = "an unsent edit was made on another picture than the one that is at this place now";
 
+/** A picture by its place and by what it is. */
+type PictureRef = Pick<LabelledItem, "position" | "blob">;
+
 export type SenderListener = {
   readonly onState: (state: SendingState) => void;
   /** What the user sees of a picture may have changed by the server's word. */
@@ -25,7 +28,7 @@ export type SenderListener = {
   readonly onNotice: (message: string) => void;
 };
 
-export const DEAF: SenderListener = { onState: () => {}, onPicture: () => {}, onNotice: () => {} };
+const DEAF: SenderListener = { onState: () => {}, onPicture: () => {}, onNotice: () => {} };
 
 export class Sender {
   readonly #ports: EditorPorts;
@@ -59,17 +62,19 @@ export class Sender {
     return queue.present();
   }
 
-  present(position: number): LabelDocument | null {
-    return this.#backlog.find(position)?.present() ?? null;
+  /** What the user sees of a picture; null where another one has its place by now. */
+  present({ position, blob }: PictureRef): LabelDocument | null {
+    const queue = this.#backlog.find(position);
+    return queue?.confirmed?.blob === blob ? queue.present() : null;
   }
 
   /** Keeps an edit that was made on `document`, and sends it as soon as it is its turn. */
-  push(position: number, document: LabelDocument, operations: readonly Operation[]): void {
+  push({ position, blob }: PictureRef, document: LabelDocument, operations: readonly Operation[]): void {
     const queue = this.#backlog.queueOf(position);
     const edit: UnsentEdit = {
       dataset: this.#ports.dataset,
       position,
-      blob: queue.confirmed?.blob ?? "",
+      blob,
       edit_id: makeRandomId(this.#ports.random),
       operations,
       adds: findAdded(document, operations),
@@ -108,12 +113,7 @@ export class Sender {
     this.#tellState();
   }
 
-  /** Gives the unsent edits free at once for another page, as this one goes away; if it comes back, it takes them again. */
-  release(): void {
-    this.#outbox.endLeases();
-  }
-
-  /** Tells nothing any more. What waits is still sent as long as the page lives, unless another sender takes it over. */
+  /** Tells nothing any more. What waits is still sent as long as the page lives, and is free at once for another sender, too. */
   close(): void {
     this.#cancelRenewal();
     this.#outbox.endLeases();
@@ -180,8 +180,8 @@ export class Sender {
       this.#finish(queue, edit);
       return;
     }
-    const { dataset, position, edit_id } = edit;
-    const sent = { dataset, position, edit_id, revision: queue.confirmed.revision, operations };
+    const { dataset, position, blob, edit_id } = edit;
+    const sent = { dataset, position, blob, edit_id, revision: queue.confirmed.revision, operations };
     await this.#settle(queue, edit, await waitForOutcome(() => this.#ports.send(sent), this.#ports.scheduler));
   }
 

@@ -354,7 +354,7 @@ test("what was not sent is there after the page was closed and opened again", as
   drag(10, 20, 40, 50);
   await world.clock.pass(10);
   expect(editor.hasUnsent()).toBe(true);
-  editor.release();
+  editor.close();
   const again = createEditor(portsOf(world));
   again.open(world.server.item(0));
   expect(again.getSnapshot().document).toEqual(shown().document);

@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import { ANSWER_MS } from "../../src/editor/answers";
-import { sendLeftBehind } from "../../src/editor/left-behind";
-import { LEASE_MS, RENEW_MS } from "../../src/editor/outbox";
+import { findUnsentDatasets, LEASE_MS, RENEW_MS } from "../../src/editor/outbox";
 import { Sender } from "../../src/editor/sender";
 import type { SendingState } from "../../src/editor/snapshot";
 import type { Label, LabelDocument, Operation } from "../../src/labels/annotation";
@@ -18,12 +17,13 @@ class Page {
   readonly states: SendingState[] = [];
   readonly notices: string[] = [];
   readonly documents = new Map<number, LabelDocument>();
+  readonly blobs = new Map<number, string>();
 
   constructor(world: World, dataset = "parts") {
     this.sender = new Sender(portsOf(world, dataset), {
       onState: (state) => this.states.push(state),
       onPicture: (position) => {
-        const present = this.sender?.present(position);
+        const present = this.sender?.present({ position, blob: this.blobs.get(position) ?? "" });
         if (present) this.documents.set(position, present);
       },
       onNotice: (notice) => this.notices.push(notice),
@@ -31,12 +31,14 @@ class Page {
   }
 
   open(world: World, position = 0): void {
-    this.documents.set(position, this.sender.open(world.server.item(position)));
+    const item = world.server.item(position);
+    this.blobs.set(position, item.blob);
+    this.documents.set(position, this.sender.open(item));
   }
 
   edit(operations: readonly Operation[], position = 0): void {
     const document = this.documents.get(position) as LabelDocument;
-    this.sender.push(position, document, operations);
+    this.sender.push({ position, blob: this.blobs.get(position) ?? "" }, document, operations);
     this.documents.set(position, applyOperations(document, operations));
   }
 
@@ -224,7 +226,7 @@ test("what a closed tab left is shown and sent by the next one, once", async () 
   page.edit([put("x")]);
   page.edit([put("y"), put("z")]);
   await settle();
-  page.sender.release();
+  page.sender.close();
   const next = new Page(world);
   next.open(world);
   expect(next.ids()).toEqual(["x", "y", "z"]);
@@ -271,7 +273,7 @@ test("a tab that slept and whose edits were taken over sends them, too: they are
   world.server.plan = () => "drop";
   page.edit([put("x")]);
   await settle();
-  page.sender.release();
+  for (const key of world.storage.keysWith("sightline.lease.")) world.storage.removeItem(key);
   const next = new Page(world);
   page.edit([put("y")]);
   world.server.plan = () => "answer";
@@ -288,7 +290,7 @@ test("edits of another workspace's picture at the same place are kept aside", as
   world.server.plan = () => "drop";
   page.edit([put("x")]);
   await settle();
-  page.sender.release();
+  page.sender.close();
   const other = makeWorld([[], []], 2);
   other.server.pictures[0] = new FakePicture([], "another");
   const next = new Page({ ...other, storage: world.storage });
@@ -297,32 +299,46 @@ test("edits of another workspace's picture at the same place are kept aside", as
   expect(next.sender.state()).toMatchObject({ kind: "refused", position: 0 });
 });
 
+test("an edit whose picture was replaced meanwhile is refused by the server and kept aside", async () => {
+  const { world, page } = start();
+  world.server.pictures[0] = new FakePicture([], "another");
+  page.edit([put("x")]);
+  await world.clock.pass(1);
+  expect(page.sender.state()).toMatchObject({ kind: "refused", message: "another picture has place 0" });
+  // What is shown still is the old picture: the new one's labels are not put upon it.
+  expect(page.sender.present({ position: 0, blob: "blob0" })).toBeNull();
+});
+
 test("edits of a picture that is gone are kept aside", async () => {
   const { world, page } = start();
   world.server.plan = () => "drop";
   page.edit([put("x")]);
   await settle();
-  page.sender.release();
+  page.sender.close();
   const other = makeWorld([], 2);
   const next = new Page({ ...other, storage: world.storage });
   await other.clock.pass(1);
   expect(next.sender.state()).toMatchObject({ kind: "refused", message: "no picture 0" });
 });
 
-test("another dataset's edits are not touched, until all that is left is sent", async () => {
+test("another dataset's edits are not touched; what no page sends is known by its dataset", async () => {
   const { world, page } = start();
+  const { world: visited, die } = mortal(world);
+  const closed = new Page(visited);
+  closed.open(world);
   world.server.plan = () => "drop";
-  page.edit([put("x")]);
+  page.edit([put("theirs")]);
+  closed.edit([put("x")]);
   await settle();
-  page.sender.release();
+  closed.sender.close();
+  die();
+  expect(new Page(world, "birds").sender.countWaiting()).toBe(0);
+  expect(findUnsentDatasets(world.storage, world.clock.now())).toEqual(["parts"]);
   world.server.plan = () => "answer";
-  const other = new Page(world, "birds");
-  await world.clock.pass(1);
-  expect(other.sender.countWaiting()).toBe(0);
-  expect(world.server.picture(0).journal).toHaveLength(0);
-  sendLeftBehind(portsOf(world));
-  await settle();
-  expect(world.server.picture(0).journal).toHaveLength(1);
+  await world.clock.pass(RENEW_MS + 2000);
+  expect(findUnsentDatasets(world.storage, world.clock.now())).toEqual([]);
+  expect(page.sender.state()).toEqual({ kind: "saved" });
+  expect(world.server.picture(0).document.labels.map((label) => label.id)).toEqual(["theirs", "x"]);
 });
 
 test("a closed editor's edits are still sent", async () => {
@@ -399,7 +415,7 @@ test.each(Array.from({ length: 60 }, (_, i) => i))(
         if (chance() < 0.3) world.server.edit(position, [put(`theirs ${visit} ${step}`, B)]);
         if (chance() < 0.6) await world.clock.pass(chance() * 3000);
       }
-      if (!crashes) page.sender.release();
+      if (!crashes) page.sender.close();
       die();
     }
     world.server.plan = () => "answer";
@@ -419,7 +435,7 @@ test.each(Array.from({ length: 60 }, (_, i) => i))(
       expect(crashes ? groupByVisit(mine) : mine).toEqual(made[position]);
       expect(document.labels).toHaveLength(written.length);
     }
-    expect(last.sender.present(0)).toEqual(world.server.picture(0).document);
+    expect(last.sender.present(world.server.item(0))).toEqual(world.server.picture(0).document);
   },
 );
 

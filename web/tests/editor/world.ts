@@ -131,7 +131,16 @@ export class FakeServer {
   edit(position: number, operations: readonly Operation[]): void {
     const { journal } = this.picture(position);
     const edit_id = `other${position}-${journal.length}`;
-    journal.push({ edit: { dataset: "parts", position, edit_id, revision: journal.length, operations } });
+    journal.push({
+      edit: {
+        dataset: "parts",
+        position,
+        blob: this.picture(position).blob,
+        edit_id,
+        revision: journal.length,
+        operations,
+      },
+    });
   }
 
   send = async (edit: Edit): Promise<SendOutcome> => {
@@ -146,7 +155,8 @@ export class FakeServer {
   };
 
   write(edit: Edit): SendOutcome {
-    const { journal, document } = this.picture(edit.position);
+    const { journal, document, blob } = this.picture(edit.position);
+    if (edit.blob !== blob) return { kind: "refused", message: `another picture has place ${edit.position}` };
     if (journal.some((entry) => entry.edit.edit_id === edit.edit_id))
       return { kind: "written", item: this.item(edit.position) };
     if (edit.revision !== journal.length) return { kind: "stale", present: this.item(edit.position) };
