@@ -227,6 +227,14 @@ def test_a_picture_is_read_as_it_was_imported(dataset):
         dataset.read_picture(-1)
 
 
+def test_the_facts_of_a_picture_wait_for_nobody(dataset):
+    with dataset._lock, ThreadPoolExecutor(1) as pool:
+        facts = pool.submit(dataset.find_picture, 3).result(timeout=30)
+    assert facts == dataset.list_items(cursor=3, limit=1).items[0]
+    with pytest.raises(NotFound, match="no picture 99"):
+        dataset.find_picture(99)
+
+
 def test_what_was_edited_is_there_when_it_is_opened_again(dataset, open_store):
     edit(dataset, 2, Put(id="abcdefghij", annotation=NEW))
     edit(dataset, 3, Remove(id="0"))

@@ -18,7 +18,7 @@ from sightline.api.items import PositionOf
 from sightline.api.parts import DatasetOf, Parts, PartsOf
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.showing import LARGEST_THUMBNAIL, SMALLEST_THUMBNAIL, ShownPicture, make_showable, make_thumbnail
-from sightline.store.datasets import Dataset, LabelledItem
+from sightline.store.datasets import Dataset, ItemRow
 
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_AGAIN = "private, no-cache"
@@ -67,7 +67,7 @@ async def answer_picture(
     parts: Parts, request: Request, dataset: Dataset, position: int, blob: str | None, form: str, make: Make
 ) -> Response:
     """A picture in a form, or that the browser's copy is the same. Args: form: what tells its ETag from other forms'."""
-    item = await anyio.to_thread.run_sync(dataset.read_item, position)
+    item = dataset.find_picture(position)
     headers = {"ETag": f'"{item.blob}{form}"', "Cache-Control": FOR_EVER if blob == item.blob else ASK_AGAIN}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -76,6 +76,9 @@ async def answer_picture(
     return Response(shown.content, headers=headers, media_type=shown.media_type)
 
 
-def read_and_make(dataset: Dataset, item: LabelledItem, make: Make) -> ShownPicture:
-    """The stored picture in the wanted form; one that an import took, by whatever limit, can be shown."""
-    return make(dataset.read_picture(item.position), max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
+def read_and_make(dataset: Dataset, item: ItemRow, make: Make) -> ShownPicture:
+    """The stored picture in the wanted form; one that an import took, by whatever limit, can be shown.
+
+    It is read by its hash: the dataset may have moved on to a version in which another has its position.
+    """
+    return make(dataset.version.blobs.read(item.blob), max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
