@@ -207,6 +207,34 @@ def test_a_process_that_dies_while_it_freezes_leaves_a_right_state(dataset, open
     assert read_all(store.open("parts")) == read_all(dataset)
 
 
+def test_the_version_is_on_the_disk_before_the_database_says_so(dataset, open_store, monkeypatch):
+    done = []
+
+    def note(name):
+        original = getattr(freezing, name)
+
+        def call(*arguments):
+            done.append(name)
+            return original(*arguments)
+
+        return call
+
+    for name in ("place_version", "sync_path", "finish_freeze"):
+        monkeypatch.setattr(freezing, name, note(name))
+    make_edits(dataset)
+    dataset.freeze("ann")
+    assert done == ["place_version", "sync_path", "finish_freeze"]
+    edit(dataset, 0, Remove(id="0"))
+    with monkeypatch.context() as dead:
+        dead.setattr(freezing, "finish_freeze", kill)
+        dead.setattr(freezing, "recover_freeze", lambda *_: None)
+        with pytest.raises(Killed):
+            dataset.freeze("ann")
+    done.clear()
+    open_store().open("parts")
+    assert done == ["sync_path", "finish_freeze"]
+
+
 def test_a_freeze_that_fails_is_undone_at_once(dataset, monkeypatch):
     make_edits(dataset)
 

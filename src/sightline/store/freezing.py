@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from sightline.core.errors import Conflict
 from sightline.core.folder_lock import LOCK_NAME, lock_folder
-from sightline.core.folders import MANIFEST_NAME, explain_disk_errors
+from sightline.core.folders import MANIFEST_NAME, explain_disk_errors, sync_path
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.core.workspace import Workspace
 from sightline.data.items import Item
@@ -56,8 +56,9 @@ def recover_freeze(connection: Connection, workspace: Workspace, dataset_id: int
     if freeze is not None:
         place = None if freeze.version_id is None else workspace.place("datasets", name, freeze.version_id)
         if place is not None and freeze.version_id is not None and (place / MANIFEST_NAME).is_file():
-            finish_freeze(connection, dataset_id, freeze, freeze.version_id)
             workspace.set_latest(place)
+            sync_path(place.parent)
+            finish_freeze(connection, dataset_id, freeze, freeze.version_id)
         else:
             drop_freeze(connection, dataset_id)
     for path in _find_folder(workspace, name).iterdir():
@@ -83,6 +84,8 @@ def freeze_dataset(
                     name_frozen(connection, dataset_id, written.id)
                     write_label_ids(connection, dataset_id, base.number + 1, writing.label_ids)
                 placed = place_version(written.folder, workspace, name, version.blobs)
+                # Or a power cut could undo the rename, and the database would count edits as frozen that are nowhere.
+                sync_path(placed.folder.parent)
         except BaseException:
             with database.write() as connection:
                 recover_freeze(connection, workspace, dataset_id, name)

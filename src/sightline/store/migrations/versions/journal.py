@@ -11,6 +11,19 @@ JOURNAL = ("edits", "category_edits")
 
 def upgrade() -> None:
     """Make the tables, and on SQLite the triggers that keep the journal as it is."""
+    _add_datasets()
+    _add_journal()
+    _add_what_follows()
+    if op.get_bind().dialect.name == "sqlite":
+        for table in JOURNAL:
+            for change in ("UPDATE", "DELETE"):
+                op.execute(
+                    f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, 'the journal is never changed: append to {table}'); END"
+                )
+
+
+def _add_datasets() -> None:
     op.create_table(
         "datasets",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -31,6 +44,9 @@ def upgrade() -> None:
         sa.Column("author", sa.String(200), nullable=False),
         sa.Column("made_at", sa.String(40), nullable=False),
     )
+
+
+def _add_journal() -> None:
     op.create_table(
         "edits",
         sa.Column("dataset_id", sa.Integer, sa.ForeignKey("datasets.id"), primary_key=True),
@@ -55,6 +71,9 @@ def upgrade() -> None:
         sa.Column("author", sa.String(200), nullable=False),
         sa.Column("made_at", sa.String(40), nullable=False),
     )
+
+
+def _add_what_follows() -> None:
     op.create_table(
         "heads",
         sa.Column("dataset_id", sa.Integer, sa.ForeignKey("datasets.id"), primary_key=True),
@@ -81,10 +100,3 @@ def upgrade() -> None:
         sa.Column("category_ids", sa.Text, nullable=False),
         sa.Column("author", sa.String(200), nullable=False),
     )
-    if op.get_bind().dialect.name == "sqlite":
-        for table in JOURNAL:
-            for change in ("UPDATE", "DELETE"):
-                op.execute(
-                    f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
-                    f"BEGIN SELECT RAISE(ABORT, 'the journal is never changed: append to {table}'); END"
-                )
