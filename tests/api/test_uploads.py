@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from platform_data import paint
 from platform_server import Running, run_app
 from serving_fakes import write_brightness_artifact
 from starlette.testclient import TestClient
+from waiting import wait_until
 
 from sightline.api import uploads
 from sightline.api.server import make_platform, open_parts
@@ -148,13 +148,6 @@ def running(workspace: Workspace) -> Iterator[Running]:
         yield running
 
 
-def wait_for(happened: Any) -> None:
-    end = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def connect(running: Running, length: int) -> socket.socket:
     """A client that has sent the head of an upload."""
     head = (
@@ -172,30 +165,34 @@ FORM = (
 )
 
 
-def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(running: Running, workspace: Workspace) -> None:
+def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(
+    running: Running, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
     client = connect(running, 10 << 20)
     client.sendall(FORM + b"\0" * (2 << 20))
-    wait_for(lambda: list_left(workspace) and list(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
+    wait_until(lambda: any(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
     client.close()
-    wait_for(lambda: not list_left(workspace))
+    wait_until(lambda: not list_left(workspace))
+    assert httpx.get(running.url, trust_env=False).status_code == 401
+    assert "Traceback" not in caplog.text and "Exception" not in caplog.text  # it is nobody's fault
 
 
 def test_a_client_that_hangs_up_during_the_import_ends_it(
-    running: Running, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    running: Running, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = tmp_path / "started"
-
     code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
     body = FORM + b"\r\n--b--\r\n"
     client = connect(running, len(body))
     client.sendall(body)
-    wait_for(lambda: started.exists() and started.read_text())
+    wait_until(lambda: started.exists() and started.read_text() != "")
     client.close()
-    wait_for(lambda: not list_left(workspace))
+    wait_until(lambda: not list_left(workspace))
     process = int(started.read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+    assert "Traceback" not in caplog.text
 
 
 def test_two_uploads_under_one_name_are_not_both_taken(
@@ -208,10 +205,10 @@ def test_two_uploads_under_one_name_are_not_both_taken(
     body = FORM + b"\r\n--b--\r\n"
     client = connect(running, len(body))
     client.sendall(body)
-    wait_for(started.exists)
+    wait_until(started.exists)
     monkeypatch.setattr(uploads, "COMMAND", usual)
     with httpx.Client(trust_env=False, headers=running.bearer, timeout=60) as other:
         refused = upload(other, PICTURES, running.url, name="mine")
         assert refused.status_code == 409 and "another upload" in refused.json()["detail"]
         client.close()
-        wait_for(lambda: upload(other, PICTURES, running.url, name="mine").status_code == 201)
+        wait_until(lambda: upload(other, PICTURES, running.url, name="mine").status_code == 201)

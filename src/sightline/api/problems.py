@@ -7,11 +7,12 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from sightline.api.schemas import LabelledItem
 from sightline.core.errors import SightlineError
-from sightline.serving.http.problems import INTERNAL_ERROR, describe_error, make_problem
+from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, describe_error, make_problem
 from sightline.store.datasets import StaleRevision
 
 INVALID = "InvalidInput"
@@ -26,6 +27,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SightlineError, answer_refusal)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(HTTPException, answer_status)
+    app.add_exception_handler(ClientDisconnect, answer_nobody)
     app.add_exception_handler(Exception, answer_failure)
 
 
@@ -55,6 +57,11 @@ def answer_status(request: Request, error: Exception) -> Response:
     """What the router refuses: a path or method that there is not, a body that is too long."""
     assert isinstance(error, HTTPException)
     return make_problem(error.status_code, describe_status(error, request), headers=dict(error.headers or {}))
+
+
+def answer_nobody(request: Request, error: Exception) -> Response:
+    """A client that hung up: nobody reads the answer, and nothing is wrong that the log should tell."""
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def answer_failure(request: Request, error: Exception) -> Response:
