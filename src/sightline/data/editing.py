@@ -276,7 +276,7 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, categorie
     problems = [found.reason for found in report.findings() if not found.reason.endswith(OVER_EDGE)]
     if problems:
         raise InvalidInput(
-            f"{where}: expected a place in the picture of {width} x {height} pixels, got: {problems[0]}; draw it again"
+            f"{where}: expected an annotation that fits {width} x {height} pixels, got: {problems[0]}; draw it again"
         )
     return cleaned[0]
 

@@ -30,7 +30,7 @@ from sightline.data.editing import (
 )
 from sightline.data.versions import DatasetVersion, open_version
 from sightline.store.adopting import adopt_version, adopt_where_gone, is_version, read_newest
-from sightline.store.bases import Base, add_dataset, find_dataset, read_freeze, write_counters
+from sightline.store.bases import add_dataset, find_dataset, read_freeze, write_counters
 from sightline.store.categories import (
     CategoryTable,
     Kind,
@@ -53,7 +53,7 @@ from sightline.store.records import (
     LabelledItem,
     StaleRevision,
 )
-from sightline.store.restoring import find_item, read_earlier_state
+from sightline.store.restoring import read_earlier_state
 
 __all__ = [
     "Category",
@@ -323,12 +323,9 @@ class Dataset:
         if present.knows_all_heads:
             return present
         with self._database.write() as connection:
-
-            def fold(base: Base, file_name: str, number: int) -> LabelState:
-                item, to_ids = find_item(self._workspace, present, base, file_name)
-                return fold_item(connection, self._id, base, to_ids, item, number)
-
-            replace_heads(connection, self._id, fold_heads(connection, self._id, fold))
+            present = Present(connection, self._workspace, self._id, self.name)
+            heads = fold_heads(connection, self._id, present.base, present.to_ids, present.index)
+            replace_heads(connection, self._id, heads)
             return Present(connection, self._workspace, self._id, self.name)
 
     def _catch_up(self, connection: Connection) -> Present:

@@ -1,12 +1,13 @@
 """A picture's labels: its base's item, named by label ids, and the edits made on it since, folded. Ids stand for categories."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
 from sightline.data.editing import LabelState, apply_operations, number_labels
+from sightline.data.item_index import ItemIndex
 from sightline.data.items import Item
-from sightline.store.bases import Base, find_base_of_edit, read_label_ids
+from sightline.store.bases import Base, read_label_ids
 from sightline.store.categories import translate_annotation
 from sightline.store.journal import Head, make_head, read_last_edits, read_operations
 
@@ -28,13 +29,14 @@ def fold_item(
     return state
 
 
-def fold_heads(connection: Connection, dataset_id: int, fold: Callable[[Base, str, int], LabelState]) -> list[Head]:
-    """All heads of a Dataset, from its journal alone.
-
-    Args: fold: the labels of the picture of this name, of this base, after edits up to this number.
-    """
+def fold_heads(connection: Connection, dataset_id: int, base: Base, to_ids: Mapping[str, str], index: ItemIndex) -> list[Head]:
+    """All heads of a Dataset, from its journal alone; of pictures whose edits the base holds, only the revision matters."""
+    last = read_last_edits(connection, dataset_id)
+    positions = index.find_positions([file_name for file_name, _, _ in last]).tolist()
     heads = []
-    for file_name, revision, number in read_last_edits(connection, dataset_id):
-        state = fold(find_base_of_edit(connection, dataset_id, number), file_name, number)
+    for position, (file_name, revision, number) in zip(positions, last, strict=True):
+        state = LabelState()
+        if number > base.through:
+            state = fold_item(connection, dataset_id, base, to_ids, index.read_item(position))
         heads.append(make_head(file_name, revision, number, state))
     return heads

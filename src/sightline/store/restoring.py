@@ -29,14 +29,14 @@ def read_earlier_state(
     if revision < 0 or number is None:
         raise NotFound(f"{row.file_name} has no revision {revision}; its edits made 1 to {row.revision}")
     base = find_base_of_edit(connection, dataset_id, number)
-    item, to_ids = find_item(workspace, present, base, row.file_name)
+    item, to_ids = _find_item(workspace, present, base, row.file_name)
     if item.blob != row.blob:
         raise Conflict(f"{row.file_name} was another picture at revision {revision}; its labels do not fit the present one")
     state = fold_item(connection, dataset_id, base, to_ids, item, number if revision else number - 1)
     return translate_state(state, _find_ids(connection, dataset_id, present, state))
 
 
-def find_item(workspace: Workspace, present: Present, base: Base, file_name: str) -> tuple[Item, Mapping[str, str]]:
+def _find_item(workspace: Workspace, present: Present, base: Base, file_name: str) -> tuple[Item, Mapping[str, str]]:
     """A base's item, and the ids of its version's categories. Raises: NotFound when the version is gone."""
     if base.number == present.base.number:
         return present.index.read_item(int(present.index.find_positions([file_name])[0])), present.to_ids
