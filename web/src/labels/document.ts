@@ -84,7 +84,7 @@ export function applyOperations(document: LabelDocument, operations: readonly Op
   if (operations.length === 0) return document;
   const draft = new Draft(document);
   for (const operation of operations) draft.apply(operation);
-  return { labels: draft.labels, seenBy: draft.seenBy };
+  return noteViewer(draft);
 }
 
 /** Operations that lead from the document after `operations` back to this one, exactly: labels, their places and who saw it. */
@@ -101,8 +101,8 @@ export function invertOperations(document: LabelDocument, operations: readonly O
     draft.apply(operation);
   }
   inverse.reverse();
-  for (const operation of inverse) draft.apply(operation);
-  if (draft.seenBy !== document.seenBy) inverse.push({ kind: "review", seen_by: document.seenBy });
+  const back = applyOperations(noteViewer(draft), inverse);
+  if (back.seenBy !== noteViewer(document).seenBy) inverse.push({ kind: "review", seen_by: document.seenBy });
   return inverse;
 }
 
@@ -110,6 +110,12 @@ export function invertOperations(document: LabelDocument, operations: readonly O
 export function findViewer({ labels, seenBy }: LabelDocument): Viewer | null {
   if (seenBy === "human" || labels.some(({ annotation }) => !isProposal(annotation))) return "human";
   return labels.length > 0 ? "model" : seenBy;
+}
+
+/** A document that says who looked only where its annotations do not tell as much. */
+function noteViewer({ labels, seenBy }: LabelDocument): LabelDocument {
+  const told = findViewer({ labels, seenBy: null });
+  return { labels, seenBy: findViewer({ labels, seenBy }) === told ? null : seenBy };
 }
 
 /** Ids that operations bring into a document that does not have them. */

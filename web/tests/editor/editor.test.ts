@@ -3,6 +3,7 @@ import { createEditor } from "../../src/editor/editor";
 import { NO_MODIFIERS, type PointerStep } from "../../src/editor/tool";
 import { imagePoint, screenPoint } from "../../src/geometry/points";
 import { toScreen } from "../../src/geometry/view";
+import { findViewer } from "../../src/labels/document";
 import { box, makeWorld, portsOf } from "./world";
 
 function open(labels = [[], []] as Parameters<typeof makeWorld>[0]) {
@@ -271,7 +272,7 @@ test("proposals of a model come in, replace earlier ones, and are no one's work"
   expect(shown().document.labels.map((label) => label.annotation)).toEqual([
     { ...box("cat", 1, 1, 9, 9), origin: "model" },
   ]);
-  expect(shown().document.seenBy).toBe("model");
+  expect(findViewer(shown().document)).toBe("model");
 });
 
 test("the labels of another picture are copied as a person's", () => {

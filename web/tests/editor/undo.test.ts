@@ -108,8 +108,12 @@ test("what the user removed comes back where it was, with who saw the picture", 
   const history = new History();
   history.document = { labels: ["0", "1", "2"].map((id) => ({ id, annotation: A })), seenBy: null };
   const before = history.document;
-  expect(history.make([{ kind: "remove", id: "1" }]).document.seenBy).toBe("human");
+  expect(history.make([{ kind: "remove", id: "1" }]).ids).toBe("02");
   expect(history.undo().document).toEqual(before);
+  const proposed = { labels: [{ id: "p", annotation: { ...A, origin: "model" as const } }], seenBy: null };
+  history.document = proposed;
+  expect(history.make([put("x"), { kind: "remove", id: "x" }]).document.seenBy).toBe("human");
+  expect(history.undo().document).toEqual(proposed);
 });
 
 test("only the last thousand steps are kept", () => {

@@ -12,6 +12,7 @@ import {
   shareLabels,
 } from "../../src/labels/document";
 import { box, seeded } from "../editor/world";
+import fixture from "../fixtures/operations.json";
 
 const A = box("a", 0, 0, 10, 10);
 const B = box("b", 5, 5, 15, 15);
@@ -53,16 +54,35 @@ test("unchanged labels keep their objects", () => {
   expect(applyOperations(document, [])).toBe(document);
 });
 
-test("whoever touches a person's label looked at the picture; proposals alone make it a model's", () => {
+type ServerState = { readonly labels: LabelDocument["labels"]; readonly seen_by: LabelDocument["seenBy"] };
+
+const read = ({ labels, seen_by }: ServerState): LabelDocument => ({ labels, seenBy: seen_by });
+
+test("an edit makes of a document what the server makes of it", () => {
+  const cases = fixture.cases as unknown as readonly {
+    readonly before: ServerState;
+    readonly operations: readonly Operation[];
+    readonly after: ServerState;
+    readonly viewer: LabelDocument["seenBy"];
+  }[];
+  expect(cases).toHaveLength(80);
+  for (const { before, operations, after, viewer } of cases) {
+    const document = applyOperations(read(before), operations);
+    expect(document).toEqual(read(after));
+    expect(findViewer(document)).toBe(viewer);
+  }
+});
+
+test("whoever touches a person's label looked at the picture; it is noted where the labels do not tell", () => {
   const seen = (document: LabelDocument, ...operations: Operation[]) => applyOperations(document, operations).seenBy;
-  expect(seen(made(), put("x", A))).toBe("human");
+  expect(seen(made(), put("x", A))).toBeNull();
   expect(seen(made(["x", A]), { kind: "remove", id: "x" })).toBe("human");
-  expect(seen(made(), put("x", PROPOSAL))).toBe("model");
+  expect(seen(made(), put("x", PROPOSAL))).toBeNull();
   expect(seen(made(["x", PROPOSAL]), { kind: "remove", id: "x" })).toBe("model");
   expect(seen(made(["x", A]), put("x", PROPOSAL))).toBe("human");
   expect(seen({ ...made(["x", PROPOSAL]), seenBy: "human" }, { kind: "remove", id: "x" })).toBe("human");
-  expect(seen(made(), put("x", A), { kind: "review", seen_by: "nobody" })).toBe("nobody");
-  expect(seen(made(), { kind: "review", seen_by: "nobody" }, put("x", A))).toBe("human");
+  expect(seen(made(), { kind: "review", seen_by: "nobody" })).toBe("nobody");
+  expect(seen(made(["x", A]), { kind: "review", seen_by: "nobody" })).toBeNull();
 });
 
 test("who looked is found as the server finds it", () => {

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { selectTool } from "../../../src/editor/tools/select";
 import { packRuns } from "../../../src/geometry/rle";
 import type { Annotation } from "../../../src/labels/annotation";
+import { findViewer } from "../../../src/labels/document";
 import { Bench } from "../gestures";
 import { box } from "../world";
 
@@ -231,7 +232,7 @@ test("who moves a proposal answers for it", () => {
     [30, 20],
   ]);
   expect(made.annotations[0]).toEqual(asPerson(box("cat", 20, 10, 40, 30)));
-  expect(made.document.seenBy).toBe("human");
+  expect(findViewer(made.document)).toBe("human");
 });
 
 test("Delete removes all that is selected, in one step", () => {
