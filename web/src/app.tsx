@@ -5,6 +5,11 @@ import { DatasetsPage } from "./pages/datasets/datasets-page";
 import { GalleryPage } from "./pages/gallery/gallery-page";
 import { JobPage } from "./pages/jobs/job-page";
 import { JobsPage } from "./pages/jobs/jobs-page";
+import { ArtifactPage } from "./pages/models/artifact-page";
+import { DeploymentPage } from "./pages/models/deployment-page";
+import { ArtifactsPage, DeploymentsPage, ModelsPage, ReportsPage } from "./pages/models/lists";
+import { ModelPage } from "./pages/models/model-page";
+import { ReportPage } from "./pages/models/report-page";
 import { NotFoundPage } from "./pages/session/not-found";
 import { SignedOutDialog, SignedOutPage } from "./pages/session/signed-out";
 
@@ -26,6 +31,14 @@ export function App() {
         <Route path="/" element={<DatasetsPage />} />
         <Route path="/datasets/:name" element={<GalleryPage />} />
         <Route path="/datasets/:name/label/:position" element={<LabelPage />} />
+        <Route path="/models" element={<ModelsPage />} />
+        <Route path="/models/:name/:id" element={<ModelPage />} />
+        <Route path="/artifacts" element={<ArtifactsPage />} />
+        <Route path="/artifacts/:name/:id" element={<ArtifactPage />} />
+        <Route path="/deployments" element={<DeploymentsPage />} />
+        <Route path="/deployments/:name" element={<DeploymentPage />} />
+        <Route path="/reports" element={<ReportsPage />} />
+        <Route path="/reports/:name/:id" element={<ReportPage />} />
         <Route path="/jobs" element={<JobsPage />} />
         <Route path="/jobs/:id" element={<JobPage />} />
         <Route path="*" element={<NotFoundPage />} />

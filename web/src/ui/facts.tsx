@@ -3,10 +3,10 @@ import styles from "./facts.module.css";
 
 export type Fact = readonly [name: string, value: ReactNode];
 
-/** Names and values in two columns; a value that is absent leaves its line out. */
-export function Facts({ facts }: { facts: readonly Fact[] }) {
+/** Names and their values, a line each, or several beside each other; a value that is absent leaves its line out. */
+export function Facts({ facts, inColumns = false }: { facts: readonly Fact[]; inColumns?: boolean }) {
   return (
-    <dl className={styles.facts}>
+    <dl className={inColumns ? styles.columns : styles.facts}>
       {facts
         .filter(([, value]) => value !== null && value !== undefined && value !== "")
         .map(([name, value]) => (

@@ -2,6 +2,7 @@
 
 export const SECTIONS = [
   { name: "Datasets", path: "/", roots: ["", "datasets"] },
+  { name: "Models", path: "/models", roots: ["models", "artifacts", "deployments", "reports"] },
   { name: "Jobs", path: "/jobs", roots: ["jobs"] },
 ] as const;
 

@@ -3,7 +3,6 @@ import { madePath } from "../../api/addresses";
 import type { Job } from "../../api/types";
 import { buttonClass } from "../../ui/button";
 import { Notice } from "../../ui/notice";
-import { nameOf } from "./words";
 
 const NOUNS = {
   datasets: "dataset",
@@ -27,7 +26,7 @@ export function JobMade({ job }: { job: Job }) {
         </Link>
       }
     >
-      {job.kind === "annotate" ? <Proposed job={job} /> : <b>{`The ${noun} ${nameOf(made.name)} is made.`}</b>}
+      {job.kind === "annotate" ? <Proposed job={job} /> : <b>{`The ${noun} “${made.name}” is ready.`}</b>}
     </Notice>
   );
 }
