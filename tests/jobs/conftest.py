@@ -32,6 +32,11 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
 def make_runner(tmp_path: Path, database: Database, counting: None) -> Iterator[Callable[[], Follower]]:
     """Starts a runner on the test's workspace; each is closed at the end, if it was not."""
     started: list[JobRunner] = []

@@ -18,7 +18,10 @@ class Follower:
         self.runner = runner
 
     def submit(self, **arguments: object) -> Job:
-        return self.runner.submit("count", arguments, "tester")
+        return self.ask("count", **arguments)
+
+    def ask(self, kind: str, **arguments: object) -> Job:
+        return self.runner.submit(kind, arguments, "tester")
 
     def wait(self, job: Job, is_there: Callable[[Job], bool]) -> Job:
         """The job once that is true of it."""

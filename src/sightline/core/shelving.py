@@ -69,6 +69,7 @@ def shelve(folder: Path, workspace: Workspace, shelf: Shelf, manifest: FrozenMan
     Args: name: by default the folder's.
     """
     target = workspace.place(shelf, name or folder.name, compute_manifest_id(manifest))
+    target.parent.mkdir(parents=True, exist_ok=True)
     if not put_unless_whole(folder, target, manifest):
         shutil.rmtree(folder)
     workspace.set_latest(target)

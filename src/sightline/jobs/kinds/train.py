@@ -63,8 +63,6 @@ def run(call: Call) -> Made:
     if not isinstance(manifest, ModelManifest):
         _train(call, name)
         manifest = read_manifest(call.folder.making / name, ModelManifest)
-    place = call.workspace.place("models", name, compute_manifest_id(manifest))
-    place.parent.mkdir(parents=True, exist_ok=True)
     write_file_atomic(note, msgspec.json.encode(manifest))
     shelve(call.folder.making / name, call.workspace, "models", manifest)
     return _describe(name, manifest)
