@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from cli_fixtures import Run
 from sightline.api import server
 from sightline.cli.commands.up import find_user
 from sightline.core.errors import Conflict
+from sightline.jobs.server_lock import ServerLock
 
 END_TIMEOUT_S = 30
 
@@ -71,6 +73,32 @@ def test_people_get_one_line_with_the_link(workspace: Path) -> None:
         out, _ = process.communicate(timeout=END_TIMEOUT_S)
     assert str(workspace) in line and "http://127.0.0.1:" in line and "/?token=" in line
     assert (process.returncode, out) == (0, "")
+
+
+@pytest.mark.slow
+def test_jobs_end_with_the_server_and_go_on_at_the_next_start(run: Run, workspace: Path) -> None:
+    assert run("sample", "boxes", "--count", "20").code == 0
+    with start(workspace) as up:
+        asked = {"dataset": "boxes", "task": "detection", "budget": "100000it", "set": {"size": 64, "batch_size": 2}}
+        job = up.client.post("/v1/train", json=asked).json()
+        wait_for_state(up, job["id"], "running")
+        with pytest.raises(Conflict, match="is served by process"):
+            ServerLock(workspace)
+        code, _, err = up.end(signal.SIGINT)
+    assert code == 0 and "1 job will go on at the next `sightline up`: train 0 %" in err and "Traceback" not in err
+    with start(workspace) as up:
+        wait_for_state(up, job["id"], "running")
+        assert up.client.post(f"/v1/jobs/{job['id']}/cancel").status_code == 202
+        wait_for_state(up, job["id"], "cancelled")
+        assert up.end(signal.SIGTERM)[0] == 0
+
+
+def wait_for_state(up: Up, job: str, state: str) -> None:
+    for _ in range(300):
+        if (now := up.client.get(f"/v1/jobs/{job}").json())["state"] == state:
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError(now)
 
 
 def test_what_was_saved_outlives_a_killed_server(run: Run, workspace: Path) -> None:

@@ -59,3 +59,26 @@ def run(call: Call) -> Made:
 
 
 COUNT = Kind(CountArguments, prepare, find_needs, run, can_stop=True, is_resumable=True)
+
+
+class CountAsDeploy(msgspec.Struct, frozen=True, kw_only=True):
+    """Where only a verb's own arguments may come: the steps stand in the artifact's name."""
+
+    artifact: str
+    name: str | None = None
+
+
+def prepare_deploy(arguments: CountAsDeploy, workspace: Workspace) -> CountAsDeploy:
+    return arguments
+
+
+def find_needs_of_deploy(arguments: CountAsDeploy, workspace: Workspace) -> Needs:
+    return Needs(cores="all")
+
+
+def run_deploy(call: Call) -> Made:
+    steps = int(call.arguments.artifact.removeprefix("steps-"))
+    return run(call._replace(arguments=CountArguments(steps=steps, step_s=0.05, says="one more")))
+
+
+COUNT_AS_DEPLOY = Kind(CountAsDeploy, prepare_deploy, find_needs_of_deploy, run_deploy, can_stop=True, is_resumable=True)

@@ -8,6 +8,8 @@ from sightline.jobs import process
 from sightline.jobs.kinds.table import KINDS
 
 KINDS["count"] = "counting:COUNT"
+if "COUNT_AS_DEPLOY" in os.environ:
+    KINDS["deploy"] = "counting:COUNT_AS_DEPLOY"
 if "LONELY_S" in os.environ:
     process.ORPHAN_S = process.SERVER_LOOK_S = process.LOOK_S = float(os.environ["LONELY_S"])
 if "LOG_BYTES" in os.environ:

@@ -77,8 +77,7 @@ def open_parts(workspace: Workspace, author: str) -> Iterator[Parts]:
             predicting=anyio.CapacityLimiter(1),
         )
     finally:
-        if not jobs.is_closing:
-            jobs.close()
+        jobs.close()
         predictors.close()
         database.close()
 
@@ -95,7 +94,7 @@ def run_platform(
 
     Args:
         on_ready: called once, when the first request can be taken.
-        on_end: called once, when the server begins to end, on a thread of its own.
+        on_end: called once, when the server begins to end; it waits for nothing.
     """
     gc.enable()
     server = make_server(app, on_ready, on_end)
@@ -143,5 +142,5 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await anyio.to_thread.run_sync(self._on_end)
+        self._on_end()
         await super().shutdown(sockets)

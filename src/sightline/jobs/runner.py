@@ -64,10 +64,10 @@ class JobRunner:
         self._leases = Leases(self.cores, self.gpus)
         self._running: dict[str, RunningJob] = {}
         self._listeners: dict[str, list[OnChange]] = {}
-        self._guard = threading.Lock()  # of the listeners
+        self._guard = threading.Lock()  # of the listeners, and of the pipe's end
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
-        self._is_closing = False
+        self._is_closing = self._is_closed = False
         self._lock: ServerLock | None = None
         self._thread = threading.Thread(target=self._run, name="jobs")
 
@@ -79,16 +79,25 @@ class JobRunner:
                 self._find_again(job)
         self._thread.start()
 
+    def begin_to_close(self) -> None:
+        """Have the running jobs ended, and whoever listens told; waits for nothing."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._wake()
+            self._notify_all()
+
     def close(self) -> list[Job]:
         """End the running jobs. Returns: those that go on, or begin again, when the workspace is served the next time."""
-        self._is_closing = True
-        self._wake()
+        self.begin_to_close()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._lock is not None:
-            self._lock.release()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._guard:
+            if not self._is_closed:
+                self._is_closed = True
+                if self._lock is not None:
+                    self._lock.release()
+                os.close(self._wake_read)
+                os.close(self._wake_write)
         return list(self.store.list_open())
 
     @property
@@ -186,8 +195,9 @@ class JobRunner:
             os.read(self._wake_read, 1 << 16)
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # full: it will wake anyway
-            os.write(self._wake_write, b"x")
+        with self._guard, suppress(BlockingIOError):  # full: it will wake anyway
+            if not self._is_closed:
+                os.write(self._wake_write, b"x")
 
     def _start_what_fits(self) -> None:
         """Start jobs in the order they came; behind one that must wait for cores only those start that need none."""
@@ -316,6 +326,12 @@ class JobRunner:
         for on_change in listeners:
             on_change()
 
+    def _notify_all(self) -> None:
+        with self._guard:
+            listened_to = list(self._listeners)
+        for job_id in listened_to:
+            self._notify(job_id)
+
     def _end_all(self) -> None:
         """End what runs; the rows say that it shall go on."""
         for running in self._running.values():
@@ -329,10 +345,6 @@ class JobRunner:
             if self._running:
                 ends = [running.descriptor for running in self._running.values()]
                 select.select(ends, [], [], LOOK_S)
-        with self._guard:
-            listened_to = list(self._listeners)
-        for job_id in listened_to:
-            self._notify(job_id)
 
 
 def find_gpus() -> list[int]:

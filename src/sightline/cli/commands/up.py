@@ -1,11 +1,18 @@
 """`sightline up`: the web app in which people label the pictures of a workspace, and its interface for programs."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightline.cli.options import JsonOption, WorkspaceOption, open_workspace
 from sightline.cli.terminal import Terminal, format_count
+from sightline.core.percent import format_percent
+
+if TYPE_CHECKING:
+    from sightline.store.jobs import Job
+
+MOST_NAMED = 3
 
 
 def up_command(
@@ -47,9 +54,16 @@ def up_command(
         terminal.finish({"url": url, "token": session.token, "link": link, "workspace": home.root})
 
     with open_parts(home, author or find_user()) as parts:
-        run_platform(make_platform(parts, session), listener, announce, parts.jobs.close)
-        if left := len(parts.jobs.store.list_open()):
-            terminal.note(f"{format_count(left, 'job')} will go on when this workspace is served again")
+        run_platform(make_platform(parts, session), listener, announce, parts.jobs.begin_to_close)
+        if left := parts.jobs.close():
+            terminal.note(describe_left(left))
+
+
+def describe_left(jobs: Sequence["Job"]) -> str:
+    """What becomes of jobs that were not done when the server ended."""
+    named = ", ".join(f"{job.kind} {format_percent(job.progress, 0)}" for job in jobs[:MOST_NAMED])
+    more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
+    return f"{format_count(len(jobs), 'job')} will go on at the next `sightline up`: {named}{more}"
 
 
 def find_user() -> str:

@@ -16,7 +16,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.folders import write_file_atomic
 from sightline.core.progress import ProgressEvent
-from sightline.core.workspace import NAME_PATTERN, Workspace
+from sightline.core.workspace import ID_LENGTH, NAME_PATTERN, Workspace
 from sightline.data.editing import Operation, Put, Remove, Review
 from sightline.data.items import Item
 from sightline.jobs.folder import Made
@@ -79,7 +79,7 @@ def run(call: Call) -> Made:
             "images_left": done.left,
             "annotations": done.annotations,
         }
-        return Made(shelf="datasets", name=dataset.name, id=dataset.version.id, facts=facts)
+        return Made(shelf="datasets", name=dataset.name, id=dataset.version.id[:ID_LENGTH], facts=facts)
     finally:
         database.close()
 
