@@ -17,7 +17,7 @@ from serving_fakes import write_brightness_artifact
 from starlette.testclient import TestClient
 from waiting import wait_until
 
-from sightline.api import uploads
+from sightline.api import server, uploads
 from sightline.api.server import make_platform, open_parts
 from sightline.core.workspace import Workspace
 from sightline.data.versions import open_version
@@ -193,6 +193,24 @@ def test_a_client_that_hangs_up_during_the_import_ends_it(
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
     assert "Traceback" not in caplog.text
+
+
+def test_an_import_ends_with_the_server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(server, "SHUTDOWN_GRACE_S", 1)
+    body = FORM + b"\r\n--b--\r\n"
+    with open_parts(workspace, "ada") as parts:
+        with run_app(lambda session: make_platform(parts, session)) as running:
+            client = connect(running, len(body))
+            client.sendall(body)
+            wait_until(lambda: started.exists() and started.read_text() != "")
+        client.close()
+    assert list_left(workspace) == []
+    process = int(started.read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def test_two_uploads_under_one_name_are_not_both_taken(
