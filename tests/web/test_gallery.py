@@ -80,5 +80,7 @@ def test_without_edits_there_is_nothing_to_freeze(gallery: Page) -> None:
 
 def test_a_dataset_that_there_is_not_is_said_so(page: Page, platform: Platform, watch: Watch) -> None:
     page.goto(f"{platform.url}/datasets/nothing")
-    expect(page.get_by_role("alert")).to_contain_text("nothing")
+    expect(page.get_by_role("heading", name="There is no such dataset")).to_be_visible()
+    page.get_by_role("link", name="Go to the datasets").click()
+    expect(page.get_by_role("heading", name="cells")).to_be_visible()
     watch.forget_refusals("404")

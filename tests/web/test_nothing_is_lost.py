@@ -31,6 +31,22 @@ def test_what_is_drawn_while_the_server_is_away_arrives(
     watch.forget_refusals()
 
 
+def test_a_page_that_lost_its_sign_in_goes_on_once_the_new_link_was_opened(
+    page: Page, context: BrowserContext, platform: Platform, watch: Watch
+) -> None:
+    page.goto(f"{platform.url}/datasets/cells")
+    pictures = page.get_by_role("grid").get_by_role("link")
+    expect(pictures).to_have_count(8)
+    platform.stop()
+    platform.start()
+    page.get_by_role("search").get_by_text("Unlabelled").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Open the link again")
+    context.new_page().goto(platform.link)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(pictures).to_have_count(3)
+    watch.forget_refusals()
+
+
 def test_what_a_closed_tab_left_is_sent_on_the_next_visit(
     page: Page, context: BrowserContext, platform: Platform, watch: Watch
 ) -> None:

@@ -1,4 +1,5 @@
-import { lazy, Suspense } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import { Route, Routes } from "react-router";
 import { isSignedOut, useSession } from "./api/hooks";
 import { DatasetsPage } from "./pages/datasets/datasets-page";
@@ -24,6 +25,7 @@ const UnsentEdits = lazy(() => import("./pages/session/unsent-edits"));
 export function App() {
   const session = useSession();
   const signedOut = isSignedOut(session.error);
+  useFreshStart(signedOut);
   if (signedOut && !session.data) return <SignedOutPage />;
   return (
     <Suspense fallback={null}>
@@ -49,4 +51,14 @@ export function App() {
       </Suspense>
     </Suspense>
   );
+}
+
+/** Once there is a sign-in again, what was refused meanwhile is asked for again. */
+function useFreshStart(signedOut: boolean): void {
+  const client = useQueryClient();
+  const wasSignedOut = useRef(false);
+  useEffect(() => {
+    if (wasSignedOut.current && !signedOut) void client.invalidateQueries();
+    wasSignedOut.current = signedOut;
+  }, [client, signedOut]);
 }

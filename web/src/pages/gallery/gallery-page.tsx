@@ -1,10 +1,12 @@
 import { useParams, useSearchParams } from "react-router";
+import { ApiError } from "../../api/client";
 import { type ItemFilter, useDataset, useItems, useSession } from "../../api/hooks";
 import { Button } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
+import { NotFoundPage } from "../session/not-found";
 import { CategoriesPanel } from "./categories-panel";
 import { isFiltering, readFilter, writeFilter } from "./filter";
 import { Filters } from "./filters";
@@ -26,6 +28,9 @@ export function GalleryPage() {
   const changeFilter = (next: ItemFilter) => setSearch(writeFilter(next), { replace: true });
   const retry = () => Promise.all([dataset.refetch(), items.refetch()]);
   const error = dataset.error ?? items.error;
+  if (dataset.error instanceof ApiError && dataset.error.status === 404) {
+    return <NotFoundPage title="There is no such dataset" reason={dataset.error.message} />;
+  }
   return (
     <Frame title={name} author={session.data?.author}>
       <div className={styles.page}>

@@ -23,7 +23,9 @@ export function SignedOutDialog() {
   if (isRead) {
     return (
       <div className={styles.reminder}>
-        <Notice kind="warning">Not signed in: open the link that `sightline up` printed.</Notice>
+        <Notice kind="warning">
+          Not signed in: open the link that <code>sightline up</code> printed.
+        </Notice>
       </div>
     );
   }

@@ -1,5 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useLayoutEffect, useState } from "react";
+import { useMatch } from "react-router";
 import { refreshDataset } from "../../api/hooks";
 import type { Editor } from "../../editor/editor";
 import { findUnsentDatasets, RENEW_MS } from "../../editor/outbox";
@@ -25,11 +26,13 @@ export default function UnsentEdits() {
 function useUnsentEdits(): number {
   const client = useQueryClient();
   const [waiting, setWaiting] = useState(0);
-  useEffect(() => {
+  const open = useMatch("/datasets/:name/label/:position")?.params.name;
+  // Before the effects of the editor's page, which takes over what is let go of here.
+  useLayoutEffect(() => {
     const editors = new Map<string, Editor>();
     const look = () => {
       for (const dataset of findUnsentDatasets(window.localStorage, Date.now())) {
-        if (editors.has(dataset)) continue;
+        if (editors.has(dataset) || dataset === open) continue;
         const editor = createBrowserEditor(dataset);
         editors.set(dataset, editor);
         editor.subscribe(count);
@@ -50,10 +53,13 @@ function useUnsentEdits(): number {
     };
     look();
     const timer = setInterval(look, RENEW_MS);
-    return () => {
+    const stop = () => {
       clearInterval(timer);
+      window.removeEventListener("pagehide", stop);
       for (const editor of editors.values()) editor.close();
     };
-  }, [client]);
+    window.addEventListener("pagehide", stop);
+    return stop;
+  }, [client, open]);
   return waiting;
 }
