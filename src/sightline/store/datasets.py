@@ -70,7 +70,8 @@ __all__ = [
 EDIT_ID = re.compile(r"[A-Za-z0-9_-]{10,64}")
 MAX_AUTHOR_LENGTH = 200
 MAX_PAGE = 1000
-KEPT_STATES = 64  # pictures whose folded labels are kept: those that people work on
+KEPT_STATES = 64  # pictures whose folded labels are kept: those that people work on,
+KEPT_LABELS = 200_000  # and of them no more than have so many labels together, some 2 KB each
 
 
 class Dataset:
@@ -348,8 +349,12 @@ class Dataset:
 
     def _keep(self, position: int, revision: int, state: LabelState) -> None:
         self._states[position] = (revision, state)
-        if len(self._states) > KEPT_STATES:
+        self._states.move_to_end(position)
+        while len(self._states) > 1 and (len(self._states) > KEPT_STATES or self._count_kept() > KEPT_LABELS):
             self._states.popitem(last=False)
+
+    def _count_kept(self) -> int:
+        return sum(len(state.labels) for _, state in self._states.values())
 
     def _read(self, connection: Connection, position: int) -> LabelledItem:
         state = self._fold(connection, position)
