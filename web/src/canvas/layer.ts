@@ -129,7 +129,8 @@ export class Layer {
     const ratio = to.scale / view.scale;
     const context = this.#context;
     context.setTransform(ratio, 0, 0, ratio, to.left - view.left * ratio, to.top - view.top * ratio);
-    context.imageSmoothingEnabled = true;
+    // Smoothed it would cost what painting some hundred shapes does, for a picture that is seen for a tenth of a second.
+    context.imageSmoothingEnabled = false;
     context.globalCompositeOperation = "copy";
     context.drawImage(pixels, 0, 0);
     context.globalCompositeOperation = "source-over";

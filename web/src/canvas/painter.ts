@@ -15,7 +15,7 @@ import { drawShape } from "./shapes";
 import { MARKED_LINE_WIDTH } from "./style";
 
 /** With more shapes, zooming shows a scaled picture until it rests. */
-const CROWDED = 600;
+const CROWDED = 300;
 /** The zoom rests after so long, and a scaled picture is shown no longer than so long, ms. */
 const REST = 90;
 const LONGEST_SCALED = 160;
