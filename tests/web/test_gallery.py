@@ -70,6 +70,17 @@ def test_who_comes_back_finds_the_picture_that_they_left(gallery: Page, platform
     expect(pictures.last).to_have_attribute("tabindex", "0")
 
 
+def test_thumbnails_that_are_out_of_sight_are_no_longer_waited_for(page: Page, platform: Platform) -> None:
+    page.route("**/thumbnail?*", lambda route: None)  # they never come
+    given_up = []
+    page.on("requestfailed", lambda request: given_up.append(request.url))
+    page.goto(f"{platform.url}/datasets/cells")
+    expect(page.get_by_role("grid").get_by_role("link")).to_have_count(8)
+    page.get_by_label("File name").fill("no such name")
+    expect(page.get_by_role("heading", name="No picture matches")).to_be_visible()
+    assert len([url for url in given_up if "/thumbnail?" in url]) == 8
+
+
 def test_without_edits_there_is_nothing_to_freeze(gallery: Page) -> None:
     gallery.get_by_role("button", name="Freeze version").click()
     dialog = gallery.get_by_role("dialog")

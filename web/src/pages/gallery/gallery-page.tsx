@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { ApiError } from "../../api/client";
 import { type ItemFilter, useDataset, useItems, useSession } from "../../api/hooks";
@@ -23,7 +24,7 @@ export function GalleryPage() {
   const [search, setSearch] = useSearchParams();
   const filter = readFilter(search);
   const items = useItems(name, filter);
-  const loaded = items.data?.pages.flatMap((page) => page.items) ?? [];
+  const loaded = useMemo(() => items.data?.pages.flatMap((page) => page.items) ?? [], [items.data]);
   const total = items.data?.pages[0]?.total ?? 0;
   const changeFilter = (next: ItemFilter) => setSearch(writeFilter(next), { replace: true });
   const retry = () => Promise.all([dataset.refetch(), items.refetch()]);

@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Item } from "../../api/types";
 import styles from "./grid.module.css";
 import { moveByKey } from "./grid-keys";
@@ -67,6 +67,14 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
     }
   });
 
+  // The same function for every tile, so that scrolling renders only those that come into sight.
+  const onFocus = useCallback(
+    (place: number) => {
+      setFocused(place);
+      LAST_PLACES.set(pictures, place);
+    },
+    [pictures],
+  );
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const rowsShown = Math.floor((scroller.current?.clientHeight ?? 0) / rowHeight);
@@ -114,10 +122,7 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
                   search={search}
                   place={place}
                   tabbable={place === Math.min(focused, items.length - 1)}
-                  onFocus={() => {
-                    setFocused(place);
-                    LAST_PLACES.set(pictures, place);
-                  }}
+                  onFocus={onFocus}
                 />
               );
             })}

@@ -1,4 +1,4 @@
-import { memo } from "react";
+import { memo, useEffect, useRef } from "react";
 import { Link } from "react-router";
 import { labelPath, thumbnailUrl } from "../../api/addresses";
 import type { Item } from "../../api/types";
@@ -13,7 +13,7 @@ type Props = {
   /** Its place among the pictures that the filter lets through. */
   place: number;
   tabbable: boolean;
-  onFocus: () => void;
+  onFocus: (place: number) => void;
 };
 
 /** One picture: its thumbnail, its name, how many annotations it has and its state. */
@@ -29,10 +29,10 @@ export const Tile = memo(function Tile({ dataset, item, search, place, tabbable,
         data-place={place}
         tabIndex={tabbable ? 0 : -1}
         aria-label={`${item.file_name}, ${item.state}, ${annotations}`}
-        onFocus={onFocus}
+        onFocus={() => onFocus(place)}
       >
         <span className={styles.picture}>
-          <img src={thumbnailUrl(dataset, item)} alt="" loading="lazy" decoding="async" draggable={false} />
+          <Thumbnail address={thumbnailUrl(dataset, item)} />
         </span>
         <span className={styles.name} title={item.file_name}>
           {item.file_name}
@@ -46,3 +46,14 @@ export const Tile = memo(function Tile({ dataset, item, search, place, tabbable,
     </div>
   );
 });
+
+/** Its picture is asked for while it is in sight: one that was scrolled past must not keep those waiting that are looked at. */
+function Thumbnail({ address }: { address: string }) {
+  const image = useRef<HTMLImageElement>(null);
+  useEffect(() => {
+    const element = image.current;
+    if (element) element.src = address;
+    return () => element?.removeAttribute("src");
+  }, [address]);
+  return <img ref={image} alt="" decoding="async" draggable={false} />;
+}
