@@ -24,34 +24,25 @@ export function followJob(id: string, listener: JobListener): () => void {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   let source: EventSource | null = null;
   let isOver = false;
-  let pending: JobEvent[] = [];
+  const batch = makeBatch(listener.onEvents);
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let flushTimer: ReturnType<typeof setTimeout> | undefined;
 
-  const flush = () => {
-    flushTimer = undefined;
-    if (pending.length > 0) listener.onEvents(pending);
-    pending = [];
-  };
   const end = () => {
     isOver = true;
     source?.close();
     clearTimeout(timer);
-    clearTimeout(flushTimer);
+    batch.drop();
   };
   const take = (job: Job) => {
     listener.onJob(job);
     if (!hasEnded(job)) return;
-    flush();
+    batch.flush();
     end();
   };
   const open = () => {
     source = new EventSource(`${path}/events`);
     source.onopen = () => listener.onConnection(true);
-    source.addEventListener("progress", ({ data }: MessageEvent<string>) => {
-      pending.push(JSON.parse(data) as JobEvent);
-      flushTimer ??= setTimeout(flush, FLUSH_MS);
-    });
+    source.addEventListener("progress", ({ data }: MessageEvent<string>) => batch.push(JSON.parse(data) as JobEvent));
     source.addEventListener("job", ({ data }: MessageEvent<string>) => take(JSON.parse(data) as Job));
     source.onerror = () => {
       listener.onConnection(false);
@@ -60,9 +51,7 @@ export function followJob(id: string, listener: JobListener): () => void {
   };
   const poll = async () => {
     try {
-      const params = { path: { job_id: id } };
-      const job = await answer(api.GET("/v1/jobs/{job_id}", { params }));
-      const { events } = await answer(api.GET("/v1/jobs/{job_id}/progress", { params }));
+      const { job, events } = await readJob(id);
       if (isOver) return;
       listener.onConnection(true);
       listener.onEvents(events);
@@ -74,6 +63,35 @@ export function followJob(id: string, listener: JobListener): () => void {
   };
   open();
   return end;
+}
+
+/** Passes events on a few times a second, however many come: a stream begins with all there are. */
+function makeBatch(pass: (events: readonly JobEvent[]) => void) {
+  let pending: JobEvent[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const drop = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    pending = [];
+  };
+  const flush = () => {
+    const events = pending;
+    drop();
+    if (events.length > 0) pass(events);
+  };
+  const push = (event: JobEvent) => {
+    pending.push(event);
+    timer ??= setTimeout(flush, FLUSH_MS);
+  };
+  return { push, flush, drop };
+}
+
+/** The job and all that it told, asked for plainly. */
+async function readJob(id: string): Promise<{ job: Job; events: readonly JobEvent[] }> {
+  const params = { path: { job_id: id } };
+  const job = await answer(api.GET("/v1/jobs/{job_id}", { params }));
+  const { events } = await answer(api.GET("/v1/jobs/{job_id}/progress", { params }));
+  return { job, events };
 }
 
 /** Everything that a job told so far, and whether the server is heard of; the job itself goes where `useJob` reads it. */

@@ -1,7 +1,7 @@
 import { Link, useSearchParams } from "react-router";
 import { useSession } from "../../api/hooks";
 import { useJobs, useRunningJobs } from "../../api/jobs";
-import type { JobKind } from "../../api/types";
+import type { Job, JobKind } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { Select } from "../../ui/field";
@@ -41,26 +41,7 @@ export function JobsPage() {
         )}
         {jobs.isPending && <Skeleton label="Loading jobs" count={4} className={styles.placeholder ?? ""} />}
         {jobs.isSuccess && shown.length === 0 && <NoJobs kind={kind} />}
-        {shown.length > 0 && (
-          <div className={table.wrap}>
-            <table className={table.table}>
-              <thead>
-                <tr>
-                  <th scope="col">Job</th>
-                  <th scope="col">State</th>
-                  <th scope="col">Progress</th>
-                  <th scope="col">Time left</th>
-                  <th scope="col">Since</th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.map((job) => (
-                  <JobRow key={job.id} job={job} now={now} />
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
+        {shown.length > 0 && <JobTable jobs={shown} now={now} />}
         {jobs.hasNextPage && (
           <Button className={styles.more ?? ""} busy={jobs.isFetchingNextPage} onClick={() => jobs.fetchNextPage()}>
             Show older jobs
@@ -68,6 +49,29 @@ export function JobsPage() {
         )}
       </Page>
     </Frame>
+  );
+}
+
+function JobTable({ jobs, now }: { jobs: readonly Job[]; now: number }) {
+  return (
+    <div className={table.wrap}>
+      <table className={table.table}>
+        <thead>
+          <tr>
+            <th scope="col">Job</th>
+            <th scope="col">State</th>
+            <th scope="col">Progress</th>
+            <th scope="col">Time left</th>
+            <th scope="col">Since</th>
+          </tr>
+        </thead>
+        <tbody>
+          {jobs.map((job) => (
+            <JobRow key={job.id} job={job} now={now} />
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -3,7 +3,7 @@ import { useDevices } from "../../api/shelves";
 import type { Device, Model } from "../../api/types";
 import { TextField } from "../../ui/field";
 import { SelectField } from "../../ui/select-field";
-import { JobDialog } from "../jobs/job-dialog";
+import { JobDialog, NameField } from "../jobs/job-dialog";
 import form from "../jobs/job-dialog.module.css";
 import { DatasetField, useDatasetList } from "./dataset-field";
 import { chooseDataset, referTo } from "./lookup";
@@ -51,23 +51,30 @@ export function CompileDialog({ model, onClose }: { model: Model; onClose: () =>
         <DeviceField devices={devices} value={device} onChange={setDevice} />
         <PrecisionField device={devices.find((one) => one.name === device)} value={precision} onChange={setPrecision} />
       </div>
-      <TextField
-        label="Largest loss of accuracy, points"
-        inputMode="decimal"
-        value={drop}
-        error={isDrop ? undefined : "A number from 0 to 100"}
-        hint="What loses more on the validation pictures is refused."
-        onChange={(event) => setDrop(event.target.value)}
-      />
-      <TextField
-        label="Name of the artifact (optional)"
-        value={name}
-        placeholder={model.name}
-        spellCheck={false}
-        autoComplete="off"
-        onChange={(event) => setName(event.target.value)}
-      />
+      <DropField value={drop} isRight={isDrop} onChange={setDrop} />
+      <NameField noun="artifact" value={name} placeholder={model.name} onChange={setName} />
     </JobDialog>
+  );
+}
+
+function DropField({
+  value,
+  isRight,
+  onChange,
+}: {
+  value: string;
+  isRight: boolean;
+  onChange: (drop: string) => void;
+}) {
+  return (
+    <TextField
+      label="Largest loss of accuracy, points"
+      inputMode="decimal"
+      value={value}
+      error={isRight ? undefined : "A number from 0 to 100"}
+      hint="What loses more on the validation pictures is refused."
+      onChange={(event) => onChange(event.target.value)}
+    />
   );
 }
 

@@ -118,7 +118,9 @@ function Answer({ tried, name }: { tried: Tried; name: string }) {
     <div className={styles.answer}>
       {url && <img className={styles.drawn} src={url} alt={`${name} with what was found drawn on it`} />}
       <div>
-        <h3 role="status">{found.length === 0 ? "Nothing was found" : `Found: ${found.length}`}</h3>
+        <div role="status">
+          <h3>{found.length === 0 ? "Nothing was found" : `Found: ${found.length}`}</h3>
+        </div>
         <ol className={styles.found}>
           {found.map(({ category, confidence, place }, order) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: the list is only ever replaced as a whole

@@ -6,7 +6,7 @@ import { countOf, shortId } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { SelectField } from "../../ui/select-field";
 import { Skeleton } from "../../ui/skeleton";
-import { JobDialog } from "../jobs/job-dialog";
+import { JobDialog, NameField } from "../jobs/job-dialog";
 import form from "../jobs/job-dialog.module.css";
 import { joinBudget, nameUnit, splitBudget } from "./budget";
 import { TASKS, type TrainTask } from "./guess";
@@ -72,22 +72,13 @@ function TrainForm({
       <NetworkChoice networks={networks} network={network} onChoose={setModel} />
       <div className={form.row}>
         <BudgetFields budget={budget} units={options.budget_units} onChange={setBudget} />
-        <TextField
-          label="Seed"
-          inputMode="numeric"
-          value={seed}
-          error={isSeed ? undefined : "A whole number from 0 on"}
-          hint="The same seed repeats a training"
-          onChange={(event) => setSeed(event.target.value)}
-        />
+        <SeedField value={seed} isRight={isSeed} onChange={setSeed} />
       </div>
-      <TextField
-        label="Name of the model (optional)"
+      <NameField
+        noun="model"
         value={name}
         placeholder={`${dataset.name}-${network.replaceAll("/", "-")}`}
-        spellCheck={false}
-        autoComplete="off"
-        onChange={(event) => setName(event.target.value)}
+        onChange={setName}
       />
       <LearnsFrom dataset={dataset} warns={lacks.warns} />
     </JobDialog>
@@ -177,6 +168,27 @@ function BudgetFields({ budget, units, onChange }: BudgetProps) {
           ))}
       </SelectField>
     </div>
+  );
+}
+
+function SeedField({
+  value,
+  isRight,
+  onChange,
+}: {
+  value: string;
+  isRight: boolean;
+  onChange: (seed: string) => void;
+}) {
+  return (
+    <TextField
+      label="Seed"
+      inputMode="numeric"
+      value={value}
+      error={isRight ? undefined : "A whole number from 0 on"}
+      hint="The same seed repeats a training"
+      onChange={(event) => onChange(event.target.value)}
+    />
   );
 }
 
