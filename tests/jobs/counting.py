@@ -33,6 +33,8 @@ def prepare(arguments: CountArguments, workspace: Workspace) -> CountArguments:
 
 
 def find_needs(arguments: CountArguments, workspace: Workspace) -> Needs:
+    if arguments.cores == "nonsense":
+        raise ValueError("no cores are called nonsense")
     return Needs(cores=arguments.cores)  # type: ignore[arg-type]
 
 

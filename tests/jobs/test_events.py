@@ -70,12 +70,13 @@ def test_progress_of_stages_is_put_into_that_of_the_job_and_never_goes_back(tmp_
     assert [event.progress for event in read_events(tmp_path / "events")] == [0.25, 0.5, 0.5, 1.0]
 
 
-def test_a_run_that_goes_on_repeats_nothing_and_counts_on(tmp_path: Path, make_writer: MakeWriter) -> None:
+@pytest.mark.parametrize("end", [b'{"sequence":6,"at":10', bytes(100), bytes(10) + b"\n"])  # of a kill, of power cuts
+def test_a_run_that_goes_on_repeats_nothing_and_counts_on(tmp_path: Path, make_writer: MakeWriter, end: bytes) -> None:
     first = make_writer(tmp_path / "events")
     for step in range(1, 6):
         first(count(step / 10, metrics={"step": float(step)}))
     with (tmp_path / "events").open("ab") as file:
-        file.write(b'{"sequence":6,"at":10')  # the process was killed here
+        file.write(end)
     second = make_writer(tmp_path / "events")
     second(count(0.3, stage="starting", message="goes on"))
     for step in range(4, 8):

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from following import Follower
 
-from sightline.core.errors import Conflict, InvalidInput, NotFound
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.workspace import Workspace
+from sightline.jobs import runner, running
 from sightline.jobs.marks import mark_process
 from sightline.jobs.runner import MAX_RESTARTS, JobRunner
 from sightline.store.database import Database
@@ -241,3 +242,40 @@ def test_a_second_server_is_refused(tmp_path: Path, database: Database, follower
     second = JobRunner(Workspace(tmp_path), JobStore(database), follower.runner.datasets)
     with pytest.raises(Conflict, match=f"served by process {os.getpid()} already"):
         second.start()
+
+
+def test_a_process_that_cannot_be_started_is_one_clear_line_and_gives_its_cores_back(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.subprocess, "Popen", fail)
+        job = follower.wait_for(follower.submit(), "failed")
+    assert job.error == "its process could not be started: [Errno 12] Cannot allocate memory; ask for it again"
+    follower.wait_for(follower.submit(), "succeeded")
+
+
+def test_a_database_that_cannot_be_written_for_a_moment_loses_no_end(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_S", 0.1)
+    change, failures = JobStore.change, iter([True, True])
+
+    def change_later(store: JobStore, job_id: str, expected: object, **changes: object) -> object:
+        if changes.get("state") == "succeeded" and next(failures, False):
+            raise Exhausted("the disk is full")
+        return change(store, job_id, expected, **changes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JobStore, "change", change_later)
+    first, second = follower.submit(steps=2), follower.submit()
+    follower.wait_for(first, "succeeded")
+    follower.wait_for(second, "succeeded")
+    assert next(failures, None) is None
+
+
+def test_a_job_that_cannot_be_placed_does_not_hold_up_the_others(follower: Follower) -> None:
+    first, second = follower.submit(cores="nonsense"), follower.submit()
+    follower.wait_for(second, "succeeded")
+    assert follower.runner.store.read(first.id).error == "a defect of Sightline: ValueError: no cores are called nonsense"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 import msgspec
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
 from sightline.api import job_schemas as schemas
@@ -38,39 +38,34 @@ LastOf = Annotated[int, Header(alias="Last-Event-ID", ge=0, description="The las
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=Response, responses=EVENT_ANSWER)
-async def follow_job(job_id: str, parts: PartsOf, request: Request, last: LastOf = 0) -> Response:
+async def follow_job(job_id: str, parts: PartsOf, last: LastOf = 0) -> Response:
     """A job as it goes on, until it has ended."""
     await anyio.to_thread.run_sync(parts.jobs.store.read, job_id)  # refuses what is no job
-    open_streams: set[object] = request.app.state.__dict__.setdefault("job_streams", set())
-    if len(open_streams) >= MAX_STREAMS:
+    if parts.jobs.listener_count >= MAX_STREAMS:
         raise Exhausted(f"{MAX_STREAMS} streams of events are open, and no more are allowed; close some", retry_after_s=5.0)
-    return StreamingResponse(stream_job(parts.jobs, job_id, last, open_streams), media_type="text/event-stream")
+    return StreamingResponse(stream_job(parts.jobs, job_id, last), media_type="text/event-stream")
 
 
-async def stream_job(jobs: JobRunner, job_id: str, last: int, open_streams: set[object]) -> AsyncIterator[bytes]:
-    """The lines of one stream. Args: open_streams: holds one thing for each, for as long as it lasts."""
+async def stream_job(jobs: JobRunner, job_id: str, last: int) -> AsyncIterator[bytes]:
+    """The lines of one stream. Args: last: the sequence number of the last event that the reader has."""
     loop, changed, tail = asyncio.get_running_loop(), asyncio.Event(), ProgressTail(jobs.folder(job_id).progress, last)
     told: Job | None = None
-    open_streams.add(changed)
-    try:
-        with jobs.listen(job_id, lambda: loop.call_soon_threadsafe(changed.set)):
-            yield RETRY
-            while True:
-                changed.clear()
-                events, job = await anyio.to_thread.run_sync(look, jobs, job_id, tail)
-                for event in events:
-                    yield encode("progress", msgspec.json.encode(event), event.sequence)
-                if job != told:
-                    yield encode("job", schemas.Job.model_validate(describe_job(job)).model_dump_json().encode())
-                    told = job
-                if job.has_ended or jobs.is_closing:
-                    return
-                try:
-                    await asyncio.wait_for(changed.wait(), HEARTBEAT_S)
-                except TimeoutError:
-                    yield HEARTBEAT
-    finally:
-        open_streams.discard(changed)
+    with jobs.listen(job_id, lambda: loop.call_soon_threadsafe(changed.set)):
+        yield RETRY
+        while True:
+            changed.clear()
+            events, job = await anyio.to_thread.run_sync(look, jobs, job_id, tail)
+            for event in events:
+                yield encode("progress", msgspec.json.encode(event), event.sequence)
+            if job != told:
+                yield encode("job", schemas.Job.model_validate(describe_job(job)).model_dump_json().encode())
+                told = job
+            if job.has_ended or jobs.is_closing:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), HEARTBEAT_S)
+            except TimeoutError:
+                yield HEARTBEAT
 
 
 def look(jobs: JobRunner, job_id: str, tail: ProgressTail) -> tuple[list[JobEvent], Job]:

@@ -41,6 +41,9 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+_EVENTS = msgspec.json.Decoder(JobEvent)
+
+
 class ProgressWriter:
     """Takes a verb's events and writes those worth keeping; what repeats the way a killed run had come is left out.
 
@@ -125,9 +128,9 @@ class ProgressTail:
                 content = file.read()
         except FileNotFoundError:
             return []
-        whole = content[: content.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        events = [event for event in _decode_lines(whole) if event.sequence > self.after]
+        told, length = _decode(content)
+        self._offset += length
+        events = [event for event in told if event.sequence > self.after]
         if events:
             self.after = events[-1].sequence
         return events
@@ -166,18 +169,27 @@ def _spread(events: list[JobEvent], limit: int) -> Iterable[JobEvent]:
 
 
 def _mend(path: Path) -> list[JobEvent]:
-    """The events of a file, from which half a line of a killed process is cut off."""
+    """The events of a file, from which half a line of a killed process, or what a power cut left, is cut off."""
     if not path.is_file():
         return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
-    return list(_decode_lines(whole))
+    events, length = _decode(path.read_bytes())
+    os.truncate(path, length)
+    return events
 
 
-def _decode_lines(content: bytes) -> list[JobEvent]:
-    return msgspec.json.Decoder(JobEvent).decode_lines(content)
+def _decode(content: bytes) -> tuple[list[JobEvent], int]:
+    """The events of the whole lines at the begin, up to one that is none; and how many bytes these lines have."""
+    events, length = [], 0
+    for line in content.splitlines(keepends=True):
+        try:
+            event = _EVENTS.decode(line) if line.endswith(b"\n") else None
+        except msgspec.DecodeError:
+            event = None
+        if event is None:
+            break
+        events.append(event)
+        length += len(line)
+    return events, length
 
 
 def _encode_lines(events: list[JobEvent]) -> bytes:

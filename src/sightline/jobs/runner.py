@@ -160,6 +160,12 @@ class JobRunner:
         """The files of a job."""
         return JobFolder(self._root, job_id)
 
+    @property
+    def listener_count(self) -> int:
+        """How many listen now."""
+        with self._guard:
+            return sum(len(listeners) for listeners in self._listeners.values())
+
     @contextmanager
     def listen(self, job_id: str, on_change: OnChange) -> Iterator[None]:
         """Have `on_change` called, in the runner's thread, when there is news of a job: it must not wait."""
@@ -184,7 +190,7 @@ class JobRunner:
                 self._sleep(LOOK_S if self._running else None)
             except Exception:  # noqa: BLE001 - the border of a thread that must not end: a full disk, a locked database
                 traceback.print_exc()
-                self._sleep(PAUSE_S)
+                select.select([self._wake_read], [], [], PAUSE_S)
         self._end_all()
 
     def _sleep(self, timeout_s: float | None) -> None:
@@ -210,6 +216,10 @@ class JobRunner:
                 needs = kind.find_needs(read_arguments(kind, job.arguments), self.workspace)
             except SightlineError as error:  # what it was to work on is no longer there
                 self._settle(job, "failed", WAITING, error=str(error))
+                continue
+            except Exception as error:  # noqa: BLE001 - one job must not hold up all others
+                traceback.print_exc()
+                self._settle(job, "failed", WAITING, error=f"a defect of Sightline: {type(error).__name__}: {error}")
                 continue
             lease = None if is_blocked and needs.cores != "none" else self._leases.take(job.id, needs)
             if lease is not None:
@@ -238,8 +248,12 @@ class JobRunner:
                 folder.write_order(order)
         if begun is not None:
             environment = load_kind(job.kind).make_environment(max(1, len(lease.cores)))
-            self._running[job.id] = start_process(self._root, folder, order, environment)
-            self._notify(job.id)
+            try:
+                self._running[job.id] = start_process(self._root, folder, order, environment)
+                self._notify(job.id)
+            except OSError as error:
+                self._leases.give_back(job.id)
+                self._settle(job, "failed", ("running",), error=f"its process could not be started: {error}; ask for it again")
             return
         self._leases.give_back(job.id)  # cancelled meanwhile; or a process that was thought dead does it
         if not is_free and (there := self.store.change(job.id, WAITING, state="running")) is not None:
@@ -262,14 +276,16 @@ class JobRunner:
             if not is_gone:
                 self._pass_on(self.store.read(job_id), running)
                 continue
-            del self._running[job_id]
-            self._leases.give_back(job_id)
             code = running.bury()
             job = self.store.read(job_id)
+            if code != LOST_LOCK:
+                self._conclude(job, code, running.is_ending)
+            # Only now: what fails above, since the database cannot be written, is done again.
+            running.close()
+            del self._running[job_id]
+            self._leases.give_back(job_id)
             if code == LOST_LOCK:
                 self._find_again(job)
-            else:
-                self._conclude(job, code, running.is_ending)
 
     def _pass_on(self, job: Job, running: RunningJob) -> None:
         if job.asked == "cancel":

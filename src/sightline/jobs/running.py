@@ -75,8 +75,11 @@ class RunningJob:
     def bury(self) -> int | None:
         """After its end: kill what is left of its group. Returns: the exit code; None for one that is not our child."""
         end_group(self.mark)
-        os.close(self.descriptor)
         return self._process.wait() if self._process is not None else None
+
+    def close(self) -> None:
+        """It is of no interest any more."""
+        os.close(self.descriptor)
 
     def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
