@@ -1,10 +1,10 @@
 /** Mounts the canvases and the overlay, keeps them as large as their place, and joins them to the editor: none of it renders again. */
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Editor } from "../editor/editor";
 import type { EditorSnapshot } from "../editor/snapshot";
 import type { Size } from "../geometry/points";
 import { findLabel } from "../labels/document";
-import { useColours } from "./colours";
+import { type Colours, useColours } from "./colours";
 import { Hand } from "./hand";
 import { liftShapes } from "./lifting";
 import { Overlay } from "./overlay";
@@ -24,10 +24,35 @@ type Props = {
 
 export function Stage({ editor, picture, isDimmed, label }: Props) {
   const stage = useRef<HTMLElement>(null);
-  const [canvas, setCanvas] = useState<Size>({ width: 0, height: 0 });
-  const [painter, setPainter] = useState<Painter | null>(null);
+  const { painter, canvas } = usePainter(editor, stage);
   const colours = useColours(editor);
 
+  // Before the browser paints: labels of one picture are not to be seen on another, not for a frame.
+  useLayoutEffect(() => painter?.showPicture(picture), [painter, picture]);
+
+  useScene(editor, painter, colours);
+
+  return (
+    <section
+      ref={stage}
+      className={`${styles.stage} ${isDimmed ? styles.dimmed : ""}`}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a click gives the focus back from a panel, so that keys go to the editor
+      tabIndex={0}
+      aria-label={label}
+      data-stage={picture ? "ready" : "empty"}
+    >
+      <canvas className={styles.canvas} />
+      <canvas className={styles.canvas} />
+      <canvas className={styles.canvas} />
+      <Overlay editor={editor} colours={colours} canvas={canvas} />
+    </section>
+  );
+}
+
+/** A painter on the element's canvases and a hand on the element, for as long as it is mounted. */
+function usePainter(editor: Editor, stage: RefObject<HTMLElement | null>) {
+  const [canvas, setCanvas] = useState<Size>({ width: 0, height: 0 });
+  const [painter, setPainter] = useState<Painter | null>(null);
   useEffect(() => {
     const element = stage.current;
     const [bottom, middle, top] = element?.querySelectorAll("canvas") ?? [];
@@ -45,11 +70,12 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
       hand.close();
       painter.close();
     };
-  }, [editor]);
+  }, [editor, stage]);
+  return { painter, canvas };
+}
 
-  // Before the browser paints: labels of one picture are not to be seen on another, not for a frame.
-  useLayoutEffect(() => painter?.showPicture(picture), [painter, picture]);
-
+/** Has the painter show what the editor does, without rendering anything again. */
+function useScene(editor: Editor, painter: Painter | null, colours: Colours): void {
   useEffect(() => {
     if (!painter) return;
     const show = () => {
@@ -63,22 +89,6 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
     show();
     return editor.subscribe(show);
   }, [editor, painter, colours]);
-
-  return (
-    <section
-      ref={stage}
-      className={`${styles.stage} ${isDimmed ? styles.dimmed : ""}`}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a click gives the focus back from a panel, so that keys go to the editor
-      tabIndex={0}
-      aria-label={label}
-      data-stage={picture ? "ready" : "empty"}
-    >
-      <canvas className={styles.canvas} />
-      <canvas className={styles.canvas} />
-      <canvas className={styles.canvas} />
-      <Overlay editor={editor} colours={colours} canvas={canvas} />
-    </section>
-  );
 }
 
 function findHoveredMask({ preview, document }: EditorSnapshot): string | null {

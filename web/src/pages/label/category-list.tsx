@@ -1,5 +1,6 @@
 import { useId, useMemo, useState } from "react";
 import type { Editor } from "../../editor/editor";
+import type { Category } from "../../labels/annotation";
 import { geometryOf } from "../../labels/shapes";
 import { Icon } from "../../ui/icon";
 import styles from "./category-list.module.css";
@@ -41,32 +42,54 @@ export function CategoryList({ editor, labelsPicture, onLabelsPicture, onChoose 
         <p className={styles.none}>No category yet: add the first one on the page of the dataset.</p>
       )}
       <ul className={styles.list}>
-        {categories.map(({ id, name, colour }, place) =>
-          name.toLowerCase().includes(wanted) ? (
-            <li key={id}>
-              <button
-                type="button"
-                className={styles.row}
-                aria-pressed={labelsPicture ? ofPicture.has(name) : name === chosen}
-                onClick={(event) => onChoose(name, event.shiftKey || event.ctrlKey || event.metaKey)}
-              >
-                <kbd className={styles.key}>{place < 9 ? place + 1 : ""}</kbd>
-                <span className={styles.swatch} style={{ background: colour }} aria-hidden="true" />
-                <span className={styles.name} title={name}>
-                  {name}
-                </span>
-                {labelsPicture ? (
-                  <span className={styles.mark}>{ofPicture.has(name) && <Icon name="check" />}</span>
-                ) : (
-                  <span className={styles.count}>{counts.get(name) ?? ""}</span>
-                )}
-              </button>
-            </li>
+        {categories.map((category, place) =>
+          category.name.toLowerCase().includes(wanted) ? (
+            <CategoryRow
+              key={category.id}
+              category={category}
+              place={place}
+              isChosen={labelsPicture ? ofPicture.has(category.name) : category.name === chosen}
+              count={labelsPicture ? null : (counts.get(category.name) ?? 0)}
+              onChoose={onChoose}
+            />
           ) : null,
         )}
       </ul>
       {labelsPicture && <p className={styles.hint}>Hold Shift to give a picture several.</p>}
     </section>
+  );
+}
+
+type RowProps = {
+  category: Category;
+  place: number;
+  isChosen: boolean;
+  /** How many labels of the picture have it; null where it labels the picture itself. */
+  count: number | null;
+  onChoose: Props["onChoose"];
+};
+
+function CategoryRow({ category: { name, colour }, place, isChosen, count, onChoose }: RowProps) {
+  return (
+    <li>
+      <button
+        type="button"
+        className={styles.row}
+        aria-pressed={isChosen}
+        onClick={(event) => onChoose(name, event.shiftKey || event.ctrlKey || event.metaKey)}
+      >
+        <kbd className={styles.key}>{place < 9 ? place + 1 : ""}</kbd>
+        <span className={styles.swatch} style={{ background: colour }} aria-hidden="true" />
+        <span className={styles.name} title={name}>
+          {name}
+        </span>
+        {count === null ? (
+          <span className={styles.mark}>{isChosen && <Icon name="check" />}</span>
+        ) : (
+          <span className={styles.count}>{count || ""}</span>
+        )}
+      </button>
+    </li>
   );
 }
 

@@ -31,16 +31,10 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
   const mode = usePictureMode(editor, dataset);
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(editor, {
-    next: steps.next,
-    previous: steps.previous,
-    done: steps.done,
-    copyPrevious: steps.copyPrevious,
+    ...steps,
     askProposals: asking.ask,
     showKeys: () => setShowsKeys(true),
-    chooseCategory: (place) => {
-      const name = editor.getSnapshot().categories[place]?.name;
-      if (name !== undefined && mode.labelsPicture) editor.setImageCategory(name, true);
-    },
+    chooseCategory: mode.chooseByKey,
   });
   return (
     <div className={styles.page}>

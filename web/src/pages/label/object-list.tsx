@@ -17,19 +17,7 @@ export function ObjectList({ editor }: { editor: Editor }) {
   const hidden = useSnapshot(editor, (snapshot) => snapshot.hidden);
   const colours = useColours(editor);
   const rows = useMemo(() => labels.toReversed(), [labels]);
-  const scroller = useRef<HTMLDivElement>(null);
-  const virtualizer = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_HEIGHT,
-    overscan: 8,
-  });
-  useScrollToChosen(rows, selection, (place) => {
-    // By what the list knows already: to ask the page would lay it out in the middle of a click.
-    const top = virtualizer.scrollOffset ?? 0;
-    const isSeen = place * ROW_HEIGHT >= top && (place + 1) * ROW_HEIGHT <= top + (virtualizer.scrollRect?.height ?? 0);
-    if (!isSeen) virtualizer.scrollToIndex(place, { align: "center" });
-  });
+  const { scroller, virtualizer } = useRows(rows, selection);
   if (rows.length === 0) return <Nothing editor={editor} />;
   const chosen = rows.findIndex(({ id }) => selection.has(id));
   return (
@@ -65,6 +53,24 @@ export function ObjectList({ editor }: { editor: Editor }) {
       </div>
     </div>
   );
+}
+
+/** The rows that are in sight, among them the one that was chosen last. */
+function useRows(rows: readonly Label[], selection: ReadonlySet<string>) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtualizer = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 8,
+  });
+  useScrollToChosen(rows, selection, (place) => {
+    // By what the list knows already: to ask the page would lay it out in the middle of a click.
+    const top = virtualizer.scrollOffset ?? 0;
+    const isSeen = place * ROW_HEIGHT >= top && (place + 1) * ROW_HEIGHT <= top + (virtualizer.scrollRect?.height ?? 0);
+    if (!isSeen) virtualizer.scrollToIndex(place, { align: "center" });
+  });
+  return { scroller, virtualizer };
 }
 
 function Nothing({ editor }: { editor: Editor }) {

@@ -17,6 +17,8 @@ type Props = {
   onChoose: (event: MouseEvent) => void;
 };
 
+type RowButtonProps = { icon: IconName; label: string; isChosen: boolean; onClick: () => void };
+
 const ICONS: Readonly<Record<ReturnType<typeof geometryOf>, IconName>> = {
   box: "box",
   polygons: "polygon",
@@ -66,23 +68,27 @@ function ObjectRowInner({
       )}
       <span className={styles.size}>{writeSize(annotation)}</span>
       <span className={styles.tools}>
-        {isProposal && <RowButton icon="check" label={`Accept ${category}`} onClick={() => accept(editor, id)} />}
+        {isProposal && (
+          <RowButton isChosen={isChosen} icon="check" label={`Accept ${category}`} onClick={() => accept(editor, id)} />
+        )}
         <RowButton
+          isChosen={isChosen}
           icon={isHidden ? "hidden" : "visible"}
           label={`${isHidden ? "Show" : "Hide"} ${category}`}
           onClick={() => editor.toggleHidden([id])}
         />
-        <RowButton icon="remove" label={`Delete ${category}`} onClick={() => remove(editor, id)} />
+        <RowButton isChosen={isChosen} icon="remove" label={`Delete ${category}`} onClick={() => remove(editor, id)} />
       </span>
     </div>
   );
 }
 
-function RowButton({ icon, label, onClick }: { icon: IconName; label: string; onClick: () => void }) {
+/** Those of the chosen row can be reached by the Tab key, after the list itself. */
+function RowButton({ icon, label, isChosen, onClick }: RowButtonProps) {
   return (
     <button
       type="button"
-      tabIndex={-1}
+      tabIndex={isChosen ? 0 : -1}
       className={styles.tool}
       aria-label={label}
       title={label}

@@ -37,7 +37,9 @@ export function useProposals(editor: Editor, dataset: string): ProposalAsking {
     const position = editor.getSnapshot().picture?.position;
     if (position !== undefined && chosen !== null && !asking.isPending) mutate({ position, predictor: chosen });
   };
-  const words = asking.error?.message ?? (asking.data ? describe(asking.data) : null);
+  const shown = useSnapshot(editor, ({ picture }) => picture?.position);
+  const isOfShown = asking.variables?.position === shown;
+  const words = isOfShown ? (asking.error?.message ?? (asking.data ? describe(asking.data) : null)) : null;
   return { predictors, chosen, choose: setWanted, ask, isAsking: asking.isPending, words };
 }
 

@@ -19,6 +19,11 @@ export function usePictureMode(editor: Editor, dataset: string) {
       localStorage.setItem(key, String(on));
       setChosen(on);
     },
+    /** The key of the category at this place was pressed, and the editor has chosen it already. */
+    chooseByKey: (place: number) => {
+      const name = editor.getSnapshot().categories[place]?.name;
+      if (name !== undefined && labelsPicture) editor.setImageCategory(name, true);
+    },
     choose: (name: string, withOthers: boolean) => {
       if (labelsPicture) editor.setImageCategory(name, !withOthers);
       editor.setCategory(name);
