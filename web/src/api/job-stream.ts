@@ -94,6 +94,21 @@ async function readJob(id: string): Promise<{ job: Job; events: readonly JobEven
   return { job, events };
 }
 
+/** Does something while the page is seen: a browser has six connections to a server, and a stream of a hidden tab holds one. */
+function whileSeen(begin: () => () => void): () => void {
+  let end: (() => void) | null = null;
+  const follow = () => {
+    end?.();
+    end = document.hidden ? null : begin();
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
+  return () => {
+    document.removeEventListener("visibilitychange", follow);
+    end?.();
+  };
+}
+
 /** Everything that a job told so far, and whether the server is heard of; the job itself goes where `useJob` reads it. */
 export function useJobStory(id: string): { events: readonly JobEvent[]; isConnected: boolean } {
   const client = useQueryClient();
@@ -101,11 +116,13 @@ export function useJobStory(id: string): { events: readonly JobEvent[]; isConnec
   const [isConnected, setConnected] = useState(true);
   useEffect(() => {
     setEvents([]);
-    return followJob(id, {
-      onEvents: (incoming) => setEvents((known) => foldEvents(known, incoming)),
-      onJob: (job) => client.setQueryData(jobKeys.job(id), job),
-      onConnection: setConnected,
-    });
+    return whileSeen(() =>
+      followJob(id, {
+        onEvents: (incoming) => setEvents((known) => foldEvents(known, incoming)),
+        onJob: (job) => client.setQueryData(jobKeys.job(id), job),
+        onConnection: setConnected,
+      }),
+    );
   }, [id, client]);
   return { events, isConnected };
 }

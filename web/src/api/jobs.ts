@@ -62,7 +62,9 @@ export function useRunningJobs(): readonly Job[] {
     const ended = before.current.split(" ").some((id) => id && !ids.split(" ").includes(id));
     before.current = ids;
     if (!ended) return;
-    for (const key of [...Object.values(shelfKeys), keys.datasets]) void client.invalidateQueries({ queryKey: key });
+    for (const queryKey of [...Object.values(shelfKeys), keys.datasets, ["dataset"], ["items"], ["versions"]]) {
+      void client.invalidateQueries({ queryKey });
+    }
   }, [ids, client]);
   return jobs;
 }

@@ -12,7 +12,7 @@ type Props = {
   title: string;
   /** What x counts, "step". */
   xName: string;
-  /** At most two; the first with points is the one that the pointer follows. */
+  /** At most two; the first is drawn over the other, and the first with points is the one that the pointer follows. */
   series: readonly Series[];
   /** Whether y begins at 0, as shares and losses do. */
   fromZero?: boolean;
@@ -52,7 +52,7 @@ export function LineChart({ title, xName, series, fromZero = false, height = 210
           onPointerLeave={() => setPlace(null)}
         >
           <Axes axes={axes} width={width} height={height} xName={xName} />
-          {series.map(({ name, points, look = "main" }) => (
+          {series.toReversed().map(({ name, points, look = "main" }) => (
             <Line key={name} points={points} look={look} axes={axes} at={at} />
           ))}
           {at && <path className={styles.cursor} d={`M${axes.x.toPixels(at.x)} ${TOP}V${height - BOTTOM}`} />}
