@@ -1,6 +1,8 @@
 """Opening, upgrading and refusing databases, and what is said when one cannot be used."""
 
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from sightline.core.errors import Conflict, CorruptFile, InvalidInput, Unsupported
+from sightline.core.errors import Conflict, CorruptFile, Exhausted, InvalidInput, Unsupported
 from sightline.store import upgrading
 from sightline.store.database import open_database
 from sightline.store.tables import CATEGORY_EDITS, DATASETS, EDITS, METADATA
@@ -126,6 +128,44 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
 def test_a_folder_in_its_place_is_said_in_one_line(tmp_path):
     with pytest.raises(InvalidInput, match="expected a database that can be read and written, got unable to open"):
         open_database(tmp_path)
+
+
+@pytest.fixture
+def add_row(database):
+    def add(name, size=0):
+        with database.write() as connection:
+            connection.execute(insert(DATASETS), ROW | {"name": name + size * "x"})
+
+    return add
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_written_into_a_file_that_was_removed_or_replaced(database, add_row, is_replaced, tmp_path):
+    add_row("a")
+    aside = shutil.move(database.place, tmp_path)
+    if is_replaced:
+        shutil.copy(aside, database.place)
+    with pytest.raises(Exhausted, match="was removed or replaced since it was opened; nothing of this edit was kept"):
+        add_row("b")
+    shutil.move(aside, database.place)
+    add_row("c")
+    assert read_names(database) == ["a", "c"]
+
+
+def test_a_disk_that_fails_for_a_while_is_told_as_what_passes(database, add_row):
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as a quota does: an error that is not "disk full"
+    try:
+        with pytest.raises(
+            Exhausted, match=r"cannot be read and written now \(disk I/O error\); nothing of this edit was kept"
+        ):
+            add_row("b", size=1_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    add_row("c")
+    assert read_names(database) == ["c"]
 
 
 def test_another_programs_database_is_refused(tmp_path):

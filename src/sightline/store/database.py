@@ -22,6 +22,7 @@ DATABASE_NAME = "sightline.db"  # in a workspace
 WAIT_S = 30.0  # for another process's transaction
 CONNECTIONS = 64  # as many as threads may ask at once; each costs some KB
 WRITES = "sightline_writes"
+DISK_ERRORS = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOMEM")  # they pass, and no edit is to blame
 
 
 class Database:
@@ -30,6 +31,12 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.place = engine.url.database or engine.url.render_as_string()
+        self._file: os.stat_result | None = None  # SQLite's, once it is opened
+
+    def note_opened(self) -> None:
+        """Call when the tables are there: from now on an SQLite file must stay where it is."""
+        if self._engine.dialect.name == "sqlite":
+            self._file = Path(self.place).stat()
 
     def __repr__(self) -> str:
         return f"Database({self.place!r})"
@@ -43,6 +50,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """The only transaction that writes now; on the disk when it ends, undone on an error. Raises: as `read`."""
+        self._check_file()
         with self._explain(), self._engine.connect() as connection:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
@@ -57,7 +65,21 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise _explain_error(error, self.place) from error
+            raise _explain_error(error, self.place, self._file is not None) from error
+
+    def _check_file(self) -> None:
+        """Whether the open file is the one that has its name: SQLite goes on writing into one that was removed or replaced."""
+        if self._file is None:
+            return
+        try:
+            is_there = os.path.samestat(Path(self.place).stat(), self._file)
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise Exhausted(
+                f"{self.place} was removed or replaced since it was opened; nothing of this edit was kept; put it back, or "
+                "end the server and start it again"
+            )
 
 
 def open_database(place: StrPath) -> Database:
@@ -84,6 +106,7 @@ def open_database(place: StrPath) -> Database:
     try:
         with database._explain():
             upgrade_database(engine, database.write)
+        database.note_opened()
     except BaseException:
         database.close()
         raise
@@ -115,8 +138,8 @@ def _prepare_sqlite(engine: Engine, path: Path) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _explain_error(error: DBAPIError, place: str) -> SightlineError:
-    """What a database's error means to a user."""
+def _explain_error(error: DBAPIError, place: str, was_opened: bool) -> SightlineError:
+    """What a database's error means to a user. Args: was_opened: it could be read and written before."""
     told = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
     name = getattr(error.orig, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -127,4 +150,6 @@ def _explain_error(error: DBAPIError, place: str) -> SightlineError:
         return CorruptFile(f"{place} is no whole SQLite database ({told}); put back a copy of it")
     if name.startswith("SQLITE_CONSTRAINT"):
         return Conflict(f"{place} refused a change: {told}; load the present state and try again")
+    if was_opened and name.startswith(DISK_ERRORS):
+        return Exhausted(f"{place} cannot be read and written now ({told}); nothing of this edit was kept; look at its disk")
     return InvalidInput(f"expected a database that can be read and written, got {told} at {place}; check its path and rights")
